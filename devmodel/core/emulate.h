@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Carries out one guest instruction that touched memory-mapped registers, or a string I/O instruction.
+ * Works on a vCPU's register image (struct keel_context) and reaches memory by guest page walks with
+ * the access rights of the guest's privilege level. Pure: no state between calls.
+ */
+#ifndef KEEL_EMULATE_H
+#define KEEL_EMULATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <keel/cell.h>
+#include "gmem.h"
+
+struct emulate_bus {
+	void *owner;
+	/* Guest-physical access outside memory, 1 to 8 bytes, naturally split by the emulator; reads of nothing give all ones. */
+	uint64_t (*mmio_read)(void *owner, uint64_t gpa, unsigned int bytes);
+	void (*mmio_write)(void *owner, uint64_t gpa, unsigned int bytes, uint64_t value);
+	uint32_t (*port_read)(void *owner, uint16_t port, unsigned int bytes);
+	void (*port_write)(void *owner, uint16_t port, unsigned int bytes, uint32_t value);
+};
+
+enum emulate_result {
+	EMULATE_DONE,		/* regs hold the result, rip is past the instruction (or on it: a REP to go on with) */
+	EMULATE_EXCEPTION,	/* regs untouched; *fault tells what the guest gets */
+	EMULATE_UNKNOWN,	/* an instruction outside the table: the caller stops the guest and says so */
+};
+
+struct emulate_fault {
+	uint8_t vector;
+	bool has_error_code;
+	uint32_t error_code;
+	uint64_t cr2;		/* vector 14 only */
+};
+
+/*
+ * One instruction at CS:RIP of ctx (KEEL_EXIT_F_SREGS must be set), for KEEL_EXIT_MMIO.
+ * ctx->exit.insn is used if insn_length is not 0, else the bytes are fetched. A REP does at most 'most' elements.
+ * On EMULATE_DONE ctx->regs is updated (gpr, rip, the arithmetic flags in rflags).
+ */
+enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *mem, const struct emulate_bus *bus,
+				 unsigned int most, struct emulate_fault *fault);
+
+/*
+ * INS/OUTS with all its REPs (at most 'most' elements), for KEEL_EXIT_IO with KEEL_IO_STRING. Port, size and next_rip are
+ * the exit record's; segment and address size too where the hardware gave them, else from the instruction's bytes.
+ */
+enum emulate_result emulate_string_io(struct keel_context *ctx, const struct gmem *mem, const struct emulate_bus *bus,
+				      unsigned int most, struct emulate_fault *fault);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Guest memory: the only way to it. Other vCPUs change it at any time, so what is checked is copied first.
+ * A range that is not wholly memory (or wraps) is refused and nothing is copied.
+ */
+#ifndef KEEL_GMEM_H
+#define KEEL_GMEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define GMEM_RANGES 5
+
+struct gmem {
+	uint8_t *base;			/* where guest-physical address 0 is mapped */
+	unsigned int count;
+	struct gmem_range {
+		uint64_t first, bytes;
+		bool readonly;		/* for the guest; the device model too, but for gmem_load */
+	} range[GMEM_RANGES];
+};
+
+bool gmem_read(const struct gmem *mem, uint64_t gpa, void *buf, size_t bytes);
+bool gmem_write(const struct gmem *mem, uint64_t gpa, const void *buf, size_t bytes);
+/* Fills read-only memory too: firmware. */
+bool gmem_load(const struct gmem *mem, uint64_t gpa, const void *buf, size_t bytes);
+/* Atomic compare and exchange of 1, 2, 4 or 8 bytes, aligned. *old receives what was there. False: not memory. */
+bool gmem_cmpxchg(const struct gmem *mem, uint64_t gpa, unsigned int bytes, uint64_t *old, uint64_t new);
+
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The contract between the hypervisor and a cell, the register half of a guest's device model.
+ *
+ * A cell is entered at its image's entry point, in ring 3 and 64-bit mode, on the stack of its context, with
+ * RDI = address of the context's page (struct keel_context). It answers by KEEL_CELL_GATE and keeps nothing on its stack:
+ * the next entry starts afresh. There is one context for each vCPU and one for events; the hypervisor lets
+ * one context at a time into a cell, so a cell needs no locks. A context may be interrupted at any
+ * instruction and goes on later, perhaps on another CPU. SSE and x87 are out of bounds (#NM).
+ * RDTSC is native and counts the host's TSC. An exception ends the VM.
+ */
+#ifndef KEEL_CELL_H
+#define KEEL_CELL_H
+
+#include "abi.h"
+
+#define KEEL_CELL_GATE		31		/* INT 31 answers */
+
+/* Virtual addresses in a cell. What is not listed is not mapped. */
+#define KEEL_CELL_IMAGE		0x400000ull	/* flat image, first struct keel_cell_header */
+#define KEEL_CELL_IMAGE_MAX	0x200000ull
+#define KEEL_CELL_STACKS	0x800000ull	/* context i: KEEL_CELL_STACK_PAGES that end at STACKS + (i + 1) * STRIDE */
+#define KEEL_CELL_STACK_PAGES	4u
+#define KEEL_CELL_STACK_STRIDE	0x8000ull	/* the rest of the stride is a guard */
+#define KEEL_CELL_CONTEXTS	0x1000000ull	/* context i: one page, struct keel_context */
+#define KEEL_CELL_CHANNEL	0x40000000ull	/* struct keel_channel; shared with the resource half */
+#define KEEL_CELL_CHANNEL_MAX	0x10000000ull
+#define KEEL_CELL_GUEST		0x1000000000ull	/* guest-physical address 0 */
+#define KEEL_CELL_GUEST_MAX	0x10000000000ull	/* 1 TiB */
+
+#define KEEL_CELL_MAGIC		0x6c6c65634c45454bull	/* "KEELcell" */
+
+/* First bytes of the image. Sections are whole pages, in this order; the hypervisor maps them R-X, R--, RW-. */
+struct keel_cell_header {
+	uint64_t magic;
+	uint64_t entry;		/* virtual address */
+	uint32_t text_pages;	/* this header included */
+	uint32_t rodata_pages;
+	uint32_t data_pages;	/* in the flat file */
+	uint32_t bss_pages;	/* after it; zero */
+};
+
+/* Context numbers: vCPU i is i. */
+#define KEEL_CONTEXT_EVENT	KEEL_MAX_VCPUS
+
+/* Why the cell was entered. */
+enum keel_exit_kind {
+	/* No exit. The vCPU is about to enter the guest and was kicked, reached its deadline, or runs for the first time. */
+	KEEL_EXIT_POLL = 0,
+	KEEL_EXIT_IO,		/* IN, OUT, INS, OUTS */
+	KEEL_EXIT_MMIO,		/* access to an address without memory, or a write to read-only memory */
+	KEEL_EXIT_HLT,
+	KEEL_EXIT_RDMSR,	/* the MSRs that belong to the device model: local APIC, see KEEL_MSR_* */
+	KEEL_EXIT_WRMSR,
+	KEEL_EXIT_WINDOW,	/* the guest can take an interrupt now; asked for by KEEL_ANSWER_WINDOW */
+	KEEL_EXIT_TPR,		/* the guest wrote CR8 while the answer's tpr_threshold asked for a notice */
+	KEEL_EXIT_EVENT,	/* event context only: look at the channel */
+};
+
+/* The MSRs that come to the cell. All other MSRs are the hypervisor's. */
+#define KEEL_MSR_APIC_BASE	0x1bu
+#define KEEL_MSR_TSC_DEADLINE	0x6e0u
+#define KEEL_MSR_X2APIC_FIRST	0x800u
+#define KEEL_MSR_X2APIC_LAST	0x8ffu
+
+struct keel_exit {
+	uint32_t kind;		/* enum keel_exit_kind */
+	uint32_t context;
+	uint32_t flags;		/* KEEL_EXIT_F_* */
+	uint32_t tpr;		/* the guest's CR8, 0 to 15; every vCPU entry */
+	uint64_t next_rip;	/* of IO, HLT, RDMSR, WRMSR: the instruction that follows */
+	uint64_t tsc_offset;	/* guest TSC = host TSC + tsc_offset */
+	/* IO */
+	uint16_t port;
+	uint8_t size;		/* bytes of one element: 1, 2, 4 */
+	uint8_t io;		/* KEEL_IO_* */
+	uint8_t segment;	/* string I/O: enum keel_segment of the memory operand, KEEL_SEG_NONE where the hardware did not say */
+	uint8_t address_size;	/* string I/O: 2, 4, 8; 0 where the hardware did not say */
+	uint8_t insn_length;	/* MMIO: bytes in insn, 0 if the hardware gave none */
+	uint8_t access;		/* MMIO: KEEL_ACCESS_* */
+	/* RDMSR, WRMSR: value in EDX:EAX of regs */
+	uint32_t msr;
+	uint32_t reserved;
+	/* MMIO */
+	uint64_t gpa;
+	uint8_t insn[16];	/* bytes at CS:RIP */
+};
+
+#define KEEL_EXIT_F_INTERRUPTIBLE (1u << 0)	/* an external interrupt injected now is taken at the next entry */
+#define KEEL_EXIT_F_SREGS	(1u << 1)	/* sregs are valid; else only regs are */
+
+#define KEEL_IO_IN		(1u << 0)
+#define KEEL_IO_STRING		(1u << 1)
+#define KEEL_IO_REP		(1u << 2)
+
+#define KEEL_ACCESS_WRITE	(1u << 0)
+#define KEEL_ACCESS_FETCH	(1u << 1)
+#define KEEL_ACCESS_WALK	(1u << 2)	/* the guest's own page-table walk touched gpa */
+
+/* Order of encoding (SDM vol. 2, table 2-2 and on). */
+enum keel_gpr {
+	KEEL_RAX, KEEL_RCX, KEEL_RDX, KEEL_RBX, KEEL_RSP, KEEL_RBP, KEEL_RSI, KEEL_RDI,
+	KEEL_R8, KEEL_R9, KEEL_R10, KEEL_R11, KEEL_R12, KEEL_R13, KEEL_R14, KEEL_R15,
+};
+
+/* Order of encoding of the segment field of ModRM. */
+enum keel_segment {
+	KEEL_SEG_ES, KEEL_SEG_CS, KEEL_SEG_SS, KEEL_SEG_DS, KEEL_SEG_FS, KEEL_SEG_GS,
+	KEEL_SEG_LDTR, KEEL_SEG_TR, KEEL_SEG_COUNT,
+	KEEL_SEG_NONE = 0xff,
+};
+
+struct keel_regs {
+	uint64_t gpr[16];	/* enum keel_gpr */
+	uint64_t rip;
+	uint64_t rflags;
+};
+
+/* attributes: SVM's form: bits 0-3 type, 4 S, 5-6 DPL, 7 P, 8 AVL, 9 L, 10 D/B, 11 G (APM vol. 2, 15.5.1). P = 0: unusable. */
+struct keel_segment_register {
+	uint16_t selector;
+	uint16_t attributes;
+	uint32_t limit;		/* in bytes */
+	uint64_t base;
+};
+
+struct keel_sregs {
+	struct keel_segment_register seg[KEEL_SEG_COUNT];
+	uint64_t gdt_base, idt_base;
+	uint32_t gdt_limit, idt_limit;
+	uint64_t cr0, cr2, cr3, cr4, efer;
+	uint64_t dr6, dr7;
+	uint32_t cpl, reserved;
+};
+
+enum keel_action {
+	KEEL_ACTION_RESUME = 0,	/* enter the guest (vCPU), or done (event) */
+	KEEL_ACTION_WAIT,	/* nothing to run until a kick or the deadline */
+	KEEL_ACTION_END,	/* the VM ends: answer.end, answer.detail */
+};
+
+struct keel_answer {
+	uint32_t action;	/* enum keel_action */
+	uint32_t flags;		/* KEEL_ANSWER_* */
+	uint32_t inject;	/* KEEL_INJECT_*; taken at the next entry */
+	uint32_t error_code;	/* of an exception that has one */
+	uint32_t tpr_threshold;	/* 1 to 15: notify when the guest writes CR8; 0: do not */
+	uint32_t end;		/* END: KEEL_END_POWEROFF, RESET or CELL_REFUSED */
+	uint64_t detail;	/* END with CELL_REFUSED */
+	uint64_t kick;		/* vCPUs that must poll, bit mask */
+	uint64_t deadline;	/* host TSC when this vCPU must poll; all ones: never. Event context: ignored */
+};
+
+#define KEEL_ANSWER_REGS	(1u << 0)	/* regs.gpr changed */
+#define KEEL_ANSWER_RIP		(1u << 1)	/* regs.rip changed: the instruction is done, interrupt shadow ends */
+#define KEEL_ANSWER_RFLAGS	(1u << 2)	/* the arithmetic flags, DF excluded, changed */
+#define KEEL_ANSWER_SREGS	(1u << 3)	/* regs, rip, rflags and sregs replace the vCPU's whole state (reset, SIPI) */
+#define KEEL_ANSWER_WINDOW	(1u << 4)	/* tell me when the guest can take an interrupt */
+#define KEEL_ANSWER_DOORBELL	(1u << 5)	/* wake the resource half */
+#define KEEL_ANSWER_NMI		(1u << 6)	/* deliver an NMI when the guest can take it */
+#define KEEL_ANSWER_CR2		(1u << 7)	/* sregs.cr2 changed (with an injected page fault) */
+
+#define KEEL_INJECT_VALID	(1u << 31)
+#define KEEL_INJECT_ERROR_CODE	(1u << 11)
+#define KEEL_INJECT_INTERRUPT	(0u << 8)	/* external interrupt: only with KEEL_EXIT_F_INTERRUPTIBLE */
+#define KEEL_INJECT_EXCEPTION	(3u << 8)
+#define KEEL_INJECT_VECTOR	0xffu
+
+/* One page for each context. The hypervisor writes exit, regs (and sregs) before entry and reads answer after it. */
+struct keel_context {
+	struct keel_exit exit;
+	struct keel_regs regs;
+	struct keel_answer answer;
+	struct keel_sregs sregs;
+};
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The channel: memory shared between a guest's cell and its resource half. Neither trusts the other:
+ * indices are masked, offsets and lengths are checked where they are used, fields are read once.
+ *
+ * The resource half fills header, machine and items before KEEL_VM_START; the cell reads them at
+ * its first entry and never again (but for the bytes of items, which it only passes on).
+ * Rings have one producer and one consumer. head (producer) and tail (consumer) run freely; index = value & (SIZE - 1).
+ * A producer writes the entry, then head (release); a consumer reads head (acquire), the entry, then writes tail.
+ */
+#ifndef KEEL_CHANNEL_H
+#define KEEL_CHANNEL_H
+
+#include "abi.h"
+
+#define KEEL_CHANNEL_MAGIC	0x4e41484cu
+#define KEEL_CHANNEL_VERSION	1u
+
+#define KEEL_DRIVES		4u		/* primary master, primary slave, secondary master, secondary slave */
+#define KEEL_BOUNCE_BYTES	0x20000u	/* bounce buffer of one drive: 128 KiB */
+#define KEEL_ITEMS		64u
+#define KEEL_RING_REQUESTS	16u
+#define KEEL_RING_BYTES		4096u
+
+enum keel_drive_kind { KEEL_DRIVE_NONE = 0, KEEL_DRIVE_DISK, KEEL_DRIVE_CDROM };
+
+struct keel_drive {
+	uint32_t kind;
+	uint32_t flags;			/* KEEL_DRIVE_READONLY */
+	uint64_t bytes;			/* multiple of 512; of 2048 for a CD-ROM; 0 = no medium */
+	char serial[20];		/* padded with zeros */
+	uint32_t bounce;		/* offset of its bounce buffer in the channel */
+};
+#define KEEL_DRIVE_READONLY	1u
+
+/* An item of fw_cfg: the bytes are at offset in the channel. A name makes it a file; else it answers to key. */
+struct keel_item {
+	char name[56];
+	uint32_t key;
+	uint32_t size;
+	uint32_t offset;
+	uint32_t reserved;
+};
+
+struct keel_machine {
+	uint32_t vcpus;
+	uint32_t items;			/* in use, of KEEL_ITEMS */
+	uint64_t low_memory;		/* bytes from 0 up to at most 3 GiB: 0-0xa0000, 0xc0000-low_memory are memory */
+	uint64_t high_memory;		/* bytes from 4 GiB */
+	uint64_t tsc_khz;		/* of the host's TSC */
+	uint64_t wall_tsc;		/* at this host TSC ... */
+	int64_t wall_ns;		/* ... it was this time, nanoseconds since 1970, in the guest's RTC time zone */
+	uint32_t firmware;		/* offset in the channel */
+	uint32_t firmware_bytes;	/* 64 KiB to 1 MiB; guest memory ends at 4 GiB with it, read-only */
+	struct keel_drive drives[KEEL_DRIVES];
+	struct keel_item item[KEEL_ITEMS];
+};
+
+enum keel_request_op {
+	KEEL_REQ_READ = 1,	/* count bytes at offset of the drive into its bounce buffer */
+	KEEL_REQ_WRITE,		/* the other way */
+	KEEL_REQ_FLUSH,		/* all completed writes are on stable storage when this completes */
+};
+
+struct keel_request {
+	uint32_t op;
+	uint32_t drive;
+	uint64_t offset;	/* bytes */
+	uint32_t count;		/* bytes, at most KEEL_BOUNCE_BYTES */
+	uint32_t tag;		/* comes back in the completion */
+};
+
+struct keel_completion {
+	uint32_t tag;
+	int32_t status;		/* 0 or a negative errno */
+};
+
+/* Bits of keel_channel.commands, set by the resource half, taken (exchanged with 0) by the cell at an event. */
+#define KEEL_COMMAND_POWER_BUTTON	(1u << 0)
+#define KEEL_COMMAND_NMI		(1u << 1)
+#define KEEL_COMMAND_MEDIUM_CHANGED	(1u << 2)
+
+struct keel_channel {
+	uint32_t magic, version;
+	uint64_t bytes;			/* of the whole channel */
+	uint32_t host_asleep;		/* the resource half sets it before it sleeps; the cell rings only when it is set */
+	uint32_t commands;
+	uint32_t request_head, request_tail;
+	uint32_t completion_head, completion_tail;
+	uint32_t output_head, output_tail;	/* serial console, guest to owner */
+	uint32_t input_head, input_tail;	/* owner to guest */
+	uint32_t debug_head, debug_tail;	/* debug port 0x402, guest to log */
+	struct keel_request request[KEEL_RING_REQUESTS];
+	struct keel_completion completion[KEEL_RING_REQUESTS];
+	uint8_t output[KEEL_RING_BYTES];
+	uint8_t input[KEEL_RING_BYTES];
+	uint8_t debug[KEEL_RING_BYTES];
+	struct keel_machine machine;
+};
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * /dev/keel, its VM and vCPU file descriptors. Every structure has spare room that must be zero.
+ *
+ * A VM lives as long as its file descriptor and those of its vCPUs; the last close, by whatever cause, ends it and takes
+ * every page back scrubbed. mmap(fd of the VM, offset 0, channel_bytes, MAP_SHARED) maps the channel.
+ */
+#ifndef KEEL_IOCTL_H
+#define KEEL_IOCTL_H
+
+#include "abi.h"
+#ifdef __KERNEL__
+#include <linux/ioctl.h>
+#else
+#include <sys/ioctl.h>
+#endif
+
+struct keel_info {
+	uint32_t abi_revision;
+	uint32_t vm_slots;		/* free */
+	uint32_t cpus;			/* physical, as the hypervisor counts them */
+	uint32_t max_vcpus;
+	uint64_t tsc_khz;
+	uint64_t pages_out;		/* pages that are donated or shared now, over all VMs */
+	uint64_t reserved[4];
+};
+
+struct keel_log {
+	uint64_t position;		/* in: where to read from; out: where to go on */
+	uint64_t buffer;		/* user address */
+	uint32_t bytes;			/* in: room; out: read */
+	uint32_t reserved;
+};
+
+struct keel_vm_create {
+	uint32_t vcpus;			/* 1 to KEEL_MAX_VCPUS */
+	uint32_t flags;			/* 0 */
+	uint64_t channel_bytes;		/* whole pages */
+	uint64_t reserved[4];
+};
+
+struct keel_vm_memory {
+	uint64_t gpa, bytes;		/* whole pages */
+	uint32_t flags;			/* KEEL_MAP_* of hypercall.h */
+	uint32_t reserved;
+};
+
+struct keel_vm_status {
+	uint32_t end;			/* enum keel_end */
+	uint32_t reserved;
+	uint64_t detail, address;
+	uint64_t pages_4k, pages_2m, pages_1g;	/* blocks of guest memory */
+	uint64_t spare[4];
+};
+
+#define KEEL_IOC		0xae
+/* On /dev/keel. */
+#define KEEL_GET_INFO		_IOR(KEEL_IOC, 0xe0, struct keel_info)
+#define KEEL_READ_LOG		_IOWR(KEEL_IOC, 0xe1, struct keel_log)
+#define KEEL_VM_CREATE		_IOW(KEEL_IOC, 0xe2, struct keel_vm_create)	/* returns the VM's fd, close-on-exec */
+/* On a VM. */
+#define KEEL_VM_MEMORY		_IOW(KEEL_IOC, 0xe3, struct keel_vm_memory)	/* before START; zeroed memory; -ENOMEM */
+#define KEEL_VM_VCPU		_IO(KEEL_IOC, 0xe4)	/* arg = index; returns the vCPU's fd; all before START */
+#define KEEL_VM_START		_IO(KEEL_IOC, 0xe5)
+#define KEEL_VM_EVENT		_IO(KEEL_IOC, 0xe6)	/* the cell looks at the channel before this returns */
+#define KEEL_VM_DOORBELL	_IO(KEEL_IOC, 0xe7)	/* arg = eventfd, signalled when the cell rings */
+#define KEEL_VM_STATUS		_IOR(KEEL_IOC, 0xe8, struct keel_vm_status)
+#define KEEL_VM_KILL		_IO(KEEL_IOC, 0xe9)	/* ends the VM; every KEEL_RUN returns */
+/* On a vCPU. Returns 0 when the VM has ended, -EINTR on a signal, and never for another reason. */
+#define KEEL_RUN		_IO(KEEL_IOC, 0xea)
+
+#endif
