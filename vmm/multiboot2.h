@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The multiboot2 information (Multiboot2 Specification 2.0, 3.6) as a structure of fixed size.
+ *
+ * Nothing of the loader's is trusted for its lengths: a tag that is cut off or malformed is left out, a
+ * table that is too long is cut and the loss counted. Strings are copied or point into the loader's memory,
+ * where they are known to end before the tag does.
+ */
+#ifndef VMM_MULTIBOOT2_H
+#define VMM_MULTIBOOT2_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define MULTIBOOT2_BOOT_MAGIC	0x36d76289u	/* in EAX at entry */
+
+#define BOOT_RANGES	512u
+#define BOOT_MODULES	8u
+#define BOOT_CMDLINE	1024u
+#define BOOT_RSDP	64u
+
+/* Types of memory, as in E820. */
+#define BOOT_RAM	1u
+#define BOOT_RESERVED	2u
+#define BOOT_ACPI	3u
+#define BOOT_NVS	4u
+#define BOOT_BAD	5u
+
+struct boot_range {
+	uint64_t start;
+	uint64_t end;		/* exclusive */
+	uint32_t type;
+};
+
+struct boot_module {
+	uint64_t start;
+	uint64_t end;
+	const char *string;	/* in the loader's memory; never NULL */
+};
+
+struct boot_framebuffer {
+	bool present;
+	uint64_t address;
+	uint32_t pitch;
+	uint32_t width;
+	uint32_t height;
+	uint8_t bits;
+	uint8_t type;		/* 0 indexed, 1 RGB, 2 EGA text */
+	uint8_t red_position, red_size, green_position, green_size, blue_position, blue_size;
+};
+
+struct boot_efi {
+	uint64_t system_table;	/* 64-bit table; 0: not booted by 64-bit UEFI */
+	uint64_t map;		/* physical address of the descriptors; 0: none */
+	uint32_t map_size;
+	uint32_t descriptor_size;
+	uint32_t descriptor_version;
+	bool services_running;	/* boot services were not exited (tag 18) */
+};
+
+struct boot_info {
+	uint64_t start;		/* where the information itself lies */
+	uint64_t end;
+	char cmdline[BOOT_CMDLINE];
+	struct boot_range map[BOOT_RANGES];	/* as the loader gave it; entries of no length left out */
+	unsigned map_count;
+	struct boot_module module[BOOT_MODULES];
+	unsigned module_count;
+	struct boot_framebuffer framebuffer;
+	struct boot_efi efi;
+	uint8_t rsdp[BOOT_RSDP];		/* copy of the ACPI root pointer; the newer one if there are two */
+	uint32_t rsdp_size;			/* 0: none */
+	unsigned lost;				/* entries and modules for which there was no room, and malformed tags */
+};
+
+/* Reads the information at pa through phys_to_virt(). -EINVAL: no well-formed total size or no memory map. */
+int multiboot2_parse(uint64_t pa, struct boot_info *boot);
+
+/*
+ * Room of this many bytes in RAM, clear of the modules, the information itself and the first MiB: the highest
+ * that ends at or below `below`, but under 4 GiB where that is possible. The address is a multiple of align (a
+ * power of two, at least a page). hidden: further ranges to keep clear of, such as Keel's image. 0: no room.
+ */
+uint64_t memory_choose(const struct boot_info *boot, const struct boot_range *hidden, unsigned hidden_count,
+		       uint64_t bytes, uint64_t align, uint64_t below);
+
+#endif

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Page tables of four levels: host CR3 tables, AMD nested tables (NPT) and Intel EPT.
+ *
+ * The layout is the same for all three; struct pt_format holds the bits in which they differ. Blocks are
+ * given as an address and an order: 2^order pages, aligned to their size, order <= PT_ORDER_MAX. A block is
+ * mapped by the largest leaves that its order and the CPU allow. All of its entries lie in one table.
+ *
+ * Locking: the caller keeps every other writer out. The CPUs may walk the tables at any time: each change is
+ * made by one aligned store per entry, and a new table is complete before anything points to it.
+ * TLBs are the caller's business. A frame that goes back to a pool may still be in a paging-structure cache:
+ * flush before that pool is used for another page table.
+ *
+ * Errors are negative Linux numbers ("error.h"); a call that fails has changed nothing.
+ */
+#ifndef VMM_PAGETABLE_H
+#define VMM_PAGETABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PT_ENTRIES	512u
+#define PT_ORDER_4K	0u
+#define PT_ORDER_2M	9u
+#define PT_ORDER_1G	18u
+#define PT_ORDER_MAX	18u
+
+/* Rights of a mapping. PT_USER and PT_READ are implied where a format cannot express their absence. */
+#define PT_READ		(1u << 0)
+#define PT_WRITE	(1u << 1)
+#define PT_EXEC		(1u << 2)
+#define PT_USER		(1u << 3)
+#define PT_UNCACHED	(1u << 4)	/* x86: PCD and PWT; EPT: type UC; NPT leaves it to the MTRRs */
+#define PT_GLOBAL	(1u << 5)	/* host tables only */
+
+/* Software bits that all formats leave alone in present leaves (APM 2 5.4, SDM 3 29.3.2). */
+#define PT_SOFTWARE_SHIFT	52
+#define PT_SOFTWARE_MASK	(UINT64_C(0x7f) << PT_SOFTWARE_SHIFT)
+
+struct pt_format {
+	uint64_t present;	/* an entry with none of these bits is not present, and the rest of it is software's */
+	uint64_t address;
+	uint64_t table;		/* bits of an entry that points to a table */
+	uint64_t leaf;		/* bits of every leaf: accessed and dirty are set beforehand, so CPUs never write */
+	uint64_t large;		/* bit that makes an entry above the last level a leaf */
+	uint64_t read, write, exec, no_exec, user, global;
+	uint64_t cached, uncached;
+	uint64_t hardware;	/* accessed and dirty bits: no difference when leaves are compared */
+};
+
+extern const struct pt_format pt_format_x86;
+extern const struct pt_format pt_format_npt;
+extern const struct pt_format pt_format_ept;
+
+struct page_table {
+	const struct pt_format *format;
+	uint64_t root;		/* physical address of the top table */
+	unsigned largest;	/* order of the CPU's largest leaf: PT_ORDER_2M or PT_ORDER_1G */
+};
+
+/* Free frames; the first eight bytes of each hold the physical address of the next. */
+struct frame_pool {
+	uint64_t head;
+	unsigned count;
+};
+
+struct pt_place {
+	uint64_t *slot;		/* the entry that decides about the address: a leaf or not present */
+	uint64_t entry;
+	unsigned order;		/* what the entry covers: 0, 9, 18, or 27 for an empty entry of the top table */
+};
+
+void frame_pool_put(struct frame_pool *pool, uint64_t pa);
+/* The frame comes back zeroed. The pool must not be empty. */
+uint64_t frame_pool_get(struct frame_pool *pool);
+
+static inline bool pt_present(const struct pt_format *format, uint64_t entry)
+{
+	return (entry & format->present) != 0;
+}
+
+/* The leaf of this order (0, 9 or 18); software: bits within PT_SOFTWARE_MASK. */
+uint64_t pt_leaf(const struct pt_format *format, uint64_t pa, unsigned order, unsigned rights, uint64_t software);
+
+/* The physical address to which a present leaf of this order maps va. */
+uint64_t pt_leaf_address(const struct pt_format *format, const struct pt_place *place, uint64_t va);
+
+/* Walks to the last entry for va; true if it is a present leaf. place is filled in either case. */
+bool pt_lookup(const struct page_table *table, uint64_t va, struct pt_place *place);
+
+/* Frames that pt_map() of this block would take; 0 also where pt_map() would fail for another reason. */
+unsigned pt_frames_needed(const struct page_table *table, uint64_t va, unsigned order);
+
+/*
+ * Maps a block. -EINVAL: order, alignment or software bits; -EBUSY: an entry of the block is in use, be it
+ * a leaf, a table or software's note in an entry that is not present; -ENOMEM: the pool has too few frames.
+ */
+int pt_map(const struct page_table *table, uint64_t va, uint64_t pa, unsigned order, unsigned rights,
+	   uint64_t software, struct frame_pool *pool);
+
+/*
+ * Clears a block whose entries are leaves of at most its order; larger leaves must be split first. Tables
+ * that become empty go back to the pool. -EINVAL: order or alignment; -ENOENT: not wholly mapped;
+ * -EBUSY: a leaf reaches beyond the block.
+ */
+int pt_unmap(const struct page_table *table, uint64_t va, unsigned order, struct frame_pool *pool);
+
+/*
+ * Puts a table of 512 leaves, in frame, in the place of a terminal entry of order 9 or 18. An entry that is
+ * not present is copied 512 times. No translation changes.
+ */
+void pt_split(const struct pt_format *format, uint64_t *slot, unsigned order, uint64_t frame);
+
+/*
+ * Undoes pt_split(): if the 512 entries of the table below are alike (contiguous leaves with the same bits, or
+ * the same note of software), one entry of this order (9 or 18) replaces them and the table's frame is
+ * returned; otherwise 0.
+ */
+uint64_t pt_merge(const struct pt_format *format, uint64_t *slot, unsigned order);
+
+/* Splits leaves until va is mapped by one of at most this order. -ENOENT: not mapped, -ENOMEM. */
+int pt_split_to(const struct page_table *table, uint64_t va, unsigned order, struct frame_pool *pool);
+
+/* Merges upwards around va as far as possible, up to table->largest; frames go back to the pool. */
+void pt_merge_up(const struct page_table *table, uint64_t va, struct frame_pool *pool);
+
+#endif

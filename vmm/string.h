@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Memory and string functions; those that the compiler calls on its own accord are among them. */
+#ifndef VMM_STRING_H
+#define VMM_STRING_H
+
+#if __STDC_HOSTED__
+#include_next <string.h>	/* unit tests: this folder comes first in the include path, libc is meant */
+#else
+
+#include <stddef.h>
+
+void *memcpy(void *to, const void *from, size_t size);
+void *memmove(void *to, const void *from, size_t size);
+void *memset(void *to, int byte, size_t size);
+int memcmp(const void *a, const void *b, size_t size);
+size_t strlen(const char *string);
+int strncmp(const char *a, const char *b, size_t size);
+
+#endif
+#endif
