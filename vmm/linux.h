@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Loads a stock Linux bzImage and its initrd by the 64-bit boot protocol (Linux Documentation/arch/x86/boot.rst).
+ * Loads a stock Linux bzImage and its initrd by the 64-bit boot protocol
+ * (Linux Documentation/arch/x86/boot.rst).
  *
  * All RAM must be in the direct map. The caller then enters `rip` in 64-bit mode with
  *   RSI = rsi (boot_params), interrupts off, RFLAGS.DF = 0;
  *   paging with an identity map that covers the kernel (load to load_end), the block and the initrd; the low
- *     4 GiB in 2 MiB pages and the places above them will do. Its tables must lie in memory that Linux can read;
+ *     4 GiB in 2 MiB pages and the places above them will do. Its tables must lie in memory that Linux
+ *     can read;
  *   a GDT with LINUX_BOOT_CS (code, 64-bit, execute and read) and LINUX_BOOT_DS (data, read and write);
  *   CS = LINUX_BOOT_CS, DS = ES = SS = LINUX_BOOT_DS. No stack is needed.
  * `scratch` is room for those tables and the GDT: LINUX_SCRATCH bytes, zeroed, page-aligned, below 4 GiB.

@@ -24,8 +24,10 @@
 #define PT_ORDER_2M	9u
 #define PT_ORDER_1G	18u
 #define PT_ORDER_MAX	18u
+#define PT_ORDER_TOP	27u	/* of the entries of the top table */
+#define PT_ORDER_STEP	9u	/* from one level to the next */
 
-/* Rights of a mapping. PT_USER and PT_READ are implied where a format cannot express their absence. */
+/* Rights of a mapping. PT_READ is implied always, PT_USER in nested tables. */
 #define PT_READ		(1u << 0)
 #define PT_WRITE	(1u << 1)
 #define PT_EXEC		(1u << 2)
@@ -43,7 +45,7 @@ struct pt_format {
 	uint64_t table;		/* bits of an entry that points to a table */
 	uint64_t leaf;		/* bits of every leaf: accessed and dirty are set beforehand, so CPUs never write */
 	uint64_t large;		/* bit that makes an entry above the last level a leaf */
-	uint64_t read, write, exec, no_exec, user, global;
+	uint64_t write, exec, no_exec, user, global;
 	uint64_t cached, uncached;
 	uint64_t hardware;	/* accessed and dirty bits: no difference when leaves are compared */
 };
@@ -65,7 +67,7 @@ struct frame_pool {
 };
 
 struct pt_place {
-	uint64_t *slot;		/* the entry that decides about the address: a leaf or not present */
+	uint64_t *slot;		/* after pt_lookup(): the entry that decides, a leaf or not present */
 	uint64_t entry;
 	unsigned order;		/* what the entry covers: 0, 9, 18, or 27 for an empty entry of the top table */
 };
@@ -80,13 +82,32 @@ static inline bool pt_present(const struct pt_format *format, uint64_t entry)
 }
 
 /* The leaf of this order (0, 9 or 18); software: bits within PT_SOFTWARE_MASK. */
-uint64_t pt_leaf(const struct pt_format *format, uint64_t pa, unsigned order, unsigned rights, uint64_t software);
+uint64_t pt_leaf(const struct pt_format *format, uint64_t pa, unsigned order, unsigned rights,
+		 uint64_t software);
 
 /* The physical address to which a present leaf of this order maps va. */
 uint64_t pt_leaf_address(const struct pt_format *format, const struct pt_place *place, uint64_t va);
 
+/* An entry of this order that points to a table. */
+static inline bool pt_is_table(const struct pt_format *format, uint64_t entry, unsigned order)
+{
+	return order != 0 && pt_present(format, entry) && (entry & format->large) == 0;
+}
+
+/* The table to which such an entry points. */
+uint64_t *pt_table(const struct pt_format *format, uint64_t entry);
+
+/* Walks towards va as far as an entry of this order (0, 9, 18, 27), which may be a table, or as far as it goes. */
+void pt_walk(const struct page_table *table, uint64_t va, unsigned order, struct pt_place *place);
+
 /* Walks to the last entry for va; true if it is a present leaf. place is filled in either case. */
 bool pt_lookup(const struct page_table *table, uint64_t va, struct pt_place *place);
+
+/* Changes an entry that CPUs may be reading. */
+static inline void pt_store(uint64_t *slot, uint64_t entry)
+{
+	__atomic_store_n(slot, entry, __ATOMIC_RELEASE);
+}
 
 /* Frames that pt_map() of this block would take; 0 also where pt_map() would fail for another reason. */
 unsigned pt_frames_needed(const struct page_table *table, uint64_t va, unsigned order);
