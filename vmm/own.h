@@ -10,7 +10,7 @@
  *
  * Invariant: a frame has one owner; nothing that is not the control domain's or shared is mapped in it.
  *
- * Locking: the caller holds one lock, the same for all calls but own_frames_needed(). CPUs may walk the
+ * Locking: the caller holds one lock, the same for all calls. CPUs may walk the
  * table at any time. TLBs are the caller's: after own_donate() and own_take_for_keel() every CPU must drop the
  * control domain's translations before the frames are put to use.
  *
@@ -35,6 +35,7 @@
 #define OWN_CONTROL	0u	/* owners that are not VMs */
 #define OWN_DEVICE	126u
 #define OWN_KEEL	127u
+#define OWN_SPARES	16u
 
 enum own_state {
 	OWN_NONE,		/* beyond the limit */
@@ -47,6 +48,7 @@ enum own_state {
 	OWN_VCPU,
 	OWN_RECORD,
 	OWN_HELD,		/* Keel's own */
+	OWN_TRAPPED,		/* not memory; mapped, but writes fault */
 	OWN_STATES,
 };
 
@@ -70,7 +72,7 @@ struct own_config {
 	unsigned count;
 };
 
-/* Pages of the reserve: the whole table, split down to 4 KiB wherever there is memory. */
+/* Before own_init(): pages of the reserve, enough for all memory in 4 KiB pages. 0: config is invalid. */
 uint64_t own_frames_needed(const struct own_config *config);
 
 /*
@@ -81,8 +83,14 @@ uint64_t own_frames_needed(const struct own_config *config);
  */
 int own_init(const struct own_config *config, uint64_t reserve, uint64_t *root);
 
-/* At boot: whole pages of the control domain's, or not memory, become Keel's for good. Any length. */
+/*
+ * At boot: whole pages that are the control domain's, or not memory, become Keel's for good. Any length.
+ * -ENOSPC: the OWN_SPARES frames that are kept for splits outside memory are used up.
+ */
 int own_take_for_keel(uint64_t start, uint64_t end);
+
+/* At boot: a page that is not memory (a register page) becomes OWN_TRAPPED. Errors as above. */
+int own_trap_writes(uint64_t hpa);
 
 /* The control domain's plain memory becomes OWN_DONATED of vm. */
 int own_donate(uint64_t hpa, unsigned order, unsigned vm);
