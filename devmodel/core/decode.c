@@ -1,0 +1,538 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Instruction decoder: prefixes, opcode tables, ModRM and SIB, immediates (Intel SDM vol. 2, chapter 2 and appendix A). */
+#include <keel/cell.h>
+#include "core/string.h"
+#include "core/decode.h"
+
+#define PREFIX_OPERAND_SIZE	0x66
+#define PREFIX_ADDRESS_SIZE	0x67
+#define PREFIX_LOCK	0xf0
+#define PREFIX_REPNE	0xf2
+#define PREFIX_REP	0xf3
+#define PREFIX_ES	0x26
+#define PREFIX_CS	0x2e
+#define PREFIX_SS	0x36
+#define PREFIX_DS	0x3e
+#define PREFIX_FS	0x64
+#define PREFIX_GS	0x65
+#define PREFIX_REX	0x40
+#define PREFIX_REX_MASK	0xf0
+
+#define REX_B		(1u << 0)
+#define REX_X		(1u << 1)
+#define REX_R		(1u << 2)
+#define REX_W		(1u << 3)
+
+#define ESCAPE_0F	0x0f
+#define ESCAPE_0F38	0x38
+
+#define MOD_REGISTER	3u
+#define RM_SIB		4u	/* 32- and 64-bit addresses */
+#define RM_DISP32	5u	/* mod 0 */
+#define RM16_DISP16	6u	/* mod 0, 16-bit addresses */
+#define SIB_NO_INDEX	4u
+#define SIB_NO_BASE	5u	/* mod 0 */
+
+/* How an opcode table entry is read. */
+enum form {
+	FORM_NONE, FORM_M, FORM_MR, FORM_RM, FORM_MI, FORM_STRING,
+	FORM_LOAD_OFFSET,	/* accumulator, absolute address */
+	FORM_STORE_OFFSET,
+	FORM_GROUP,		/* op is an enum group: the reg field of ModRM selects */
+};
+
+#define F_BYTE		(1u << 0)	/* operands of one byte */
+#define F_MEM8		(1u << 1)	/* memory operand of one byte, register of operand size */
+#define F_MEM16		(1u << 2)
+#define F_IMM		(1u << 3)	/* immediate of operand size, at most 4 bytes */
+#define F_IMM8		(1u << 4)
+#define F_LOCK		(1u << 5)	/* LOCK is legal */
+#define F_MODE64	(1u << 6)	/* in 64-bit mode only */
+#define F_NO_OPSIZE	(1u << 7)	/* the operand size prefix selects another instruction */
+#define F_NO_REP	(1u << 8)	/* so do F2 and F3 */
+#define F_DWORD		(1u << 9)	/* 4 bytes, 8 with REX.W */
+#define F_QWORD		(1u << 10)	/* 8 bytes, no REX.W */
+#define F_MEM32		(1u << 11)	/* memory operand of at most 4 bytes */
+#define F_MAX32		(1u << 12)	/* REX.W is ignored: port I/O */
+
+enum group {
+	GROUP_ARITHMETIC, GROUP_MOV, GROUP_UNARY, GROUP_INCDEC, GROUP_BIT, GROUP_CMPXCHG8B, GROUP_FLUSH, GROUP_PREFETCH,
+	GROUP_COUNT,
+};
+
+struct opcode {
+	uint8_t op;
+	uint8_t form;
+	uint16_t flags;
+};
+
+#define ARITHMETIC(first, operation, lock)					\
+	[(first) + 0] = { operation, FORM_MR, F_BYTE | (lock) },		\
+	[(first) + 1] = { operation, FORM_MR, (lock) },				\
+	[(first) + 2] = { operation, FORM_RM, F_BYTE },				\
+	[(first) + 3] = { operation, FORM_RM, 0 }
+
+#define STRING(first, operation)						\
+	[(first) + 0] = { operation, FORM_STRING, F_BYTE },			\
+	[(first) + 1] = { operation, FORM_STRING, 0 }
+
+static const struct opcode one_byte[256] = {
+	ARITHMETIC(0x00, INSN_ADD, F_LOCK),
+	ARITHMETIC(0x08, INSN_OR, F_LOCK),
+	ARITHMETIC(0x10, INSN_ADC, F_LOCK),
+	ARITHMETIC(0x18, INSN_SBB, F_LOCK),
+	ARITHMETIC(0x20, INSN_AND, F_LOCK),
+	ARITHMETIC(0x28, INSN_SUB, F_LOCK),
+	ARITHMETIC(0x30, INSN_XOR, F_LOCK),
+	ARITHMETIC(0x38, INSN_CMP, 0),
+	[0x63] = { INSN_MOVSX, FORM_RM, F_MODE64 | F_MEM32 },
+	[0x6c] = { INSN_INS, FORM_STRING, F_BYTE },
+	[0x6d] = { INSN_INS, FORM_STRING, F_MAX32 },
+	[0x6e] = { INSN_OUTS, FORM_STRING, F_BYTE },
+	[0x6f] = { INSN_OUTS, FORM_STRING, F_MAX32 },
+	[0x80] = { GROUP_ARITHMETIC, FORM_GROUP, F_BYTE | F_IMM8 },
+	[0x81] = { GROUP_ARITHMETIC, FORM_GROUP, F_IMM },
+	[0x83] = { GROUP_ARITHMETIC, FORM_GROUP, F_IMM8 },
+	[0x84] = { INSN_TEST, FORM_MR, F_BYTE },
+	[0x85] = { INSN_TEST, FORM_MR, 0 },
+	[0x86] = { INSN_XCHG, FORM_MR, F_BYTE | F_LOCK },
+	[0x87] = { INSN_XCHG, FORM_MR, F_LOCK },
+	[0x88] = { INSN_MOV, FORM_MR, F_BYTE },
+	[0x89] = { INSN_MOV, FORM_MR, 0 },
+	[0x8a] = { INSN_MOV, FORM_RM, F_BYTE },
+	[0x8b] = { INSN_MOV, FORM_RM, 0 },
+	[0xa0] = { INSN_MOV, FORM_LOAD_OFFSET, F_BYTE },
+	[0xa1] = { INSN_MOV, FORM_LOAD_OFFSET, 0 },
+	[0xa2] = { INSN_MOV, FORM_STORE_OFFSET, F_BYTE },
+	[0xa3] = { INSN_MOV, FORM_STORE_OFFSET, 0 },
+	STRING(0xa4, INSN_MOVS),
+	STRING(0xa6, INSN_CMPS),
+	STRING(0xaa, INSN_STOS),
+	STRING(0xac, INSN_LODS),
+	STRING(0xae, INSN_SCAS),
+	[0xc6] = { GROUP_MOV, FORM_GROUP, F_BYTE | F_IMM8 },
+	[0xc7] = { GROUP_MOV, FORM_GROUP, F_IMM },
+	[0xf6] = { GROUP_UNARY, FORM_GROUP, F_BYTE },
+	[0xf7] = { GROUP_UNARY, FORM_GROUP, 0 },
+	[0xfe] = { GROUP_INCDEC, FORM_GROUP, F_BYTE },
+	[0xff] = { GROUP_INCDEC, FORM_GROUP, 0 },
+};
+
+static const struct opcode two_byte[256] = {
+	[0x0d] = { GROUP_PREFETCH, FORM_GROUP, 0 },
+	[0x18] = { GROUP_PREFETCH, FORM_GROUP, 0 },
+	[0xa3] = { INSN_BT, FORM_MR, 0 },
+	[0xab] = { INSN_BTS, FORM_MR, F_LOCK },
+	[0xae] = { GROUP_FLUSH, FORM_GROUP, F_NO_REP },
+	[0xb0] = { INSN_CMPXCHG, FORM_MR, F_BYTE | F_LOCK },
+	[0xb1] = { INSN_CMPXCHG, FORM_MR, F_LOCK },
+	[0xb3] = { INSN_BTR, FORM_MR, F_LOCK },
+	[0xb6] = { INSN_MOVZX, FORM_RM, F_MEM8 },
+	[0xb7] = { INSN_MOVZX, FORM_RM, F_MEM16 },
+	[0xba] = { GROUP_BIT, FORM_GROUP, F_IMM8 },
+	[0xbb] = { INSN_BTC, FORM_MR, F_LOCK },
+	[0xbe] = { INSN_MOVSX, FORM_RM, F_MEM8 },
+	[0xbf] = { INSN_MOVSX, FORM_RM, F_MEM16 },
+	[0xc0] = { INSN_XADD, FORM_MR, F_BYTE | F_LOCK },
+	[0xc1] = { INSN_XADD, FORM_MR, F_LOCK },
+	[0xc3] = { INSN_MOV, FORM_MR, F_DWORD | F_NO_OPSIZE | F_NO_REP },	/* MOVNTI */
+	[0xc7] = { GROUP_CMPXCHG8B, FORM_GROUP, 0 },
+};
+
+static const struct opcode three_byte_38[256] = {
+	[0xf0] = { INSN_MOVBE, FORM_RM, F_NO_REP },
+	[0xf1] = { INSN_MOVBE, FORM_MR, F_NO_REP },
+};
+
+static const struct opcode groups[GROUP_COUNT][8] = {
+	[GROUP_ARITHMETIC] = {
+		{ INSN_ADD, FORM_MI, F_LOCK }, { INSN_OR, FORM_MI, F_LOCK },
+		{ INSN_ADC, FORM_MI, F_LOCK }, { INSN_SBB, FORM_MI, F_LOCK },
+		{ INSN_AND, FORM_MI, F_LOCK }, { INSN_SUB, FORM_MI, F_LOCK },
+		{ INSN_XOR, FORM_MI, F_LOCK }, { INSN_CMP, FORM_MI, 0 },
+	},
+	[GROUP_MOV] = { { INSN_MOV, FORM_MI, 0 } },
+	/* /1 is /0 once more, on every processor there is. */
+	[GROUP_UNARY] = {
+		{ INSN_TEST, FORM_MI, F_IMM }, { INSN_TEST, FORM_MI, F_IMM },
+		{ INSN_NOT, FORM_M, F_LOCK }, { INSN_NEG, FORM_M, F_LOCK },
+	},
+	[GROUP_INCDEC] = { { INSN_INC, FORM_M, F_LOCK }, { INSN_DEC, FORM_M, F_LOCK } },
+	[GROUP_BIT] = {
+		[4] = { INSN_BT, FORM_MI, 0 }, { INSN_BTS, FORM_MI, F_LOCK },
+		{ INSN_BTR, FORM_MI, F_LOCK }, { INSN_BTC, FORM_MI, F_LOCK },
+	},
+	[GROUP_CMPXCHG8B] = { [1] = { INSN_CMPXCHG8B, FORM_M, F_QWORD | F_LOCK } },
+	[GROUP_FLUSH] = { [7] = { INSN_NOP, FORM_M, F_MEM8 } },
+	[GROUP_PREFETCH] = {
+		{ INSN_NOP, FORM_M, F_MEM8 }, { INSN_NOP, FORM_M, F_MEM8 },
+		{ INSN_NOP, FORM_M, F_MEM8 }, { INSN_NOP, FORM_M, F_MEM8 },
+	},
+};
+
+struct decoder {
+	const uint8_t *bytes;
+	unsigned int count;
+	unsigned int at;
+	enum decode_mode mode;
+	bool operand_prefix, address_prefix, lock;
+	uint8_t repeat;			/* enum insn_repeat */
+	uint8_t segment;		/* enum keel_segment, KEEL_SEG_NONE without a prefix */
+	uint8_t rex;			/* 0: none */
+	uint8_t modrm;
+	struct insn *insn;
+};
+
+static unsigned int modrm_mod(const struct decoder *d)
+{
+	return d->modrm >> 6;
+}
+
+static unsigned int modrm_reg(const struct decoder *d)
+{
+	return d->modrm >> 3 & 7;
+}
+
+static unsigned int modrm_rm(const struct decoder *d)
+{
+	return d->modrm & 7;
+}
+
+/* The next byte stays where it is. */
+static bool peek(const struct decoder *d, uint8_t *byte)
+{
+	if (d->at >= d->count)
+		return false;
+	*byte = d->bytes[d->at];
+	return true;
+}
+
+static bool take(struct decoder *d, uint8_t *byte)
+{
+	if (!peek(d, byte))
+		return false;
+	d->at++;
+	return true;
+}
+
+/* Little-endian and sign-extended. */
+static bool take_signed(struct decoder *d, unsigned int bytes, int64_t *value)
+{
+	uint64_t raw = 0;
+
+	if (d->count - d->at < bytes)
+		return false;
+	for (unsigned int i = 0; i < bytes; i++)
+		raw |= (uint64_t)d->bytes[d->at + i] << (8 * i);
+	d->at += bytes;
+	*value = (int64_t)(raw << (64 - 8 * bytes)) >> (64 - 8 * bytes);
+	return true;
+}
+
+/* In 64-bit mode the prefixes of ES, CS, SS and DS count for nothing (SDM vol. 1, 3.3.7.1). */
+static void set_segment(struct decoder *d, enum keel_segment segment)
+{
+	if (d->mode != DECODE_64 || segment == KEEL_SEG_FS || segment == KEEL_SEG_GS)
+		d->segment = segment;
+}
+
+static bool take_prefix(struct decoder *d, uint8_t byte)
+{
+	switch (byte) {
+	case PREFIX_OPERAND_SIZE: d->operand_prefix = true; return true;
+	case PREFIX_ADDRESS_SIZE: d->address_prefix = true; return true;
+	case PREFIX_LOCK: d->lock = true; return true;
+	case PREFIX_REPNE: d->repeat = INSN_REPNE; return true;
+	case PREFIX_REP: d->repeat = INSN_REPE; return true;
+	case PREFIX_ES: set_segment(d, KEEL_SEG_ES); return true;
+	case PREFIX_CS: set_segment(d, KEEL_SEG_CS); return true;
+	case PREFIX_SS: set_segment(d, KEEL_SEG_SS); return true;
+	case PREFIX_DS: set_segment(d, KEEL_SEG_DS); return true;
+	case PREFIX_FS: set_segment(d, KEEL_SEG_FS); return true;
+	case PREFIX_GS: set_segment(d, KEEL_SEG_GS); return true;
+	default: return false;
+	}
+}
+
+/* A REX prefix counts only right before the opcode (SDM vol. 2, 2.2.1). */
+static bool take_prefixes(struct decoder *d)
+{
+	uint8_t byte;
+
+	for (; peek(d, &byte); d->at++) {
+		if (take_prefix(d, byte))
+			d->rex = 0;
+		else if (d->mode == DECODE_64 && (byte & PREFIX_REX_MASK) == PREFIX_REX)
+			d->rex = byte;
+		else
+			return true;
+	}
+	return false;
+}
+
+static bool take_opcode(struct decoder *d, const struct opcode **opcode)
+{
+	const struct opcode *map = one_byte;
+	uint8_t byte;
+
+	if (!take(d, &byte))
+		return false;
+	if (byte == ESCAPE_0F) {
+		map = two_byte;
+		if (!take(d, &byte))
+			return false;
+		if (byte == ESCAPE_0F38) {
+			map = three_byte_38;
+			if (!take(d, &byte))
+				return false;
+		}
+	}
+	*opcode = &map[byte];
+	return true;
+}
+
+static unsigned int operand_size(const struct decoder *d, unsigned int flags)
+{
+	unsigned int small = 2, large = 4;
+
+	if (flags & F_BYTE)
+		return 1;
+	if (flags & F_QWORD)
+		return 8;
+	if ((d->rex & REX_W) && !(flags & F_MAX32))
+		return 8;
+	if (flags & F_DWORD)
+		return 4;
+	return (d->mode == DECODE_16) != d->operand_prefix ? small : large;
+}
+
+static void set_sizes(struct decoder *d, unsigned int flags)
+{
+	struct insn *insn = d->insn;
+
+	insn->reg_size = operand_size(d, flags);
+	insn->size = insn->reg_size;
+	if (flags & F_MEM8)
+		insn->size = 1;
+	else if (flags & F_MEM16)
+		insn->size = 2;
+	else if ((flags & F_MEM32) && insn->size > 4)
+		insn->size = 4;
+}
+
+static unsigned int address_size(const struct decoder *d)
+{
+	switch (d->mode) {
+	case DECODE_16: return d->address_prefix ? 4 : 2;
+	case DECODE_32: return d->address_prefix ? 2 : 4;
+	case DECODE_64: break;
+	}
+	return d->address_prefix ? 4 : 8;
+}
+
+/* Byte registers 4 to 7 are AH, CH, DH, BH unless there is a REX prefix (SDM vol. 2, table 3-1). */
+static void set_register(struct decoder *d)
+{
+	struct insn *insn = d->insn;
+
+	insn->reg = modrm_reg(d) | (d->rex & REX_R ? 8 : 0);
+	if (insn->reg_size == 1 && !d->rex && insn->reg >= 4) {
+		insn->reg -= 4;
+		insn->reg_high = true;
+	}
+}
+
+/* SDM vol. 2, table 2-1. */
+static const struct {
+	uint8_t base, index;
+} address_16[8] = {
+	{ KEEL_RBX, KEEL_RSI }, { KEEL_RBX, KEEL_RDI }, { KEEL_RBP, KEEL_RSI }, { KEEL_RBP, KEEL_RDI },
+	{ KEEL_RSI, INSN_NO_REGISTER }, { KEEL_RDI, INSN_NO_REGISTER },
+	{ KEEL_RBP, INSN_NO_REGISTER }, { KEEL_RBX, INSN_NO_REGISTER },
+};
+
+static bool take_address_16(struct decoder *d)
+{
+	static const uint8_t displacement_bytes[MOD_REGISTER] = { 0, 1, 2 };
+	struct insn *insn = d->insn;
+	unsigned int bytes = displacement_bytes[modrm_mod(d)];
+
+	insn->base = address_16[modrm_rm(d)].base;
+	insn->index = address_16[modrm_rm(d)].index;
+	if (modrm_mod(d) == 0 && modrm_rm(d) == RM16_DISP16) {
+		insn->base = INSN_NO_REGISTER;
+		bytes = 2;
+	}
+	return bytes == 0 || take_signed(d, bytes, &insn->displacement);
+}
+
+/* True in *absolute: there is no base, 4 bytes of displacement follow. */
+static bool take_sib(struct decoder *d, bool *absolute)
+{
+	struct insn *insn = d->insn;
+	unsigned int index;
+	uint8_t sib;
+
+	if (!take(d, &sib))
+		return false;
+	insn->base = (sib & 7) | (d->rex & REX_B ? 8 : 0);
+	index = (sib >> 3 & 7) | (d->rex & REX_X ? 8 : 0);
+	if (index != SIB_NO_INDEX) {
+		insn->index = index;
+		insn->scale = sib >> 6;
+	}
+	*absolute = modrm_mod(d) == 0 && (sib & 7) == SIB_NO_BASE;
+	if (*absolute)
+		insn->base = INSN_NO_REGISTER;
+	return true;
+}
+
+/* SDM vol. 2, tables 2-2 and 2-3, section 2.2.1.6. */
+static bool take_address_32(struct decoder *d)
+{
+	static const uint8_t displacement_bytes[MOD_REGISTER] = { 0, 1, 4 };
+	struct insn *insn = d->insn;
+	unsigned int bytes = displacement_bytes[modrm_mod(d)];
+	bool absolute = false;
+
+	if (modrm_rm(d) == RM_SIB) {
+		if (!take_sib(d, &absolute))
+			return false;
+	} else if (modrm_mod(d) == 0 && modrm_rm(d) == RM_DISP32) {
+		insn->base = d->mode == DECODE_64 ? INSN_RIP : INSN_NO_REGISTER;
+		absolute = true;
+	} else {
+		insn->base = modrm_rm(d) | (d->rex & REX_B ? 8 : 0);
+	}
+	if (absolute)
+		bytes = 4;
+	return bytes == 0 || take_signed(d, bytes, &insn->displacement);
+}
+
+static bool take_address(struct decoder *d)
+{
+	return d->insn->address_size == 2 ? take_address_16(d) : take_address_32(d);
+}
+
+static bool take_offset(struct decoder *d, enum insn_form form)
+{
+	d->insn->form = form;
+	d->insn->reg = KEEL_RAX;
+	return take_signed(d, d->insn->address_size, &d->insn->displacement);
+}
+
+static bool take_immediate(struct decoder *d, unsigned int flags)
+{
+	unsigned int bytes = d->insn->reg_size > 4 ? 4 : d->insn->reg_size;
+	int64_t value;
+
+	if (!(flags & (F_IMM | F_IMM8)))
+		return true;
+	if (!take_signed(d, flags & F_IMM8 ? 1 : bytes, &value))
+		return false;
+	d->insn->immediate = (uint64_t)value;
+	return true;
+}
+
+static bool is_legal(const struct decoder *d, const struct opcode *entry)
+{
+	if (entry->form == FORM_NONE)
+		return false;
+	if ((entry->flags & F_MODE64) && d->mode != DECODE_64)
+		return false;
+	if ((entry->flags & F_NO_OPSIZE) && d->operand_prefix)
+		return false;
+	if ((entry->flags & F_NO_REP) && d->repeat != INSN_ONCE)
+		return false;
+	if ((entry->flags & F_QWORD) && (d->rex & REX_W))
+		return false;
+	return !d->lock || (entry->flags & F_LOCK);
+}
+
+/* SS is the default of the addresses that start from the stack or frame pointer. */
+static uint8_t segment_of(const struct decoder *d)
+{
+	if (d->segment != KEEL_SEG_NONE)
+		return d->segment;
+	return d->insn->base == KEEL_RSP || d->insn->base == KEEL_RBP ? KEEL_SEG_SS : KEEL_SEG_DS;
+}
+
+static const uint8_t forms[] = {
+	[FORM_M] = INSN_M, [FORM_MR] = INSN_MR, [FORM_RM] = INSN_RM, [FORM_MI] = INSN_MI, [FORM_STRING] = INSN_STRING,
+};
+
+static bool take_operands(struct decoder *d, const struct opcode *entry)
+{
+	struct insn *insn = d->insn;
+
+	switch (entry->form) {
+	case FORM_STRING:
+		insn->form = INSN_STRING;
+		insn->repeat = d->repeat;
+		return true;
+	case FORM_LOAD_OFFSET:
+		return take_offset(d, INSN_RM);
+	case FORM_STORE_OFFSET:
+		return take_offset(d, INSN_MR);
+	default:
+		insn->form = forms[entry->form];
+		set_register(d);
+		return take_address(d) && take_immediate(d, entry->flags);
+	}
+}
+
+static bool has_modrm(const struct opcode *entry)
+{
+	return entry->form != FORM_NONE && entry->form != FORM_STRING &&
+	       entry->form != FORM_LOAD_OFFSET && entry->form != FORM_STORE_OFFSET;
+}
+
+static enum decode_result decode(struct decoder *d)
+{
+	const struct opcode *entry;
+	struct opcode chosen;
+
+	if (!take_prefixes(d) || !take_opcode(d, &entry))
+		return DECODE_SHORT;
+	chosen = *entry;
+	if (has_modrm(entry)) {
+		if (!take(d, &d->modrm))
+			return DECODE_SHORT;
+		if (modrm_mod(d) == MOD_REGISTER)
+			return DECODE_UNKNOWN;
+	}
+	if (entry->form == FORM_GROUP) {
+		chosen = groups[entry->op][modrm_reg(d)];
+		chosen.flags |= entry->flags;
+	}
+	if (!is_legal(d, &chosen))
+		return DECODE_UNKNOWN;
+
+	d->insn->op = chosen.op;
+	d->insn->lock = d->lock;
+	d->insn->address_size = address_size(d);
+	set_sizes(d, chosen.flags);
+	if (!take_operands(d, &chosen))
+		return DECODE_SHORT;
+	d->insn->segment = segment_of(d);
+	d->insn->length = d->at;
+	return DECODE_OK;
+}
+
+enum decode_result decode_insn(struct insn *insn, enum decode_mode mode, const uint8_t *bytes, unsigned int count)
+{
+	struct decoder d = {
+		.bytes = bytes,
+		.count = count < DECODE_LONGEST ? count : DECODE_LONGEST,
+		.mode = mode,
+		.segment = KEEL_SEG_NONE,
+		.insn = insn,
+	};
+	enum decode_result result;
+
+	memset(insn, 0, sizeof(*insn));
+	insn->base = INSN_NO_REGISTER;
+	insn->index = INSN_NO_REGISTER;
+	result = decode(&d);
+	return result == DECODE_SHORT && count >= DECODE_LONGEST ? DECODE_UNKNOWN : result;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Decoder of the instructions that move or change memory with general registers (Intel SDM vol. 2).
+ * Only forms with a memory operand are known; vector, control flow and system instructions are not.
+ */
+#ifndef KEEL_DECODE_H
+#define KEEL_DECODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define DECODE_LONGEST 15u	/* bytes of the longest legal instruction */
+
+#define INSN_NO_REGISTER 0xffu
+#define INSN_RIP	0x10u	/* as a base: the address of the next instruction */
+
+enum decode_mode {
+	DECODE_16,
+	DECODE_32,
+	DECODE_64,
+};
+
+enum decode_result {
+	DECODE_OK,
+	DECODE_SHORT,		/* the instruction goes on after the bytes given */
+	DECODE_UNKNOWN,
+};
+
+enum insn_op {
+	INSN_NONE,
+	INSN_ADD, INSN_OR, INSN_ADC, INSN_SBB, INSN_AND, INSN_SUB, INSN_XOR, INSN_CMP,
+	INSN_TEST, INSN_NOT, INSN_NEG, INSN_INC, INSN_DEC,
+	INSN_BT, INSN_BTS, INSN_BTR, INSN_BTC,
+	INSN_XCHG, INSN_XADD, INSN_CMPXCHG, INSN_CMPXCHG8B,
+	INSN_MOV, INSN_MOVZX, INSN_MOVSX, INSN_MOVBE, INSN_NOP,
+	INSN_MOVS, INSN_STOS, INSN_LODS, INSN_CMPS, INSN_SCAS, INSN_INS, INSN_OUTS,
+	INSN_OP_COUNT,
+};
+
+enum insn_form {
+	INSN_M,			/* memory only */
+	INSN_MR,		/* memory is the first operand, a register the second */
+	INSN_RM,		/* the other way round */
+	INSN_MI,		/* memory and an immediate */
+	INSN_STRING,		/* memory at rSI, rDI or both */
+};
+
+enum insn_repeat {
+	INSN_ONCE,
+	INSN_REPE,		/* REP too */
+	INSN_REPNE,
+};
+
+struct insn {
+	uint8_t op;		/* enum insn_op */
+	uint8_t form;		/* enum insn_form */
+	uint8_t length;
+	uint8_t size;		/* bytes of the memory operand; of one element of a string */
+	uint8_t address_size;	/* 2, 4 or 8 */
+	uint8_t segment;	/* enum keel_segment of the memory operand; of the source of a string */
+	uint8_t repeat;		/* enum insn_repeat; INSN_ONCE if not a string instruction */
+	bool lock;
+	uint8_t reg;		/* enum keel_gpr of the register operand */
+	uint8_t reg_size;	/* in bytes */
+	bool reg_high;		/* AH, CH, DH, BH: bits 8 to 15 of reg */
+	uint8_t base, index;	/* enum keel_gpr, INSN_RIP or INSN_NO_REGISTER */
+	uint8_t scale;		/* shift of index */
+	int64_t displacement;
+	uint64_t immediate;	/* sign-extended */
+};
+
+enum decode_result decode_insn(struct insn *insn, enum decode_mode mode, const uint8_t *bytes, unsigned int count);
+
+#endif
