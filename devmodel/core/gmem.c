@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Guest memory: bounds. */
+#include "core/gmem.h"
+
+#include "core/string.h"
+
+/* Where the range is mapped, or NULL if it is not wholly in one range of memory. */
+static uint8_t *locate(const struct gmem *mem, uint64_t gpa, size_t bytes, bool write)
+{
+	for (unsigned int i = 0; i < mem->count; i++) {
+		const struct gmem_range *range = &mem->range[i];
+		uint64_t offset = gpa - range->first;
+
+		if (offset < range->bytes && bytes <= range->bytes - offset)
+			return write && range->readonly ? NULL : mem->base + gpa;
+	}
+	return NULL;
+}
+
+bool gmem_read(const struct gmem *mem, uint64_t gpa, void *buf, size_t bytes)
+{
+	const uint8_t *from = locate(mem, gpa, bytes, false);
+
+	if (!from)
+		return false;
+	memcpy(buf, from, bytes);
+	return true;
+}
+
+bool gmem_write(const struct gmem *mem, uint64_t gpa, const void *buf, size_t bytes)
+{
+	uint8_t *to = locate(mem, gpa, bytes, true);
+
+	if (!to)
+		return false;
+	memcpy(to, buf, bytes);
+	return true;
+}
+
+bool gmem_load(const struct gmem *mem, uint64_t gpa, const void *buf, size_t bytes)
+{
+	uint8_t *to = locate(mem, gpa, bytes, false);
+
+	if (!to)
+		return false;
+	memcpy(to, buf, bytes);
+	return true;
+}
+
+#define CMPXCHG(type)									\
+	({										\
+		type expected = (type)*old;						\
+											\
+		__atomic_compare_exchange_n((type *)at, &expected, (type)new, false,	\
+					    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);	\
+		*old = expected;							\
+	})
+
+bool gmem_cmpxchg(const struct gmem *mem, uint64_t gpa, unsigned int bytes, uint64_t *old, uint64_t new)
+{
+	void *at = gpa & (bytes - 1) ? NULL : locate(mem, gpa, bytes, true);
+
+	if (!at)
+		return false;
+	switch (bytes) {
+	case 1:
+		CMPXCHG(uint8_t);
+		return true;
+	case 2:
+		CMPXCHG(uint16_t);
+		return true;
+	case 4:
+		CMPXCHG(uint32_t);
+		return true;
+	case 8:
+		CMPXCHG(uint64_t);
+		return true;
+	}
+	return false;
+}
