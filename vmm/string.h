@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Memory and string functions; those that the compiler calls on its own accord are among them. */
-#ifndef VMM_STRING_H
-#define VMM_STRING_H
-
 #if __STDC_HOSTED__
-#include_next <string.h>	/* unit tests: this folder comes first in the include path, libc is meant */
-#else
+/* Unit tests mean libc. Unguarded: beside its includer this file is found first, then through the include path. */
+#include_next <string.h>
+#elif !defined(VMM_STRING_H)
+#define VMM_STRING_H
 
 #include <stddef.h>
 
@@ -16,5 +15,4 @@ int memcmp(const void *a, const void *b, size_t size);
 size_t strlen(const char *string);
 int strncmp(const char *a, const char *b, size_t size);
 
-#endif
 #endif
