@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-2.0
+# Page tables and frame ownership of the hypervisor.
+keel_unit_test(pagetable
+	SOURCES tests/unit/test_pagetable.c vmm/pagetable.c
+	INCLUDES vmm arch/x86
+	DEFINES KEEL_HOST_TEST)
+keel_unit_test(own
+	SOURCES tests/unit/test_own.c vmm/own.c vmm/pagetable.c
+	INCLUDES vmm arch/x86
+	DEFINES KEEL_HOST_TEST)
