@@ -76,6 +76,10 @@ struct boot_info {
 /* Reads the information at pa through phys_to_virt(). -EINVAL: no well-formed total size or no memory map. */
 int multiboot2_parse(uint64_t pa, struct boot_info *boot);
 
+/* All of [start, end) is RAM of one entry of the map, and clear as memory_choose() asks. */
+bool memory_is_free(const struct boot_info *boot, const struct boot_range *hidden, unsigned hidden_count,
+		    uint64_t start, uint64_t end);
+
 /*
  * Room of this many bytes in RAM, clear of the modules, the information itself and the first MiB: the highest
  * that ends at or below `below`, but under 4 GiB where that is possible. The address is a multiple of align
