@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+/* PIIX4 power management function: where its I/O block answers. */
+#include "pci/piix4_acpi.h"
+
+#define PIIX4_PMBASE		0x40u
+#define PIIX4_DEVACTB		0x58u
+#define PIIX4_PMREGMISC		0x80u
+
+#define PMBASE_IO		0x01u
+#define PMBASE_WRITABLE		0xffc0u
+#define PMREGMISC_ENABLE	0x01u
+#define DEVACTB_APMC_EN		(1u << 25)
+
+static void announce(struct piix4_acpi *acpi)
+{
+	uint16_t base = (uint16_t)(pci_function_get(&acpi->pci, PIIX4_PMBASE, 2) & PMBASE_WRITABLE);
+	bool on = base && (acpi->pci.s.config[PIIX4_PMREGMISC] & PMREGMISC_ENABLE);
+
+	if (on == acpi->decoding && (!on || base == acpi->base))
+		return;
+	if (acpi->decoding && acpi->pm_decode)
+		acpi->pm_decode(acpi->pm_owner, acpi->base, false);
+	acpi->decoding = on;
+	acpi->base = base;
+	if (on && acpi->pm_decode)
+		acpi->pm_decode(acpi->pm_owner, base, true);
+}
+
+static void config_written(struct pci_function *fn, unsigned int offset, unsigned int bytes)
+{
+	(void)offset;
+	(void)bytes;
+	announce((struct piix4_acpi *)((char *)fn - offsetof(struct piix4_acpi, pci)));
+}
+
+static const struct pci_ops piix4_acpi_ops = { .written = config_written };
+
+void piix4_acpi_init(struct piix4_acpi *acpi)
+{
+	static const struct pci_identity identity = {
+		.vendor = PCI_VENDOR_INTEL, .device = 0x7113, .revision = 3, .class = 0x06, .subclass = 0x80,
+		.interrupt_pin = 1,
+	};
+	struct pci_function *fn = &acpi->pci;
+
+	pci_function_init(fn, &identity);
+	fn->ops = &piix4_acpi_ops;
+	pci_function_set(fn, PCI_STATUS, 2, PCI_STATUS_DEVSEL_MEDIUM | PCI_STATUS_FAST_BACK);
+	fn->writable[PCI_COMMAND] = PCI_COMMAND_IO;
+	pci_function_set(fn, PIIX4_PMBASE, 4, PMBASE_IO);
+	fn->writable[PIIX4_PMBASE] = PMBASE_WRITABLE & 0xff;
+	fn->writable[PIIX4_PMBASE + 1] = PMBASE_WRITABLE >> 8;
+	fn->writable[PIIX4_PMREGMISC] = PMREGMISC_ENABLE;
+	pci_function_set(fn, PIIX4_DEVACTB, 4, DEVACTB_APMC_EN);
+	announce(acpi);
+}
+
+void piix4_acpi_restored(struct piix4_acpi *acpi)
+{
+	acpi->decoding = false;
+	announce(acpi);
+}
