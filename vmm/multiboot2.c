@@ -323,8 +323,9 @@ bool memory_is_free(const struct boot_info *boot, const struct boot_range *hidde
 }
 
 /* The highest place in one range, stepping below whatever is in the way; 0: none. */
-static uint64_t choose_in(const struct boot_info *boot, const struct boot_range *hidden, unsigned hidden_count,
-			  const struct boot_range *range, uint64_t bytes, uint64_t align, uint64_t below)
+static uint64_t choose_in(const struct boot_info *boot, const struct boot_range *hidden,
+			  unsigned hidden_count, const struct boot_range *range, uint64_t bytes,
+			  uint64_t align, uint64_t below)
 {
 	uint64_t top = range->end < below ? range->end : below;
 

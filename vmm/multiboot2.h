@@ -83,7 +83,7 @@ bool memory_is_free(const struct boot_info *boot, const struct boot_range *hidde
 /*
  * Room of this many bytes in RAM, clear of the modules, the information itself and the first MiB: the highest
  * that ends at or below `below`, but under 4 GiB where that is possible. The address is a multiple of align
- * (a power of two, at least a page). hidden: further ranges to keep clear of, such as Keel's image. 0: no room.
+ * (a power of two, at least a page). hidden: more ranges to keep clear of, such as Keel's image. 0: no room.
  */
 uint64_t memory_choose(const struct boot_info *boot, const struct boot_range *hidden, unsigned hidden_count,
 		       uint64_t bytes, uint64_t align, uint64_t below);
