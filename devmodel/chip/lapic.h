@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Local APICs of one machine and the bus between them: Intel SDM volume 3, chapter 11.
+ *
+ * One struct lapic for each vCPU, reached as xAPIC by its page of memory or as x2APIC by MSRs. The timer runs
+ * at 1 GHz before its divider; the APIC ID is the vCPU's number and cannot be changed. ExtINT passes through LINT0
+ * alone: the machine asks the interrupt controller itself when lapic_accepts_extint() allows it.
+ * SMI and remote read do nothing: the machine has no SMM.
+ */
+#ifndef KEEL_CHIP_LAPIC_H
+#define KEEL_CHIP_LAPIC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <keel/abi.h>
+
+#include "core/state.h"
+
+#define LAPIC_BASE_DEFAULT	0xfee00000ull
+#define LAPIC_PAGE_BYTES	0x1000u
+
+/* Destination modes, delivery modes and trigger modes, as ICR, redirection entries and MSI data encode them. */
+enum { LAPIC_PHYSICAL = 0, LAPIC_LOGICAL = 1 };
+enum { LAPIC_EDGE = 0, LAPIC_LEVEL = 1 };
+enum lapic_delivery {
+	LAPIC_FIXED, LAPIC_LOWEST, LAPIC_SMI, LAPIC_REMOTE_READ,
+	LAPIC_NMI, LAPIC_INIT, LAPIC_SIPI, LAPIC_EXTINT,
+};
+
+enum lapic_lvt {
+	LAPIC_LVT_TIMER, LAPIC_LVT_THERMAL, LAPIC_LVT_PERF, LAPIC_LVT_LINT0, LAPIC_LVT_LINT1, LAPIC_LVT_ERROR,
+	LAPIC_LVT_CMCI, LAPIC_LVTS,
+};
+
+#define LAPIC_VECTOR_WORDS	8
+
+struct lapic_state {
+	uint64_t base;			/* IA32_APIC_BASE */
+	uint64_t icr;
+	uint64_t tsc_deadline;		/* IA32_TSC_DEADLINE; 0: not armed */
+	uint64_t deadline;		/* ns of the next expiry, or TIME_NEVER */
+	uint32_t ldr, dfr, svr;
+	uint32_t esr, errors;		/* as read, and gathered since the last write of ESR */
+	uint32_t initial_count, divide;
+	uint32_t lvt[LAPIC_LVTS];
+	uint32_t isr[LAPIC_VECTOR_WORDS], tmr[LAPIC_VECTOR_WORDS], irr[LAPIC_VECTOR_WORDS];
+	uint8_t tpr;
+	uint8_t cr8;			/* class last seen in CR8 */
+	uint8_t lint;			/* levels of LINT0 and LINT1, one bit each */
+	/* For the machine, which clears them as it acts. */
+	uint8_t nmi_pending;
+	uint8_t init_pending;		/* reset the vCPU; then it waits if wait_sipi is set, else it starts at its reset vector */
+	uint8_t sipi_pending;		/* start at sipi_vector << 12 */
+	uint8_t sipi_vector;
+	uint8_t wait_sipi;		/* the vCPU must not run; kept by the APIC alone */
+};
+
+struct lapic {
+	struct lapic_bus *bus;
+	uint32_t id;			/* APIC ID: the vCPU's number, its place in bus->cpu and its bit in bus->kick */
+	bool bsp;
+	uint8_t address_bits;		/* physical address width that CPUID reports */
+	uint64_t tsc_khz;		/* of the guest's TSC */
+	struct lapic_state s;
+};
+
+struct lapic_bus {
+	struct lapic *cpu[KEEL_MAX_VCPUS];
+	unsigned int count;
+	/* A level-triggered vector reached its end of interrupt: for the IO APICs. */
+	void (*eoi)(void *owner, uint8_t vector);
+	void *owner;
+	uint64_t kick;			/* vCPUs with something new pending; the machine takes and clears it */
+};
+
+extern const struct state_table lapic_state_table;
+
+/* Power-on. The wiring must be complete. */
+void lapic_init(struct lapic *lapic);
+
+/* Address of the xAPIC page, or all ones when there is none (disabled or x2APIC). */
+uint64_t lapic_mmio_base(const struct lapic *lapic);
+
+/* xAPIC registers: 32 bits at offsets that are multiples of 16; other offsets read 0 and ignore writes. */
+uint32_t lapic_read(struct lapic *lapic, unsigned int offset, uint64_t now);
+void lapic_write(struct lapic *lapic, unsigned int offset, uint32_t value, uint64_t now);
+
+/* IA32_APIC_BASE, IA32_TSC_DEADLINE and the x2APIC range. False: #GP, and nothing has changed. */
+bool lapic_read_msr(struct lapic *lapic, uint32_t msr, uint64_t *value, uint64_t now);
+bool lapic_write_msr(struct lapic *lapic, uint32_t msr, uint64_t value, uint64_t guest_tsc, uint64_t now);
+void lapic_write_tsc_deadline(struct lapic *lapic, uint64_t deadline_tsc, uint64_t guest_tsc, uint64_t now);
+
+uint64_t lapic_deadline(const struct lapic *lapic);
+void lapic_advance(struct lapic *lapic, uint64_t now);
+
+/* LINT0 and LINT1 (pin 0, 1); sink is a struct lapic. LINT0 as ExtINT needs no call. */
+void lapic_set_lint(void *sink, unsigned int pin, bool level);
+
+/*
+ * A message on the bus: 8-bit destinations of IO APIC and MSI, 32-bit ones of x2APIC. False: nobody took it. 'level' counts
+ * for INIT with trigger LAPIC_LEVEL alone: its de-assertion does nothing. bus->kick collects who must look.
+ */
+bool lapic_deliver(struct lapic_bus *bus, uint32_t dest, unsigned int dest_mode, enum lapic_delivery delivery_mode,
+		   uint8_t vector, bool level, unsigned int trigger);
+/* The same by address and data of an MSI; false also if the address is not one. */
+bool lapic_deliver_msi(struct lapic_bus *bus, uint64_t address, uint32_t data);
+
+/* Highest vector that the processor may take now, or -1. */
+int lapic_pending(const struct lapic *lapic);
+/* Takes it into service. The spurious vector if there is none. */
+uint8_t lapic_acknowledge(struct lapic *lapic);
+/* 1 to 15: priority class of the highest request that TPR alone holds back; else 0. */
+unsigned int lapic_tpr_threshold(const struct lapic *lapic);
+/*
+ * Brings CR8 in, as tpr = CR8 << 4, before every use of the APIC. Acts when CR8 has changed since the last call: a guest
+ * that writes the register itself leaves CR8 as it is, and the register must win.
+ */
+void lapic_set_tpr(struct lapic *lapic, uint8_t tpr);
+uint8_t lapic_tpr(const struct lapic *lapic);
+/* The 8259's INTR reaches this processor: LINT0 is unmasked ExtINT, or the APIC is switched off by IA32_APIC_BASE. */
+bool lapic_accepts_extint(const struct lapic *lapic);
+
+#endif

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: GPL-2.0
+# Interrupt controllers of the APIC family, HPET, ACPI power management.
+keel_unit_test(lapic SOURCES tests/unit/test_lapic.c devmodel/chip/lapic.c devmodel/core/state.c)

@@ -1,0 +1,831 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Local APIC: priorities, messages, timers, x2APIC rules, against the Intel SDM, volume 3, chapter 11. */
+#include <check.h>
+#include <string.h>
+
+#include <keel/cell.h>
+
+#include "chip/lapic.h"
+#include "core/time.h"
+
+#define CPUS 4u
+
+/* Offsets in the page. */
+#define ID 0x20u
+#define VERSION 0x30u
+#define TPR 0x80u
+#define PPR 0xa0u
+#define EOI 0xb0u
+#define LDR 0xd0u
+#define DFR 0xe0u
+#define SVR 0xf0u
+#define ISR 0x100u
+#define TMR 0x180u
+#define IRR 0x200u
+#define ESR 0x280u
+#define CMCI 0x2f0u
+#define ICR 0x300u
+#define ICR_HIGH 0x310u
+#define TIMER 0x320u
+#define LINT0 0x350u
+#define LINT1 0x360u
+#define LVT_ERROR 0x370u
+#define INITIAL 0x380u
+#define CURRENT 0x390u
+#define DIVIDE 0x3e0u
+
+#define MASKED 0x10000u
+#define PERIODIC 0x20000u
+#define TSC_DEADLINE 0x40000u
+#define DIVIDE_BY_1 0xbu
+#define ENABLE 0x800u
+#define EXTD 0x400u
+#define BSP 0x100u
+#define X2(offset) (KEEL_MSR_X2APIC_FIRST + (offset) / 16)
+
+static struct lapic cpu[CPUS];
+static struct lapic_bus bus;
+static unsigned int eois;
+static int eoi_vector;
+
+static void note_eoi(void *owner, uint8_t vector)
+{
+	ck_assert_ptr_eq(owner, &eois);
+	eois++;
+	eoi_vector = vector;
+}
+
+static void power_on(void)
+{
+	memset(cpu, 0, sizeof(cpu));
+	bus = (struct lapic_bus){ .count = CPUS, .eoi = note_eoi, .owner = &eois };
+	for (unsigned int i = 0; i < CPUS; i++) {
+		cpu[i] = (struct lapic){
+			.bus = &bus, .id = i, .bsp = i == 0, .address_bits = 40, .tsc_khz = 2000000,
+		};
+		bus.cpu[i] = &cpu[i];
+		lapic_init(&cpu[i]);
+	}
+	eois = 0;
+	eoi_vector = -1;
+}
+
+static void write_reg(unsigned int i, unsigned int offset, uint32_t value)
+{
+	lapic_write(&cpu[i], offset, value, 0);
+}
+
+static uint32_t read_reg(unsigned int i, unsigned int offset)
+{
+	return lapic_read(&cpu[i], offset, 0);
+}
+
+static bool wrmsr(unsigned int i, uint32_t msr, uint64_t value)
+{
+	return lapic_write_msr(&cpu[i], msr, value, 0, 0);
+}
+
+static uint64_t rdmsr(unsigned int i, uint32_t msr)
+{
+	uint64_t value;
+
+	ck_assert(lapic_read_msr(&cpu[i], msr, &value, 0));
+	return value;
+}
+
+static bool rdmsr_faults(unsigned int i, uint32_t msr)
+{
+	uint64_t value;
+
+	return !lapic_read_msr(&cpu[i], msr, &value, 0);
+}
+
+static void enable(void)
+{
+	power_on();
+	for (unsigned int i = 0; i < CPUS; i++)
+		write_reg(i, SVR, 0x1ff);
+}
+
+static void enable_x2(void)
+{
+	enable();
+	for (unsigned int i = 0; i < CPUS; i++)
+		ck_assert(wrmsr(i, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE | EXTD | (i ? 0 : BSP)));
+}
+
+static bool fixed(uint32_t dest, unsigned int dest_mode, uint8_t vector)
+{
+	return lapic_deliver(&bus, dest, dest_mode, LAPIC_FIXED, vector, true, LAPIC_EDGE);
+}
+
+/* The processors that hold a request of the vector, as a mask; takes it back. */
+static uint64_t requested(uint8_t vector)
+{
+	uint64_t mask = 0;
+
+	for (unsigned int i = 0; i < CPUS; i++) {
+		uint32_t *word = &cpu[i].s.irr[vector / 32];
+		uint32_t bit = 1u << vector % 32;
+
+		mask |= *word & bit ? 1u << i : 0;
+		*word &= ~bit;
+	}
+	return mask;
+}
+
+START_TEST(power_up_state)
+{
+	power_on();
+	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_APIC_BASE), LAPIC_BASE_DEFAULT | ENABLE | BSP);
+	ck_assert_uint_eq(rdmsr(1, KEEL_MSR_APIC_BASE), LAPIC_BASE_DEFAULT | ENABLE);
+	ck_assert_uint_eq(lapic_mmio_base(&cpu[1]), LAPIC_BASE_DEFAULT);
+	ck_assert_uint_eq(read_reg(3, ID), 3u << 24);
+	ck_assert_uint_eq(read_reg(0, VERSION), 0x00060014);
+	ck_assert_uint_eq(read_reg(0, SVR), 0xff);
+	ck_assert_uint_eq(read_reg(0, DFR), 0xffffffff);
+	ck_assert_uint_eq(read_reg(0, LDR), 0);
+	ck_assert_uint_eq(read_reg(0, TPR), 0);
+	for (unsigned int offset = TIMER; offset <= LVT_ERROR; offset += 16)
+		ck_assert_uint_eq(read_reg(0, offset), MASKED);
+	ck_assert_uint_eq(read_reg(0, CMCI), MASKED);
+	ck_assert_uint_eq(cpu[0].s.wait_sipi, 0);
+	ck_assert_uint_eq(cpu[1].s.wait_sipi, 1);
+	ck_assert_uint_eq(lapic_deadline(&cpu[0]), TIME_NEVER);
+}
+END_TEST
+
+START_TEST(software_disabled)
+{
+	power_on();
+	ck_assert(!fixed(0, LAPIC_PHYSICAL, 0x40));
+	write_reg(0, LINT0, 0x700);
+	ck_assert_uint_eq(read_reg(0, LINT0), MASKED | 0x700);
+	write_reg(0, SVR, 0x1ff);
+	write_reg(0, LINT0, 0x700);
+	ck_assert_uint_eq(read_reg(0, LINT0), 0x700);
+	ck_assert(fixed(0, LAPIC_PHYSICAL, 0x40));
+	/* What was requested before is still delivered (11.4.7.2). */
+	write_reg(0, SVR, 0xff);
+	ck_assert_uint_eq(read_reg(0, LINT0), MASKED | 0x700);
+	ck_assert_int_eq(lapic_pending(&cpu[0]), 0x40);
+	ck_assert(lapic_deliver(&bus, 0, LAPIC_PHYSICAL, LAPIC_NMI, 0, true, LAPIC_EDGE));
+}
+END_TEST
+
+START_TEST(priorities_and_nesting)
+{
+	fixed(0, LAPIC_PHYSICAL, 0x41);
+	fixed(0, LAPIC_PHYSICAL, 0x45);
+	ck_assert_int_eq(lapic_pending(&cpu[0]), 0x45);
+	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0x45);
+	ck_assert_uint_eq(read_reg(0, ISR + 0x20), 1u << 5);
+	ck_assert_uint_eq(read_reg(0, IRR + 0x20), 1u << 1);
+	ck_assert_uint_eq(read_reg(0, PPR), 0x40);
+	/* The same class waits, a higher one does not. */
+	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+	fixed(0, LAPIC_PHYSICAL, 0x51);
+	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0x51);
+	write_reg(0, EOI, 0);
+	ck_assert_uint_eq(read_reg(0, PPR), 0x40);
+	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+	write_reg(0, EOI, 0);
+	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0x41);
+	write_reg(0, EOI, 0);
+	write_reg(0, EOI, 0);
+	ck_assert_uint_eq(eois, 0);
+	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0xff);
+	ck_assert_uint_eq(read_reg(0, ISR + 0x70), 0);
+}
+END_TEST
+
+START_TEST(task_priority)
+{
+	fixed(0, LAPIC_PHYSICAL, 0x61);
+	write_reg(0, TPR, 0x60);
+	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+	ck_assert_uint_eq(lapic_tpr_threshold(&cpu[0]), 6);
+	write_reg(0, TPR, 0x5f);
+	ck_assert_int_eq(lapic_pending(&cpu[0]), 0x61);
+	ck_assert_uint_eq(lapic_tpr_threshold(&cpu[0]), 0);
+	ck_assert_uint_eq(read_reg(0, PPR), 0x5f);
+	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0x61);
+	/* Now service holds the class back, not TPR alone. */
+	fixed(0, LAPIC_PHYSICAL, 0x62);
+	write_reg(0, TPR, 0xf0);
+	ck_assert_uint_eq(lapic_tpr_threshold(&cpu[0]), 0);
+	fixed(0, LAPIC_PHYSICAL, 0xff);
+	ck_assert_uint_eq(lapic_tpr_threshold(&cpu[0]), 15);
+}
+END_TEST
+
+START_TEST(cr8_is_brought_in)
+{
+	lapic_set_tpr(&cpu[0], 0x50);
+	ck_assert_uint_eq(lapic_tpr(&cpu[0]), 0x50);
+	/* The register was written by the guest: an unchanged CR8 does not undo that. */
+	write_reg(0, TPR, 0x23);
+	lapic_set_tpr(&cpu[0], 0x50);
+	ck_assert_uint_eq(read_reg(0, TPR), 0x23);
+	lapic_set_tpr(&cpu[0], 0x00);
+	ck_assert_uint_eq(read_reg(0, TPR), 0);
+}
+END_TEST
+
+START_TEST(level_eoi_is_broadcast)
+{
+	lapic_deliver(&bus, 1, LAPIC_PHYSICAL, LAPIC_FIXED, 0x71, true, LAPIC_LEVEL);
+	ck_assert_uint_eq(read_reg(1, TMR + 0x30), 1u << 17);
+	lapic_acknowledge(&cpu[1]);
+	write_reg(1, EOI, 0);
+	ck_assert_uint_eq(eois, 1);
+	ck_assert_int_eq(eoi_vector, 0x71);
+	/* The same vector as an edge. */
+	fixed(1, LAPIC_PHYSICAL, 0x71);
+	ck_assert_uint_eq(read_reg(1, TMR + 0x30), 0);
+	lapic_acknowledge(&cpu[1]);
+	write_reg(1, EOI, 0);
+	ck_assert_uint_eq(eois, 1);
+}
+END_TEST
+
+START_TEST(physical_destinations)
+{
+	ck_assert(fixed(2, LAPIC_PHYSICAL, 0x40));
+	ck_assert_uint_eq(bus.kick, 1u << 2);
+	ck_assert_uint_eq(requested(0x40), 1u << 2);
+	ck_assert(!fixed(9, LAPIC_PHYSICAL, 0x40));
+	ck_assert(fixed(0xff, LAPIC_PHYSICAL, 0x40));
+	ck_assert_uint_eq(requested(0x40), 0xf);
+	/* A request that is waiting already changes nothing. */
+	fixed(1, LAPIC_PHYSICAL, 0x40);
+	bus.kick = 0;
+	ck_assert(fixed(1, LAPIC_PHYSICAL, 0x40));
+	ck_assert_uint_eq(bus.kick, 0);
+}
+END_TEST
+
+START_TEST(flat_and_cluster_destinations)
+{
+	for (unsigned int i = 0; i < CPUS; i++)
+		write_reg(i, LDR, 1u << (24 + i));
+	ck_assert(fixed(0x6, LAPIC_LOGICAL, 0x40));
+	ck_assert_uint_eq(requested(0x40), 0x6);
+	ck_assert(!fixed(0x80, LAPIC_LOGICAL, 0x40));
+	for (unsigned int i = 0; i < CPUS; i++) {
+		write_reg(i, DFR, 0x0fffffff);
+		write_reg(i, LDR, (i / 2) << 28 | 1u << (24 + i % 2));
+	}
+	ck_assert_uint_eq(read_reg(0, DFR), 0x0fffffff);
+	ck_assert(fixed(0x13, LAPIC_LOGICAL, 0x40));
+	ck_assert_uint_eq(requested(0x40), 0xc);
+	ck_assert(fixed(0x02, LAPIC_LOGICAL, 0x40));
+	ck_assert_uint_eq(requested(0x40), 0x2);
+	ck_assert(!fixed(0x23, LAPIC_LOGICAL, 0x40));
+	ck_assert(fixed(0xff, LAPIC_LOGICAL, 0x40));
+	ck_assert_uint_eq(requested(0x40), 0xf);
+	ck_assert(!fixed(0x10001, LAPIC_LOGICAL, 0x40));
+}
+END_TEST
+
+START_TEST(lowest_priority)
+{
+	write_reg(0, TPR, 0x50);
+	write_reg(1, TPR, 0x40);
+	write_reg(2, TPR, 0x20);
+	write_reg(3, TPR, 0x30);
+	ck_assert(lapic_deliver(&bus, 0xff, LAPIC_PHYSICAL, LAPIC_LOWEST, 0x80, true, LAPIC_EDGE));
+	ck_assert_uint_eq(requested(0x80), 1u << 2);
+	/* An APIC that is disabled takes no part. */
+	write_reg(2, SVR, 0xff);
+	ck_assert(lapic_deliver(&bus, 0xff, LAPIC_PHYSICAL, LAPIC_LOWEST, 0x80, true, LAPIC_EDGE));
+	ck_assert_uint_eq(requested(0x80), 1u << 3);
+	/* Among equals each vector has its place, and all get some. */
+	enable();
+	uint64_t seen = 0;
+
+	for (unsigned int vector = 0x80; vector < 0x88; vector++) {
+		uint64_t one;
+
+		lapic_deliver(&bus, 0xff, LAPIC_PHYSICAL, LAPIC_LOWEST, vector, true, LAPIC_EDGE);
+		one = requested(vector);
+		ck_assert_uint_eq(__builtin_popcountll(one), 1);
+		seen |= one;
+	}
+	ck_assert_uint_eq(seen, 0xf);
+}
+END_TEST
+
+START_TEST(interprocessor_interrupts)
+{
+	write_reg(0, ICR_HIGH, 2u << 24);
+	write_reg(0, ICR, 0x4040);
+	ck_assert_uint_eq(requested(0x40), 1u << 2);
+	ck_assert_uint_eq(read_reg(0, ICR), 0x4040);
+	ck_assert_uint_eq(read_reg(0, ICR_HIGH), 2u << 24);
+	write_reg(1, ICR, 0x40000 | 0x4041);
+	ck_assert_uint_eq(requested(0x41), 1u << 1);
+	write_reg(1, ICR, 0x80000 | 0x4041);
+	ck_assert_uint_eq(requested(0x41), 0xf);
+	write_reg(1, ICR, 0xc0000 | 0x4041);
+	ck_assert_uint_eq(requested(0x41), 0xd);
+	/* Level makes no level interrupt of an IPI. */
+	write_reg(1, ICR, 0x40000 | 0xc042);
+	ck_assert_uint_eq(read_reg(1, TMR + 0x20), 0);
+	write_reg(1, ICR, 0x80000 | 0x4400);
+	for (unsigned int i = 0; i < CPUS; i++)
+		ck_assert_uint_eq(cpu[i].s.nmi_pending, 0);
+	write_reg(1, ICR_HIGH, 0);
+	write_reg(1, ICR, 0x4400);
+	ck_assert_uint_eq(cpu[0].s.nmi_pending, 1);
+}
+END_TEST
+
+START_TEST(start_of_a_processor)
+{
+	/* The sequence of 9.4.4.1. */
+	write_reg(1, TPR, 0x70);
+	write_reg(1, LDR, 0x02000000);
+	fixed(1, LAPIC_PHYSICAL, 0x99);
+	bus.kick = 0;
+	write_reg(0, ICR_HIGH, 1u << 24);
+	write_reg(0, ICR, 0xc500);
+	ck_assert_uint_eq(bus.kick, 1u << 1);
+	ck_assert_uint_eq(cpu[1].s.init_pending, 1);
+	ck_assert_uint_eq(cpu[1].s.wait_sipi, 1);
+	ck_assert_uint_eq(read_reg(1, SVR), 0xff);
+	ck_assert_uint_eq(read_reg(1, TPR), 0);
+	ck_assert_uint_eq(read_reg(1, LDR), 0);
+	ck_assert_uint_eq(read_reg(1, ID), 1u << 24);
+	ck_assert_int_eq(lapic_pending(&cpu[1]), -1);
+	ck_assert_uint_eq(rdmsr(1, KEEL_MSR_APIC_BASE), LAPIC_BASE_DEFAULT | ENABLE);
+	cpu[1].s.init_pending = 0;
+	write_reg(0, ICR, 0x8500);
+	ck_assert_uint_eq(cpu[1].s.init_pending, 0);
+	/* NMIs are blocked. */
+	write_reg(0, ICR, 0x4400);
+	ck_assert_uint_eq(cpu[1].s.nmi_pending, 0);
+	write_reg(0, ICR, 0x4600 | 0x9a);
+	ck_assert_uint_eq(cpu[1].s.sipi_pending, 1);
+	ck_assert_uint_eq(cpu[1].s.sipi_vector, 0x9a);
+	ck_assert_uint_eq(cpu[1].s.wait_sipi, 0);
+	cpu[1].s.sipi_pending = 0;
+	write_reg(0, ICR, 0x4600 | 0x77);
+	ck_assert_uint_eq(cpu[1].s.sipi_pending, 0);
+	/* The bootstrap processor goes to its reset vector instead of waiting. */
+	write_reg(1, ICR_HIGH, 0);
+	write_reg(1, ICR, 0xc500);
+	ck_assert_uint_eq(cpu[0].s.init_pending, 1);
+	ck_assert_uint_eq(cpu[0].s.wait_sipi, 0);
+}
+END_TEST
+
+START_TEST(errors)
+{
+	write_reg(0, LVT_ERROR, 0xe1);
+	write_reg(0, ICR, 0x4005);
+	ck_assert_uint_eq(read_reg(0, ESR), 0);
+	ck_assert_uint_eq(requested(0xe1), 1);
+	/* The interrupt is armed by a write of ESR alone. */
+	fixed(0, LAPIC_PHYSICAL, 0x0f);
+	ck_assert_uint_eq(requested(0xe1), 0);
+	write_reg(0, ESR, 0);
+	ck_assert_uint_eq(read_reg(0, ESR), 1u << 5 | 1u << 6);
+	read_reg(0, 0x040);
+	ck_assert_uint_eq(requested(0xe1), 1);
+	write_reg(0, ESR, 0);
+	ck_assert_uint_eq(read_reg(0, ESR), 1u << 7);
+	write_reg(0, ESR, 0);
+	ck_assert_uint_eq(read_reg(0, ESR), 0);
+	/* An illegal vector in the error entry itself goes nowhere. */
+	write_reg(0, LVT_ERROR, 0x03);
+	write_reg(0, 0x3f0, 0);
+	write_reg(0, ESR, 0);
+	ck_assert_uint_eq(read_reg(0, ESR), 1u << 7);
+	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+}
+END_TEST
+
+START_TEST(one_shot_timer)
+{
+	struct lapic *l = &cpu[0];
+
+	lapic_write(l, TIMER, 0x31, 0);
+	lapic_write(l, DIVIDE, 0x3, 0);
+	lapic_write(l, INITIAL, 1000, 5000);
+	ck_assert_uint_eq(lapic_deadline(l), 5000 + 16000);
+	ck_assert_uint_eq(lapic_read(l, CURRENT, 5000), 1000);
+	ck_assert_uint_eq(lapic_read(l, CURRENT, 5000 + 1600), 900);
+	ck_assert_uint_eq(lapic_read(l, CURRENT, 5000 + 15999), 1);
+	lapic_advance(l, 5000 + 15999);
+	ck_assert_int_eq(lapic_pending(l), -1);
+	lapic_advance(l, 5000 + 16000);
+	ck_assert_uint_eq(lapic_acknowledge(l), 0x31);
+	ck_assert_uint_eq(lapic_read(l, CURRENT, 30000), 0);
+	ck_assert_uint_eq(lapic_deadline(l), TIME_NEVER);
+	/* A count of 0 stops. */
+	lapic_write(l, INITIAL, 1000, 40000);
+	lapic_write(l, INITIAL, 0, 40000);
+	ck_assert_uint_eq(lapic_deadline(l), TIME_NEVER);
+}
+END_TEST
+
+START_TEST(timer_divisors)
+{
+	static const struct { uint32_t code, divisor; } codes[] = {
+		{ 0, 2 }, { 1, 4 }, { 2, 8 }, { 3, 16 }, { 8, 32 }, { 9, 64 }, { 10, 128 }, { 11, 1 },
+	};
+
+	write_reg(0, TIMER, 0x31);
+	for (unsigned int i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		write_reg(0, DIVIDE, codes[i].code);
+		write_reg(0, INITIAL, 0xffffffff);
+		ck_assert_uint_eq(read_reg(0, DIVIDE), codes[i].code);
+		ck_assert_uint_eq(lapic_deadline(&cpu[0]), 0xffffffffull * codes[i].divisor);
+	}
+	/* A change on the way keeps the count. */
+	write_reg(0, DIVIDE, 0);
+	write_reg(0, INITIAL, 100);
+	lapic_write(&cpu[0], DIVIDE, 1, 100);
+	ck_assert_uint_eq(lapic_read(&cpu[0], CURRENT, 100), 50);
+	ck_assert_uint_eq(lapic_deadline(&cpu[0]), 300);
+}
+END_TEST
+
+START_TEST(periodic_timer)
+{
+	struct lapic *l = &cpu[0];
+
+	write_reg(0, TIMER, PERIODIC | 0x31);
+	write_reg(0, DIVIDE, DIVIDE_BY_1);
+	write_reg(0, INITIAL, 1000000);
+	lapic_advance(l, 1000000);
+	ck_assert_uint_eq(lapic_acknowledge(l), 0x31);
+	ck_assert_uint_eq(lapic_deadline(l), 2000000);
+	write_reg(0, EOI, 0);
+	/* Many missed periods give one interrupt, and the phase stays. */
+	lapic_advance(l, 7300000);
+	ck_assert_uint_eq(lapic_acknowledge(l), 0x31);
+	lapic_write(l, EOI, 0, 7300000);
+	lapic_advance(l, 7300001);
+	ck_assert_int_eq(lapic_pending(l), -1);
+	ck_assert_uint_eq(lapic_deadline(l), 8000000);
+	ck_assert_uint_eq(lapic_read(l, CURRENT, 7300000), 700000);
+	/* Masked it runs on without asking for time, and does not catch up when unmasked. */
+	lapic_write(l, TIMER, MASKED | PERIODIC | 0x31, 7400000);
+	ck_assert_uint_eq(lapic_deadline(l), TIME_NEVER);
+	lapic_write(l, TIMER, PERIODIC | 0x31, 9500000);
+	ck_assert_int_eq(lapic_pending(l), -1);
+	ck_assert_uint_eq(lapic_deadline(l), 10000000);
+}
+END_TEST
+
+START_TEST(short_period_does_not_storm)
+{
+	struct lapic *l = &cpu[0];
+	uint64_t now = 0;
+	unsigned int steps = 0;
+
+	write_reg(0, TIMER, PERIODIC | 0x31);
+	write_reg(0, DIVIDE, DIVIDE_BY_1);
+	write_reg(0, INITIAL, 1);
+	while (now < 1000000) {
+		uint64_t next = lapic_deadline(l);
+
+		ck_assert_uint_gt(next, now);
+		now = next;
+		lapic_advance(l, now);
+		ck_assert_uint_eq(lapic_read(l, CURRENT, now), 1);
+		steps++;
+	}
+	ck_assert_uint_lt(steps, 60);
+	ck_assert_int_eq(lapic_pending(l), 0x31);
+}
+END_TEST
+
+START_TEST(tsc_deadline_timer)
+{
+	struct lapic *l = &cpu[0];
+
+	/* In another mode writes are ignored. */
+	ck_assert(lapic_write_msr(l, KEEL_MSR_TSC_DEADLINE, 9000, 1000, 0));
+	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_TSC_DEADLINE), 0);
+	write_reg(0, TIMER, TSC_DEADLINE | 0x31);
+	ck_assert(lapic_write_msr(l, KEEL_MSR_TSC_DEADLINE, 9000, 1000, 500));
+	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_TSC_DEADLINE), 9000);
+	/* 8000 ticks at 2 GHz, never early. */
+	ck_assert_uint_ge(lapic_deadline(l), 4500);
+	ck_assert_uint_le(lapic_deadline(l), 4501);
+	lapic_write(l, INITIAL, 77, 600);
+	ck_assert_uint_eq(lapic_read(l, INITIAL, 600), 0);
+	ck_assert_uint_eq(lapic_read(l, CURRENT, 600), 0);
+	lapic_advance(l, 4501);
+	ck_assert_uint_eq(lapic_acknowledge(l), 0x31);
+	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_TSC_DEADLINE), 0);
+	lapic_write(l, EOI, 0, 4501);
+	/* A deadline in the past fires at once, one of 0 disarms. */
+	lapic_write_tsc_deadline(l, 5, 10000, 5000);
+	ck_assert_uint_eq(lapic_acknowledge(l), 0x31);
+	lapic_write(l, EOI, 0, 5000);
+	lapic_write_tsc_deadline(l, 20000, 10000, 5000);
+	lapic_write_tsc_deadline(l, 0, 10000, 5000);
+	ck_assert_uint_eq(lapic_deadline(l), TIME_NEVER);
+	lapic_write_tsc_deadline(l, UINT64_MAX, 0, 5000);
+	ck_assert_uint_eq(lapic_deadline(l), TIME_NEVER);
+	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_TSC_DEADLINE), UINT64_MAX);
+	/* A change of the mode disarms. */
+	lapic_write_tsc_deadline(l, 20000, 10000, 5000);
+	lapic_write(l, TIMER, 0x31, 5000);
+	ck_assert_uint_eq(lapic_deadline(l), TIME_NEVER);
+	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_TSC_DEADLINE), 0);
+}
+END_TEST
+
+START_TEST(local_pins)
+{
+	ck_assert(!lapic_accepts_extint(&cpu[0]));
+	write_reg(0, LINT0, 0x8700);
+	ck_assert(lapic_accepts_extint(&cpu[0]));
+	write_reg(0, LINT0, MASKED | 0x8700);
+	ck_assert(!lapic_accepts_extint(&cpu[0]));
+	/* LINT1 as NMI: on the edge. */
+	write_reg(0, LINT1, 0x400);
+	lapic_set_lint(&cpu[0], 1, true);
+	ck_assert_uint_eq(cpu[0].s.nmi_pending, 1);
+	cpu[0].s.nmi_pending = 0;
+	lapic_set_lint(&cpu[0], 1, true);
+	ck_assert_uint_eq(cpu[0].s.nmi_pending, 0);
+	/* LINT0 as a level interrupt: again and again while it is high. */
+	write_reg(0, LINT0, 0x8000 | 0x55);
+	lapic_set_lint(&cpu[0], 0, true);
+	ck_assert_uint_eq(read_reg(0, LINT0), 0xc000 | 0x55);
+	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0x55);
+	write_reg(0, EOI, 0);
+	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0x55);
+	lapic_set_lint(&cpu[0], 0, false);
+	write_reg(0, EOI, 0);
+	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+	ck_assert_uint_eq(read_reg(0, LINT0), 0x8000 | 0x55);
+	/* As an edge. */
+	write_reg(0, LINT0, 0x56);
+	lapic_set_lint(&cpu[0], 0, true);
+	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0x56);
+	write_reg(0, EOI, 0);
+	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+}
+END_TEST
+
+START_TEST(message_signalled)
+{
+	ck_assert(lapic_deliver_msi(&bus, 0xfee02000, 0x4051));
+	ck_assert_uint_eq(requested(0x51), 1u << 2);
+	for (unsigned int i = 0; i < CPUS; i++)
+		write_reg(i, LDR, 1u << (24 + i));
+	ck_assert(lapic_deliver_msi(&bus, 0xfee0a00c, 0x0152));
+	ck_assert_uint_eq(__builtin_popcountll(requested(0x52)), 1);
+	ck_assert(!lapic_deliver_msi(&bus, 0xfed02000, 0x51));
+	ck_assert(!lapic_deliver_msi(&bus, 0x1fee02000, 0x51));
+	ck_assert_uint_eq(requested(0x51), 0);
+}
+END_TEST
+
+START_TEST(base_transitions)
+{
+	static const uint64_t mode[] = { 0, ENABLE, ENABLE | EXTD };
+	static const bool allowed[3][3] = {	/* 11.12.5 */
+		[0] = { true, true, false },
+		[1] = { true, true, true },
+		[2] = { true, false, true },
+	};
+
+	for (unsigned int from = 0; from < 3; from++) {
+		for (unsigned int to = 0; to < 3; to++) {
+			power_on();
+			if (from == 0)
+				ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT));
+			if (from == 2)
+				ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | mode[2]));
+			ck_assert(!wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | EXTD));
+			ck_assert_int_eq(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | mode[to]), allowed[from][to]);
+			ck_assert_uint_eq(rdmsr(1, KEEL_MSR_APIC_BASE),
+					  LAPIC_BASE_DEFAULT | mode[allowed[from][to] ? to : from]);
+		}
+	}
+	/* Reserved bits, and addresses that the processor does not have. */
+	ck_assert(!wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE | 1));
+	ck_assert(!wrmsr(1, KEEL_MSR_APIC_BASE, 1ull << 40 | ENABLE));
+	power_on();
+	ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, 0xd0000000 | ENABLE));
+	ck_assert_uint_eq(lapic_mmio_base(&cpu[1]), 0xd0000000);
+}
+END_TEST
+
+START_TEST(switched_off)
+{
+	write_reg(1, TPR, 0x30);
+	fixed(1, LAPIC_PHYSICAL, 0x99);
+	ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT));
+	ck_assert_uint_eq(lapic_mmio_base(&cpu[1]), UINT64_MAX);
+	ck_assert(!fixed(1, LAPIC_PHYSICAL, 0x40));
+	ck_assert(!lapic_deliver(&bus, 1, LAPIC_PHYSICAL, LAPIC_NMI, 0, true, LAPIC_EDGE));
+	ck_assert_int_eq(lapic_pending(&cpu[1]), -1);
+	ck_assert_uint_eq(lapic_tpr_threshold(&cpu[1]), 0);
+	ck_assert(lapic_accepts_extint(&cpu[1]));
+	write_reg(1, SVR, 0x1ff);
+	ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE));
+	ck_assert_uint_eq(read_reg(1, SVR), 0xff);
+	ck_assert_uint_eq(read_reg(1, TPR), 0);
+	ck_assert_int_eq(lapic_pending(&cpu[1]), -1);
+}
+END_TEST
+
+START_TEST(x2apic_registers)
+{
+	enable_x2();
+	ck_assert_uint_eq(lapic_mmio_base(&cpu[0]), UINT64_MAX);
+	ck_assert_uint_eq(rdmsr(3, X2(ID)), 3);
+	ck_assert_uint_eq(rdmsr(3, X2(LDR)), 1u << 3);
+	ck_assert_uint_eq(rdmsr(3, X2(SVR)), 0x1ff);
+	cpu[3].id = 0x25;
+	ck_assert_uint_eq(rdmsr(3, X2(LDR)), 2u << 16 | 1u << 5);
+	/* Gone: DFR, the arbitration priority, the upper half of ICR. Read-only and write-only ones fault. */
+	ck_assert(rdmsr_faults(0, X2(DFR)) && rdmsr_faults(0, X2(0x90)) && rdmsr_faults(0, X2(ICR_HIGH)));
+	ck_assert(rdmsr_faults(0, X2(EOI)) && rdmsr_faults(0, 0x83f) && rdmsr_faults(0, 0x8ff));
+	ck_assert(!wrmsr(0, X2(ID), 0) && !wrmsr(0, X2(VERSION), 0) && !wrmsr(0, X2(LDR), 0));
+	ck_assert(!wrmsr(0, X2(PPR), 0) && !wrmsr(0, X2(IRR), 0) && !wrmsr(0, X2(CURRENT), 0));
+	/* Reserved bits fault. */
+	ck_assert(!wrmsr(0, X2(TPR), 0x100) && !wrmsr(0, X2(TPR), 1ull << 32) && wrmsr(0, X2(TPR), 0xff));
+	ck_assert(!wrmsr(0, X2(EOI), 1) && wrmsr(0, X2(EOI), 0));
+	ck_assert(!wrmsr(0, X2(ESR), 1) && wrmsr(0, X2(ESR), 0));
+	ck_assert(!wrmsr(0, X2(TIMER), 0x100) && wrmsr(0, X2(TIMER), TSC_DEADLINE | 0x31));
+	ck_assert(!wrmsr(0, X2(DIVIDE), 4) && !wrmsr(0, X2(ICR), 1u << 20));
+	ck_assert_uint_eq(rdmsr(0, X2(TPR)), 0xff);
+	/* Without x2APIC mode there are no such MSRs. */
+	power_on();
+	ck_assert(rdmsr_faults(0, X2(ID)) && !wrmsr(0, X2(TPR), 0));
+}
+END_TEST
+
+START_TEST(x2apic_messages)
+{
+	enable_x2();
+	ck_assert(wrmsr(0, X2(ICR), 2ull << 32 | 0x4040));
+	ck_assert_uint_eq(requested(0x40), 1u << 2);
+	ck_assert_uint_eq(rdmsr(0, X2(ICR)), 2ull << 32 | 0x4040);
+	ck_assert(wrmsr(0, X2(ICR), 0xaull << 32 | 0x4840));
+	ck_assert_uint_eq(requested(0x40), 0xa);
+	ck_assert(wrmsr(0, X2(ICR), 0x1000aull << 32 | 0x4840));
+	ck_assert_uint_eq(requested(0x40), 0);
+	ck_assert(wrmsr(0, X2(ICR), 0xffffffffull << 32 | 0x4040));
+	ck_assert_uint_eq(requested(0x40), 0xf);
+	/* 255 is an ID like others. */
+	ck_assert(wrmsr(0, X2(ICR), 0xffull << 32 | 0x4040));
+	ck_assert_uint_eq(requested(0x40), 0);
+	ck_assert(wrmsr(1, 0x83f, 0x41));
+	ck_assert_uint_eq(requested(0x41), 2);
+	ck_assert(wrmsr(1, 0x83f, 0x01));
+	ck_assert(wrmsr(1, X2(ESR), 0));
+	ck_assert_uint_eq(rdmsr(1, X2(ESR)), 1u << 5);
+	/* INIT keeps the mode. */
+	ck_assert(wrmsr(0, X2(ICR), 1ull << 32 | 0x4500));
+	ck_assert_uint_eq(rdmsr(1, KEEL_MSR_APIC_BASE), LAPIC_BASE_DEFAULT | ENABLE | EXTD);
+	ck_assert_uint_eq(rdmsr(1, X2(SVR)), 0xff);
+	/* The IO APIC's eight bits reach the first eight processors. */
+	ck_assert(fixed(0x5, LAPIC_LOGICAL, 0x42));
+	ck_assert_uint_eq(requested(0x42), 0x5);
+	ck_assert(fixed(0xff, LAPIC_PHYSICAL, 0x42));
+	ck_assert_uint_eq(requested(0x42), 0xd);
+}
+END_TEST
+
+START_TEST(save_load_save)
+{
+	uint8_t first[512], second[512];
+	struct lapic copy = cpu[1];
+	size_t length;
+
+	write_reg(1, TIMER, PERIODIC | 0x31);
+	write_reg(1, INITIAL, 1000);
+	fixed(1, LAPIC_PHYSICAL, 0x99);
+	lapic_acknowledge(&cpu[1]);
+	lapic_deliver(&bus, 1, LAPIC_PHYSICAL, LAPIC_FIXED, 0xa0, true, LAPIC_LEVEL);
+	write_reg(1, TPR, 0x23);
+	length = state_save(&lapic_state_table, 1, &cpu[1].s, first, sizeof(first));
+	ck_assert_uint_eq(length, state_size(&lapic_state_table));
+	ck_assert_uint_eq(state_load(&lapic_state_table, 1, &copy.s, first, length), length);
+	ck_assert_uint_eq(state_save(&lapic_state_table, 1, &copy.s, second, sizeof(second)), length);
+	ck_assert_mem_eq(first, second, length);
+	ck_assert_uint_eq(lapic_deadline(&copy), 2000);
+	ck_assert_int_eq(lapic_pending(&copy), 0xa0);
+	/* Every byte of the state is in the table, but for padding. */
+	memset(&copy.s, 0xa5, sizeof(copy.s));
+	ck_assert_uint_eq(state_load(&lapic_state_table, 1, &copy.s, first, length), length);
+	ck_assert_int_eq(memcmp(&copy.s, &cpu[1].s, sizeof(copy.s)), 0);
+}
+END_TEST
+
+static uint64_t next_random(uint64_t *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return *seed;
+}
+
+static void random_step(uint64_t *seed, uint64_t now)
+{
+	struct lapic *l = &cpu[next_random(seed) % CPUS];
+	uint64_t value = next_random(seed) >> next_random(seed) % 64;
+	uint64_t got;
+
+	switch (next_random(seed) % 8) {
+	case 0:
+		lapic_read(l, next_random(seed) % 0x1004, now);
+		break;
+	case 1:
+	case 2:
+		lapic_write(l, next_random(seed) % 0x40 * 16, value, now);
+		break;
+	case 3:
+		lapic_read_msr(l, 0x800 + next_random(seed) % 0x100, &got, now);
+		lapic_write_msr(l, 0x800 + next_random(seed) % 0x40, value, next_random(seed), now);
+		break;
+	case 4:
+		lapic_write_msr(l, KEEL_MSR_TSC_DEADLINE, value, next_random(seed), now);
+		break;
+	case 5:
+		lapic_deliver(&bus, value % 300, value & 1, (enum lapic_delivery)(value >> 8 & 7), value >> 16,
+			      value & 2, value >> 2 & 1);
+		break;
+	case 6:
+		lapic_set_lint(l, value & 1, value & 2);
+		lapic_set_tpr(l, value & 0xf0);
+		break;
+	default:
+		if (value % 16 == 0)
+			lapic_write_msr(l, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | (next_random(seed) & 0xc00), 0, now);
+		lapic_advance(l, now);
+		break;
+	}
+}
+
+START_TEST(random_accesses)
+{
+	uint64_t seed = 0x4b65656c, now = 0;
+
+	for (unsigned int step = 0; step < 50000; step++) {
+		struct lapic *l = &cpu[step % CPUS];
+		int vector;
+
+		random_step(&seed, now);
+		now += next_random(&seed) >> next_random(&seed) % 64 >> 24;
+		lapic_advance(l, now);
+		ck_assert_uint_gt(lapic_deadline(l), now);
+		ck_assert_uint_le(lapic_tpr_threshold(l), 15);
+		vector = lapic_pending(l);
+		ck_assert_int_lt(vector, 256);
+		if (vector >= 0)
+			ck_assert_uint_eq(lapic_acknowledge(l), vector);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("lapic");
+	TCase *tcase = tcase_create("lapic");
+	SRunner *runner = srunner_create(suite);
+	int bad;
+
+	tcase_add_checked_fixture(tcase, enable, NULL);
+	tcase_add_test(tcase, power_up_state);
+	tcase_add_test(tcase, software_disabled);
+	tcase_add_test(tcase, priorities_and_nesting);
+	tcase_add_test(tcase, task_priority);
+	tcase_add_test(tcase, cr8_is_brought_in);
+	tcase_add_test(tcase, level_eoi_is_broadcast);
+	tcase_add_test(tcase, physical_destinations);
+	tcase_add_test(tcase, flat_and_cluster_destinations);
+	tcase_add_test(tcase, lowest_priority);
+	tcase_add_test(tcase, interprocessor_interrupts);
+	tcase_add_test(tcase, start_of_a_processor);
+	tcase_add_test(tcase, errors);
+	tcase_add_test(tcase, one_shot_timer);
+	tcase_add_test(tcase, timer_divisors);
+	tcase_add_test(tcase, periodic_timer);
+	tcase_add_test(tcase, short_period_does_not_storm);
+	tcase_add_test(tcase, tsc_deadline_timer);
+	tcase_add_test(tcase, local_pins);
+	tcase_add_test(tcase, message_signalled);
+	tcase_add_test(tcase, base_transitions);
+	tcase_add_test(tcase, switched_off);
+	tcase_add_test(tcase, x2apic_registers);
+	tcase_add_test(tcase, x2apic_messages);
+	tcase_add_test(tcase, save_load_save);
+	tcase_add_test(tcase, random_accesses);
+	suite_add_tcase(suite, tcase);
+	srunner_run_all(runner, CK_ENV);
+	bad = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
+	srunner_free(runner);
+	return bad;
+}
