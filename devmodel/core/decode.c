@@ -53,11 +53,12 @@ enum form {
 #define F_DWORD		(1u << 9)	/* 4 bytes, 8 with REX.W */
 #define F_QWORD		(1u << 10)	/* 8 bytes, no REX.W */
 #define F_MEM32		(1u << 11)	/* memory operand of at most 4 bytes */
-#define F_MAX32		(1u << 12)	/* REX.W is ignored: port I/O */
+#define F_MAX32		(1u << 12)	/* at most 4 bytes: port I/O */
+#define F_LEGACY	(1u << 13)	/* not in 64-bit mode */
 
 enum group {
 	GROUP_ARITHMETIC, GROUP_MOV, GROUP_UNARY, GROUP_INCDEC, GROUP_BIT, GROUP_CMPXCHG8B, GROUP_FLUSH, GROUP_PREFETCH,
-	GROUP_COUNT,
+	GROUP_PREFETCHW, GROUP_COUNT,
 };
 
 struct opcode {
@@ -92,6 +93,7 @@ static const struct opcode one_byte[256] = {
 	[0x6f] = { INSN_OUTS, FORM_STRING, F_MAX32 },
 	[0x80] = { GROUP_ARITHMETIC, FORM_GROUP, F_BYTE | F_IMM8 },
 	[0x81] = { GROUP_ARITHMETIC, FORM_GROUP, F_IMM },
+	[0x82] = { GROUP_ARITHMETIC, FORM_GROUP, F_BYTE | F_IMM8 | F_LEGACY },
 	[0x83] = { GROUP_ARITHMETIC, FORM_GROUP, F_IMM8 },
 	[0x84] = { INSN_TEST, FORM_MR, F_BYTE },
 	[0x85] = { INSN_TEST, FORM_MR, 0 },
@@ -119,7 +121,7 @@ static const struct opcode one_byte[256] = {
 };
 
 static const struct opcode two_byte[256] = {
-	[0x0d] = { GROUP_PREFETCH, FORM_GROUP, 0 },
+	[0x0d] = { GROUP_PREFETCHW, FORM_GROUP, 0 },
 	[0x18] = { GROUP_PREFETCH, FORM_GROUP, 0 },
 	[0xa3] = { INSN_BT, FORM_MR, 0 },
 	[0xab] = { INSN_BTS, FORM_MR, F_LOCK },
@@ -164,10 +166,8 @@ static const struct opcode groups[GROUP_COUNT][8] = {
 	},
 	[GROUP_CMPXCHG8B] = { [1] = { INSN_CMPXCHG8B, FORM_M, F_QWORD | F_LOCK } },
 	[GROUP_FLUSH] = { [7] = { INSN_NOP, FORM_M, F_MEM8 } },
-	[GROUP_PREFETCH] = {
-		{ INSN_NOP, FORM_M, F_MEM8 }, { INSN_NOP, FORM_M, F_MEM8 },
-		{ INSN_NOP, FORM_M, F_MEM8 }, { INSN_NOP, FORM_M, F_MEM8 },
-	},
+	[GROUP_PREFETCH] = { [0 ... 3] = { INSN_NOP, FORM_M, F_MEM8 } },
+	[GROUP_PREFETCHW] = { [0 ... 7] = { INSN_NOP, FORM_M, F_MEM8 } },
 };
 
 struct decoder {
@@ -299,8 +299,8 @@ static unsigned int operand_size(const struct decoder *d, unsigned int flags)
 		return 1;
 	if (flags & F_QWORD)
 		return 8;
-	if ((d->rex & REX_W) && !(flags & F_MAX32))
-		return 8;
+	if (d->rex & REX_W)
+		return flags & F_MAX32 ? 4 : 8;
 	if (flags & F_DWORD)
 		return 4;
 	return (d->mode == DECODE_16) != d->operand_prefix ? small : large;
@@ -439,6 +439,8 @@ static bool is_legal(const struct decoder *d, const struct opcode *entry)
 	if (entry->form == FORM_NONE)
 		return false;
 	if ((entry->flags & F_MODE64) && d->mode != DECODE_64)
+		return false;
+	if ((entry->flags & F_LEGACY) && d->mode == DECODE_64)
 		return false;
 	if ((entry->flags & F_NO_OPSIZE) && d->operand_prefix)
 		return false;

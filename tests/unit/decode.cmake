@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: GPL-2.0
+# Instruction decoder, page walk and emulator.
+find_library(ZYDIS_LIBRARY Zydis REQUIRED)
+
+keel_unit_test(decode
+	SOURCES tests/unit/test_decode.c devmodel/core/decode.c
+	LIBS ${ZYDIS_LIBRARY})
+keel_unit_test(walk
+	SOURCES tests/unit/test_walk.c devmodel/core/walk.c devmodel/core/gmem.c)
+keel_unit_test(emulate
+	SOURCES tests/unit/test_emulate.c devmodel/core/emulate.c devmodel/core/decode.c devmodel/core/walk.c
+		devmodel/core/gmem.c)

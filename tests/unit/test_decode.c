@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The decoder against Zydis: generated encodings in the three modes, then random bytes. */
+#include <check.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <Zydis/Zydis.h>
+#include <keel/cell.h>
+#include "core/decode.h"
+
+#define RANDOM_ROUNDS	60000
+
+static const struct {
+	ZydisMnemonic mnemonic;
+	enum insn_op op;
+} known[] = {
+	{ ZYDIS_MNEMONIC_ADD, INSN_ADD }, { ZYDIS_MNEMONIC_OR, INSN_OR }, { ZYDIS_MNEMONIC_ADC, INSN_ADC },
+	{ ZYDIS_MNEMONIC_SBB, INSN_SBB }, { ZYDIS_MNEMONIC_AND, INSN_AND }, { ZYDIS_MNEMONIC_SUB, INSN_SUB },
+	{ ZYDIS_MNEMONIC_XOR, INSN_XOR }, { ZYDIS_MNEMONIC_CMP, INSN_CMP }, { ZYDIS_MNEMONIC_TEST, INSN_TEST },
+	{ ZYDIS_MNEMONIC_NOT, INSN_NOT }, { ZYDIS_MNEMONIC_NEG, INSN_NEG }, { ZYDIS_MNEMONIC_INC, INSN_INC },
+	{ ZYDIS_MNEMONIC_DEC, INSN_DEC }, { ZYDIS_MNEMONIC_BT, INSN_BT }, { ZYDIS_MNEMONIC_BTS, INSN_BTS },
+	{ ZYDIS_MNEMONIC_BTR, INSN_BTR }, { ZYDIS_MNEMONIC_BTC, INSN_BTC }, { ZYDIS_MNEMONIC_XCHG, INSN_XCHG },
+	{ ZYDIS_MNEMONIC_XADD, INSN_XADD }, { ZYDIS_MNEMONIC_CMPXCHG, INSN_CMPXCHG },
+	{ ZYDIS_MNEMONIC_CMPXCHG8B, INSN_CMPXCHG8B }, { ZYDIS_MNEMONIC_MOV, INSN_MOV },
+	{ ZYDIS_MNEMONIC_MOVNTI, INSN_MOV }, { ZYDIS_MNEMONIC_MOVZX, INSN_MOVZX }, { ZYDIS_MNEMONIC_MOVSX, INSN_MOVSX },
+	{ ZYDIS_MNEMONIC_MOVSXD, INSN_MOVSX }, { ZYDIS_MNEMONIC_MOVBE, INSN_MOVBE },
+	{ ZYDIS_MNEMONIC_PREFETCH, INSN_NOP }, { ZYDIS_MNEMONIC_PREFETCHW, INSN_NOP },
+	{ ZYDIS_MNEMONIC_PREFETCHWT1, INSN_NOP }, { ZYDIS_MNEMONIC_PREFETCHNTA, INSN_NOP },
+	{ ZYDIS_MNEMONIC_PREFETCHT0, INSN_NOP }, { ZYDIS_MNEMONIC_PREFETCHT1, INSN_NOP },
+	{ ZYDIS_MNEMONIC_PREFETCHT2, INSN_NOP }, { ZYDIS_MNEMONIC_CLFLUSH, INSN_NOP },
+	{ ZYDIS_MNEMONIC_CLFLUSHOPT, INSN_NOP },
+	{ ZYDIS_MNEMONIC_MOVSB, INSN_MOVS }, { ZYDIS_MNEMONIC_MOVSW, INSN_MOVS }, { ZYDIS_MNEMONIC_MOVSD, INSN_MOVS },
+	{ ZYDIS_MNEMONIC_MOVSQ, INSN_MOVS }, { ZYDIS_MNEMONIC_STOSB, INSN_STOS }, { ZYDIS_MNEMONIC_STOSW, INSN_STOS },
+	{ ZYDIS_MNEMONIC_STOSD, INSN_STOS }, { ZYDIS_MNEMONIC_STOSQ, INSN_STOS }, { ZYDIS_MNEMONIC_LODSB, INSN_LODS },
+	{ ZYDIS_MNEMONIC_LODSW, INSN_LODS }, { ZYDIS_MNEMONIC_LODSD, INSN_LODS }, { ZYDIS_MNEMONIC_LODSQ, INSN_LODS },
+	{ ZYDIS_MNEMONIC_CMPSB, INSN_CMPS }, { ZYDIS_MNEMONIC_CMPSW, INSN_CMPS }, { ZYDIS_MNEMONIC_CMPSD, INSN_CMPS },
+	{ ZYDIS_MNEMONIC_CMPSQ, INSN_CMPS }, { ZYDIS_MNEMONIC_SCASB, INSN_SCAS }, { ZYDIS_MNEMONIC_SCASW, INSN_SCAS },
+	{ ZYDIS_MNEMONIC_SCASD, INSN_SCAS }, { ZYDIS_MNEMONIC_SCASQ, INSN_SCAS }, { ZYDIS_MNEMONIC_INSB, INSN_INS },
+	{ ZYDIS_MNEMONIC_INSW, INSN_INS }, { ZYDIS_MNEMONIC_INSD, INSN_INS }, { ZYDIS_MNEMONIC_OUTSB, INSN_OUTS },
+	{ ZYDIS_MNEMONIC_OUTSW, INSN_OUTS }, { ZYDIS_MNEMONIC_OUTSD, INSN_OUTS },
+};
+
+static const ZydisMachineMode machine_modes[] = {
+	[DECODE_16] = ZYDIS_MACHINE_MODE_LEGACY_16,
+	[DECODE_32] = ZYDIS_MACHINE_MODE_LEGACY_32,
+	[DECODE_64] = ZYDIS_MACHINE_MODE_LONG_64,
+};
+
+static const ZydisStackWidth stack_widths[] = {
+	[DECODE_16] = ZYDIS_STACK_WIDTH_16,
+	[DECODE_32] = ZYDIS_STACK_WIDTH_32,
+	[DECODE_64] = ZYDIS_STACK_WIDTH_64,
+};
+
+struct oracle {
+	ZydisDecoder decoder;
+	ZydisDecodedInstruction insn;
+	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
+	const ZydisDecodedOperand *mem, *reg, *imm;
+};
+
+static struct oracle oracles[3];
+static uint8_t opcode_map[ZYDIS_MNEMONIC_MAX_VALUE + 1];
+static unsigned long agreed;
+static uint64_t random_state = 1;
+
+static uint64_t random_next(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return random_state;
+}
+
+static void set_up(void)
+{
+	for (unsigned int i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		opcode_map[known[i].mnemonic] = known[i].op;
+	for (unsigned int mode = DECODE_16; mode <= DECODE_64; mode++)
+		ck_assert(ZYAN_SUCCESS(ZydisDecoderInit(&oracles[mode].decoder, machine_modes[mode], stack_widths[mode])));
+}
+
+static void pick_operands(struct oracle *o)
+{
+	o->mem = o->reg = o->imm = NULL;
+	for (unsigned int i = 0; i < o->insn.operand_count; i++) {
+		const ZydisDecodedOperand *op = &o->operand[i];
+
+		/* Of a string's two operands the one at rSI takes the segment prefix. */
+		if (op->type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    (!o->mem || ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, op->mem.base) ==
+		     ZYDIS_REGISTER_RSI))
+			o->mem = op;
+		if (op->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN)
+			continue;
+		if (op->type == ZYDIS_OPERAND_TYPE_REGISTER && !o->reg)
+			o->reg = op;
+		if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+			o->imm = op;
+	}
+}
+
+/* INSN_NONE where it is not one of ours. */
+static enum insn_op ask_oracle(struct oracle *o, const uint8_t *bytes)
+{
+	enum insn_op op;
+
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&o->decoder, bytes, DECODE_LONGEST, &o->insn, o->operand)))
+		return INSN_NONE;
+	op = opcode_map[o->insn.mnemonic];
+	if (op == INSN_NONE || o->insn.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+		return INSN_NONE;
+	/* The scalar moves and compares of SSE2 share the names of strings. */
+	if (op >= INSN_MOVS && o->insn.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
+		return INSN_NONE;
+	pick_operands(o);
+	if (!o->mem || (o->reg && ZydisRegisterGetClass(o->reg->reg.value) == ZYDIS_REGCLASS_SEGMENT))
+		return INSN_NONE;
+	return op;
+}
+
+static unsigned int number_of(ZydisRegister reg)
+{
+	if (reg == ZYDIS_REGISTER_NONE)
+		return INSN_NO_REGISTER;
+	if (reg == ZYDIS_REGISTER_RIP || reg == ZYDIS_REGISTER_EIP)
+		return INSN_RIP;
+	return ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg) - ZYDIS_REGISTER_RAX;
+}
+
+static unsigned int segment_of(ZydisRegister reg)
+{
+	switch (reg) {
+	case ZYDIS_REGISTER_ES: return KEEL_SEG_ES;
+	case ZYDIS_REGISTER_CS: return KEEL_SEG_CS;
+	case ZYDIS_REGISTER_SS: return KEEL_SEG_SS;
+	case ZYDIS_REGISTER_DS: return KEEL_SEG_DS;
+	case ZYDIS_REGISTER_FS: return KEEL_SEG_FS;
+	case ZYDIS_REGISTER_GS: return KEEL_SEG_GS;
+	default: return KEEL_SEG_NONE;
+	}
+}
+
+static const char *hex(enum decode_mode mode, const uint8_t *bytes)
+{
+	static char text[64];
+	int at = snprintf(text, sizeof(text), "mode %d:", mode);
+
+	for (unsigned int i = 0; i < DECODE_LONGEST; i++)
+		at += snprintf(text + at, sizeof(text) - at, " %02x", bytes[i]);
+	return text;
+}
+
+/* A passed ck_assert is a message to the runner: millions of them would take most of the time. */
+#define AGREE(ours, theirs)									\
+	do {											\
+		if ((uint64_t)(ours) != (uint64_t)(theirs))					\
+			ck_abort_msg("%s: %s %llx, Zydis %llx", hex(mode, bytes), #ours,	\
+				     (unsigned long long)(ours), (unsigned long long)(theirs));	\
+	} while (0)
+
+static void compare_address(enum decode_mode mode, const uint8_t *bytes, const struct insn *insn,
+			    const struct oracle *o)
+{
+	const ZydisDecodedOperandMem *mem = &o->mem->mem;
+	unsigned int shift = 64 - 8 * insn->address_size;
+
+	AGREE(insn->index, number_of(mem->index));
+	if (mem->index != ZYDIS_REGISTER_NONE)
+		AGREE(1u << insn->scale, mem->scale ? mem->scale : 1);
+	/* Zydis 4.0 lets REX.B turn "no base" into R13; processors do not look at it (SDM vol. 2, table 2-5). */
+	if (insn->base == INSN_NO_REGISTER && number_of(mem->base) == KEEL_R13) {
+		AGREE(o->insn.raw.modrm.mod == 0 && o->insn.raw.sib.base == 5, 1);
+		AGREE((uint64_t)insn->displacement << shift, (uint64_t)o->insn.raw.disp.value << shift);
+		return;
+	}
+	AGREE(insn->base, number_of(mem->base));
+	AGREE((uint64_t)insn->displacement << shift, (uint64_t)mem->disp.value << shift);
+}
+
+static void compare_register(enum decode_mode mode, const uint8_t *bytes, const struct insn *insn,
+			     const struct oracle *o)
+{
+	ZydisRegister reg = o->reg ? o->reg->reg.value : ZYDIS_REGISTER_NONE;
+
+	AGREE(o->reg != NULL, 1);
+	AGREE(insn->reg, number_of(reg));
+	AGREE(insn->reg_size * 8, o->reg->size);
+	AGREE(insn->reg_high, reg >= ZYDIS_REGISTER_AH && reg <= ZYDIS_REGISTER_BH);
+	AGREE(insn->form == INSN_RM, o->reg->id < o->mem->id);
+}
+
+static void compare_prefixes(enum decode_mode mode, const uint8_t *bytes, const struct insn *insn,
+			     const struct oracle *o)
+{
+	ZyanU64 repeats = ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE;
+
+	AGREE(insn->lock, (o->insn.attributes & ZYDIS_ATTRIB_HAS_LOCK) != 0);
+	if (insn->op == INSN_CMPS || insn->op == INSN_SCAS) {
+		AGREE(insn->repeat == INSN_REPE, (o->insn.attributes & ZYDIS_ATTRIB_HAS_REPE) != 0);
+		AGREE(insn->repeat == INSN_REPNE, (o->insn.attributes & ZYDIS_ATTRIB_HAS_REPNE) != 0);
+	} else if (insn->form == INSN_STRING && insn->repeat != INSN_REPNE) {
+		AGREE(insn->repeat != INSN_ONCE, (o->insn.attributes & repeats) != 0);
+	} else if (insn->form != INSN_STRING) {
+		AGREE(insn->repeat, INSN_ONCE);
+	}
+}
+
+static void check(enum decode_mode mode, const uint8_t *bytes)
+{
+	struct oracle *o = &oracles[mode];
+	enum insn_op op = ask_oracle(o, bytes);
+	enum decode_result result;
+	struct insn insn;
+
+	result = decode_insn(&insn, mode, bytes, DECODE_LONGEST);
+	AGREE(result == DECODE_OK, op != INSN_NONE);
+	if (result != DECODE_OK)
+		return;
+	AGREE(insn.op, op);
+	AGREE(insn.length, o->insn.length);
+	AGREE(insn.address_size * 8, o->insn.address_width);
+	/* Zydis has MOVSXD with a 16-bit register read 4 bytes, the SDM 2. The size of a prefetch is anyone's. */
+	if (op != INSN_NOP && !(op == INSN_MOVSX && insn.size == 2 && o->mem->size == 32))
+		AGREE(insn.size * 8, o->mem->size);
+	compare_prefixes(mode, bytes, &insn, o);
+	/* The rDI side has no choice of segment. */
+	if (op != INSN_STOS && op != INSN_SCAS && op != INSN_INS)
+		AGREE(insn.segment, segment_of(o->mem->mem.segment));
+	if (insn.form != INSN_STRING)
+		compare_address(mode, bytes, &insn, o);
+	if (insn.form == INSN_MR || insn.form == INSN_RM)
+		compare_register(mode, bytes, &insn, o);
+	if (insn.form == INSN_MI) {
+		unsigned int shift = 64 - 8 * (insn.op == INSN_BT || insn.op == INSN_BTS || insn.op == INSN_BTR ||
+					       insn.op == INSN_BTC ? 1 : insn.size);
+
+		AGREE(o->imm != NULL, 1);
+		AGREE(insn.immediate << shift, o->imm->imm.value.u << shift);
+	}
+	agreed++;
+}
+
+static void check_all_modes(const uint8_t *bytes)
+{
+	for (unsigned int mode = DECODE_16; mode <= DECODE_64; mode++)
+		check(mode, bytes);
+}
+
+/* Prefixes, opcode (maps 0 to 2), then a fixed tail with something to recognise in each byte. */
+static unsigned int compose(uint8_t *bytes, const uint8_t *prefix, unsigned int prefixes, unsigned int opcode)
+{
+	static const uint8_t tail[DECODE_LONGEST] = {
+		0x24, 0x8c, 0x91, 0xa2, 0x33, 0xc4, 0x55, 0x66, 0x77, 0x18, 0x29, 0x3a, 0x4b, 0x5c, 0x6d,
+	};
+	unsigned int at = prefixes;
+
+	memmove(bytes, prefix, prefixes);
+	if (opcode >= 0x100)
+		bytes[at++] = 0x0f;
+	if (opcode >= 0x200)
+		bytes[at++] = 0x38;
+	bytes[at++] = opcode;
+	memcpy(bytes + at, tail, DECODE_LONGEST - at);
+	return at;
+}
+
+static bool is_prefix(uint8_t byte)
+{
+	switch (byte) {
+	case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67:
+	case 0xf0: case 0xf2: case 0xf3:
+		return true;
+	default:
+		return (byte & 0xf0) == 0x40;
+	}
+}
+
+START_TEST(every_opcode_and_modrm)
+{
+	uint8_t bytes[DECODE_LONGEST + 3];
+
+	for (unsigned int opcode = 0; opcode < 0x300; opcode++) {
+		if (opcode < 0x100 && (is_prefix(opcode) || opcode == 0x0f))
+			continue;
+		if (opcode == 0x138)
+			continue;
+		for (unsigned int modrm = 0; modrm < 0x100; modrm++) {
+			bytes[compose(bytes, bytes, 0, opcode)] = modrm;
+			check_all_modes(bytes);
+		}
+	}
+	ck_assert_uint_gt(agreed, 10000);
+}
+END_TEST
+
+static const uint8_t prefix_sets[][4] = {	/* count first */
+	{ 1, 0x66 }, { 1, 0x67 }, { 1, 0xf0 }, { 1, 0xf2 }, { 1, 0xf3 }, { 1, 0x26 }, { 1, 0x2e }, { 1, 0x36 },
+	{ 1, 0x3e }, { 1, 0x64 }, { 1, 0x65 }, { 1, 0x40 }, { 1, 0x41 }, { 1, 0x42 }, { 1, 0x44 }, { 1, 0x48 },
+	{ 1, 0x4f }, { 2, 0x66, 0x67 }, { 2, 0x66, 0x48 }, { 2, 0x67, 0x48 }, { 2, 0x67, 0x4d }, { 2, 0x48, 0x66 },
+	{ 2, 0x66, 0x41 }, { 2, 0xf0, 0x66 }, { 2, 0xf0, 0x48 }, { 2, 0xf3, 0x66 }, { 2, 0xf3, 0x48 },
+	{ 2, 0xf2, 0xf3 }, { 2, 0xf3, 0xf2 }, { 2, 0x64, 0x3e }, { 2, 0x65, 0x64 }, { 2, 0x64, 0x48 },
+	{ 3, 0x66, 0x67, 0xf3 }, { 3, 0x67, 0x65, 0x4c }, { 3, 0x66, 0xf2, 0x45 }, { 3, 0xf0, 0x67, 0x4b },
+};
+
+START_TEST(every_opcode_and_prefix)
+{
+	uint8_t bytes[DECODE_LONGEST + 3];
+
+	for (unsigned int opcode = 0; opcode < 0x300; opcode++) {
+		if (opcode < 0x100 && (is_prefix(opcode) || opcode == 0x0f))
+			continue;
+		if (opcode == 0x138)
+			continue;
+		for (unsigned int i = 0; i < sizeof(prefix_sets) / sizeof(prefix_sets[0]); i++) {
+			unsigned int at = compose(bytes, prefix_sets[i] + 1, prefix_sets[i][0], opcode);
+
+			for (unsigned int reg = 0; reg < 8; reg++) {
+				bytes[at] = reg << 3 | (opcode & 1 ? 0x05 : 0x44);
+				check_all_modes(bytes);
+			}
+		}
+	}
+}
+END_TEST
+
+/* MOV and MOVSX with every ModRM and SIB of a memory operand, with and without REX and address size. */
+START_TEST(every_address)
+{
+	static const uint8_t sets[][4] = {
+		{ 0 }, { 1, 0x67 }, { 1, 0x4f }, { 1, 0x42 }, { 1, 0x41 }, { 2, 0x67, 0x4b }, { 1, 0x64 },
+	};
+	uint8_t bytes[DECODE_LONGEST + 3];
+
+	for (unsigned int i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+		for (unsigned int modrm = 0; modrm < 0xc0; modrm++) {
+			unsigned int sibs = (modrm & 7) == 4 ? 256 : 1;
+
+			for (unsigned int sib = 0; sib < sibs; sib++) {
+				unsigned int at = compose(bytes, sets[i] + 1, sets[i][0], sib & 1 ? 0x1be : 0x8b);
+
+				bytes[at] = modrm;
+				bytes[at + 1] = sib;
+				check_all_modes(bytes);
+			}
+		}
+	}
+}
+END_TEST
+
+START_TEST(random_bytes)
+{
+	uint8_t bytes[DECODE_LONGEST];
+
+	for (unsigned int i = 0; i < RANDOM_ROUNDS; i++) {
+		uint64_t value[2] = { random_next(), random_next() };
+
+		memcpy(bytes, value, sizeof(bytes));
+		if (i & 1)
+			bytes[random_next() % 3] = 0x0f;
+		if (i & 2)
+			bytes[0] = prefix_sets[random_next() % 17][1];
+		check_all_modes(bytes);
+	}
+}
+END_TEST
+
+/* All shorter pieces of an instruction are short, none is another instruction and none is read past its end. */
+START_TEST(cut_short)
+{
+	static const uint8_t samples[][DECODE_LONGEST] = {
+		{ 0x66, 0x65, 0x48, 0xc7, 0x84, 0x91, 1, 2, 3, 4, 5, 6, 7, 8 },
+		{ 0x48, 0xa1, 1, 2, 3, 4, 5, 6, 7, 8 },
+		{ 0xf0, 0x0f, 0xba, 0x6c, 0x24, 0x10, 0x03 },
+		{ 0x66, 0x0f, 0x38, 0xf0, 0x45, 0x08 },
+		{ 0xf3, 0x48, 0xa5 },
+	};
+
+	for (unsigned int i = 0; i < sizeof(samples) / sizeof(samples[0]); i++) {
+		struct insn insn;
+		unsigned int length;
+
+		ck_assert_int_eq(decode_insn(&insn, DECODE_64, samples[i], DECODE_LONGEST), DECODE_OK);
+		length = insn.length;
+		for (unsigned int count = 0; count < length; count++) {
+			uint8_t *piece = malloc(count);
+
+			memcpy(piece, samples[i], count);
+			ck_assert_int_eq(decode_insn(&insn, DECODE_64, piece, count), DECODE_SHORT);
+			free(piece);
+		}
+		ck_assert_int_eq(decode_insn(&insn, DECODE_64, samples[i], length), DECODE_OK);
+	}
+}
+END_TEST
+
+START_TEST(too_long)
+{
+	uint8_t bytes[DECODE_LONGEST + 1];
+	struct insn insn;
+
+	memset(bytes, 0x66, sizeof(bytes));
+	ck_assert_int_eq(decode_insn(&insn, DECODE_64, bytes, sizeof(bytes)), DECODE_UNKNOWN);
+	bytes[DECODE_LONGEST - 1] = 0x89;
+	bytes[DECODE_LONGEST] = 0x00;
+	ck_assert_int_eq(decode_insn(&insn, DECODE_64, bytes, sizeof(bytes)), DECODE_UNKNOWN);
+	bytes[DECODE_LONGEST - 2] = 0x89;
+	bytes[DECODE_LONGEST - 1] = 0x00;
+	ck_assert_int_eq(decode_insn(&insn, DECODE_64, bytes, sizeof(bytes)), DECODE_OK);
+	ck_assert_uint_eq(insn.length, DECODE_LONGEST);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("decode");
+	TCase *tests = tcase_create("zydis");
+	SRunner *runner;
+	int run, failed;
+
+	tcase_add_checked_fixture(tests, set_up, NULL);
+	tcase_set_timeout(tests, 60);
+	tcase_add_test(tests, every_opcode_and_modrm);
+	tcase_add_test(tests, every_opcode_and_prefix);
+	tcase_add_test(tests, every_address);
+	tcase_add_test(tests, random_bytes);
+	tcase_add_test(tests, cut_short);
+	tcase_add_test(tests, too_long);
+	suite_add_tcase(suite, tests);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	run = srunner_ntests_run(runner);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return run > 0 && failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,810 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The emulator: random instructions against the processor this runs on, then the bus, segments, faults and strings. */
+#include <check.h>
+#include <cpuid.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/decode.h"
+#include "core/emulate.h"
+
+#define PAGE		4096u
+#define ARENA		0x10000000ull	/* guest-physical, linear, and where the native twin is mapped */
+#define ARENA_BYTES	(3 * PAGE)
+#define ROM		0x10010000ull
+#define MMIO		0xfee00000ull
+#define NATIVE_ROUNDS	60000
+
+#define CF	0x001u
+#define PF	0x004u
+#define AF	0x010u
+#define ZF	0x040u
+#define SF	0x080u
+#define DF	0x400u
+#define OF	0x800u
+#define ARITHMETIC	(CF | PF | AF | ZF | SF | OF)
+#define FIXED	0x002u
+
+#define CR0_PE	1ull
+#define LMA	(1ull << 10)
+#define CODE64	0x29b	/* attributes: long, present, code, readable */
+#define CODE32	0x49b
+#define CODE16	0x09b
+#define DATA	0x493	/* present, writable, D/B */
+
+static uint8_t backing[ROM + PAGE - ARENA];	/* the emulator's memory; the arena is its start */
+static struct gmem mem;
+static struct keel_context ctx;
+static struct emulate_fault fault;
+static uint64_t random_state = 88172645463325252ull;
+
+static struct {
+	unsigned int count;
+	struct {
+		bool write;
+		uint64_t gpa, value;
+		unsigned int bytes;
+	} access[64];
+	uint64_t answer;
+} bus_log;
+
+static uint64_t random_next(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return random_state;
+}
+
+static void note(bool write, uint64_t gpa, unsigned int bytes, uint64_t value)
+{
+	if (bus_log.count < 64) {
+		bus_log.access[bus_log.count].write = write;
+		bus_log.access[bus_log.count].gpa = gpa;
+		bus_log.access[bus_log.count].bytes = bytes;
+		bus_log.access[bus_log.count].value = value;
+	}
+	bus_log.count++;
+}
+
+static uint64_t bus_read(void *owner, uint64_t gpa, unsigned int bytes)
+{
+	(void)owner;
+	note(false, gpa, bytes, 0);
+	return bus_log.answer;
+}
+
+static void bus_write(void *owner, uint64_t gpa, unsigned int bytes, uint64_t value)
+{
+	(void)owner;
+	note(true, gpa, bytes, value);
+}
+
+static uint32_t port_read(void *owner, uint16_t port, unsigned int bytes)
+{
+	(void)owner;
+	note(false, port, bytes, 0);
+	return 0x01010101u * bus_log.count;
+}
+
+static void port_write(void *owner, uint16_t port, unsigned int bytes, uint32_t value)
+{
+	(void)owner;
+	note(true, port, bytes, value);
+}
+
+static const struct emulate_bus bus = {
+	.mmio_read = bus_read, .mmio_write = bus_write, .port_read = port_read, .port_write = port_write,
+};
+
+static void set_up(void)
+{
+	mem = (struct gmem) {
+		.base = (uint8_t *)((uintptr_t)backing - ARENA),
+		.count = 2,
+		.range = { { ARENA, ARENA_BYTES, false }, { ROM, PAGE, true } },
+	};
+	memset(&ctx, 0, sizeof(ctx));
+	memset(&bus_log, 0, sizeof(bus_log));
+	memset(&fault, 0, sizeof(fault));
+	memset(backing, 0, sizeof(backing));
+	ctx.exit.flags = KEEL_EXIT_F_SREGS;
+	ctx.regs.rflags = FIXED;
+	ctx.regs.rip = 0x1000;
+	ctx.sregs.cr0 = CR0_PE;
+	ctx.sregs.efer = LMA;
+	for (unsigned int i = KEEL_SEG_ES; i <= KEEL_SEG_GS; i++)
+		ctx.sregs.seg[i] = (struct keel_segment_register) { .attributes = DATA, .limit = UINT32_MAX };
+	ctx.sregs.seg[KEEL_SEG_CS].attributes = CODE64;
+}
+
+static enum emulate_result emulate(const uint8_t *bytes, unsigned int length)
+{
+	memcpy(ctx.exit.insn, bytes, length);
+	ctx.exit.insn_length = length;
+	return emulate_mmio(&ctx, &mem, &bus, 1000, &fault);
+}
+
+#define EMULATE(...) emulate((const uint8_t[]) { __VA_ARGS__ }, sizeof((const uint8_t[]) { __VA_ARGS__ }))
+
+/*
+ * Native execution: loads all registers and flags, runs the instruction in the code page, which jumps back, and
+ * stores them again. Slots are globals because no register is free.
+ */
+struct native {
+	uint64_t gpr[16], rflags;
+};
+
+void native_run(struct native *n, const void *code);
+extern const uint8_t native_back[];
+
+asm(
+"	.bss\n"
+"	.balign 8\n"
+"native_stack: .skip 8\n"
+"native_image: .skip 8\n"
+"native_code: .skip 8\n"
+"native_rax: .skip 8\n"
+"native_rsp: .skip 8\n"
+"	.text\n"
+"	.globl native_run, native_back\n"
+"native_run:\n"
+"	push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
+"	mov %rsp, native_stack(%rip)\n"
+"	mov %rdi, native_image(%rip)\n"
+"	mov %rsi, native_code(%rip)\n"
+"	push 128(%rdi)\n"
+"	popfq\n"
+"	mov 0(%rdi), %rax; mov 8(%rdi), %rcx; mov 16(%rdi), %rdx; mov 24(%rdi), %rbx\n"
+"	mov 32(%rdi), %rsp; mov 40(%rdi), %rbp; mov 48(%rdi), %rsi\n"
+"	mov 64(%rdi), %r8; mov 72(%rdi), %r9; mov 80(%rdi), %r10; mov 88(%rdi), %r11\n"
+"	mov 96(%rdi), %r12; mov 104(%rdi), %r13; mov 112(%rdi), %r14; mov 120(%rdi), %r15\n"
+"	mov 56(%rdi), %rdi\n"
+"	jmp *native_code(%rip)\n"
+"native_back:\n"
+"	mov %rax, native_rax(%rip)\n"
+"	mov %rsp, native_rsp(%rip)\n"
+"	mov native_stack(%rip), %rsp\n"
+"	mov native_image(%rip), %rax\n"
+"	pushfq\n"
+"	pop 128(%rax)\n"
+"	cld\n"
+"	mov %rcx, 8(%rax); mov %rdx, 16(%rax); mov %rbx, 24(%rax); mov %rbp, 40(%rax)\n"
+"	mov %rsi, 48(%rax); mov %rdi, 56(%rax); mov %r8, 64(%rax); mov %r9, 72(%rax)\n"
+"	mov %r10, 80(%rax); mov %r11, 88(%rax); mov %r12, 96(%rax); mov %r13, 104(%rax)\n"
+"	mov %r14, 112(%rax); mov %r15, 120(%rax)\n"
+"	mov native_rax(%rip), %rcx\n"
+"	mov %rcx, 0(%rax)\n"
+"	mov native_rsp(%rip), %rcx\n"
+"	mov %rcx, 32(%rax)\n"
+"	pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
+"	ret\n");
+
+static uint8_t *arena, *code_page;
+
+static void map_native(void)
+{
+	arena = mmap((void *)ARENA, ARENA_BYTES, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	ck_assert_ptr_eq(arena, (void *)ARENA);
+	code_page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(code_page, MAP_FAILED);
+}
+
+static void run_native(struct native *n, const uint8_t *bytes, unsigned int length)
+{
+	static const uint8_t jump[] = { 0xff, 0x25, 0, 0, 0, 0 };	/* jmp *0(%rip) */
+	const void *back = native_back;
+
+	memcpy(code_page, bytes, length);
+	memcpy(code_page + length, jump, sizeof(jump));
+	memcpy(code_page + length + sizeof(jump), &back, sizeof(back));
+	native_run(n, code_page);
+}
+
+static const uint16_t native_opcodes[] = {
+	0x00, 0x01, 0x02, 0x03, 0x08, 0x09, 0x0a, 0x0b, 0x10, 0x11, 0x12, 0x13, 0x18, 0x19, 0x1a, 0x1b,
+	0x20, 0x21, 0x22, 0x23, 0x28, 0x29, 0x2a, 0x2b, 0x30, 0x31, 0x32, 0x33, 0x38, 0x39, 0x3a, 0x3b,
+	0x63, 0x80, 0x81, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8b, 0xc6, 0xc7, 0xf6, 0xf7, 0xfe, 0xff,
+	0x1a3, 0x1ab, 0x1b3, 0x1bb, 0x1ba, 0x1b0, 0x1b1, 0x1b6, 0x1b7, 0x1be, 0x1bf, 0x1c0, 0x1c1, 0x1c3, 0x1c7,
+	0x2f0, 0x2f1,
+	0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf,
+};
+
+#define NATIVE_OPCODES (sizeof(native_opcodes) / sizeof(native_opcodes[0]))
+
+static void compose(uint8_t *bytes, uint16_t opcode)
+{
+	uint64_t dice = random_next(), tail[2] = { random_next(), random_next() };
+	unsigned int at = 0;
+
+	if ((dice & 7) == 0)
+		bytes[at++] = 0x66;
+	if ((dice >> 3 & 7) == 0)
+		bytes[at++] = 0x67;
+	if ((dice >> 6 & 7) == 0)
+		bytes[at++] = 0xf0;
+	if ((dice >> 9 & 3) == 0 || opcode == 0xa6)
+		bytes[at++] = dice >> 11 & 1 ? 0xf2 : 0xf3;
+	if (dice >> 12 & 1)
+		bytes[at++] = 0x40 | (dice >> 13 & 15);
+	if (opcode >= 0x100)
+		bytes[at++] = 0x0f;
+	if (opcode >= 0x200)
+		bytes[at++] = 0x38;
+	bytes[at++] = opcode;
+	memcpy(bytes + at, tail, DECODE_LONGEST - at);
+}
+
+static bool is_bit(unsigned int op)
+{
+	return op >= INSN_BT && op <= INSN_BTC;
+}
+
+/* Points the operands of the instruction into the arena. False: this one cannot be. */
+static bool aim(const struct insn *insn, uint64_t *gpr)
+{
+	uint64_t middle = ARENA + PAGE + random_next() % PAGE, index = 0;
+
+	if (insn->form == INSN_STRING) {
+		gpr[KEEL_RSI] = middle;
+		gpr[KEEL_RDI] = ARENA + PAGE + random_next() % PAGE;
+		gpr[KEEL_RCX] = random_next() % 20 + 1;
+		if (random_next() & 1)
+			gpr[KEEL_RDI] = gpr[KEEL_RSI];
+		return true;
+	}
+	if (insn->base == INSN_NO_REGISTER || insn->base == INSN_RIP || insn->base == insn->index)
+		return false;
+	if (is_bit(insn->op) && insn->form == INSN_MR) {
+		if (insn->reg == insn->base || insn->reg == insn->index)
+			return false;
+		gpr[insn->reg] = (uint64_t)(int64_t)((int)(random_next() % 8192) - 4096);
+	}
+	if (insn->index != INSN_NO_REGISTER)
+		index = gpr[insn->index] << insn->scale;
+	gpr[insn->base] = middle - index - (uint64_t)insn->displacement;
+	return true;
+}
+
+/* Half of the compared values are equal, or nearly. */
+static void make_equal(const struct insn *insn, uint64_t *gpr)
+{
+	if ((insn->op != INSN_CMPXCHG && insn->op != INSN_CMPXCHG8B) || !(random_next() & 1))
+		return;
+	if (insn->base == KEEL_RAX || insn->index == KEEL_RAX || insn->base == KEEL_RDX || insn->index == KEEL_RDX)
+		return;
+	/* All of the arena is one byte value then. */
+	memset(arena, (int)random_next(), ARENA_BYTES);
+	memcpy(&gpr[KEEL_RAX], arena, 8);
+	memcpy(&gpr[KEEL_RDX], arena, 8);
+}
+
+static uint64_t defined_flags(const struct insn *insn)
+{
+	switch (insn->op) {
+	case INSN_BT: case INSN_BTS: case INSN_BTR: case INSN_BTC:
+		return ARITHMETIC & ~(OF | SF | AF | PF);
+	case INSN_AND: case INSN_OR: case INSN_XOR: case INSN_TEST:
+		return ARITHMETIC & ~AF;
+	default:
+		return ARITHMETIC;
+	}
+}
+
+static void compare_with_native(const struct insn *insn, const struct native *n)
+{
+	const uint8_t *b = ctx.exit.insn;
+	uint64_t flags = defined_flags(insn);
+
+	for (unsigned int i = 0; i < 16; i++) {
+		if (ctx.regs.gpr[i] != n->gpr[i])
+			ck_abort_msg("%02x %02x %02x %02x %02x %02x: gpr %u is %llx, native %llx", b[0], b[1], b[2], b[3],
+				     b[4], b[5], i, (unsigned long long)ctx.regs.gpr[i], (unsigned long long)n->gpr[i]);
+	}
+	if ((ctx.regs.rflags ^ n->rflags) & flags)
+		ck_abort_msg("%02x %02x %02x %02x %02x %02x: flags %llx, native %llx", b[0], b[1], b[2], b[3], b[4], b[5],
+			     (unsigned long long)(ctx.regs.rflags & flags), (unsigned long long)(n->rflags & flags));
+	if (memcmp(arena, backing, ARENA_BYTES))
+		ck_abort_msg("%02x %02x %02x %02x %02x %02x: memory differs", b[0], b[1], b[2], b[3], b[4], b[5]);
+	if (ctx.regs.rip != 0x1000u + insn->length)
+		ck_abort_msg("rip %llx after %u bytes", (unsigned long long)ctx.regs.rip, insn->length);
+}
+
+static bool has_movbe(void)
+{
+	unsigned int a, b, c, d;
+
+	return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_MOVBE);
+}
+
+static bool try_native(uint16_t opcode)
+{
+	uint8_t bytes[DECODE_LONGEST];
+	struct insn insn;
+	struct native n;
+
+	compose(bytes, opcode);
+	if (decode_insn(&insn, DECODE_64, bytes, sizeof(bytes)) != DECODE_OK || insn.segment >= KEEL_SEG_FS)
+		return false;
+	/* The processors disagree on this one, see the decoder's test. */
+	if (opcode == 0x63 && insn.reg_size == 2)
+		return false;
+	for (unsigned int i = 0; i < 16; i++)
+		n.gpr[i] = random_next() & 1 ? random_next() : random_next() % 3 - 1;
+	if (!aim(&insn, n.gpr))
+		return false;
+	make_equal(&insn, n.gpr);
+	n.rflags = FIXED | (random_next() & (ARITHMETIC | (insn.form == INSN_STRING ? DF : 0)));
+	memcpy(backing, arena, ARENA_BYTES);
+	memcpy(ctx.regs.gpr, n.gpr, sizeof(n.gpr));
+	ctx.regs.rflags = n.rflags;
+	ctx.regs.rip = 0x1000;
+	run_native(&n, bytes, insn.length);
+	if (emulate(bytes, insn.length) != EMULATE_DONE)
+		ck_abort_msg("opcode %x is not emulated, vector %u", opcode, fault.vector);
+	compare_with_native(&insn, &n);
+	return true;
+}
+
+START_TEST(as_the_processor)
+{
+	unsigned int tried[NATIVE_OPCODES] = { 0 };
+	bool movbe = has_movbe();
+
+	map_native();
+	for (unsigned int i = 0; i < ARENA_BYTES; i++)
+		arena[i] = random_next() & 1 ? random_next() : random_next() % 3 - 1;
+	for (unsigned int i = 0; i < NATIVE_ROUNDS; i++) {
+		unsigned int which = i % NATIVE_OPCODES;
+
+		if (native_opcodes[which] >= 0x200 && !movbe)
+			continue;
+		if (i % 500 == 0)
+			for (unsigned int k = 0; k < ARENA_BYTES; k++)
+				arena[k] = random_next();
+		tried[which] += try_native(native_opcodes[which]);
+	}
+	for (unsigned int i = 0; i < NATIVE_OPCODES; i++) {
+		if (native_opcodes[i] < 0x200 || movbe)
+			ck_assert_msg(tried[i] > 10, "opcode %x: %u tries", native_opcodes[i], tried[i]);
+	}
+	ck_assert_uint_eq(bus_log.count, 0);
+}
+END_TEST
+
+static void assert_access(unsigned int i, bool write, uint64_t gpa, unsigned int bytes, uint64_t value)
+{
+	ck_assert_uint_gt(bus_log.count, i);
+	ck_assert_int_eq(bus_log.access[i].write, write);
+	ck_assert_uint_eq(bus_log.access[i].gpa, gpa);
+	ck_assert_uint_eq(bus_log.access[i].bytes, bytes);
+	ck_assert_uint_eq(bus_log.access[i].value, value);
+}
+
+START_TEST(mmio_move)
+{
+	ctx.regs.gpr[KEEL_RBX] = MMIO;
+	ctx.regs.gpr[KEEL_RAX] = 0xffffffff12345678;
+	ck_assert_int_eq(EMULATE(0x89, 0x43, 0x10), EMULATE_DONE);		/* mov %eax, 16(%rbx) */
+	assert_access(0, true, MMIO + 16, 4, 0x12345678);
+	ck_assert_uint_eq(ctx.regs.rip, 0x1003);
+	bus_log.answer = 0xaabbccdd99887766;
+	ck_assert_int_eq(EMULATE(0x8b, 0x03), EMULATE_DONE);			/* mov (%rbx), %eax */
+	assert_access(1, false, MMIO, 4, 0);
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RAX], 0x99887766);
+	ck_assert_int_eq(EMULATE(0x8a, 0x23), EMULATE_DONE);			/* mov (%rbx), %ah */
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RAX], 0x99886666);
+	ck_assert_int_eq(EMULATE(0x48, 0x0f, 0xbe, 0x03), EMULATE_DONE);	/* movsbq (%rbx), %rax */
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RAX], 0x66);
+	ck_assert_uint_eq(bus_log.count, 4);
+}
+END_TEST
+
+START_TEST(mmio_is_split_naturally)
+{
+	ctx.regs.gpr[KEEL_RBX] = MMIO + 1;
+	ctx.regs.gpr[KEEL_RAX] = 0x8877665544332211;
+	ck_assert_int_eq(EMULATE(0x48, 0x89, 0x03), EMULATE_DONE);
+	assert_access(0, true, MMIO + 1, 1, 0x11);
+	assert_access(1, true, MMIO + 2, 2, 0x3322);
+	assert_access(2, true, MMIO + 4, 4, 0x77665544);
+	assert_access(3, true, MMIO + 8, 1, 0x88);
+	ck_assert_uint_eq(bus_log.count, 4);
+}
+END_TEST
+
+START_TEST(mmio_modified_once)
+{
+	bus_log.answer = 0xf0;
+	ctx.regs.gpr[KEEL_RBX] = MMIO;
+	ctx.regs.gpr[KEEL_RAX] = 0x0f;
+	ck_assert_int_eq(EMULATE(0x08, 0x03), EMULATE_DONE);			/* or %al, (%rbx) */
+	assert_access(0, false, MMIO, 1, 0);
+	assert_access(1, true, MMIO, 1, 0xff);
+	ck_assert_int_eq(EMULATE(0x87, 0x03), EMULATE_DONE);			/* xchg %eax, (%rbx) */
+	assert_access(3, true, MMIO, 4, 0x0f);
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RAX], 0xf0);
+	ck_assert_int_eq(EMULATE(0xf6, 0x03, 0x10), EMULATE_DONE);		/* test $16, (%rbx) writes nothing */
+	ck_assert_uint_eq(bus_log.count, 5);
+	ck_assert_uint_eq(ctx.regs.rflags & ZF, 0);
+}
+END_TEST
+
+START_TEST(rom_reads_and_writes_to_the_bus)
+{
+	backing[ROM - ARENA] = 0x5a;
+	ctx.regs.gpr[KEEL_RBX] = ROM;
+	ctx.regs.gpr[KEEL_RAX] = 0x33;
+	ck_assert_int_eq(EMULATE(0x86, 0x03), EMULATE_DONE);			/* xchg %al, (%rbx) */
+	assert_access(0, true, ROM, 1, 0x33);
+	ck_assert_uint_eq(bus_log.count, 1);
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RAX], 0x5a);
+	ck_assert_uint_eq(backing[ROM - ARENA], 0x5a);
+}
+END_TEST
+
+START_TEST(rip_relative_and_fs)
+{
+	ctx.regs.rip = MMIO - 0x1000;
+	ck_assert_int_eq(EMULATE(0xc7, 0x05, 0xf6, 0x0f, 0, 0, 7, 0, 0, 0), EMULATE_DONE);	/* movl $7, 0xff6(%rip) */
+	assert_access(0, true, MMIO, 4, 7);
+	ctx.sregs.seg[KEEL_SEG_FS].base = MMIO;
+	ctx.sregs.seg[KEEL_SEG_DS].base = 0x1000;	/* counts for nothing in 64-bit mode */
+	ck_assert_int_eq(EMULATE(0x64, 0xc6, 0x00, 0x01), EMULATE_DONE);			/* movb $1, %fs:(%rax) */
+	assert_access(1, true, MMIO, 1, 1);
+}
+END_TEST
+
+START_TEST(string_stops_at_most)
+{
+	ctx.regs.gpr[KEEL_RSI] = ARENA;
+	ctx.regs.gpr[KEEL_RDI] = MMIO;
+	ctx.regs.gpr[KEEL_RCX] = 1005;
+	for (unsigned int i = 0; i < 1005; i++)
+		memcpy(backing + 4 * i, &i, 4);
+	ck_assert_int_eq(EMULATE(0xf3, 0xa5), EMULATE_DONE);
+	ck_assert_uint_eq(bus_log.count, 1000);
+	assert_access(3, true, MMIO + 12, 4, 3);
+	ck_assert_uint_eq(ctx.regs.rip, 0x1000);
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RCX], 5);
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RSI], ARENA + 4000);
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RDI], MMIO + 4000);
+	ck_assert_int_eq(EMULATE(0xf3, 0xa5), EMULATE_DONE);
+	ck_assert_uint_eq(bus_log.count, 1005);
+	ck_assert_uint_eq(ctx.regs.rip, 0x1002);
+	ck_assert_int_eq(EMULATE(0xf3, 0xa5), EMULATE_DONE);			/* RCX is 0 */
+	ck_assert_uint_eq(ctx.regs.rip, 0x1004);
+	ck_assert_uint_eq(bus_log.count, 1005);
+}
+END_TEST
+
+START_TEST(not_canonical)
+{
+	struct keel_regs before;
+
+	ctx.regs.gpr[KEEL_RBX] = 1ull << 47;
+	before = ctx.regs;
+	ck_assert_int_eq(EMULATE(0x8b, 0x03), EMULATE_EXCEPTION);
+	ck_assert_uint_eq(fault.vector, 13);
+	ck_assert(fault.has_error_code && fault.error_code == 0);
+	ck_assert_mem_eq(&before, &ctx.regs, sizeof(before));
+	ctx.regs.gpr[KEEL_RBP] = (1ull << 47) - 2;
+	ck_assert_int_eq(EMULATE(0x8b, 0x45, 0x00), EMULATE_EXCEPTION);	/* mov 0(%rbp), %eax reaches over the edge */
+	ck_assert_uint_eq(fault.vector, 12);
+	ctx.sregs.cr4 = 1ull << 12;
+	ck_assert_int_eq(EMULATE(0x8b, 0x45, 0x00), EMULATE_DONE);
+}
+END_TEST
+
+static void protected_mode(void)
+{
+	ctx.sregs.efer = 0;
+	ctx.sregs.seg[KEEL_SEG_CS].attributes = CODE32;
+}
+
+static void assert_fault(const uint8_t *bytes, unsigned int length, uint8_t vector)
+{
+	memset(&fault, 0, sizeof(fault));
+	ck_assert_int_eq(emulate(bytes, length), EMULATE_EXCEPTION);
+	ck_assert_uint_eq(fault.vector, vector);
+	ck_assert_uint_eq(bus_log.count, 0);
+}
+
+START_TEST(segment_limits)
+{
+	static const uint8_t store[] = { 0x89, 0x03 }, load[] = { 0x8b, 0x03 };		/* (%ebx), %eax */
+	static const uint8_t code_store[] = { 0x2e, 0x89, 0x03 }, code_load[] = { 0x2e, 0x8b, 0x03 };
+	static const uint8_t stack[] = { 0x36, 0x8b, 0x03 };
+	struct keel_segment_register *ds = &ctx.sregs.seg[KEEL_SEG_DS];
+
+	protected_mode();
+	ds->base = ctx.sregs.seg[KEEL_SEG_SS].base = ctx.sregs.seg[KEEL_SEG_CS].base = ARENA;
+	ds->limit = ctx.sregs.seg[KEEL_SEG_SS].limit = 0xfff;
+	ctx.regs.gpr[KEEL_RBX] = 0xffc;
+	ck_assert_int_eq(emulate(load, 2), EMULATE_DONE);
+	ctx.regs.gpr[KEEL_RBX] = 0xffd;
+	assert_fault(load, 2, 13);
+	assert_fault(stack, 3, 12);
+
+	ds->attributes |= 1u << 2;			/* expand-down */
+	ck_assert_int_eq(emulate(load, 2), EMULATE_EXCEPTION);
+	ctx.regs.gpr[KEEL_RBX] = 0x1000;
+	ck_assert_int_eq(emulate(load, 2), EMULATE_DONE);
+	ctx.regs.gpr[KEEL_RBX] = 0xfffe;
+	bus_log.count = 0;
+	ck_assert_int_eq(emulate(load, 2), EMULATE_DONE);
+	bus_log.count = 0;
+	ds->attributes &= ~(1u << 10);			/* 16-bit: ends at 0xffff */
+	assert_fault(load, 2, 13);
+
+	ds->attributes = 0x491;				/* read-only */
+	ctx.regs.gpr[KEEL_RBX] = 0;
+	assert_fault(store, 2, 13);
+	ck_assert_int_eq(emulate(load, 2), EMULATE_DONE);
+	ds->attributes = 0;				/* null selector */
+	assert_fault(load, 2, 13);
+
+	assert_fault(code_store, 3, 13);
+	ck_assert_int_eq(emulate(code_load, 3), EMULATE_DONE);
+	ctx.sregs.seg[KEEL_SEG_CS].attributes &= ~2u;			/* execute-only */
+	assert_fault(code_load, 3, 13);
+}
+END_TEST
+
+START_TEST(real_mode)
+{
+	static const uint8_t store[] = { 0x88, 0x07 };		/* mov %al, (%bx) */
+	static const uint8_t strings[] = { 0xf3, 0xab };	/* rep stosw */
+
+	ctx.sregs.efer = 0;
+	ctx.sregs.cr0 = 0;
+	for (unsigned int i = KEEL_SEG_ES; i <= KEEL_SEG_GS; i++)
+		ctx.sregs.seg[i] = (struct keel_segment_register) { 0xa000, 0x93, 0xffff, 0xa0000 };
+	ctx.sregs.seg[KEEL_SEG_CS] = (struct keel_segment_register) { 0xf000, 0x93, 0xffff, 0xf0000 };
+	ctx.regs.gpr[KEEL_RBX] = 0xabcd1234;
+	ctx.regs.gpr[KEEL_RAX] = 0x5566;
+	ck_assert_int_eq(emulate(store, 2), EMULATE_DONE);
+	assert_access(0, true, 0xa1234, 1, 0x66);
+
+	ctx.regs.gpr[KEEL_RDI] = 0x7777fffc;
+	ctx.regs.gpr[KEEL_RCX] = 0x88880004;
+	ck_assert_int_eq(emulate(strings, 2), EMULATE_DONE);	/* wraps within the segment */
+	assert_access(2, true, 0xafffe, 2, 0x5566);
+	assert_access(3, true, 0xa0000, 2, 0x5566);
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RDI], 0x77770004);
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RCX], 0x88880000);
+
+	bus_log.count = 0;
+	ctx.regs.gpr[KEEL_RDI] = 0xffff;
+	ctx.regs.gpr[KEEL_RCX] = 1;
+	assert_fault(strings, 2, 13);
+}
+END_TEST
+
+/* The arena's first page is the table of all four levels: linear 0 is the table itself, linear 4096 is not present. */
+static void page_tables(void)
+{
+	uint64_t entry = ARENA | 7;
+
+	ctx.sregs.cr0 = CR0_PE | 1ull << 31;
+	ctx.sregs.cr3 = ARENA;
+	memcpy(backing, &entry, sizeof(entry));
+}
+
+START_TEST(page_boundary)
+{
+	static const uint8_t store[] = { 0x89, 0x03 };
+	struct keel_regs before;
+
+	page_tables();
+	ctx.regs.gpr[KEEL_RBX] = PAGE - 2;
+	ctx.regs.gpr[KEEL_RAX] = 0x11223344;
+	before = ctx.regs;
+	assert_fault(store, 2, 14);
+	ck_assert_uint_eq(fault.error_code, 2);
+	ck_assert_uint_eq(fault.cr2, PAGE);
+	ck_assert_uint_eq(backing[PAGE - 2], 0);
+	ck_assert_mem_eq(&before, &ctx.regs, sizeof(before));
+
+	memcpy(backing + 8, (const uint64_t[]) { MMIO | 7 }, 8);
+	ck_assert_int_eq(emulate(store, 2), EMULATE_DONE);
+	ck_assert_uint_eq(backing[PAGE - 2], 0x44);
+	ck_assert_uint_eq(backing[PAGE - 1], 0x33);
+	assert_access(0, true, MMIO, 2, 0x1122);
+	ck_assert_uint_eq(bus_log.count, 1);
+}
+END_TEST
+
+START_TEST(string_keeps_what_is_done)
+{
+	static const uint8_t strings[] = { 0xf3, 0xab };	/* rep stosl */
+
+	page_tables();
+	ctx.regs.gpr[KEEL_RDI] = PAGE - 8;
+	ctx.regs.gpr[KEEL_RCX] = 3;
+	ctx.regs.gpr[KEEL_RAX] = 0x01020304;
+	ck_assert_int_eq(emulate(strings, 2), EMULATE_DONE);
+	ck_assert_uint_eq(ctx.regs.rip, 0x1000);
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RCX], 1);
+	ck_assert_uint_eq(backing[PAGE - 1], 0x01);
+	assert_fault(strings, 2, 14);
+	ck_assert_uint_eq(fault.cr2, PAGE);
+}
+END_TEST
+
+START_TEST(fetched_over_a_page_boundary)
+{
+	static const uint8_t store[] = { 0xc7, 0x03, 0x78, 0x56, 0x34, 0x12 };
+
+	ctx.exit.insn_length = 0;
+	ctx.regs.gpr[KEEL_RBX] = MMIO;
+	ctx.regs.rip = ARENA + PAGE - 3;
+	memcpy(backing + PAGE - 3, store, sizeof(store));
+	ck_assert_int_eq(emulate_mmio(&ctx, &mem, &bus, 1, &fault), EMULATE_DONE);
+	assert_access(0, true, MMIO, 4, 0x12345678);
+	ck_assert_uint_eq(ctx.regs.rip, ARENA + PAGE + 3);
+
+	/* What the hardware gave ends too early: the rest is fetched. */
+	ctx.regs.rip = ARENA + PAGE - 3;
+	memcpy(ctx.exit.insn, store, 3);
+	ctx.exit.insn_length = 3;
+	ck_assert_int_eq(emulate_mmio(&ctx, &mem, &bus, 1, &fault), EMULATE_DONE);
+	assert_access(1, true, MMIO, 4, 0x12345678);
+
+	page_tables();
+	ctx.exit.insn_length = 0;
+	ctx.regs.rip = PAGE - 3;
+	ck_assert_int_eq(emulate_mmio(&ctx, &mem, &bus, 1, &fault), EMULATE_EXCEPTION);
+	ck_assert_uint_eq(fault.vector, 14);
+	ck_assert_uint_eq(fault.cr2, PAGE);
+	ctx.regs.rip = MMIO;
+	ctx.sregs.cr0 = CR0_PE;
+	ck_assert_int_eq(emulate_mmio(&ctx, &mem, &bus, 1, &fault), EMULATE_UNKNOWN);
+}
+END_TEST
+
+START_TEST(unknown)
+{
+	struct keel_regs before;
+
+	ctx.regs.gpr[KEEL_RBX] = MMIO;
+	before = ctx.regs;
+	ck_assert_int_eq(EMULATE(0x0f, 0x10, 0x03, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), EMULATE_UNKNOWN);
+	memcpy(backing + PAGE, (const uint8_t[]) { 0x0f, 0x10, 0x03 }, 3);
+	before.rip = ctx.regs.rip = ARENA + PAGE;
+	ck_assert_int_eq(EMULATE(0x0f, 0x10, 0x03), EMULATE_UNKNOWN);		/* movups */
+	memcpy(backing + PAGE, (const uint8_t[]) { 0x6c }, 1);
+	ck_assert_int_eq(EMULATE(0x6c), EMULATE_UNKNOWN);			/* insb is no MMIO exit */
+	ck_assert_mem_eq(&before, &ctx.regs, sizeof(before));
+	ck_assert_uint_eq(bus_log.count, 0);
+}
+END_TEST
+
+static void string_io(uint8_t io, uint8_t size)
+{
+	ctx.exit.kind = KEEL_EXIT_IO;
+	ctx.exit.io = KEEL_IO_STRING | io;
+	ctx.exit.port = 0x1f0;
+	ctx.exit.size = size;
+	ctx.exit.next_rip = 0x1003;
+	ctx.exit.address_size = 8;
+	ctx.exit.segment = io & KEEL_IO_IN ? KEEL_SEG_ES : KEEL_SEG_DS;
+}
+
+START_TEST(disk_sector_in)
+{
+	string_io(KEEL_IO_IN | KEEL_IO_REP, 2);
+	ctx.regs.gpr[KEEL_RDI] = ARENA + PAGE - 255;		/* an element lies over the page boundary */
+	ctx.regs.gpr[KEEL_RCX] = 256;
+	ck_assert_int_eq(emulate_string_io(&ctx, &mem, &bus, 1000, &fault), EMULATE_DONE);
+	ck_assert_uint_eq(bus_log.count, 256);
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RCX], 0);
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RDI], ARENA + PAGE + 257);
+	ck_assert_uint_eq(ctx.regs.rip, 0x1003);
+	for (unsigned int i = 0; i < 256; i++)
+		ck_assert_uint_eq(backing[PAGE - 255 + 2 * i], (i + 1) & 0xff);
+	ck_assert_uint_eq(backing[PAGE - 256], 0);
+	ck_assert_uint_eq(backing[PAGE + 257], 0);
+}
+END_TEST
+
+START_TEST(string_out)
+{
+	string_io(KEEL_IO_REP, 4);
+	for (unsigned int i = 0; i < 100; i++)
+		memcpy(backing + 4 * i, &i, 4);
+	ctx.regs.gpr[KEEL_RSI] = ARENA + 4 * 99;
+	ctx.regs.gpr[KEEL_RCX] = 10;
+	ctx.regs.rflags |= DF;
+	ck_assert_int_eq(emulate_string_io(&ctx, &mem, &bus, 8, &fault), EMULATE_DONE);
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RCX], 2);
+	ck_assert_uint_eq(ctx.regs.rip, 0x1000);
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RSI], ARENA + 4 * 91);
+	assert_access(0, true, 0x1f0, 4, 99);
+	assert_access(7, true, 0x1f0, 4, 92);
+	ctx.regs.rflags &= ~(uint64_t)DF;
+	ck_assert_int_eq(emulate_string_io(&ctx, &mem, &bus, 8, &fault), EMULATE_DONE);
+	assert_access(9, true, 0x1f0, 4, 92);
+	ck_assert_uint_eq(ctx.regs.rip, 0x1003);
+	ck_assert_uint_eq(bus_log.count, 10);
+}
+END_TEST
+
+START_TEST(string_io_asks_the_instruction)
+{
+	string_io(0, 1);
+	ctx.exit.address_size = 0;
+	ctx.exit.segment = KEEL_SEG_NONE;
+	memcpy(backing, (const uint8_t[]) { 0x64, 0x67, 0x6e }, 3);	/* outsb %fs:(%esi) */
+	ctx.regs.rip = ARENA;
+	ctx.exit.next_rip = ARENA + 3;
+	ctx.sregs.seg[KEEL_SEG_FS].base = 0x100;
+	ctx.regs.gpr[KEEL_RSI] = 0xffffffff00000000 | ARENA;
+	backing[0x100] = 0x77;
+	ck_assert_int_eq(emulate_string_io(&ctx, &mem, &bus, 8, &fault), EMULATE_DONE);
+	assert_access(0, true, 0x1f0, 1, 0x77);
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RSI], ARENA + 1);
+	ck_assert_uint_eq(ctx.regs.rip, ARENA + 3);
+	backing[2] = 0x6c;						/* insb: not what the exit says */
+	ctx.regs.rip = ARENA;
+	ck_assert_int_eq(emulate_string_io(&ctx, &mem, &bus, 8, &fault), EMULATE_UNKNOWN);
+}
+END_TEST
+
+START_TEST(string_io_faults_before_the_port)
+{
+	page_tables();
+	string_io(KEEL_IO_IN | KEEL_IO_REP, 2);
+	ctx.regs.gpr[KEEL_RDI] = PAGE - 4;
+	ctx.regs.gpr[KEEL_RCX] = 4;
+	ck_assert_int_eq(emulate_string_io(&ctx, &mem, &bus, 100, &fault), EMULATE_DONE);
+	ck_assert_uint_eq(bus_log.count, 2);
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RCX], 2);
+	ck_assert_uint_eq(ctx.regs.rip, 0x1000);
+	ck_assert_int_eq(emulate_string_io(&ctx, &mem, &bus, 100, &fault), EMULATE_EXCEPTION);
+	ck_assert_uint_eq(fault.vector, 14);
+	ck_assert_uint_eq(fault.error_code, 2);
+	ck_assert_uint_eq(fault.cr2, PAGE);
+	ck_assert_uint_eq(bus_log.count, 2);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("emulate");
+	TCase *tests = tcase_create("emulate");
+	SRunner *runner;
+	int run, failed;
+
+	tcase_add_checked_fixture(tests, set_up, NULL);
+	tcase_set_timeout(tests, 60);
+	tcase_add_test(tests, as_the_processor);
+	tcase_add_test(tests, mmio_move);
+	tcase_add_test(tests, mmio_is_split_naturally);
+	tcase_add_test(tests, mmio_modified_once);
+	tcase_add_test(tests, rom_reads_and_writes_to_the_bus);
+	tcase_add_test(tests, rip_relative_and_fs);
+	tcase_add_test(tests, string_stops_at_most);
+	tcase_add_test(tests, not_canonical);
+	tcase_add_test(tests, segment_limits);
+	tcase_add_test(tests, real_mode);
+	tcase_add_test(tests, page_boundary);
+	tcase_add_test(tests, string_keeps_what_is_done);
+	tcase_add_test(tests, fetched_over_a_page_boundary);
+	tcase_add_test(tests, unknown);
+	tcase_add_test(tests, disk_sector_in);
+	tcase_add_test(tests, string_out);
+	tcase_add_test(tests, string_io_asks_the_instruction);
+	tcase_add_test(tests, string_io_faults_before_the_port);
+	suite_add_tcase(suite, tests);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	run = srunner_ntests_run(runner);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return run > 0 && failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
