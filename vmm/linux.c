@@ -475,8 +475,8 @@ static void efi_cut(struct loader *loader, uint64_t from, const struct efi_descr
 }
 
 /*
- * The block is the loader's data there: with a conventional range in its place, the decompressor could choose it
- * for the kernel and overwrite this very map.
+ * The block is the loader's data there: with a conventional range in its place, the decompressor could choose
+ * it for the kernel and overwrite this very map.
  */
 static void build_efi(struct loader *loader)
 {
