@@ -1,21 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Memory functions for a cell: string instructions, which processors with ERMS move at full width. */
+/* Memory functions for a cell: string instructions. */
 #include "core/string.h"
 
 #include <stdint.h>
 
+/* The bulk in words: what counts instructions, such as an emulator of this processor, counts every step of a REP. */
 void *memcpy(void *restrict to, const void *restrict from, size_t bytes)
 {
 	void *start = to;
+	size_t words = bytes / sizeof(uint64_t);
 
+	bytes %= sizeof(uint64_t);
+	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
 	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
 	return start;
 }
 
 static void copy_down(uint8_t *to, const uint8_t *from, size_t bytes)
 {
-	while (bytes--)
-		to[bytes] = from[bytes];
+	to += bytes - 1;
+	from += bytes - 1;
+	__asm__ volatile("std\n\trep movsb\n\tcld" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory", "cc");
 }
 
 void *memmove(void *to, const void *from, size_t bytes)

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Nanoseconds since the machine started from the host's TSC, and back. Both ways are a multiplication and a shift. */
+#ifndef KEEL_CLOCK_H
+#define KEEL_CLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/time.h"
+
+#define CLOCK_KHZ_LEAST	100000ull	/* 100 MHz and ... */
+#define CLOCK_KHZ_MOST	100000000ull	/* ... 100 GHz: what both fixed-point factors below have room for */
+
+#define CLOCK_NS_SHIFT	60		/* at most 10 ns a tick: 4 bits before the point */
+#define CLOCK_TSC_SHIFT	57		/* at most 100 ticks a ns: 7 bits */
+
+struct clock {
+	uint64_t start;			/* host TSC at time 0 */
+	uint64_t ns_factor;		/* ns of a tick << CLOCK_NS_SHIFT */
+	uint64_t tsc_factor;		/* ticks of a ns << CLOCK_TSC_SHIFT */
+};
+
+/* khz within the limits above. */
+static inline void clock_init(struct clock *clock, uint64_t start, uint64_t khz)
+{
+	const uint64_t khz_of_ns = NSEC_PER_SEC / 1000;
+
+	clock->start = start;
+	clock->ns_factor = time_scale(khz_of_ns, 1ull << CLOCK_NS_SHIFT, khz);
+	clock->tsc_factor = time_scale(khz, 1ull << CLOCK_TSC_SHIFT, khz_of_ns);
+}
+
+static inline uint64_t clock_ns(const struct clock *clock, uint64_t tsc)
+{
+	return (uint64_t)((unsigned __int128)(tsc - clock->start) * clock->ns_factor >> CLOCK_NS_SHIFT);
+}
+
+/* The first tick at or (by a tick or two) after ns; all ones when that is not in this TSC's range, or never. */
+static inline uint64_t clock_tsc(const struct clock *clock, uint64_t ns)
+{
+	unsigned __int128 ticks;
+
+	if (ns == TIME_NEVER)
+		return UINT64_MAX;
+	ticks = ((unsigned __int128)(ns + 1) * clock->tsc_factor >> CLOCK_TSC_SHIFT) + 1 + clock->start;
+	return ticks > UINT64_MAX ? UINT64_MAX : (uint64_t)ticks;
+}
+
+#endif
