@@ -111,7 +111,7 @@ static uint64_t spans_frame(const struct spans *spans, uint64_t block)
 	return 0;
 }
 
-/* Lays the frames out from reserve on: top table, its tables, directories, tables, spares. Returns the end. */
+/* Lays the frames out from reserve on: the upper two levels, directories, tables, spares. Returns the end. */
 static uint64_t plan(const struct own_config *config, uint64_t reserve)
 {
 	uint64_t frame = reserve + PAGE_SIZE;

@@ -11,8 +11,8 @@
  * Invariant: a frame has one owner; nothing that is not the control domain's or shared is mapped in it.
  *
  * Locking: the caller holds one lock, the same for all calls. CPUs may walk the
- * table at any time. TLBs are the caller's: after own_donate() and own_take_for_keel() every CPU must drop the
- * control domain's translations before the frames are put to use.
+ * table at any time. TLBs are the caller's: after own_donate() and own_take_for_keel() every CPU must drop
+ * the control domain's translations before the frames are put to use.
  *
  * Each 2 MiB and each 1 GiB of memory has a frame of the reserve of its own for the table below it, so a
  * split cannot fail, and a CPU that still walks a table which a merge took out finds only the identity
@@ -77,9 +77,9 @@ uint64_t own_frames_needed(const struct own_config *config);
 
 /*
  * Builds the table in the reserve: own_frames_needed() contiguous pages, reached through the direct map. They
- * and everything else of Keel's are to be taken with own_take_for_keel() afterwards. root: the physical address
- * of the top table, for the nested CR3 or the EPT pointer. -EINVAL: ranges not sorted, not whole pages, beyond
- * the limit.
+ * and everything else of Keel's are to be taken with own_take_for_keel() afterwards. root: the physical
+ * address of the top table, for the nested CR3 or the EPT pointer. -EINVAL: ranges not sorted, not whole
+ * pages, beyond the limit.
  */
 int own_init(const struct own_config *config, uint64_t reserve, uint64_t *root);
 

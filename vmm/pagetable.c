@@ -193,8 +193,8 @@ static uint64_t chain_build(const struct pt_format *format, uint64_t va, struct 
 	return first;
 }
 
-static int map_check(const struct page_table *table, uint64_t va, unsigned order, const struct pt_place *place,
-		     const struct frame_pool *pool)
+static int map_check(const struct page_table *table, uint64_t va, unsigned order,
+		     const struct pt_place *place, const struct frame_pool *pool)
 {
 	unsigned leaf = leaf_order(table, order);
 
@@ -237,7 +237,8 @@ int pt_map(const struct page_table *table, uint64_t va, uint64_t pa, unsigned or
 	return 0;
 }
 
-static bool wholly_mapped(const struct pt_format *format, const uint64_t *slot, unsigned order, unsigned count)
+static bool wholly_mapped(const struct pt_format *format, const uint64_t *slot, unsigned order,
+			  unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
 		if (!pt_present(format, slot[i]))

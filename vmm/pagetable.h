@@ -97,7 +97,7 @@ static inline bool pt_is_table(const struct pt_format *format, uint64_t entry, u
 /* The table to which such an entry points. */
 uint64_t *pt_table(const struct pt_format *format, uint64_t entry);
 
-/* Walks towards va as far as an entry of this order (0, 9, 18, 27), which may be a table, or as far as it can. */
+/* Walks towards va to an entry of this order (0, 9, 18, 27), which may be a table, or as far as it can. */
 void pt_walk(const struct page_table *table, uint64_t va, unsigned order, struct pt_place *place);
 
 /* Walks to the last entry for va; true if it is a present leaf. place is filled in either case. */
@@ -133,8 +133,8 @@ int pt_unmap(const struct page_table *table, uint64_t va, unsigned order, struct
 void pt_split(const struct pt_format *format, uint64_t *slot, unsigned order, uint64_t frame);
 
 /*
- * Undoes pt_split(): if the 512 entries of the table below are alike (contiguous leaves with the same bits, or
- * the same note of software), one entry of this order (9 or 18) replaces them and the table's frame is
+ * Undoes pt_split(): if the 512 entries of the table below are alike (contiguous leaves with the same bits,
+ * or the same note of software), one entry of this order (9 or 18) replaces them and the table's frame is
  * returned; otherwise 0.
  */
 uint64_t pt_merge(const struct pt_format *format, uint64_t *slot, unsigned order);

@@ -2,6 +2,8 @@
 /* Memory and string functions. -ffreestanding keeps their loops from becoming calls of themselves. */
 #include "string.h"
 
+#include <stdint.h>
+
 void *memcpy(void *to, const void *from, size_t size)
 {
 	void *at = to;
@@ -12,14 +14,16 @@ void *memcpy(void *to, const void *from, size_t size)
 
 void *memmove(void *to, const void *from, size_t size)
 {
-	unsigned char *target = to;
+	volatile unsigned char *target = to;	/* volatile: or this loop would become a call of memmove() */
 	const unsigned char *source = from;
 
-	if (target <= source || target >= source + size)
+	if ((uintptr_t)to <= (uintptr_t)from || (uintptr_t)to - (uintptr_t)from >= size)
 		return memcpy(to, from, size);
-	target += size - 1;
-	source += size - 1;
-	__asm__ volatile("std; rep movsb; cld" : "+D"(target), "+S"(source), "+c"(size) : : "memory", "cc");
+	/* Not by STD and REP: an exception in between would meet compiled code with RFLAGS.DF set. */
+	while (size > 0) {
+		size--;
+		target[size] = source[size];
+	}
 	return to;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The Linux loader with made-up kernels; the zero page is read by the offsets of Linux's zero-page.rst and boot.rst. */
+/* The Linux loader with made-up kernels; the zero page is read by the offsets of zero-page.rst and boot.rst. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +61,8 @@ static void make_kernel(void)
 
 static void setup(void)
 {
-	memory_test_arena = mmap(NULL, RAM_END, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	memory_test_arena = mmap(NULL, RAM_END, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	ck_assert(memory_test_arena != MAP_FAILED);
 	memset(&boot, 0, sizeof(boot));
 	boot.start = 0x9000;
@@ -249,9 +250,9 @@ START_TEST(efi_hides_keel)
 	boot.efi = (struct boot_efi){ UINT64_C(0x123456789), 0x9100, 5 * 48, 48, 1, false };
 	boot.rsdp_size = 20;
 	efi_descriptor(0, 7, 0, 0x9f);
-	efi_descriptor(1, 3, MIB, 0x200);			/* boot services code: 1 to 3 MiB, cut by Keel's first range */
-	efi_descriptor(2, 7, 3 * MIB, 117 * 256 + 128);		/* to the middle of Keel's second range's first MiB */
-	efi_descriptor(3, 6, 120 * MIB + 128 * PAGE_SIZE, 16);	/* runtime data: stays, though it should not be there */
+	efi_descriptor(1, 3, MIB, 0x200);			/* boot services' code, 1 to 3 MiB */
+	efi_descriptor(2, 7, 3 * MIB, 117 * 256 + 128);		/* reaches into Keel's second range */
+	efi_descriptor(3, 6, 120 * MIB + 128 * PAGE_SIZE, 16);	/* runtime data stays */
 	efi_descriptor(4, 7, 121 * MIB, 7 * 256);
 	ck_assert_int_eq(linux_load(&boot, &layout, &entry), 0);
 	check_places();

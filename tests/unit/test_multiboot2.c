@@ -72,7 +72,8 @@ static const struct { uint64_t address; uint32_t pitch, width, height; uint8_t r
 
 static void full(void)
 {
-	static const struct { uint32_t start, end; char string[13]; } module = { 0x200000, 0x300000, "root=/dev/sda" };
+	static const struct { uint32_t start, end; char string[13]; } module = {
+		0x200000, 0x300000, "root=/dev/sda" };
 	static const char text[] = "console=com1";
 	static const uint64_t table = 0x7fe00000;
 	uint32_t efi[2 + 24] = { 48, 1 };

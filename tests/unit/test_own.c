@@ -565,7 +565,8 @@ START_TEST(many_ranges)
 	memory_test_arena = calloc(reserve_pages + 1, PAGE_SIZE);
 	ck_assert_int_eq(own_init(&config, PAGE_SIZE, &root), 0);
 	for (unsigned i = 0; i < 100; i++)
-		good &= own_donate(many[i].start, 0, 3) == 0 && own_donate(many[i].start - KIB4, 0, 3) == -EPERM;
+		good &= own_donate(many[i].start, 0, 3) == 0 &&
+			own_donate(many[i].start - KIB4, 0, 3) == -EPERM;
 	ck_assert(good);
 	ck_assert_uint_eq(own_count(3), 100);
 	finish();
