@@ -1,3 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
 # Interrupt controllers of the APIC family, HPET, ACPI power management.
 keel_unit_test(lapic SOURCES tests/unit/test_lapic.c devmodel/chip/lapic.c devmodel/core/state.c)
+keel_unit_test(ioapic
+	SOURCES tests/unit/test_ioapic.c devmodel/chip/ioapic.c devmodel/chip/lapic.c devmodel/core/state.c)
