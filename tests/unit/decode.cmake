@@ -10,3 +10,6 @@ keel_unit_test(walk
 keel_unit_test(emulate
 	SOURCES tests/unit/test_emulate.c devmodel/core/emulate.c devmodel/core/decode.c devmodel/core/walk.c
 		devmodel/core/gmem.c)
+keel_unit_test(emulate-fuzz
+	SOURCES tests/fuzz/fuzz_emulate.c devmodel/core/emulate.c devmodel/core/decode.c devmodel/core/walk.c
+		devmodel/core/gmem.c)

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Fuzz target of the emulator: any instruction in any register state on any page tables. Built for libFuzzer with
+ * KEEL_LIBFUZZER; else it has a main of its own that makes inputs from seeds: [rounds [first seed]].
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/emulate.h"
+
+#define MEMORY_BYTES	0x10000u
+#define ROM_FIRST	0xe000u
+#define MOST		64u
+#define ARITHMETIC	0x8d5ull
+#define CR0_PG		(1ull << 31)
+#define EFER_LMA	(1ull << 10)
+#define SEGMENT_LONG	(1u << 9)
+
+struct shape {
+	struct keel_regs regs;
+	struct keel_sregs sregs;
+	uint8_t insn[16];
+	uint64_t near;		/* a bit for each register: point it into memory */
+	uint8_t insn_length, io, size, address_size, segment, string, flat, tables;
+};
+
+struct traffic {
+	unsigned int ports;
+};
+
+static uint8_t *memory;
+static const struct gmem *current;
+
+static void require(bool holds, const char *what)
+{
+	if (holds)
+		return;
+	fprintf(stderr, "fuzz_emulate: %s\n", what);
+	abort();
+}
+
+static bool is_natural(uint64_t gpa, unsigned int bytes)
+{
+	return (bytes == 1 || bytes == 2 || bytes == 4 || bytes == 8) && gpa % bytes == 0;
+}
+
+static uint64_t mmio_read(void *owner, uint64_t gpa, unsigned int bytes)
+{
+	uint64_t value;
+
+	(void)owner;
+	require(is_natural(gpa, bytes), "a read is not split naturally");
+	require(!gmem_read(current, gpa, &value, bytes), "memory is read as a device");
+	return gpa * 0x9e3779b97f4a7c15ull;
+}
+
+static void mmio_write(void *owner, uint64_t gpa, unsigned int bytes, uint64_t value)
+{
+	(void)owner;
+	(void)value;
+	require(is_natural(gpa, bytes), "a write is not split naturally");
+	require(gpa >= ROM_FIRST, "memory is written as a device");
+}
+
+static uint32_t port_read(void *owner, uint16_t port, unsigned int bytes)
+{
+	struct traffic *traffic = owner;
+
+	traffic->ports++;
+	return port * bytes;
+}
+
+static void port_write(void *owner, uint16_t port, unsigned int bytes, uint32_t value)
+{
+	struct traffic *traffic = owner;
+
+	(void)port;
+	require(bytes == 4 || value >> (8 * bytes) == 0, "more is written to a port than its size");
+	traffic->ports++;
+}
+
+/* The exit record is the hypervisor's and sound; everything else is the guest's. */
+static void shape_context(struct keel_context *ctx, const struct shape *shape)
+{
+	static const uint8_t sizes[] = { 1, 2, 4, 4 }, address_sizes[] = { 0, 2, 4, 8 };
+
+	memset(ctx, 0, sizeof(*ctx));
+	ctx->regs = shape->regs;
+	ctx->sregs = shape->sregs;
+	memcpy(ctx->exit.insn, shape->insn, sizeof(shape->insn));
+	ctx->exit.flags = KEEL_EXIT_F_SREGS;
+	ctx->exit.insn_length = shape->insn_length % 17;
+	ctx->exit.io = KEEL_IO_STRING | (shape->io & (KEEL_IO_IN | KEEL_IO_REP));
+	ctx->exit.size = sizes[shape->size % 4];
+	ctx->exit.address_size = address_sizes[shape->address_size % 4];
+	ctx->exit.segment = shape->segment % 8 < KEEL_SEG_LDTR ? shape->segment % 8 : KEEL_SEG_NONE;
+	ctx->exit.next_rip = ctx->regs.rip + 2;
+	ctx->sregs.cpl &= 3;
+	if (shape->flat & 1)
+		ctx->sregs.cr0 &= ~CR0_PG;
+	if (shape->flat & 2) {
+		ctx->sregs.efer |= EFER_LMA;
+		ctx->sregs.seg[KEEL_SEG_CS].attributes |= SEGMENT_LONG;
+	}
+	for (unsigned int i = KEEL_SEG_ES; i <= KEEL_SEG_GS; i++) {
+		if (shape->flat & 4)
+			ctx->sregs.seg[i].base &= MEMORY_BYTES - 1;
+	}
+	for (unsigned int i = 0; i < 16; i++) {
+		if (shape->near >> i & 1)
+			ctx->regs.gpr[i] &= 2 * MEMORY_BYTES - 1;
+	}
+	if (shape->near >> 16 & 1)
+		ctx->regs.rip &= MEMORY_BYTES - 1;
+	if (shape->near >> 17 & 1)
+		ctx->sregs.cr3 &= MEMORY_BYTES - 1;
+}
+
+/* Memory repeats the rest of the input; if wanted every 8 bytes become a table entry that is present and near. */
+static void fill_memory(const struct shape *shape, const uint8_t *data, size_t size)
+{
+	for (size_t i = 0; i < MEMORY_BYTES; i++)
+		memory[i] = size > 0 ? data[i % size] : 0;
+	if (!(shape->tables & 1))
+		return;
+	for (size_t i = 0; i < MEMORY_BYTES; i += 8) {
+		uint64_t entry;
+
+		memcpy(&entry, memory + i, 8);
+		entry = (entry & 0x1ffffull) | 1 | (entry & ((uint64_t)shape->tables >> 1) << 1);
+		memcpy(memory + i, &entry, 8);
+	}
+}
+
+static void check_result(enum emulate_result result, const struct keel_context *ctx, const struct keel_regs *before,
+			 const struct emulate_fault *fault)
+{
+	if (result != EMULATE_DONE)
+		require(memcmp(&ctx->regs, before, sizeof(*before)) == 0, "registers changed without success");
+	if (result == EMULATE_EXCEPTION)
+		require(fault->has_error_code && fault->vector >= 12 && fault->vector <= 14, "an odd exception");
+	require(((ctx->regs.rflags ^ before->rflags) & ~ARITHMETIC) == 0, "a flag changed that is not arithmetic");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct traffic traffic = { 0 };
+	const struct emulate_bus bus = {
+		.owner = &traffic, .mmio_read = mmio_read, .mmio_write = mmio_write,
+		.port_read = port_read, .port_write = port_write,
+	};
+	struct emulate_fault fault = { 0 };
+	enum emulate_result result;
+	struct keel_context ctx;
+	struct keel_regs before;
+	struct shape shape;
+
+	if (size < sizeof(shape))
+		return 0;
+	memcpy(&shape, data, sizeof(shape));
+	memory = malloc(MEMORY_BYTES);
+	require(memory != NULL, "no memory");
+	fill_memory(&shape, data + sizeof(shape), size - sizeof(shape));
+	current = &(const struct gmem) {
+		.base = memory, .count = 2,
+		.range = { { 0, ROM_FIRST, false }, { ROM_FIRST, MEMORY_BYTES - ROM_FIRST, true } },
+	};
+	shape_context(&ctx, &shape);
+	before = ctx.regs;
+	result = shape.string & 1 ? emulate_string_io(&ctx, current, &bus, MOST, &fault) :
+				    emulate_mmio(&ctx, current, &bus, MOST, &fault);
+	free(memory);
+	require(traffic.ports <= MOST, "more elements than allowed");
+	check_result(result, &ctx, &before, &fault);
+	return 0;
+}
+
+#ifndef KEEL_LIBFUZZER
+#define INPUT_BYTES	(sizeof(struct shape) + 256)
+#define ROUNDS		3000
+
+static uint64_t next(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+/* Opcodes that the emulator knows stand out among the random bytes. */
+static void make_input(uint8_t *input, uint64_t seed)
+{
+	static const uint8_t starts[][2] = {
+		{ 0x89, 0x03 }, { 0xf3, 0xa5 }, { 0xf3, 0xab }, { 0xf0, 0x0f }, { 0x0f, 0xab }, { 0x0f, 0xb1 },
+		{ 0x0f, 0xc7 }, { 0xf2, 0xae }, { 0xf3, 0xa6 }, { 0x66, 0x87 }, { 0x67, 0x01 }, { 0x48, 0x13 },
+	};
+	uint64_t state = seed * 0x9e3779b97f4a7c15ull | 1;
+	struct shape *shape = (struct shape *)input;
+
+	for (size_t i = 0; i < INPUT_BYTES; i++)
+		input[i] = next(&state) >> 24;
+	if (next(&state) & 1)
+		memcpy(shape->insn, starts[next(&state) % (sizeof(starts) / 2)], 2);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 0) : ROUNDS;
+	unsigned long first = argc > 2 ? strtoul(argv[2], NULL, 0) : 1;
+	uint8_t *input = malloc(INPUT_BYTES);
+
+	if (!input || rounds == 0)
+		return EXIT_FAILURE;
+	for (unsigned long i = 0; i < rounds; i++) {
+		make_input(input, first + i);
+		LLVMFuzzerTestOneInput(input, INPUT_BYTES);
+	}
+	free(input);
+	return EXIT_SUCCESS;
+}
+#endif
