@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Reset control register of the PIIX3 (Intel 290550-002, 2.5.12), port 0xCF9: one byte. */
+#ifndef KEEL_CHIP_RESET_CONTROL_H
+#define KEEL_CHIP_RESET_CONTROL_H
+
+#include <stdint.h>
+
+#include "core/line.h"
+#include "core/state.h"
+
+struct reset_control_state {
+	uint8_t value;
+};
+
+struct reset_control {
+	struct line reset;	/* raised once for each reset that the guest asks for */
+	struct reset_control_state s;
+};
+
+extern const struct state_table reset_control_state_table;
+
+void reset_control_init(struct reset_control *chip);
+uint8_t reset_control_read(const struct reset_control *chip);
+void reset_control_write(struct reset_control *chip, uint8_t value);
+
+#endif
