@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+/* PIIX3 IDE function: configuration space and the bus-master block. */
+#include "pci/piix3_ide.h"
+
+#define PROG_IF_BUS_MASTER	0x80u	/* both channels at the legacy ports, fixed */
+#define PIIX3_IDETIM		0x40u	/* two of 16 bits: timing, and decode enable in bit 15 */
+#define PIIX3_SIDETIM		0x44u
+
+void piix3_ide_init(struct piix3_ide *ide)
+{
+	static const struct pci_identity identity = {
+		.vendor = PCI_VENDOR_INTEL, .device = 0x7010, .class = 0x01, .subclass = 0x01,
+		.prog_if = PROG_IF_BUS_MASTER,
+	};
+	struct pci_function *fn = &ide->pci;
+
+	pci_function_init(fn, &identity);
+	pci_function_set(fn, PCI_STATUS, 2, PCI_STATUS_DEVSEL_MEDIUM | PCI_STATUS_FAST_BACK);
+	pci_function_bar(fn, PIIX3_IDE_BM_BAR, PIIX3_IDE_BM_PORTS, true);
+	fn->writable[PCI_COMMAND] |= PCI_COMMAND_MASTER;
+	fn->writable[PCI_LATENCY] = 0xf0;
+	for (unsigned int i = PIIX3_IDETIM; i <= PIIX3_SIDETIM; i++)
+		fn->writable[i] = 0xff;
+
+	for (unsigned int i = 0; i < PIIX3_IDE_CHANNELS; i++)
+		ide_init(&ide->channel[i]);
+}
+
+uint32_t piix3_ide_bm_read(struct piix3_ide *ide, unsigned int offset, unsigned int bytes)
+{
+	uint32_t value = 0;
+
+	for (unsigned int i = 0; i < bytes; i++) {
+		unsigned int at = (offset + i) % PIIX3_IDE_BM_PORTS;
+
+		value |= (uint32_t)ide_bm_read(&ide->channel[at / BMIDE_REGISTERS], at % BMIDE_REGISTERS) << (8 * i);
+	}
+	return value;
+}
+
+void piix3_ide_bm_write(struct piix3_ide *ide, unsigned int offset, unsigned int bytes, uint32_t value)
+{
+	for (unsigned int i = 0; i < bytes; i++) {
+		unsigned int at = (offset + i) % PIIX3_IDE_BM_PORTS;
+
+		ide_bm_write(&ide->channel[at / BMIDE_REGISTERS], at % BMIDE_REGISTERS, (uint8_t)(value >> (8 * i)));
+	}
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* A channel with two drives, guest memory and a host that answers when it is told to. */
+#ifndef KEEL_TEST_IDE_RIG_H
+#define KEEL_TEST_IDE_RIG_H
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chip/ide.h"
+#include "pci/piix3_ide.h"
+
+#define RIG_MEMORY	0x400000u
+#define RIG_HOLE	0xa0000u
+#define RIG_HOLE_END	0xc0000u
+
+#define BSY		0x80u
+#define DRDY		0x40u
+#define DSC		0x10u
+#define DRQ		0x08u
+#define ERR		0x01u
+#define READY		(DRDY | DSC)
+
+struct rig_disk {
+	uint8_t *image;
+	uint64_t bytes;
+	uint8_t bounce[KEEL_BOUNCE_BYTES];
+	uint8_t sent[KEEL_BOUNCE_BYTES];	/* what a write held when it was submitted */
+	bool pending;
+	enum keel_request_op op;
+	uint64_t offset;
+	uint32_t count;
+	unsigned int reads, writes, flushes;
+	enum keel_request_op last;
+};
+
+struct rig {
+	struct piix3_ide ide;
+	struct ide_channel *ch;
+	struct gmem mem;
+	uint8_t *memory;
+	struct rig_disk disk[KEEL_DRIVES];
+	struct ide_host host;
+	bool refuse;			/* requests are not taken */
+	unsigned int edges;		/* of the primary channel's line */
+	bool level;
+};
+
+static struct rig rig;
+
+static inline bool rig_submit(void *owner, unsigned int drive, enum keel_request_op op, uint64_t offset, uint32_t count)
+{
+	struct rig *r = owner;
+	struct rig_disk *disk = &r->disk[drive];
+
+	ck_assert_uint_lt(drive, KEEL_DRIVES);
+	ck_assert(!disk->pending);
+	ck_assert_uint_le(count, KEEL_BOUNCE_BYTES);
+	ck_assert(op == KEEL_REQ_FLUSH || count);
+	ck_assert_uint_le(offset + count, disk->bytes);
+	ck_assert_uint_eq(offset % 512, 0);
+	ck_assert_uint_eq(count % 512, 0);
+	if (r->refuse)
+		return false;
+	disk->pending = true;
+	disk->op = op;
+	disk->offset = offset;
+	disk->count = count;
+	memcpy(disk->sent, disk->bounce, sizeof(disk->sent));
+	return true;
+}
+
+/* Answers the drive's request. */
+static inline bool rig_answer(unsigned int drive, int32_t status)
+{
+	struct rig_disk *disk = &rig.disk[drive];
+
+	if (!disk->pending)
+		return false;
+	/* Until here the buffer was the host's. */
+	ck_assert_mem_eq(disk->bounce, disk->sent, sizeof(disk->sent));
+	disk->pending = false;
+	disk->last = disk->op;
+	switch (disk->op) {
+	case KEEL_REQ_READ:
+		disk->reads++;
+		if (!status)
+			memcpy(disk->bounce, disk->image + disk->offset, disk->count);
+		break;
+	case KEEL_REQ_WRITE:
+		disk->writes++;
+		if (!status)
+			memcpy(disk->image + disk->offset, disk->bounce, disk->count);
+		break;
+	case KEEL_REQ_FLUSH:
+		disk->flushes++;
+		break;
+	}
+	ide_complete(&rig.ide.channel[drive / 2], drive % 2, status);
+	return true;
+}
+
+static inline void rig_answer_all(void)
+{
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+		while (rig_answer(i, 0))
+			;
+}
+
+static inline void rig_line(void *sink, unsigned int pin, bool level)
+{
+	(void)sink;
+	(void)pin;
+	ck_assert(level != rig.level);
+	rig.level = level;
+	rig.edges += level;
+}
+
+static inline void rig_drive(unsigned int i, uint32_t kind, uint64_t bytes)
+{
+	struct ide_drive *d = &rig.ide.channel[i / 2].drive[i % 2];
+	struct rig_disk *disk = &rig.disk[i];
+
+	d->kind = kind;
+	d->bytes = bytes;
+	disk->bytes = bytes;
+	disk->image = malloc(bytes ? bytes : 1);
+	for (uint64_t at = 0; at < bytes; at++)
+		disk->image[at] = (uint8_t)(at * 7 + (at >> 9) * 13 + i);
+}
+
+static inline void rig_begin(void)
+{
+	memset(&rig, 0, sizeof(rig));
+	rig.memory = calloc(1, RIG_MEMORY);
+	rig.mem.base = rig.memory;
+	rig.mem.count = 2;
+	rig.mem.range[0].bytes = RIG_HOLE;
+	rig.mem.range[1].first = RIG_HOLE_END;
+	rig.mem.range[1].bytes = RIG_MEMORY - RIG_HOLE_END;
+	rig.host.owner = &rig;
+	rig.host.submit = rig_submit;
+	rig.ch = &rig.ide.channel[0];
+	rig.ch->irq = (struct line){ rig_line, NULL, 14 };
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
+		struct ide_drive *d = &rig.ide.channel[i / 2].drive[i % 2];
+
+		d->host = &rig.host;
+		d->number = i;
+		d->bounce = rig.disk[i].bounce;
+		memcpy(d->serial, "SN0000000000000000A", 19);
+		d->serial[18] = (char)('A' + i);
+	}
+	for (unsigned int i = 0; i < PIIX3_IDE_CHANNELS; i++)
+		rig.ide.channel[i].bm.mem = &rig.mem;
+}
+
+static inline void rig_end(void)
+{
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+		free(rig.disk[i].image);
+	free(rig.memory);
+}
+
+static inline uint8_t in(unsigned int reg)
+{
+	return ide_read(rig.ch, reg);
+}
+
+static inline void out(unsigned int reg, unsigned int value)
+{
+	ide_write(rig.ch, reg, (uint8_t)value);
+}
+
+/* Status, acknowledged, as an interrupt handler reads it. */
+static inline uint8_t status(void)
+{
+	uint8_t alternate = ide_control_read(rig.ch), value = in(7);
+
+	ck_assert_uint_eq(alternate, value);
+	ck_assert(!rig.level);
+	return value;
+}
+
+/* An interrupt has come; its status. */
+static inline uint8_t interrupt(void)
+{
+	ck_assert(rig.level);
+	return status();
+}
+
+static inline void select_drive(unsigned int drive)
+{
+	out(6, 0xa0 | drive << 4);
+}
+
+static inline void lba28(uint32_t lba, uint8_t count, uint8_t command)
+{
+	out(2, count);
+	out(3, lba & 0xff);
+	out(4, lba >> 8 & 0xff);
+	out(5, lba >> 16 & 0xff);
+	out(6, 0xe0 | (rig.ch->s.selected << 4) | lba >> 24);
+	out(7, command);
+}
+
+static inline void lba48(uint64_t lba, uint16_t count, uint8_t command)
+{
+	out(2, count >> 8);
+	out(3, lba >> 24 & 0xff);
+	out(4, lba >> 32 & 0xff);
+	out(5, lba >> 40 & 0xff);
+	out(2, count & 0xff);
+	out(3, lba & 0xff);
+	out(4, lba >> 8 & 0xff);
+	out(5, lba >> 16 & 0xff);
+	out(6, 0x40 | (rig.ch->s.selected << 4));
+	out(7, command);
+}
+
+static inline void read_data(void *to, uint32_t bytes)
+{
+	for (uint32_t i = 0; i < bytes; i += 2) {
+		uint16_t value = ide_data_read16(rig.ch);
+
+		memcpy((uint8_t *)to + i, &value, 2);
+	}
+}
+
+static inline void write_data(const void *from, uint32_t bytes)
+{
+	for (uint32_t i = 0; i < bytes; i += 2) {
+		uint16_t value;
+
+		memcpy(&value, (const uint8_t *)from + i, 2);
+		ide_data_write16(rig.ch, value);
+	}
+}
+
+static inline void put32(uint32_t gpa, uint32_t value)
+{
+	memcpy(rig.memory + gpa, &value, 4);
+}
+
+static inline void prd(uint32_t table, unsigned int entry, uint32_t address, uint32_t count, bool last)
+{
+	put32(table + 8 * entry, address);
+	put32(table + 8 * entry + 4, (count & 0xffff) | (last ? 0x80000000u : 0));
+}
+
+static inline uint32_t bm_read(unsigned int offset, unsigned int bytes)
+{
+	return piix3_ide_bm_read(&rig.ide, offset, bytes);
+}
+
+static inline void bm_write(unsigned int offset, unsigned int bytes, uint32_t value)
+{
+	piix3_ide_bm_write(&rig.ide, offset, bytes, value);
+}
+
+/* Saves the whole primary channel; 0 if something is in flight. */
+static inline size_t rig_save(struct ide_channel *ch, uint8_t *buf, size_t room)
+{
+	size_t n = 0;
+
+	if (ide_in_flight(ch))
+		return 0;
+	n += state_save(&ide_channel_state_table, 0, &ch->s, buf + n, room - n);
+	n += state_save(&bmide_state_table, 0, &ch->bm.s, buf + n, room - n);
+	n += state_save(&ide_drive_state_table, 0, &ch->drive[0].s, buf + n, room - n);
+	n += state_save(&ide_drive_state_table, 1, &ch->drive[1].s, buf + n, room - n);
+	return n;
+}
+
+static inline bool rig_load(struct ide_channel *ch, const uint8_t *buf, size_t bytes)
+{
+	size_t n = 0;
+
+	n += state_load(&ide_channel_state_table, 0, &ch->s, buf + n, bytes - n);
+	n += state_load(&bmide_state_table, 0, &ch->bm.s, buf + n, bytes - n);
+	n += state_load(&ide_drive_state_table, 0, &ch->drive[0].s, buf + n, bytes - n);
+	n += state_load(&ide_drive_state_table, 1, &ch->drive[1].s, buf + n, bytes - n);
+	rig.level = ch->s.line;
+	return n == bytes && ide_restored(ch);
+}
+
+#define RIG_STATE_ROOM	(3 * IDE_BUFFER_BYTES)
+
+static inline int rig_run(const char *name, TCase *tc)
+{
+	Suite *suite = suite_create(name);
+	SRunner *runner;
+	int bad;
+
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	bad = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
+	srunner_free(runner);
+	return bad;
+}
+
+#endif

@@ -1,0 +1,889 @@
+// SPDX-License-Identifier: GPL-2.0
+/* ATA disks on a PIIX3 channel, used as firmware, boot loaders and operating systems do. */
+#include "ide_rig.h"
+
+#define DISK_SECTORS	4096u
+#define DISK_BYTES	(DISK_SECTORS * 512ull)
+#define TABLE		0x2000u
+
+static uint8_t data[0x200000];
+
+static void set_up(void)
+{
+	rig_begin();
+	rig_drive(0, KEEL_DRIVE_DISK, DISK_BYTES);
+	rig_drive(1, KEEL_DRIVE_DISK, DISK_BYTES);
+	rig.ch->drive[1].flags = KEEL_DRIVE_READONLY;
+	piix3_ide_init(&rig.ide);
+}
+
+static const uint8_t *image(uint64_t lba)
+{
+	return rig.disk[0].image + lba * 512;
+}
+
+static uint16_t word(unsigned int i)
+{
+	return (uint16_t)(data[2 * i] | data[2 * i + 1] << 8);
+}
+
+static void identify(void)
+{
+	out(7, 0xec);
+	ck_assert_uint_eq(interrupt(), READY | DRQ);
+	read_data(data, 512);
+	ck_assert_uint_eq(status(), READY);
+	ck_assert(!rig.level);
+}
+
+START_TEST(detection)
+{
+	ck_assert_uint_eq(status(), READY);
+	ck_assert_uint_eq(in(1), 1);
+	ck_assert_uint_eq(in(2), 1);
+	ck_assert_uint_eq(in(3), 1);
+	ck_assert_uint_eq(in(4), 0);
+	ck_assert_uint_eq(in(5), 0);
+	for (unsigned int drive = 0; drive < 2; drive++) {
+		select_drive(drive);
+		ck_assert_uint_eq(in(6), 0xa0 | drive << 4);
+		out(2, 0x55);
+		out(3, 0xaa);
+		ck_assert_uint_eq(in(2), 0x55);
+		ck_assert_uint_eq(in(3), 0xaa);
+	}
+	/* Software reset, interrupts off. */
+	ide_control_write(rig.ch, 0x0e);
+	ck_assert_uint_eq(ide_control_read(rig.ch), BSY);
+	out(7, 0xec);
+	ide_control_write(rig.ch, 0x0a);
+	ck_assert_uint_eq(in(6), 0);
+	ck_assert_uint_eq(in(2), 1);
+	ck_assert_uint_eq(in(1), 1);
+	ck_assert_uint_eq(status(), READY);
+	ck_assert_uint_eq(rig.edges, 0);
+}
+END_TEST
+
+START_TEST(empty_channel_floats)
+{
+	rig.ch = &rig.ide.channel[1];
+	for (unsigned int drive = 0; drive < 2; drive++) {
+		out(6, 0xa0 | drive << 4);
+		out(2, 0x55);
+		for (unsigned int reg = 1; reg < 8; reg++)
+			ck_assert_uint_eq(in(reg), 0x7f);
+		ck_assert_uint_eq(ide_control_read(rig.ch), 0x7f);
+		ck_assert_uint_eq(ide_data_read16(rig.ch), 0xffff);
+		out(7, 0xec);
+		out(7, 0x90);
+		ide_control_write(rig.ch, 4);
+		ide_control_write(rig.ch, 0);
+	}
+}
+END_TEST
+
+START_TEST(absent_slave)
+{
+	rig.ch->drive[1].kind = KEEL_DRIVE_NONE;
+	select_drive(1);
+	ck_assert_uint_eq(status(), 0);
+	out(2, 0x55);
+	ck_assert_uint_eq(in(2), 0x55);		/* device 0 answers */
+	out(7, 0xec);
+	ck_assert_uint_eq(status(), 0);
+	ck_assert_uint_eq(rig.edges, 0);
+	out(7, 0x90);				/* both execute diagnostics; device 0 reports */
+	ck_assert_uint_eq(interrupt(), READY);
+	ck_assert_uint_eq(in(1), 1);
+	select_drive(0);
+	identify();
+}
+END_TEST
+
+START_TEST(absent_master)
+{
+	rig.ch->drive[0].kind = KEEL_DRIVE_NONE;
+	select_drive(0);
+	ck_assert_uint_eq(in(7), 0x7f);
+	select_drive(1);
+	identify();
+}
+END_TEST
+
+START_TEST(identify_words)
+{
+	uint8_t sum = 0;
+
+	identify();
+	ck_assert_uint_eq(word(0), 0x0040);
+	ck_assert_uint_eq(word(1), DISK_SECTORS / 1008);
+	ck_assert_uint_eq(word(3), 16);
+	ck_assert_uint_eq(word(6), 63);
+	ck_assert_mem_eq(data + 20, "NS0000000000000000", 18);
+	ck_assert_uint_eq(data[54], 'E');
+	ck_assert_uint_eq(data[55], 'K');
+	ck_assert_uint_eq(word(47), 0x8010);
+	ck_assert_uint_eq(word(49) & 0x0b00, 0x0b00);
+	ck_assert_uint_eq(word(53), 7);
+	ck_assert_uint_eq(word(60) | word(61) << 16, DISK_SECTORS);
+	ck_assert_uint_eq(word(63), 0x0407);
+	ck_assert_uint_eq(word(88), 0x003f);
+	ck_assert_uint_eq(word(83) & 0x7400, 0x7400);
+	ck_assert_uint_eq(word(100), DISK_SECTORS);
+	ck_assert_uint_eq(word(103), 0);
+	ck_assert_uint_eq(word(255) & 0xff, 0xa5);
+	for (unsigned int i = 0; i < 512; i++)
+		sum += data[i];
+	ck_assert_uint_eq(sum, 0);
+	/* Set UDMA 5, multiple 16, cache off, other translation: all seen. */
+	out(1, 3);
+	out(2, 0x45);
+	out(7, 0xef);
+	ck_assert_uint_eq(interrupt(), READY);
+	out(2, 16);
+	out(7, 0xc6);
+	ck_assert_uint_eq(interrupt(), READY);
+	out(1, 0x82);
+	out(7, 0xef);
+	ck_assert_uint_eq(status(), BSY | DRDY);	/* flushed before it is off */
+	rig_answer_all();
+	ck_assert_uint_eq(rig.disk[0].flushes, 1);
+	ck_assert_uint_eq(interrupt(), READY);
+	out(2, 32);
+	out(6, 0xa7);
+	out(7, 0x91);
+	ck_assert_uint_eq(interrupt(), READY);
+	identify();
+	ck_assert_uint_eq(word(63), 0x0007);
+	ck_assert_uint_eq(word(88), 0x203f);
+	ck_assert_uint_eq(word(59), 0x0110);
+	ck_assert_uint_eq(word(85) & 0x20, 0);
+	ck_assert_uint_eq(word(54), DISK_SECTORS / 256);
+	ck_assert_uint_eq(word(55), 8);
+	ck_assert_uint_eq(word(56), 32);
+	ck_assert_uint_eq(word(57) | word(58) << 16, DISK_SECTORS);
+}
+END_TEST
+
+START_TEST(huge_disk)
+{
+	rig.ch->drive[0].bytes = 3ull << 40;
+	identify();
+	ck_assert_uint_eq(word(1), 16383);
+	ck_assert_uint_eq(word(60) | (uint32_t)word(61) << 16, 0x0fffffff);
+	ck_assert_uint_eq(word(102), 1);
+	ck_assert_uint_eq(word(101), 0x8000);
+	lba48(0, 0, 0x27);
+	ck_assert_uint_eq(interrupt(), READY);
+	ck_assert_uint_eq(in(3) | in(4) << 8 | in(5) << 16, 0xffffff);
+	ide_control_write(rig.ch, 0x80);		/* HOB */
+	ck_assert_uint_eq(in(3), 0x7f);
+	ck_assert_uint_eq(in(4), 1);
+	ck_assert_uint_eq(in(5), 0);
+	out(6, 0xe0);					/* a write clears HOB */
+	ck_assert_uint_eq(in(3), 0xff);
+	out(7, 0xf8);
+	ck_assert_uint_eq(interrupt(), READY);
+	ck_assert_uint_eq(in(6), 0xef);
+}
+END_TEST
+
+START_TEST(pio_read)
+{
+	lba28(5, 3, 0x20);
+	ck_assert_uint_eq(ide_control_read(rig.ch), BSY | DRDY);
+	ck_assert(!rig.level);
+	ck_assert_uint_eq(ide_data_read16(rig.ch), 0xffff);
+	rig_answer_all();
+	for (unsigned int i = 0; i < 3; i++) {
+		ck_assert_uint_eq(interrupt(), READY | DRQ);
+		read_data(data, 512);
+		ck_assert_mem_eq(data, image(5 + i), 512);
+	}
+	ck_assert_uint_eq(status(), READY);
+	ck_assert_uint_eq(rig.edges, 3);
+	ck_assert_uint_eq(rig.disk[0].reads, 1);	/* one request for the whole command */
+	/* 256 sectors by count 0; 32-bit cycles; more than the data is refused. */
+	lba28(1000, 0, 0x20);
+	for (unsigned int i = 0; i < 256; i++) {
+		rig_answer_all();
+		ck_assert_uint_eq(interrupt(), READY | DRQ);
+		for (unsigned int at = 0; at < 512; at += 4) {
+			uint32_t value = ide_data_read32(rig.ch);
+
+			memcpy(data + at, &value, 4);
+		}
+		ck_assert_mem_eq(data, image(1000 + i), 512);
+	}
+	ck_assert_uint_eq(ide_data_read16(rig.ch), 0xffff);
+	ck_assert_uint_eq(status(), READY);
+}
+END_TEST
+
+START_TEST(pio_read_across_chunks_ext_multiple)
+{
+	out(2, 16);
+	out(7, 0xc6);
+	ck_assert_uint_eq(interrupt(), READY);
+	lba48(3, 700, 0x29);
+	for (unsigned int left = 700; left;) {
+		unsigned int n = left < 16 ? left : 16;
+
+		rig_answer_all();
+		ck_assert_uint_eq(interrupt(), READY | DRQ);
+		read_data(data, n * 512);
+		ck_assert_mem_eq(data, image(3 + 700 - left), n * 512);
+		left -= n;
+	}
+	ck_assert_uint_eq(status(), READY);
+	ck_assert_uint_eq(rig.disk[0].reads, 3);
+	out(2, 3);					/* not a power of two */
+	out(7, 0xc6);
+	ck_assert_uint_eq(interrupt(), READY | ERR);
+	out(2, 0);
+	out(7, 0xc6);
+	ck_assert_uint_eq(interrupt(), READY);
+	lba28(0, 1, 0xc4);				/* multiple mode is off */
+	ck_assert_uint_eq(interrupt(), READY | ERR);
+	ck_assert_uint_eq(in(1), 4);
+}
+END_TEST
+
+START_TEST(pio_write)
+{
+	uint8_t before[512];
+
+	memset(data, 0x5c, 1024);
+	memcpy(before, image(9), 512);
+	lba28(7, 2, 0x30);
+	ck_assert_uint_eq(status(), READY | DRQ);
+	ck_assert_uint_eq(rig.edges, 0);		/* none before the first block */
+	write_data(data, 512);
+	ck_assert_uint_eq(status(), BSY | DRDY);
+	rig_answer_all();
+	ck_assert_mem_eq(image(7), data, 512);
+	ck_assert_uint_eq(interrupt(), READY | DRQ);
+	write_data(data + 512, 512);
+	ck_assert(!rig.level);				/* not before the host has it */
+	rig_answer_all();
+	ck_assert_uint_eq(interrupt(), READY);
+	ck_assert_mem_eq(image(7), data, 1024);
+	ck_assert_mem_eq(image(9), before, 512);
+	ck_assert_uint_eq(rig.disk[0].flushes, 0);
+	ide_data_write16(rig.ch, 1);			/* nobody asked */
+	/* Write-through when the cache is off, and for FUA. */
+	out(1, 0x82);
+	out(7, 0xef);
+	rig_answer_all();
+	status();
+	lba28(7, 1, 0x30);
+	write_data(data, 512);
+	ck_assert(rig_answer(0, 0));
+	ck_assert(!rig.level);
+	ck_assert(rig_answer(0, 0));
+	ck_assert_uint_eq(rig.disk[0].last, KEEL_REQ_FLUSH);
+	ck_assert_uint_eq(interrupt(), READY);
+}
+END_TEST
+
+START_TEST(chs)
+{
+	out(2, 1);
+	out(3, 5);		/* sector 5 */
+	out(4, 1);		/* cylinder 1 */
+	out(5, 0);
+	out(6, 0xa2);		/* head 2 */
+	out(7, 0x20);
+	rig_answer_all();
+	ck_assert_uint_eq(interrupt(), READY | DRQ);
+	read_data(data, 512);
+	ck_assert_mem_eq(data, image((1 * 16 + 2) * 63 + 4), 512);
+	out(3, 0);
+	out(7, 0x20);
+	ck_assert_uint_eq(interrupt(), READY | ERR);
+	ck_assert_uint_eq(in(1), 0x10);
+	out(3, 64);
+	out(7, 0x20);
+	ck_assert_uint_eq(interrupt(), READY | ERR);
+	/* Host error: the address in the registers is CHS again. */
+	out(2, 2);
+	out(3, 63);
+	out(6, 0xaf);
+	out(7, 0x20);
+	rig_answer(0, -5);
+	ck_assert_uint_eq(interrupt(), READY | ERR);
+	ck_assert_uint_eq(in(1), 0x40);
+	ck_assert_uint_eq(in(3), 63);
+	ck_assert_uint_eq(in(4), 1);
+	ck_assert_uint_eq(in(6), 0xaf);
+}
+END_TEST
+
+START_TEST(bounds)
+{
+	static const uint8_t commands[] = { 0x20, 0x30, 0xc8, 0xca, 0x40 };
+	static const uint8_t ext[] = { 0x24, 0x34, 0x25, 0x35, 0x42 };
+
+	for (unsigned int i = 0; i < sizeof(commands); i++) {
+		lba28(DISK_SECTORS - 1, 2, commands[i]);
+		ck_assert_uint_eq(interrupt(), READY | ERR);
+		ck_assert_uint_eq(in(1), 0x10);
+		lba48(0xffffffffffffull, 0, ext[i]);
+		ck_assert_uint_eq(interrupt(), READY | ERR);
+		lba48(DISK_SECTORS, 1, ext[i]);
+		ck_assert_uint_eq(interrupt(), READY | ERR);
+	}
+	lba28(DISK_SECTORS - 1, 1, 0x40);
+	ck_assert_uint_eq(status(), BSY | DRDY);
+	rig_answer_all();
+	ck_assert_uint_eq(interrupt(), READY);
+}
+END_TEST
+
+START_TEST(unknown_commands_abort)
+{
+	static const uint8_t commands[] = { 0x00, 0x08, 0xa0, 0xa1, 0xb0, 0xb1, 0xf1, 0xf5, 0xff, 0x22, 0x26, 0xde };
+
+	for (unsigned int i = 0; i < sizeof(commands); i++) {
+		out(7, commands[i]);
+		ck_assert_uint_eq(interrupt(), READY | ERR);
+		ck_assert_uint_eq(in(1), 4);
+	}
+	out(7, 0x10);
+	ck_assert_uint_eq(interrupt(), READY);
+	out(7, 0x70);
+	ck_assert_uint_eq(interrupt(), READY);
+	out(7, 0xe5);
+	ck_assert_uint_eq(interrupt(), READY);
+	ck_assert_uint_eq(in(2), 0xff);
+	out(7, 0xe0);
+	rig_answer_all();
+	ck_assert_uint_eq(rig.disk[0].flushes, 1);
+	ck_assert_uint_eq(interrupt(), READY);
+	out(7, 0xe5);
+	status();
+	ck_assert_uint_eq(in(2), 0);
+	lba28(0, 1, 0x40);				/* wakes up */
+	rig_answer_all();
+	status();
+	out(7, 0xe5);
+	status();
+	ck_assert_uint_eq(in(2), 0xff);
+	out(1, 3);
+	out(2, 0x46);					/* UDMA 6 */
+	out(7, 0xef);
+	ck_assert_uint_eq(interrupt(), READY | ERR);
+}
+END_TEST
+
+START_TEST(read_only_disk)
+{
+	select_drive(1);
+	lba28(0, 1, 0x30);
+	ck_assert_uint_eq(interrupt(), READY | ERR);
+	ck_assert_uint_eq(in(1), 0x44);
+	lba28(0, 1, 0xca);
+	ck_assert_uint_eq(interrupt(), READY | ERR);
+	lba28(1, 1, 0x20);
+	rig_answer_all();
+	ck_assert_uint_eq(interrupt(), READY | DRQ);
+	read_data(data, 512);
+	ck_assert_mem_eq(data, rig.disk[1].image + 512, 512);
+}
+END_TEST
+
+START_TEST(selection_and_interrupts)
+{
+	/* Drive 0 completes while drive 1 is selected: its interrupt is seen when it is selected again. */
+	out(7, 0xe7);
+	ck_assert_uint_eq(status(), BSY | DRDY);
+	select_drive(1);
+	ck_assert_uint_eq(status(), READY);
+	rig_answer_all();
+	ck_assert(!rig.level);
+	select_drive(0);
+	ck_assert(rig.level);
+	/* nIEN hides it. */
+	ide_control_write(rig.ch, 0x02);
+	ck_assert(!rig.level);
+	ide_control_write(rig.ch, 0x00);
+	ck_assert(rig.level);
+	/* Alternate status does not acknowledge, a command does. */
+	ide_control_read(rig.ch);
+	ck_assert(rig.level);
+	out(7, 0xe7);
+	ck_assert(!rig.level);
+	/* A busy drive takes neither commands nor registers. */
+	out(2, 0x12);
+	out(7, 0xec);
+	rig_answer_all();
+	ck_assert_uint_eq(interrupt(), READY);
+	ck_assert_uint_ne(in(2), 0x12);
+	ck_assert_uint_eq(rig.disk[0].flushes, 2);
+}
+END_TEST
+
+/* PRD table over scattered pieces; returns the sum. */
+static uint32_t scatter(void)
+{
+	prd(TABLE, 0, 0x10000, 0x200, false);
+	prd(TABLE, 1, 0x30002, 0x1fe, false);
+	prd(TABLE, 2, 0x20000, 2, false);
+	prd(TABLE, 3, 0x100000, 0, false);		/* 64 KiB */
+	prd(TABLE, 4, 0x50000, 0xfc00, true);
+	return 0x200 + 0x1fe + 2 + 0x10000 + 0xfc00;
+}
+
+static void gather(uint8_t *to)
+{
+	memcpy(to, rig.memory + 0x10000, 0x200);
+	memcpy(to + 0x200, rig.memory + 0x30002, 0x1fe);
+	memcpy(to + 0x3fe, rig.memory + 0x20000, 2);
+	memcpy(to + 0x400, rig.memory + 0x100000, 0x10000);
+	memcpy(to + 0x10400, rig.memory + 0x50000, 0xfc00);
+}
+
+START_TEST(dma_read)
+{
+	uint32_t bytes = scatter();
+
+	ck_assert_uint_eq(bytes, KEEL_BOUNCE_BYTES);
+	bm_write(4, 4, TABLE | 3);
+	ck_assert_uint_eq(bm_read(4, 4), TABLE);
+	bm_write(2, 1, 0x66);
+	ck_assert_uint_eq(bm_read(2, 1), 0x60);
+	bm_write(0, 1, 0x08);
+	lba28(10, bytes / 512, 0xc8);			/* 256 sectors: count 0 */
+	ck_assert_uint_eq(status(), READY | DRQ);
+	ck_assert(!rig.disk[0].pending);
+	bm_write(0, 1, 0x09);
+	ck_assert_uint_eq(bm_read(2, 1), 0x61);
+	ck_assert(rig.disk[0].pending);
+	ck_assert(!rig.level);
+	rig_answer_all();
+	ck_assert_uint_eq(bm_read(2, 1), 0x64);		/* table consumed to its end: not active, interrupt */
+	ck_assert_uint_eq(interrupt(), READY);
+	gather(data);
+	ck_assert_mem_eq(data, image(10), bytes);
+	ck_assert_uint_eq(rig.memory[0x10200] | rig.memory[0x50000 + 0xfc00], 0);
+	bm_write(0, 1, 0);
+	bm_write(2, 1, 0x64);
+	ck_assert_uint_eq(bm_read(2, 1), 0x60);
+}
+END_TEST
+
+START_TEST(dma_write_across_chunks)
+{
+	/* 600 sectors, 300 KiB, from one table of 64 KiB regions; engine started before the command. */
+	for (unsigned int i = 0; i < 5; i++)
+		prd(TABLE, i, 0x100000 + i * 0x10000, 0, i == 4);
+	for (unsigned int i = 0; i < 0x50000; i++)
+		rig.memory[0x100000 + i] = (uint8_t)(i * 31 + (i >> 8));
+	bm_write(4, 4, TABLE);
+	bm_write(0, 1, 0x01);
+	lba48(1000, 600, 0x35);
+	ck_assert(rig.disk[0].pending);
+	while (rig_answer(0, 0))
+		ck_assert(rig.level == !rig.disk[0].pending);
+	ck_assert_uint_eq(rig.disk[0].writes, 3);
+	ck_assert_uint_eq(interrupt(), READY);
+	/* Regions left over: still active. */
+	ck_assert_uint_eq(bm_read(2, 1), 0x05);
+	ck_assert_mem_eq(image(1000), rig.memory + 0x100000, 600 * 512);
+	ck_assert_mem_ne(image(1600), rig.memory + 0x100000 + 600 * 512, 512);
+	/* FUA: flushed. */
+	bm_write(0, 1, 0);
+	bm_write(0, 1, 1);
+	lba48(1000, 1, 0x3d);
+	rig_answer_all();
+	ck_assert_uint_eq(rig.disk[0].flushes, 1);
+	ck_assert_uint_eq(interrupt(), READY);
+}
+END_TEST
+
+START_TEST(dma_table_too_short)
+{
+	prd(TABLE, 0, 0x10000, 0x300, true);
+	bm_write(4, 4, TABLE);
+	lba28(0, 2, 0xc8);
+	bm_write(0, 1, 0x09);
+	rig_answer_all();
+	ck_assert_uint_eq(bm_read(2, 1), 0);		/* neither active nor an interrupt: the drive waits */
+	ck_assert(!rig.level);
+	ck_assert_uint_eq(status(), READY | DRQ);
+	/* Another table: the drive goes on with the sector that was cut. */
+	prd(TABLE, 0, 0x20000, 0x200, true);
+	bm_write(0, 1, 0);
+	bm_write(0, 1, 0x09);
+	rig_answer_all();
+	ck_assert_uint_eq(interrupt(), READY);
+	ck_assert_mem_eq(rig.memory + 0x20000, image(1), 512);
+	/* A write whose table ends within a sector waits too, and a reset frees the drive. */
+	prd(TABLE, 0, 0x10000, 0x100, true);
+	bm_write(0, 1, 0);
+	bm_write(0, 1, 1);
+	lba28(0, 2, 0xca);
+	ck_assert(!rig.disk[0].pending);
+	ide_control_write(rig.ch, 4);
+	ide_control_write(rig.ch, 0);
+	identify();
+}
+END_TEST
+
+START_TEST(dma_not_memory)
+{
+	static const struct { uint32_t address, count, table; } bad[] = {
+		{ RIG_HOLE - 0x100, 0x200, TABLE },
+		{ RIG_HOLE, 0x200, TABLE },
+		{ 0xfffffffe, 0x200, TABLE },
+		{ 0xffffff00, 0x200, TABLE },
+		{ RIG_MEMORY - 2, 4, TABLE },
+		{ 0x10000, 0x200, RIG_MEMORY },
+		{ 0x10000, 0x200, 0xfffffffc },
+		{ 0x10000, 0x200, RIG_HOLE - 4 },
+	};
+
+	for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		for (unsigned int write = 0; write < 2; write++) {
+			prd(TABLE, 0, bad[i].address, bad[i].count, true);
+			bm_write(2, 1, 0x06);
+			bm_write(4, 4, bad[i].table);
+			lba28(0, 1, write ? 0xca : 0xc8);
+			bm_write(0, 1, write ? 0x01 : 0x09);
+			rig_answer_all();
+			ck_assert_uint_eq(interrupt(), READY | ERR);
+			ck_assert_uint_eq(bm_read(2, 1), 0x06);
+			bm_write(0, 1, 0);
+		}
+	ck_assert_uint_eq(rig.disk[0].writes, 0);
+	/* The error bit stays until cleared and does not harm the next transfer. */
+	prd(TABLE, 0, 0x10000, 0x200, true);
+	bm_write(4, 4, TABLE);
+	bm_write(2, 1, 0x04);
+	lba28(4, 1, 0xc8);
+	bm_write(0, 1, 0x09);
+	rig_answer_all();
+	ck_assert_uint_eq(interrupt(), READY);
+	ck_assert_uint_eq(bm_read(2, 1), 0x06);
+	ck_assert_mem_eq(rig.memory + 0x10000, image(4), 512);
+}
+END_TEST
+
+START_TEST(dma_table_without_end)
+{
+	/* Regions of one word each that name the table itself over and over; the transfer ends it. */
+	for (unsigned int i = 0; i < 0x8000; i++)
+		prd(0x100000, i, 0x200000, 2, false);
+	bm_write(4, 4, 0x100000);
+	lba28(0, 16, 0xc8);
+	bm_write(0, 1, 0x09);
+	rig_answer_all();
+	ck_assert_uint_eq(interrupt(), READY);
+	ck_assert_mem_eq(rig.memory + 0x200000, image(16) - 2, 2);
+	ck_assert_uint_eq(bm_read(2, 1) & 1, 1);
+}
+END_TEST
+
+START_TEST(dma_stopped_midway)
+{
+	prd(TABLE, 0, 0x10000, 0x200, true);
+	bm_write(4, 4, TABLE);
+	lba28(0, 1, 0xc8);
+	bm_write(0, 1, 0x09);
+	bm_write(0, 1, 0x08);
+	rig_answer_all();
+	ck_assert(!rig.level);
+	ck_assert_uint_eq(rig.memory[0x10001], 0);
+	bm_write(0, 1, 0x09);
+	rig_answer_all();
+	ck_assert_uint_eq(interrupt(), READY);
+	ck_assert_mem_eq(rig.memory + 0x10000, image(0), 512);
+}
+END_TEST
+
+START_TEST(host_errors)
+{
+	lba28(0x123, 4, 0x20);
+	rig_answer(0, -5);
+	ck_assert_uint_eq(interrupt(), READY | ERR);
+	ck_assert_uint_eq(in(1), 0x40);
+	ck_assert_uint_eq(in(3), 0x23);
+	ck_assert_uint_eq(in(4), 0x01);
+	/* In the second block of a write. */
+	lba48(0x200, 2, 0x34);
+	write_data(data, 512);
+	rig_answer(0, 0);
+	status();
+	write_data(data, 512);
+	rig_answer(0, -28);
+	ck_assert_uint_eq(interrupt(), READY | ERR);
+	ck_assert_uint_eq(in(1), 4);
+	ck_assert_uint_eq(in(3), 0x01);
+	ck_assert_uint_eq(in(4), 0x02);
+	out(7, 0xe7);
+	rig_answer(0, -5);
+	ck_assert_uint_eq(interrupt(), READY | ERR);
+	/* A host that takes nothing. */
+	rig.refuse = true;
+	lba28(0, 1, 0x20);
+	ck_assert_uint_eq(interrupt(), READY | ERR);
+	rig.refuse = false;
+	lba28(0, 1, 0x20);
+	rig_answer_all();
+	ck_assert_uint_eq(interrupt(), READY | DRQ);
+	/* Completions of nothing. */
+	ide_complete(rig.ch, 0, 0);
+	ide_complete(rig.ch, 1, -5);
+	ide_complete(rig.ch, 7, 0);
+	ck_assert_uint_eq(status(), READY | DRQ);
+}
+END_TEST
+
+static void soft_reset(void)
+{
+	ide_control_write(rig.ch, 4);
+	ide_control_write(rig.ch, 0);
+}
+
+START_TEST(reset_with_request_in_flight)
+{
+	uint8_t old[512];
+
+	memcpy(old, image(9), 512);
+	/* A read is under way; after the reset another command must wait for it and see none of it. */
+	lba28(0, 1, 0x20);
+	soft_reset();
+	ck_assert_uint_eq(status(), READY);
+	lba28(8, 1, 0x20);
+	ck_assert_uint_eq(status(), BSY | DRDY);
+	ck_assert_uint_eq(rig.disk[0].offset, 0);
+	soft_reset();					/* and once more */
+	lba28(9, 1, 0x30);
+	memset(data, 0x77, 512);
+	write_data(data, 512);				/* the bounce buffer is still the host's (the rig checks) */
+	ck_assert_uint_eq(status(), BSY | DRDY);
+	ck_assert_mem_eq(image(9), old, 512);
+	rig_answer(0, -5);				/* the error of a dead command is nobody's */
+	ck_assert(!rig.level);
+	ck_assert_uint_eq(rig.disk[0].op, KEEL_REQ_WRITE);
+	rig_answer_all();
+	ck_assert_uint_eq(interrupt(), READY);
+	ck_assert_mem_eq(image(9), data, 512);
+	/* IDENTIFY straight after a reset: answered once the old request is back. */
+	lba28(0, 1, 0xc8);
+	bm_write(4, 4, TABLE);
+	prd(TABLE, 0, 0x10000, 0x200, true);
+	bm_write(0, 1, 9);
+	soft_reset();
+	out(7, 0xec);
+	ck_assert_uint_eq(status(), BSY | DRDY);
+	rig_answer_all();
+	ck_assert_uint_eq(interrupt(), READY | DRQ);
+	ck_assert_uint_eq(rig.memory[0x10001], 0);
+	/* A power-on reset too. */
+	soft_reset();
+	lba28(0, 1, 0x20);
+	piix3_ide_init(&rig.ide);
+	rig_answer_all();
+	ck_assert(!rig.level);
+	identify();
+}
+END_TEST
+
+START_TEST(save_and_load_in_mid_transfer)
+{
+	static uint8_t one[RIG_STATE_ROOM], two[RIG_STATE_ROOM];
+	size_t n;
+
+	lba28(20, 4, 0x20);
+	ck_assert_uint_eq(rig_save(rig.ch, one, sizeof(one)), 0);
+	rig_answer_all();
+	interrupt();
+	read_data(data, 700);
+	n = rig_save(rig.ch, one, sizeof(one));
+	ck_assert_uint_gt(n, 2 * IDE_BUFFER_BYTES);
+	piix3_ide_init(&rig.ide);
+	ck_assert(rig_load(rig.ch, one, n));
+	ck_assert_uint_eq(rig_save(rig.ch, two, sizeof(two)), n);
+	ck_assert_mem_eq(one, two, n);
+	/* Goes on where it was; the read-ahead is fetched again. */
+	read_data(data + 700, 1024 - 700);
+	rig_answer_all();
+	read_data(data + 1024, 512);
+	read_data(data + 1536, 512);
+	ck_assert_mem_eq(data, image(20), 2048);
+	ck_assert_uint_eq(status(), READY);
+	ck_assert_uint_eq(rig.disk[0].reads, 2);
+}
+END_TEST
+
+static uint64_t seed;
+
+static uint32_t dice(uint32_t sides)
+{
+	seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+	return (uint32_t)(seed >> 33) % sides;
+}
+
+START_TEST(bad_states_are_refused)
+{
+	static uint8_t one[RIG_STATE_ROOM];
+	size_t n;
+
+	seed = 7;
+	lba28(20, 4, 0x20);
+	rig_answer_all();
+	n = rig_save(rig.ch, one, sizeof(one));
+	rig.ch->drive[0].s.cursor = IDE_BUFFER_BYTES;
+	ck_assert(!ide_restored(rig.ch));
+	ck_assert(rig_load(rig.ch, one, n));
+	rig.ch->drive[0].s.position = UINT64_MAX - 511;
+	ck_assert(!ide_restored(rig.ch));
+	ck_assert(rig_load(rig.ch, one, n));
+	rig.ch->s.selected = 2;
+	ck_assert(!ide_restored(rig.ch));
+	/* Whatever is accepted must be harmless. */
+	for (unsigned int round = 0; round < 3000; round++) {
+		uint8_t *s = (uint8_t *)&rig.ch->drive[0].s;
+
+		ck_assert(rig_load(rig.ch, one, n));
+		for (unsigned int i = 0; i < 3; i++)
+			s[dice(offsetof(struct ide_drive_state, buffer))] = (uint8_t)dice(256);
+		if (ide_restored(rig.ch)) {
+			for (unsigned int i = 0; i < 5000; i++)
+				ide_data_read16(rig.ch);
+			for (unsigned int i = 0; i < 5000; i++)
+				ide_data_write16(rig.ch, 0xffff);
+			bm_write(0, 1, 1);
+		}
+		piix3_ide_init(&rig.ide);
+		rig_answer_all();
+	}
+}
+END_TEST
+
+static void random_table(void)
+{
+	for (unsigned int i = 0; i < 8; i++)
+		prd(TABLE, i, dice(4) ? dice(RIG_MEMORY) : (uint32_t)(seed >> 20), dice(3) ? dice(0x10000) : dice(8), !dice(4));
+}
+
+static void random_access(void)
+{
+	static const uint8_t commands[] = {
+		0x20, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35, 0x39, 0x40, 0x42, 0x91, 0xc4, 0xc5, 0xc6, 0xc8, 0xca, 0xce, 0x3d,
+		0xe7, 0xec, 0xef, 0x08, 0x90, 0xa0, 0xa1, 0xf8,
+	};
+
+	unsigned int drive;
+
+	switch (dice(12)) {
+	case 0:
+		out(7, dice(8) ? commands[dice(sizeof(commands))] : dice(256));
+		break;
+	case 1:
+		out(1 + dice(5), dice(2) ? dice(4) : dice(256));
+		break;
+	case 2:
+		out(6, dice(4) ? 0xe0 : dice(256));
+		break;
+	case 3:
+		ide_control_write(rig.ch, dice(4) ? 0 : (uint8_t)dice(256));
+		break;
+	case 4:
+		bm_write(dice(8), 1 << dice(3), dice(2) ? 1 : dice(256));
+		bm_write(4, 4, TABLE);
+		break;
+	case 5:
+		random_table();
+		break;
+	case 6:
+		rig_answer(dice(2), dice(10) ? 0 : -5);
+		break;
+	case 7:
+		for (unsigned int i = dice(3) ? dice(8) : dice(5000); i; i--)
+			ide_data_read16(rig.ch);
+		break;
+	case 8:
+		for (unsigned int i = dice(3) ? dice(8) : dice(5000); i; i--)
+			ide_data_write32(rig.ch, dice(1u << 31));
+		break;
+	case 9:
+		in(dice(9));
+		bm_read(dice(16), 1);
+		break;
+	case 10:
+		/* The host answers too early, or what was not asked. */
+		drive = dice(3);
+		rig.disk[drive].pending = false;
+		ide_complete(rig.ch, drive, 0);
+		break;
+	case 11:
+		rig.refuse = !dice(20);
+		break;
+	}
+}
+
+START_TEST(random_guest)
+{
+	static uint8_t one[RIG_STATE_ROOM], two[RIG_STATE_ROOM];
+	size_t n;
+
+	seed = 20240607;
+	for (unsigned int i = 0; i < 40000; i++) {
+		random_access();
+		if (!ide_in_flight(rig.ch) && !(i % 16)) {
+			n = rig_save(rig.ch, one, sizeof(one));
+			ck_assert(rig_load(rig.ch, one, n));
+			ck_assert_uint_eq(rig_save(rig.ch, two, sizeof(two)), n);
+			ck_assert_mem_eq(one, two, n);
+		}
+	}
+	ck_assert_uint_gt(rig.disk[0].reads, 10);
+	ck_assert_uint_gt(rig.disk[0].writes, 10);
+	/* And it is a disk again after a reset. */
+	rig.refuse = false;
+	soft_reset();
+	ck_assert(!rig.level);
+	lba28(2, 1, 0x20);
+	rig_answer_all();
+	ck_assert_uint_eq(interrupt(), READY | DRQ);
+	read_data(data, 512);
+	ck_assert_mem_eq(data, image(2), 512);
+}
+END_TEST
+
+START_TEST(pci_function)
+{
+	ck_assert_uint_eq(pci_function_read(&rig.ide.pci, 0, 4), 0x70108086);
+	ck_assert_uint_eq(pci_function_read(&rig.ide.pci, 8, 4), 0x01018000);
+	pci_function_write(&rig.ide.pci, 0x20, 4, UINT32_MAX);
+	ck_assert_uint_eq(pci_function_read(&rig.ide.pci, 0x20, 4), 0xfffffff1);
+	pci_function_write(&rig.ide.pci, 0x40, 4, 0x80008000);
+	ck_assert_uint_eq(pci_function_read(&rig.ide.pci, 0x40, 4), 0x80008000);
+	pci_function_write(&rig.ide.pci, 0x04, 2, 0xffff);
+	ck_assert_uint_eq(pci_function_read(&rig.ide.pci, 0x04, 2), 0x0005);
+	/* The second channel is behind offset 8. */
+	bm_write(12, 4, 0x12345678);
+	ck_assert_uint_eq(rig.ide.channel[1].bm.s.table, 0x12345678);
+	ck_assert_uint_eq(bm_read(4, 4), 0);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+		detection, empty_channel_floats, absent_slave, absent_master, identify_words, huge_disk, pio_read,
+		pio_read_across_chunks_ext_multiple, pio_write, chs, bounds, unknown_commands_abort, read_only_disk,
+		selection_and_interrupts, dma_read, dma_write_across_chunks, dma_table_too_short, dma_not_memory,
+		dma_table_without_end, dma_stopped_midway, host_errors, reset_with_request_in_flight,
+		save_and_load_in_mid_transfer, bad_states_are_refused, random_guest, pci_function,
+	};
+	TCase *tc = tcase_create("ide");
+
+	tcase_add_checked_fixture(tc, set_up, rig_end);
+	for (unsigned int i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
+		tcase_add_test(tc, tests[i]);
+	return rig_run("ide", tc);
+}
