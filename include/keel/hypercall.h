@@ -85,6 +85,13 @@ enum keel_hypercall {
 	 * The record of the VM comes last. -EBUSY: the VM is not killed, or frames other than the record are still out.
 	 */
 	KEEL_HC_RECLAIM,
+
+	/*
+	 * (on): whether Keel watches the local APIC's command register (for all CPUs) and NMIs (for this CPU), which it must
+	 * while a CPU is off line or about to go or come. On from the start. On: to be called on every CPU before one
+	 * goes off line. Off: -EBUSY while a CPU is off line. A CPU that comes on line comes with it on.
+	 */
+	KEEL_HC_TRAP,
 	KEEL_HC_COUNT,
 };
 

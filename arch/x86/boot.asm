@@ -1,0 +1,226 @@
+; SPDX-License-Identifier: GPL-2.0
+; From GRUB (multiboot2, 32-bit protected mode) or a SIPI to C in long mode, high half.
+
+KERNEL_BASE	equ 0xffffffff80000000
+DIRECT_SLOT	equ 256			; PML4 slot of the direct map, 0xffff800000000000
+MB2_MAGIC	equ 0xe85250d6
+MB2_LOADER	equ 0x36d76289
+CR0_PE		equ 1 << 0
+CR0_WP		equ 1 << 16
+CR0_PG		equ 1 << 31
+CR4_PAE		equ 1 << 5
+MSR_EFER	equ 0xc0000080
+EFER_LME	equ 1 << 8
+EFER_NXE	equ 1 << 11
+PTE_TABLE	equ 0x3			; present, writable
+PTE_LARGE	equ 0x83		; present, writable, large
+SEL_CODE32	equ 0x08
+SEL_CODE64	equ 0x10
+SEL_DATA	equ 0x18
+
+extern main_boot
+extern main_ap
+
+section .multiboot align=8
+header:
+	dd MB2_MAGIC, 0, header_end - header, -(MB2_MAGIC + (header_end - header))
+	; information request: memory map; all else is used when it is there
+	dw 1, 0
+	dd 12
+	dd 6
+	align 8
+	; modules on page boundaries
+	dw 6, 0
+	dd 8
+	; a frame buffer if there is one (UEFI); text mode will do
+	dw 5, 1
+	dd 20
+	dd 0, 0, 0
+	align 8
+	dw 0, 0
+	dd 8
+header_end:
+
+section .boot progbits alloc exec write align=4096
+bits 32
+global boot_entry
+boot_entry:
+	cli
+	cld
+	mov esp, boot_stack_end
+	mov [boot_magic], eax
+	mov [boot_info_pa], ebx
+	cmp eax, MB2_LOADER
+	jne .halt
+	mov eax, 0x80000000
+	cpuid
+	cmp eax, 0x80000001
+	jb .no_long_mode
+	mov eax, 0x80000001
+	cpuid
+	bt edx, 29			; LM
+	jnc .no_long_mode
+	bt edx, 20			; NX
+	jnc .no_long_mode
+
+	; 4 GiB with 2 MiB pages, seen at 0, at the direct map; the first GiB also at KERNEL_BASE
+	mov edi, boot_pd
+	mov eax, PTE_LARGE
+	mov ecx, 2048
+.fill:
+	mov [edi], eax
+	mov dword [edi + 4], 0
+	add eax, 0x200000
+	add edi, 8
+	loop .fill
+	mov eax, boot_pd + PTE_TABLE
+	mov edi, boot_pdpt
+	mov ecx, 4
+.fill_pdpt:
+	mov [edi], eax
+	add eax, 4096
+	add edi, 8
+	loop .fill_pdpt
+	mov dword [boot_pdpt_high + 510 * 8], boot_pd + PTE_TABLE
+	mov dword [boot_pml4], boot_pdpt + PTE_TABLE
+	mov dword [boot_pml4 + DIRECT_SLOT * 8], boot_pdpt + PTE_TABLE
+	mov dword [boot_pml4 + 511 * 8], boot_pdpt_high + PTE_TABLE
+
+	mov eax, boot_pml4
+	call enter_long_mode
+	lgdt [boot_gdt_pointer]
+	jmp SEL_CODE64:.long
+.no_long_mode:
+	mov esi, message_long_mode
+	call print32
+.halt:
+	hlt
+	jmp .halt
+
+bits 64
+.long:
+	mov ax, SEL_DATA
+	mov ds, ax
+	mov es, ax
+	mov ss, ax
+	mov rax, KERNEL_BASE + boot_stack_end
+	mov rsp, rax
+	mov edi, [boot_info_pa]
+	xor ebp, ebp
+	mov rax, main_boot
+	call rax
+	ud2
+
+bits 32
+; EAX = PML4. Leaves paging on, still in a 32-bit code segment.
+enter_long_mode:
+	mov cr3, eax
+	mov eax, cr4
+	or eax, CR4_PAE
+	mov cr4, eax
+	mov ecx, MSR_EFER
+	rdmsr
+	or eax, EFER_LME | EFER_NXE
+	wrmsr
+	mov eax, cr0
+	or eax, CR0_PG | CR0_WP | CR0_PE
+	mov cr0, eax
+	ret
+
+; ESI = text. COM1 as the firmware left it, and the text screen.
+print32:
+	mov edi, 0xb8000
+.next:
+	lodsb
+	test al, al
+	jz .done
+	mov ah, 0x4f
+	mov [edi], ax
+	add edi, 2
+	mov dx, 0x3f8
+	out dx, al
+	jmp .next
+.done:
+	ret
+
+message_long_mode:
+	db "Keel: this processor lacks 64-bit mode with NX. Choose the plain Linux entry of the boot menu.", 13, 10, 0
+
+align 8
+boot_gdt:
+	dq 0
+	dq 0x00cf9a000000ffff		; 32-bit code
+	dq 0x00af9a000000ffff		; 64-bit code
+	dq 0x00cf92000000ffff		; data
+boot_gdt_end:
+boot_gdt_pointer:
+	dw boot_gdt_end - boot_gdt - 1
+	dd boot_gdt
+boot_magic:	dd 0
+boot_info_pa:	dd 0
+
+; Real-mode start of the other CPUs, copied below 1 MiB; runs with CS = its page.
+global ap_trampoline, ap_trampoline_end
+align 16
+bits 16
+ap_trampoline:
+	cli
+	cld
+	mov ax, cs
+	mov ds, ax
+	lgdt [ap_gdt_pointer - ap_trampoline]
+	mov eax, cr4
+	or eax, CR4_PAE
+	mov cr4, eax
+	mov eax, [ap_boot_tables - ap_trampoline]
+	mov cr3, eax
+	mov ecx, MSR_EFER
+	rdmsr
+	or eax, EFER_LME | EFER_NXE
+	wrmsr
+	mov eax, CR0_PG | CR0_WP | CR0_PE
+	mov cr0, eax
+	jmp far dword [ap_jump - ap_trampoline]
+align 8
+ap_jump:	dd ap_long
+		dw SEL_CODE64
+align 8
+ap_gdt_pointer:
+	dw boot_gdt_end - boot_gdt - 1
+	dd boot_gdt
+ap_boot_tables:	dd boot_pml4
+ap_trampoline_end:
+
+bits 64
+; At its load address, on the boot tables, until the final ones are in CR3.
+ap_long:
+	mov ax, SEL_DATA
+	mov ds, ax
+	mov es, ax
+	mov ss, ax
+	mov rsp, [ap_stack]
+	mov rdi, [ap_cpu]
+	mov rax, [ap_cr3]
+	xor ebp, ebp
+	mov rcx, ap_high
+	jmp rcx
+
+global ap_stack, ap_cpu, ap_cr3
+align 8
+ap_stack:	dq 0
+ap_cpu:		dq 0
+ap_cr3:		dq 0
+
+align 4096
+boot_pml4:	times 4096 db 0
+boot_pdpt:	times 4096 db 0
+boot_pdpt_high:	times 4096 db 0
+boot_pd:	times 16384 db 0
+boot_stack:	times 16384 db 0
+boot_stack_end:
+
+section .text
+ap_high:
+	mov cr3, rax
+	call main_ap
+	ud2

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Entry into ring 3 and the way back. */
+#ifndef ARCH_CELL_FRAME_H
+#define ARCH_CELL_FRAME_H
+
+#include <stdint.h>
+
+/* Registers of a cell's context; offsets are known to trap.asm. */
+struct cell_frame {
+	uint64_t r15, r14, r13, r12, r11, r10, r9, r8;
+	uint64_t rbp, rdi, rsi, rdx, rcx, rbx, rax;
+	uint64_t vector;	/* why ring 3 was left */
+	uint64_t error_code;
+	uint64_t rip, cs, rflags, rsp, ss;
+};
+
+#define SEL_KERNEL_CODE	0x08u
+#define SEL_KERNEL_DATA	0x10u
+#define SEL_USER_DATA	(0x18u | 3)
+#define SEL_USER_CODE	(0x20u | 3)
+#define SEL_TSS		0x28u
+
+/* Runs ring 3 from frame until an interrupt or exception; frame then holds where it was and why. */
+void cell_run(struct cell_frame *frame);
+
+#endif

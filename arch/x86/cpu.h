@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Processor instructions and register bits (SDM vol. 3 and 4, APM vol. 2). */
+#ifndef ARCH_CPU_H
+#define ARCH_CPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CR0_PE		(1u << 0)
+#define CR0_MP		(1u << 1)
+#define CR0_TS		(1u << 3)
+#define CR0_ET		(1u << 4)
+#define CR0_NE		(1u << 5)
+#define CR0_WP		(1u << 16)
+#define CR0_NW		(1u << 29)
+#define CR0_CD		(1u << 30)
+#define CR0_PG		(1u << 31)
+#define CR4_PAE		(1u << 5)
+#define CR4_MCE		(1u << 6)
+#define CR4_OSFXSR	(1u << 9)
+#define CR4_OSXMMEXCPT	(1u << 10)
+#define CR4_UMIP	(1u << 11)
+#define CR4_LA57	(1u << 12)
+#define CR4_OSXSAVE	(1u << 18)
+#define CR4_SMEP	(1u << 20)
+#define CR4_SMAP	(1u << 21)
+#define CR4_PKE		(1u << 22)
+
+#define EFER_SCE	(1u << 0)
+#define EFER_LME	(1u << 8)
+#define EFER_LMA	(1u << 10)
+#define EFER_NXE	(1u << 11)
+#define EFER_SVME	(1u << 12)
+
+#define RFLAGS_FIXED	(1u << 1)
+#define RFLAGS_TF	(1u << 8)
+#define RFLAGS_IF	(1u << 9)
+#define RFLAGS_DF	(1u << 10)
+#define RFLAGS_AC	(1u << 18)
+#define RFLAGS_ARITHMETIC 0x8d5u	/* CF PF AF ZF SF OF */
+
+#define MSR_TSC			0x10u
+#define MSR_APIC_BASE		0x1bu
+#define MSR_PAT			0x277u
+#define MSR_X2APIC_ICR		0x830u
+#define MSR_EFER		0xc0000080u
+#define MSR_TSC_AUX		0xc0000103u
+
+#define APIC_BASE_X2APIC	(1u << 10)
+#define APIC_BASE_ENABLE	(1u << 11)
+#define APIC_BASE_ADDRESS	0x000ffffffffff000ull
+
+#define PAT_RESET	0x0007040600070406ull
+
+enum exception {
+	EXC_DE, EXC_DB, EXC_NMI, EXC_BP, EXC_OF, EXC_BR, EXC_UD, EXC_NM, EXC_DF,
+	EXC_TS = 10, EXC_NP, EXC_SS, EXC_GP, EXC_PF, EXC_MF = 16, EXC_AC, EXC_MC, EXC_XM,
+};
+
+struct cpuid {
+	uint32_t eax, ebx, ecx, edx;
+};
+
+static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	struct cpuid r;
+
+	__asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "0"(leaf), "2"(subleaf));
+	return r;
+}
+
+static inline uint64_t rdmsr(uint32_t msr)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
+	return (uint64_t)high << 32 | low;
+}
+
+static inline void wrmsr(uint32_t msr, uint64_t value)
+{
+	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+}
+
+static inline uint64_t rdtsc(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return (uint64_t)high << 32 | low;
+}
+
+static inline uint64_t xgetbv(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return (uint64_t)high << 32 | low;
+}
+
+static inline void xsetbv(uint64_t value)
+{
+	__asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
+}
+
+#define CPU_REGISTER(name) \
+	static inline uint64_t read_##name(void) \
+	{ \
+		uint64_t value; \
+		__asm__ volatile("mov %%" #name ", %0" : "=r"(value)); \
+		return value; \
+	} \
+	static inline void write_##name(uint64_t value) \
+	{ \
+		__asm__ volatile("mov %0, %%" #name : : "r"(value) : "memory"); \
+	}
+CPU_REGISTER(cr0)
+CPU_REGISTER(cr2)
+CPU_REGISTER(cr3)
+CPU_REGISTER(cr4)
+CPU_REGISTER(dr0)
+CPU_REGISTER(dr1)
+CPU_REGISTER(dr2)
+CPU_REGISTER(dr3)
+CPU_REGISTER(dr6)
+CPU_REGISTER(dr7)
+#undef CPU_REGISTER
+
+static inline void invlpg(const void *address)
+{
+	__asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
+}
+
+static inline void cpu_pause(void)
+{
+	__asm__ volatile("pause" : : : "memory");
+}
+
+static inline void outb(uint16_t port, uint8_t value)
+{
+	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline uint8_t inb(uint16_t port)
+{
+	uint8_t value;
+
+	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+
+#endif

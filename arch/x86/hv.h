@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The seam between Keel and the processor's virtualisation: AMD SVM or Intel VMX. One instance is chosen at
+ * boot; nothing above knows which. All functions run with physical interrupts and NMIs held off.
+ */
+#ifndef ARCH_HV_H
+#define ARCH_HV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <keel/cell.h>
+#include "pagetable.h"
+
+struct cpu;
+struct vcpu;
+
+enum hv_exit_reason {
+	HV_EXIT_NONE,		/* dealt with below the seam: enter again */
+	HV_EXIT_INTERRUPT,	/* a physical interrupt is pending for the control domain */
+	HV_EXIT_NMI,		/* so is an NMI: it has been taken and must be handed on */
+	HV_EXIT_MACHINE_CHECK,
+	HV_EXIT_CPUID,
+	HV_EXIT_RDMSR,
+	HV_EXIT_WRMSR,
+	HV_EXIT_XSETBV,
+	HV_EXIT_HYPERCALL,
+	HV_EXIT_IO,
+	HV_EXIT_MEMORY,		/* second-level fault */
+	HV_EXIT_HLT,
+	HV_EXIT_PAUSE,
+	HV_EXIT_WINDOW,
+	HV_EXIT_TPR,
+	HV_EXIT_UNDEFINED,	/* an instruction that does not exist here: #UD */
+	HV_EXIT_TRIPLE_FAULT,
+	HV_EXIT_ENTRY_FAILED,	/* detail = vendor's code */
+	HV_EXIT_UNKNOWN,	/* detail = vendor's code */
+};
+
+struct hv_exit {
+	enum hv_exit_reason reason;
+	uint64_t next_rip;	/* of instruction exits */
+	uint64_t gpa;		/* MEMORY */
+	uint32_t access;	/* MEMORY: KEEL_ACCESS_* */
+	uint64_t detail;
+};
+
+/* State of the control domain that exits need. */
+struct hv_control_state {
+	uint64_t cr0, cr3, cr4, efer, rflags;
+	unsigned int cpl;
+	bool interrupt_shadow;
+};
+
+/* Fields of a vendor's instance are its whole contract; struct vcpu is in vm.h. */
+struct hv_ops {
+	const char *name;
+	const struct pt_format *second_level;
+
+	/* NULL if this CPU and its firmware allow virtualisation, else one line that says what is missing and what to do. */
+	const char *(*probe)(void);
+	/* Switches virtualisation on; cpu->vendor points to zeroed pages. */
+	void (*cpu_init)(struct cpu *cpu);
+
+	/* The control domain. */
+	void (*control_init)(struct cpu *cpu, uint64_t table_root);
+	void (*control_start_linux)(struct cpu *cpu, uint32_t entry, uint32_t boot_params);
+	void (*control_start_sipi)(struct cpu *cpu, uint8_t vector);
+	void (*control_enter)(struct cpu *cpu, struct hv_exit *exit);
+	void (*control_get)(struct cpu *cpu, struct hv_control_state *state);
+	void (*control_advance)(struct cpu *cpu, uint64_t next_rip);
+	void (*control_inject)(struct cpu *cpu, uint32_t inject, uint32_t error_code);
+	void (*control_inject_nmi)(struct cpu *cpu);
+	void (*control_flush)(struct cpu *cpu);
+	/* Whether NMIs and writes of the interrupt command register exit. */
+	void (*control_trap)(struct cpu *cpu, bool on);
+	bool (*control_rdmsr)(struct cpu *cpu, uint32_t msr, uint64_t *value);
+	bool (*control_wrmsr)(struct cpu *cpu, uint32_t msr, uint64_t value);
+
+	/* Guests. */
+	void (*vcpu_init)(struct vcpu *vcpu);
+	/* The processor's state changes hands: from the control domain, and back. */
+	void (*vcpu_load)(struct cpu *cpu, struct vcpu *vcpu);
+	void (*vcpu_put)(struct cpu *cpu, struct vcpu *vcpu);
+	/* Enters the guest; for IO and MEMORY exits also fills the exit record of the vCPU's context. */
+	void (*vcpu_enter)(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit);
+	void (*vcpu_advance)(struct vcpu *vcpu, uint64_t next_rip);
+	bool (*vcpu_interruptible)(struct vcpu *vcpu, bool after_instruction);
+	void (*vcpu_inject)(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
+	/* NMI as soon as the guest can take it. */
+	void (*vcpu_inject_nmi)(struct vcpu *vcpu);
+	/* Exit WINDOW when an interrupt can be taken, or, with a threshold, when CR8 has fallen below it; 0, 0: neither. */
+	void (*vcpu_window)(struct vcpu *vcpu, bool open, unsigned int tpr_threshold);
+	unsigned int (*vcpu_tpr)(struct vcpu *vcpu);
+	uint64_t (*vcpu_cr4)(struct vcpu *vcpu);
+	void (*vcpu_get_sregs)(struct vcpu *vcpu, struct keel_sregs *sregs);
+	bool (*vcpu_set_sregs)(struct vcpu *vcpu, const struct keel_sregs *sregs);
+	void (*vcpu_set_cr2)(struct vcpu *vcpu, uint64_t cr2);
+	void (*vcpu_set_tsc_offset)(struct vcpu *vcpu, uint64_t offset);
+	bool (*vcpu_rdmsr)(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
+	bool (*vcpu_wrmsr)(struct vcpu *vcpu, uint32_t msr, uint64_t value);
+
+	/* Ring 3: the state that the world switch leaves to the guest (or, with NULL, the control domain) is set aside, and taken up again. */
+	void (*cell_prepare)(struct cpu *cpu, struct vcpu *vcpu);
+	void (*cell_finish)(struct cpu *cpu, struct vcpu *vcpu);
+};
+
+extern const struct hv_ops svm_ops;
+extern const struct hv_ops *hv;
+
+#endif

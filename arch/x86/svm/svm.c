@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: GPL-2.0
+// AMD SVM (APM vol. 2, chapter 15): the control domain's side and what both sides share. Guests: svm_vcpu.c.
+
+#include "svm.h"
+
+#include "cell_frame.h"
+#include "console.h"
+#include "cpu.h"
+#include "image.h"
+#include "memory.h"
+#include "string.h"
+
+#define CPUID_EXT_FEATURES	0x80000001u
+#define CPUID_EXT_SVM		(1u << 2)
+#define CPUID_SVM		0x8000000au
+#define CPUID_SVM_NPT		(1u << 0)
+#define CPUID_SVM_NRIPS		(1u << 3)
+#define CPUID_SVM_FLUSH_ASID	(1u << 6)
+#define CPUID_SVM_DECODE	(1u << 7)
+#define CPUID_SVM_PAUSE		(1u << 10)
+
+#define MSR_VM_CR		0xc0010114u
+#define VM_CR_LOCK		(1u << 3)
+#define VM_CR_SVMDIS		(1u << 4)
+#define MSR_HSAVE_PA		0xc0010117u
+
+#define CONTROL_ASID		1u
+#define LENGTH_CPUID		2u
+#define LENGTH_MSR		2u
+#define LENGTH_VMMCALL		3u
+
+#define DR6_RESET		0xffff0ff0u
+#define DR7_RESET		0x400u
+#define REAL_MODE_LIMIT		0xffffu
+#define SEGMENT_CODE32		0xc9bu	/* 4 GiB, 32-bit, execute and read, accessed */
+#define SEGMENT_DATA32		0xc93u
+#define SEGMENT_CODE16		0x09bu
+#define SEGMENT_DATA16		0x093u
+#define SEGMENT_LDT		0x082u
+#define SEGMENT_TSS_BUSY	0x08bu
+
+struct svm_features svm_features;
+
+uint8_t svm_guest_msrpm[SVM_MSRPM_BYTES] __attribute__((aligned(4096)));
+uint8_t svm_guest_iopm[SVM_IOPM_BYTES] __attribute__((aligned(4096)));
+static uint8_t control_msrpm[SVM_MSRPM_BYTES] __attribute__((aligned(4096)));
+
+void svm_intercept(struct vmcb *vmcb, unsigned int bit, bool on)
+{
+	uint32_t mask = 1u << bit % 32;
+
+	if (on)
+		vmcb->intercept[bit / 32] |= mask;
+	else
+		vmcb->intercept[bit / 32] &= ~mask;
+}
+
+/* Two bits an MSR, read and write, in three ranges (15.11). */
+void svm_msr_permit(uint8_t *msrpm, uint32_t msr, bool read, bool write)
+{
+	uint32_t bit = (msr & 0x1fff) * 2;
+	uint8_t *byte = msrpm + bit / 8;
+
+	if (msr >= 0xc0010000u)
+		byte += 0x1000;
+	else if (msr >= 0xc0000000u)
+		byte += 0x800;
+	*byte = (uint8_t)((*byte & ~(3u << bit % 8)) | (unsigned int)((read ? 0 : 1) | (write ? 0 : 2)) << bit % 8);
+}
+
+static const char *svm_probe(void)
+{
+	struct cpuid r;
+
+	if (cpuid(0x80000000u, 0).eax < CPUID_SVM || !(cpuid(CPUID_EXT_FEATURES, 0).ecx & CPUID_EXT_SVM))
+		return "this AMD processor shows no SVM (AMD-V). Switch SVM on in the firmware setup, or use another machine.";
+	if (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS)
+		return "SVM (AMD-V) is disabled by the firmware. Switch it on in the firmware setup.";
+	r = cpuid(CPUID_SVM, 0);
+	if (!(r.edx & CPUID_SVM_NPT))
+		return "this processor has SVM without nested paging (NPT), which Keel needs. Use a newer processor.";
+	if (r.ebx < 4)
+		return "this processor offers too few address-space identifiers (ASIDs) for guests. Use a newer processor.";
+	return NULL;
+}
+
+static void guest_bitmaps_init(void)
+{
+	static const uint32_t passed[] = {
+		0x174, 0x175, 0x176,					/* SYSENTER */
+		0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084,		/* STAR and on */
+		0xc0000100, 0xc0000101, 0xc0000102,			/* FS, GS, kernel GS base */
+	};
+	unsigned int i;
+
+	memset(svm_guest_iopm, 0xff, sizeof(svm_guest_iopm));
+	memset(svm_guest_msrpm, 0xff, sizeof(svm_guest_msrpm));
+	for (i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
+		svm_msr_permit(svm_guest_msrpm, passed[i], true, true);
+	svm_msr_permit(control_msrpm, MSR_EFER, false, false);
+	svm_msr_permit(control_msrpm, MSR_VM_CR, false, false);
+	svm_msr_permit(control_msrpm, MSR_HSAVE_PA, false, false);
+}
+
+static void svm_cpu_init(struct cpu *cpu)
+{
+	struct svm_cpu *svm = cpu->vendor;
+	struct cpuid r = cpuid(CPUID_SVM, 0);
+
+	if (!svm_features.asids) {
+		svm_features.asids = r.ebx;
+		svm_features.nrips = r.edx & CPUID_SVM_NRIPS;
+		svm_features.decode = r.edx & CPUID_SVM_DECODE;
+		svm_features.flush_asid = r.edx & CPUID_SVM_FLUSH_ASID;
+		svm_features.pause = r.edx & CPUID_SVM_PAUSE;
+		guest_bitmaps_init();
+	}
+	svm->hsave_pa = cpu->vendor_pa + PAGE_SIZE;
+	svm->control = (struct vmcb *)((uint8_t *)svm + 2 * PAGE_SIZE);
+	svm->control_pa = cpu->vendor_pa + 2 * PAGE_SIZE;
+	svm->host_pa = cpu->vendor_pa + 3 * PAGE_SIZE;
+	svm->asid_generation = 1;
+	svm->next_asid = CONTROL_ASID + 1;
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+	wrmsr(MSR_HSAVE_PA, svm->hsave_pa);
+	__asm__ volatile("clgi" : : : "memory");
+	__asm__ volatile("sti" : : : "memory");
+	/* What ring 3 needs of this CPU: TR above all. */
+	svm_vmsave(svm->host_pa);
+}
+
+static void svm_control_init(struct cpu *cpu, uint64_t table_root)
+{
+	static const uint16_t intercepts[] = {
+		SVM_INTERCEPT_CPUID, SVM_INTERCEPT_MSR, SVM_INTERCEPT_SHUTDOWN, SVM_INTERCEPT_INVLPGA,
+		SVM_INTERCEPT_VMRUN, SVM_INTERCEPT_VMMCALL, SVM_INTERCEPT_VMLOAD, SVM_INTERCEPT_VMSAVE,
+		SVM_INTERCEPT_STGI, SVM_INTERCEPT_CLGI, SVM_INTERCEPT_SKINIT,
+	};
+	struct svm_cpu *svm = cpu->vendor;
+	struct vmcb *vmcb = svm->control;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(intercepts) / sizeof(intercepts[0]); i++)
+		svm_intercept(vmcb, intercepts[i], true);
+	vmcb->msrpm = image_to_phys(control_msrpm);
+	vmcb->iopm = image_to_phys(svm_guest_iopm);
+	vmcb->asid = CONTROL_ASID;
+	vmcb->nested = SVM_NESTED_PAGING;
+	vmcb->nested_cr3 = table_root;
+	vmcb->pat = rdmsr(MSR_PAT);
+}
+
+static struct svm_segment segment(uint16_t selector, uint16_t attributes, uint32_t limit, uint64_t base)
+{
+	return (struct svm_segment){ selector, attributes, limit, base };
+}
+
+static void control_reset(struct cpu *cpu)
+{
+	struct svm_cpu *svm = cpu->vendor;
+	struct vmcb *vmcb = svm->control;
+
+	vmcb->gdtr = vmcb->idtr = segment(0, 0, REAL_MODE_LIMIT, 0);
+	vmcb->ldtr = segment(0, SEGMENT_LDT, REAL_MODE_LIMIT, 0);
+	vmcb->tr = segment(0, SEGMENT_TSS_BUSY, REAL_MODE_LIMIT, 0);
+	vmcb->efer = EFER_SVME;
+	vmcb->cr0 = CR0_ET;
+	vmcb->cr3 = vmcb->cr4 = vmcb->cr2 = 0;
+	vmcb->dr6 = DR6_RESET;
+	vmcb->dr7 = DR7_RESET;
+	vmcb->rflags = RFLAGS_FIXED;
+	vmcb->rax = vmcb->rsp = 0;
+	vmcb->cpl = 0;
+	vmcb->shadow = vmcb->event = 0;
+	vmcb->tlb_control = SVM_TLB_FLUSH_ALL;
+	memset(&cpu->control, 0, sizeof(cpu->control));
+}
+
+static void svm_control_start_linux(struct cpu *cpu, uint32_t entry, uint32_t boot_params)
+{
+	struct svm_cpu *svm = cpu->vendor;
+	struct vmcb *vmcb = svm->control;
+
+	control_reset(cpu);
+	vmcb->cs = segment(0x10, SEGMENT_CODE32, 0xffffffffu, 0);
+	vmcb->ds = vmcb->es = vmcb->ss = vmcb->fs = vmcb->gs = segment(0x18, SEGMENT_DATA32, 0xffffffffu, 0);
+	vmcb->cr0 |= CR0_PE;
+	vmcb->rip = entry;
+	cpu->control.gpr[KEEL_RSI] = boot_params;
+	svm_vmload(svm->control_pa);
+}
+
+static void svm_control_start_sipi(struct cpu *cpu, uint8_t vector)
+{
+	struct svm_cpu *svm = cpu->vendor;
+	struct vmcb *vmcb = svm->control;
+
+	control_reset(cpu);
+	vmcb->cs = segment((uint16_t)(vector << 8), SEGMENT_CODE16, REAL_MODE_LIMIT, (uint64_t)vector << 12);
+	vmcb->ds = vmcb->es = vmcb->ss = vmcb->fs = vmcb->gs = segment(0, SEGMENT_DATA16, REAL_MODE_LIMIT, 0);
+	vmcb->rip = 0;
+	cpu->control.gpr[KEEL_RDX] = cpuid(1, 0).eax;
+	svm_vmload(svm->control_pa);
+}
+
+static void svm_control_get(struct cpu *cpu, struct hv_control_state *state)
+{
+	const struct vmcb *vmcb = ((struct svm_cpu *)cpu->vendor)->control;
+
+	*state = (struct hv_control_state){
+		.cr0 = vmcb->cr0, .cr3 = vmcb->cr3, .cr4 = vmcb->cr4, .efer = vmcb->efer & ~(uint64_t)EFER_SVME,
+		.rflags = vmcb->rflags, .cpl = vmcb->cpl, .interrupt_shadow = vmcb->shadow & SVM_SHADOW,
+	};
+}
+
+static void svm_control_advance(struct cpu *cpu, uint64_t next_rip)
+{
+	struct vmcb *vmcb = ((struct svm_cpu *)cpu->vendor)->control;
+
+	vmcb->rip = cpu->control.rip = next_rip;
+	vmcb->shadow &= ~SVM_SHADOW;
+}
+
+uint64_t svm_event(uint32_t inject, uint32_t error_code)
+{
+	uint64_t event = SVM_EVENT_VALID | (inject & KEEL_INJECT_VECTOR);
+
+	event |= inject & KEEL_INJECT_EXCEPTION ? SVM_EVENT_EXCEPTION : SVM_EVENT_INTERRUPT;
+	if (inject & KEEL_INJECT_ERROR_CODE)
+		event |= SVM_EVENT_ERROR_CODE | (uint64_t)error_code << SVM_EVENT_ERROR_SHIFT;
+	return event;
+}
+
+static void svm_control_inject(struct cpu *cpu, uint32_t inject, uint32_t error_code)
+{
+	((struct svm_cpu *)cpu->vendor)->control->event = svm_event(inject, error_code);
+}
+
+static void svm_control_inject_nmi(struct cpu *cpu)
+{
+	((struct svm_cpu *)cpu->vendor)->control->event = SVM_EVENT_VALID | SVM_EVENT_NMI | EXC_NMI;
+}
+
+static void svm_control_flush(struct cpu *cpu)
+{
+	((struct svm_cpu *)cpu->vendor)->control->tlb_control = SVM_TLB_FLUSH_ALL;
+}
+
+static void svm_control_trap(struct cpu *cpu, bool on)
+{
+	svm_intercept(((struct svm_cpu *)cpu->vendor)->control, SVM_INTERCEPT_NMI, on);
+	svm_msr_permit(control_msrpm, MSR_X2APIC_ICR, true, !on);
+}
+
+static bool svm_control_rdmsr(struct cpu *cpu, uint32_t msr, uint64_t *value)
+{
+	struct vmcb *vmcb = ((struct svm_cpu *)cpu->vendor)->control;
+
+	switch (msr) {
+	case MSR_EFER:
+		*value = vmcb->efer & ~(uint64_t)EFER_SVME;
+		return true;
+	case MSR_VM_CR:
+		*value = VM_CR_LOCK | VM_CR_SVMDIS;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool svm_control_wrmsr(struct cpu *cpu, uint32_t msr, uint64_t value)
+{
+	struct vmcb *vmcb = ((struct svm_cpu *)cpu->vendor)->control;
+
+	if (msr != MSR_EFER || value & EFER_SVME)
+		return false;
+	/* LMA is the processor's. A value that the processor would refuse makes the entry fail, which is the control domain's end. */
+	vmcb->efer = (value & ~(uint64_t)EFER_LMA) | (vmcb->efer & EFER_LMA) | EFER_SVME;
+	return true;
+}
+
+void svm_memory_exit(const struct vmcb *vmcb, struct hv_exit *exit)
+{
+	uint64_t info = vmcb->exit_info1;
+
+	exit->reason = HV_EXIT_MEMORY;
+	exit->gpa = vmcb->exit_info2;
+	exit->access = (info & SVM_NPF_WRITE ? KEEL_ACCESS_WRITE : 0) | (info & SVM_NPF_FETCH ? KEEL_ACCESS_FETCH : 0) |
+		       (info & SVM_NPF_WALK ? KEEL_ACCESS_WALK : 0);
+}
+
+/* The instruction's end: as the processor says, else its fixed length. */
+uint64_t svm_next_rip(const struct vmcb *vmcb, unsigned int length)
+{
+	return svm_features.nrips && vmcb->next_rip ? vmcb->next_rip : vmcb->rip + length;
+}
+
+static void decode_control_exit(const struct vmcb *vmcb, struct hv_exit *exit)
+{
+	switch ((uint32_t)vmcb->exit_code) {
+	case SVM_EXIT_CPUID:
+		exit->reason = HV_EXIT_CPUID;
+		exit->next_rip = svm_next_rip(vmcb, LENGTH_CPUID);
+		break;
+	case SVM_EXIT_MSR:
+		exit->reason = vmcb->exit_info1 ? HV_EXIT_WRMSR : HV_EXIT_RDMSR;
+		exit->next_rip = svm_next_rip(vmcb, LENGTH_MSR);
+		break;
+	case SVM_EXIT_VMMCALL:
+		exit->reason = HV_EXIT_HYPERCALL;
+		exit->next_rip = svm_next_rip(vmcb, LENGTH_VMMCALL);
+		break;
+	case SVM_EXIT_NPF:
+		svm_memory_exit(vmcb, exit);
+		break;
+	case SVM_EXIT_NMI:
+		exit->reason = HV_EXIT_NMI;
+		break;
+	case SVM_EXIT_SHUTDOWN:
+		exit->reason = HV_EXIT_TRIPLE_FAULT;
+		break;
+	case SVM_EXIT_VMRUN:
+	case SVM_EXIT_VMLOAD:
+	case SVM_EXIT_VMSAVE:
+	case SVM_EXIT_STGI:
+	case SVM_EXIT_CLGI:
+	case SVM_EXIT_SKINIT:
+	case SVM_EXIT_INVLPGA:
+		exit->reason = HV_EXIT_UNDEFINED;
+		break;
+	default:
+		exit->reason = (uint32_t)vmcb->exit_code == UINT32_MAX ? HV_EXIT_ENTRY_FAILED : HV_EXIT_UNKNOWN;
+		exit->detail = vmcb->exit_code;
+		break;
+	}
+}
+
+static void svm_control_enter(struct cpu *cpu, struct hv_exit *exit)
+{
+	struct svm_cpu *svm = cpu->vendor;
+	struct vmcb *vmcb = svm->control;
+
+	vmcb->rax = cpu->control.gpr[KEEL_RAX];
+	svm_enter(&cpu->control, svm->control_pa);
+	cpu->control.gpr[KEEL_RAX] = vmcb->rax;
+	cpu->control.gpr[KEEL_RSP] = vmcb->rsp;
+	cpu->control.rip = vmcb->rip;
+	vmcb->tlb_control = SVM_TLB_KEEP;
+	vmcb->event = vmcb->exit_int_info & SVM_EVENT_VALID ? vmcb->exit_int_info : 0;
+	decode_control_exit(vmcb, exit);
+}
+
+static void svm_cell_prepare(struct cpu *cpu, struct vcpu *vcpu)
+{
+	struct svm_cpu *svm = cpu->vendor;
+
+	svm_vmsave(vcpu ? vcpu->svm.vmcb_pa : svm->control_pa);
+	svm_vmload(svm->host_pa);
+}
+
+static void svm_cell_finish(struct cpu *cpu, struct vcpu *vcpu)
+{
+	struct svm_cpu *svm = cpu->vendor;
+
+	svm_vmload(vcpu ? vcpu->svm.vmcb_pa : svm->control_pa);
+}
+
+const struct hv_ops svm_ops = {
+	.name = "AMD SVM",
+	.second_level = &pt_format_npt,
+	.probe = svm_probe,
+	.cpu_init = svm_cpu_init,
+	.control_init = svm_control_init,
+	.control_start_linux = svm_control_start_linux,
+	.control_start_sipi = svm_control_start_sipi,
+	.control_enter = svm_control_enter,
+	.control_get = svm_control_get,
+	.control_advance = svm_control_advance,
+	.control_inject = svm_control_inject,
+	.control_inject_nmi = svm_control_inject_nmi,
+	.control_flush = svm_control_flush,
+	.control_trap = svm_control_trap,
+	.control_rdmsr = svm_control_rdmsr,
+	.control_wrmsr = svm_control_wrmsr,
+	.vcpu_init = svm_vcpu_init,
+	.vcpu_load = svm_vcpu_load,
+	.vcpu_put = svm_vcpu_put,
+	.vcpu_enter = svm_vcpu_enter,
+	.vcpu_advance = svm_vcpu_advance,
+	.vcpu_interruptible = svm_vcpu_interruptible,
+	.vcpu_inject = svm_vcpu_inject,
+	.vcpu_inject_nmi = svm_vcpu_inject_nmi,
+	.vcpu_window = svm_vcpu_window,
+	.vcpu_tpr = svm_vcpu_tpr,
+	.vcpu_cr4 = svm_vcpu_cr4,
+	.vcpu_get_sregs = svm_vcpu_get_sregs,
+	.vcpu_set_sregs = svm_vcpu_set_sregs,
+	.vcpu_set_cr2 = svm_vcpu_set_cr2,
+	.vcpu_set_tsc_offset = svm_vcpu_set_tsc_offset,
+	.vcpu_rdmsr = svm_vcpu_rdmsr,
+	.vcpu_wrmsr = svm_vcpu_wrmsr,
+	.cell_prepare = svm_cell_prepare,
+	.cell_finish = svm_cell_finish,
+};

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Shared by the files of the SVM side. */
+#ifndef SVM_SVM_H
+#define SVM_SVM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hv.h"
+#include "percpu.h"
+#include "vm.h"
+#include "vmcb.h"
+
+#define SVM_MSRPM_BYTES	8192u
+#define SVM_IOPM_BYTES	12288u
+
+struct svm_features {
+	uint32_t asids;		/* 0: not known yet */
+	bool nrips, decode, flush_asid, pause;
+};
+extern struct svm_features svm_features;
+
+extern uint8_t svm_guest_msrpm[SVM_MSRPM_BYTES];
+extern uint8_t svm_guest_iopm[SVM_IOPM_BYTES];
+
+/* First of the CPU's vendor pages; the others: host save area, control domain's VMCB, image of the host's VMSAVE state. */
+struct svm_cpu {
+	uint64_t hsave_pa, control_pa, host_pa;
+	struct vmcb *control;
+	uint64_t asid_generation;
+	uint32_t next_asid;
+};
+
+static inline void svm_vmsave(uint64_t vmcb_pa)
+{
+	__asm__ volatile("vmsave" : : "a"(vmcb_pa) : "memory");
+}
+
+static inline void svm_vmload(uint64_t vmcb_pa)
+{
+	__asm__ volatile("vmload" : : "a"(vmcb_pa) : "memory");
+}
+
+void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa);
+void svm_intercept(struct vmcb *vmcb, unsigned int bit, bool on);
+void svm_msr_permit(uint8_t *msrpm, uint32_t msr, bool read, bool write);
+uint64_t svm_event(uint32_t inject, uint32_t error_code);
+void svm_memory_exit(const struct vmcb *vmcb, struct hv_exit *exit);
+uint64_t svm_next_rip(const struct vmcb *vmcb, unsigned int length);
+
+/* svm_vcpu.c */
+void svm_vcpu_init(struct vcpu *vcpu);
+void svm_vcpu_load(struct cpu *cpu, struct vcpu *vcpu);
+void svm_vcpu_put(struct cpu *cpu, struct vcpu *vcpu);
+void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit);
+void svm_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip);
+bool svm_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction);
+void svm_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
+void svm_vcpu_inject_nmi(struct vcpu *vcpu);
+void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold);
+unsigned int svm_vcpu_tpr(struct vcpu *vcpu);
+uint64_t svm_vcpu_cr4(struct vcpu *vcpu);
+void svm_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs);
+bool svm_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs);
+void svm_vcpu_set_cr2(struct vcpu *vcpu, uint64_t cr2);
+void svm_vcpu_set_tsc_offset(struct vcpu *vcpu, uint64_t offset);
+bool svm_vcpu_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
+bool svm_vcpu_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value);
+
+#endif

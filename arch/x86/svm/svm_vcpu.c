@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: GPL-2.0
+// AMD SVM: guests.
+
+#include "svm.h"
+
+#include "cpu.h"
+#include "image.h"
+#include "memory.h"
+#include "string.h"
+#include "vcpu.h"
+
+#define LENGTH_HLT	1u
+#define LENGTH_CPUID	2u
+#define LENGTH_MSR	2u
+#define LENGTH_PAUSE	2u
+#define LENGTH_3	3u
+
+#define EFER_GUEST	(EFER_SCE | EFER_LME | EFER_NXE)
+#define DR6_RESET	0xffff0ff0u
+#define DR7_RESET	0x400u
+#define DR_INTERCEPTS	0x00ff00ffu	/* reads and writes of DR0-7 */
+#define EXCEPTION_INTERCEPTS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
+#define CR8_WRITE_REGISTER 0xfu		/* EXITINFO1 with decode assists */
+#define CR8_WRITE_VALID	(1ull << 63)
+#define PAUSE_COUNT	3000u
+#define PRIORITY_HIGHEST 15u
+
+void svm_vcpu_init(struct vcpu *vcpu)
+{
+	static const uint16_t intercepts[] = {
+		SVM_INTERCEPT_INTR, SVM_INTERCEPT_NMI, SVM_INTERCEPT_INIT, SVM_INTERCEPT_RDPMC, SVM_INTERCEPT_CPUID,
+		SVM_INTERCEPT_INVD, SVM_INTERCEPT_HLT, SVM_INTERCEPT_INVLPGA, SVM_INTERCEPT_IOIO, SVM_INTERCEPT_MSR,
+		SVM_INTERCEPT_FERR, SVM_INTERCEPT_SHUTDOWN, SVM_INTERCEPT_VMRUN, SVM_INTERCEPT_VMMCALL,
+		SVM_INTERCEPT_VMLOAD, SVM_INTERCEPT_VMSAVE, SVM_INTERCEPT_STGI, SVM_INTERCEPT_CLGI,
+		SVM_INTERCEPT_SKINIT, SVM_INTERCEPT_MONITOR, SVM_INTERCEPT_MWAIT, SVM_INTERCEPT_MWAIT_ARMED,
+		SVM_INTERCEPT_XSETBV,
+	};
+	struct vmcb *vmcb = (struct vmcb *)((uint8_t *)vcpu + VCPU_PAGE_VMCB * PAGE_SIZE);
+	unsigned int i;
+
+	vcpu->svm.vmcb = vmcb;
+	vcpu->svm.vmcb_pa = virt_to_phys(vmcb);
+	for (i = 0; i < sizeof(intercepts) / sizeof(intercepts[0]); i++)
+		svm_intercept(vmcb, intercepts[i], true);
+	if (svm_features.pause) {
+		svm_intercept(vmcb, SVM_INTERCEPT_PAUSE, true);
+		vmcb->pause_count = PAUSE_COUNT;
+	}
+	vmcb->intercept[SVM_INTERCEPT_DR_FIRST / 32] = DR_INTERCEPTS;
+	vmcb->intercept[SVM_INTERCEPT_EXCEPTIONS / 32] = EXCEPTION_INTERCEPTS;
+	vmcb->iopm = image_to_phys(svm_guest_iopm);
+	vmcb->msrpm = image_to_phys(svm_guest_msrpm);
+	vmcb->vintr = SVM_VINTR_MASKING;
+	vmcb->nested = SVM_NESTED_PAGING;
+	vmcb->nested_cr3 = vcpu->vm->guest_table.root;
+	vmcb->efer = EFER_SVME;
+	vmcb->cr0 = CR0_ET;
+	vmcb->rflags = RFLAGS_FIXED;
+	vmcb->dr6 = DR6_RESET;
+	vmcb->dr7 = DR7_RESET;
+	vmcb->pat = PAT_RESET;
+}
+
+void svm_vcpu_load(struct cpu *cpu, struct vcpu *vcpu)
+{
+	svm_vmsave(((struct svm_cpu *)cpu->vendor)->control_pa);
+	svm_vmload(vcpu->svm.vmcb_pa);
+}
+
+void svm_vcpu_put(struct cpu *cpu, struct vcpu *vcpu)
+{
+	svm_vmsave(vcpu->svm.vmcb_pa);
+	svm_vmload(((struct svm_cpu *)cpu->vendor)->control_pa);
+}
+
+/*
+ * ASIDs are a CPU's own and are handed out in order; when they are used up all are flushed and a new generation begins. A vCPU that
+ * comes to another CPU, or back after a flush, gets a new one, so no stale translation can serve it.
+ */
+static void choose_asid(struct svm_cpu *svm, struct cpu *cpu, struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = vcpu->svm.vmcb;
+
+	vmcb->tlb_control = SVM_TLB_KEEP;
+	if (vcpu->last_cpu == cpu && vcpu->svm.asid_generation == svm->asid_generation)
+		return;
+	if (svm->next_asid >= svm_features.asids) {
+		svm->asid_generation++;
+		svm->next_asid = svm->control->asid + 1;
+		vmcb->tlb_control = SVM_TLB_FLUSH_ALL;
+	}
+	vcpu->last_cpu = cpu;
+	vcpu->svm.asid_generation = svm->asid_generation;
+	vmcb->asid = svm->next_asid++;
+	vmcb->clean = 0;
+}
+
+static void deliver_nmi(struct vcpu *vcpu)
+{
+	struct vcpu_svm *svm = &vcpu->svm;
+	struct vmcb *vmcb = svm->vmcb;
+
+	if (svm->nmi_iret && vmcb->rip != svm->nmi_iret_rip)
+		svm->nmi_blocked = svm->nmi_iret = false;
+	if (!vcpu->nmi_pending || svm->nmi_blocked || vmcb->event || vmcb->shadow & SVM_SHADOW)
+		return;
+	vcpu->nmi_pending = false;
+	svm->nmi_blocked = true;
+	svm_intercept(vmcb, SVM_INTERCEPT_IRET, true);
+	vmcb->event = SVM_EVENT_VALID | SVM_EVENT_NMI | EXC_NMI;
+}
+
+static void io_exit(const struct vmcb *vmcb, struct keel_exit *record, struct hv_exit *exit)
+{
+	uint32_t info = (uint32_t)vmcb->exit_info1;
+
+	exit->reason = HV_EXIT_IO;
+	exit->next_rip = vmcb->exit_info2;
+	record->port = (uint16_t)(info >> SVM_IO_PORT_SHIFT);
+	record->size = (uint8_t)((info & SVM_IO_SIZE) >> SVM_IO_SIZE_SHIFT);
+	record->io = (uint8_t)((info & SVM_IO_IN ? KEEL_IO_IN : 0) | (info & SVM_IO_STRING ? KEEL_IO_STRING : 0) |
+			       (info & SVM_IO_REP ? KEEL_IO_REP : 0));
+	record->address_size = (uint8_t)(((info & SVM_IO_ADDRESS) >> SVM_IO_ADDRESS_SHIFT) << 1);
+	record->segment = svm_features.decode ? (uint8_t)((info & SVM_IO_SEGMENT) >> SVM_IO_SEGMENT_SHIFT) :
+						KEEL_SEG_NONE;
+}
+
+static void fault_exit(const struct vmcb *vmcb, struct keel_exit *record, struct hv_exit *exit)
+{
+	svm_memory_exit(vmcb, exit);
+	record->gpa = exit->gpa;
+	record->access = (uint8_t)exit->access;
+	record->insn_length = 0;
+	if (svm_features.decode && vmcb->insn_length <= sizeof(vmcb->insn)) {
+		record->insn_length = vmcb->insn_length;
+		memcpy(record->insn, vmcb->insn, sizeof(vmcb->insn));
+	}
+}
+
+/* The fault is the guest's own: #DB and #AC exit only because a guest can raise them without end inside one instruction. */
+static void exception_exit(struct vmcb *vmcb, unsigned int vector, struct hv_exit *exit)
+{
+	exit->reason = HV_EXIT_NONE;
+	if (vector == EXC_MC) {
+		exit->reason = HV_EXIT_MACHINE_CHECK;
+		return;
+	}
+	vmcb->event = SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | vector;
+	if (vector == EXC_AC)
+		vmcb->event |= SVM_EVENT_ERROR_CODE | vmcb->exit_info1 << SVM_EVENT_ERROR_SHIFT;
+}
+
+/*
+ * CR8 writes exit only while a virtual interrupt is pending on a processor without decode assists. The
+ * instruction runs when the interrupt has been taken back; the cell looks at the result at the next entry.
+ */
+static void cr8_exit(struct vcpu *vcpu, struct hv_exit *exit)
+{
+	svm_vcpu_window(vcpu, false, 0);
+	vcpu->poll = 1;
+	exit->reason = HV_EXIT_NONE;
+}
+
+static void window_exit(struct vcpu *vcpu, struct hv_exit *exit)
+{
+	exit->reason = vcpu->svm.vmcb->vintr & SVM_VINTR_IGNORE_TPR ? HV_EXIT_WINDOW : HV_EXIT_TPR;
+	svm_vcpu_window(vcpu, false, 0);
+}
+
+static void instruction_exit(const struct vmcb *vmcb, struct hv_exit *exit, enum hv_exit_reason reason,
+			     unsigned int length)
+{
+	exit->reason = reason;
+	exit->next_rip = svm_next_rip(vmcb, length);
+}
+
+static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
+{
+	struct vmcb *vmcb = vcpu->svm.vmcb;
+	struct keel_exit *record = &vcpu->cell.page->exit;
+	uint32_t code = (uint32_t)vmcb->exit_code;
+
+	switch (code) {
+	case SVM_EXIT_INTR:
+	case SVM_EXIT_INIT:
+		exit->reason = HV_EXIT_INTERRUPT;
+		break;
+	case SVM_EXIT_NMI:
+		exit->reason = HV_EXIT_NMI;
+		break;
+	case SVM_EXIT_IOIO:
+		io_exit(vmcb, record, exit);
+		break;
+	case SVM_EXIT_NPF:
+		fault_exit(vmcb, record, exit);
+		break;
+	case SVM_EXIT_MSR:
+		instruction_exit(vmcb, exit, vmcb->exit_info1 ? HV_EXIT_WRMSR : HV_EXIT_RDMSR, LENGTH_MSR);
+		break;
+	case SVM_EXIT_CPUID:
+		instruction_exit(vmcb, exit, HV_EXIT_CPUID, LENGTH_CPUID);
+		break;
+	case SVM_EXIT_HLT:
+		instruction_exit(vmcb, exit, HV_EXIT_HLT, LENGTH_HLT);
+		break;
+	case SVM_EXIT_PAUSE:
+		instruction_exit(vmcb, exit, HV_EXIT_PAUSE, LENGTH_PAUSE);
+		break;
+	case SVM_EXIT_XSETBV:
+		instruction_exit(vmcb, exit, HV_EXIT_XSETBV, LENGTH_3);
+		break;
+	case SVM_EXIT_VINTR:
+		window_exit(vcpu, exit);
+		break;
+	case SVM_EXIT_CR8_WRITE:
+		cr8_exit(vcpu, exit);
+		break;
+	case SVM_EXIT_DR_FIRST ... SVM_EXIT_DR_LAST:
+		vmcb->intercept[SVM_INTERCEPT_DR_FIRST / 32] = 0;
+		vcpu_use_debug_registers(cpu, vcpu);
+		exit->reason = HV_EXIT_NONE;
+		break;
+	case SVM_EXIT_EXCEPTION + EXC_DB:
+	case SVM_EXIT_EXCEPTION + EXC_AC:
+	case SVM_EXIT_EXCEPTION + EXC_MC:
+		exception_exit(vmcb, code - SVM_EXIT_EXCEPTION, exit);
+		break;
+	case SVM_EXIT_IRET:
+		svm_intercept(vmcb, SVM_INTERCEPT_IRET, false);
+		vcpu->svm.nmi_iret = true;
+		vcpu->svm.nmi_iret_rip = vmcb->rip;
+		exit->reason = HV_EXIT_NONE;
+		break;
+	case SVM_EXIT_INVD:
+		/* Writing back is a legal way to invalidate, and no guest may throw other people's lines away. */
+		__asm__ volatile("wbinvd" : : : "memory");
+		svm_vcpu_advance(vcpu, svm_next_rip(vmcb, LENGTH_CPUID));
+		exit->reason = HV_EXIT_NONE;
+		break;
+	case SVM_EXIT_SHUTDOWN:
+		exit->reason = HV_EXIT_TRIPLE_FAULT;
+		break;
+	case SVM_EXIT_VMRUN ... SVM_EXIT_SKINIT:
+	case SVM_EXIT_INVLPGA:
+	case SVM_EXIT_MONITOR:
+	case SVM_EXIT_MWAIT:
+	case SVM_EXIT_MWAIT_ARMED:
+	case SVM_EXIT_RDPMC:
+		exit->reason = HV_EXIT_UNDEFINED;
+		break;
+	default:
+		exit->reason = code == UINT32_MAX ? HV_EXIT_ENTRY_FAILED : HV_EXIT_UNKNOWN;
+		exit->detail = vmcb->exit_code;
+		break;
+	}
+}
+
+/* What was being delivered when the guest left goes in again; INT n is simply executed again. */
+static uint64_t interrupted_event(const struct vmcb *vmcb)
+{
+	uint64_t event = vmcb->exit_int_info;
+	uint64_t vector = event & SVM_EVENT_VECTOR;
+
+	if (!(event & SVM_EVENT_VALID) || (event & SVM_EVENT_TYPE) == SVM_EVENT_SOFTWARE)
+		return 0;
+	if ((event & SVM_EVENT_TYPE) == SVM_EVENT_EXCEPTION && (vector == EXC_BP || vector == EXC_OF))
+		return 0;
+	return event;
+}
+
+void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
+{
+	struct vmcb *vmcb = vcpu->svm.vmcb;
+	struct keel_regs *regs = &vcpu->cell.page->regs;
+
+	choose_asid(cpu->vendor, cpu, vcpu);
+	vmcb->rip = regs->rip;
+	vmcb->rflags = regs->rflags | RFLAGS_FIXED;
+	vmcb->rax = regs->gpr[KEEL_RAX];
+	vmcb->rsp = regs->gpr[KEEL_RSP];
+	deliver_nmi(vcpu);
+	svm_enter(regs, vcpu->svm.vmcb_pa);
+	regs->gpr[KEEL_RAX] = vmcb->rax;
+	regs->gpr[KEEL_RSP] = vmcb->rsp;
+	regs->rip = vmcb->rip;
+	regs->rflags = vmcb->rflags;
+	vmcb->event = interrupted_event(vmcb);
+	decode_exit(cpu, vcpu, exit);
+}
+
+void svm_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip)
+{
+	vcpu->cell.page->regs.rip = next_rip;
+	vcpu->svm.vmcb->shadow &= ~SVM_SHADOW;
+}
+
+bool svm_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction)
+{
+	const struct vmcb *vmcb = vcpu->svm.vmcb;
+
+	return vmcb->rflags & RFLAGS_IF && !vmcb->event && (after_instruction || !(vmcb->shadow & SVM_SHADOW));
+}
+
+void svm_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
+{
+	vcpu->svm.vmcb->event = svm_event(inject, error_code);
+}
+
+void svm_vcpu_inject_nmi(struct vcpu *vcpu)
+{
+	vcpu->nmi_pending = true;
+}
+
+void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
+{
+	struct vmcb *vmcb = vcpu->svm.vmcb;
+	uint64_t vintr = vmcb->vintr & ~(SVM_VINTR_IRQ | SVM_VINTR_PRIORITY | SVM_VINTR_IGNORE_TPR);
+	bool on = open || tpr_threshold;
+
+	/* A virtual interrupt that exits where it would be taken. Its vector is never seen. */
+	if (open)
+		vintr |= SVM_VINTR_IRQ | SVM_VINTR_IGNORE_TPR | (uint64_t)PRIORITY_HIGHEST << SVM_VINTR_PRIORITY_SHIFT;
+	else if (tpr_threshold)
+		vintr |= SVM_VINTR_IRQ | (uint64_t)(tpr_threshold & PRIORITY_HIGHEST) << SVM_VINTR_PRIORITY_SHIFT;
+	vmcb->vintr = vintr;
+	svm_intercept(vmcb, SVM_INTERCEPT_VINTR, on);
+	svm_intercept(vmcb, SVM_INTERCEPT_CR8_WRITE, on && !svm_features.decode);
+}
+
+unsigned int svm_vcpu_tpr(struct vcpu *vcpu)
+{
+	return vcpu->svm.vmcb->vintr & SVM_VINTR_TPR;
+}
+
+uint64_t svm_vcpu_cr4(struct vcpu *vcpu)
+{
+	return vcpu->svm.vmcb->cr4;
+}
+
+static struct keel_segment_register get_segment(const struct svm_segment *s)
+{
+	return (struct keel_segment_register){ s->selector, s->attributes, s->limit, s->base };
+}
+
+static struct svm_segment set_segment(const struct keel_segment_register *s)
+{
+	return (struct svm_segment){ s->selector, s->attributes, s->limit, s->base };
+}
+
+void svm_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs)
+{
+	struct vmcb *vmcb = vcpu->svm.vmcb;
+
+	svm_vmsave(vcpu->svm.vmcb_pa);
+	sregs->seg[KEEL_SEG_ES] = get_segment(&vmcb->es);
+	sregs->seg[KEEL_SEG_CS] = get_segment(&vmcb->cs);
+	sregs->seg[KEEL_SEG_SS] = get_segment(&vmcb->ss);
+	sregs->seg[KEEL_SEG_DS] = get_segment(&vmcb->ds);
+	sregs->seg[KEEL_SEG_FS] = get_segment(&vmcb->fs);
+	sregs->seg[KEEL_SEG_GS] = get_segment(&vmcb->gs);
+	sregs->seg[KEEL_SEG_LDTR] = get_segment(&vmcb->ldtr);
+	sregs->seg[KEEL_SEG_TR] = get_segment(&vmcb->tr);
+	sregs->gdt_base = vmcb->gdtr.base;
+	sregs->gdt_limit = vmcb->gdtr.limit;
+	sregs->idt_base = vmcb->idtr.base;
+	sregs->idt_limit = vmcb->idtr.limit;
+	sregs->cr0 = vmcb->cr0;
+	sregs->cr2 = vmcb->cr2;
+	sregs->cr3 = vmcb->cr3;
+	sregs->cr4 = vmcb->cr4;
+	sregs->efer = vmcb->efer & ~(uint64_t)EFER_SVME;
+	sregs->dr6 = vmcb->dr6;
+	sregs->dr7 = vmcb->dr7;
+	sregs->cpl = vmcb->cpl;
+}
+
+bool svm_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs)
+{
+	struct vmcb *vmcb = vcpu->svm.vmcb;
+
+	if (sregs->cpl > 3 || sregs->efer & ~(uint64_t)(EFER_GUEST | EFER_LMA))
+		return false;
+	vmcb->es = set_segment(&sregs->seg[KEEL_SEG_ES]);
+	vmcb->cs = set_segment(&sregs->seg[KEEL_SEG_CS]);
+	vmcb->ss = set_segment(&sregs->seg[KEEL_SEG_SS]);
+	vmcb->ds = set_segment(&sregs->seg[KEEL_SEG_DS]);
+	vmcb->fs = set_segment(&sregs->seg[KEEL_SEG_FS]);
+	vmcb->gs = set_segment(&sregs->seg[KEEL_SEG_GS]);
+	vmcb->ldtr = set_segment(&sregs->seg[KEEL_SEG_LDTR]);
+	vmcb->tr = set_segment(&sregs->seg[KEEL_SEG_TR]);
+	vmcb->gdtr = (struct svm_segment){ 0, 0, sregs->gdt_limit, sregs->gdt_base };
+	vmcb->idtr = (struct svm_segment){ 0, 0, sregs->idt_limit, sregs->idt_base };
+	vmcb->cr0 = sregs->cr0;
+	vmcb->cr2 = sregs->cr2;
+	vmcb->cr3 = sregs->cr3;
+	vmcb->cr4 = sregs->cr4;
+	vmcb->efer = sregs->efer | EFER_SVME;
+	vmcb->dr6 = sregs->dr6;
+	vmcb->dr7 = sregs->dr7;
+	vmcb->cpl = (uint8_t)sregs->cpl;
+	vmcb->event = 0;
+	vmcb->shadow = 0;
+	vmcb->rflags = vcpu->cell.page->regs.rflags | RFLAGS_FIXED;
+	vcpu->svm.nmi_blocked = vcpu->svm.nmi_iret = false;
+	/* A vCPU that starts anew keeps no translation of its former life. */
+	vcpu->last_cpu = NULL;
+	svm_vmload(vcpu->svm.vmcb_pa);
+	return true;
+}
+
+void svm_vcpu_set_cr2(struct vcpu *vcpu, uint64_t cr2)
+{
+	vcpu->svm.vmcb->cr2 = cr2;
+}
+
+void svm_vcpu_set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
+{
+	vcpu->svm.vmcb->tsc_offset = offset;
+}
+
+bool svm_vcpu_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
+{
+	const struct vmcb *vmcb = vcpu->svm.vmcb;
+
+	switch (msr) {
+	case MSR_EFER:
+		*value = vmcb->efer & ~(uint64_t)EFER_SVME;
+		return true;
+	case MSR_PAT:
+		*value = vmcb->pat;
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool svm_vcpu_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+	struct vmcb *vmcb = vcpu->svm.vmcb;
+
+	switch (msr) {
+	case MSR_EFER:
+		if (value & ~(uint64_t)(EFER_GUEST | EFER_LMA) ||
+		    (vmcb->cr0 & CR0_PG && (value ^ vmcb->efer) & EFER_LME))
+			return false;
+		vmcb->efer = (value & EFER_GUEST) | (vmcb->efer & EFER_LMA) | EFER_SVME;
+		return true;
+	case MSR_PAT:
+		vmcb->pat = value;
+		return true;
+	default:
+		return false;
+	}
+}

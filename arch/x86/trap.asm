@@ -1,0 +1,226 @@
+; SPDX-License-Identifier: GPL-2.0
+; Interrupt entry, and ring 3: cell_run() leaves to it, the entry stubs come back from it.
+
+%include "vendor.inc"
+
+VECTORS		equ 256
+NMI		equ 2
+SEL_KERNEL_CODE	equ 0x08
+
+; struct cell_frame
+FRAME_VECTOR	equ 15 * 8
+FRAME_RIP	equ 17 * 8
+FRAME_BYTES	equ 22 * 8
+
+; struct cpu, found from the stack pointer (percpu.h)
+PERCPU_MASK	equ ~0xffff
+PERCPU_DATA	equ 0xe000
+CPU_RSP0	equ 0
+CPU_FRAME	equ 8
+CPU_TSS_RSP0	equ 28			; struct tss lies at 24, rsp[0] 4 bytes into it
+
+extern trap_kernel, trap_nmi
+
+section .text
+
+; void cell_run(struct cell_frame *frame)
+global cell_run
+cell_run:
+	push rbx
+	push rbp
+	push r12
+	push r13
+	push r14
+	push r15
+	push rdi
+	; the trap frame lands below a 16-byte boundary, and all of this above it
+	mov rax, rsp
+	and rax, PERCPU_MASK
+	add rax, PERCPU_DATA
+	mov [rax + CPU_FRAME], rdi
+	mov [rax + CPU_RSP0], rsp
+	mov rdx, rsp
+	and rdx, -16
+	mov [rax + CPU_TSS_RSP0], rdx
+	mov rsp, rdx
+	push qword [rdi + FRAME_RIP + 32]	; SS
+	push qword [rdi + FRAME_RIP + 24]	; RSP
+	push qword [rdi + FRAME_RIP + 16]	; RFLAGS
+	push qword [rdi + FRAME_RIP + 8]	; CS
+	push qword [rdi + FRAME_RIP]
+	mov r15, [rdi]
+	mov r14, [rdi + 8]
+	mov r13, [rdi + 16]
+	mov r12, [rdi + 24]
+	mov r11, [rdi + 32]
+	mov r10, [rdi + 40]
+	mov r9, [rdi + 48]
+	mov r8, [rdi + 56]
+	mov rbp, [rdi + 64]
+	mov rsi, [rdi + 80]
+	mov rdx, [rdi + 88]
+	mov rcx, [rdi + 96]
+	mov rbx, [rdi + 104]
+	mov rax, [rdi + 112]
+	mov rdi, [rdi + 72]
+	cli
+	EVENTS_ON
+cell_enter_window:
+	iretq
+cell_enter_window_end:
+
+; Every vector: error code (or 0) and vector, then the common part.
+align 16
+global trap_stubs
+trap_stubs:
+%assign vector 0
+%rep VECTORS
+align 16
+%if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30
+	EVENTS_OFF
+%else
+	EVENTS_OFF
+	push qword 0
+%endif
+	push qword vector
+	jmp trap_common
+%assign vector vector + 1
+%endrep
+
+trap_common:
+	push rax
+	push rbx
+	push rcx
+	push rdx
+	push rsi
+	push rdi
+	push rbp
+	push r8
+	push r9
+	push r10
+	push r11
+	push r12
+	push r13
+	push r14
+	push r15
+	push 2
+	popfq				; interrupt gates keep DF and AC
+	test byte [rsp + FRAME_RIP + 8], 3
+	jz trap_from_kernel
+
+	; From ring 3: keep the frame, go back to the caller of cell_run.
+	mov rax, rsp
+	and rax, PERCPU_MASK
+	add rax, PERCPU_DATA
+	mov rdi, [rax + CPU_FRAME]
+	mov rsi, rsp
+	mov ecx, FRAME_BYTES / 8
+	rep movsq
+	mov rsp, [rax + CPU_RSP0]
+	mov rdi, [rsp]
+	cmp qword [rdi + FRAME_VECTOR], NMI
+	jne cell_return
+	; An NMI blocks the next one until an IRET.
+	mov rax, ss
+	mov rcx, rsp
+	push rax
+	push rcx
+	pushfq
+	push SEL_KERNEL_CODE
+	lea rax, [rel cell_return]
+	push rax
+	iretq
+cell_return:
+	pop rdi
+	pop r15
+	pop r14
+	pop r13
+	pop r12
+	pop rbp
+	pop rbx
+	sti				; held off by GIF on SVM
+	ret
+
+trap_from_kernel:
+	mov rdi, rsp
+	cmp qword [rsp + FRAME_VECTOR], NMI
+	je trap_kernel_nmi
+	call trap_kernel		; does not return
+trap_kernel_nmi:
+	; In ring 0 an NMI comes only where it was let in: in a window, or between ring 3 and this file's first instructions.
+	lea rax, [rel cell_enter_window]
+	cmp [rsp + FRAME_RIP], rax
+	je trap_abort
+	lea rax, [rel park_window]
+	cmp [rsp + FRAME_RIP], rax
+	jb trap_count
+	lea rax, [rel park_window_end]
+	cmp [rsp + FRAME_RIP], rax
+	jae trap_count
+	mov [rsp + FRAME_RIP], rax	; the wake-up call of cpu_park_wait: do not halt after it
+	jmp trap_resume
+trap_count:
+	call trap_nmi
+trap_resume:
+	pop r15
+	pop r14
+	pop r13
+	pop r12
+	pop r11
+	pop r10
+	pop r9
+	pop r8
+	pop rbp
+	pop rdi
+	pop rsi
+	pop rdx
+	pop rcx
+	pop rbx
+	pop rax
+	add rsp, 16
+	; stay as it was: interrupted with events let in, so let them in again
+	EVENTS_ON
+	iretq
+trap_abort:
+	; Ring 3 was not reached yet: its frame is as it was, but for the reason.
+	mov rax, rsp
+	and rax, PERCPU_MASK
+	add rax, PERCPU_DATA
+	mov rdi, [rax + CPU_FRAME]
+	mov qword [rdi + FRAME_VECTOR], NMI
+	mov rsp, [rax + CPU_RSP0]
+	mov rax, ss
+	mov rcx, rsp
+	push rax
+	push rcx
+	pushfq
+	push SEL_KERNEL_CODE
+	lea rax, [rel cell_return]
+	push rax
+	iretq
+
+; void cpu_open_window(void): takes a pending NMI, through the IDT.
+global cpu_open_window
+cpu_open_window:
+	cli
+	EVENTS_ON
+	nop
+	EVENTS_OFF
+	sti
+	ret
+
+; void cpu_park_wait(const uint32_t *request): halts until *request is not 0; woken by NMI.
+global cpu_park_wait
+cpu_park_wait:
+	cli
+	cmp dword [rdi], 0
+	jne park_out
+	EVENTS_ON
+park_window:
+	hlt
+park_window_end:
+	EVENTS_OFF
+	jmp cpu_park_wait
+park_out:
+	sti
+	ret

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Descriptor tables, traps of Keel's own, and the events that it lets in. */
+#ifndef ARCH_TRAP_H
+#define ARCH_TRAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "percpu.h"
+
+/* Turns the NOPs of vendor.inc into STGI and CLGI. Before the image is write-protected. */
+void trap_patch(void);
+/* The interrupt table, once. */
+void trap_init(void);
+/* GDT, TSS and IDT of this CPU. */
+void trap_init_cpu(struct cpu *cpu);
+/* GDT and IDT registers and TR anew: VM exits of VMX leave their limits wide open. */
+void trap_reload(struct cpu *cpu);
+
+/* Takes a pending NMI; cpu->nmi_seen tells. */
+void cpu_open_window(void);
+/* Halts until *request is not 0; the one who sets it sends an NMI. */
+void cpu_park_wait(const uint32_t *request);
+
+/* Ends everything, with a backtrace. */
+__attribute__((noreturn)) void panic(const char *message);
+
+#endif

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+// Entering a cell and coming back from it.
+
+#include "vm.h"
+
+#include "cpu.h"
+#include "hv.h"
+#include "image.h"
+#include "percpu.h"
+#include "string.h"
+#include "trap.h"
+
+#define FIRST_INTERRUPT	32u
+#define CELL_RFLAGS	(RFLAGS_ARITHMETIC | RFLAGS_DF | RFLAGS_AC)
+
+extern const uint8_t cell_image[];
+
+/* One context at a time; who finds the cell taken lets the control domain's scheduler sort it out. */
+static bool take(struct cell_context *context)
+{
+	uint32_t none = 0;
+
+	return __atomic_compare_exchange_n(&context->vm->cell_owner, &none, context->number + 1, false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED);
+}
+
+static void start(struct cell_context *context)
+{
+	struct cell_frame *frame = &context->frame;
+
+	memset(frame, 0, sizeof(*frame));
+	frame->rip = ((const struct keel_cell_header *)cell_image)->entry;
+	frame->cs = SEL_USER_CODE;
+	frame->ss = SEL_USER_DATA;
+	frame->rsp = KEEL_CELL_STACKS + (context->number + 1) * KEEL_CELL_STACK_STRIDE;
+	frame->rdi = KEEL_CELL_CONTEXTS + context->number * KEEL_PAGE_SIZE;
+	context->inside = true;
+}
+
+static enum cell_result leave(struct cpu *cpu, struct cell_context *context)
+{
+	struct cell_frame *frame = &context->frame;
+
+	switch (frame->vector) {
+	case KEEL_CELL_GATE:
+		context->inside = false;
+		context->pending = false;
+		__atomic_store_n(&context->vm->cell_owner, 0, __ATOMIC_RELEASE);
+		return CELL_ANSWERED;
+	case EXC_NMI:
+		cpu->nmi_seen = 1;
+		return CELL_INTERRUPTED;
+	case EXC_MC:
+		panic("machine check");
+	default:
+		if (frame->vector >= FIRST_INTERRUPT) {
+			/* Taken from the interrupt controller: the control domain gets the same vector. */
+			hv->control_inject(cpu, KEEL_INJECT_VALID | (uint32_t)frame->vector, 0);
+			return CELL_INTERRUPTED;
+		}
+		vm_end(context->vm, KEEL_END_CELL_FAULT, frame->vector << 32 | (uint32_t)frame->error_code,
+		       frame->vector == EXC_PF ? read_cr2() : frame->rip);
+		return CELL_ENDED;
+	}
+}
+
+enum cell_result cell_call(struct cpu *cpu, struct cell_context *context, struct vcpu *vcpu)
+{
+	enum cell_result result;
+
+	if (!context->inside) {
+		if (!take(context))
+			return CELL_BUSY;
+		start(context);
+	}
+	context->frame.rflags = (context->frame.rflags & CELL_RFLAGS) | RFLAGS_FIXED | RFLAGS_IF;
+	hv->cell_prepare(cpu, vcpu);
+	cell_run(&context->frame);
+	hv->cell_finish(cpu, vcpu);
+	result = leave(cpu, context);
+	return result;
+}

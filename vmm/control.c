@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0
+// The control domain's exits.
+
+#include "control.h"
+
+#include <stddef.h>
+
+#include "apic.h"
+#include "console.h"
+#include "control_decode.h"
+#include "cpu.h"
+#include "error.h"
+#include "hv.h"
+#include "own.h"
+#include "smp.h"
+#include "spinlock.h"
+#include "string.h"
+#include "trap.h"
+#include "vm.h"
+
+#define CPUID_OSXSAVE		(1u << 27)	/* leaf 1 ECX */
+#define CPUID_VMX		(1u << 5)
+#define CPUID_SVM		(1u << 2)	/* leaf 0x80000001 ECX */
+#define CPUID_OSPKE		(1u << 4)	/* leaf 7 ECX */
+#define CPUID_PKE_CR4		(1u << 22)
+
+#define RESET_PORT		0xcf9u
+#define RESET_FULL		0x6u
+
+struct page_table control_table;
+
+static struct spinlock trap_lock;
+static uint64_t *apic_slot;	/* the entry of the local APIC's page */
+
+void control_init(uint64_t table, unsigned int largest)
+{
+	struct pt_place place;
+
+	control_table = (struct page_table){ hv->second_level, table, largest };
+	if (own_trap_writes(apic_base()) || !pt_lookup(&control_table, apic_base(), &place))
+		panic("the local APIC is not in the control domain's map");
+	apic_slot = place.slot;
+}
+
+static bool every_cpu_runs(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < cpu_count; i++)
+		if (cpus[i]->online && __atomic_load_n(&cpus[i]->parked, __ATOMIC_ACQUIRE))
+			return false;
+	return true;
+}
+
+int control_set_trap(struct cpu *cpu, bool on)
+{
+	int error = 0;
+
+	spin_lock(&trap_lock);
+	if (!on && !every_cpu_runs()) {
+		error = -EBUSY;
+	} else {
+		*apic_slot = on ? *apic_slot & ~hv->second_level->write : *apic_slot | hv->second_level->write;
+		hv->control_trap(cpu, on);
+		hv->control_flush(cpu);
+	}
+	spin_unlock(&trap_lock);
+	return error;
+}
+
+static bool take_sipi(struct cpu *cpu, uint8_t *vector)
+{
+	uint32_t request = __atomic_load_n(&cpu->request, __ATOMIC_ACQUIRE);
+
+	if (!(request & CPU_REQUEST_SIPI)) {
+		__atomic_compare_exchange_n(&cpu->request, &request, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+		return false;
+	}
+	__atomic_store_n(&cpu->parked, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&cpu->request, 0, __ATOMIC_RELEASE);
+	*vector = (uint8_t)request;
+	return true;
+}
+
+void control_park(struct cpu *cpu)
+{
+	uint8_t vector;
+
+	__atomic_store_n(&cpu->parked, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&cpu->online, 1, __ATOMIC_RELEASE);
+	do {
+		cpu_park_wait(&cpu->request);
+	} while (!take_sipi(cpu, &vector));
+	cpu->nmi_seen = 0;
+	cpu->flushed = vm_donations();
+	hv->control_trap(cpu, true);
+	hv->control_start_sipi(cpu, vector);
+}
+
+/* INIT or SIPI for one CPU (SDM vol. 3, 9.4.4: a second SIPI finds the CPU running and is ignored). */
+static void request(struct cpu *self, struct cpu *target, uint32_t icr)
+{
+	uint32_t pending;
+
+	if (!target || target == self)
+		return;
+	if ((icr & ICR_MODE) == ICR_MODE_INIT) {
+		__atomic_or_fetch(&target->request, CPU_REQUEST_INIT, __ATOMIC_ACQ_REL);
+	} else {
+		pending = __atomic_load_n(&target->request, __ATOMIC_ACQUIRE);
+		if (!(pending & CPU_REQUEST_INIT) && !__atomic_load_n(&target->parked, __ATOMIC_ACQUIRE))
+			return;
+		if (pending & CPU_REQUEST_SIPI)
+			return;
+		__atomic_or_fetch(&target->request, CPU_REQUEST_SIPI | (icr & ICR_VECTOR), __ATOMIC_ACQ_REL);
+	}
+	apic_send(target->apic_id, ICR_MODE_NMI | ICR_ASSERT);
+}
+
+/* True: the command was INIT or SIPI and has been carried out. */
+static bool intercept_icr(struct cpu *self, uint32_t destination, uint32_t icr)
+{
+	uint32_t mode = icr & ICR_MODE;
+	unsigned int i;
+
+	if (mode != ICR_MODE_INIT && mode != ICR_MODE_SIPI)
+		return false;
+	if (mode == ICR_MODE_INIT && icr & ICR_LEVEL && !(icr & ICR_ASSERT))
+		return true;
+	if ((icr & ICR_SHORTHAND) == ICR_ALL_BUT_SELF) {
+		for (i = 0; i < cpu_count; i++)
+			if (cpus[i]->online)
+				request(self, cpus[i], icr);
+	} else if (!(icr & ICR_SHORTHAND)) {
+		request(self, smp_find(destination), icr);
+	}
+	return true;
+}
+
+static void inject_fault(struct cpu *cpu, unsigned int vector, bool error_code)
+{
+	hv->control_inject(cpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | vector |
+			   (error_code ? KEEL_INJECT_ERROR_CODE : 0), 0);
+}
+
+static void set_leaf(struct keel_regs *regs, struct cpuid r)
+{
+	regs->gpr[KEEL_RAX] = r.eax;
+	regs->gpr[KEEL_RBX] = r.ebx;
+	regs->gpr[KEEL_RCX] = r.ecx;
+	regs->gpr[KEEL_RDX] = r.edx;
+}
+
+/* The processor's own, but for virtualisation, Keel's leaves, and the bits that mirror CR4. */
+static void exit_cpuid(struct cpu *cpu, const struct hv_exit *exit)
+{
+	uint32_t leaf = (uint32_t)cpu->control.gpr[KEEL_RAX];
+	struct cpuid r = cpuid(leaf, (uint32_t)cpu->control.gpr[KEEL_RCX]);
+	struct hv_control_state state;
+
+	switch (leaf) {
+	case 1:
+		hv->control_get(cpu, &state);
+		r.ecx &= ~(CPUID_VMX | CPUID_OSXSAVE);
+		r.ecx |= state.cr4 & CR4_OSXSAVE ? CPUID_OSXSAVE : 0;
+		break;
+	case 7:
+		hv->control_get(cpu, &state);
+		if (!(uint32_t)cpu->control.gpr[KEEL_RCX])
+			r.ecx = (r.ecx & ~CPUID_OSPKE) | (state.cr4 & CPUID_PKE_CR4 ? CPUID_OSPKE : 0);
+		break;
+	case KEEL_CPUID_BASE:
+		r.eax = KEEL_CPUID_BASE + 1;
+		memcpy(&r.ebx, KEEL_CPUID_SIGNATURE, 4);
+		memcpy(&r.ecx, KEEL_CPUID_SIGNATURE + 4, 4);
+		memcpy(&r.edx, KEEL_CPUID_SIGNATURE + 8, 4);
+		break;
+	case KEEL_CPUID_BASE + 1:
+		r = (struct cpuid){ .eax = KEEL_ABI_REVISION };
+		break;
+	case 0x80000001u:
+		r.ecx &= ~CPUID_SVM;
+		break;
+	case 0x8000000au:
+		r = (struct cpuid){ 0 };
+		break;
+	}
+	set_leaf(&cpu->control, r);
+	hv->control_advance(cpu, exit->next_rip);
+}
+
+static void exit_rdmsr(struct cpu *cpu, const struct hv_exit *exit)
+{
+	uint64_t value;
+
+	if (!hv->control_rdmsr(cpu, (uint32_t)cpu->control.gpr[KEEL_RCX], &value)) {
+		inject_fault(cpu, EXC_GP, true);
+		return;
+	}
+	cpu->control.gpr[KEEL_RAX] = (uint32_t)value;
+	cpu->control.gpr[KEEL_RDX] = value >> 32;
+	hv->control_advance(cpu, exit->next_rip);
+}
+
+static void exit_wrmsr(struct cpu *cpu, const struct hv_exit *exit)
+{
+	uint32_t msr = (uint32_t)cpu->control.gpr[KEEL_RCX];
+	uint32_t low = (uint32_t)cpu->control.gpr[KEEL_RAX], high = (uint32_t)cpu->control.gpr[KEEL_RDX];
+
+	if (msr == MSR_X2APIC_ICR && apic_x2apic()) {
+		if (!intercept_icr(cpu, high, low))
+			apic_send(high, low);
+	} else if (!hv->control_wrmsr(cpu, msr, (uint64_t)high << 32 | low)) {
+		inject_fault(cpu, EXC_GP, true);
+		return;
+	}
+	hv->control_advance(cpu, exit->next_rip);
+}
+
+/* A write of the local APIC, which is passed on, or memory that is not the control domain's, which faults. */
+static void exit_memory(struct cpu *cpu, const struct hv_exit *exit)
+{
+	struct control_store store;
+	uint32_t reg = (uint32_t)(exit->gpa & (KEEL_PAGE_SIZE - 1));
+
+	if ((exit->gpa & ~(KEEL_PAGE_SIZE - 1)) != apic_base() || exit->access != KEEL_ACCESS_WRITE ||
+	    !control_decode_store(cpu, &store)) {
+		inject_fault(cpu, EXC_GP, true);
+		return;
+	}
+	if (reg != APIC_REG_ICR_LOW || !intercept_icr(cpu, apic_read(APIC_REG_ICR_HIGH) >> 24, store.value))
+		apic_write(reg, store.value);
+	hv->control_advance(cpu, store.next_rip);
+}
+
+static void exit_nmi(struct cpu *cpu)
+{
+	cpu_open_window();
+	cpu->nmi_seen = 0;
+	if (__atomic_load_n(&cpu->request, __ATOMIC_ACQUIRE) & CPU_REQUEST_INIT)
+		control_park(cpu);
+	else
+		hv->control_inject_nmi(cpu);
+}
+
+static void exit_hypercall(struct cpu *cpu, const struct hv_exit *exit)
+{
+	struct hv_control_state state;
+
+	hv->control_get(cpu, &state);
+	if (state.cpl || !(state.efer & EFER_LMA)) {
+		inject_fault(cpu, EXC_UD, false);
+		return;
+	}
+	hv->control_advance(cpu, exit->next_rip);
+	hypercall(cpu);
+}
+
+static __attribute__((noreturn)) void reset_machine(void)
+{
+	outb(RESET_PORT, RESET_FULL);
+	panic("the control domain asked for a reset by triple fault, and the machine does not reset");
+}
+
+void control_run(struct cpu *cpu)
+{
+	struct hv_exit exit;
+
+	for (;;) {
+		if (cpu->nmi_seen) {
+			/* Taken while a guest or its cell ran: raise it again, for the control domain. */
+			cpu->nmi_seen = 0;
+			apic_send(cpu->apic_id, ICR_MODE_NMI | ICR_ASSERT);
+		}
+		hv->control_enter(cpu, &exit);
+		switch (exit.reason) {
+		case HV_EXIT_CPUID:
+			exit_cpuid(cpu, &exit);
+			break;
+		case HV_EXIT_HYPERCALL:
+			exit_hypercall(cpu, &exit);
+			break;
+		case HV_EXIT_RDMSR:
+			exit_rdmsr(cpu, &exit);
+			break;
+		case HV_EXIT_WRMSR:
+			exit_wrmsr(cpu, &exit);
+			break;
+		case HV_EXIT_MEMORY:
+			exit_memory(cpu, &exit);
+			break;
+		case HV_EXIT_NMI:
+			exit_nmi(cpu);
+			break;
+		case HV_EXIT_UNDEFINED:
+			inject_fault(cpu, EXC_UD, false);
+			break;
+		case HV_EXIT_TRIPLE_FAULT:
+			reset_machine();
+		default:
+			print("Keel: control domain: exit %u, code %lx, rip %lx\n", exit.reason, exit.detail,
+			      cpu->control.rip);
+			panic("the control domain cannot go on");
+		}
+	}
+}

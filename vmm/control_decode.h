@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The one kind of instruction of the control domain that Keel carries out: a 32-bit store to the local APIC. */
+#ifndef VMM_CONTROL_DECODE_H
+#define VMM_CONTROL_DECODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "percpu.h"
+
+struct control_store {
+	uint32_t value;
+	uint64_t next_rip;
+};
+
+/* The store at the control domain's RIP. False: not one of the forms known, or its bytes cannot be read. */
+bool control_decode_store(struct cpu *cpu, struct control_store *store);
+
+/* The decoding alone: bytes, their number, the registers; store->next_rip becomes the length. */
+bool control_decode_bytes(const uint8_t *bytes, unsigned int count, const struct keel_regs *regs,
+			  struct control_store *store);
+
+#endif

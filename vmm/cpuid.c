@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+// The virtual CPUID of guests: the processor's, cut to what Keel carries, with the VM's own topology.
+
+#include "vm.h"
+
+#include <stddef.h>
+
+#include "cpu.h"
+#include "hv.h"
+#include "string.h"
+#include "xstate.h"
+
+#define LAST_BASIC	0xdu
+#define LAST_EXTENDED	0x80000008u
+#define HYPERVISOR_BASE	0x40000000u
+#define HYPERVISOR_LAST	0x40000001u
+#define KVM_NOP_IO_DELAY (1u << 1)	/* port 0x80 need not be written for a pause */
+
+#define BIT(n)		(1u << (n))
+#define ECX1_X2APIC	BIT(21)
+#define ECX1_TSC_DEADLINE BIT(24)
+#define ECX1_OSXSAVE	BIT(27)
+#define ECX1_HYPERVISOR	BIT(31)
+#define EDX1_APIC	BIT(9)
+#define EDX1_HTT	BIT(28)
+#define EAX6_ARAT	BIT(2)
+#define EDXE_RDTSCP	BIT(27)
+#define ECX7_RDPID	BIT(22)
+
+enum output { EAX, EBX, ECX, EDX };
+
+/* Bits that guests get where the processor has them. What is not listed is 0. */
+static const struct policy {
+	uint32_t leaf, subleaf;
+	uint32_t mask[4];
+} policies[] = {
+	/* All but MONITOR, DTES64, DS-CPL, VMX, SMX, EST, TM2, PDCM, DCA, x2APIC, TSC deadline (ours), OSXSAVE. */
+	{ 1, 0, { ~0u, 0, ~(BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(15) | BIT(18) |
+			    ECX1_X2APIC | ECX1_TSC_DEADLINE | ECX1_OSXSAVE),
+	    /* all but DS, ACPI, HTT (ours), TM, PBE */
+	    ~(BIT(21) | BIT(22) | EDX1_HTT | BIT(29) | BIT(31)) } },
+	{ 2, 0, { ~0u, ~0u, ~0u, ~0u } },
+	/* FSGSBASE, BMI1, AVX2, SMEP, BMI2, ERMS, INVPCID, AVX-512, RDSEED, ADX, SMAP, CLFLUSHOPT, CLWB, SHA. */
+	{ 7, 0, { 0, BIT(0) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(16) | BIT(17) | BIT(18) |
+		     BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(26) | BIT(27) | BIT(28) | BIT(29) |
+		     BIT(30) | BIT(31),
+	    /* VBMI, UMIP, VBMI2, GFNI, VAES, VPCLMULQDQ, VNNI, BITALG, VPOPCNTDQ, RDPID */
+	    BIT(1) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14) | ECX7_RDPID,
+	    /* FSRM */
+	    BIT(4) } },
+	/* XSAVEOPT, XSAVEC, XGETBV with ECX = 1. */
+	{ LAST_BASIC, 1, { BIT(0) | BIT(1) | BIT(2), ~0u, 0, 0 } },
+	/* LAHF, CMP_LEGACY out, CR8 alias, ABM, SSE4A, misaligned SSE, PREFETCHW, XOP, FMA4, TBM. */
+	{ 0x80000001u, 0, { ~0u, 0, BIT(0) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) | BIT(21),
+	    ~0u } },
+	{ 0x80000002u, 0, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x80000003u, 0, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x80000004u, 0, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x80000005u, 0, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x80000006u, 0, { ~0u, ~0u, ~0u, ~0u } },
+	/* Invariant TSC. */
+	{ 0x80000007u, 0, { 0, 0, 0, BIT(8) } },
+	{ LAST_EXTENDED, 0, { 0xffffu, 0, 0, 0 } },
+};
+
+static uint64_t guest_xcr0;
+static bool tsc_aux;
+
+void cpuid_init(void)
+{
+	guest_xcr0 = xstate_supported() & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512);
+	if ((guest_xcr0 & XCR0_AVX512) != XCR0_AVX512)
+		guest_xcr0 &= ~(uint64_t)XCR0_AVX512;
+	tsc_aux = cpuid(0x80000001u, 0).edx & EDXE_RDTSCP || cpuid(7, 0).ecx & ECX7_RDPID;
+}
+
+uint64_t cpuid_guest_xcr0(void)
+{
+	return guest_xcr0;
+}
+
+bool cpuid_guest_tsc_aux(void)
+{
+	return tsc_aux;
+}
+
+static struct cpuid masked(uint32_t leaf, uint32_t subleaf)
+{
+	struct cpuid r = { 0 }, real;
+	size_t i;
+
+	for (i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
+		const struct policy *p = &policies[i];
+
+		if (p->leaf != leaf || p->subleaf != subleaf)
+			continue;
+		real = cpuid(leaf, subleaf);
+		r = (struct cpuid){ real.eax & p->mask[EAX], real.ebx & p->mask[EBX], real.ecx & p->mask[ECX],
+				    real.edx & p->mask[EDX] };
+	}
+	return r;
+}
+
+/* APIC IDs are the vCPUs' indices: one package, a core for each. */
+static unsigned int id_bits(unsigned int count)
+{
+	unsigned int bits = 0;
+
+	while (1u << bits < count)
+		bits++;
+	return bits;
+}
+
+static struct cpuid leaf_1(const struct vcpu *vcpu)
+{
+	struct cpuid r = masked(1, 0);
+
+	r.ebx = (cpuid(1, 0).ebx & 0xff00) | vcpu->vm->vcpu_count << 16 | vcpu->index << 24;
+	r.ecx |= ECX1_X2APIC | ECX1_TSC_DEADLINE | ECX1_HYPERVISOR;
+	if (hv->vcpu_cr4((struct vcpu *)vcpu) & CR4_OSXSAVE)
+		r.ecx |= ECX1_OSXSAVE;
+	r.edx |= EDX1_APIC;
+	if (vcpu->vm->vcpu_count > 1)
+		r.edx |= EDX1_HTT;
+	return r;
+}
+
+/* Caches (Intel): the processor's, each core its own but for the last level. */
+static struct cpuid leaf_4(const struct vcpu *vcpu, uint32_t subleaf)
+{
+	struct cpuid r = cpuid(4, subleaf);
+	uint32_t cores = (1u << id_bits(vcpu->vm->vcpu_count)) - 1;
+
+	if (!(r.eax & 0x1f))
+		return (struct cpuid){ 0 };
+	r.eax &= 0x3ff;
+	r.eax |= cores << 26;
+	if ((r.eax >> 5 & 7) >= 3)
+		r.eax |= cores << 14;
+	return r;
+}
+
+static struct cpuid leaf_b(const struct vcpu *vcpu, uint32_t subleaf)
+{
+	struct cpuid r = { .ecx = subleaf & 0xff, .edx = vcpu->index };
+
+	if (subleaf == 0) {		/* threads of a core */
+		r.ebx = 1;
+		r.ecx |= 1 << 8;
+	} else if (subleaf == 1) {	/* cores of the package */
+		r.eax = id_bits(vcpu->vm->vcpu_count);
+		r.ebx = vcpu->vm->vcpu_count;
+		r.ecx |= 2 << 8;
+	}
+	return r;
+}
+
+static struct cpuid leaf_d(uint32_t subleaf)
+{
+	struct cpuid r = { 0 }, part;
+	unsigned int i;
+
+	if (subleaf == 0) {
+		/* EBX follows XCR0, which is the guest's while Keel handles its exit. */
+		r = cpuid(CPUID_XSTATE, 0);
+		r.eax = (uint32_t)guest_xcr0;
+		r.edx = 0;
+		r.ecx = 576;
+		for (i = 2; i < 32; i++) {
+			part = cpuid(CPUID_XSTATE, i);
+			if (guest_xcr0 >> i & 1 && part.ebx + part.eax > r.ecx)
+				r.ecx = part.ebx + part.eax;
+		}
+	} else if (subleaf == 1) {
+		r = masked(CPUID_XSTATE, 1);
+	} else if (subleaf < 32 && guest_xcr0 >> subleaf & 1) {
+		r = cpuid(CPUID_XSTATE, subleaf);
+	}
+	return r;
+}
+
+static struct cpuid leaf_address(const struct vcpu *vcpu)
+{
+	struct cpuid r = masked(LAST_EXTENDED, 0);
+
+	r.ecx = (vcpu->vm->vcpu_count - 1) | id_bits(vcpu->vm->vcpu_count) << 12;
+	return r;
+}
+
+struct cpuid cpuid_guest(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
+{
+	struct cpuid r = { 0 };
+
+	switch (leaf) {
+	case 0:
+		r = cpuid(0, 0);
+		r.eax = LAST_BASIC;
+		return r;
+	case 1:
+		return leaf_1(vcpu);
+	case 4:
+		return leaf_4(vcpu, subleaf);
+	case 6:
+		r.eax = EAX6_ARAT;
+		return r;
+	case 0xb:
+		return leaf_b(vcpu, subleaf);
+	case LAST_BASIC:
+		return leaf_d(subleaf);
+	case HYPERVISOR_BASE:
+		/* The leaves that stock kernels know; only features that are there are shown. */
+		r.eax = HYPERVISOR_LAST;
+		memcpy(&r.ebx, "KVMK", 4);
+		memcpy(&r.ecx, "VMKV", 4);
+		memcpy(&r.edx, "M\0\0\0", 4);
+		return r;
+	case HYPERVISOR_LAST:
+		r.eax = KVM_NOP_IO_DELAY;
+		return r;
+	case 0x80000000u:
+		r = cpuid(leaf, 0);
+		r.eax = LAST_EXTENDED;
+		return r;
+	case LAST_EXTENDED:
+		return leaf_address(vcpu);
+	default:
+		/* Only leaf 7 has subleaves among the rest. */
+		return masked(leaf, leaf == 7 ? subleaf : 0);
+	}
+}

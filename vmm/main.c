@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0
+// From the loader to the control domain.
+
+#include "acpi.h"
+#include "apic.h"
+#include "console.h"
+#include "control.h"
+#include "cpu.h"
+#include "hv.h"
+#include "image.h"
+#include "linux.h"
+#include "memory.h"
+#include "multiboot2.h"
+#include "own.h"
+#include "paging.h"
+#include "percpu.h"
+#include "smp.h"
+#include "string.h"
+#include "trap.h"
+#include "vm.h"
+#include "xstate.h"
+
+#define LOW_4G		0x100000000ull
+#define SIZE_2M		0x200000ull
+#define SIZE_1G		0x40000000ull
+#define LOW_END		0x100000ull
+#define TRAMPOLINE	0x8000ull
+#define XSTATE_MOST	(4 * PAGE_SIZE)
+
+#define CPUID_FEATURES		1u
+#define CPUID_1_XSAVE		(1u << 26)
+#define CPUID_7_SMEP		(1u << 7)	/* EBX */
+#define CPUID_7_SMAP		(1u << 20)
+#define CPUID_7_UMIP		(1u << 2)	/* ECX */
+#define CPUID_EXT		0x80000001u
+#define CPUID_EXT_1G		(1u << 26)	/* EDX */
+#define CPUID_ADDRESS		0x80000008u
+
+/* 64-bit PCI windows lie above RAM; this much address space is passed through where the processor has it. */
+#define DEVICE_SPACE	(1ull << 40)
+
+struct cpu *cpus[MAX_CPUS];
+unsigned int cpu_count;
+const struct hv_ops *hv;
+
+static struct boot_info boot;
+
+static struct {
+	struct own_config config;
+	uint64_t table;
+} ownership;
+
+/* One stretch, given out from its start. */
+static struct {
+	uint64_t start, next, end;
+} reserve;
+
+static uint64_t reserve_take(uint64_t pages)
+{
+	uint64_t at = reserve.next;
+
+	if (pages > (reserve.end - at) >> PAGE_SHIFT)
+		panic("the reserve of memory is too small");
+	reserve.next += pages << PAGE_SHIFT;
+	memset(phys_to_virt(at), 0, pages << PAGE_SHIFT);
+	return at;
+}
+
+/* Says what is wrong and how to go on without Keel. */
+static __attribute__((noreturn)) void refuse(const char *why)
+{
+	console_loud();
+	print("\nKeel cannot start: %s\nThe boot menu's plain Linux entry works without Keel.\n", why);
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+static const struct hv_ops *choose_vendor(void)
+{
+	struct cpuid r = cpuid(0, 0);
+	char vendor[12];
+
+	memcpy(vendor, &r.ebx, 4);
+	memcpy(vendor + 4, &r.edx, 4);
+	memcpy(vendor + 8, &r.ecx, 4);
+	if (!memcmp(vendor, "AuthenticAMD", 12) || !memcmp(vendor, "HygonGenuine", 12))
+		return &svm_ops;
+	return NULL;
+}
+
+static void check_processor(void)
+{
+	const char *missing;
+
+	if (!(cpuid(CPUID_FEATURES, 0).ecx & CPUID_1_XSAVE))
+		refuse("this processor lacks XSAVE. Use a newer processor.");
+	hv = choose_vendor();
+	if (!hv)
+		refuse("this processor is not an AMD one with SVM; Intel VT-x is not supported yet.");
+	missing = hv->probe();
+	if (missing)
+		refuse(missing);
+}
+
+static uint64_t top_of_memory(void)
+{
+	uint64_t top = LOW_4G;
+	unsigned int i;
+
+	for (i = 0; i < boot.map_count; i++)
+		if (boot.map[i].type != BOOT_RESERVED && boot.map[i].end > top)
+			top = boot.map[i].end;
+	return (top + SIZE_1G - 1) & ~(SIZE_1G - 1);
+}
+
+static unsigned int largest_page(void)
+{
+	return cpuid(CPUID_EXT, 0).edx & CPUID_EXT_1G ? PT_ORDER_1G : PT_ORDER_2M;
+}
+
+/* RAM as whole pages, sorted and merged, for the ownership record. */
+static unsigned int ram_ranges(struct own_range *ranges, unsigned int room)
+{
+	unsigned int count = 0, i, j;
+
+	for (i = 0; i < boot.map_count && count < room; i++) {
+		struct own_range r = { (boot.map[i].start + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1),
+				       boot.map[i].end & ~(PAGE_SIZE - 1) };
+
+		if (boot.map[i].type != BOOT_RAM || r.end <= r.start)
+			continue;
+		for (j = count; j > 0 && ranges[j - 1].start > r.start; j--)
+			ranges[j] = ranges[j - 1];
+		ranges[j] = r;
+		count++;
+	}
+	for (i = 0, j = 1; j < count; j++) {
+		if (ranges[j].start <= ranges[i].end) {
+			if (ranges[j].end > ranges[i].end)
+				ranges[i].end = ranges[j].end;
+		} else {
+			ranges[++i] = ranges[j];
+		}
+	}
+	return count ? i + 1 : 0;
+}
+
+static void cpu_features(void)
+{
+	uint64_t cr4 = CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
+	struct cpuid r = cpuid(7, 0);
+
+	if (r.ebx & CPUID_7_SMEP)
+		cr4 |= CR4_SMEP;
+	if (r.ebx & CPUID_7_SMAP)
+		cr4 |= CR4_SMAP;
+	if (r.ecx & CPUID_7_UMIP)
+		cr4 |= CR4_UMIP;
+	write_cr4(cr4);
+	/* TS is set whenever a guest or a cell could run: FPU state in the registers is never Keel's. */
+	write_cr0(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE | CR0_TS);
+}
+
+static void cpus_create(struct frame_pool *pool, const uint32_t *ids, unsigned int count)
+{
+	uint64_t area, xstate_pages = (xstate_bytes() + PAGE_SIZE - 1) >> PAGE_SHIFT;
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		struct cpu *cpu = (struct cpu *)(PERCPU_BASE + i * PERCPU_STRIDE + PERCPU_DATA);
+
+		area = reserve_take(PERCPU_PAGES);
+		paging_map_cpu(i, area, pool);
+		cpus[i] = cpu;
+		/* Not in this address space yet: its last two pages by the direct map. */
+		cpu = phys_to_virt(area + (PERCPU_PAGES - PERCPU_DATA_PAGES) * PAGE_SIZE);
+		cpu->index = i;
+		cpu->apic_id = ids[i];
+		cpu->main_cr3 = paging_main.root;
+		cpu->control_xstate = phys_to_virt(reserve_take(xstate_pages));
+		cpu->vendor = (void *)(PERCPU_BASE + i * PERCPU_STRIDE + PERCPU_VENDOR);
+		cpu->vendor_pa = area + (PERCPU_PAGES - PERCPU_DATA_PAGES - PERCPU_VENDOR_PAGES) * PAGE_SIZE;
+	}
+	cpu_count = count;
+}
+
+static unsigned int find_processors(uint64_t limit, uint32_t *ids)
+{
+	unsigned int count = acpi_processors(boot.rsdp, boot.rsdp_size, limit, ids, MAX_CPUS);
+	unsigned int i;
+	uint32_t self = apic_id();
+
+	for (i = 0; i < count && ids[i] != self; i++)
+		;
+	if (!count || i == count) {
+		ids[0] = self;
+		return 1;
+	}
+	ids[i] = ids[0];
+	ids[0] = self;
+	return count;
+}
+
+static void start_linux(struct linux_entry *entry)
+{
+	struct linux_layout layout = {
+		.hidden = { { (uint64_t)(uintptr_t)image_start, (uint64_t)(uintptr_t)image_end, BOOT_RESERVED },
+			    { reserve.start, reserve.end, BOOT_RESERVED } },
+		.hidden_count = 2,
+		.initrd = boot.module_count > 1 ? 1 : -1,
+	};
+
+	if (!boot.module_count)
+		refuse("the loader gave no Linux kernel. In the boot menu, 'module2' lines must name the kernel and the initrd.");
+	if (linux_load(&boot, &layout, entry))
+		refuse(entry->error);
+}
+
+/* On the first CPU's own stack, in the final address space: the direct map reaches all memory. */
+static __attribute__((noreturn)) void main_boot_final(void)
+{
+	static struct linux_entry entry;
+	struct cpu *cpu = cpus[0];
+
+	cpu_features();
+	trap_init_cpu(cpu);
+	control_init(ownership.table, ownership.config.largest);
+	if (own_take_for_keel(reserve.start, reserve.end) ||
+	    own_take_for_keel((uint64_t)(uintptr_t)image_start, (uint64_t)(uintptr_t)image_end))
+		refuse("the hypervisor's memory cannot be set aside.");
+	cpuid_init();
+	vm_init();
+	hv->cpu_init(cpu);
+	hv->control_init(cpu, control_table.root);
+	cpu->online = 1;
+	smp_start(TRAMPOLINE);
+	start_linux(&entry);
+	print("Keel: %s, %u CPUs, %lu KiB reserved\n", hv->name, cpu_count, (reserve.end - reserve.start) >> 10);
+	console_quiet();
+	hv->control_start_linux(cpu, (uint32_t)entry.load, (uint32_t)entry.rsi);
+	control_run(cpu);
+}
+
+void main_ap(struct cpu *cpu);
+void main_ap(struct cpu *cpu)
+{
+	const char *missing = hv->probe();
+
+	cpu_features();
+	trap_init_cpu(cpu);
+	if (missing) {
+		print("Keel: processor %u: %s\n", cpu->index, missing);
+		for (;;)
+			__asm__ volatile("cli; hlt");
+	}
+	hv->cpu_init(cpu);
+	hv->control_init(cpu, control_table.root);
+	control_park(cpu);
+	control_run(cpu);
+}
+
+static __attribute__((noreturn)) void switch_stack(void)
+{
+	uint64_t stack = (uint64_t)(uintptr_t)cpus[0] - PERCPU_DATA + PERCPU_STACK_END;
+
+	__asm__ volatile("mov %0, %%cr3\n\tmov %1, %%rsp\n\txor %%ebp, %%ebp\n\tcall *%2"
+			 : : "r"(paging_main.root), "r"(stack), "r"(main_boot_final) : "memory");
+	__builtin_unreachable();
+}
+
+static uint64_t address_space(uint64_t memory)
+{
+	uint64_t limit = memory > DEVICE_SPACE ? memory : DEVICE_SPACE;
+	uint64_t processor = 1ull << (cpuid(CPUID_ADDRESS, 0).eax & 0xff);
+
+	return limit < processor ? limit : processor;
+}
+
+/* The reserve: page tables, the ownership record, the CPUs' own memory. */
+static void reserve_init(uint64_t pages)
+{
+	static const struct boot_range image[1] = { { 0x200000, 0x400000, BOOT_RESERVED } };
+	uint64_t bytes = ((pages << PAGE_SHIFT) + SIZE_2M - 1) & ~(SIZE_2M - 1);
+
+	reserve.start = memory_choose(&boot, image, 1, bytes, SIZE_2M, LOW_4G);
+	if (!reserve.start)
+		refuse("there is no room for the hypervisor's reserve below 4 GiB. Use a machine with more memory.");
+	reserve.next = reserve.start;
+	reserve.end = reserve.start + bytes;
+}
+
+void main_boot(uint32_t info);
+void main_boot(uint32_t info)
+{
+	static uint32_t ids[MAX_CPUS];
+	static struct own_range ranges[BOOT_RANGES];
+	struct frame_pool pool = { 0 };
+	uint64_t memory, own_pages, tables, i;
+	unsigned int processors;
+
+	trap_init();
+	console_init();
+	print("Keel, a microhypervisor for x86 servers\n");
+	if (multiboot2_parse(info, &boot))
+		refuse("the boot loader gave no memory map. Start Keel from GRUB, by 'multiboot2'.");
+	check_processor();
+	trap_patch();
+	memory = top_of_memory();
+	processors = find_processors(LOW_4G, ids);
+	ownership.config = (struct own_config){
+		.format = hv->second_level, .largest = largest_page(), .limit = address_space(memory),
+		.ranges = ranges, .count = ram_ranges(ranges, BOOT_RANGES),
+	};
+	own_pages = own_frames_needed(&ownership.config);
+	tables = paging_frames(memory, ownership.config.largest);
+	reserve_init(own_pages + tables +
+		     processors * (PERCPU_PAGES + XSTATE_MOST / PAGE_SIZE));
+	for (i = 0; i < tables; i++)
+		frame_pool_put(&pool, reserve_take(1));
+	paging_init(&pool, memory, ownership.config.largest);
+	cpus_create(&pool, ids, processors);
+	if (own_init(&ownership.config, reserve_take(own_pages), &ownership.table))
+		refuse("the firmware's memory map is not usable.");
+	switch_stack();
+}

@@ -1,0 +1,448 @@
+// SPDX-License-Identifier: GPL-2.0
+// Running a vCPU: guest, Keel, cell, until the control domain is needed.
+
+#include "vcpu.h"
+
+#include <stddef.h>
+
+#include "cpu.h"
+#include "error.h"
+#include "hv.h"
+#include "paging.h"
+#include "percpu.h"
+#include "xstate.h"
+
+/* Registers that the world switch leaves alone. */
+static void debug_swap_in(struct cpu *cpu, struct vcpu *vcpu)
+{
+	cpu->control_dr[0] = read_dr0();
+	cpu->control_dr[1] = read_dr1();
+	cpu->control_dr[2] = read_dr2();
+	cpu->control_dr[3] = read_dr3();
+	write_dr0(vcpu->dr[0]);
+	write_dr1(vcpu->dr[1]);
+	write_dr2(vcpu->dr[2]);
+	write_dr3(vcpu->dr[3]);
+}
+
+static void debug_swap_out(struct cpu *cpu, struct vcpu *vcpu)
+{
+	vcpu->dr[0] = read_dr0();
+	vcpu->dr[1] = read_dr1();
+	vcpu->dr[2] = read_dr2();
+	vcpu->dr[3] = read_dr3();
+	write_dr0(cpu->control_dr[0]);
+	write_dr1(cpu->control_dr[1]);
+	write_dr2(cpu->control_dr[2]);
+	write_dr3(cpu->control_dr[3]);
+}
+
+void vcpu_use_debug_registers(struct cpu *cpu, struct vcpu *vcpu)
+{
+	if (vcpu->debug_registers)
+		return;
+	vcpu->debug_registers = true;
+	debug_swap_in(cpu, vcpu);
+}
+
+static void set_xcr0(uint64_t *current, uint64_t value)
+{
+	if (*current != value)
+		xsetbv(value);
+	*current = value;
+}
+
+/*
+ * SSE state exists whatever XCR0 says, so each side is saved with SSE at least; the guest's with all that it may ever use.
+ */
+static void xstate_swap_in(struct cpu *cpu, struct vcpu *vcpu)
+{
+	uint64_t now = xgetbv(), mine, guest = cpuid_guest_xcr0();
+
+	cpu->control_xcr0 = now;
+	mine = now | XCR0_X87 | XCR0_SSE;
+	write_cr0(read_cr0() & ~(uint64_t)CR0_TS);
+	set_xcr0(&now, mine);
+	xsave(cpu->control_xstate, mine);
+	set_xcr0(&now, guest);
+	xrstor(vcpu->xstate, guest);
+	set_xcr0(&now, vcpu->xcr0);
+	write_cr0(read_cr0() | CR0_TS);
+}
+
+static void xstate_swap_out(struct cpu *cpu, struct vcpu *vcpu)
+{
+	uint64_t now = vcpu->xcr0, mine = cpu->control_xcr0 | XCR0_X87 | XCR0_SSE, guest = cpuid_guest_xcr0();
+
+	write_cr0(read_cr0() & ~(uint64_t)CR0_TS);
+	set_xcr0(&now, guest);
+	xsave(vcpu->xstate, guest);
+	set_xcr0(&now, mine);
+	xrstor(cpu->control_xstate, mine);
+	set_xcr0(&now, cpu->control_xcr0);
+	write_cr0(read_cr0() | CR0_TS);
+}
+
+static void load(struct cpu *cpu, struct vcpu *vcpu)
+{
+	xstate_swap_in(cpu, vcpu);
+	if (vcpu->debug_registers)
+		debug_swap_in(cpu, vcpu);
+	if (cpuid_guest_tsc_aux()) {
+		cpu->control_tsc_aux = rdmsr(MSR_TSC_AUX);
+		wrmsr(MSR_TSC_AUX, vcpu->tsc_aux);
+	}
+	write_cr3(vcpu->vm->cell_table.root);
+	hv->vcpu_load(cpu, vcpu);
+}
+
+static void put(struct cpu *cpu, struct vcpu *vcpu)
+{
+	hv->vcpu_put(cpu, vcpu);
+	write_cr3(cpu->main_cr3);
+	if (cpuid_guest_tsc_aux())
+		wrmsr(MSR_TSC_AUX, cpu->control_tsc_aux);
+	if (vcpu->debug_registers)
+		debug_swap_out(cpu, vcpu);
+	xstate_swap_out(cpu, vcpu);
+}
+
+/* Puts an exit before the cell: what the vendor's side has not filled in already. */
+static void report(struct vcpu *vcpu, enum keel_exit_kind kind, uint64_t next_rip, bool sregs)
+{
+	struct keel_context *page = vcpu->cell.page;
+
+	vcpu->exit_completes = kind == KEEL_EXIT_IO || kind == KEEL_EXIT_HLT || kind == KEEL_EXIT_RDMSR ||
+			       kind == KEEL_EXIT_WRMSR || kind == KEEL_EXIT_MMIO;
+	page->exit.kind = kind;
+	page->exit.context = vcpu->index;
+	page->exit.tpr = hv->vcpu_tpr(vcpu);
+	page->exit.flags = hv->vcpu_interruptible(vcpu, vcpu->exit_completes) ? KEEL_EXIT_F_INTERRUPTIBLE : 0;
+	page->exit.next_rip = next_rip;
+	page->exit.tsc_offset = vcpu->tsc_offset;
+	if (sregs) {
+		hv->vcpu_get_sregs(vcpu, &page->sregs);
+		page->exit.flags |= KEEL_EXIT_F_SREGS;
+	}
+	vcpu->cell.pending = true;
+}
+
+static void inject_fault(struct vcpu *vcpu, unsigned int vector, bool error_code)
+{
+	hv->vcpu_inject(vcpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | vector |
+			(error_code ? KEEL_INJECT_ERROR_CODE : 0), 0);
+}
+
+static bool is_cell_msr(uint32_t msr)
+{
+	return msr == KEEL_MSR_APIC_BASE || msr == KEEL_MSR_TSC_DEADLINE ||
+	       (msr >= KEEL_MSR_X2APIC_FIRST && msr <= KEEL_MSR_X2APIC_LAST);
+}
+
+static void exit_msr(struct vcpu *vcpu, const struct hv_exit *exit)
+{
+	struct keel_regs *regs = &vcpu->cell.page->regs;
+	uint32_t msr = (uint32_t)regs->gpr[KEEL_RCX];
+	bool write = exit->reason == HV_EXIT_WRMSR, done;
+	uint64_t value = (regs->gpr[KEEL_RDX] << 32) | (uint32_t)regs->gpr[KEEL_RAX];
+
+	if (is_cell_msr(msr)) {
+		vcpu->cell.page->exit.msr = msr;
+		report(vcpu, write ? KEEL_EXIT_WRMSR : KEEL_EXIT_RDMSR, exit->next_rip, false);
+		return;
+	}
+	done = write ? msr_guest_write(vcpu, msr, value) : msr_guest_read(vcpu, msr, &value);
+	if (!done) {
+		inject_fault(vcpu, EXC_GP, true);
+		return;
+	}
+	if (!write) {
+		regs->gpr[KEEL_RAX] = (uint32_t)value;
+		regs->gpr[KEEL_RDX] = value >> 32;
+	}
+	hv->vcpu_advance(vcpu, exit->next_rip);
+}
+
+static void exit_cpuid(struct vcpu *vcpu, const struct hv_exit *exit)
+{
+	struct keel_regs *regs = &vcpu->cell.page->regs;
+	struct cpuid r = cpuid_guest(vcpu, (uint32_t)regs->gpr[KEEL_RAX], (uint32_t)regs->gpr[KEEL_RCX]);
+
+	regs->gpr[KEEL_RAX] = r.eax;
+	regs->gpr[KEEL_RBX] = r.ebx;
+	regs->gpr[KEEL_RCX] = r.ecx;
+	regs->gpr[KEEL_RDX] = r.edx;
+	hv->vcpu_advance(vcpu, exit->next_rip);
+}
+
+/* XSETBV (SDM vol. 1, 13.3): x87 always, AVX needs SSE, the AVX-512 parts come together and need AVX. */
+static void exit_xsetbv(struct vcpu *vcpu, const struct hv_exit *exit)
+{
+	const struct keel_regs *regs = &vcpu->cell.page->regs;
+	uint64_t value = (regs->gpr[KEEL_RDX] << 32) | (uint32_t)regs->gpr[KEEL_RAX];
+
+	if ((uint32_t)regs->gpr[KEEL_RCX] || !(value & XCR0_X87) || value & ~cpuid_guest_xcr0() ||
+	    (value & XCR0_AVX && !(value & XCR0_SSE)) ||
+	    (value & XCR0_AVX512 && (value & (XCR0_AVX512 | XCR0_AVX)) != (XCR0_AVX512 | XCR0_AVX))) {
+		inject_fault(vcpu, EXC_GP, true);
+		return;
+	}
+	if (vcpu->xcr0 != value)
+		xsetbv(value);
+	vcpu->xcr0 = value;
+	hv->vcpu_advance(vcpu, exit->next_rip);
+}
+
+/* True: the exit needs the control domain, *flags says what for. */
+static bool handle_exit(struct cpu *cpu, struct vcpu *vcpu, const struct hv_exit *exit, unsigned int *flags)
+{
+	switch (exit->reason) {
+	case HV_EXIT_NONE:
+		return false;
+	case HV_EXIT_INTERRUPT:
+		*flags = KEEL_RUN_INTERRUPT;
+		return true;
+	case HV_EXIT_NMI:
+		cpu->nmi_seen = 1;
+		*flags = KEEL_RUN_INTERRUPT;
+		return true;
+	case HV_EXIT_CPUID:
+		exit_cpuid(vcpu, exit);
+		return false;
+	case HV_EXIT_RDMSR:
+	case HV_EXIT_WRMSR:
+		exit_msr(vcpu, exit);
+		return false;
+	case HV_EXIT_XSETBV:
+		exit_xsetbv(vcpu, exit);
+		return false;
+	case HV_EXIT_IO:
+		report(vcpu, KEEL_EXIT_IO, exit->next_rip, vcpu->cell.page->exit.io & KEEL_IO_STRING);
+		return false;
+	case HV_EXIT_MEMORY:
+		report(vcpu, KEEL_EXIT_MMIO, 0, true);
+		return false;
+	case HV_EXIT_HLT:
+		report(vcpu, KEEL_EXIT_HLT, exit->next_rip, false);
+		return false;
+	case HV_EXIT_WINDOW:
+		report(vcpu, KEEL_EXIT_WINDOW, 0, false);
+		return false;
+	case HV_EXIT_TPR:
+		report(vcpu, KEEL_EXIT_TPR, 0, false);
+		return false;
+	case HV_EXIT_PAUSE:
+		hv->vcpu_advance(vcpu, exit->next_rip);
+		*flags = KEEL_RUN_YIELD;
+		return true;
+	case HV_EXIT_UNDEFINED:
+	case HV_EXIT_HYPERCALL:
+		inject_fault(vcpu, EXC_UD, false);
+		return false;
+	case HV_EXIT_MACHINE_CHECK:
+		hv->control_inject(cpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | EXC_MC, 0);
+		*flags = KEEL_RUN_INTERRUPT;
+		return true;
+	case HV_EXIT_TRIPLE_FAULT:
+		vm_end(vcpu->vm, KEEL_END_TRIPLE_FAULT, vcpu->index, vcpu->cell.page->regs.rip);
+		break;
+	case HV_EXIT_ENTRY_FAILED:
+		vm_end(vcpu->vm, KEEL_END_ENTRY_FAILED, exit->detail, vcpu->cell.page->regs.rip);
+		break;
+	case HV_EXIT_UNKNOWN:
+		vm_end(vcpu->vm, KEEL_END_UNHANDLED, exit->detail, vcpu->cell.page->regs.rip);
+		break;
+	}
+	*flags = KEEL_RUN_ENDED;
+	return true;
+}
+
+static void kick(struct vm *vm, uint64_t mask)
+{
+	unsigned int i;
+
+	for (i = 0; mask; i++, mask >>= 1)
+		if (mask & 1)
+			__atomic_store_n(&vm->vcpu[i]->poll, 1, __ATOMIC_RELEASE);
+}
+
+/* What both kinds of context may ask for. The mask of vCPUs is cut to those that exist. */
+static unsigned int common_answer(struct vm *vm, const struct keel_answer *answer, struct vm_run *run)
+{
+	uint64_t mask = __atomic_load_n(&answer->kick, __ATOMIC_RELAXED);
+	uint32_t end = __atomic_load_n(&answer->end, __ATOMIC_RELAXED);
+	unsigned int flags = 0;
+
+	if (vm->vcpu_count < 64)
+		mask &= (1ull << vm->vcpu_count) - 1;
+	if (mask) {
+		kick(vm, mask);
+		run->kick |= mask;
+		flags |= KEEL_RUN_KICK;
+	}
+	if (answer->flags & KEEL_ANSWER_DOORBELL)
+		flags |= KEEL_RUN_DOORBELL;
+	if (answer->action == KEEL_ACTION_END) {
+		if (end != KEEL_END_POWEROFF && end != KEEL_END_RESET)
+			end = KEEL_END_CELL_REFUSED;
+		vm_end(vm, end, answer->detail, 0);
+		flags |= KEEL_RUN_ENDED;
+	}
+	return flags;
+}
+
+/* False: the answer breaks the contract. */
+static bool apply_events(struct vcpu *vcpu, const struct keel_answer *answer, uint32_t flags)
+{
+	uint32_t inject = __atomic_load_n(&answer->inject, __ATOMIC_RELAXED);
+
+	if (flags & KEEL_ANSWER_CR2)
+		hv->vcpu_set_cr2(vcpu, vcpu->cell.page->sregs.cr2);
+	if (flags & KEEL_ANSWER_NMI)
+		hv->vcpu_inject_nmi(vcpu);
+	if (inject & KEEL_INJECT_VALID) {
+		bool exception = inject & KEEL_INJECT_EXCEPTION;
+
+		if (exception ? (inject & KEEL_INJECT_VECTOR) >= 32 || (inject & KEEL_INJECT_VECTOR) == EXC_NMI :
+				!hv->vcpu_interruptible(vcpu, vcpu->exit_completes))
+			return false;
+		hv->vcpu_inject(vcpu, inject, answer->error_code);
+	}
+	hv->vcpu_window(vcpu, flags & KEEL_ANSWER_WINDOW, answer->tpr_threshold & 0xf);
+	return true;
+}
+
+static unsigned int apply_answer(struct vcpu *vcpu, struct vm_run *run)
+{
+	struct keel_context *page = vcpu->cell.page;
+	const struct keel_answer *answer = &page->answer;
+	uint32_t flags = __atomic_load_n(&answer->flags, __ATOMIC_RELAXED);
+	unsigned int result = common_answer(vcpu->vm, answer, run);
+
+	if (result & KEEL_RUN_ENDED)
+		return result;
+	if (flags & KEEL_ANSWER_SREGS) {
+		if (!hv->vcpu_set_sregs(vcpu, &page->sregs))
+			goto refuse;
+	} else if (flags & KEEL_ANSWER_RIP) {
+		hv->vcpu_advance(vcpu, page->regs.rip);
+	}
+	if (!apply_events(vcpu, answer, flags))
+		goto refuse;
+	vcpu->deadline = answer->deadline;
+	if (answer->action == KEEL_ACTION_WAIT) {
+		/* Whatever ends the wait, the cell decides whether it is over. */
+		__atomic_store_n(&vcpu->poll, 1, __ATOMIC_RELAXED);
+		result |= KEEL_RUN_WAIT;
+	}
+	if (vcpu->deadline < vcpu->armed)
+		result |= KEEL_RUN_DEADLINE;
+	return result;
+
+refuse:
+	vm_end(vcpu->vm, KEEL_END_CELL_ANSWER, flags, page->regs.rip);
+	return result | KEEL_RUN_ENDED;
+}
+
+static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
+{
+	struct vm *vm = vcpu->vm;
+	unsigned int flags = 0;
+	struct hv_exit exit;
+
+	for (;;) {
+		if (__atomic_load_n(&vm->end, __ATOMIC_ACQUIRE))
+			return KEEL_RUN_ENDED;
+		if (vcpu->cell.pending) {
+			switch (cell_call(cpu, &vcpu->cell, vcpu)) {
+			case CELL_ANSWERED:
+				flags = apply_answer(vcpu, run);
+				break;
+			case CELL_BUSY:
+				return KEEL_RUN_BUSY;
+			case CELL_INTERRUPTED:
+				return KEEL_RUN_INTERRUPT;
+			case CELL_ENDED:
+				return KEEL_RUN_ENDED;
+			}
+			if (flags)
+				return flags;
+			continue;
+		}
+		if (__atomic_exchange_n(&vcpu->poll, 0, __ATOMIC_ACQ_REL) || rdtsc() >= vcpu->deadline) {
+			report(vcpu, KEEL_EXIT_POLL, 0, false);
+			continue;
+		}
+		hv->vcpu_enter(cpu, vcpu, &exit);
+		if (handle_exit(cpu, vcpu, &exit, &flags))
+			return flags;
+	}
+}
+
+/* Takes a context for this CPU. -EBUSY: it runs elsewhere; -ESHUTDOWN: the VM has ended. */
+static int enter_context(struct vm *vm, struct cell_context *context)
+{
+	uint32_t idle = 0;
+	int error = 0;
+
+	__atomic_add_fetch(&vm->running, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&vm->state, __ATOMIC_SEQ_CST) != VM_STARTED ||
+	    __atomic_load_n(&vm->end, __ATOMIC_ACQUIRE))
+		error = -ESHUTDOWN;
+	else if (!__atomic_compare_exchange_n(&context->running, &idle, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		error = -EBUSY;
+	if (error)
+		__atomic_sub_fetch(&vm->running, 1, __ATOMIC_SEQ_CST);
+	return error;
+}
+
+static void leave_context(struct vm *vm, struct cell_context *context)
+{
+	__atomic_store_n(&context->running, 0, __ATOMIC_RELEASE);
+	__atomic_sub_fetch(&vm->running, 1, __ATOMIC_SEQ_CST);
+}
+
+int vcpu_run(struct cpu *cpu, struct vm *vm, uint64_t index, struct vm_run *run)
+{
+	struct vcpu *vcpu;
+	int flags;
+
+	if (index >= vm->vcpu_count || __atomic_load_n(&vm->state, __ATOMIC_ACQUIRE) < VM_STARTED)
+		return -EINVAL;
+	vcpu = vm->vcpu[index];
+	flags = enter_context(vm, &vcpu->cell);
+	if (flags)
+		return flags;
+	load(cpu, vcpu);
+	flags = (int)loop(cpu, vcpu, run);
+	put(cpu, vcpu);
+	run->deadline = vcpu->deadline;
+	/* A finite one is told every time: the driver's timer may have gone off a little early. */
+	if (vcpu->deadline != vcpu->armed || vcpu->deadline != UINT64_MAX)
+		flags |= KEEL_RUN_DEADLINE;
+	vcpu->armed = vcpu->deadline;
+	leave_context(vm, &vcpu->cell);
+	return flags;
+}
+
+int vm_event(struct cpu *cpu, struct vm *vm, struct vm_run *run)
+{
+	struct cell_context *context = &vm->event;
+	enum cell_result result;
+	int flags = enter_context(vm, context);
+
+	if (flags)
+		return flags;
+	write_cr3(vm->cell_table.root);
+	if (!context->inside)
+		context->page->exit = (struct keel_exit){ .kind = KEEL_EXIT_EVENT, .context = KEEL_CONTEXT_EVENT };
+	result = cell_call(cpu, context, NULL);
+	if (result == CELL_ANSWERED)
+		flags = (int)common_answer(vm, &context->page->answer, run) | KEEL_RUN_DONE;
+	else
+		flags = result == CELL_BUSY ? KEEL_RUN_BUSY : result == CELL_INTERRUPTED ? KEEL_RUN_INTERRUPT :
+			KEEL_RUN_ENDED;
+	write_cr3(cpu->main_cr3);
+	leave_context(vm, context);
+	return flags;
+}

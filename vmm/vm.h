@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Virtual machines: what Keel knows of a guest. Made and taken down by hypercalls under vm_lock; run by
+ * vcpu.c on any CPU. Frames belong to own.c.
+ */
+#ifndef VMM_VM_H
+#define VMM_VM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <keel/abi.h>
+#include <keel/cell.h>
+#include <keel/hypercall.h>
+
+#include "cell_frame.h"
+#include "pagetable.h"
+#include "spinlock.h"
+
+enum vm_state {
+	VM_FREE,
+	VM_CREATED,	/* the record is donated */
+	VM_BUILDING,	/* the record is in use */
+	VM_STARTED,
+	VM_KILLED,
+};
+
+struct vm;
+
+/* One way into the cell: a vCPU's, or the event context. */
+struct cell_context {
+	struct vm *vm;
+	struct keel_context *page;
+	unsigned int number;
+	uint32_t running;		/* a CPU is at it */
+	bool inside;			/* the cell was entered and has not answered yet */
+	bool pending;			/* the page holds an exit for the cell */
+	struct cell_frame frame;
+};
+
+struct vcpu_svm {
+	struct vmcb *vmcb;
+	uint64_t vmcb_pa;
+	uint64_t asid_generation;
+	uint64_t nmi_iret_rip;
+	bool nmi_blocked;		/* an NMI was delivered and the guest has not come back from it */
+	bool nmi_iret;			/* it is about to: the IRET is at nmi_iret_rip */
+};
+
+/* First page of the vCPU's block. */
+struct vcpu {
+	struct cell_context cell;	/* first: cell.c goes from one to the other */
+	struct vm *vm;
+	unsigned int index;
+	uint32_t poll;			/* the cell wants to see this vCPU before it enters the guest */
+	uint64_t deadline;		/* host TSC */
+	uint64_t armed;			/* the deadline that the driver was last told */
+	uint64_t tsc_offset;
+	uint64_t xcr0;
+	void *xstate;
+	bool debug_registers;		/* the guest uses DR0-3 */
+	bool exit_completes;		/* the exit at hand ends its instruction */
+	bool nmi_pending;
+	uint64_t dr[4];
+	uint64_t tsc_aux;
+	uint64_t misc[64];		/* MSRs that are storage; index by msr.c */
+	struct cpu *last_cpu;
+	struct vcpu_svm svm;
+};
+
+/* Pages of a vCPU's block. */
+#define VCPU_PAGE_CONTEXT	1u
+#define VCPU_PAGE_VMCB		2u
+#define VCPU_PAGE_XSTATE	3u
+#define VCPU_XSTATE_PAGES	3u
+
+struct vm {
+	enum vm_state state;
+	unsigned int id;
+	uint32_t running;		/* contexts that are in RUN or EVENT */
+	uint32_t cell_owner;		/* context number + 1 of the one in the cell, 0: none */
+	uint64_t record;		/* physical address */
+	uint64_t donated;		/* number of the newest donation */
+	struct page_table cell_table;	/* host address space of the VM */
+	struct page_table guest_table;	/* second level */
+	struct frame_pool tables;
+	unsigned int vcpu_count;
+	unsigned int vcpus_made;
+	unsigned int channel_pages, channel_mapped;
+	unsigned int cell_pages;
+	struct cell_context event;
+	struct vcpu *vcpu[KEEL_MAX_VCPUS];
+	uint32_t end;			/* enum keel_end */
+	uint64_t end_detail, end_address;
+};
+
+extern struct spinlock vm_lock;
+
+void vm_init(void);
+/* NULL: no such VM. */
+struct vm *vm_get(uint64_t id);
+/* The first reason stays. */
+void vm_end(struct vm *vm, enum keel_end end, uint64_t detail, uint64_t address);
+
+int vm_create(uint64_t hpa, uint64_t vcpus, uint64_t channel_pages);
+int vm_donate(struct vm *vm, uint64_t hpa, uint64_t order);
+int vm_assign(struct vm *vm, uint64_t hpa, uint64_t order, uint64_t use, uint64_t arg);
+int vm_map(struct vm *vm, uint64_t hpa, uint64_t order, uint64_t gpa, uint64_t flags);
+int vm_share(struct vm *vm, uint64_t hpa, uint64_t order, uint64_t index);
+int vm_start(struct vm *vm);
+int vm_kill(struct vm *vm);
+int vm_reclaim(struct vm *vm, uint64_t hpa, uint64_t order);
+unsigned int vm_free_slots(void);
+unsigned int vm_cell_image_pages(void);
+/* Number of the newest donation of all. */
+uint64_t vm_donations(void);
+
+/* Results of RUN and EVENT beside the flags. */
+struct vm_run {
+	uint64_t deadline;
+	uint64_t kick;
+};
+
+struct cpu;
+int vcpu_run(struct cpu *cpu, struct vm *vm, uint64_t index, struct vm_run *result);
+int vm_event(struct cpu *cpu, struct vm *vm, struct vm_run *result);
+
+enum cell_result { CELL_ANSWERED, CELL_BUSY, CELL_INTERRUPTED, CELL_ENDED };
+
+/* Lets the cell see to its context's page. vcpu: whose state the processor holds; NULL: the control domain's. */
+enum cell_result cell_call(struct cpu *cpu, struct cell_context *context, struct vcpu *vcpu);
+
+/* The virtual CPUID and MSRs of guests. False: #GP. */
+struct cpuid cpuid_guest(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf);
+/* XCR0 bits that guests may set. */
+uint64_t cpuid_guest_xcr0(void);
+/* Whether TSC_AUX exists, by RDTSCP or RDPID. */
+bool cpuid_guest_tsc_aux(void);
+void cpuid_init(void);
+bool msr_guest_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
+bool msr_guest_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);
+
+#endif
