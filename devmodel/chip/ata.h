@@ -10,7 +10,7 @@ void ata_power_on(struct ide_drive *d);
 void ata_set_features(struct ide_drive *d);
 /* A command for this disk, which is neither busy nor in a data transfer. */
 void ata_command(struct ide_drive *d, uint8_t command);
-/* The host could not do what was asked, or the bus master not reach memory. */
+/* The host could not do what was asked. */
 void ata_host_failed(struct ide_drive *d);
 
 #endif

@@ -44,11 +44,13 @@ enum packet_code {
 #define PACKET_FEATURE_OVERLAP	0x02u
 #define BYTE_COUNT_MOST		0xfffeu
 
+#define ERROR_SENSE_KEY		4	/* position in the error register */
 #define SENSE_NONE		0x0u
 #define SENSE_NOT_READY		0x2u
 #define SENSE_MEDIUM_ERROR	0x3u
 #define SENSE_ILLEGAL_REQUEST	0x5u
 #define SENSE_UNIT_ATTENTION	0x6u
+#define SENSE_ABORTED		0xbu
 
 /* Additional sense code and qualifier. */
 #define ASC_UNRECOVERED_READ	0x1100u
@@ -58,6 +60,7 @@ enum packet_code {
 #define ASC_MEDIUM_CHANGED	0x2800u
 #define ASC_NO_MEDIUM_CLOSED	0x3a01u
 #define ASC_NO_MEDIUM_OPEN	0x3a02u
+#define ASC_DATA_PHASE		0x4b00u
 #define ASC_REMOVAL_PREVENTED	0x5302u
 
 #define START_STOP_START	0x01u
@@ -110,11 +113,11 @@ static void set_sense(struct ide_drive *d, uint8_t key, uint32_t code)
 	d->s.sense_qualifier = (uint8_t)code;
 }
 
-/* CHECK CONDITION: the sense key is in the upper half of the error register too. */
+/* CHECK CONDITION: the sense key is in the error register too. */
 static void check(struct ide_drive *d, uint8_t key, uint32_t code)
 {
 	set_sense(d, key, code);
-	ide_drive_fail(d, (uint8_t)(key << 4 | IDE_ERROR_ABRT));
+	ide_drive_fail(d, (uint8_t)(key << ERROR_SENSE_KEY));
 }
 
 static void invalid_field(struct ide_drive *d)
@@ -132,8 +135,15 @@ void atapi_host_failed(struct ide_drive *d)
 	check(d, SENSE_MEDIUM_ERROR, ASC_UNRECOVERED_READ);
 }
 
+void atapi_bus_failed(struct ide_drive *d)
+{
+	check(d, SENSE_ABORTED, ASC_DATA_PHASE);
+}
+
 void atapi_medium_changed(struct ide_drive *d, uint64_t bytes)
 {
+	if (d->s.flow == IDE_READ || d->s.flow == IDE_READ_DMA)
+		no_medium(d);
 	d->bytes = bytes - bytes % ATAPI_SECTOR;
 	d->s.tray_open = false;
 	d->s.attention = d->bytes != 0;

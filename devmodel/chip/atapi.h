@@ -15,8 +15,10 @@ void atapi_power_on(struct ide_drive *d);
 void atapi_command(struct ide_drive *d, uint8_t command);
 /* The packet is in the buffer. */
 void atapi_packet(struct ide_drive *d);
+/* The host could not do what was asked; the bus master could not reach memory. */
 void atapi_host_failed(struct ide_drive *d);
-/* Another medium (bytes is rounded down to whole sectors), or none (0). */
+void atapi_bus_failed(struct ide_drive *d);
+/* Another medium (bytes is rounded down to whole sectors), or none (0). A read that is going on fails. */
 void atapi_medium_changed(struct ide_drive *d, uint64_t bytes);
 
 #endif

@@ -68,6 +68,7 @@ static void come_to_rest(struct ide_drive *d)
 	d->s.position = 0;
 	d->s.left = 0;
 	d->window_bytes = 0;
+	d->stale = d->in_flight;
 }
 
 /* ATA/ATAPI-6, 9.12. */
@@ -86,7 +87,6 @@ void ide_drive_signature(struct ide_drive *d)
 void ide_drive_reset(struct ide_drive *d)
 {
 	come_to_rest(d);
-	d->stale = d->in_flight;
 	d->s.packet = false;
 	d->s.standby = false;
 	memset(d->s.previous, 0, sizeof(d->s.previous));
@@ -133,6 +133,15 @@ static void host_failed(struct ide_drive *d)
 		atapi_host_failed(d);
 	else
 		ata_host_failed(d);
+}
+
+/* The bus master met what is not memory. */
+static void bus_failed(struct ide_drive *d)
+{
+	if (d->kind == KEEL_DRIVE_CDROM)
+		atapi_bus_failed(d);
+	else
+		ide_drive_fail(d, IDE_ERROR_ABRT);
 }
 
 static void request(struct ide_drive *d, enum keel_request_op op, uint64_t offset, uint32_t bytes)
@@ -192,7 +201,7 @@ static void step_reply_dma(struct ide_drive *d)
 	s->cursor += n;
 	s->left -= n;
 	if (!moved)
-		host_failed(d);
+		bus_failed(d);
 	else if (!s->left)
 		ide_drive_done(d);
 }
@@ -255,7 +264,7 @@ static void step_write_dma(struct ide_drive *d)
 	uint32_t bytes;
 
 	if (!bmide_from_memory(d->bm, d->bounce, least(d->s.left, KEEL_BOUNCE_BYTES), &bytes)) {
-		host_failed(d);
+		bus_failed(d);
 		return;
 	}
 	/* A table that ends within a sector leaves the drive waiting for all of it. */
@@ -339,7 +348,7 @@ static void read_to_memory(struct ide_drive *d)
 	uint32_t bytes;
 
 	if (!bmide_to_memory(d->bm, d->bounce, d->asked, &bytes)) {
-		host_failed(d);
+		bus_failed(d);
 		return;
 	}
 	advance(d, bytes - bytes % unit(d));

@@ -105,7 +105,7 @@ struct ide_host {
 struct ide_drive {
 	/* The machine's, set before ide_init. */
 	const struct ide_host *host;
-	unsigned int number;			/* what the host calls it */
+	unsigned int number;			/* what the host calls it: odd for device 1 of a channel */
 	uint32_t kind;				/* enum keel_drive_kind */
 	uint32_t flags;				/* KEEL_DRIVE_READONLY */
 	uint64_t bytes;				/* of the medium; 0: none */

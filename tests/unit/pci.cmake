@@ -8,3 +8,4 @@ set(KEEL_IDE_SOURCES devmodel/pci/pci.c devmodel/pci/piix3_ide.c devmodel/chip/i
 	devmodel/chip/bmide.c devmodel/chip/ata.c devmodel/chip/ata_identify.c devmodel/chip/atapi.c
 	devmodel/chip/atapi_reply.c devmodel/core/gmem.c devmodel/core/state.c)
 keel_unit_test(ide SOURCES tests/unit/test_ide.c ${KEEL_IDE_SOURCES})
+keel_unit_test(atapi SOURCES tests/unit/test_atapi.c ${KEEL_IDE_SOURCES})

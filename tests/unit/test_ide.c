@@ -553,6 +553,7 @@ START_TEST(dma_not_memory)
 			bm_write(0, 1, write ? 0x01 : 0x09);
 			rig_answer_all();
 			ck_assert_uint_eq(interrupt(), READY | ERR);
+			ck_assert_uint_eq(in(1), 4);
 			ck_assert_uint_eq(bm_read(2, 1), 0x06);
 			bm_write(0, 1, 0);
 		}
