@@ -1,0 +1,104 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# image.sh: builds the driver for the stock kernel, the control domain's initrd and the bootable host image
+# (BUILD/image/host.iso) from what the build made. Every part is rebuilt only when its inputs changed.
+set -euo pipefail
+# shellcheck source=tools/lib/common.sh
+. "$(dirname "$0")/common.sh"
+
+# Kernel modules of the control domain, by name; what they depend on comes along.
+modules=(virtio_pci virtio_blk ext4 tun)
+
+kernel=$("$ROOT/tools/lib/kernel.sh")
+version=$(cat "$kernel/version")
+image=$BUILD/image
+mkdir -p "$image"
+
+# The kernel's build system writes beside the sources, so it gets a copy of them. make knows what is out of date.
+build_driver() {
+	local work=$BUILD/linux
+	[ -e "$ROOT/linux/Kbuild" ] || return 0
+	mkdir -p "$work/include/keel"
+	cp -u "$ROOT"/linux/{Kbuild,*.c,*.h} "$work/" 2>/dev/null || true
+	cp -u "$ROOT"/include/keel/*.h "$work/include/keel/"
+	logged "$BUILD/logs/driver.log" make -C "/lib/modules/$version/build" M="$work" modules
+}
+
+# Prints the files of the modules, each after those that it needs.
+module_files() {
+	/sbin/modprobe -d "$kernel/modules" -S "$version" --show-depends -a "${modules[@]}" |
+		awk '$1 == "insmod" && !seen[$2]++ { print $2 }'
+}
+
+pack_system() {
+	local root=$image/system file
+	rm -rf "$root"
+	mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,dev,proc,sys,run,tmp,root,etc,keel,lib/modules,usr/share/seabios}
+	cp /bin/busybox "$root/bin/busybox"
+	for file in $(/bin/busybox --list); do
+		[ "$file" = busybox ] || ln -s /bin/busybox "$root/bin/$file"
+	done
+	while read -r file; do
+		cp "$file" "$root/lib/modules/"
+		basename "$file" >>"$root/lib/modules/order"
+	done < <(module_files)
+	printf 'root:x:0:0:root:/root:/bin/sh\nkeel:x:990:990::/nonexistent:/bin/false\n' >"$root/etc/passwd"
+	printf 'root:x:0:\ntty:x:5:\nkeel:x:990:\n' >"$root/etc/group"
+	cp /usr/share/seabios/bios-256k.bin "$root/usr/share/seabios/"
+	pack_cpio "$root" "$image/system.cpio"
+}
+
+# copy_program FILE ROOT: into /usr/bin, with the shared libraries that it needs.
+copy_program() {
+	local library
+	cp "$1" "$2/usr/bin/"
+	while read -r library; do
+		mkdir -p "$2$(dirname "$library")"
+		cp -L "$library" "$2$library"
+	done < <(ldd "$1" 2>/dev/null | grep -o '/[^ ]*')
+}
+
+pack_keel() {
+	local root=$image/keel file
+	rm -rf "$root"
+	mkdir -p "$root"/{usr/bin,lib/modules,lib64}
+	install -m 755 "$ROOT/tools/image/init" "$root/init"
+	for file in "${programs[@]}"; do
+		copy_program "$file" "$root"
+	done
+	[ ! -e "$BUILD/linux/keel.ko" ] || strip --strip-debug -o "$root/lib/modules/keel.ko" "$BUILD/linux/keel.ko"
+	pack_cpio "$root" "$image/keel.cpio"
+}
+
+pack_iso() {
+	local root=$image/iso
+	rm -rf "$root"
+	mkdir -p "$root/boot/grub"
+	cp "$ROOT/tools/image/grub.cfg" "$root/boot/grub/grub.cfg"
+	cp "$kernel/vmlinuz" "$root/boot/vmlinuz"
+	cat "$image/system.cpio" "$image/keel.cpio" >"$root/boot/initrd"
+	[ ! -e "$BUILD/keel.elf" ] || cp "$BUILD/keel.elf" "$root/boot/keel.elf"
+	rm -f "$image/host.iso"
+	logged "$BUILD/logs/grub-mkrescue.log" grub-mkrescue -o "$image/host.iso" "$root" -- -volid KEEL
+}
+
+# make_current TARGET MAKER INPUT...: runs MAKER unless TARGET was made from the same inputs.
+make_current() {
+	local target=$1 maker=$2 key
+	shift 2
+	key=$(inputs_key "$0" "$@")
+	is_current "$target" "$key" && return 0
+	say "Packing ${target#"$BUILD/"}"
+	"$maker"
+	mark_current "$target" "$key"
+}
+
+programs=()
+for file in "$BUILD/tools/keel/keel" "$BUILD/devmodel/host/keel-dm"; do
+	[ ! -e "$file" ] || programs+=("$file")
+done
+build_driver
+make_current "$image/system.cpio" pack_system "$kernel/vmlinuz" /bin/busybox /usr/share/seabios/bios-256k.bin
+make_current "$image/keel.cpio" pack_keel "$ROOT/tools/image/init" "$BUILD/linux/keel.ko" "${programs[@]}"
+make_current "$image/host.iso" pack_iso "$ROOT/tools/image/grub.cfg" "$BUILD/keel.elf" \
+	"$image/system.cpio" "$image/keel.cpio"
