@@ -5,3 +5,4 @@ keel_unit_test(ioapic
 	SOURCES tests/unit/test_ioapic.c devmodel/chip/ioapic.c devmodel/chip/lapic.c devmodel/core/state.c)
 keel_unit_test(piix4_pm
 	SOURCES tests/unit/test_piix4_pm.c devmodel/chip/piix4_pm.c devmodel/chip/reset_control.c devmodel/core/state.c)
+keel_unit_test(hpet SOURCES tests/unit/test_hpet.c devmodel/chip/hpet.c devmodel/core/state.c)
