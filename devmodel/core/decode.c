@@ -26,6 +26,8 @@
 #define ESCAPE_0F	0x0f
 #define ESCAPE_0F38	0x38
 
+#define OPCODE_CONDITION 0x0f	/* of Jcc, SETcc, CMOVcc */
+
 #define MOD_REGISTER	3u
 #define RM_SIB		4u	/* 32- and 64-bit addresses */
 #define RM_DISP32	5u	/* mod 0 */
@@ -55,16 +57,20 @@ enum form {
 #define F_MEM32		(1u << 11)	/* memory operand of at most 4 bytes */
 #define F_MAX32		(1u << 12)	/* at most 4 bytes: port I/O */
 #define F_LEGACY	(1u << 13)	/* not in 64-bit mode */
+#define F_ONE		(1u << 14)	/* the immediate is 1 and takes no byte */
+#define F_CL		(1u << 15)	/* the register is CL */
+#define F_SEGMENT	(1u << 16)	/* the register is a segment's */
+#define F_STACK		(1u << 17)	/* 8 bytes in 64-bit mode, 2 with the prefix */
 
 enum group {
 	GROUP_ARITHMETIC, GROUP_MOV, GROUP_UNARY, GROUP_INCDEC, GROUP_BIT, GROUP_CMPXCHG8B, GROUP_FLUSH, GROUP_PREFETCH,
-	GROUP_PREFETCHW, GROUP_COUNT,
+	GROUP_PREFETCHW, GROUP_SHIFT, GROUP_INCDEC_PUSH, GROUP_POP, GROUP_COUNT,
 };
 
 struct opcode {
 	uint8_t op;
 	uint8_t form;
-	uint16_t flags;
+	uint32_t flags;
 };
 
 #define ARITHMETIC(first, operation, lock)					\
@@ -103,6 +109,8 @@ static const struct opcode one_byte[256] = {
 	[0x89] = { INSN_MOV, FORM_MR, 0 },
 	[0x8a] = { INSN_MOV, FORM_RM, F_BYTE },
 	[0x8b] = { INSN_MOV, FORM_RM, 0 },
+	[0x8c] = { INSN_MOV_SEGMENT, FORM_MR, F_MEM16 | F_SEGMENT },
+	[0x8f] = { GROUP_POP, FORM_GROUP, 0 },
 	[0xa0] = { INSN_MOV, FORM_LOAD_OFFSET, F_BYTE },
 	[0xa1] = { INSN_MOV, FORM_LOAD_OFFSET, 0 },
 	[0xa2] = { INSN_MOV, FORM_STORE_OFFSET, F_BYTE },
@@ -112,17 +120,25 @@ static const struct opcode one_byte[256] = {
 	STRING(0xaa, INSN_STOS),
 	STRING(0xac, INSN_LODS),
 	STRING(0xae, INSN_SCAS),
+	[0xc0] = { GROUP_SHIFT, FORM_GROUP, F_BYTE | F_IMM8 },
+	[0xc1] = { GROUP_SHIFT, FORM_GROUP, F_IMM8 },
 	[0xc6] = { GROUP_MOV, FORM_GROUP, F_BYTE | F_IMM8 },
 	[0xc7] = { GROUP_MOV, FORM_GROUP, F_IMM },
+	[0xd0] = { GROUP_SHIFT, FORM_GROUP, F_BYTE | F_ONE },
+	[0xd1] = { GROUP_SHIFT, FORM_GROUP, F_ONE },
+	[0xd2] = { GROUP_SHIFT, FORM_GROUP, F_BYTE | F_CL },
+	[0xd3] = { GROUP_SHIFT, FORM_GROUP, F_CL },
 	[0xf6] = { GROUP_UNARY, FORM_GROUP, F_BYTE },
 	[0xf7] = { GROUP_UNARY, FORM_GROUP, 0 },
 	[0xfe] = { GROUP_INCDEC, FORM_GROUP, F_BYTE },
-	[0xff] = { GROUP_INCDEC, FORM_GROUP, 0 },
+	[0xff] = { GROUP_INCDEC_PUSH, FORM_GROUP, 0 },
 };
 
 static const struct opcode two_byte[256] = {
 	[0x0d] = { GROUP_PREFETCHW, FORM_GROUP, 0 },
 	[0x18] = { GROUP_PREFETCH, FORM_GROUP, 0 },
+	[0x40 ... 0x4f] = { INSN_CMOVCC, FORM_RM, 0 },
+	[0x90 ... 0x9f] = { INSN_SETCC, FORM_M, F_BYTE },
 	[0xa3] = { INSN_BT, FORM_MR, 0 },
 	[0xab] = { INSN_BTS, FORM_MR, F_LOCK },
 	[0xae] = { GROUP_FLUSH, FORM_GROUP, F_NO_REP },
@@ -160,6 +176,15 @@ static const struct opcode groups[GROUP_COUNT][8] = {
 		{ INSN_NOT, FORM_M, F_LOCK }, { INSN_NEG, FORM_M, F_LOCK },
 	},
 	[GROUP_INCDEC] = { { INSN_INC, FORM_M, F_LOCK }, { INSN_DEC, FORM_M, F_LOCK } },
+	[GROUP_INCDEC_PUSH] = {
+		{ INSN_INC, FORM_M, F_LOCK }, { INSN_DEC, FORM_M, F_LOCK }, [6] = { INSN_PUSH, FORM_M, F_STACK },
+	},
+	[GROUP_POP] = { { INSN_POP, FORM_M, F_STACK } },
+	/* /6 is /4 once more. */
+	[GROUP_SHIFT] = {
+		{ INSN_ROL, FORM_MI, 0 }, { INSN_ROR, FORM_MI, 0 }, { INSN_RCL, FORM_MI, 0 }, { INSN_RCR, FORM_MI, 0 },
+		{ INSN_SHL, FORM_MI, 0 }, { INSN_SHR, FORM_MI, 0 }, { INSN_SHL, FORM_MI, 0 }, { INSN_SAR, FORM_MI, 0 },
+	},
 	[GROUP_BIT] = {
 		[4] = { INSN_BT, FORM_MI, 0 }, { INSN_BTS, FORM_MI, F_LOCK },
 		{ INSN_BTR, FORM_MI, F_LOCK }, { INSN_BTC, FORM_MI, F_LOCK },
@@ -288,6 +313,7 @@ static bool take_opcode(struct decoder *d, const struct opcode **opcode)
 		}
 	}
 	*opcode = &map[byte];
+	d->insn->condition = byte & OPCODE_CONDITION;
 	return true;
 }
 
@@ -303,6 +329,8 @@ static unsigned int operand_size(const struct decoder *d, unsigned int flags)
 		return flags & F_MAX32 ? 4 : 8;
 	if (flags & F_DWORD)
 		return 4;
+	if ((flags & F_STACK) && d->mode == DECODE_64)
+		return d->operand_prefix ? 2 : 8;
 	return (d->mode == DECODE_16) != d->operand_prefix ? small : large;
 }
 
@@ -331,10 +359,20 @@ static unsigned int address_size(const struct decoder *d)
 }
 
 /* Byte registers 4 to 7 are AH, CH, DH, BH unless there is a REX prefix (SDM vol. 2, table 3-1). */
-static void set_register(struct decoder *d)
+static void set_register(struct decoder *d, unsigned int flags)
 {
 	struct insn *insn = d->insn;
 
+	if (flags & F_CL) {
+		insn->form = INSN_MR;
+		insn->reg = KEEL_RCX;
+		insn->reg_size = 1;
+		return;
+	}
+	if (flags & F_SEGMENT) {
+		insn->reg = modrm_reg(d);
+		return;
+	}
 	insn->reg = modrm_reg(d) | (d->rex & REX_R ? 8 : 0);
 	if (insn->reg_size == 1 && !d->rex && insn->reg >= 4) {
 		insn->reg -= 4;
@@ -426,6 +464,8 @@ static bool take_immediate(struct decoder *d, unsigned int flags)
 	unsigned int bytes = d->insn->reg_size > 4 ? 4 : d->insn->reg_size;
 	int64_t value;
 
+	if (flags & F_ONE)
+		d->insn->immediate = 1;
 	if (!(flags & (F_IMM | F_IMM8)))
 		return true;
 	if (!take_signed(d, flags & F_IMM8 ? 1 : bytes, &value))
@@ -447,6 +487,8 @@ static bool is_legal(const struct decoder *d, const struct opcode *entry)
 	if ((entry->flags & F_NO_REP) && d->repeat != INSN_ONCE)
 		return false;
 	if ((entry->flags & F_QWORD) && (d->rex & REX_W))
+		return false;
+	if ((entry->flags & F_SEGMENT) && modrm_reg(d) > KEEL_SEG_GS)
 		return false;
 	return !d->lock || (entry->flags & F_LOCK);
 }
@@ -478,7 +520,7 @@ static bool take_operands(struct decoder *d, const struct opcode *entry)
 		return take_offset(d, INSN_MR);
 	default:
 		insn->form = forms[entry->form];
-		set_register(d);
+		set_register(d, entry->flags);
 		return take_address(d) && take_immediate(d, entry->flags);
 	}
 }

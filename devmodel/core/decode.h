@@ -31,8 +31,10 @@ enum insn_op {
 	INSN_ADD, INSN_OR, INSN_ADC, INSN_SBB, INSN_AND, INSN_SUB, INSN_XOR, INSN_CMP,
 	INSN_TEST, INSN_NOT, INSN_NEG, INSN_INC, INSN_DEC,
 	INSN_BT, INSN_BTS, INSN_BTR, INSN_BTC,
+	INSN_ROL, INSN_ROR, INSN_RCL, INSN_RCR, INSN_SHL, INSN_SHR, INSN_SAR,
 	INSN_XCHG, INSN_XADD, INSN_CMPXCHG, INSN_CMPXCHG8B,
 	INSN_MOV, INSN_MOVZX, INSN_MOVSX, INSN_MOVBE, INSN_NOP,
+	INSN_MOV_SEGMENT, INSN_SETCC, INSN_CMOVCC, INSN_PUSH, INSN_POP,
 	INSN_MOVS, INSN_STOS, INSN_LODS, INSN_CMPS, INSN_SCAS, INSN_INS, INSN_OUTS,
 	INSN_OP_COUNT,
 };
@@ -60,7 +62,8 @@ struct insn {
 	uint8_t segment;	/* enum keel_segment of the memory operand; of the source of a string */
 	uint8_t repeat;		/* enum insn_repeat; INSN_ONCE if not a string instruction */
 	bool lock;
-	uint8_t reg;		/* enum keel_gpr of the register operand */
+	uint8_t condition;	/* SETCC, CMOVCC: as encoded (SDM vol. 1, appendix B) */
+	uint8_t reg;		/* enum keel_gpr of the register operand; MOV_SEGMENT: enum keel_segment */
 	uint8_t reg_size;	/* in bytes */
 	bool reg_high;		/* AH, CH, DH, BH: bits 8 to 15 of reg */
 	uint8_t base, index;	/* enum keel_gpr, INSN_RIP or INSN_NO_REGISTER */

@@ -30,6 +30,8 @@
 #define VECTOR_STACK	12
 #define VECTOR_GENERAL	13
 
+#define SHIFT_MOST	31u
+#define SHIFT_MOST_64	63u
 #define LARGEST_OPERAND	8u
 #define RUN_BYTES	512u	/* string I/O copies at most so much at once: a disk sector */
 
@@ -358,6 +360,50 @@ static uint64_t change_bit(unsigned int op, uint64_t a, uint64_t b, unsigned int
 	}
 }
 
+/*
+ * Rotates and shifts bit by bit, which gives RCL and RCR their odd periods. OF is defined for one bit only (SDM vol. 2,
+ * RCL and SAL): then it is a change of sign to the left, and to the right the two upper bits that differ.
+ */
+static uint64_t shift(unsigned int op, uint64_t value, unsigned int count, unsigned int bytes, uint64_t *flags)
+{
+	unsigned int top = 8 * bytes - 1;
+	bool left = op == INSN_ROL || op == INSN_RCL || op == INSN_SHL;
+	bool rotates = op == INSN_ROL || op == INSN_ROR || op == INSN_RCL || op == INSN_RCR;
+	uint64_t carry = *flags & FLAG_CF;
+
+	count &= bytes == 8 ? SHIFT_MOST_64 : SHIFT_MOST;
+	if (count == 0)
+		return value;
+	for (; count > 0; count--) {
+		uint64_t out = value >> (left ? top : 0) & 1, in = 0;
+
+		if (op == INSN_ROL || op == INSN_ROR)
+			in = out;
+		else if (op == INSN_RCL || op == INSN_RCR)
+			in = carry;
+		else if (op == INSN_SAR)
+			in = value >> top & 1;
+		value = left ? (value << 1 | in) & mask_of(bytes) : value >> 1 | in << top;
+		carry = out;
+	}
+	*flags = (rotates ? *flags & ~(FLAG_CF | FLAG_OF) : result_flags(value, bytes)) | (carry ? FLAG_CF : 0);
+	if ((value >> top & 1) != (left ? carry : value >> (top - 1) & 1))
+		*flags |= FLAG_OF;
+	return value;
+}
+
+/* SDM vol. 1, appendix B: pairs of a condition and its opposite. */
+static bool holds(unsigned int condition, uint64_t flags)
+{
+	bool carry = flags & FLAG_CF, zero = flags & FLAG_ZF, sign = flags & FLAG_SF, overflow = flags & FLAG_OF;
+	const bool conditions[] = {
+		overflow, carry, zero, carry || zero, sign, flags & FLAG_PF, sign != overflow,
+		zero || sign != overflow,
+	};
+
+	return conditions[condition >> 1] != (condition & 1);
+}
+
 /* The result of op on a, the first operand, and b; *flags, on entry the flags before it, are those after it. */
 static uint64_t compute(unsigned int op, uint64_t a, uint64_t b, unsigned int bytes, uint64_t *flags)
 {
@@ -376,6 +422,8 @@ static uint64_t compute(unsigned int op, uint64_t a, uint64_t b, unsigned int by
 	case INSN_NOT: return ~a;
 	case INSN_XCHG: return b;
 	case INSN_BT: case INSN_BTS: case INSN_BTR: case INSN_BTC: return change_bit(op, a, b, bytes, flags);
+	case INSN_ROL: case INSN_ROR: case INSN_RCL: case INSN_RCR: case INSN_SHL: case INSN_SHR: case INSN_SAR:
+		return shift(op, a, b & mask_of(1), bytes, flags);
 	case INSN_OR: result = a | b; break;
 	case INSN_XOR: result = a ^ b; break;
 	default: result = a & b; break;		/* AND, TEST */
@@ -526,6 +574,72 @@ static enum emulate_result compare_exchange_8b(struct emulator *e)
 	return finish(e);
 }
 
+static enum emulate_result store_segment(struct emulator *e)
+{
+	struct place place;
+
+	if (!locate_operand(e, WALK_WRITE, &place))
+		return EMULATE_EXCEPTION;
+	store(e, &place, e->ctx->sregs.seg[e->insn.reg].selector);
+	return finish(e);
+}
+
+static enum emulate_result store_condition(struct emulator *e)
+{
+	struct place place;
+
+	if (!locate_operand(e, WALK_WRITE, &place))
+		return EMULATE_EXCEPTION;
+	store(e, &place, holds(e->insn.condition, e->regs.rflags));
+	return finish(e);
+}
+
+/* Reads in any case, and a 32-bit register loses its upper half in any case (SDM vol. 2, CMOVcc). */
+static enum emulate_result move_on_condition(struct emulator *e)
+{
+	struct place place;
+	uint64_t value;
+
+	if (!locate_operand(e, 0, &place))
+		return EMULATE_EXCEPTION;
+	value = load(e, &place);
+	set_operand(e, holds(e->insn.condition, e->regs.rflags) ? value : get_operand(e));
+	return finish(e);
+}
+
+static unsigned int stack_size(const struct emulator *e)
+{
+	if (e->mode == DECODE_64)
+		return 8;
+	return e->ctx->sregs.seg[KEEL_SEG_SS].attributes & SEGMENT_BIG ? 4 : 2;
+}
+
+static enum emulate_result push(struct emulator *e)
+{
+	uint64_t pointer = (e->regs.gpr[KEEL_RSP] - e->insn.size) & mask_of(stack_size(e));
+	struct place source, target;
+
+	if (!locate_operand(e, 0, &source) ||
+	    !locate(e, KEEL_SEG_SS, pointer, e->insn.size, WALK_WRITE, &target))
+		return EMULATE_EXCEPTION;
+	store(e, &target, load(e, &source));
+	set_gpr(e, KEEL_RSP, stack_size(e), pointer);
+	return finish(e);
+}
+
+/* An address that starts from rSP uses the new one (SDM vol. 2, POP). */
+static enum emulate_result pop(struct emulator *e)
+{
+	uint64_t pointer = get_gpr(e, KEEL_RSP, stack_size(e));
+	struct place source, target;
+
+	set_gpr(e, KEEL_RSP, stack_size(e), pointer + e->insn.size);
+	if (!locate(e, KEEL_SEG_SS, pointer, e->insn.size, 0, &source) || !locate_operand(e, WALK_WRITE, &target))
+		return EMULATE_EXCEPTION;
+	store(e, &target, load(e, &source));
+	return finish(e);
+}
+
 /* Strings */
 
 static void advance(struct emulator *e, unsigned int reg, unsigned int bytes)
@@ -649,6 +763,10 @@ static enum emulate_result (*const handlers[INSN_OP_COUNT])(struct emulator *e) 
 	[INSN_TEST] = arithmetic, [INSN_NOT] = arithmetic, [INSN_NEG] = arithmetic,
 	[INSN_INC] = arithmetic, [INSN_DEC] = arithmetic,
 	[INSN_BT] = bit_string, [INSN_BTS] = bit_string, [INSN_BTR] = bit_string, [INSN_BTC] = bit_string,
+	[INSN_ROL] = arithmetic, [INSN_ROR] = arithmetic, [INSN_RCL] = arithmetic, [INSN_RCR] = arithmetic,
+	[INSN_SHL] = arithmetic, [INSN_SHR] = arithmetic, [INSN_SAR] = arithmetic,
+	[INSN_MOV_SEGMENT] = store_segment, [INSN_SETCC] = store_condition, [INSN_CMOVCC] = move_on_condition,
+	[INSN_PUSH] = push, [INSN_POP] = pop,
 	[INSN_XCHG] = arithmetic, [INSN_XADD] = arithmetic,
 	[INSN_CMPXCHG] = compare_exchange, [INSN_CMPXCHG8B] = compare_exchange_8b,
 	[INSN_MOV] = move, [INSN_MOVZX] = move, [INSN_MOVSX] = move, [INSN_MOVBE] = move, [INSN_NOP] = touch,

@@ -31,6 +31,25 @@ static const struct {
 	{ ZYDIS_MNEMONIC_PREFETCHT0, INSN_NOP }, { ZYDIS_MNEMONIC_PREFETCHT1, INSN_NOP },
 	{ ZYDIS_MNEMONIC_PREFETCHT2, INSN_NOP }, { ZYDIS_MNEMONIC_CLFLUSH, INSN_NOP },
 	{ ZYDIS_MNEMONIC_CLFLUSHOPT, INSN_NOP },
+	{ ZYDIS_MNEMONIC_SETO, INSN_SETCC }, { ZYDIS_MNEMONIC_CMOVO, INSN_CMOVCC },
+	{ ZYDIS_MNEMONIC_SETNO, INSN_SETCC }, { ZYDIS_MNEMONIC_CMOVNO, INSN_CMOVCC },
+	{ ZYDIS_MNEMONIC_SETB, INSN_SETCC }, { ZYDIS_MNEMONIC_CMOVB, INSN_CMOVCC },
+	{ ZYDIS_MNEMONIC_SETNB, INSN_SETCC }, { ZYDIS_MNEMONIC_CMOVNB, INSN_CMOVCC },
+	{ ZYDIS_MNEMONIC_SETZ, INSN_SETCC }, { ZYDIS_MNEMONIC_CMOVZ, INSN_CMOVCC },
+	{ ZYDIS_MNEMONIC_SETNZ, INSN_SETCC }, { ZYDIS_MNEMONIC_CMOVNZ, INSN_CMOVCC },
+	{ ZYDIS_MNEMONIC_SETBE, INSN_SETCC }, { ZYDIS_MNEMONIC_CMOVBE, INSN_CMOVCC },
+	{ ZYDIS_MNEMONIC_SETNBE, INSN_SETCC }, { ZYDIS_MNEMONIC_CMOVNBE, INSN_CMOVCC },
+	{ ZYDIS_MNEMONIC_SETS, INSN_SETCC }, { ZYDIS_MNEMONIC_CMOVS, INSN_CMOVCC },
+	{ ZYDIS_MNEMONIC_SETNS, INSN_SETCC }, { ZYDIS_MNEMONIC_CMOVNS, INSN_CMOVCC },
+	{ ZYDIS_MNEMONIC_SETP, INSN_SETCC }, { ZYDIS_MNEMONIC_CMOVP, INSN_CMOVCC },
+	{ ZYDIS_MNEMONIC_SETNP, INSN_SETCC }, { ZYDIS_MNEMONIC_CMOVNP, INSN_CMOVCC },
+	{ ZYDIS_MNEMONIC_SETL, INSN_SETCC }, { ZYDIS_MNEMONIC_CMOVL, INSN_CMOVCC },
+	{ ZYDIS_MNEMONIC_SETNL, INSN_SETCC }, { ZYDIS_MNEMONIC_CMOVNL, INSN_CMOVCC },
+	{ ZYDIS_MNEMONIC_SETLE, INSN_SETCC }, { ZYDIS_MNEMONIC_CMOVLE, INSN_CMOVCC },
+	{ ZYDIS_MNEMONIC_SETNLE, INSN_SETCC }, { ZYDIS_MNEMONIC_CMOVNLE, INSN_CMOVCC },
+	{ ZYDIS_MNEMONIC_ROL, INSN_ROL }, { ZYDIS_MNEMONIC_ROR, INSN_ROR }, { ZYDIS_MNEMONIC_RCL, INSN_RCL },
+	{ ZYDIS_MNEMONIC_RCR, INSN_RCR }, { ZYDIS_MNEMONIC_SHL, INSN_SHL }, { ZYDIS_MNEMONIC_SHR, INSN_SHR },
+	{ ZYDIS_MNEMONIC_SAR, INSN_SAR }, { ZYDIS_MNEMONIC_PUSH, INSN_PUSH }, { ZYDIS_MNEMONIC_POP, INSN_POP },
 	{ ZYDIS_MNEMONIC_MOVSB, INSN_MOVS }, { ZYDIS_MNEMONIC_MOVSW, INSN_MOVS }, { ZYDIS_MNEMONIC_MOVSD, INSN_MOVS },
 	{ ZYDIS_MNEMONIC_MOVSQ, INSN_MOVS }, { ZYDIS_MNEMONIC_STOSB, INSN_STOS }, { ZYDIS_MNEMONIC_STOSW, INSN_STOS },
 	{ ZYDIS_MNEMONIC_STOSD, INSN_STOS }, { ZYDIS_MNEMONIC_STOSQ, INSN_STOS }, { ZYDIS_MNEMONIC_LODSB, INSN_LODS },
@@ -116,8 +135,10 @@ static enum insn_op ask_oracle(struct oracle *o, const uint8_t *bytes)
 	if (op >= INSN_MOVS && o->insn.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
 		return INSN_NONE;
 	pick_operands(o);
-	if (!o->mem || (o->reg && ZydisRegisterGetClass(o->reg->reg.value) == ZYDIS_REGCLASS_SEGMENT))
+	if (!o->mem || (op >= INSN_PUSH && op <= INSN_POP && o->mem->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN))
 		return INSN_NONE;
+	if (o->reg && ZydisRegisterGetClass(o->reg->reg.value) == ZYDIS_REGCLASS_SEGMENT)
+		return op == INSN_MOV && o->mem->id == 0 ? INSN_MOV_SEGMENT : INSN_NONE;
 	return op;
 }
 
@@ -231,11 +252,12 @@ static void check(enum decode_mode mode, const uint8_t *bytes)
 		AGREE(insn.segment, segment_of(o->mem->mem.segment));
 	if (insn.form != INSN_STRING)
 		compare_address(mode, bytes, &insn, o);
-	if (insn.form == INSN_MR || insn.form == INSN_RM)
+	if (op == INSN_MOV_SEGMENT)
+		AGREE(insn.reg, segment_of(o->reg->reg.value));
+	else if (insn.form == INSN_MR || insn.form == INSN_RM)
 		compare_register(mode, bytes, &insn, o);
 	if (insn.form == INSN_MI) {
-		unsigned int shift = 64 - 8 * (insn.op == INSN_BT || insn.op == INSN_BTS || insn.op == INSN_BTR ||
-					       insn.op == INSN_BTC ? 1 : insn.size);
+		unsigned int shift = 64 - 8 * (op >= INSN_BT && op <= INSN_SAR ? 1 : insn.size);
 
 		AGREE(o->imm != NULL, 1);
 		AGREE(insn.immediate << shift, o->imm->imm.value.u << shift);

@@ -2,6 +2,7 @@
 /* The emulator: random instructions against the processor this runs on, then the bus, segments, faults and strings. */
 #include <check.h>
 #include <cpuid.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,8 @@
 #define ARENA_BYTES	(3 * PAGE)
 #define ROM		0x10010000ull
 #define MMIO		0xfee00000ull
-#define NATIVE_ROUNDS	60000
+#define NATIVE_ROUNDS	150000
+#define LOCKED_ROUNDS	20000
 
 #define CF	0x001u
 #define PF	0x004u
@@ -32,10 +34,9 @@
 #define LMA	(1ull << 10)
 #define CODE64	0x29b	/* attributes: long, present, code, readable */
 #define CODE32	0x49b
-#define CODE16	0x09b
 #define DATA	0x493	/* present, writable, D/B */
 
-static uint8_t backing[ROM + PAGE - ARENA];	/* the emulator's memory; the arena is its start */
+static _Alignas(4096) uint8_t backing[ROM + PAGE - ARENA];	/* the emulator's memory; the arena is its start */
 static struct gmem mem;
 static struct keel_context ctx;
 static struct emulate_fault fault;
@@ -210,7 +211,9 @@ static const uint16_t native_opcodes[] = {
 	0x20, 0x21, 0x22, 0x23, 0x28, 0x29, 0x2a, 0x2b, 0x30, 0x31, 0x32, 0x33, 0x38, 0x39, 0x3a, 0x3b,
 	0x63, 0x80, 0x81, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8b, 0xc6, 0xc7, 0xf6, 0xf7, 0xfe, 0xff,
 	0x1a3, 0x1ab, 0x1b3, 0x1bb, 0x1ba, 0x1b0, 0x1b1, 0x1b6, 0x1b7, 0x1be, 0x1bf, 0x1c0, 0x1c1, 0x1c3, 0x1c7,
-	0x2f0, 0x2f1,
+	0x2f0, 0x2f1, 0x8f, 0xc0, 0xc1, 0xd0, 0xd1, 0xd2, 0xd3,
+	0x140, 0x141, 0x142, 0x143, 0x144, 0x145, 0x146, 0x147, 0x148, 0x149, 0x14a, 0x14b, 0x14c, 0x14d, 0x14e, 0x14f,
+	0x190, 0x191, 0x192, 0x193, 0x194, 0x195, 0x196, 0x197, 0x198, 0x199, 0x19a, 0x19b, 0x19c, 0x19d, 0x19e, 0x19f,
 	0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf,
 };
 
@@ -259,6 +262,11 @@ static bool aim(const struct insn *insn, uint64_t *gpr)
 	}
 	if (insn->base == INSN_NO_REGISTER || insn->base == INSN_RIP || insn->base == insn->index)
 		return false;
+	if (insn->op == INSN_PUSH || insn->op == INSN_POP) {
+		if (insn->base == KEEL_RSP)
+			return false;
+		gpr[KEEL_RSP] = ARENA + PAGE + random_next() % PAGE;
+	}
 	if (is_bit(insn->op) && insn->form == INSN_MR) {
 		if (insn->reg == insn->base || insn->reg == insn->index)
 			return false;
@@ -283,8 +291,21 @@ static void make_equal(const struct insn *insn, uint64_t *gpr)
 	memcpy(&gpr[KEEL_RDX], arena, 8);
 }
 
-static uint64_t defined_flags(const struct insn *insn)
+/* count: of a shift. */
+static uint64_t defined_flags(const struct insn *insn, unsigned int count)
 {
+	uint64_t flags = ARITHMETIC;
+
+	if (insn->op >= INSN_ROL && insn->op <= INSN_SAR) {
+		count &= insn->size == 8 ? 63 : 31;
+		if (count > 1)
+			flags &= ~OF;
+		if (count > 0 && insn->op >= INSN_SHL)
+			flags &= ~AF;
+		if (count >= 8u * insn->size && (insn->op == INSN_SHL || insn->op == INSN_SHR))
+			flags &= ~CF;
+		return flags;
+	}
 	switch (insn->op) {
 	case INSN_BT: case INSN_BTS: case INSN_BTR: case INSN_BTC:
 		return ARITHMETIC & ~(OF | SF | AF | PF);
@@ -295,10 +316,10 @@ static uint64_t defined_flags(const struct insn *insn)
 	}
 }
 
-static void compare_with_native(const struct insn *insn, const struct native *n)
+static void compare_with_native(const struct insn *insn, const struct native *n, unsigned int count)
 {
 	const uint8_t *b = ctx.exit.insn;
-	uint64_t flags = defined_flags(insn);
+	uint64_t flags = defined_flags(insn, count);
 
 	for (unsigned int i = 0; i < 16; i++) {
 		if (ctx.regs.gpr[i] != n->gpr[i])
@@ -324,6 +345,7 @@ static bool has_movbe(void)
 static bool try_native(uint16_t opcode)
 {
 	uint8_t bytes[DECODE_LONGEST];
+	unsigned int count;
 	struct insn insn;
 	struct native n;
 
@@ -339,6 +361,7 @@ static bool try_native(uint16_t opcode)
 		return false;
 	make_equal(&insn, n.gpr);
 	n.rflags = FIXED | (random_next() & (ARITHMETIC | (insn.form == INSN_STRING ? DF : 0)));
+	count = n.gpr[KEEL_RCX] & 0xff;
 	memcpy(backing, arena, ARENA_BYTES);
 	memcpy(ctx.regs.gpr, n.gpr, sizeof(n.gpr));
 	ctx.regs.rflags = n.rflags;
@@ -346,7 +369,7 @@ static bool try_native(uint16_t opcode)
 	run_native(&n, bytes, insn.length);
 	if (emulate(bytes, insn.length) != EMULATE_DONE)
 		ck_abort_msg("opcode %x is not emulated, vector %u", opcode, fault.vector);
-	compare_with_native(&insn, &n);
+	compare_with_native(&insn, &n, insn.form == INSN_MI ? insn.immediate : count);
 	return true;
 }
 
@@ -434,6 +457,67 @@ START_TEST(mmio_modified_once)
 }
 END_TEST
 
+static void protected_mode(void)
+{
+	ctx.sregs.efer = 0;
+	ctx.sregs.seg[KEEL_SEG_CS].attributes = CODE32;
+}
+
+static void *count_up(void *counter)
+{
+	for (unsigned int i = 0; i < LOCKED_ROUNDS; i++)
+		__atomic_fetch_add((uint32_t *)counter, 1, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+/* Where another vCPU was faster the instruction is not done: rip stays for another start. */
+START_TEST(locked_memory_is_atomic)
+{
+	uint32_t *counter = (uint32_t *)backing;
+	pthread_t other;
+
+	ctx.regs.gpr[KEEL_RBX] = ARENA;
+	ck_assert_int_eq(pthread_create(&other, NULL, count_up, counter), 0);
+	for (unsigned int done = 0; done < LOCKED_ROUNDS; done += ctx.regs.rip != 0x1000) {
+		ctx.regs.rip = 0x1000;
+		if (EMULATE(0xf0, 0xff, 0x03) != EMULATE_DONE)		/* lock incl (%rbx) */
+			ck_abort_msg("not emulated");
+	}
+	ck_assert_int_eq(pthread_join(other, NULL), 0);
+	ck_assert_uint_eq(*counter, 2 * LOCKED_ROUNDS);
+}
+END_TEST
+
+START_TEST(stack_and_selectors)
+{
+	ctx.regs.gpr[KEEL_RSP] = ARENA + 0x100;
+	ctx.regs.gpr[KEEL_RBX] = MMIO;
+	bus_log.answer = 0x1122334455667788;
+	ck_assert_int_eq(EMULATE(0xff, 0x33), EMULATE_DONE);			/* push (%rbx) */
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RSP], ARENA + 0xf8);
+	ck_assert_mem_eq(backing + 0xf8, &bus_log.answer, 8);
+	ck_assert_int_eq(EMULATE(0x8f, 0x44, 0x24, 0x08), EMULATE_DONE);	/* pop 8(%rsp): the new rsp */
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RSP], ARENA + 0x100);
+	ck_assert_mem_eq(backing + 0x108, &bus_log.answer, 8);
+
+	protected_mode();
+	ctx.sregs.seg[KEEL_SEG_SS].base = ARENA;
+	ctx.sregs.seg[KEEL_SEG_SS].attributes &= ~(1u << 10);			/* 16-bit stack */
+	ctx.regs.gpr[KEEL_RSP] = 0x77770002;
+	ctx.regs.gpr[KEEL_RBX] = MMIO;
+	ck_assert_int_eq(EMULATE(0x66, 0xff, 0x33), EMULATE_DONE);		/* pushw (%ebx) */
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RSP], 0x77770000);
+	ck_assert_mem_eq(backing, &bus_log.answer, 2);
+	ck_assert_int_eq(EMULATE(0x66, 0xff, 0x33), EMULATE_DONE);		/* wraps to 0xfffe, which is the bus here */
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RSP], 0x7777fffe);
+	assert_access(3, true, ARENA + 0xfffe, 2, 0x7788);
+
+	ctx.sregs.seg[KEEL_SEG_GS].selector = 0x1234;
+	ck_assert_int_eq(EMULATE(0x8c, 0x2b), EMULATE_DONE);			/* mov %gs, (%ebx) */
+	assert_access(4, true, MMIO, 2, 0x1234);
+}
+END_TEST
+
 START_TEST(rom_reads_and_writes_to_the_bus)
 {
 	backing[ROM - ARENA] = 0x5a;
@@ -499,12 +583,6 @@ START_TEST(not_canonical)
 	ck_assert_int_eq(EMULATE(0x8b, 0x45, 0x00), EMULATE_DONE);
 }
 END_TEST
-
-static void protected_mode(void)
-{
-	ctx.sregs.efer = 0;
-	ctx.sregs.seg[KEEL_SEG_CS].attributes = CODE32;
-}
 
 static void assert_fault(const uint8_t *bytes, unsigned int length, uint8_t vector)
 {
@@ -786,6 +864,8 @@ int main(void)
 	tcase_add_test(tests, mmio_move);
 	tcase_add_test(tests, mmio_is_split_naturally);
 	tcase_add_test(tests, mmio_modified_once);
+	tcase_add_test(tests, locked_memory_is_atomic);
+	tcase_add_test(tests, stack_and_selectors);
 	tcase_add_test(tests, rom_reads_and_writes_to_the_bus);
 	tcase_add_test(tests, rip_relative_and_fs);
 	tcase_add_test(tests, string_stops_at_most);
