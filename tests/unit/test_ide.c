@@ -189,6 +189,48 @@ START_TEST(huge_disk)
 }
 END_TEST
 
+START_TEST(address_of_48_bits)
+{
+	const uint64_t lba = 0x123456789abull;
+
+	rig.ch->drive[0].bytes = 1ull << 53;
+	rig.disk[0].bytes = 1ull << 53;
+	lba48(lba, 0, 0x24);
+	ck_assert_uint_eq(rig.disk[0].offset, lba * 512);
+	ck_assert_uint_eq(rig.ch->drive[0].s.left, 65536 * 512);
+	rig_answer(0, -5);
+	ck_assert_uint_eq(interrupt(), READY | ERR);
+	ck_assert_uint_eq(in(3) | in(4) << 8 | in(5) << 16, 0x6789ab);
+	ide_control_write(rig.ch, 0x80);
+	ck_assert_uint_eq(in(3) | in(4) << 8 | in(5) << 16, 0x012345);
+	lba28(0x9abcdef, 1, 0x40);
+	ck_assert_uint_eq(rig.disk[0].offset, 0x9abcdefull * 512);
+}
+END_TEST
+
+/* Regions end at 4 GiB, even where memory goes on. */
+START_TEST(dma_has_32_address_lines)
+{
+	static uint8_t memory[0x20000];
+	const uint64_t first = 0xffff0000u;
+	struct gmem mem = { .count = 1, .range = { { .first = first, .bytes = sizeof(memory) } } };
+	struct bmide bm = { .mem = &mem };
+	uint32_t moved;
+
+	mem.base = (uint8_t *)((uintptr_t)memory - first);
+	bmide_init(&bm);
+	for (unsigned int end = 0; end < 2; end++) {
+		memcpy(memory, &(uint32_t[2]){ 0xfffffe00, 0x80000200 + 2 * end }, 8);
+		for (unsigned int i = 0; i < 4; i++)
+			bmide_write(&bm, 4 + i, (uint8_t)(first >> (8 * i)));
+		ck_assert(bmide_write(&bm, 0, 9));
+		ck_assert(bmide_to_memory(&bm, data, 0x1000, &moved) == !end);
+		ck_assert(!bmide_active(&bm));
+		bmide_write(&bm, 0, 0);
+	}
+}
+END_TEST
+
 START_TEST(pio_read)
 {
 	lba28(5, 3, 0x20);
@@ -875,7 +917,8 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-		detection, empty_channel_floats, absent_slave, absent_master, identify_words, huge_disk, pio_read,
+		detection, empty_channel_floats, absent_slave, absent_master, identify_words, huge_disk,
+		address_of_48_bits, dma_has_32_address_lines, pio_read,
 		pio_read_across_chunks_ext_multiple, pio_write, chs, bounds, unknown_commands_abort, read_only_disk,
 		selection_and_interrupts, dma_read, dma_write_across_chunks, dma_table_too_short, dma_not_memory,
 		dma_table_without_end, dma_stopped_midway, host_errors, reset_with_request_in_flight,
