@@ -147,7 +147,7 @@ static void interrupt(struct hpet *hpet, unsigned int n)
 	}
 }
 
-/* The comparator matches when the counter is equal to it, so a value that has gone by waits for the counter's wrap. */
+/* The comparator matches when the counter is equal to it: a value that has gone by waits for the counter's wrap. */
 static void arm(struct hpet *hpet, unsigned int n, uint64_t now)
 {
 	struct hpet_state *s = &hpet->s;

@@ -2,8 +2,8 @@
 /*
  * I/O APIC: Intel 82093AA with the EOI register of its successors (version 0x20), 24 pins.
  *
- * A pin's level says whether the interrupt is asserted, whatever the polarity: the polarity bit is kept for the guest and has
- * no effect, so that tables and drivers that disagree about active-low PCI lines both work. ExtINT entries
+ * A pin's level says whether the interrupt is asserted, whatever the polarity: the polarity bit is kept for the guest
+ * and has no effect, so that tables and drivers that disagree about active-low PCI lines both work. ExtINT entries
  * deliver nothing: the 8259 is wired to LINT0 of the processors.
  */
 #ifndef KEEL_CHIP_IOAPIC_H

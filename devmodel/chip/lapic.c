@@ -968,11 +968,15 @@ uint8_t lapic_acknowledge(struct lapic *lapic)
 	return vector;
 }
 
+/* What the register alone holds back needs no notice of CR8: VMX exits at once while CR8 is below its threshold. */
 unsigned int lapic_tpr_threshold(const struct lapic *lapic)
 {
 	unsigned int requested = class_of(vector_highest(lapic->s.irr));
+	unsigned int held = class_of(lapic->s.tpr);
 
-	if (!enabled(lapic) || requested <= class_of(vector_highest(lapic->s.isr)) || requested > class_of(lapic->s.tpr))
+	if (held > lapic->s.cr8)
+		held = lapic->s.cr8;
+	if (!enabled(lapic) || requested <= class_of(vector_highest(lapic->s.isr)) || requested > held)
 		return 0;
 	return requested;
 }

@@ -50,7 +50,7 @@ struct lapic_state {
 	uint8_t lint;			/* levels of LINT0 and LINT1, one bit each */
 	/* For the machine, which clears them as it acts. */
 	uint8_t nmi_pending;
-	uint8_t init_pending;		/* reset the vCPU; then it waits if wait_sipi is set, else it starts at its reset vector */
+	uint8_t init_pending;		/* reset the vCPU; unless wait_sipi is set it starts at its reset vector */
 	uint8_t sipi_pending;		/* start at sipi_vector << 12 */
 	uint8_t sipi_vector;
 	uint8_t wait_sipi;		/* the vCPU must not run; kept by the APIC alone */
@@ -98,8 +98,8 @@ void lapic_advance(struct lapic *lapic, uint64_t now);
 void lapic_set_lint(void *sink, unsigned int pin, bool level);
 
 /*
- * A message on the bus: 8-bit destinations of IO APIC and MSI, 32-bit ones of x2APIC. False: nobody took it. 'level' counts
- * for INIT with trigger LAPIC_LEVEL alone: its de-assertion does nothing. bus->kick collects who must look.
+ * A message on the bus: 8-bit destinations of IO APIC and MSI, 32-bit ones of x2APIC. False: nobody took it. 'level'
+ * counts for INIT with trigger LAPIC_LEVEL alone: its de-assertion does nothing. bus->kick collects who must look.
  */
 bool lapic_deliver(struct lapic_bus *bus, uint32_t dest, unsigned int dest_mode, enum lapic_delivery delivery_mode,
 		   uint8_t vector, bool level, unsigned int trigger);
@@ -110,15 +110,15 @@ bool lapic_deliver_msi(struct lapic_bus *bus, uint64_t address, uint32_t data);
 int lapic_pending(const struct lapic *lapic);
 /* Takes it into service. The spurious vector if there is none. */
 uint8_t lapic_acknowledge(struct lapic *lapic);
-/* 1 to 15: priority class of the highest request that TPR alone holds back; else 0. */
+/* 1 to 15: priority class of the highest request, if a write of CR8 alone can let it through; else 0. */
 unsigned int lapic_tpr_threshold(const struct lapic *lapic);
 /*
- * Brings CR8 in, as tpr = CR8 << 4, before every use of the APIC. Acts when CR8 has changed since the last call: a guest
- * that writes the register itself leaves CR8 as it is, and the register must win.
+ * Brings CR8 in, as tpr = CR8 << 4, before every use of the APIC. Acts when CR8 has changed since the last call: a
+ * guest that writes the register itself leaves CR8 as it is, and the register must win.
  */
 void lapic_set_tpr(struct lapic *lapic, uint8_t tpr);
 uint8_t lapic_tpr(const struct lapic *lapic);
-/* The 8259's INTR reaches this processor: LINT0 is unmasked ExtINT, or the APIC is switched off by IA32_APIC_BASE. */
+/* The 8259's INTR gets through: LINT0 is unmasked ExtINT, or the APIC is switched off by IA32_APIC_BASE. */
 bool lapic_accepts_extint(const struct lapic *lapic);
 
 #endif

@@ -204,15 +204,34 @@ START_TEST(task_priority)
 	fixed(0, LAPIC_PHYSICAL, 0x61);
 	write_reg(0, TPR, 0x60);
 	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
-	ck_assert_uint_eq(lapic_tpr_threshold(&cpu[0]), 6);
 	write_reg(0, TPR, 0x5f);
 	ck_assert_int_eq(lapic_pending(&cpu[0]), 0x61);
-	ck_assert_uint_eq(lapic_tpr_threshold(&cpu[0]), 0);
 	ck_assert_uint_eq(read_reg(0, PPR), 0x5f);
 	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0x61);
-	/* Now service holds the class back, not TPR alone. */
+	ck_assert_uint_eq(read_reg(0, PPR), 0x60);
+	write_reg(0, TPR, 0x6f);
+	ck_assert_uint_eq(read_reg(0, PPR), 0x6f);
+}
+END_TEST
+
+START_TEST(threshold_of_cr8)
+{
+	fixed(0, LAPIC_PHYSICAL, 0x61);
+	lapic_set_tpr(&cpu[0], 0x60);
+	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+	ck_assert_uint_eq(lapic_tpr_threshold(&cpu[0]), 6);
+	lapic_set_tpr(&cpu[0], 0x50);
+	ck_assert_int_eq(lapic_pending(&cpu[0]), 0x61);
+	ck_assert_uint_eq(lapic_tpr_threshold(&cpu[0]), 0);
+	/* Held back by the register with a low CR8: a notice would come at once and for ever. */
+	write_reg(0, TPR, 0x70);
+	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+	ck_assert_uint_eq(lapic_tpr_threshold(&cpu[0]), 0);
+	/* By service: not by TPR alone. */
+	write_reg(0, TPR, 0);
+	lapic_acknowledge(&cpu[0]);
 	fixed(0, LAPIC_PHYSICAL, 0x62);
-	write_reg(0, TPR, 0xf0);
+	lapic_set_tpr(&cpu[0], 0xf0);
 	ck_assert_uint_eq(lapic_tpr_threshold(&cpu[0]), 0);
 	fixed(0, LAPIC_PHYSICAL, 0xff);
 	ck_assert_uint_eq(lapic_tpr_threshold(&cpu[0]), 15);
@@ -678,6 +697,8 @@ START_TEST(x2apic_messages)
 	ck_assert_uint_eq(requested(0x40), 0);
 	ck_assert(wrmsr(0, X2(ICR), 0xffffffffull << 32 | 0x4040));
 	ck_assert_uint_eq(requested(0x40), 0xf);
+	ck_assert(wrmsr(0, X2(ICR), 0xffffffffull << 32 | 0x4840));
+	ck_assert_uint_eq(requested(0x40), 0xf);
 	/* 255 is an ID like others. */
 	ck_assert(wrmsr(0, X2(ICR), 0xffull << 32 | 0x4040));
 	ck_assert_uint_eq(requested(0x40), 0);
@@ -802,6 +823,7 @@ int main(void)
 	tcase_add_test(tcase, software_disabled);
 	tcase_add_test(tcase, priorities_and_nesting);
 	tcase_add_test(tcase, task_priority);
+	tcase_add_test(tcase, threshold_of_cr8);
 	tcase_add_test(tcase, cr8_is_brought_in);
 	tcase_add_test(tcase, level_eoi_is_broadcast);
 	tcase_add_test(tcase, physical_destinations);
