@@ -34,13 +34,14 @@ static void map_section(const uint8_t *start, const uint8_t *end, unsigned int r
 		map((uint64_t)(uintptr_t)start, image_to_phys(start), PT_ORDER_4K, rights, pool);
 }
 
-/* The 2 MiB of the image: only the start-up part, which is data by now. */
+/* The 2 MiB of the image: the start-up part, which is data by now, and what lies behind the image. */
 static void map_around_image(uint64_t image, struct frame_pool *pool)
 {
-	uint64_t pa, text = image_to_phys(text_start);
+	uint64_t pa, text = image_to_phys(text_start), end = (uint64_t)(uintptr_t)image_end;
 
-	for (pa = image; pa < text; pa += PAGE_SIZE)
-		map(DIRECT_MAP_BASE + pa, pa, PT_ORDER_4K, PT_READ | PT_WRITE, pool);
+	for (pa = image; pa < image + SIZE_2M; pa += PAGE_SIZE)
+		if (pa < text || pa >= end)
+			map(DIRECT_MAP_BASE + pa, pa, PT_ORDER_4K, PT_READ | PT_WRITE, pool);
 }
 
 void paging_init(struct frame_pool *pool, uint64_t limit, unsigned int largest)
