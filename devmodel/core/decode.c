@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Instruction decoder: prefixes, opcode tables, ModRM and SIB, immediates (Intel SDM vol. 2, chapter 2 and appendix A). */
+/* Instruction decoder: prefixes, opcodes, ModRM and SIB, immediates (Intel SDM vol. 2, chapter 2 and appendix A). */
 #include <keel/cell.h>
 #include "core/string.h"
 #include "core/decode.h"

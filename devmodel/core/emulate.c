@@ -909,7 +909,7 @@ static void out_run(const struct emulator *e, const struct place *place, unsigne
 	}
 }
 
-/* At most count elements; the number done, 0 if the first one faults. A run that is not good as a whole shrinks to one. */
+/* Does up to count elements; 0: the first one faults. A run that is not good as a whole shrinks to one element. */
 static unsigned int io_run(struct emulator *e, uint64_t count)
 {
 	bool in = e->ctx->exit.io & KEEL_IO_IN;

@@ -44,7 +44,7 @@
 #define PAE_TOP		3
 #define PAGE_SHIFT	12
 
-/* Another vCPU that changes the tables under the walk gets this many new starts, then the walk goes without the bits. */
+/* So often the walk starts again when another vCPU changes the tables under it; then it leaves the bits alone. */
 #define MOST_TRIES	8
 
 struct walk {
@@ -110,14 +110,18 @@ static bool page_fault(const struct walk *w, uint32_t code, struct emulate_fault
 	return false;
 }
 
-/* Tables outside memory read as all ones, like any address where nothing answers. */
+/*
+ * Always 8 aligned bytes, which arrive in one piece: another vCPU may be writing the entry. Tables outside memory read
+ * as all ones, like any address where nothing answers.
+ */
 static uint64_t load_entry(const struct walk *w, uint64_t gpa)
 {
+	unsigned int offset = gpa % sizeof(uint64_t);
 	uint64_t value = 0;
 
-	if (!gmem_read(w->mem, gpa, &value, w->entry_bytes))
-		value = w->entry_bytes == 8 ? UINT64_MAX : UINT32_MAX;
-	return value;
+	if (!gmem_read(w->mem, gpa - offset, &value, sizeof(value)))
+		value = UINT64_MAX;
+	return w->entry_bytes == sizeof(value) ? value : (uint32_t)(value >> (8 * offset));
 }
 
 static unsigned int shift_of(const struct walk *w, unsigned int level)
@@ -161,7 +165,7 @@ static uint64_t leaf_address(const struct walk *w, unsigned int level, uint64_t 
 	return (entry & ADDRESS_MASK & ~((1ull << shift_of(w, level)) - 1)) | offset;
 }
 
-/* Goes down the tables; 0, or the bits of the page fault's code that the entries account for. Changes no memory. */
+/* Goes down the tables and changes nothing. False: *code holds the part of the page fault's code that is theirs. */
 static bool descend(struct walk *w, uint32_t *code)
 {
 	uint64_t table = root_of(w), entry;

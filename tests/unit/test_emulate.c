@@ -463,28 +463,41 @@ static void protected_mode(void)
 	ctx.sregs.seg[KEEL_SEG_CS].attributes = CODE32;
 }
 
-static void *count_up(void *counter)
+struct rival {
+	uint32_t *counter;
+	uint32_t added;
+	bool stop;
+};
+
+static void *count_up(void *data)
 {
-	for (unsigned int i = 0; i < LOCKED_ROUNDS; i++)
-		__atomic_fetch_add((uint32_t *)counter, 1, __ATOMIC_SEQ_CST);
+	struct rival *rival = data;
+
+	while (!__atomic_load_n(&rival->stop, __ATOMIC_RELAXED)) {
+		__atomic_fetch_add(rival->counter, 1, __ATOMIC_SEQ_CST);
+		rival->added++;
+	}
 	return NULL;
 }
 
 /* Where another vCPU was faster the instruction is not done: rip stays for another start. */
 START_TEST(locked_memory_is_atomic)
 {
-	uint32_t *counter = (uint32_t *)backing;
-	pthread_t other;
+	struct rival rival = { .counter = (uint32_t *)backing };
+	pthread_t thread;
 
 	ctx.regs.gpr[KEEL_RBX] = ARENA;
-	ck_assert_int_eq(pthread_create(&other, NULL, count_up, counter), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, count_up, &rival), 0);
+	while (__atomic_load_n(rival.counter, __ATOMIC_RELAXED) == 0)
+		;
 	for (unsigned int done = 0; done < LOCKED_ROUNDS; done += ctx.regs.rip != 0x1000) {
 		ctx.regs.rip = 0x1000;
 		if (EMULATE(0xf0, 0xff, 0x03) != EMULATE_DONE)		/* lock incl (%rbx) */
 			ck_abort_msg("not emulated");
 	}
-	ck_assert_int_eq(pthread_join(other, NULL), 0);
-	ck_assert_uint_eq(*counter, 2 * LOCKED_ROUNDS);
+	__atomic_store_n(&rival.stop, true, __ATOMIC_RELAXED);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_uint_eq(*rival.counter, rival.added + LOCKED_ROUNDS);
 }
 END_TEST
 
