@@ -24,6 +24,7 @@ enum cell_refusal {
 	CELL_REFUSED_ITEM,
 	CELL_REFUSED_CONTEXT,		/* entered for a vCPU before the first event, or for one that is not there */
 	CELL_REFUSED_EXIT,		/* an exit record that makes no sense */
+	CELL_REFUSED_NO_MEMORY,		/* the guest has instructions or page tables where there is no memory */
 	CELL_REFUSED_INSTRUCTION,	/* the guest used an instruction on device memory that is not known; its bytes are in the debug ring */
 };
 

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Exits in, answers out. */
+#include "entry.h"
+
+#include "core/string.h"
+#include "reset.h"
+
+/* Elements of one repeated string instruction done in one entry; the guest comes back for the rest. */
+#define REPEAT_MOST		1024u
+
+#define VECTOR_GENERAL		13u
+#define VECTOR_PAGE_FAULT	14u
+#define RFLAGS_IF		(1ull << 9)
+#define TPR_CLASS_SHIFT		4
+#define SIPI_PAGE_SHIFT		12
+
+static void inject_exception(struct keel_context *ctx, const struct emulate_fault *fault)
+{
+	struct keel_answer *answer = &ctx->answer;
+
+	answer->inject = KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | fault->vector;
+	if (fault->has_error_code) {
+		answer->inject |= KEEL_INJECT_ERROR_CODE;
+		answer->error_code = fault->error_code;
+	}
+	if (fault->vector == VECTOR_PAGE_FAULT) {
+		ctx->sregs.cr2 = fault->cr2;
+		answer->flags |= KEEL_ANSWER_CR2;
+	}
+}
+
+static void inject_general_protection(struct keel_context *ctx)
+{
+	static const struct emulate_fault fault = { .vector = VECTOR_GENERAL, .has_error_code = true };
+
+	inject_exception(ctx, &fault);
+}
+
+static void finish_instruction(struct keel_context *ctx)
+{
+	ctx->regs.rip = ctx->exit.next_rip;
+	ctx->answer.flags |= KEEL_ANSWER_RIP;
+}
+
+/* What the emulator made of an instruction that began at rip. */
+static void emulated(struct pc *pc, struct keel_context *ctx, enum emulate_result result, uint64_t rip,
+		     const struct emulate_fault *fault)
+{
+	switch (result) {
+	case EMULATE_DONE:
+		ctx->answer.flags |= KEEL_ANSWER_REGS | KEEL_ANSWER_RFLAGS;
+		if (ctx->regs.rip != rip)
+			ctx->answer.flags |= KEEL_ANSWER_RIP;
+		break;
+	case EMULATE_EXCEPTION:
+		inject_exception(ctx, fault);
+		break;
+	case EMULATE_UNKNOWN:
+		link_debug_bytes(&pc->link, "\nunknown instruction on device memory:", ctx->exit.insn,
+				 sizeof(ctx->exit.insn));
+		pc_end(pc, KEEL_END_CELL_REFUSED, CELL_REFUSED_INSTRUCTION);
+		break;
+	}
+}
+
+static uint64_t element_mask(unsigned int bytes)
+{
+	return (1ull << (8 * bytes)) - 1;
+}
+
+/* A result of 4 bytes clears the upper half of the register, fewer leave the rest alone (SDM vol. 1, 3.4.1.1). */
+static void exit_io(struct pc *pc, struct keel_context *ctx)
+{
+	const struct keel_exit *exit = &ctx->exit;
+	uint64_t *rax = &ctx->regs.gpr[KEEL_RAX], mask, keep;
+
+	if (exit->size != 1 && exit->size != 2 && exit->size != 4) {
+		pc_end(pc, KEEL_END_CELL_REFUSED, CELL_REFUSED_EXIT);
+		return;
+	}
+	if (exit->io & KEEL_IO_STRING) {
+		struct emulate_fault fault = { 0 };
+		uint64_t rip = ctx->regs.rip;
+
+		emulated(pc, ctx, emulate_string_io(ctx, &pc->mem, &pc->emulate_bus, REPEAT_MOST, &fault), rip, &fault);
+		return;
+	}
+	mask = element_mask(exit->size);
+	if (exit->io & KEEL_IO_IN) {
+		keep = exit->size == 4 ? 0 : ~mask;
+		*rax = (*rax & keep) | (pc_port_read(pc, exit->port, exit->size) & mask);
+		ctx->answer.flags |= KEEL_ANSWER_REGS;
+	} else {
+		pc_port_write(pc, exit->port, exit->size, (uint32_t)(*rax & mask));
+	}
+	finish_instruction(ctx);
+}
+
+static void exit_mmio(struct pc *pc, struct keel_context *ctx)
+{
+	struct emulate_fault fault = { 0 };
+	uint64_t rip = ctx->regs.rip;
+
+	if (ctx->exit.access & (KEEL_ACCESS_FETCH | KEEL_ACCESS_WALK)) {
+		pc_end(pc, KEEL_END_CELL_REFUSED, CELL_REFUSED_NO_MEMORY);
+		return;
+	}
+	emulated(pc, ctx, emulate_mmio(ctx, &pc->mem, &pc->emulate_bus, REPEAT_MOST, &fault), rip, &fault);
+}
+
+static void exit_hlt(struct pc *pc, struct keel_context *ctx)
+{
+	pc->vcpu[pc->current].halted = true;
+	finish_instruction(ctx);
+}
+
+static void exit_rdmsr(struct pc *pc, struct keel_context *ctx)
+{
+	uint64_t value;
+
+	if (!lapic_read_msr(&pc->vcpu[pc->current].lapic, ctx->exit.msr, &value, pc->now)) {
+		inject_general_protection(ctx);
+		return;
+	}
+	ctx->regs.gpr[KEEL_RAX] = (uint32_t)value;
+	ctx->regs.gpr[KEEL_RDX] = value >> 32;
+	ctx->answer.flags |= KEEL_ANSWER_REGS;
+	finish_instruction(ctx);
+}
+
+static void exit_wrmsr(struct pc *pc, struct keel_context *ctx)
+{
+	uint64_t value = (uint32_t)ctx->regs.gpr[KEEL_RAX] | ctx->regs.gpr[KEEL_RDX] << 32;
+	uint64_t guest_tsc = pc->tsc + ctx->exit.tsc_offset;
+
+	if (lapic_write_msr(&pc->vcpu[pc->current].lapic, ctx->exit.msr, value, guest_tsc, pc->now))
+		finish_instruction(ctx);
+	else
+		inject_general_protection(ctx);
+}
+
+/* The vCPU came only to be looked at. */
+static void exit_nothing(struct pc *pc, struct keel_context *ctx)
+{
+	(void)pc;
+	(void)ctx;
+}
+
+static void (*const exits[])(struct pc *pc, struct keel_context *ctx) = {
+	[KEEL_EXIT_POLL] = exit_nothing,
+	[KEEL_EXIT_IO] = exit_io,
+	[KEEL_EXIT_MMIO] = exit_mmio,
+	[KEEL_EXIT_HLT] = exit_hlt,
+	[KEEL_EXIT_RDMSR] = exit_rdmsr,
+	[KEEL_EXIT_WRMSR] = exit_wrmsr,
+	[KEEL_EXIT_WINDOW] = exit_nothing,
+	[KEEL_EXIT_TPR] = exit_nothing,
+};
+
+/* INIT and SIPI (SDM vol. 3, 9.4.2 and 11.4.7). True: the vCPU's state is new, or it has none to run with. */
+static bool start_or_stop(struct pc_vcpu *v, struct keel_context *ctx)
+{
+	struct lapic_state *lapic = &v->lapic.s;
+
+	if (!(lapic->init_pending | lapic->sipi_pending | lapic->wait_sipi))
+		return false;
+	v->halted = false;
+	if (lapic->sipi_pending)
+		reset_to_sipi(ctx, lapic->sipi_vector);
+	else if (!lapic->wait_sipi)
+		reset_to_vector(ctx);
+	else
+		ctx->answer.action = KEEL_ACTION_WAIT;
+	lapic->init_pending = 0;
+	lapic->sipi_pending = 0;
+	return true;
+}
+
+static void take_interrupt(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx, bool external)
+{
+	uint8_t vector = external ? pc_extint_acknowledge(pc) : lapic_acknowledge(&v->lapic);
+
+	ctx->answer.inject = KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | vector;
+}
+
+static bool interrupt_pending(const struct pc *pc, const struct pc_vcpu *v, bool *external)
+{
+	if (lapic_pending(&v->lapic) >= 0) {
+		*external = false;
+		return true;
+	}
+	*external = v == &pc->vcpu[0] && pc_extint_pending(pc);
+	return *external;
+}
+
+static void deliver(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx)
+{
+	struct keel_answer *answer = &ctx->answer;
+	bool external, pending = interrupt_pending(pc, v, &external);
+
+	if (v->lapic.s.nmi_pending) {
+		v->lapic.s.nmi_pending = 0;
+		v->halted = false;
+		answer->flags |= KEEL_ANSWER_NMI;
+	}
+	if (v->halted && !(pending && ctx->regs.rflags & RFLAGS_IF)) {
+		answer->action = KEEL_ACTION_WAIT;
+		return;
+	}
+	v->halted = false;
+	if (pending && ctx->exit.flags & KEEL_EXIT_F_INTERRUPTIBLE && !answer->inject &&
+	    !(answer->flags & KEEL_ANSWER_NMI)) {
+		take_interrupt(pc, v, ctx, external);
+		pending = interrupt_pending(pc, v, &external);
+	}
+	if (pending)
+		answer->flags |= KEEL_ANSWER_WINDOW;
+	else
+		answer->tpr_threshold = lapic_tpr_threshold(&v->lapic);
+}
+
+/* The shared chips' deadline is kept by vCPU 0; it is kicked when another entry brings that forward. */
+static void set_deadline(struct pc *pc, struct keel_answer *answer)
+{
+	uint64_t shared = pc_deadline(pc), own = TIME_NEVER;
+
+	if (pc->current != KEEL_CONTEXT_EVENT)
+		own = lapic_deadline(&pc->vcpu[pc->current].lapic);
+	if (pc->current == 0) {
+		pc->deadline_told = shared;
+		own = shared < own ? shared : own;
+	} else if (shared < pc->deadline_told) {
+		pc->deadline_told = shared;
+		answer->kick |= 1;
+	}
+	answer->deadline = clock_tsc(&pc->clock, own);
+}
+
+static void finish(struct pc *pc, struct keel_answer *answer)
+{
+	set_deadline(pc, answer);
+	answer->kick |= pc->bus.kick;
+	if (pc->current != KEEL_CONTEXT_EVENT)
+		answer->kick &= ~(1ull << pc->current);
+	pc->bus.kick = 0;
+	if (link_doorbell(&pc->link))
+		answer->flags |= KEEL_ANSWER_DOORBELL;
+	if (pc->end) {
+		answer->action = KEEL_ACTION_END;
+		answer->end = pc->end;
+		answer->detail = pc->detail;
+	}
+}
+
+static void refuse(struct keel_answer *answer, enum cell_refusal why)
+{
+	answer->action = KEEL_ACTION_END;
+	answer->end = KEEL_END_CELL_REFUSED;
+	answer->detail = why;
+}
+
+static void run_vcpu(struct pc *pc, struct keel_context *ctx)
+{
+	struct pc_vcpu *v = &pc->vcpu[pc->current];
+	uint32_t kind = ctx->exit.kind;
+
+	lapic_set_tpr(&v->lapic, (uint8_t)(ctx->exit.tpr << TPR_CLASS_SHIFT));
+	lapic_advance(&v->lapic, pc->now);
+	if (kind < sizeof(exits) / sizeof(exits[0]))
+		exits[kind](pc, ctx);
+	else
+		pc_end(pc, KEEL_END_CELL_REFUSED, CELL_REFUSED_EXIT);
+	if (!start_or_stop(v, ctx))
+		deliver(pc, v, ctx);
+	finish(pc, &ctx->answer);
+}
+
+static void run_event(struct pc *pc, const struct entry_place *place, struct keel_context *ctx, uint64_t tsc)
+{
+	unsigned int refusal;
+
+	if (!pc->ready) {
+		refusal = pc_init(pc, place->channel, place->guest, tsc);
+		if (refusal) {
+			refuse(&ctx->answer, refusal);
+			return;
+		}
+	}
+	pc_begin(pc, KEEL_CONTEXT_EVENT, tsc);
+	pc_event(pc);
+	finish(pc, &ctx->answer);
+}
+
+void entry_run(struct pc *pc, const struct entry_place *place, struct keel_context *ctx, uint64_t tsc)
+{
+	uint32_t context = ctx->exit.context;
+
+	ctx->answer = (struct keel_answer){ .action = KEEL_ACTION_RESUME };
+	if (context == KEEL_CONTEXT_EVENT) {
+		run_event(pc, place, ctx, tsc);
+	} else if (pc->ready && context < pc->machine.vcpus) {
+		pc_begin(pc, context, tsc);
+		run_vcpu(pc, ctx);
+	} else {
+		refuse(&ctx->answer, CELL_REFUSED_CONTEXT);
+	}
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What firmware is told about the machine: CMOS memory and fw_cfg. */
+#include "pc.h"
+
+/* CMOS bytes beyond the clock's (IBM AT; from CMOS_HIGH on and the boot order: Bochs and SeaBIOS). Sizes have two bytes. */
+#define CMOS_FLOPPIES		0x10u
+#define CMOS_DISKS		0x12u
+#define CMOS_EQUIPMENT		0x14u
+#define CMOS_BASE_KIB		0x15u
+#define CMOS_EXTENDED_KIB	0x17u
+#define CMOS_EXTENDED_KIB_2	0x30u
+#define CMOS_ABOVE_16M		0x34u	/* in 64 KiB */
+#define CMOS_BOOT_THIRD		0x38u
+#define CMOS_TRANSLATION	0x39u	/* two bits a drive */
+#define CMOS_BOOT		0x3du	/* first device in the low half, second in the high half */
+#define CMOS_HIGH		0x5bu	/* from 4 GiB on, in 64 KiB; three bytes */
+#define CMOS_APS		0x5fu
+
+#define EQUIPMENT		0x06u	/* FPU, mouse */
+#define DISK_TYPE_EXTENDED	0xf0u
+#define BOOT_DISK		2u
+#define BOOT_CDROM		3u
+#define BOOT_SECOND_SHIFT	4
+#define TRANSLATION_LBA		1u
+#define CHS_BYTES_MOST		(1024ull * 16 * 63 * 512)
+
+#define KIB			1024ull
+#define MIB			(1024 * KIB)
+#define BASE_KIB		640u
+
+static void poke(struct pc *pc, unsigned int index, uint64_t value, unsigned int bytes)
+{
+	for (unsigned int i = 0; i < bytes; i++)
+		mc146818_poke(&pc->rtc, index + i, (uint8_t)(value >> (8 * i)));
+}
+
+static uint64_t units_of(uint64_t bytes, uint64_t from, uint64_t unit, uint64_t most)
+{
+	uint64_t units = bytes > from ? (bytes - from) / unit : 0;
+
+	return units < most ? units : most;
+}
+
+static void describe_memory(struct pc *pc)
+{
+	const struct keel_machine *m = &pc->machine;
+	uint64_t extended = units_of(m->low_memory, MIB, KIB, UINT16_MAX);
+
+	poke(pc, CMOS_BASE_KIB, BASE_KIB, 2);
+	poke(pc, CMOS_EXTENDED_KIB, extended, 2);
+	poke(pc, CMOS_EXTENDED_KIB_2, extended, 2);
+	poke(pc, CMOS_ABOVE_16M, units_of(m->low_memory, 16 * MIB, 64 * KIB, UINT16_MAX), 2);
+	poke(pc, CMOS_HIGH, m->high_memory / (64 * KIB), 3);
+}
+
+/* Disks that a BIOS cannot reach by plain cylinders, heads and sectors are translated. */
+static void describe_disks(struct pc *pc)
+{
+	uint8_t translation = 0, types = 0;
+
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
+		const struct keel_drive *drive = &pc->machine.drives[i];
+
+		if (drive->kind != KEEL_DRIVE_DISK)
+			continue;
+		if (drive->bytes > CHS_BYTES_MOST)
+			translation |= (uint8_t)(TRANSLATION_LBA << (2 * i));
+		if (i < 2)
+			types |= (uint8_t)(DISK_TYPE_EXTENDED >> (4 * i));
+	}
+	poke(pc, CMOS_FLOPPIES, 0, 1);
+	poke(pc, CMOS_DISKS, types, 1);
+	poke(pc, CMOS_TRANSLATION, translation, 1);
+}
+
+static void describe_machine(struct pc *pc)
+{
+	describe_memory(pc);
+	describe_disks(pc);
+	poke(pc, CMOS_EQUIPMENT, EQUIPMENT, 1);
+	poke(pc, CMOS_BOOT, BOOT_DISK | BOOT_CDROM << BOOT_SECOND_SHIFT, 1);
+	poke(pc, CMOS_BOOT_THIRD, 0, 1);
+	poke(pc, CMOS_APS, pc->machine.vcpus - 1, 1);
+}
+
+static bool add_item(struct pc *pc, const struct keel_item *item)
+{
+	const uint8_t *data = link_bytes(&pc->link, item->offset);
+
+	if (item->name[0])
+		return fw_cfg_add_file(&pc->fw_cfg, item->name, data, item->size);
+	return item->key <= UINT16_MAX && fw_cfg_add(&pc->fw_cfg, (uint16_t)item->key, data, item->size);
+}
+
+unsigned int pc_boot_init(struct pc *pc)
+{
+	struct fw_cfg *cfg = &pc->fw_cfg;
+
+	describe_machine(pc);
+	cfg->mem = &pc->mem;
+	fw_cfg_clear(cfg);
+	fw_cfg_add_value(cfg, FW_CFG_NB_CPUS, pc->machine.vcpus, sizeof(uint16_t));
+	fw_cfg_add_value(cfg, FW_CFG_MAX_CPUS, pc->machine.vcpus, sizeof(uint16_t));
+	fw_cfg_add_value(cfg, FW_CFG_IRQ0_OVERRIDE, true, sizeof(uint8_t));
+	for (unsigned int i = 0; i < pc->machine.items; i++)
+		if (!add_item(pc, &pc->machine.item[i]))
+			return CELL_REFUSED_ITEM;
+	fw_cfg_init(cfg);
+	return 0;
+}
