@@ -296,7 +296,8 @@ static void latch_status(struct i8254_counter *c, uint64_t tick)
 	if (c->status_latched)
 		return;
 	c->status = (output(c, tick) ? STATUS_OUT : 0) | (null_count ? STATUS_NULL_COUNT : 0) |
-		    c->access << CONTROL_ACCESS_SHIFT | c->mode << CONTROL_MODE_SHIFT | (c->bcd ? CONTROL_BCD : 0);
+		    c->access << CONTROL_ACCESS_SHIFT | c->mode << CONTROL_MODE_SHIFT |
+		    (c->bcd ? CONTROL_BCD : 0);
 	c->status_latched = 1;
 }
 

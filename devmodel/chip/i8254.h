@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Intel 8254 interval timer (Intel 8254 data sheet 231164) and the PC's system control port B, which belongs to it.
+ * Intel 8254 interval timer (data sheet 231164) and the PC's system control port B, which goes with it.
  *
- * Clock 1193182 Hz on all counters. Gates 0 and 1 are tied high; gate 2 is bit 0 of port B. OUT 0 is a line; OUT 2 is read by
- * i8254_output and in port B. A caller's time must not run backwards; a smaller value counts as no progress.
+ * Clock 1193182 Hz on all counters. Gates 0 and 1 are tied high; gate 2 is bit 0 of port B. OUT 0 is a line;
+ * OUT 2 is read by i8254_output and in port B. Time that runs backwards counts as no progress.
  *
- * Only rising edges of OUT 0 have a deadline, for it drives edge-triggered inputs: a falling edge shows at the next
- * access or advance. Edges that an advance missed are delivered one at a time, half a period apart, at most I8254_BACKLOG of
- * them, so a guest that counts ticks catches up after a short stall and is not flooded after a long one. Edges are never
- * closer than 50 us, whatever the count.
+ * Only rising edges of OUT 0 have a deadline, for it drives edge-triggered inputs: a falling edge shows at the
+ * next write or advance. Edges that an advance missed are delivered one at a time, half a period apart, at most
+ * I8254_BACKLOG of them, so a guest that counts ticks catches up after a short stall and is not flooded after a
+ * long one. Edges are never closer than 50 us, whatever the count.
  */
 #ifndef KEEL_I8254_H
 #define KEEL_I8254_H
@@ -71,7 +71,7 @@ void i8254_advance(struct i8254 *chip, uint64_t now);
 /* channel: below I8254_COUNTERS */
 bool i8254_output(const struct i8254 *chip, unsigned int channel, uint64_t now);
 void i8254_set_gate2(struct i8254 *chip, bool gate, uint64_t now);
-/* System control port B (82371SB data sheet, NMI status and control register). There are no parity or channel checks. */
+/* System control port B (82371SB data sheet, NMI status and control register). No parity or channel checks. */
 uint8_t i8254_read_port61(struct i8254 *chip, uint64_t now);
 void i8254_write_port61(struct i8254 *chip, uint8_t value, uint64_t now);
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Intel 8259A interrupt controller, as in the PIIX3 (Intel 8259A data sheet 231468; 82371SB data sheet, 4.2 and 4.7).
+ * Intel 8259A interrupt controller, as in the PIIX3 (data sheets 231468 and 82371SB).
  *
  * One controller; a PC has two, the slave's out on pin I8259_CASCADE of the master. Only the 8086 mode exists.
- * Trigger modes come from the edge/level register, not from ICW1, as in the PIIX3. Two departures from the discrete part:
- * a request latched from an edge stays when the pin falls before it was acknowledged, so a source may pulse its
- * line; and the master senses its cascade pin by level, so a request that the slave takes back leaves no trace.
+ * Trigger modes come from the edge/level register, not from ICW1, as in the PIIX3. Two departures from the
+ * discrete part: a request latched from an edge stays when the pin falls before it was acknowledged, so a source
+ * may pulse its line; and the master senses its cascade pin by level, so a request that the slave takes back
+ * leaves no trace.
  */
 #ifndef KEEL_I8259_H
 #define KEEL_I8259_H

@@ -111,7 +111,7 @@ static unsigned int month_days(unsigned int month, unsigned int year)
 	return days[(month - 1) % 12];
 }
 
-/* Lets days pass in the date registers. Whole cycles of 400 years first: a long sleep costs no more than a short one. */
+/* Lets days pass in the date registers. Whole cycles of 400 years are set apart: time that jumps costs little. */
 static void add_days(struct mc146818 *chip, uint64_t days)
 {
 	const uint64_t cycle_days = 400 * 365 + 97;
@@ -157,7 +157,7 @@ static void add_seconds(struct mc146818 *chip, uint64_t seconds)
 	chip->s.ram[REG_SECONDS] = encode(chip, rest % 60);
 	chip->s.ram[REG_MINUTES] = encode(chip, rest / 60 % 60);
 	chip->s.ram[REG_HOURS] = encode_hour(chip, rest / 3600);
-	/* A date stays as it was written, even if there is none such, until midnight: guests set it field by field. */
+	/* Guests set the date field by field: one that does not exist stays as written until midnight. */
 	if (days)
 		add_days(chip, days);
 }
@@ -167,12 +167,27 @@ static bool alarm_matches(uint8_t alarm, uint8_t time)
 	return (alarm & ALARM_ANY) == ALARM_ANY || alarm == time;
 }
 
-/* Updates until the alarm strikes, 1 to 86400, or 0 if it never does. */
+static bool alarm_is_possible(const struct mc146818 *chip)
+{
+	const uint8_t *ram = chip->s.ram;
+	bool seconds = false, minutes = false, hours = false;
+
+	for (unsigned int i = 0; i < 60; i++) {
+		seconds |= alarm_matches(ram[REG_SECONDS_ALARM], encode(chip, i));
+		minutes |= alarm_matches(ram[REG_MINUTES_ALARM], encode(chip, i));
+		hours |= alarm_matches(ram[REG_HOURS_ALARM], encode_hour(chip, i % 24));
+	}
+	return seconds && minutes && hours;
+}
+
+/* Updates until the alarm strikes, 1 to 86400, or 0 if it never does. The search is short if it finds. */
 static uint32_t updates_to_alarm(const struct mc146818 *chip)
 {
 	const uint8_t *ram = chip->s.ram;
 	uint32_t start = second_of_day(chip), passed = 1;
 
+	if (!alarm_is_possible(chip))
+		return 0;
 	while (passed <= SECONDS_PER_DAY) {
 		uint32_t second = (start + passed) % SECONDS_PER_DAY;
 
@@ -209,14 +224,14 @@ static void sync_updates(struct mc146818 *chip, uint64_t now)
 	chip->s.next_update += updates * NSEC_PER_SEC;
 	if (!updates_run(chip))
 		return;
-	alarm = updates_to_alarm(chip);
+	alarm = chip->s.ram[REG_C] & C_ALARM ? 0 : updates_to_alarm(chip);
 	if (alarm && alarm <= updates)
 		chip->s.ram[REG_C] |= C_ALARM;
 	add_seconds(chip, updates);
 	chip->s.ram[REG_C] |= C_UPDATE;
 }
 
-/* Divider ticks between periodic interrupts: data sheet, table 5. The first two rates are those of the 256 and 128 Hz taps. */
+/* Divider ticks between periodic interrupts: data sheet, table 5. Rates 1 and 2 are 256 and 128 Hz again. */
 static uint32_t periodic_ticks(const struct mc146818 *chip)
 {
 	unsigned int rate = chip->s.ram[REG_A] & A_RATE;

@@ -3,8 +3,8 @@
  * Motorola MC146818A real-time clock with 128 bytes of battery-backed memory, as in the PIIX3
  * (Motorola data sheet MC146818A; 82371SB data sheet, real time clock).
  *
- * The time base is 32.768 kHz whatever the divider bits say, unless they hold the divider in reset. The century is in byte 0x32 and counts
- * on with the year. Daylight saving is not done. The square wave output is not wired on a PC.
+ * The time base is 32.768 kHz whatever the divider bits say, unless they hold the divider in reset. The century
+ * is in byte 0x32 and counts on with the year. Daylight saving is not done. The square wave is not wired on a PC.
  * Periodic interrupts that come while the last one is unread are made up after register C is read, half a
  * period apart, at most MC146818_BACKLOG of them: Windows keeps its time by them.
  */
@@ -24,7 +24,7 @@
 struct mc146818_state {
 	uint64_t next_update;	/* when the seconds count next */
 	uint64_t divider_start;	/* when the divider was zero; may lie before time 0 and wrap */
-	uint64_t divider_seen;	/* of its ticks since then: those that were looked at for the periodic interrupt */
+	uint64_t divider_seen;	/* its ticks up to which the periodic interrupt is served */
 	uint64_t latest;	/* latest time seen */
 	uint64_t ready;		/* when the next periodic interrupt may be made up */
 	uint32_t owed;		/* periodic interrupts to make up */

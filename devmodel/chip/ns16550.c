@@ -178,7 +178,7 @@ static void write_data(struct ns16550 *chip, uint8_t value)
 {
 	struct ns16550_state *s = &chip->s;
 
-	/* INTR falls with the write and rises when the character is gone: the interrupt controller must see an edge. */
+	/* INTR falls with the write and rises when the character is gone: whoever senses it wants an edge. */
 	s->thre_pending = 0;
 	update(chip);
 	if (s->tx_count < depth(chip))
@@ -191,7 +191,7 @@ static void write_ier(struct ns16550 *chip, uint8_t value)
 	uint8_t enabled = value & ~chip->s.ier;
 
 	chip->s.ier = value & IER_ALL;
-	/* Enabling the interrupt while the THR is empty raises it at once; drivers kick their output off with it. */
+	/* Enabling the interrupt while the THR is empty raises it at once: drivers start their output so. */
 	if ((enabled & IER_THRE) && !chip->s.tx_count)
 		chip->s.thre_pending = 1;
 }

@@ -2,8 +2,8 @@
 /*
  * National Semiconductor PC16550D serial port (data sheet TL/C/8652).
  *
- * A character takes no time on the wire: what is written goes to transmit at once, and the receive time-out is due as soon as
- * a character waits below the trigger level. A terminal is always attached: CTS, DSR and DCD are on.
+ * A character takes no time on the wire: what is written goes to transmit at once, and the receive time-out is
+ * due as soon as a character waits below the trigger level. A terminal is always attached; CTS, DSR, DCD are on.
  * irq follows INTR gated by OUT2, as on every PC.
  */
 #ifndef KEEL_NS16550_H

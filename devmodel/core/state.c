@@ -100,7 +100,8 @@ size_t state_size(const struct state_table *table)
 	return SECTION_HEADER + fields_size(table);
 }
 
-size_t state_save(const struct state_table *table, unsigned int instance, const void *state, uint8_t *buf, size_t room)
+size_t state_save(const struct state_table *table, unsigned int instance, const void *state, uint8_t *buf,
+		  size_t room)
 {
 	uint8_t *wire = buf + SECTION_HEADER;
 
@@ -120,7 +121,8 @@ size_t state_save(const struct state_table *table, unsigned int instance, const 
 	return (size_t)(wire - buf);
 }
 
-size_t state_load(const struct state_table *table, unsigned int instance, void *state, const uint8_t *buf, size_t bytes)
+size_t state_load(const struct state_table *table, unsigned int instance, void *state, const uint8_t *buf,
+		  size_t bytes)
 {
 	uint8_t expected[SECTION_HEADER];
 	const uint8_t *wire = buf + SECTION_HEADER;

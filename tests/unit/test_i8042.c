@@ -361,7 +361,7 @@ START_TEST(translation)
 	EXPECT("\x1e\x9e");
 	KEYS("\xe0\x75\xe0\xf0\x75");			/* cursor up */
 	EXPECT("\xe0\x48\xe0\xc8");
-	KEYS("\x76\x5a\x29\x66\x0d\x12\x59\x14\x11\x58");	/* Esc Enter Space Backspace Tab shifts Ctrl Alt Caps */
+	KEYS("\x76\x5a\x29\x66\x0d\x12\x59\x14\x11\x58");	/* Esc to Caps Lock */
 	EXPECT("\x01\x1c\x39\x0e\x0f\x2a\x36\x1d\x38\x3a");
 	KEYS("\x05\x06\x04\x0c\x03\x0b\x83\x0a\x01\x09\x78\x07");	/* F1 to F12 */
 	EXPECT("\x3b\x3c\x3d\x3e\x3f\x40\x41\x42\x43\x44\x57\x58");
@@ -517,7 +517,7 @@ START_TEST(any_state_is_survived)
 	uint8_t wire[256];
 	size_t bytes = state_save(&i8042_state_table, 0, &chip.s, wire, sizeof(wire));
 
-	for (unsigned int fill = 0; fill < 256; fill++) {
+	for (unsigned int fill = 0; fill < 256; fill += 15) {
 		memset(wire + 28, (int)fill, bytes - 28);
 		state_load(&i8042_state_table, 0, &chip.s, wire, bytes);
 		for (unsigned int i = 0; i < 600; i++)

@@ -565,6 +565,30 @@ START_TEST(any_state_is_survived)
 }
 END_TEST
 
+/* Whatever a guest writes, a machine that advances the chip at its deadline gets a later one. */
+START_TEST(random_writes_always_progress)
+{
+	uint32_t seed = 1;
+	uint64_t now = 0;
+
+	for (unsigned int i = 0; i < 20000; i++) {
+		seed = seed * 1664525 + 1013904223;
+		now += seed >> 8 & 0x3ffff;
+		if (seed >> 30 == 3)
+			i8254_write_port61(&chip, (uint8_t)(seed >> 20), now);
+		else if (seed >> 29 & 1)
+			i8254_read(&chip, seed >> 26, now);
+		else
+			i8254_write(&chip, seed >> 26, (uint8_t)(seed >> 16), now);
+		i8254_read_port61(&chip, now);
+		i8254_advance(&chip, now);
+		if (i8254_deadline(&chip) <= now)
+			ck_abort_msg("deadline in the past after %u writes", i);
+	}
+	ck_assert_uint_gt(rises, 100);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("i8254");
@@ -604,6 +628,7 @@ int main(void)
 	tcase_add_test(tcase, port61_bits);
 	tcase_add_test(tcase, save_load_save);
 	tcase_add_test(tcase, any_state_is_survived);
+	tcase_add_test(tcase, random_writes_always_progress);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_ENV);
 	bad = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);

@@ -193,7 +193,9 @@ END_TEST
 
 START_TEST(receive_fifo_trigger_and_timeout)
 {
-	static const struct { uint8_t fcr, level; } triggers[] = { { 0x01, 1 }, { 0x41, 4 }, { 0x81, 8 }, { 0xc1, 14 } };
+	static const struct { uint8_t fcr, level; } triggers[] = {
+		{ 0x01, 1 }, { 0x41, 4 }, { 0x81, 8 }, { 0xc1, 14 },
+	};
 
 	wr(MCR, 0x08);
 	wr(IER, 0x01);
