@@ -7,7 +7,6 @@
 #include "hv.h"
 #include "image.h"
 #include "percpu.h"
-#include "string.h"
 #include "trap.h"
 
 #define FIRST_INTERRUPT	32u
@@ -28,7 +27,7 @@ static void start(struct cell_context *context)
 {
 	struct cell_frame *frame = &context->frame;
 
-	memset(frame, 0, sizeof(*frame));
+	/* General registers keep what the cell itself left in them. */
 	frame->rip = ((const struct keel_cell_header *)cell_image)->entry;
 	frame->cs = SEL_USER_CODE;
 	frame->ss = SEL_USER_DATA;

@@ -298,6 +298,8 @@ static bool apply_events(struct vcpu *vcpu, const struct keel_answer *answer, ui
 
 	if (flags & KEEL_ANSWER_CR2)
 		hv->vcpu_set_cr2(vcpu, vcpu->cell.page->sregs.cr2);
+	if (flags & KEEL_ANSWER_TPR)
+		hv->vcpu_set_tpr(vcpu, answer->tpr & 0xf);
 	if (flags & KEEL_ANSWER_NMI)
 		hv->vcpu_inject_nmi(vcpu);
 	if (inject & KEEL_INJECT_VALID) {

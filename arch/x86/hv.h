@@ -92,6 +92,7 @@ struct hv_ops {
 	/* Exit WINDOW when an interrupt can be taken, or, with a threshold, when CR8 has fallen below it; 0, 0: neither. */
 	void (*vcpu_window)(struct vcpu *vcpu, bool open, unsigned int tpr_threshold);
 	unsigned int (*vcpu_tpr)(struct vcpu *vcpu);
+	void (*vcpu_set_tpr)(struct vcpu *vcpu, unsigned int tpr);
 	uint64_t (*vcpu_cr4)(struct vcpu *vcpu);
 	void (*vcpu_get_sregs)(struct vcpu *vcpu, struct keel_sregs *sregs);
 	bool (*vcpu_set_sregs)(struct vcpu *vcpu, const struct keel_sregs *sregs);

@@ -5,6 +5,7 @@
 
 VECTORS		equ 256
 NMI		equ 2
+ANSWER		equ 31			; KEEL_CELL_GATE
 SEL_KERNEL_CODE	equ 0x08
 
 ; struct cell_frame
@@ -69,7 +70,21 @@ cell_enter_window:
 	iretq
 cell_enter_window_end:
 
-; Every vector: error code (or 0) and vector, then the common part.
+; The cell's answer: nothing of its registers is wanted. Its stack pointer still tells the CPU's area.
+align 16
+global trap_answer
+trap_answer:
+	EVENTS_OFF
+	mov rax, rsp
+	and rax, PERCPU_MASK
+	mov rsp, [rax + PERCPU_DATA + CPU_RSP0]
+	mov rdi, [rsp]
+	mov qword [rdi + FRAME_VECTOR], ANSWER
+	push 2
+	popfq
+	jmp cell_return
+
+; Every other vector: error code (or 0) and vector, then the common part.
 align 16
 global trap_stubs
 trap_stubs:

@@ -42,11 +42,12 @@ _Static_assert(offsetof(struct cpu, cell_rsp0) == 0, "trap.asm: CPU_RSP0");
 _Static_assert(offsetof(struct cpu, cell_frame) == 8, "trap.asm: CPU_FRAME");
 _Static_assert(offsetof(struct cpu, tss) + offsetof(struct tss, rsp) == 28, "trap.asm: CPU_TSS_RSP0");
 _Static_assert(offsetof(struct cell_frame, vector) == 15 * 8, "trap.asm: FRAME_VECTOR");
+_Static_assert(KEEL_CELL_GATE == 31, "trap.asm: ANSWER");
 _Static_assert(sizeof(struct cell_frame) == 22 * 8, "trap.asm: FRAME_BYTES");
 
 static struct gate idt[VECTORS];
 
-extern uint8_t trap_stubs[VECTORS][STUB_BYTES];
+extern const uint8_t trap_stubs[VECTORS][STUB_BYTES], trap_answer[];
 struct patch {
 	uint64_t place, off;
 };
@@ -67,9 +68,9 @@ void trap_patch(void)
 		memcpy((void *)(uintptr_t)patch->place, patch->off ? clgi : stgi, sizeof(stgi));
 }
 
-static void set_gate(unsigned int vector, unsigned int type, unsigned int ist)
+static void set_gate(unsigned int vector, const uint8_t *entry, unsigned int type, unsigned int ist)
 {
-	uint64_t offset = (uint64_t)(uintptr_t)trap_stubs[vector];
+	uint64_t offset = (uint64_t)(uintptr_t)entry;
 
 	idt[vector] = (struct gate){
 		.offset_low = (uint16_t)offset, .offset_middle = (uint16_t)(offset >> 16),
@@ -83,8 +84,8 @@ void trap_init(void)
 	unsigned int vector;
 
 	for (vector = 0; vector < VECTORS; vector++)
-		set_gate(vector, GATE_INTERRUPT, vector == EXC_DF ? IST_FAULT : 0);
-	set_gate(KEEL_CELL_GATE, GATE_INTERRUPT | GATE_DPL3, 0);
+		set_gate(vector, trap_stubs[vector], GATE_INTERRUPT, vector == EXC_DF ? IST_FAULT : 0);
+	set_gate(KEEL_CELL_GATE, trap_answer, GATE_INTERRUPT | GATE_DPL3, 0);
 }
 
 void trap_reload(struct cpu *cpu)

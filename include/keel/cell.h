@@ -149,6 +149,8 @@ struct keel_answer {
 	uint64_t detail;	/* END with CELL_REFUSED */
 	uint64_t kick;		/* vCPUs that must poll, bit mask */
 	uint64_t deadline;	/* host TSC when this vCPU must poll; all ones: never. Event context: ignored */
+	uint32_t tpr;		/* TPR: the guest's CR8 from now on, 0 to 15 */
+	uint32_t reserved;
 };
 
 #define KEEL_ANSWER_REGS	(1u << 0)	/* regs.gpr changed */
@@ -159,6 +161,8 @@ struct keel_answer {
 #define KEEL_ANSWER_DOORBELL	(1u << 5)	/* wake the resource half */
 #define KEEL_ANSWER_NMI		(1u << 6)	/* deliver an NMI when the guest can take it */
 #define KEEL_ANSWER_CR2		(1u << 7)	/* sregs.cr2 changed (with an injected page fault) */
+
+#define KEEL_ANSWER_TPR		(1u << 8)	/* tpr is new: the guest wrote the local APIC's register */
 
 #define KEEL_INJECT_VALID	(1u << 31)
 #define KEEL_INJECT_ERROR_CODE	(1u << 11)

@@ -392,6 +392,7 @@ const struct hv_ops svm_ops = {
 	.vcpu_inject_nmi = svm_vcpu_inject_nmi,
 	.vcpu_window = svm_vcpu_window,
 	.vcpu_tpr = svm_vcpu_tpr,
+	.vcpu_set_tpr = svm_vcpu_set_tpr,
 	.vcpu_cr4 = svm_vcpu_cr4,
 	.vcpu_get_sregs = svm_vcpu_get_sregs,
 	.vcpu_set_sregs = svm_vcpu_set_sregs,

@@ -59,6 +59,7 @@ void svm_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
 void svm_vcpu_inject_nmi(struct vcpu *vcpu);
 void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold);
 unsigned int svm_vcpu_tpr(struct vcpu *vcpu);
+void svm_vcpu_set_tpr(struct vcpu *vcpu, unsigned int tpr);
 uint64_t svm_vcpu_cr4(struct vcpu *vcpu);
 void svm_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs);
 bool svm_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs);

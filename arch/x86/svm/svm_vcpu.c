@@ -332,6 +332,13 @@ unsigned int svm_vcpu_tpr(struct vcpu *vcpu)
 	return vcpu->svm.vmcb->vintr & SVM_VINTR_TPR;
 }
 
+void svm_vcpu_set_tpr(struct vcpu *vcpu, unsigned int tpr)
+{
+	struct vmcb *vmcb = vcpu->svm.vmcb;
+
+	vmcb->vintr = (vmcb->vintr & ~SVM_VINTR_TPR) | tpr;
+}
+
 uint64_t svm_vcpu_cr4(struct vcpu *vcpu)
 {
 	return vcpu->svm.vmcb->cr4;
