@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+/* /dev/keel: finds the hypervisor, tells about it and makes VMs. */
+
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <asm/processor.h>
+#include <asm/tsc.h>
+
+#include "hypercall.h"
+#include "keel.h"
+
+#define LOG_CALL_BYTES	24u	/* at most, of one KEEL_HC_LOG */
+
+bool keel_uses_vmcall __ro_after_init;
+
+static long get_info(struct keel_info __user *argument)
+{
+	struct keel_args args = {};
+	struct keel_info info = {
+		.abi_revision = keel_call(KEEL_HC_INFO, &args),
+		.max_vcpus = KEEL_MAX_VCPUS,
+		.tsc_khz = tsc_khz,
+		.pages_out = keel_pages_out(),
+	};
+
+	info.cpus = args.rsi;
+	info.vm_slots = args.rdx;
+	return copy_to_user(argument, &info, sizeof(info)) ? -EFAULT : 0;
+}
+
+/* Fills the buffer as far as there is log. Returns the number of bytes and moves the position behind them. */
+static u32 fill_log(u8 *buffer, u32 room, u64 *position)
+{
+	u32 filled = 0, count;
+
+	while (filled < room) {
+		struct keel_args args = { .rdi = *position };
+		s64 result = keel_call(KEEL_HC_LOG, &args);
+		u64 bytes[] = { args.rdi, args.rsi, args.rdx };
+
+		static_assert(sizeof(bytes) == LOG_CALL_BYTES);
+		if (result <= 0 || result > LOG_CALL_BYTES)
+			break;
+		count = min_t(u32, result, room - filled);
+		memcpy(buffer + filled, bytes, count);
+		filled += count;
+		*position = args.r8 - (result - count);
+	}
+	return filled;
+}
+
+static long read_log(struct keel_log __user *argument)
+{
+	struct keel_log log;
+	long error = 0;
+	u8 *buffer;
+	u32 count;
+
+	if (copy_from_user(&log, argument, sizeof(log)))
+		return -EFAULT;
+	if (log.reserved)
+		return -EINVAL;
+	buffer = (u8 *)__get_free_page(GFP_KERNEL);
+	if (!buffer)
+		return -ENOMEM;
+	count = fill_log(buffer, min_t(u32, log.bytes, PAGE_SIZE), &log.position);
+	log.bytes = count;
+	if (copy_to_user(u64_to_user_ptr(log.buffer), buffer, count) || copy_to_user(argument, &log, sizeof(log)))
+		error = -EFAULT;
+	free_page((unsigned long)buffer);
+	return error;
+}
+
+static long keel_ioctl(struct file *file, unsigned int command, unsigned long argument)
+{
+	switch (command) {
+	case KEEL_GET_INFO:
+		return get_info((void __user *)argument);
+	case KEEL_READ_LOG:
+		return read_log((void __user *)argument);
+	case KEEL_VM_CREATE:
+		return keel_vm_create((const void __user *)argument);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static const struct file_operations keel_fops = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = keel_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = noop_llseek,
+};
+
+static struct miscdevice keel_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "keel",
+	.fops = &keel_fops,
+	.mode = 0600,
+};
+
+static int __init find_hypervisor(void)
+{
+	u32 leaf, signature[3];
+
+	cpuid(KEEL_CPUID_BASE, &leaf, &signature[0], &signature[1], &signature[2]);
+	if (memcmp(signature, KEEL_CPUID_SIGNATURE, sizeof(signature)) || leaf <= KEEL_CPUID_BASE) {
+		pr_err("Keel is not running on this machine; boot its entry of the boot menu\n");
+		return -ENODEV;
+	}
+	leaf = cpuid_eax(KEEL_CPUID_BASE + 1);
+	if (leaf != KEEL_ABI_REVISION) {
+		pr_err("the hypervisor has ABI revision %u, this driver %u; install both from one release\n", leaf,
+		       KEEL_ABI_REVISION);
+		return -ENODEV;
+	}
+	return 0;
+}
+
+static int __init keel_init(void)
+{
+	int error = find_hypervisor();
+
+	if (error)
+		return error;
+	if (!tsc_khz) {
+		pr_err("the kernel does not know the frequency of the TSC, which guests' clocks need\n");
+		return -ENODEV;
+	}
+	keel_uses_vmcall = boot_cpu_data.x86_vendor != X86_VENDOR_AMD && boot_cpu_data.x86_vendor != X86_VENDOR_HYGON;
+	error = keel_cpus_init();
+	if (error)
+		return error;
+	error = misc_register(&keel_device);
+	if (error)
+		keel_cpus_exit();
+	return error;
+}
+
+static void __exit keel_exit(void)
+{
+	misc_deregister(&keel_device);
+	keel_cpus_exit();
+}
+
+module_init(keel_init);
+module_exit(keel_exit);
+MODULE_DESCRIPTION("Runs guests of the Keel hypervisor");
+MODULE_LICENSE("GPL");
