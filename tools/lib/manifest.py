@@ -30,7 +30,7 @@ def main():
     print(manifest.get("name", default) if isinstance(manifest, dict) else default)
     for text in strings(manifest):
         name = os.path.normpath(os.path.join(os.path.dirname(path), text))
-        if "/" in text:
+        if "/" in text or os.path.isfile(name):
             print(name)
 
 
