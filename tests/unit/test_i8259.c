@@ -405,6 +405,45 @@ START_TEST(int_falls_between_requests)
 }
 END_TEST
 
+START_TEST(every_pair_of_priorities)
+{
+	for (unsigned int lowest = 0; lowest < 8; lowest++) {
+		for (unsigned int i = 0; i < 64; i++) {
+			unsigned int first = i / 8, second = i % 8;
+			bool nests = (second + 7 - lowest) % 8 < (first + 7 - lowest) % 8;
+
+			if (first == second || first == I8259_CASCADE || second == I8259_CASCADE)
+				continue;
+			program(&master, 0x20, 0x04, 0x01, 0);
+			i8259_write(&master, COMMAND, (uint8_t)(0xc0 | lowest));
+			pulse(first);
+			ck_assert_uint_eq(take(), 0x20 + first);
+			pulse(second);
+			ck_assert_int_eq(cpu_int, nests);
+		}
+	}
+	program(&master, 0x20, 0x04, 0x01, 0);	/* ICW1 makes 7 the lowest again */
+	pulse(1);
+	pulse(0);
+	ck_assert_uint_eq(take(), 0x20);
+}
+END_TEST
+
+START_TEST(specific_rotation_makes_the_pin_lowest)
+{
+	pulse(4);
+	take();
+	i8259_write(&master, COMMAND, 0xe4);
+	ck_assert_uint_eq(read_isr(&master), 0);
+	pulse(4);
+	pulse(3);
+	pulse(5);
+	ck_assert_uint_eq(take(), 0x25);
+	i8259_write(&master, COMMAND, 0x20);
+	ck_assert_uint_eq(take(), 0x23);
+}
+END_TEST
+
 START_TEST(save_load_save)
 {
 	uint8_t first[128], second[128];
@@ -460,6 +499,8 @@ int main(void)
 	tcase_add_test(tcase, slave_takes_request_back);
 	tcase_add_test(tcase, special_fully_nested_mode);
 	tcase_add_test(tcase, int_falls_between_requests);
+	tcase_add_test(tcase, every_pair_of_priorities);
+	tcase_add_test(tcase, specific_rotation_makes_the_pin_lowest);
 	tcase_add_test(tcase, save_load_save);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_ENV);

@@ -353,6 +353,57 @@ START_TEST(nobody_attached)
 }
 END_TEST
 
+START_TEST(each_source_has_its_enable)
+{
+	static const uint8_t causes[] = { 0xcc, 0xc2, 0xc6, 0xc0 };	/* by bit of the IER */
+
+	wr(MCR, 0x08);
+	for (unsigned int cause = 0; cause < 4; cause++) {
+		for (uint8_t ier = 0; ier < 16; ier++) {
+			ns16550_init(&chip);
+			wr(FCR, 0xc1);
+			wr(IER, ier);
+			rd(IIR);
+			if (cause == 0)
+				receive_string("a");
+			if (cause == 1)
+				wr(DATA, 'a');
+			if (cause == 2)
+				chip.s.lsr_errors = 0x10;
+			if (cause == 3) {
+				wr(MCR, 0x10);
+				wr(MCR, 0x00);
+			}
+			ck_assert_uint_eq(rd(IIR), ier & 1u << cause ? causes[cause] : 0xc1);
+		}
+	}
+}
+END_TEST
+
+START_TEST(trigger_change_keeps_the_data)
+{
+	wr(FCR, 0xc1);
+	wr(IER, 0x01);
+	receive_string("abcd");
+	ck_assert_uint_eq(rd(IIR), 0xcc);
+	wr(FCR, 0x41);
+	ck_assert_uint_eq(rd(IIR), 0xc4);
+	ck_assert_uint_eq(rd(DATA), 'a');
+}
+END_TEST
+
+START_TEST(clearing_the_transmitter_interrupts)
+{
+	room = 0;
+	wr(FCR, 0x01);
+	wr(DATA, 'a');
+	wr(IER, 0x02);
+	ck_assert_uint_eq(rd(IIR), 0xc1);
+	wr(FCR, 0x05);
+	ck_assert_uint_eq(rd(IIR), 0xc2);
+}
+END_TEST
+
 START_TEST(save_load_save)
 {
 	uint8_t first[256], second[256];
@@ -426,6 +477,9 @@ int main(void)
 	tcase_add_test(tcase, back_pressure);
 	tcase_add_test(tcase, no_thre_interrupt_while_full);
 	tcase_add_test(tcase, nobody_attached);
+	tcase_add_test(tcase, each_source_has_its_enable);
+	tcase_add_test(tcase, trigger_change_keeps_the_data);
+	tcase_add_test(tcase, clearing_the_transmitter_interrupts);
 	tcase_add_test(tcase, save_load_save);
 	tcase_add_test(tcase, any_state_is_survived);
 	suite_add_tcase(suite, tcase);
