@@ -8,6 +8,9 @@
 /* Elements of one repeated string instruction done in one entry; the guest comes back for the rest. */
 #define REPEAT_MOST		1024u
 
+/* A chip that is behind must not keep its vCPU from the guest by one poll after the other. */
+#define POLL_PAUSE_NS		10000u
+
 #define VECTOR_GENERAL		13u
 #define VECTOR_PAGE_FAULT	14u
 #define RFLAGS_IF		(1ull << 9)
@@ -42,6 +45,15 @@ static void finish_instruction(struct keel_context *ctx)
 	ctx->answer.flags |= KEEL_ANSWER_RIP;
 }
 
+static void report_instruction(struct pc *pc, const struct keel_context *ctx)
+{
+	uint64_t rip = __builtin_bswap64(ctx->regs.rip), gpa = __builtin_bswap64(ctx->exit.gpa);
+
+	link_debug_bytes(&pc->link, "\nunknown instruction at", (const uint8_t *)&rip, sizeof(rip));
+	link_debug_bytes(&pc->link, "on device memory at", (const uint8_t *)&gpa, sizeof(gpa));
+	link_debug_bytes(&pc->link, "its bytes:", ctx->exit.insn, sizeof(ctx->exit.insn));
+}
+
 /* What the emulator made of an instruction that began at rip. */
 static void emulated(struct pc *pc, struct keel_context *ctx, enum emulate_result result, uint64_t rip,
 		     const struct emulate_fault *fault)
@@ -56,8 +68,7 @@ static void emulated(struct pc *pc, struct keel_context *ctx, enum emulate_resul
 		inject_exception(ctx, fault);
 		break;
 	case EMULATE_UNKNOWN:
-		link_debug_bytes(&pc->link, "\nunknown instruction on device memory:", ctx->exit.insn,
-				 sizeof(ctx->exit.insn));
+		report_instruction(pc, ctx);
 		pc_end(pc, KEEL_END_CELL_REFUSED, CELL_REFUSED_INSTRUCTION);
 		break;
 	}
@@ -165,6 +176,7 @@ static bool start_or_stop(struct pc_vcpu *v, struct keel_context *ctx)
 	if (!(lapic->init_pending | lapic->sipi_pending | lapic->wait_sipi))
 		return false;
 	v->halted = false;
+	ctx->answer.inject = 0;
 	if (lapic->sipi_pending)
 		reset_to_sipi(ctx, lapic->sipi_vector);
 	else if (!lapic->wait_sipi)
@@ -233,6 +245,8 @@ static void set_deadline(struct pc *pc, struct keel_answer *answer)
 		pc->deadline_told = shared;
 		answer->kick |= 1;
 	}
+	if (own <= pc->now)
+		own = pc->now + POLL_PAUSE_NS;
 	answer->deadline = clock_tsc(&pc->clock, own);
 }
 
@@ -264,6 +278,9 @@ static void run_vcpu(struct pc *pc, struct keel_context *ctx)
 	struct pc_vcpu *v = &pc->vcpu[pc->current];
 	uint32_t kind = ctx->exit.kind;
 
+	/* One that executes instructions does not sleep. */
+	if (kind != KEEL_EXIT_POLL)
+		v->halted = false;
 	lapic_set_tpr(&v->lapic, (uint8_t)(ctx->exit.tpr << TPR_CLASS_SHIFT));
 	lapic_advance(&v->lapic, pc->now);
 	if (kind < sizeof(exits) / sizeof(exits[0]))

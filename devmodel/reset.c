@@ -45,7 +45,6 @@ static void reset(struct keel_context *ctx, uint16_t selector, uint64_t base, ui
 	s->dr6 = DR6_RESET;
 	s->dr7 = DR7_RESET;
 	ctx->answer.flags = KEEL_ANSWER_SREGS;
-	ctx->answer.inject = 0;
 }
 
 void reset_to_vector(struct keel_context *ctx)

@@ -1,0 +1,1100 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The machine as a cell sees it: exits in, answers out, with the channel's other end played by the test. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "entry.h"
+
+#define TSC_KHZ		2000000ull	/* two ticks a nanosecond */
+#define TSC_START	123456789ull
+#define VCPUS		4u
+#define LOW_MEMORY	0x2000000ull
+#define GUEST_BYTES	0x100000000ull
+#define FIRMWARE_BYTES	0x40000u
+#define DISK_BYTES	0x100000u
+#define EVENT		KEEL_CONTEXT_EVENT
+#define NEVER		UINT64_MAX
+#define IF		0x200u
+
+struct test_channel {
+	struct keel_channel c;
+	uint8_t firmware[FIRMWARE_BYTES];
+	uint8_t item[64];
+	uint8_t bounce[2][KEEL_BOUNCE_BYTES];
+};
+
+static struct test_channel *channel;
+static uint8_t *guest;
+static struct pc *pc;
+static struct keel_context ctx[EVENT + 1];
+static uint64_t tsc;
+
+/* Driving it */
+
+static struct keel_answer *enter(unsigned int context, unsigned int kind)
+{
+	struct keel_exit *exit = &ctx[context].exit;
+	struct entry_place place = { channel, guest };
+
+	exit->kind = kind;
+	exit->context = context;
+	exit->flags |= KEEL_EXIT_F_SREGS;
+	exit->flags &= ~KEEL_EXIT_F_INTERRUPTIBLE;
+	if (ctx[context].regs.rflags & IF)
+		exit->flags |= KEEL_EXIT_F_INTERRUPTIBLE;
+	exit->next_rip = ctx[context].regs.rip + 2;
+	tsc += 100;
+	entry_run(pc, &place, &ctx[context], tsc);
+	return &ctx[context].answer;
+}
+
+static struct keel_answer *event(void)
+{
+	return enter(EVENT, KEEL_EXIT_EVENT);
+}
+
+static struct keel_answer *poll(unsigned int vcpu)
+{
+	return enter(vcpu, KEEL_EXIT_POLL);
+}
+
+static uint32_t in_by(unsigned int vcpu, uint16_t port, uint8_t size)
+{
+	ctx[vcpu].exit.port = port;
+	ctx[vcpu].exit.size = size;
+	ctx[vcpu].exit.io = KEEL_IO_IN;
+	ctx[vcpu].regs.gpr[KEEL_RAX] = 0x5555555555555555ull;
+	enter(vcpu, KEEL_EXIT_IO);
+	return (uint32_t)ctx[vcpu].regs.gpr[KEEL_RAX] & (uint32_t)((1ull << (8 * size)) - 1);
+}
+
+static uint32_t in(uint16_t port, uint8_t size)
+{
+	return in_by(0, port, size);
+}
+
+static struct keel_answer *out_by(unsigned int vcpu, uint16_t port, uint8_t size, uint32_t value)
+{
+	ctx[vcpu].exit.port = port;
+	ctx[vcpu].exit.size = size;
+	ctx[vcpu].exit.io = 0;
+	ctx[vcpu].regs.gpr[KEEL_RAX] = value;
+	return enter(vcpu, KEEL_EXIT_IO);
+}
+
+static struct keel_answer *out(uint16_t port, uint8_t value)
+{
+	return out_by(0, port, 1, value);
+}
+
+static struct keel_answer *wrmsr(unsigned int vcpu, uint32_t msr, uint64_t value)
+{
+	ctx[vcpu].exit.msr = msr;
+	ctx[vcpu].regs.gpr[KEEL_RAX] = (uint32_t)value;
+	ctx[vcpu].regs.gpr[KEEL_RDX] = value >> 32;
+	return enter(vcpu, KEEL_EXIT_WRMSR);
+}
+
+static uint64_t rdmsr(unsigned int vcpu, uint32_t msr)
+{
+	ctx[vcpu].exit.msr = msr;
+	enter(vcpu, KEEL_EXIT_RDMSR);
+	return ctx[vcpu].regs.gpr[KEEL_RDX] << 32 | (uint32_t)ctx[vcpu].regs.gpr[KEEL_RAX];
+}
+
+/* Flat protected mode without paging. */
+static void flat(unsigned int vcpu)
+{
+	struct keel_sregs *s = &ctx[vcpu].sregs;
+
+	for (unsigned int i = 0; i < KEEL_SEG_COUNT; i++)
+		s->seg[i] = (struct keel_segment_register){ 0x10, 0xc93, UINT32_MAX, 0 };
+	s->seg[KEEL_SEG_CS] = (struct keel_segment_register){ 8, 0xc9b, UINT32_MAX, 0 };
+	s->cr0 = 0x11;
+	ctx[vcpu].regs.rip = 0x100000;
+	ctx[vcpu].regs.rflags = 2;
+}
+
+/* MOV between EAX and an absolute address. */
+static struct keel_answer *mmio(unsigned int vcpu, uint8_t opcode, uint32_t address)
+{
+	struct keel_exit *exit = &ctx[vcpu].exit;
+
+	exit->insn[0] = opcode;
+	memcpy(exit->insn + 1, &address, sizeof(address));
+	exit->insn_length = 15;
+	exit->gpa = address;
+	exit->access = opcode == 0xa3 ? KEEL_ACCESS_WRITE : 0;
+	return enter(vcpu, KEEL_EXIT_MMIO);
+}
+
+static struct keel_answer *mmio_write(unsigned int vcpu, uint32_t address, uint32_t value)
+{
+	struct keel_answer *answer;
+
+	ctx[vcpu].regs.gpr[KEEL_RAX] = value;
+	answer = mmio(vcpu, 0xa3, address);
+	ck_assert_uint_eq(answer->flags & KEEL_ANSWER_RIP, KEEL_ANSWER_RIP);
+	return answer;
+}
+
+static uint32_t mmio_read(unsigned int vcpu, uint32_t address)
+{
+	struct keel_answer *answer = mmio(vcpu, 0xa1, address);
+
+	ck_assert_uint_eq(answer->flags & KEEL_ANSWER_RIP, KEEL_ANSWER_RIP);
+	return (uint32_t)ctx[vcpu].regs.gpr[KEEL_RAX];
+}
+
+static void pci_put(unsigned int slot, unsigned int function, unsigned int offset, uint8_t size, uint32_t value)
+{
+	out_by(0, 0xcf8, 4, 0x80000000u | slot << 11 | function << 8 | (offset & ~3u));
+	out_by(0, (uint16_t)(0xcfc + offset % 4), size, value);
+}
+
+static uint32_t pci_get(unsigned int slot, unsigned int function, unsigned int offset)
+{
+	out_by(0, 0xcf8, 4, 0x80000000u | slot << 11 | function << 8 | offset);
+	return in(0xcfc, 4);
+}
+
+#define APIC		0xfee00000u
+#define IOAPIC		0xfec00000u
+#define HPET		0xfed00000u
+#define INJECTED(v)	(KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | (v))
+
+/* What firmware does: 8259 pair at 0x20 and 0x28, all masked but for 'mask'; LINT0 lets them through. */
+static void pics(uint16_t open)
+{
+	static const uint8_t icw[2][3] = { { 0x20, 4, 1 }, { 0x28, 2, 1 } };
+
+	for (unsigned int i = 0; i < 2; i++) {
+		uint16_t port = i ? 0xa0 : 0x20;
+
+		out(port, 0x11);
+		for (unsigned int n = 0; n < 3; n++)
+			out(port + 1, icw[i][n]);
+		out(port + 1, (uint8_t)~(open >> (8 * i)));
+	}
+	mmio_write(0, APIC + 0xf0, 0x1ff);
+	mmio_write(0, APIC + 0x350, 0x8700);
+}
+
+static void redirect(unsigned int pin, uint32_t low, uint32_t high)
+{
+	mmio_write(0, IOAPIC, 0x11 + 2 * pin);
+	mmio_write(0, IOAPIC + 0x10, high);
+	mmio_write(0, IOAPIC, 0x10 + 2 * pin);
+	mmio_write(0, IOAPIC + 0x10, low);
+}
+
+/* Counter 0, rate generator. */
+static void pit_rate(uint16_t count)
+{
+	out(0x43, 0x34);
+	out(0x40, (uint8_t)count);
+	out(0x40, (uint8_t)(count >> 8));
+}
+
+static void fill_machine(struct keel_machine *m)
+{
+	m->vcpus = VCPUS;
+	m->low_memory = LOW_MEMORY;
+	m->tsc_khz = TSC_KHZ;
+	m->wall_tsc = TSC_START;
+	m->wall_ns = 86400ll * 365 * 1000000000ll;	/* 1 January 1971 */
+	m->firmware = offsetof(struct test_channel, firmware);
+	m->firmware_bytes = FIRMWARE_BYTES;
+	m->drives[0] = (struct keel_drive){
+		.kind = KEEL_DRIVE_DISK, .bytes = DISK_BYTES, .serial = "K1",
+		.bounce = offsetof(struct test_channel, bounce[0]),
+	};
+	m->drives[2] = (struct keel_drive){
+		.kind = KEEL_DRIVE_CDROM, .bounce = offsetof(struct test_channel, bounce[1]),
+	};
+	m->items = 2;
+	m->item[0] = (struct keel_item){ .name = "etc/e820", .size = 20, .offset = offsetof(struct test_channel, item) };
+	m->item[1] = (struct keel_item){ .key = 0x8003, .size = 4, .offset = offsetof(struct test_channel, item) };
+}
+
+static void make(void)
+{
+	channel = calloc(1, sizeof(*channel));
+	pc = calloc(1, sizeof(*pc));
+	guest = mmap(NULL, GUEST_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	ck_assert_ptr_ne(guest, MAP_FAILED);
+	memset(ctx, 0, sizeof(ctx));
+	tsc = TSC_START;
+	channel->c.magic = KEEL_CHANNEL_MAGIC;
+	channel->c.version = KEEL_CHANNEL_VERSION;
+	channel->c.bytes = sizeof(*channel);
+	for (unsigned int i = 0; i < FIRMWARE_BYTES; i++)
+		channel->firmware[i] = (uint8_t)(i * 7 + i / 256);
+	for (unsigned int i = 0; i < sizeof(channel->item); i++)
+		channel->item[i] = (uint8_t)('a' + i);
+	fill_machine(&channel->c.machine);
+}
+
+static void destroy(void)
+{
+	munmap(guest, GUEST_BYTES);
+	free(pc);
+	free(channel);
+}
+
+static void start(void)
+{
+	make();
+	ck_assert_uint_eq(event()->action, KEEL_ACTION_RESUME);
+	ck_assert_uint_eq(poll(0)->flags & KEEL_ANSWER_SREGS, KEEL_ANSWER_SREGS);
+	flat(0);
+}
+
+/* Start */
+
+START_TEST(vcpu_before_event)
+{
+	struct keel_answer *answer = poll(0);
+
+	ck_assert_uint_eq(answer->action, KEEL_ACTION_END);
+	ck_assert_uint_eq(answer->end, KEEL_END_CELL_REFUSED);
+	ck_assert_uint_eq(answer->detail, CELL_REFUSED_CONTEXT);
+	ck_assert_uint_eq(event()->action, KEEL_ACTION_RESUME);
+	ck_assert_uint_eq(poll(VCPUS)->detail, CELL_REFUSED_CONTEXT);
+	ck_assert_uint_eq(poll(VCPUS - 1)->action, KEEL_ACTION_WAIT);
+	ctx[0].exit.context = 5000;
+}
+END_TEST
+
+#define BAD(field, value, why) { offsetof(struct keel_channel, field), sizeof(((struct keel_channel *)0)->field), value, why }
+static const struct {
+	size_t offset, bytes;
+	uint64_t value;
+	unsigned int why;
+} bad[] = {
+	BAD(magic, 1, CELL_REFUSED_CHANNEL),
+	BAD(version, 2, CELL_REFUSED_CHANNEL),
+	BAD(bytes, sizeof(struct keel_channel) - 1, CELL_REFUSED_CHANNEL),
+	BAD(bytes, KEEL_CELL_CHANNEL_MAX + 1, CELL_REFUSED_CHANNEL),
+	BAD(bytes, UINT64_MAX, CELL_REFUSED_CHANNEL),
+	BAD(machine.vcpus, 0, CELL_REFUSED_VCPUS),
+	BAD(machine.vcpus, KEEL_MAX_VCPUS + 1, CELL_REFUSED_VCPUS),
+	BAD(machine.low_memory, 0x80000, CELL_REFUSED_MEMORY),
+	BAD(machine.low_memory, 0xc0001000, CELL_REFUSED_MEMORY),
+	BAD(machine.low_memory, 0x1000800, CELL_REFUSED_MEMORY),
+	BAD(machine.high_memory, UINT64_MAX - 4095, CELL_REFUSED_MEMORY),
+	BAD(machine.high_memory, 0x800, CELL_REFUSED_MEMORY),
+	BAD(machine.tsc_khz, 0, CELL_REFUSED_CLOCK),
+	BAD(machine.tsc_khz, UINT64_MAX, CELL_REFUSED_CLOCK),
+	BAD(machine.firmware_bytes, 0, CELL_REFUSED_FIRMWARE),
+	BAD(machine.firmware_bytes, 0x200000, CELL_REFUSED_FIRMWARE),
+	BAD(machine.firmware, UINT32_MAX, CELL_REFUSED_FIRMWARE),
+	BAD(machine.firmware, sizeof(struct test_channel) - FIRMWARE_BYTES + 1, CELL_REFUSED_FIRMWARE),
+	BAD(machine.firmware, 0, CELL_REFUSED_FIRMWARE),
+	BAD(machine.drives[0].kind, 3, CELL_REFUSED_DRIVE),
+	BAD(machine.drives[0].bytes, 511, CELL_REFUSED_DRIVE),
+	BAD(machine.drives[0].bounce, UINT32_MAX - 10, CELL_REFUSED_DRIVE),
+	BAD(machine.drives[0].bounce, 64, CELL_REFUSED_DRIVE),
+	BAD(machine.drives[2].bytes, 512, CELL_REFUSED_DRIVE),
+	BAD(machine.items, KEEL_ITEMS + 1, CELL_REFUSED_ITEM),
+	BAD(machine.item[0].size, sizeof(struct test_channel), CELL_REFUSED_ITEM),
+	BAD(machine.item[0].offset, UINT32_MAX, CELL_REFUSED_ITEM),
+	BAD(machine.item[1].key, 0x10000, CELL_REFUSED_ITEM),
+	BAD(machine.item[1].key, FW_CFG_SIGNATURE, CELL_REFUSED_ITEM),
+};
+
+START_TEST(bad_channel)
+{
+	memcpy((uint8_t *)channel + bad[_i].offset, &bad[_i].value, bad[_i].bytes);
+	ck_assert_uint_eq(event()->action, KEEL_ACTION_END);
+	ck_assert_uint_eq(ctx[EVENT].answer.end, KEEL_END_CELL_REFUSED);
+	ck_assert_uint_eq(ctx[EVENT].answer.detail, bad[_i].why);
+	ck_assert_uint_eq(poll(0)->action, KEEL_ACTION_END);
+}
+END_TEST
+
+START_TEST(power_on)
+{
+	struct keel_answer *answer;
+	const struct keel_sregs *s = &ctx[0].sregs;
+
+	event();
+	ck_assert_int_eq(memcmp(guest + GUEST_BYTES - FIRMWARE_BYTES, channel->firmware, FIRMWARE_BYTES), 0);
+	ck_assert_int_eq(memcmp(guest + 0xe0000, channel->firmware + FIRMWARE_BYTES - 0x20000, 0x20000), 0);
+	answer = poll(0);
+	ck_assert_uint_eq(answer->action, KEEL_ACTION_RESUME);
+	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_SREGS);
+	ck_assert_uint_eq(ctx[0].regs.rip, 0xfff0);
+	ck_assert_uint_eq(ctx[0].regs.rflags, 2);
+	ck_assert_uint_eq(s->seg[KEEL_SEG_CS].selector, 0xf000);
+	ck_assert_uint_eq(s->seg[KEEL_SEG_CS].base, 0xffff0000);
+	ck_assert_uint_eq(s->seg[KEEL_SEG_CS].limit, 0xffff);
+	ck_assert_uint_eq(s->seg[KEEL_SEG_DS].attributes, 0x93);
+	ck_assert_uint_eq(s->cr0, 0x60000010);
+	ck_assert_uint_eq(poll(0)->flags, 0);
+	for (unsigned int i = 1; i < VCPUS; i++) {
+		ck_assert_uint_eq(poll(i)->action, KEEL_ACTION_WAIT);
+		ck_assert_uint_eq(ctx[i].answer.deadline, NEVER);
+	}
+}
+END_TEST
+
+/* Ports */
+
+START_TEST(port_map)
+{
+	out(0x80, 0x42);
+	ck_assert_uint_eq(in(0x80, 1), 0x42);
+	ck_assert_uint_eq(ctx[0].regs.gpr[KEEL_RAX], 0x5555555555555542ull);
+	ck_assert_uint_eq(in(0x1234, 1), 0xff);
+	ck_assert_uint_eq(in(0x1234, 2), 0xffff);
+	ck_assert_uint_eq(ctx[0].regs.gpr[KEEL_RAX], 0x555555555555ffffull);
+	ck_assert_uint_eq(in(0x1234, 4), 0xffffffff);
+	ck_assert_uint_eq(ctx[0].regs.gpr[KEEL_RAX], 0xffffffffull);
+	ck_assert_uint_eq(in(0xffff, 4), 0xffffffff);
+	ck_assert_uint_eq(in(0x402, 1), 0xe9);
+
+	out_by(0, 0x3fb, 1, 3);
+	out(0x3ff, 0xa5);
+	ck_assert_uint_eq(in(0x3ff, 1), 0xa5);
+	/* A wide access to narrow registers, and over the end of a block. */
+	ck_assert_uint_eq(in(0x3ff, 2), 0xffa5);
+	out_by(0, 0x3fe, 2, 0x5a00);
+	ck_assert_uint_eq(in(0x3ff, 1), 0x5a);
+
+	ck_assert_uint_eq(pci_get(0, 0, 0), 0x12378086);
+	ck_assert_uint_eq(pci_get(1, 0, 0), 0x70008086);
+	ck_assert_uint_eq(pci_get(1, 1, 0), 0x70108086);
+	ck_assert_uint_eq(pci_get(1, 3, 0), 0x71138086);
+	ck_assert_uint_eq(pci_get(2, 0, 0), 0xffffffff);
+	ck_assert_uint_eq(in(0xcf8, 4), 0x80001000);
+	ck_assert_uint_eq(ctx[0].answer.flags, KEEL_ANSWER_REGS | KEEL_ANSWER_RIP);
+}
+END_TEST
+
+static uint8_t cmos(uint8_t index)
+{
+	out(0x70, index);
+	return (uint8_t)in(0x71, 1);
+}
+
+START_TEST(boot_data)
+{
+	ck_assert_uint_eq(cmos(0x15) | cmos(0x16) << 8, 640);
+	ck_assert_uint_eq(cmos(0x17) | cmos(0x18) << 8, 31 * 1024);
+	ck_assert_uint_eq(cmos(0x34) | cmos(0x35) << 8, 16 * 16);
+	ck_assert_uint_eq(cmos(0x5b) | cmos(0x5c) | cmos(0x5d), 0);
+	ck_assert_uint_eq(cmos(0x5f), VCPUS - 1);
+	ck_assert_uint_eq(cmos(0x3d), 0x32);
+	ck_assert_uint_eq(cmos(0x12), 0xf0);
+	ck_assert_uint_eq(cmos(0x09), 0x71);
+	ck_assert_uint_eq(cmos(0x08), 0x01);
+
+	out_by(0, 0x510, 2, FW_CFG_NB_CPUS);
+	ck_assert_uint_eq(in(0x511, 1), VCPUS);
+	out_by(0, 0x510, 2, 0x8003);
+	ck_assert_uint_eq(in(0x511, 1), 'a');
+	ck_assert_uint_eq(in(0x511, 1), 'b');
+	out_by(0, 0x510, 2, FW_CFG_FILE_FIRST);
+	ck_assert_uint_eq(in(0x511, 1), 'a');
+	ck_assert_uint_eq(in(0x514, 4), 0x554d4551);
+}
+END_TEST
+
+START_TEST(fw_cfg_dma)
+{
+	uint32_t descriptor[4] = {
+		__builtin_bswap32(FW_CFG_FILE_FIRST << 16 | 8 | 2), __builtin_bswap32(20), 0, __builtin_bswap32(0x2000)
+	};
+
+	memcpy(guest + 0x1000, descriptor, sizeof(descriptor));
+	out_by(0, 0x518, 4, __builtin_bswap32(0x1000));
+	ck_assert_int_eq(memcmp(guest + 0x2000, channel->item, 20), 0);
+	ck_assert_uint_eq(*(uint32_t *)(guest + 0x1000), 0);
+	/* The firmware's own page is read-only for devices too. */
+	descriptor[3] = __builtin_bswap32(0xfffff000);
+	memcpy(guest + 0x1000, descriptor, sizeof(descriptor));
+	out_by(0, 0x518, 4, __builtin_bswap32(0x1000));
+	ck_assert_uint_eq(*(uint32_t *)(guest + 0x1000), __builtin_bswap32(1));
+	ck_assert_int_eq(memcmp(guest + GUEST_BYTES - FIRMWARE_BYTES, channel->firmware, FIRMWARE_BYTES), 0);
+}
+END_TEST
+
+/* The channel */
+
+START_TEST(debug_ring)
+{
+	ck_assert_uint_eq(out(0x402, '\n')->flags & KEEL_ANSWER_DOORBELL, 0);
+	channel->c.host_asleep = 1;
+	ck_assert_uint_eq(out(0x402, 'x')->flags & KEEL_ANSWER_DOORBELL, 0);
+	ck_assert_uint_eq(out(0x402, '\n')->flags & KEEL_ANSWER_DOORBELL, KEEL_ANSWER_DOORBELL);
+	ck_assert_uint_eq(poll(0)->flags & KEEL_ANSWER_DOORBELL, 0);
+	ck_assert_uint_eq(channel->c.debug_head, 3);
+	ck_assert_int_eq(memcmp(channel->c.debug, "\nx\n", 3), 0);
+	for (unsigned int i = 0; i < 2 * KEEL_RING_BYTES; i++)
+		out(0x402, '.');
+	ck_assert_uint_eq(channel->c.debug_head, KEEL_RING_BYTES);
+	channel->c.debug_tail = 77777;	/* nonsense: taken as full */
+	out(0x402, '.');
+	ck_assert_uint_eq(channel->c.debug_head, KEEL_RING_BYTES);
+}
+END_TEST
+
+START_TEST(serial_console)
+{
+	channel->c.host_asleep = 1;
+	ck_assert_uint_eq(out(0x3f8, 'H')->flags & KEEL_ANSWER_DOORBELL, KEEL_ANSWER_DOORBELL);
+	out(0x3f8, 'i');
+	ck_assert_uint_eq(channel->c.output_head, 2);
+	ck_assert_int_eq(memcmp(channel->c.output, "Hi", 2), 0);
+
+	/* The other end does not read: the transmitter shows busy, nothing is lost, an event lets it go on. */
+	for (unsigned int i = 2; i < KEEL_RING_BYTES; i++)
+		out(0x3f8, '.');
+	out(0x3f8, 'A');
+	ck_assert_uint_eq(in(0x3fd, 1) & 0x40, 0);
+	ck_assert_uint_eq(channel->c.output_head, KEEL_RING_BYTES);
+	channel->c.output_tail = 10;
+	event();
+	ck_assert_uint_eq(channel->c.output_head, KEEL_RING_BYTES + 1);
+	ck_assert_uint_eq(channel->c.output[0], 'A');
+	ck_assert_uint_eq(in(0x3fd, 1) & 0x60, 0x60);
+}
+END_TEST
+
+START_TEST(serial_input_interrupts)
+{
+	pics(1 << 4);
+	out(0x3fb, 3);
+	out(0x3f9, 1);
+	out(0x3fc, 0x0b);
+	ctx[0].regs.rflags |= IF;
+	ck_assert_uint_eq(poll(0)->inject, 0);
+	memcpy(channel->c.input, "ls", 2);
+	channel->c.input_head = 2;
+	ck_assert_uint_eq(event()->kick, 1);
+	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x24));
+	ck_assert_uint_eq(in(0x3f8, 1), 'l');
+	ck_assert_uint_eq(in(0x3f8, 1), 's');
+	ck_assert_uint_eq(in(0x3fd, 1) & 1, 0);
+}
+END_TEST
+
+/* Interrupts */
+
+START_TEST(pit_through_8259)
+{
+	struct keel_answer *answer;
+	uint64_t deadline;
+
+	pics(1);
+	pit_rate(1193);
+	answer = enter(0, KEEL_EXIT_HLT);
+	ck_assert_uint_eq(answer->action, KEEL_ACTION_WAIT);
+	deadline = answer->deadline;
+	ck_assert_uint_gt(deadline, tsc + 1900000);
+	ck_assert_uint_lt(deadline, tsc + 2100000);
+
+	/* HLT with IF = 0 sleeps on. */
+	tsc = deadline;
+	ck_assert_uint_eq(poll(0)->action, KEEL_ACTION_WAIT);
+	ctx[0].regs.rflags |= IF;
+	answer = poll(0);
+	ck_assert_uint_eq(answer->action, KEEL_ACTION_RESUME);
+	ck_assert_uint_eq(answer->inject, INJECTED(0x20));
+	ck_assert_uint_eq(poll(0)->inject, 0);
+
+	/* The next one is not taken while IF = 0; a window is asked for. */
+	out(0x20, 0x20);
+	ctx[0].regs.rflags &= ~(uint64_t)IF;
+	tsc += 2100000;
+	answer = poll(0);
+	ck_assert_uint_eq(answer->inject, 0);
+	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_WINDOW);
+	ctx[0].regs.rflags |= IF;
+	answer = enter(0, KEEL_EXIT_WINDOW);
+	ck_assert_uint_eq(answer->inject, INJECTED(0x20));
+	ck_assert_uint_eq(answer->flags, 0);
+}
+END_TEST
+
+START_TEST(pit_through_ioapic)
+{
+	mmio_write(0, APIC + 0xf0, 0x1ff);
+	pit_rate(1193);		/* the control word may raise OUT already: to a masked pin */
+	redirect(2, 0x30, 0);
+	ctx[0].regs.rflags |= IF;
+	ck_assert_uint_eq(poll(0)->inject, 0);
+	tsc = ctx[0].answer.deadline;
+	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x30));
+	/* In service until its EOI. */
+	tsc += 2100000;
+	ck_assert_uint_eq(poll(0)->inject, 0);
+	ck_assert_uint_eq(mmio_write(0, APIC + 0xb0, 0)->inject, INJECTED(0x30));
+}
+END_TEST
+
+/* An exit of a vCPU that makes the shared deadline earlier has vCPU 0 look at it. */
+START_TEST(deadline_of_another)
+{
+	poll(0);
+	out_by(1, 0x43, 1, 0x34);
+	out_by(1, 0x40, 1, 0xa9);
+	out_by(1, 0x40, 1, 0x04);
+	ck_assert_uint_eq(ctx[1].answer.kick & 1, 1);
+	ck_assert_uint_eq(ctx[1].answer.deadline, NEVER);
+	ck_assert_uint_eq(poll(1)->kick, 0);
+	ck_assert_uint_lt(poll(0)->deadline, tsc + 2100000);
+}
+END_TEST
+
+START_TEST(tpr_holds_back)
+{
+	struct keel_answer *answer;
+
+	mmio_write(0, APIC + 0xf0, 0x1ff);
+	ctx[0].regs.rflags |= IF;
+	ctx[0].exit.tpr = 5;
+	mmio_write(0, APIC + 0x300, 0x00040051);	/* to itself */
+	answer = poll(0);
+	ck_assert_uint_eq(answer->inject, 0);
+	ck_assert_uint_eq(answer->flags, 0);
+	ck_assert_uint_eq(answer->tpr_threshold, 5);
+	ctx[0].exit.tpr = 4;
+	answer = enter(0, KEEL_EXIT_TPR);
+	ck_assert_uint_eq(answer->inject, INJECTED(0x51));
+	ck_assert_uint_eq(answer->tpr_threshold, 0);
+}
+END_TEST
+
+START_TEST(tsc_deadline)
+{
+	uint64_t offset = 1ull << 40;
+
+	ctx[0].regs.rflags |= IF;
+	ctx[0].exit.tsc_offset = offset;
+	mmio_write(0, APIC + 0xf0, 0x1ff);
+	mmio_write(0, APIC + 0x320, 0x40061);
+	wrmsr(0, KEEL_MSR_TSC_DEADLINE, tsc + offset + 500000);
+	ck_assert_uint_ge(ctx[0].answer.deadline, tsc + 499000);
+	ck_assert_uint_le(ctx[0].answer.deadline, tsc + 500100);
+	ck_assert_uint_eq(ctx[0].answer.inject, 0);
+	ck_assert_uint_ne(rdmsr(0, KEEL_MSR_TSC_DEADLINE), 0);
+	tsc += 500000;
+	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x61));
+	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_TSC_DEADLINE), 0);
+}
+END_TEST
+
+START_TEST(msr_refused)
+{
+	struct keel_answer *answer = wrmsr(0, KEEL_MSR_X2APIC_FIRST + 8, 0);
+
+	ck_assert_uint_eq(answer->inject, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | 13);
+	ck_assert_uint_eq(answer->error_code, 0);
+	ck_assert_uint_eq(answer->flags, 0);
+	rdmsr(0, KEEL_MSR_X2APIC_LAST);
+	ck_assert_uint_ne(answer->inject, 0);
+	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_APIC_BASE), 0xfee00900);
+	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_REGS | KEEL_ANSWER_RIP);
+}
+END_TEST
+
+START_TEST(start_of_second_cpu)
+{
+	mmio_write(0, APIC + 0xf0, 0x1ff);
+	mmio_write(0, APIC + 0x310, 2u << 24);
+	mmio_write(0, APIC + 0x300, 0xc500);
+	mmio_write(0, APIC + 0x300, 0x8500);
+	ck_assert_uint_eq(poll(2)->action, KEEL_ACTION_WAIT);
+	ck_assert_uint_eq(mmio_write(0, APIC + 0x300, 0x469a)->kick, 1 << 2);
+	ck_assert_uint_eq(poll(2)->flags, KEEL_ANSWER_SREGS);
+	ck_assert_uint_eq(ctx[2].answer.action, KEEL_ACTION_RESUME);
+	ck_assert_uint_eq(ctx[2].sregs.seg[KEEL_SEG_CS].selector, 0x9a00);
+	ck_assert_uint_eq(ctx[2].sregs.seg[KEEL_SEG_CS].base, 0x9a000);
+	ck_assert_uint_eq(ctx[2].regs.rip, 0);
+	/* The second SIPI finds it running; the others still wait. */
+	ck_assert_uint_eq(mmio_write(0, APIC + 0x300, 0x469a)->kick, 0);
+	ck_assert_uint_eq(poll(2)->flags, 0);
+	ck_assert_uint_eq(poll(1)->action, KEEL_ACTION_WAIT);
+	ck_assert_uint_eq(poll(3)->action, KEEL_ACTION_WAIT);
+
+	/* Interprocessor interrupts, woken from HLT. */
+	flat(2);
+	mmio_write(2, APIC + 0xf0, 0x1ff);
+	ctx[2].regs.rflags |= IF;
+	ck_assert_uint_eq(enter(2, KEEL_EXIT_HLT)->action, KEEL_ACTION_WAIT);
+	ck_assert_uint_eq(mmio_write(0, APIC + 0x300, 0x40fd)->kick, 1 << 2);
+	ck_assert_uint_eq(poll(2)->inject, INJECTED(0xfd));
+	ck_assert_uint_eq(ctx[2].answer.action, KEEL_ACTION_RESUME);
+	ck_assert_uint_eq(mmio_read(2, APIC + 0x20), 2u << 24);
+
+	/* INIT stops it; x2APIC starts it again. */
+	mmio_write(0, APIC + 0x300, 0xc500);
+	ck_assert_uint_eq(poll(2)->action, KEEL_ACTION_WAIT);
+	wrmsr(0, KEEL_MSR_APIC_BASE, 0xfee00d00);
+	ck_assert_uint_eq(wrmsr(0, KEEL_MSR_X2APIC_FIRST + 0x30, 2ull << 32 | 0x4610)->kick, 1 << 2);
+	ck_assert_uint_eq(poll(2)->flags, KEEL_ANSWER_SREGS);
+	ck_assert_uint_eq(ctx[2].sregs.seg[KEEL_SEG_CS].base, 0x10000);
+}
+END_TEST
+
+START_TEST(nmi_button)
+{
+	mmio_write(0, APIC + 0xf0, 0x1ff);
+	mmio_write(0, APIC + 0x360, 0x400);
+	ck_assert_uint_eq(enter(0, KEEL_EXIT_HLT)->action, KEEL_ACTION_WAIT);
+	channel->c.commands = KEEL_COMMAND_NMI;
+	ck_assert_uint_eq(event()->kick, 1);
+	ck_assert_uint_eq(channel->c.commands, 0);
+	ck_assert_uint_eq(poll(0)->flags, KEEL_ANSWER_NMI);
+	ck_assert_uint_eq(ctx[0].answer.action, KEEL_ACTION_RESUME);
+	ck_assert_uint_eq(poll(0)->flags, 0);
+}
+END_TEST
+
+START_TEST(hpet_replaces_pit)
+{
+	mmio_write(0, APIC + 0xf0, 0x1ff);
+	pit_rate(1193);		/* the control word may raise OUT already: to a masked pin */
+	redirect(2, 0x30, 0);
+	/* Timer 0 periodic, 32 bits, 5 ms in ticks of 10 ns. */
+	ck_assert_uint_eq(mmio_read(0, HPET + 4), 10000000);
+	mmio_write(0, HPET + 0x100, 0x14c);
+	mmio_write(0, HPET + 0x108, 500000);
+	mmio_write(0, HPET + 0x10, 3);
+	ctx[0].regs.rflags |= IF;
+	poll(0);
+	tsc += 4 * 2000000;
+	ck_assert_uint_eq(poll(0)->inject, 0);
+	tsc += 2 * 2000000;
+	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x30));
+	/* The PIT's turn again. */
+	ctx[0].regs.rflags &= ~(uint64_t)IF;
+	mmio_write(0, HPET + 0x10, 0);
+	mmio_write(0, APIC + 0xb0, 0);
+	ctx[0].regs.rflags |= IF;
+	tsc += 2 * 2000000;
+	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x30));
+}
+END_TEST
+
+/* Memory-mapped accesses */
+
+START_TEST(nothing_there)
+{
+	ck_assert_uint_eq(mmio_read(0, 0xd0000000), UINT32_MAX);
+	mmio_write(0, 0xd0000000, 1);
+	mmio_write(0, 0xffff0000, 0);
+	ck_assert_int_eq(memcmp(guest + GUEST_BYTES - FIRMWARE_BYTES, channel->firmware, FIRMWARE_BYTES), 0);
+	ck_assert_uint_eq(mmio_read(0, 0xa0000), UINT32_MAX);
+}
+END_TEST
+
+START_TEST(unknown_instruction)
+{
+	static const uint8_t sldt[] = { 0x0f, 0x00, 0x00 };
+	struct keel_answer *answer;
+
+	memcpy(guest + ctx[0].regs.rip, sldt, sizeof(sldt));
+	answer = mmio(0, 0x0f, 0xd0000000);
+	ck_assert_uint_eq(answer->action, KEEL_ACTION_END);
+	ck_assert_uint_eq(answer->end, KEEL_END_CELL_REFUSED);
+	ck_assert_uint_eq(answer->detail, CELL_REFUSED_INSTRUCTION);
+	ck_assert_ptr_nonnull(memmem(channel->c.debug, channel->c.debug_head, ": 0f 00 00 00 d0 ", 17));
+}
+END_TEST
+
+START_TEST(fetch_from_nowhere)
+{
+	ctx[0].exit.access = KEEL_ACCESS_FETCH;
+	ck_assert_uint_eq(enter(0, KEEL_EXIT_MMIO)->detail, CELL_REFUSED_NO_MEMORY);
+}
+END_TEST
+
+/* The ends */
+
+static const struct {
+	uint16_t port;
+	uint8_t before, value;
+} resets[] = {
+	{ 0xcf9, 0x02, 0x06 },
+	{ 0x64, 0xae, 0xfe },
+	{ 0x92, 0x00, 0x01 },
+};
+
+START_TEST(reset_lines)
+{
+	ck_assert_uint_eq(out(resets[_i].port, resets[_i].before)->action, KEEL_ACTION_RESUME);
+	ck_assert_uint_eq(out(resets[_i].port, resets[_i].value)->action, KEEL_ACTION_END);
+	ck_assert_uint_eq(ctx[0].answer.end, KEEL_END_RESET);
+	ck_assert_uint_eq(poll(1)->action, KEEL_ACTION_END);
+}
+END_TEST
+
+/* As SeaBIOS does it. */
+static void enable_pm(void)
+{
+	pci_put(1, 3, 0x40, 4, 0x601);
+	pci_put(1, 3, 0x80, 1, 1);
+	ck_assert_uint_ne(in(0x608, 4), UINT32_MAX);
+	ck_assert_uint_eq(in(0x640, 1), 0xff);
+}
+
+START_TEST(power_off)
+{
+	ck_assert_uint_eq(in(0x604, 2), 0xffff);
+	enable_pm();
+	ck_assert_uint_eq(out_by(0, 0x604, 2, 0x2000)->action, KEEL_ACTION_END);
+	ck_assert_uint_eq(ctx[0].answer.end, KEEL_END_POWEROFF);
+}
+END_TEST
+
+START_TEST(power_button)
+{
+	pics(1 << 9 | 1 << 2);
+	enable_pm();
+	out(0x4d1, 0x02);
+	out_by(0, 0xb2, 1, 0xf1);
+	out_by(0, 0x602, 2, 0x100);
+	ck_assert_uint_eq(in(0x604, 2) & 1, 1);
+	ctx[0].regs.rflags |= IF;
+	channel->c.commands = KEEL_COMMAND_POWER_BUTTON;
+	ck_assert_uint_eq(event()->kick, 1);
+	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x29));
+	ck_assert_uint_eq(in(0x600, 2) & 0x100, 0x100);
+}
+END_TEST
+
+START_TEST(blocks_move)
+{
+	enable_pm();
+	pci_put(1, 3, 0x40, 4, 0xb001);
+	ck_assert_uint_eq(in(0x604, 2), 0xffff);
+	ck_assert_uint_ne(in(0xb008, 4), UINT32_MAX);
+	/* Over fixed ports: those go on to answer, and what is moved away again leaves no trace. */
+	pci_put(1, 3, 0x40, 4, 0x3c1);
+	out(0x3ff, 0x77);
+	ck_assert_uint_eq(in(0x3ff, 1), 0x77);
+	ck_assert_uint_ne(in(0x3c8, 4), UINT32_MAX);
+	pci_put(1, 3, 0x80, 1, 0);
+	ck_assert_uint_eq(in(0x3c8, 4), UINT32_MAX);
+	ck_assert_uint_eq(in(0x3ff, 1), 0x77);
+
+	pci_put(1, 1, 0x20, 4, 0xc001);
+	pci_put(1, 1, 0x04, 2, 5);
+	out_by(0, 0xc004, 4, 0x123450);
+	ck_assert_uint_eq(in(0xc004, 4), 0x123450);
+}
+END_TEST
+
+/* Disk */
+
+static void command_read(uint8_t command, uint8_t lba, uint8_t count)
+{
+	out(0x1f6, 0xe0);
+	out(0x1f2, count);
+	out(0x1f3, lba);
+	out(0x1f4, 0);
+	out(0x1f5, 0);
+	out(0x1f7, command);
+}
+
+static void serve(uint32_t tag, int32_t status)
+{
+	struct keel_completion *c = &channel->c.completion[channel->c.completion_head % KEEL_RING_REQUESTS];
+
+	*c = (struct keel_completion){ tag, status };
+	channel->c.completion_head++;
+	event();
+}
+
+static const struct keel_request *last_request(void)
+{
+	return &channel->c.request[(channel->c.request_head - 1) % KEEL_RING_REQUESTS];
+}
+
+START_TEST(disk_read_pio)
+{
+	const struct keel_request *r;
+
+	pics(1 << 14 | 1 << 2);
+	channel->c.host_asleep = 1;
+	command_read(0x20, 3, 2);
+	ck_assert_uint_eq(ctx[0].answer.flags & KEEL_ANSWER_DOORBELL, KEEL_ANSWER_DOORBELL);
+	ck_assert_uint_eq(in(0x1f7, 1) & 0x80, 0x80);
+	ck_assert_uint_eq(channel->c.request_head, 1);
+	r = last_request();
+	ck_assert_uint_eq(r->op, KEEL_REQ_READ);
+	ck_assert_uint_eq(r->drive, 0);
+	ck_assert_uint_eq(r->offset, 3 * 512);
+	ck_assert_uint_ge(r->count, 1024);
+	ck_assert_uint_le(r->count, KEEL_BOUNCE_BYTES);
+	for (unsigned int i = 0; i < 1024; i++)
+		channel->bounce[0][i] = (uint8_t)(i * 3 + i / 256);
+
+	/* A completion of something else is nothing. */
+	serve(r->tag + 1, 0);
+	serve(r->tag + 4, 0);
+	ck_assert_uint_eq(in(0x3f6, 1) & 0x80, 0x80);
+	serve(r->tag, 0);
+	ck_assert_uint_eq(ctx[EVENT].answer.kick, 1);
+	serve(r->tag, 0);
+	ctx[0].regs.rflags |= IF;
+	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x2e));
+	ctx[0].regs.rflags &= ~(uint64_t)IF;
+	ck_assert_uint_eq(in(0x1f7, 1) & 0x88, 0x08);
+
+	/* One sector by words, the other by REP INSW. */
+	for (unsigned int i = 0; i < 512; i += 2)
+		ck_assert_uint_eq(in(0x1f0, 2), channel->bounce[0][i] | channel->bounce[0][i + 1] << 8);
+	ctx[0].exit = (struct keel_exit){
+		.port = 0x1f0, .size = 2, .io = KEEL_IO_IN | KEEL_IO_STRING | KEEL_IO_REP, .segment = KEEL_SEG_ES,
+		.address_size = 4,
+	};
+	ctx[0].regs.gpr[KEEL_RCX] = 256;
+	ctx[0].regs.gpr[KEEL_RDI] = 0x3000;
+	while (ctx[0].regs.gpr[KEEL_RCX])
+		ck_assert_uint_eq(enter(0, KEEL_EXIT_IO)->action, KEEL_ACTION_RESUME);
+	ck_assert_int_eq(memcmp(guest + 0x3000, channel->bounce[0] + 512, 512), 0);
+	ck_assert_uint_eq(in(0x1f7, 1) & 0x89, 0);
+}
+END_TEST
+
+START_TEST(disk_read_dma)
+{
+	uint32_t regions[4] = { 0x5000, 0x200, 0x8000, 0x80000200 };
+
+	pci_put(1, 1, 0x20, 4, 0xc001);
+	pci_put(1, 1, 0x04, 2, 5);
+	memcpy(guest + 0x1000, regions, sizeof(regions));
+	out_by(0, 0xc004, 4, 0x1000);
+	out(0xc002, 0x66);
+	command_read(0xc8, 1, 2);
+	out(0xc000, 9);
+	ck_assert_uint_eq(channel->c.request_head, 1);
+	memset(channel->bounce[0], 0x5a, 512);
+	memset(channel->bounce[0] + 512, 0xa5, 512);
+	serve(last_request()->tag, 0);
+	ck_assert_uint_eq(in(0xc002, 1) & 7, 4);
+	ck_assert_uint_eq(in(0x1f7, 1) & 0x89, 0);
+	ck_assert_uint_eq(guest[0x5000], 0x5a);
+	ck_assert_uint_eq(guest[0x51ff], 0x5a);
+	ck_assert_uint_eq(guest[0x5200], 0);
+	ck_assert_uint_eq(guest[0x81ff], 0xa5);
+}
+END_TEST
+
+START_TEST(disk_error)
+{
+	command_read(0x20, 0, 1);
+	serve(last_request()->tag, -5);
+	ck_assert_uint_eq(in(0x1f7, 1) & 0x81, 1);
+}
+END_TEST
+
+START_TEST(clock_both_ways)
+{
+	static const uint64_t rates[] = { CLOCK_KHZ_LEAST, 999999, 1000000, 2399998, 3700123, CLOCK_KHZ_MOST };
+	struct clock clock;
+
+	for (unsigned int i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+		clock_init(&clock, 5000, rates[i]);
+		ck_assert_uint_eq(clock_ns(&clock, 5000), 0);
+		for (uint64_t ns = 1; ns < 1ull << 54; ns = ns * 5 + 3) {
+			uint64_t back = clock_ns(&clock, clock_tsc(&clock, ns));
+
+			ck_assert_uint_ge(back, ns);
+			ck_assert_uint_le(back, ns + 2 + 3 * 1000000 / rates[i]);
+		}
+		/* An hour is an hour, to a microsecond. */
+		ck_assert_uint_le(clock_ns(&clock, 5000 + rates[i] * 3600000) - 3600ull * NSEC_PER_SEC + 1000, 2000);
+		ck_assert_uint_eq(clock_tsc(&clock, TIME_NEVER), UINT64_MAX);
+	}
+}
+END_TEST
+
+/* Random exits with random memory: whatever they are, the answer keeps the contract. */
+
+static uint64_t seed;
+
+static uint64_t random_bits(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed;
+}
+
+static uint64_t random_address(void)
+{
+	static const uint64_t bases[] = { APIC, IOAPIC, HPET, 0xfffff000, 0xa0000, 0x1000, 0x9f000, LOW_MEMORY - 16, 0 };
+	uint64_t base = bases[random_bits() % (sizeof(bases) / sizeof(bases[0]))];
+
+	return base ? base + random_bits() % 0x400 : random_bits();
+}
+
+static uint16_t random_port(void)
+{
+	static const uint16_t ports[] = {
+		0x20, 0x40, 0x60, 0x70, 0xa0, 0x80, 0x92, 0xb2, 0x170, 0x1f0, 0x1f0, 0x3f0, 0x3f8, 0x4d0, 0x510, 0x514,
+		0x518, 0x600, 0xc000, 0xcf8, 0xcfc, 0xcfc, 0xfffc,
+	};
+
+	return (uint16_t)(ports[random_bits() % (sizeof(ports) / sizeof(ports[0]))] + random_bits() % 8);
+}
+
+static void random_insn(struct keel_exit *exit)
+{
+	static const uint8_t opcodes[] = { 0xa1, 0xa3, 0x89, 0x8b, 0xc7, 0xa5, 0xab, 0x87, 0x0f, 0x83, 0x66, 0xf3, 0xf0 };
+	uint32_t address = (uint32_t)random_address();
+
+	for (unsigned int i = 0; i < sizeof(exit->insn); i++)
+		exit->insn[i] = (uint8_t)random_bits();
+	exit->insn[0] = opcodes[random_bits() % sizeof(opcodes)];
+	if (random_bits() % 2)
+		memcpy(exit->insn + 1, &address, sizeof(address));
+	exit->insn_length = random_bits() % 8 ? 15 : random_bits() % 16;
+	exit->access = random_bits() % 32 ? random_bits() % 2 : (uint8_t)random_bits();
+}
+
+static void random_exit(unsigned int context)
+{
+	struct keel_exit *exit = &ctx[context].exit;
+	static const uint8_t sizes[] = { 1, 1, 2, 4, 4, 1, 2, 3 };
+
+	exit->tpr = random_bits() % 4 ? 0 : random_bits() % 16;
+	exit->flags = 0;
+	exit->port = random_port();
+	exit->size = sizes[random_bits() % (random_bits() % 64 ? 7 : 8)];
+	exit->io = random_bits() % 8;
+	exit->segment = random_bits() % 7 ? random_bits() % 6 : KEEL_SEG_NONE;
+	exit->address_size = random_bits() % 2 ? 4 : 0;
+	exit->msr = random_bits() % 4 ? KEEL_MSR_X2APIC_FIRST + random_bits() % 0x40 : random_bits() % 2 ? 0x1b : 0x6e0;
+	exit->gpa = random_address();
+	random_insn(exit);
+	for (unsigned int i = 0; i < 16; i++)
+		if (random_bits() % 2)
+			ctx[context].regs.gpr[i] = random_bits() % 2 ? random_bits() % 256 : random_address();
+	ctx[context].regs.rflags = 2 | (random_bits() & (IF | 0x8d5));
+}
+
+static void check_answer(unsigned int context)
+{
+	const struct keel_answer *a = &ctx[context].answer;
+
+	ck_assert_uint_le(a->action, KEEL_ACTION_END);
+	ck_assert_uint_eq(a->kick >> VCPUS, 0);
+	ck_assert_uint_le(a->tpr_threshold, 15);
+	if (context != EVENT)
+		ck_assert_uint_eq(a->kick >> context & 1, 0);
+	if (a->action == KEEL_ACTION_END)
+		ck_assert(a->end == KEEL_END_POWEROFF || a->end == KEEL_END_RESET || a->end == KEEL_END_CELL_REFUSED);
+	if (a->inject & KEEL_INJECT_VALID && !(a->inject & KEEL_INJECT_EXCEPTION))
+		ck_assert(ctx[context].exit.flags & KEEL_EXIT_F_INTERRUPTIBLE);
+	if (a->inject & KEEL_INJECT_EXCEPTION)
+		ck_assert_uint_lt(a->inject & KEEL_INJECT_VECTOR, 32);
+	if (a->action == KEEL_ACTION_WAIT)
+		ck_assert_uint_eq(a->inject, 0);
+	if (a->action != KEEL_ACTION_END && context != EVENT)
+		ck_assert_uint_gt(a->deadline, tsc);
+}
+
+static void scramble_channel(void)
+{
+	struct keel_channel *c = &channel->c;
+
+	switch (random_bits() % 8) {
+	case 0: c->commands = (uint32_t)random_bits(); break;
+	case 1: c->output_tail = (uint32_t)random_bits(); break;
+	case 2: c->request_tail = (uint32_t)random_bits(); break;
+	case 3: c->input_head = (uint32_t)random_bits(); break;
+	case 4: c->completion[random_bits() % KEEL_RING_REQUESTS].status = (int32_t)random_bits(); break;
+	case 5: c->completion_head = (uint32_t)random_bits(); break;
+	case 6: c->machine.drives[2].bytes = random_bits(); break;
+	case 7:
+		c->completion[c->completion_head % KEEL_RING_REQUESTS] =
+			(struct keel_completion){ last_request()->tag, -(int32_t)(random_bits() % 2) };
+		c->completion_head++;
+		break;
+	}
+}
+
+START_TEST(random_exits)
+{
+	seed = 0x9e3779b97f4a7c15ull + (uint64_t)_i * 0x1234567;
+	for (unsigned int i = 0; i < 6000; i++) {
+		unsigned int context = random_bits() % 16 ? random_bits() % VCPUS : EVENT;
+
+		tsc += random_bits() % 16 ? random_bits() % 10000 : random_bits() % (1 << 30);
+		if (context == EVENT) {
+			scramble_channel();
+			event();
+		} else {
+			random_exit(context);
+			enter(context, random_bits() % 64 ? random_bits() % KEEL_EXIT_EVENT : (unsigned int)random_bits());
+		}
+		check_answer(context);
+		if (ctx[context].answer.flags & KEEL_ANSWER_SREGS)
+			flat(context);
+		if (ctx[context].answer.action == KEEL_ACTION_END) {
+			destroy();
+			start();
+			for (unsigned int n = 1; n < VCPUS; n++) {
+				flat(n);
+				pc->vcpu[n].lapic.s.wait_sipi = 0;
+			}
+		}
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("pc");
+	TCase *made = tcase_create("made"), *started = tcase_create("started");
+	SRunner *runner;
+	int bad_end;
+
+	tcase_add_checked_fixture(made, make, destroy);
+	tcase_add_test(made, vcpu_before_event);
+	tcase_add_loop_test(made, bad_channel, 0, sizeof(bad) / sizeof(bad[0]));
+	tcase_add_test(made, power_on);
+	tcase_add_checked_fixture(started, start, destroy);
+	tcase_add_test(started, port_map);
+	tcase_add_test(started, boot_data);
+	tcase_add_test(started, fw_cfg_dma);
+	tcase_add_test(started, debug_ring);
+	tcase_add_test(started, serial_console);
+	tcase_add_test(started, serial_input_interrupts);
+	tcase_add_test(started, pit_through_8259);
+	tcase_add_test(started, pit_through_ioapic);
+	tcase_add_test(started, deadline_of_another);
+	tcase_add_test(started, tpr_holds_back);
+	tcase_add_test(started, tsc_deadline);
+	tcase_add_test(started, msr_refused);
+	tcase_add_test(started, start_of_second_cpu);
+	tcase_add_test(started, nmi_button);
+	tcase_add_test(started, hpet_replaces_pit);
+	tcase_add_test(started, nothing_there);
+	tcase_add_test(started, unknown_instruction);
+	tcase_add_test(started, fetch_from_nowhere);
+	tcase_add_loop_test(started, reset_lines, 0, sizeof(resets) / sizeof(resets[0]));
+	tcase_add_test(started, power_off);
+	tcase_add_test(started, power_button);
+	tcase_add_test(started, blocks_move);
+	tcase_add_test(started, disk_read_pio);
+	tcase_add_test(started, disk_read_dma);
+	tcase_add_test(started, disk_error);
+	tcase_add_test(started, clock_both_ways);
+	tcase_add_loop_test(started, random_exits, 0, 8);
+	suite_add_tcase(suite, made);
+	suite_add_tcase(suite, started);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	bad_end = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
+	srunner_free(runner);
+	return bad_end;
+}
