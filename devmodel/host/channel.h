@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Layout of a guest's channel: struct keel_channel, then bounce buffers, firmware and items, each on its own pages. */
+#ifndef KEEL_CHANNEL_LAYOUT_H
+#define KEEL_CHANNEL_LAYOUT_H
+
+#include <keel/channel.h>
+
+#include "host/blob.h"
+#include "host/items.h"
+#include "host/vm.h"
+#include "manifest.h"
+
+struct channel_layout {
+	size_t bytes;
+	uint32_t bounce[KEEL_DRIVES];
+	uint32_t firmware;
+	uint32_t items;		/* one after the other */
+};
+
+void channel_plan(struct channel_layout *layout, const struct manifest *m, const struct blob *firmware,
+		  const struct items *items);
+/* Fills a new channel, all zeros. */
+void channel_fill(struct keel_channel *channel, const struct channel_layout *layout, const struct manifest *m,
+		  const struct vm_memory *memory, const struct blob *firmware, const struct items *items, uint64_t tsc_khz);
+
+#endif

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The control socket: lines of JSON. */
+#include "host/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define CONNECTIONS_MOST	64u
+
+static void drop(struct control_connection *connection, bool keep_fd)
+{
+	struct control_connection **link = &connection->control->connections;
+
+	while (*link != connection)
+		link = &(*link)->next;
+	*link = connection->next;
+	loop_remove(connection->control->loop, &connection->source);
+	if (!keep_fd)
+		close(connection->source.fd);
+	free(connection);
+}
+
+/* Answers are small: one that does not fit the socket's buffer belongs to a client that does not read. */
+static bool send_answer(struct control_connection *connection, json_t *answer)
+{
+	char *text = json_dumps(answer, JSON_COMPACT);
+	size_t length = text ? strlen(text) : 0;
+	bool sent = false;
+
+	json_decref(answer);
+	if (text) {
+		text[length++] = '\n';	/* in the place of the final zero */
+		sent = send(connection->source.fd, text, length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)length;
+	}
+	free(text);
+	return sent;
+}
+
+/* False: the connection is gone. */
+static bool handle_line(struct control_connection *connection, size_t length)
+{
+	struct control *control = connection->control;
+	json_error_t error;
+	json_t *request = json_loadb(connection->line, length, 0, &error), *answer;
+	struct control_connection *c;
+
+	if (!json_is_object(request))
+		answer = json_pack("{s:b, s:s}", "ok", 0, "error", "expected a JSON object");
+	else
+		answer = control->handle(control->owner, connection, request);
+	json_decref(request);
+	for (c = control->connections; c && c != connection; c = c->next)
+		;
+	if (!c)
+		return false;
+	if (answer && !send_answer(connection, answer)) {
+		drop(connection, false);
+		return false;
+	}
+	return true;
+}
+
+static void on_connection(struct loop_source *source, uint32_t events)
+{
+	struct control_connection *c = (struct control_connection *)source;
+	ssize_t n = recv(source->fd, c->line + c->used, sizeof(c->line) - c->used, MSG_DONTWAIT);
+	char *end;
+
+	(void)events;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		drop(c, false);
+		return;
+	}
+	c->used += (size_t)n;
+	while ((end = memchr(c->line, '\n', c->used))) {
+		size_t length = (size_t)(end - c->line);
+
+		if (!handle_line(c, length))
+			return;
+		c->used -= length + 1;
+		memmove(c->line, end + 1, c->used);
+	}
+	if (c->used == sizeof(c->line))
+		drop(c, false);
+}
+
+static void on_listener(struct loop_source *source, uint32_t events)
+{
+	struct control *control = (struct control *)((char *)source - offsetof(struct control, listener));
+	struct control_connection *connection;
+	unsigned int count = 0;
+	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)events;
+	if (fd < 0)
+		return;
+	for (connection = control->connections; connection; connection = connection->next)
+		count++;
+	connection = count < CONNECTIONS_MOST ? calloc(1, sizeof(*connection)) : NULL;
+	if (!connection) {
+		close(fd);
+		return;
+	}
+	connection->source = (struct loop_source){ .fd = fd, .events = EPOLLIN, .ready = on_connection };
+	connection->control = control;
+	connection->next = control->connections;
+	control->connections = connection;
+	if (!loop_add(control->loop, &connection->source))
+		drop(connection, false);
+}
+
+bool control_open(struct control *control, struct loop *loop, const char *path, struct failure *failure)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd;
+
+	control->loop = loop;
+	control->connections = NULL;
+	if (strlen(path) >= sizeof(address.sun_path))
+		return failure_set(failure, EXIT_FAILED, "the path of the control socket is too long: %s", path);
+	strcpy(address.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	control->listener = (struct loop_source){ .fd = fd, .events = EPOLLIN, .ready = on_listener };
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) || listen(fd, 16) ||
+	    !loop_add(loop, &control->listener))
+		return failure_set(failure, EXIT_FAILED, "cannot make the control socket %s: %s", path, strerror(errno));
+	return true;
+}
+
+void control_stop_listening(struct control *control)
+{
+	if (control->listener.fd < 0)
+		return;
+	loop_remove(control->loop, &control->listener);
+	close(control->listener.fd);
+	control->listener.fd = -1;
+}
+
+void control_close(struct control *control)
+{
+	control_stop_listening(control);
+	while (control->connections)
+		drop(control->connections, false);
+}
+
+void control_defer(struct control_connection *connection)
+{
+	connection->waiting = true;
+}
+
+int control_take(struct control_connection *connection, json_t *answer)
+{
+	int fd = connection->source.fd;
+
+	if (send_answer(connection, answer)) {
+		drop(connection, true);
+		return fd;
+	}
+	drop(connection, false);
+	return -1;
+}
+
+void control_answer_waiting(struct control *control, json_t *answer)
+{
+	struct control_connection *next;
+
+	for (struct control_connection *c = control->connections; c; c = next) {
+		next = c->next;
+		if (!c->waiting)
+			continue;
+		c->waiting = false;
+		if (!send_answer(c, json_incref(answer)))
+			drop(c, false);
+	}
+	json_decref(answer);
+}

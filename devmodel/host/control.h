@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The control socket of a guest: a stream of JSON objects, one a line, each answered by one object on a line.
+ * A request is {"command": NAME, ...}; an answer has "ok", and "error" where that is false.
+ */
+#ifndef KEEL_CONTROL_H
+#define KEEL_CONTROL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "exit.h"
+#include "host/loop.h"
+
+#define CONTROL_LINE		4096u
+
+struct control_connection {
+	struct loop_source source;
+	struct control *control;
+	struct control_connection *next;
+	char line[CONTROL_LINE];
+	size_t used;
+	bool waiting;			/* for the end of this run */
+};
+
+struct control {
+	struct loop *loop;
+	struct loop_source listener;
+	struct control_connection *connections;
+	/* Answers a request (a new reference), or NULL: it was deferred or took the connection. */
+	json_t *(*handle)(void *owner, struct control_connection *connection, const json_t *request);
+	void *owner;
+};
+
+bool control_open(struct control *control, struct loop *loop, const char *path, struct failure *failure);
+/* Closes the listener; connections stay, so that the last answers can be sent. */
+void control_stop_listening(struct control *control);
+void control_close(struct control *control);
+
+/* Within handle: the answer comes by control_answer_waiting. */
+void control_defer(struct control_connection *connection);
+/* Within handle: answers, then hands the descriptor out; the connection is gone. */
+int control_take(struct control_connection *connection, json_t *answer);
+/* Takes the reference. */
+void control_answer_waiting(struct control *control, json_t *answer);
+
+#endif

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Disk images by io_uring. */
+#include "host/disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "host/rundir.h"
+
+#define RING_ENTRIES		256
+#define BLOCK			4096u	/* of the overlay */
+#define SECTOR			512u
+#define OVERLAY_FOLDER		"/var/tmp"
+
+/* A piece of a request that is one file's and one operation. */
+struct part {
+	struct disk_job *job;
+	int fd;
+	uint8_t *buffer;
+	uint64_t offset;
+	uint32_t count;
+	bool write;
+};
+
+static bool lock_image(const struct disk *disk, const char *file, struct failure *failure)
+{
+	struct flock lock = { .l_type = disk->readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+	char owner[MANIFEST_NAME_MAX + 1];
+
+	if (!fcntl(disk->fd, F_OFD_SETLK, &lock))
+		return true;
+	if (errno != EAGAIN && errno != EACCES)
+		return failure_set(failure, EXIT_FAILED, "cannot lock %s: %s", file, strerror(errno));
+	if (rundir_find_disk_owner(disk->device, disk->inode, owner, sizeof(owner)))
+		return failure_set(failure, EXIT_IN_USE, "%s is in use by guest \"%s\"; destroy that guest, or use the image in "
+				   "mode \"ro\" or \"snapshot\" by both", file, owner);
+	return failure_set(failure, EXIT_IN_USE, "%s is locked by another program", file);
+}
+
+static int open_overlay(void)
+{
+	int fd = open(OVERLAY_FOLDER, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+
+	return fd >= 0 ? fd : memfd_create("keel-overlay", MFD_CLOEXEC);
+}
+
+static bool make_overlay(struct disk *disk, struct failure *failure)
+{
+	uint64_t blocks = (disk->bytes + BLOCK - 1) / BLOCK;
+
+	disk->overlay = open_overlay();
+	disk->overlaid = calloc(1, blocks / 8 + 1);
+	if (disk->overlay < 0 || !disk->overlaid || ftruncate(disk->overlay, (off_t)(blocks * BLOCK)))
+		return failure_set(failure, EXIT_FAILED, "cannot make a temporary file for a snapshot: %s", strerror(errno));
+	return true;
+}
+
+static bool examine(struct disk *disk, const struct manifest_drive *drive, struct failure *failure)
+{
+	struct stat st;
+	uint64_t bytes;
+
+	if (fstat(disk->fd, &st))
+		return failure_set(failure, EXIT_FAILED, "cannot examine %s: %s", drive->file, strerror(errno));
+	bytes = (uint64_t)st.st_size;
+	if (S_ISBLK(st.st_mode) && ioctl(disk->fd, BLKGETSIZE64, &bytes))
+		return failure_set(failure, EXIT_FAILED, "cannot examine %s: %s", drive->file, strerror(errno));
+	/* The manifest's check saw a size that is right; the file may have changed since. */
+	if (bytes != drive->bytes)
+		return failure_set(failure, EXIT_FAILED, "%s changed its size while it was opened", drive->file);
+	disk->bytes = bytes;
+	disk->device = S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev;
+	disk->inode = S_ISBLK(st.st_mode) ? 0 : st.st_ino;
+	return true;
+}
+
+bool disk_open(struct disk *disk, const struct manifest_drive *drive, struct failure *failure)
+{
+	*disk = (struct disk){ .fd = -1, .overlay = -1, .readonly = drive->mode != MANIFEST_RW };
+	if (!drive->file)
+		return true;
+	disk->fd = open(drive->file, (disk->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	if (disk->fd < 0)
+		return failure_set(failure, EXIT_FAILED, "cannot open %s: %s", drive->file, strerror(errno));
+	if (examine(disk, drive, failure) && lock_image(disk, drive->file, failure) &&
+	    (drive->mode != MANIFEST_SNAPSHOT || make_overlay(disk, failure)))
+		return true;
+	disk_close(disk);
+	return false;
+}
+
+void disk_close(struct disk *disk)
+{
+	if (disk->fd >= 0)
+		close(disk->fd);
+	if (disk->overlay >= 0)
+		close(disk->overlay);
+	free(disk->overlaid);
+	*disk = (struct disk){ .fd = -1, .overlay = -1 };
+}
+
+static bool is_overlaid(const struct disk *disk, uint64_t offset)
+{
+	return disk->overlaid && disk->overlaid[offset / BLOCK / 8] & 1u << offset / BLOCK % 8;
+}
+
+static void finish(struct disk_engine *engine, struct disk_job *job)
+{
+	uint64_t end = job->offset + job->count;
+
+	/* Blocks count as overlaid once they are: after an error the guest reads what was there before. */
+	if (job->op == KEEL_REQ_WRITE && !job->status && job->disk->overlaid)
+		for (uint64_t at = job->offset - job->offset % BLOCK; at < end; at += BLOCK)
+			job->disk->overlaid[at / BLOCK / 8] |= (uint8_t)(1u << at / BLOCK % 8);
+	job->busy = false;
+	engine->busy--;
+	engine->done(engine->owner, job->tag, job->status);
+}
+
+static void part_over(struct disk_engine *engine, struct disk_job *job, int status)
+{
+	if (status && !job->status)
+		job->status = status;
+	if (!--job->parts)
+		finish(engine, job);
+}
+
+static struct io_uring_sqe *next_sqe(struct disk_engine *engine)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&engine->ring);
+
+	if (!sqe) {
+		io_uring_submit(&engine->ring);
+		sqe = io_uring_get_sqe(&engine->ring);
+	}
+	return sqe;
+}
+
+static int queue(struct disk_engine *engine, struct part *part)
+{
+	struct io_uring_sqe *sqe = next_sqe(engine);
+
+	if (!sqe)
+		return -EAGAIN;
+	if (!part->count)
+		io_uring_prep_fsync(sqe, part->fd, IORING_FSYNC_DATASYNC);
+	else if (part->write)
+		io_uring_prep_write(sqe, part->fd, part->buffer, part->count, part->offset);
+	else
+		io_uring_prep_read(sqe, part->fd, part->buffer, part->count, part->offset);
+	io_uring_sqe_set_data(sqe, part);
+	return 0;
+}
+
+static void start_part(struct disk_engine *engine, const struct part *what)
+{
+	struct part *part = malloc(sizeof(*part));
+	int status;
+
+	what->job->parts++;
+	if (part)
+		*part = *what;
+	status = part ? queue(engine, part) : -ENOMEM;
+	if (status) {
+		free(part);
+		part_over(engine, what->job, status);
+	}
+}
+
+/* Fewer bytes than asked for: the rest again, but none at all means that the file has become shorter. */
+static void part_answered(struct disk_engine *engine, struct part *part, int result)
+{
+	struct disk_job *job = part->job;
+	int status = result < 0 ? result : 0;
+
+	if (result == -EINTR || result == -EAGAIN || (result > 0 && (uint32_t)result < part->count)) {
+		uint32_t moved = result > 0 ? (uint32_t)result : 0;
+
+		part->buffer += moved;
+		part->offset += moved;
+		part->count -= moved;
+		status = queue(engine, part);
+		if (!status)
+			return;
+	} else if (!result && part->count) {
+		status = -EIO;
+	}
+	free(part);
+	part_over(engine, job, status);
+}
+
+static void reap(struct disk_engine *engine)
+{
+	struct io_uring_cqe *cqe;
+
+	while (!io_uring_peek_cqe(&engine->ring, &cqe)) {
+		struct part *part = io_uring_cqe_get_data(cqe);
+		int result = cqe->res;
+
+		io_uring_cqe_seen(&engine->ring, cqe);
+		part_answered(engine, part, result);
+	}
+	io_uring_submit(&engine->ring);
+}
+
+static void on_completions(struct loop_source *source, uint32_t events)
+{
+	struct disk_engine *engine = (struct disk_engine *)((char *)source - offsetof(struct disk_engine, source));
+	uint64_t count;
+
+	(void)events;
+	if (read(source->fd, &count, sizeof(count)) > 0)
+		reap(engine);
+}
+
+/* Copies the block around an unaligned end of a write into the overlay, before the write changes a part of it. */
+static int fill_block(struct disk *disk, uint64_t offset)
+{
+	uint64_t start = offset - offset % BLOCK;
+	uint8_t block[BLOCK];
+	uint32_t count = disk->bytes - start < BLOCK ? (uint32_t)(disk->bytes - start) : BLOCK;
+
+	if (offset == start || offset >= disk->bytes || is_overlaid(disk, offset))
+		return 0;
+	if (pread(disk->fd, block, count, (off_t)start) != (ssize_t)count)
+		return -EIO;
+	return pwrite(disk->overlay, block, count, (off_t)start) == (ssize_t)count ? 0 : -EIO;
+}
+
+static void start_overlay_write(struct disk_engine *engine, struct disk_job *job, uint8_t *bounce)
+{
+	int status = fill_block(job->disk, job->offset);
+
+	if (!status)
+		status = fill_block(job->disk, job->offset + job->count);
+	if (status)
+		job->status = status;
+	else
+		start_part(engine, &(struct part){ job, job->disk->overlay, bounce, job->offset, job->count, true });
+}
+
+/* Runs of blocks alternate between the image and the overlay. */
+static void start_overlay_read(struct disk_engine *engine, struct disk_job *job, uint8_t *bounce)
+{
+	uint64_t at = job->offset, end = job->offset + job->count;
+
+	while (at < end) {
+		bool overlaid = is_overlaid(job->disk, at);
+		uint64_t stop = at - at % BLOCK + BLOCK;
+
+		while (stop < end && is_overlaid(job->disk, stop) == overlaid)
+			stop += BLOCK;
+		if (stop > end)
+			stop = end;
+		start_part(engine, &(struct part){ job, overlaid ? job->disk->overlay : job->disk->fd,
+						   bounce + (at - job->offset), at, (uint32_t)(stop - at), false });
+		at = stop;
+	}
+}
+
+static void start_job(struct disk_engine *engine, struct disk_job *job, uint8_t *bounce)
+{
+	struct disk *disk = job->disk;
+
+	if (job->op == KEEL_REQ_FLUSH) {
+		/* Nothing of a snapshot outlives the process, and a read-only image has nothing to flush. */
+		if (!disk->readonly)
+			start_part(engine, &(struct part){ .job = job, .fd = disk->fd });
+	} else if (disk->overlaid && job->op == KEEL_REQ_WRITE) {
+		start_overlay_write(engine, job, bounce);
+	} else if (disk->overlaid) {
+		start_overlay_read(engine, job, bounce);
+	} else {
+		start_part(engine, &(struct part){ job, disk->fd, bounce, job->offset, job->count,
+						   job->op == KEEL_REQ_WRITE });
+	}
+}
+
+static int check(const struct disk *disk, const struct keel_request *request)
+{
+	if (disk->fd < 0)
+		return -ENOMEDIUM;
+	if (request->op == KEEL_REQ_FLUSH)
+		return 0;
+	if (request->op != KEEL_REQ_READ && request->op != KEEL_REQ_WRITE)
+		return -EINVAL;
+	if (!request->count || request->count > KEEL_BOUNCE_BYTES || request->count % SECTOR || request->offset % SECTOR ||
+	    request->offset > disk->bytes || request->count > disk->bytes - request->offset)
+		return -EINVAL;
+	return request->op == KEEL_REQ_WRITE && disk->readonly && !disk->overlaid ? -EROFS : 0;
+}
+
+void disk_submit(struct disk_engine *engine, struct disk *disk, uint8_t *bounce, const struct keel_request *request)
+{
+	struct disk_job *job = engine->jobs;
+	int status = check(disk, request);
+
+	while (!status && job->busy)
+		if (++job == engine->jobs + KEEL_RING_REQUESTS)
+			status = -EBUSY;
+	if (status) {
+		engine->done(engine->owner, request->tag, status);
+		return;
+	}
+	*job = (struct disk_job){
+		.busy = true, .disk = disk, .op = request->op, .tag = request->tag, .offset = request->offset,
+		.count = request->op == KEEL_REQ_FLUSH ? 0 : request->count, .parts = 1,
+	};
+	engine->busy++;
+	start_job(engine, job, bounce);
+	/* The part that this function held keeps the job from ending while its others are being started. */
+	part_over(engine, job, 0);
+	io_uring_submit(&engine->ring);
+}
+
+void disk_drain(struct disk_engine *engine)
+{
+	struct io_uring_cqe *cqe;
+
+	while (engine->busy && !io_uring_wait_cqe(&engine->ring, &cqe))
+		reap(engine);
+}
+
+bool disk_engine_init(struct disk_engine *engine, struct loop *loop, struct failure *failure)
+{
+	int error = io_uring_queue_init(RING_ENTRIES, &engine->ring, 0);
+
+	if (error)
+		return failure_set(failure, EXIT_FAILED, "io_uring is not available (%s); see sysctl kernel.io_uring_disabled",
+				   strerror(-error));
+	engine->loop = loop;
+	engine->busy = 0;
+	memset(engine->jobs, 0, sizeof(engine->jobs));
+	engine->source = (struct loop_source){
+		.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .events = EPOLLIN, .ready = on_completions,
+	};
+	if (engine->source.fd < 0 || io_uring_register_eventfd(&engine->ring, engine->source.fd) ||
+	    !loop_add(loop, &engine->source))
+		return failure_set(failure, EXIT_FAILED, "cannot watch the completions of io_uring");
+	return true;
+}
+
+void disk_engine_close(struct disk_engine *engine)
+{
+	disk_drain(engine);
+	loop_remove(engine->loop, &engine->source);
+	close(engine->source.fd);
+	io_uring_queue_exit(&engine->ring);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Disk images and the engine that reads and writes them: raw files and block devices by io_uring, through the page cache.
+ * A write is complete when the page cache has it; a flush is complete when the disk has everything completed before.
+ *
+ * Images are locked by open file descriptions: shared for reading, exclusively for writing.
+ * Snapshot mode keeps what the guest writes in an unlinked temporary file, which ends with the process.
+ */
+#ifndef KEEL_DISK_H
+#define KEEL_DISK_H
+
+#include <liburing.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <keel/channel.h>
+
+#include "exit.h"
+#include "host/loop.h"
+#include "manifest.h"
+
+struct disk {
+	int fd;			/* -1: no medium */
+	bool readonly;
+	uint64_t bytes;
+	dev_t device;
+	ino_t inode;
+	int overlay;		/* snapshot mode, else -1 */
+	uint8_t *overlaid;	/* bit n: block n is in the overlay */
+};
+
+struct disk_job {
+	bool busy;
+	struct disk *disk;
+	uint32_t op, tag;
+	uint64_t offset;
+	uint32_t count;
+	unsigned int parts;	/* under way */
+	int status;
+};
+
+struct disk_engine {
+	struct loop *loop;
+	struct loop_source source;	/* completions */
+	struct io_uring ring;
+	struct disk_job jobs[KEEL_RING_REQUESTS];
+	unsigned int busy;
+	/* Told once for each request, status 0 or a negative errno. */
+	void (*done)(void *owner, uint32_t tag, int status);
+	void *owner;
+};
+
+/* Opens and locks. A disk in use: EXIT_IN_USE, and the text says by what it can. */
+bool disk_open(struct disk *disk, const struct manifest_drive *drive, struct failure *failure);
+void disk_close(struct disk *disk);
+
+bool disk_engine_init(struct disk_engine *engine, struct loop *loop, struct failure *failure);
+void disk_engine_close(struct disk_engine *engine);
+/*
+ * Starts a request, which may come from anywhere: what is wrong with it is told to done.
+ * bounce is the drive's buffer of KEEL_BOUNCE_BYTES; at most KEEL_RING_REQUESTS at once.
+ */
+void disk_submit(struct disk_engine *engine, struct disk *disk, uint8_t *bounce, const struct keel_request *request);
+/* Waits until nothing is under way; completions are still told. */
+void disk_drain(struct disk_engine *engine);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* A log that a guest writes to and that therefore stays small: at its limit it becomes FILE.1 and a new one begins. */
+#ifndef KEEL_LOGFILE_H
+#define KEEL_LOGFILE_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct logfile {
+	char path[PATH_MAX];
+	int fd;			/* -1: no log is kept */
+	size_t bytes, limit;
+};
+
+/* Errors are not the guest's: a log that cannot be kept is given up. */
+bool logfile_open(struct logfile *log, const char *path, size_t limit);
+void logfile_write(struct logfile *log, const void *data, size_t bytes);
+void logfile_close(struct logfile *log);
+
+#endif

@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Starts a guest, serves its device model's requests, and acts on its end. */
+#include "host/machine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "device.h"
+
+#define LOW_MEMORY_MOST		(3ull << 30)
+#define CHUNK			4096u
+#define CONSOLE_LOG_LIMIT	(8u << 20)
+#define FIRMWARE_LOG_LIMIT	(1u << 20)
+#define INPUT_POLL_MS		20	/* the cell does not ring when it has taken input */
+#define OUTPUT_POLL_MS		200	/* a slow reader's patience is looked at */
+#define SHORT_RUN_SECONDS	2
+#define SHORT_CRASHES_MOST	5
+#define WEIGHT_ORDINARY		100u
+#define NICE_LEAST		(-20)
+#define NICE_MOST		19
+
+static time_t seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+/* A step of nice is a factor of 1.25 in time on the processor. */
+static int nice_of(unsigned int weight)
+{
+	uint64_t scaled = weight * 1000ull, step = WEIGHT_ORDINARY * 1000ull;
+	int nice = 0;
+
+	while (nice > NICE_LEAST && scaled >= step * 5 / 4) {
+		step = step * 5 / 4;
+		nice--;
+	}
+	while (nice < NICE_MOST && scaled <= step * 4 / 5) {
+		step = step * 4 / 5;
+		nice++;
+	}
+	return nice;
+}
+
+static void set_schedule(struct machine *m)
+{
+	const struct manifest *manifest = &m->manifest;
+
+	m->vm.nice = nice_of(manifest->weight);
+	m->vm.pinned = manifest->pinned;
+	CPU_ZERO(&m->vm.cpus);
+	for (unsigned int cpu = 0; cpu < MANIFEST_CPUS && cpu < CPU_SETSIZE; cpu++)
+		if (manifest->cpu_affinity[cpu / 8] & 1u << cpu % 8)
+			CPU_SET(cpu, &m->vm.cpus);
+}
+
+static bool load_firmware(struct machine *m, struct failure *failure)
+{
+	const char *file = m->manifest.firmware;
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	uint8_t chunk[CHUNK];
+	ssize_t n;
+
+	if (fd < 0)
+		return failure_set(failure, EXIT_FAILED, "cannot open %s: %s", file, strerror(errno));
+	while ((n = read(fd, chunk, sizeof(chunk))) > 0)
+		blob_add(&m->firmware, chunk, (size_t)n);
+	close(fd);
+	if (n < 0)
+		return failure_set(failure, EXIT_FAILED, "cannot read %s: %s", file, strerror(errno));
+	blob_align(&m->firmware, KEEL_PAGE_SIZE);
+	m->memory.firmware = (uint32_t)m->firmware.bytes;
+	return true;
+}
+
+static bool open_disks(struct machine *m, struct failure *failure)
+{
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
+		if (!disk_open(&m->disks[i], &m->manifest.drives[i], failure))
+			return false;
+		if (m->disks[i].fd >= 0)
+			rundir_note_disk(&m->rundir, m->disks[i].device, m->disks[i].inode);
+	}
+	return true;
+}
+
+static size_t input_room(void *machine)
+{
+	struct machine *m = machine;
+
+	/* Without a running guest nobody reads: what is typed is lost, as on a machine that is off. */
+	return m->state == MACHINE_RUNNING ? rings_input_room(&m->rings) : CHUNK;
+}
+
+static void put_input(void *machine, const uint8_t *bytes, size_t count)
+{
+	struct machine *m = machine;
+
+	if (m->state != MACHINE_RUNNING)
+		return;
+	rings_put_input(&m->rings, bytes, count);
+	m->event_needed = true;
+}
+
+static bool open_console(struct machine *m, struct failure *failure)
+{
+	const struct manifest *manifest = &m->manifest;
+	char path[PATH_MAX];
+
+	console_init(&m->console, &m->loop);
+	m->console.room = input_room;
+	m->console.put = put_input;
+	m->console.owner = m;
+	rundir_path(path, sizeof(path), manifest->name, "console.log");
+	if (manifest->serial_log && !logfile_open(&m->console.log, path, CONSOLE_LOG_LIMIT))
+		return failure_set(failure, EXIT_FAILED, "cannot create %s: %s", path, strerror(errno));
+	rundir_path(path, sizeof(path), manifest->name, "firmware.log");
+	if (!logfile_open(&m->firmware_log, path, FIRMWARE_LOG_LIMIT))
+		return failure_set(failure, EXIT_FAILED, "cannot create %s: %s", path, strerror(errno));
+	switch (manifest->serial) {
+	case MANIFEST_SERIAL_SOCKET:
+		return console_open_socket(&m->console, manifest->serial_path, failure);
+	case MANIFEST_SERIAL_FILE:
+		return console_open_file(&m->console, manifest->serial_path, failure);
+	case MANIFEST_SERIAL_PTY:
+		break;
+	}
+	rundir_path(path, sizeof(path), manifest->name, "console");
+	return console_open_pty(&m->console, path, failure);
+}
+
+static void request_done(void *machine, uint32_t tag, int status)
+{
+	struct machine *m = machine;
+
+	rings_complete(&m->rings, tag, status);
+	m->event_needed = true;
+}
+
+static void on_doorbell(struct loop_source *source, uint32_t events)
+{
+	uint64_t count;
+
+	(void)events;
+	if (read(source->fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		perror("doorbell");
+}
+
+static void on_ended(struct loop_source *source, uint32_t events)
+{
+	struct machine *m = (struct machine *)((char *)source - offsetof(struct machine, ended));
+	uint64_t count;
+
+	(void)events;
+	if (read(source->fd, &count, sizeof(count)) > 0)
+		m->run_over = true;
+}
+
+static void on_signal(struct loop_source *source, uint32_t events)
+{
+	struct machine *m = (struct machine *)((char *)source - offsetof(struct machine, signals));
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(source->fd, &info, sizeof(info)) != sizeof(info) || info.ssi_signo == SIGHUP)
+		return;
+	m->wish = MACHINE_WISH_DESTROY;
+	m->run_over = true;
+}
+
+static bool watch_signals(struct machine *m, struct failure *failure)
+{
+	sigset_t all;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	sigemptyset(&all);
+	sigaddset(&all, SIGTERM);
+	sigaddset(&all, SIGINT);
+	sigaddset(&all, SIGHUP);
+	m->signals = (struct loop_source){
+		.fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK), .events = EPOLLIN, .ready = on_signal,
+	};
+	if (m->signals.fd < 0 || !loop_add(&m->loop, &m->signals))
+		return failure_set(failure, EXIT_FAILED, "cannot watch signals: %s", strerror(errno));
+	return true;
+}
+
+static void stop_watching_vm(struct machine *m)
+{
+	loop_remove(&m->loop, &m->doorbell);
+	loop_remove(&m->loop, &m->ended);
+}
+
+static bool start_vm(struct machine *m, struct failure *failure)
+{
+	set_schedule(m);
+	if (!vm_create(&m->vm, m->manifest.vcpus, m->layout.bytes, &m->memory, failure))
+		return false;
+	channel_fill(m->vm.channel, &m->layout, &m->manifest, &m->memory, &m->firmware, &m->items, m->info.tsc_khz);
+	rings_init(&m->rings, m->vm.channel);
+	m->doorbell = (struct loop_source){ .fd = m->vm.doorbell, .events = EPOLLIN, .ready = on_doorbell };
+	m->ended = (struct loop_source){ .fd = m->vm.ended, .events = EPOLLIN, .ready = on_ended };
+	if (!loop_add(&m->loop, &m->doorbell) || !loop_add(&m->loop, &m->ended))
+		failure_set(failure, EXIT_FAILED, "cannot watch the VM: %s", strerror(errno));
+	else if (vm_start(&m->vm, failure)) {
+		m->state = MACHINE_RUNNING;
+		m->started = seconds();
+		m->run_over = false;
+		m->wish = MACHINE_WISH_NONE;
+		return true;
+	}
+	stop_watching_vm(m);
+	vm_destroy(&m->vm);
+	return false;
+}
+
+static bool open_all(struct machine *m, struct failure *failure)
+{
+	char path[PATH_MAX];
+
+	m->control.handle = machine_handle;
+	m->control.owner = m;
+	m->engine.done = request_done;
+	m->engine.owner = m;
+	rundir_path(path, sizeof(path), m->manifest.name, "control");
+	return watch_signals(m, failure) && load_firmware(m, failure) && open_disks(m, failure) &&
+	       disk_engine_init(&m->engine, &m->loop, failure) && open_console(m, failure) &&
+	       control_open(&m->control, &m->loop, path, failure);
+}
+
+static void close_all(struct machine *m)
+{
+	if (m->engine.loop)
+		disk_engine_close(&m->engine);
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+		disk_close(&m->disks[i]);
+	if (m->console.loop)
+		console_close(&m->console);
+	if (m->control.loop)
+		control_stop_listening(&m->control);
+	logfile_close(&m->firmware_log);
+	rundir_remove(&m->rundir);
+}
+
+bool machine_start(struct machine *m, struct failure *failure)
+{
+	uint64_t memory = m->manifest.memory;
+
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+		m->disks[i].fd = m->disks[i].overlay = -1;
+	m->firmware_log.fd = -1;
+	m->memory.low = memory < LOW_MEMORY_MOST ? memory : LOW_MEMORY_MOST;
+	m->memory.high = memory - m->memory.low;
+	if (!device_open(&m->vm.device, &m->info, failure))
+		return false;
+	if (!loop_init(&m->loop))
+		return failure_set(failure, EXIT_FAILED, "cannot make an epoll: %s", strerror(errno));
+	if (!rundir_create(&m->rundir, m->manifest.name, failure))
+		return false;
+	if (open_all(m, failure)) {
+		items_build(&m->items, &m->manifest, m->memory.low, m->memory.high);
+		channel_plan(&m->layout, &m->manifest, &m->firmware, &m->items);
+		if (start_vm(m, failure))
+			return true;
+	}
+	close_all(m);
+	if (m->control.loop)
+		control_close(&m->control);
+	return false;
+}
+
+static void take_requests(struct machine *m)
+{
+	struct keel_request request;
+
+	while (rings_next_request(&m->rings, &request)) {
+		if (request.drive < KEEL_DRIVES && m->layout.bounce[request.drive])
+			disk_submit(&m->engine, &m->disks[request.drive],
+				    (uint8_t *)m->vm.channel + m->layout.bounce[request.drive], &request);
+		else
+			request_done(m, request.tag, -ENODEV);
+	}
+}
+
+static void take_characters(struct machine *m)
+{
+	uint8_t bytes[CHUNK];
+	size_t wants, n;
+	bool was_full;
+
+	while ((wants = console_wants(&m->console)) > 0 &&
+	       (n = rings_take_output(&m->rings, bytes, wants < CHUNK ? wants : CHUNK, &was_full)) > 0) {
+		console_write(&m->console, bytes, n);
+		m->event_needed |= was_full;
+	}
+	while ((n = rings_take_debug(&m->rings, bytes, CHUNK)) > 0)
+		logfile_write(&m->firmware_log, bytes, n);
+	console_resume(&m->console);
+}
+
+/* The cell's answer to an event may be more requests, of which it does not ring while this end is awake. */
+static void serve(struct machine *m)
+{
+	bool needed;
+
+	do {
+		take_requests(m);
+		take_characters(m);
+		needed = m->event_needed;
+		m->event_needed = false;
+		if (needed)
+			vm_event(&m->vm);
+	} while (needed && !m->run_over);
+}
+
+static bool is_crash(const struct keel_vm_status *status)
+{
+	return status->end != KEEL_END_POWEROFF && status->end != KEEL_END_RESET && status->end != KEEL_END_DESTROYED;
+}
+
+static enum manifest_action next_action(struct machine *m)
+{
+	if (m->wish == MACHINE_WISH_DESTROY)
+		return MANIFEST_DESTROY;
+	if (m->wish == MACHINE_WISH_REBOOT)
+		return MANIFEST_RESTART;
+	if (m->status.end == KEEL_END_POWEROFF)
+		return m->wish == MACHINE_WISH_SHUTDOWN ? MANIFEST_DESTROY : m->manifest.on_poweroff;
+	if (m->status.end == KEEL_END_RESET)
+		return m->manifest.on_reboot;
+	if (m->status.end == KEEL_END_DESTROYED)
+		return MANIFEST_DESTROY;
+	m->short_crashes = seconds() - m->started < SHORT_RUN_SECONDS ? m->short_crashes + 1 : 0;
+	if (m->manifest.on_crash == MANIFEST_RESTART && m->short_crashes >= SHORT_CRASHES_MOST) {
+		fprintf(stderr, "crashed %u times right after its start: not restarted\n", m->short_crashes);
+		return MANIFEST_DESTROY;
+	}
+	return m->manifest.on_crash;
+}
+
+static json_t *end_answer(const struct machine *m, const char *event)
+{
+	char reason[256];
+
+	vm_describe_end(&m->status, reason, sizeof(reason));
+	fprintf(stderr, "%s: %s: %s\n", m->manifest.name, event, reason);
+	return json_pack("{s:b, s:s, s:s, s:s, s:b}", "ok", 1, "name", m->manifest.name, "event", event,
+			 "reason", reason, "crashed", is_crash(&m->status) ? 1 : 0);
+}
+
+static void restart(struct machine *m)
+{
+	struct failure failure;
+	json_t *answer = end_answer(m, "restarted");
+
+	vm_destroy(&m->vm);
+	m->restarts++;
+	if (start_vm(m, &failure)) {
+		control_answer_waiting(&m->control, answer);
+		return;
+	}
+	fprintf(stderr, "%s: cannot restart: %s\n", m->manifest.name, failure.text);
+	json_decref(answer);
+	m->last_answer = json_pack("{s:b, s:s}", "ok", 0, "error", failure.text);
+	m->quit = true;
+}
+
+static void end_run(struct machine *m)
+{
+	if (m->state == MACHINE_RUNNING) {
+		stop_watching_vm(m);
+		vm_stop(&m->vm, &m->status);
+		disk_drain(&m->engine);
+		take_characters(m);
+		m->state = MACHINE_STOPPED;
+	}
+	m->run_over = false;
+	switch (next_action(m)) {
+	case MANIFEST_RESTART:
+		restart(m);
+		return;
+	case MANIFEST_PRESERVE:
+		m->state = MACHINE_PRESERVED;
+		control_answer_waiting(&m->control, end_answer(m, "preserved"));
+		return;
+	case MANIFEST_DESTROY:
+		m->last_answer = end_answer(m, "ended");
+		m->quit = true;
+		return;
+	}
+}
+
+void machine_run(struct machine *m)
+{
+	while (!m->quit) {
+		bool running = m->state == MACHINE_RUNNING;
+		bool output_wanted = running && console_wants(&m->console);
+		int timeout = -1;
+
+		if (running)
+			serve(m);
+		if (m->run_over) {
+			end_run(m);
+			continue;
+		}
+		if (running && !rings_sleep(&m->rings, output_wanted))
+			continue;
+		if (m->console.input_blocked)
+			timeout = INPUT_POLL_MS;
+		else if (running && !output_wanted)
+			timeout = OUTPUT_POLL_MS;
+		loop_step(&m->loop, timeout);
+		if (running)
+			rings_awake(&m->rings);
+	}
+}
+
+enum exit_code machine_stop(struct machine *m)
+{
+	vm_destroy(&m->vm);
+	close_all(m);
+	if (m->last_answer)
+		control_answer_waiting(&m->control, m->last_answer);
+	control_close(&m->control);
+	items_free(&m->items);
+	blob_free(&m->firmware);
+	close(m->signals.fd);
+	close(m->loop.epoll);
+	close(m->vm.device);
+	return is_crash(&m->status) ? EXIT_FAILED : EXIT_DONE;
+}

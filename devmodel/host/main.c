@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+/* keel-dm: the resource half of one guest's device model. Started by keel(1), one process for each guest. */
+#include <errno.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "host/machine.h"
+#include "host/sandbox.h"
+
+/* Tells whoever started this process how it went: one JSON object, then end of file. */
+static void report(int fd, const struct machine *m, const struct failure *failure)
+{
+	json_t *answer = failure ? json_pack("{s:b, s:i, s:s}", "ok", 0, "code", (int)failure->code, "error", failure->text) :
+				   json_pack("{s:b, s:s, s:i}", "ok", 1, "name", m->manifest.name, "pid", (int)getpid());
+	char *text = json_dumps(answer, JSON_COMPACT);
+
+	if (failure)
+		fprintf(stderr, "%s\n", failure->text);
+	if (fd >= 0 && text && write(fd, text, strlen(text)) < 0)
+		perror("ready descriptor");
+	if (fd >= 0)
+		close(fd);
+	free(text);
+	json_decref(answer);
+}
+
+static bool load(struct machine *m, const char *path, struct failure *failure)
+{
+	struct manifest_report errors;
+	bool good = manifest_load(path, &m->manifest, &errors);
+
+	for (size_t i = 0; i < errors.count; i++)
+		fprintf(stderr, "%s:%u:%u: %s\n", path, errors.errors[i].line, errors.errors[i].column, errors.errors[i].text);
+	if (!good)
+		failure_set(failure, EXIT_MANIFEST, "%s:%u:%u: %s", path, errors.errors[0].line, errors.errors[0].column,
+			    errors.errors[0].text);
+	manifest_report_free(&errors);
+	return good;
+}
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: keel-dm [--ready-fd N] MANIFEST\n");
+	return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = { { "ready-fd", required_argument, NULL, 'r' }, { 0 } };
+	struct machine *m = calloc(1, sizeof(*m));
+	struct failure failure = { 0 };
+	int ready = -1, option;
+	enum exit_code code;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option != 'r')
+			return usage();
+		ready = atoi(optarg);
+	}
+	if (!m || optind + 1 != argc)
+		return usage();
+	setvbuf(stderr, NULL, _IOLBF, 0);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+		perror("prctl");
+	if (!load(m, argv[optind], &failure) || !machine_start(m, &failure)) {
+		report(ready, m, &failure);
+		return failure.code;
+	}
+	if (!sandbox_enter())
+		fprintf(stderr, "running without a system-call filter\n");
+	report(ready, m, NULL);
+	machine_run(m);
+	code = machine_stop(m);
+	manifest_free(&m->manifest);
+	free(m);
+	return code;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The resource half's end of the channel (keel/channel.h). The cell's end is not trusted: entries are copied before they are
+ * looked at, this end's indices are kept here and never read back, and counts are clamped.
+ */
+#ifndef KEEL_RINGS_H
+#define KEEL_RINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <keel/channel.h>
+
+struct rings {
+	struct keel_channel *channel;
+	uint32_t request_tail, completion_head, output_tail, input_head, debug_tail;
+	unsigned int outstanding;	/* requests taken and not completed */
+};
+
+void rings_init(struct rings *rings, struct keel_channel *channel);
+
+/* False: there is none, or no room to answer it yet. Each one taken is completed once. */
+bool rings_next_request(struct rings *rings, struct keel_request *request);
+void rings_complete(struct rings *rings, uint32_t tag, int status);
+
+/* Up to 'room' characters; *was_full: the cell may wait for room. */
+size_t rings_take_output(struct rings *rings, uint8_t *to, size_t room, bool *was_full);
+size_t rings_take_debug(struct rings *rings, uint8_t *to, size_t room);
+
+size_t rings_input_room(const struct rings *rings);
+/* count is at most rings_input_room. */
+void rings_put_input(struct rings *rings, const uint8_t *from, size_t count);
+
+/* KEEL_COMMAND_* */
+void rings_command(struct rings *rings, uint32_t bits);
+
+/* Before sleeping: announces it; false: there is work, do not sleep. After it: rings_awake. */
+bool rings_sleep(struct rings *rings, bool output_wanted);
+void rings_awake(struct rings *rings);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A running guest's folder /run/keel/NAME (KEEL_RUN_DIR names another parent): pid (locked while the guest's process lives),
+ * control (socket), disks (who has which image), console (link to the pty), console.log, firmware.log.
+ */
+#ifndef KEEL_RUNDIR_H
+#define KEEL_RUNDIR_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "exit.h"
+
+#define RUNDIR_PARENT		"/run/keel"
+
+struct rundir {
+	char path[PATH_MAX / 2];
+	int pid_fd;
+};
+
+const char *rundir_parent(void);
+/* path of a file in the folder of a guest. */
+void rundir_path(char *path, size_t room, const char *name, const char *file);
+
+/* Makes the folder and takes its lock. EXIT_IN_USE: a guest of this name runs. */
+bool rundir_create(struct rundir *dir, const char *name, struct failure *failure);
+/* Removes the folder and what is known to be in it. */
+void rundir_remove(struct rundir *dir);
+
+/* Notes that the guest uses an image. */
+void rundir_note_disk(const struct rundir *dir, dev_t device, ino_t inode);
+/* Which guest noted this image; false: none. */
+bool rundir_find_disk_owner(dev_t device, ino_t inode, char *name, size_t room);
+
+#endif

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0
+/* VMs by way of /dev/keel. */
+#include "host/vm.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <keel/hypercall.h>
+
+#define VGA_START		0xa0000ull
+#define VGA_END			0xc0000ull
+#define FOUR_GIB		(1ull << 32)
+#define KICK_SIGNAL		SIGUSR1
+#define MIB_SHIFT		20
+
+static const char *const end_names[] = {
+	[KEEL_END_NONE] = "it is still running",
+	[KEEL_END_POWEROFF] = "the guest switched its machine off",
+	[KEEL_END_RESET] = "the guest reset its machine",
+	[KEEL_END_TRIPLE_FAULT] = "triple fault: a processor of the guest shut down",
+	[KEEL_END_CELL_FAULT] = "the device model took an exception",
+	[KEEL_END_CELL_ANSWER] = "the device model gave an answer that is not allowed",
+	[KEEL_END_CELL_REFUSED] = "the device model gave up",
+	[KEEL_END_ENTRY_FAILED] = "the processor refused the guest's state",
+	[KEEL_END_UNHANDLED] = "the guest did something that the hypervisor has no answer for",
+	[KEEL_END_DESTROYED] = "destroyed by its owner",
+};
+
+void vm_describe_end(const struct keel_vm_status *status, char *text, size_t room)
+{
+	const char *name = status->end < sizeof(end_names) / sizeof(end_names[0]) ? end_names[status->end] : NULL;
+
+	if (!name)
+		snprintf(text, room, "unknown reason %u", status->end);
+	else if (status->end == KEEL_END_CELL_FAULT)
+		snprintf(text, room, "%s (vector %u, error code 0x%x, address 0x%llx)", name,
+			 (unsigned int)(status->detail >> 32), (unsigned int)status->detail,
+			 (unsigned long long)status->address);
+	else if (status->detail)
+		snprintf(text, room, "%s (code 0x%llx, address 0x%llx)", name, (unsigned long long)status->detail,
+			 (unsigned long long)status->address);
+	else
+		snprintf(text, room, "%s", name);
+}
+
+static unsigned long long memory_available(void)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	char line[128];
+	unsigned long long kib = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kib << 10;
+}
+
+static bool add_region(struct vm *vm, uint64_t gpa, uint64_t bytes, uint32_t flags)
+{
+	struct keel_vm_memory region = { .gpa = gpa, .bytes = bytes, .flags = flags };
+
+	return !bytes || !ioctl(vm->fd, KEEL_VM_MEMORY, &region);
+}
+
+static bool add_memory(struct vm *vm, const struct vm_memory *m, struct failure *failure)
+{
+	if (add_region(vm, 0, VGA_START, 0) && add_region(vm, VGA_END, m->low - VGA_END, 0) &&
+	    add_region(vm, FOUR_GIB, m->high, 0) && add_region(vm, FOUR_GIB - m->firmware, m->firmware, KEEL_MAP_READONLY))
+		return true;
+	if (errno == ENOMEM)
+		return failure_set(failure, EXIT_NO_MEMORY, "not enough memory: the guest wants %llu MiB, about %llu MiB were "
+				   "left; give it less, or stop another guest",
+				   (unsigned long long)(m->low + m->high) >> MIB_SHIFT, memory_available() >> MIB_SHIFT);
+	return failure_set(failure, EXIT_FAILED, "cannot give the guest its memory: %s", strerror(errno));
+}
+
+static bool open_vm(struct vm *vm, unsigned int vcpus, size_t channel_bytes, struct failure *failure)
+{
+	struct keel_vm_create create = { .vcpus = vcpus, .channel_bytes = channel_bytes };
+
+	vm->fd = ioctl(vm->device, KEEL_VM_CREATE, &create);
+	if (vm->fd < 0 && errno == ENOSPC)
+		return failure_set(failure, EXIT_FAILED, "all %u VM slots of the hypervisor are taken", KEEL_MAX_VMS);
+	if (vm->fd < 0)
+		return failure_set(failure, errno == ENOMEM ? EXIT_NO_MEMORY : EXIT_FAILED, "cannot create a VM: %s",
+				   strerror(errno));
+	vm->channel = mmap(NULL, channel_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vm->fd, 0);
+	if (vm->channel == MAP_FAILED) {
+		vm->channel = NULL;
+		return failure_set(failure, EXIT_FAILED, "cannot map the channel: %s", strerror(errno));
+	}
+	vm->channel_bytes = channel_bytes;
+	return true;
+}
+
+static bool open_vcpus(struct vm *vm, unsigned int vcpus, struct failure *failure)
+{
+	for (unsigned int i = 0; i < vcpus; i++) {
+		int fd = ioctl(vm->fd, KEEL_VM_VCPU, (unsigned long)i);
+
+		if (fd < 0)
+			return failure_set(failure, errno == ENOMEM ? EXIT_NO_MEMORY : EXIT_FAILED,
+					   "cannot create vCPU %u: %s", i, strerror(errno));
+		vm->vcpu[i] = (struct vm_vcpu){ .vm = vm, .index = i, .fd = fd };
+		vm->vcpus = i + 1;
+	}
+	return true;
+}
+
+bool vm_create(struct vm *vm, unsigned int vcpus, size_t channel_bytes, const struct vm_memory *memory,
+	       struct failure *failure)
+{
+	vm->fd = -1;
+	vm->channel = NULL;
+	vm->vcpus = vm->threads = 0;
+	vm->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	vm->ended = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (vm->doorbell < 0 || vm->ended < 0)
+		failure_set(failure, EXIT_FAILED, "cannot make an eventfd: %s", strerror(errno));
+	else if (open_vm(vm, vcpus, channel_bytes, failure) && add_memory(vm, memory, failure) &&
+		 open_vcpus(vm, vcpus, failure)) {
+		if (!ioctl(vm->fd, KEEL_VM_DOORBELL, (unsigned long)vm->doorbell))
+			return true;
+		failure_set(failure, EXIT_FAILED, "cannot connect the doorbell: %s", strerror(errno));
+	}
+	vm_destroy(vm);
+	return false;
+}
+
+static void on_kick(int signal)
+{
+	(void)signal;
+}
+
+static void *run_vcpu(void *argument)
+{
+	struct vm_vcpu *vcpu = argument;
+	struct vm *vm = vcpu->vm;
+	uint64_t one = 1;
+	sigset_t kick;
+	char name[16];
+
+	snprintf(name, sizeof(name), "vcpu %u", vcpu->index);
+	pthread_setname_np(pthread_self(), name);
+	if (vm->pinned && sched_setaffinity(0, sizeof(vm->cpus), &vm->cpus))
+		fprintf(stderr, "vCPU %u: cannot set its affinity: %s\n", vcpu->index, strerror(errno));
+	if (vm->nice && setpriority(PRIO_PROCESS, 0, vm->nice))
+		fprintf(stderr, "vCPU %u: cannot set its weight: %s\n", vcpu->index, strerror(errno));
+	sigemptyset(&kick);
+	sigaddset(&kick, KICK_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+	while (ioctl(vcpu->fd, KEEL_RUN))
+		if (errno != EINTR) {
+			vcpu->error = errno;
+			break;
+		}
+	if (write(vm->ended, &one, sizeof(one)) < 0)
+		perror("eventfd");
+	return NULL;
+}
+
+/* Threads inherit a mask with every signal blocked: signals of the process go to the main thread's descriptor. */
+static bool start_threads(struct vm *vm, struct failure *failure)
+{
+	struct sigaction action = { .sa_handler = on_kick };
+
+	sigaction(KICK_SIGNAL, &action, NULL);
+	for (unsigned int i = 0; i < vm->vcpus; i++) {
+		int error = pthread_create(&vm->vcpu[i].thread, NULL, run_vcpu, &vm->vcpu[i]);
+
+		if (error)
+			return failure_set(failure, EXIT_FAILED, "cannot start the thread of vCPU %u: %s", i, strerror(error));
+		vm->threads = i + 1;
+	}
+	return true;
+}
+
+bool vm_start(struct vm *vm, struct failure *failure)
+{
+	if (ioctl(vm->fd, KEEL_VM_START))
+		return failure_set(failure, EXIT_FAILED, "cannot start the VM: %s", strerror(errno));
+	if (ioctl(vm->fd, KEEL_VM_EVENT)) {
+		struct keel_vm_status status = { 0 };
+		char reason[256] = "";
+		int error = errno;
+
+		if (!ioctl(vm->fd, KEEL_VM_STATUS, &status) && status.end)
+			vm_describe_end(&status, reason, sizeof(reason));
+		return failure_set(failure, EXIT_FAILED, "the device model did not start: %s",
+				   reason[0] ? reason : strerror(error));
+	}
+	return start_threads(vm, failure);
+}
+
+void vm_event(struct vm *vm)
+{
+	/* Fails only once the VM has ended, which the vCPUs' threads report. */
+	while (ioctl(vm->fd, KEEL_VM_EVENT) && errno == EINTR)
+		;
+}
+
+void vm_stop(struct vm *vm, struct keel_vm_status *status)
+{
+	memset(status, 0, sizeof(*status));
+	while (ioctl(vm->fd, KEEL_VM_KILL) && errno == EINTR)
+		;
+	for (unsigned int i = 0; i < vm->threads; i++) {
+		pthread_kill(vm->vcpu[i].thread, KICK_SIGNAL);
+		pthread_join(vm->vcpu[i].thread, NULL);
+	}
+	vm->threads = 0;
+	/* The first reason stays: that of the guest, if it ended before the kill. */
+	ioctl(vm->fd, KEEL_VM_STATUS, status);
+	for (unsigned int i = 0; i < vm->vcpus; i++)
+		if (vm->vcpu[i].error)
+			fprintf(stderr, "vCPU %u: cannot run: %s\n", i, strerror(vm->vcpu[i].error));
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void vm_destroy(struct vm *vm)
+{
+	struct keel_vm_status status;
+
+	if (vm->threads)
+		vm_stop(vm, &status);
+	for (unsigned int i = 0; i < vm->vcpus; i++)
+		close_fd(&vm->vcpu[i].fd);
+	vm->vcpus = 0;
+	if (vm->channel)
+		munmap(vm->channel, vm->channel_bytes);
+	vm->channel = NULL;
+	close_fd(&vm->fd);
+	close_fd(&vm->doorbell);
+	close_fd(&vm->ended);
+}

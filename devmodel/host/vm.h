@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* A VM as the driver gives it (keel/ioctl.h): descriptors, memory, the channel's mapping, a thread for each vCPU. */
+#ifndef KEEL_VM_H
+#define KEEL_VM_H
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <keel/channel.h>
+#include <keel/ioctl.h>
+
+#include "exit.h"
+
+struct vm_vcpu {
+	struct vm *vm;
+	pthread_t thread;
+	unsigned int index;
+	int fd;
+	int error;		/* why its thread gave up; 0: the VM ended */
+};
+
+struct vm {
+	int device;		/* /dev/keel; the caller's */
+	int fd;
+	int doorbell;		/* eventfd: the cell rang */
+	int ended;		/* eventfd: a vCPU's thread is done */
+	struct keel_channel *channel;
+	size_t channel_bytes;
+	struct vm_vcpu vcpu[KEEL_MAX_VCPUS];
+	unsigned int vcpus;	/* with a descriptor */
+	unsigned int threads;	/* running, or not yet joined */
+	cpu_set_t cpus;		/* that the threads may use; */
+	bool pinned;		/* else all */
+	int nice;
+};
+
+struct vm_memory {
+	uint64_t low, high;	/* bytes from 0, bytes from 4 GiB */
+	uint32_t firmware;	/* bytes below 4 GiB */
+};
+
+/* Creates the VM up to its vCPUs and maps its channel, which is still empty. On failure nothing is left. */
+bool vm_create(struct vm *vm, unsigned int vcpus, size_t channel_bytes, const struct vm_memory *memory,
+	       struct failure *failure);
+/* The channel is filled: starts the cell, then the vCPUs. */
+bool vm_start(struct vm *vm, struct failure *failure);
+/* The cell looks at the channel. */
+void vm_event(struct vm *vm);
+/* Ends the VM and waits for its threads; *status says why it ended. Descriptors and channel stay. */
+void vm_stop(struct vm *vm, struct keel_vm_status *status);
+void vm_destroy(struct vm *vm);
+
+/* A sentence's end for people: "the guest switched its machine off". */
+void vm_describe_end(const struct keel_vm_status *status, char *text, size_t room);
+
+#endif

@@ -1,0 +1,810 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Reads and checks a manifest: syntax by jansson, keys by the tables here, files by a look at them. */
+#include "manifest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <keel/abi.h>
+#include "position.h"
+
+#define FIRMWARE_DEFAULT	"/usr/share/seabios/bios-256k.bin"
+#define FIRMWARE_MIN		0x10000
+#define FIRMWARE_MAX		0x100000
+#define FIRMWARE_UNIT		0x1000
+#define FILE_MAX		(1 << 20)
+#define MIB			(1ull << 20)
+#define MEMORY_MIN		(16 * MIB)
+#define MEMORY_MAX		(1023ull << 30)	/* 1 TiB of addresses without the hole below 4 GiB */
+#define WEIGHT_DEFAULT		100
+#define WEIGHT_MAX		10000
+#define SECTOR			512
+#define CD_SECTOR		2048
+#define TEXT_ROOM		512
+#define PATH_ROOM		256
+#define NO_SLOT			(-1)
+
+struct drive_source {
+	struct manifest_drive drive;
+	char path[PATH_ROOM];	/* in the manifest */
+	int slot;		/* asked for, or NO_SLOT */
+	dev_t device;
+	ino_t inode;
+};
+
+struct loader {
+	struct manifest *m;
+	struct manifest_report *report;
+	struct position_index positions;
+	struct drive_source sources[MANIFEST_DRIVES];	/* disks in their order, then the CD-ROM */
+	unsigned int source_count;
+	bool serial_path_given;
+};
+
+struct key {
+	const char *name;
+	bool required;
+	void (*parse)(struct loader *l, const char *path, json_t *value);
+};
+
+static const char *const slot_names[MANIFEST_DRIVES] = {
+	"primary-master", "primary-slave", "secondary-master", "secondary-slave",
+};
+static const char *const mode_names[] = { "rw", "ro", "snapshot" };
+static const char *const boot_names[] = { "disk", "cdrom" };
+static const char *const serial_names[] = { "pty", "socket", "file" };
+static const char *const action_names[] = { "destroy", "restart", "preserve" };
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static void add_error(struct manifest_report *report, struct position at, const char *text)
+{
+	struct manifest_error *grown = realloc(report->errors, (report->count + 1) * sizeof(*grown));
+
+	if (!grown)
+		return;
+	report->errors = grown;
+	grown[report->count++] = (struct manifest_error){ at.line, at.column, strdup(text) };
+}
+
+static void complain_at(struct loader *l, const char *path, bool key, const char *format, va_list args)
+{
+	char text[TEXT_ROOM];
+
+	vsnprintf(text, sizeof(text), format, args);
+	add_error(l->report, position_of(&l->positions, path, key), text);
+}
+
+__attribute__((format(printf, 3, 4)))
+static void complain(struct loader *l, const char *path, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	complain_at(l, path, false, format, args);
+	va_end(args);
+}
+
+__attribute__((format(printf, 3, 4)))
+static void complain_key(struct loader *l, const char *path, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	complain_at(l, path, true, format, args);
+	va_end(args);
+}
+
+static const char *what(const json_t *value)
+{
+	switch (json_typeof(value)) {
+	case JSON_OBJECT:
+		return "an object";
+	case JSON_ARRAY:
+		return "a list";
+	case JSON_STRING:
+		return "a string";
+	case JSON_INTEGER:
+		return "a number";
+	case JSON_REAL:
+		return "a fraction";
+	case JSON_TRUE:
+	case JSON_FALSE:
+		return "a boolean";
+	case JSON_NULL:
+		break;
+	}
+	return "null";
+}
+
+static const char *last_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static const char *want_string(struct loader *l, const char *path, const json_t *value, const char *expected)
+{
+	if (json_is_string(value) && strlen(json_string_value(value)) == json_string_length(value))
+		return json_string_value(value);
+	complain(l, path, "%s: expected %s, found %s", last_of(path), expected, what(value));
+	return NULL;
+}
+
+static bool want_integer(struct loader *l, const char *path, const json_t *value, long long min, long long max,
+			 unsigned int *result)
+{
+	json_int_t n = json_integer_value(value);
+
+	if (!json_is_integer(value)) {
+		complain(l, path, "%s: expected a whole number from %lld to %lld, found %s", last_of(path), min, max,
+			 what(value));
+		return false;
+	}
+	if (n < min || n > max) {
+		complain(l, path, "%s: expected a whole number from %lld to %lld, found %lld", last_of(path), min, max,
+			 (long long)n);
+		return false;
+	}
+	*result = (unsigned int)n;
+	return true;
+}
+
+static bool want_bool(struct loader *l, const char *path, const json_t *value)
+{
+	if (!json_is_boolean(value))
+		complain(l, path, "%s: expected true or false, found %s", last_of(path), what(value));
+	return json_is_true(value);
+}
+
+/* The index of a word in a list; the first where it is none of them. */
+static unsigned int want_word(struct loader *l, const char *path, const json_t *value, const char *const *words,
+			      unsigned int count)
+{
+	char list[TEXT_ROOM / 2] = "";
+	const char *word = json_string_value(value);
+
+	for (unsigned int i = 0; word && i < count; i++)
+		if (!strcmp(words[i], word))
+			return i;
+	for (unsigned int i = 0; i < count; i++) {
+		size_t used = strlen(list);
+
+		snprintf(list + used, sizeof(list) - used, "%s\"%s\"", !i ? "" : i + 1 < count ? ", " : " or ", words[i]);
+	}
+	if (word)
+		complain(l, path, "expected %s, found \"%.64s\"", list, word);
+	else
+		complain(l, path, "expected %s, found %s", list, what(value));
+	return 0;
+}
+
+/* Distance of two words in single-letter edits, for the question "did you mean". */
+static unsigned int distance(const char *a, const char *b)
+{
+	unsigned int row[64];
+	size_t n = strlen(b);
+
+	if (n >= COUNT(row) || strlen(a) >= COUNT(row))
+		return UINT_MAX;
+	for (size_t j = 0; j <= n; j++)
+		row[j] = (unsigned int)j;
+	for (size_t i = 1; *a; a++, i++) {
+		unsigned int diagonal = row[0];
+
+		row[0] = (unsigned int)i;
+		for (size_t j = 1; j <= n; j++) {
+			unsigned int best = diagonal + (*a != b[j - 1]);
+
+			diagonal = row[j];
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+		}
+	}
+	return row[n];
+}
+
+static void unknown_key(struct loader *l, const char *path, const char *name, const struct key *keys, size_t count)
+{
+	const char *nearest = NULL;
+	unsigned int best = 3;
+
+	for (size_t i = 0; i < count; i++) {
+		unsigned int d = distance(name, keys[i].name);
+
+		if (d < best) {
+			best = d;
+			nearest = keys[i].name;
+		}
+	}
+	if (nearest)
+		complain_key(l, path, "unknown key \"%.64s\"; did you mean \"%s\"?", name, nearest);
+	else
+		complain_key(l, path, "unknown key \"%.64s\"", name);
+}
+
+static const struct key *find_key(const struct key *keys, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(keys[i].name, name))
+			return &keys[i];
+	return NULL;
+}
+
+static bool parse_object(struct loader *l, const char *path, json_t *object, const struct key *keys, size_t count)
+{
+	const char *name;
+	json_t *value;
+	char member[PATH_ROOM];
+
+	if (!json_is_object(object)) {
+		complain(l, path, "expected an object, found %s", what(object));
+		return false;
+	}
+	json_object_foreach(object, name, value) {
+		const struct key *key = find_key(keys, count, name);
+
+		snprintf(member, sizeof(member), "%s/%s", path, name);
+		if (key)
+			key->parse(l, member, value);
+		else
+			unknown_key(l, member, name, keys, count);
+	}
+	for (size_t i = 0; i < count; i++)
+		if (keys[i].required && !json_object_get(object, keys[i].name))
+			complain(l, path, "\"%s\" is missing", keys[i].name);
+	return true;
+}
+
+/* File names are relative to the manifest's folder. */
+static char *resolve(const struct loader *l, const char *file)
+{
+	const char *slash = strrchr(l->m->path, '/');
+	char *result;
+
+	if (file[0] == '/' || !slash)
+		return strdup(file);
+	if (asprintf(&result, "%.*s/%s", (int)(slash - l->m->path), l->m->path, file) < 0)
+		return NULL;
+	return result;
+}
+
+static void parse_version(struct loader *l, const char *path, json_t *value)
+{
+	if (!json_is_integer(value) || json_integer_value(value) != MANIFEST_VERSION)
+		complain(l, path, "version: expected %d, the only version of manifests that this program reads",
+			 MANIFEST_VERSION);
+}
+
+static void parse_name(struct loader *l, const char *path, json_t *value)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+	const char *name = want_string(l, path, value, "a name");
+	size_t length = name ? strlen(name) : 0;
+
+	if (!name)
+		return;
+	if (!length || length > MANIFEST_NAME_MAX || strspn(name, letters) != length || strchr("._-", name[0]))
+		complain(l, path, "name: expected 1 to %u letters, digits, '.', '_' or '-', the first a letter or digit",
+			 MANIFEST_NAME_MAX);
+	else if (!l->m->name)
+		l->m->name = strdup(name);
+}
+
+static void parse_memory(struct loader *l, const char *path, json_t *value)
+{
+	static const char expected[] = "a size in MiB or GiB such as \"512M\" or \"4G\"";
+	const char *text = want_string(l, path, value, expected);
+	unsigned long long n;
+	char *end;
+
+	if (!text)
+		return;
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (text[0] < '1' || text[0] > '9' || (strcmp(end, "M") && strcmp(end, "G"))) {
+		complain(l, path, "memory: expected %s, found \"%.64s\"", expected, text);
+		return;
+	}
+	if (errno || n > MEMORY_MAX / MIB || n * (*end == 'G' ? 1024 : 1) > MEMORY_MAX / MIB ||
+	    n * (*end == 'G' ? 1024 : 1) < MEMORY_MIN / MIB)
+		complain(l, path, "memory: expected 16M to 1023G, found \"%.64s\"", text);
+	else
+		l->m->memory = n * (*end == 'G' ? 1024 : 1) * MIB;
+}
+
+static void parse_vcpus(struct loader *l, const char *path, json_t *value)
+{
+	want_integer(l, path, value, 1, KEEL_MAX_VCPUS, &l->m->vcpus);
+}
+
+static void parse_affinity(struct loader *l, const char *path, json_t *value)
+{
+	char element[PATH_ROOM];
+	json_t *item;
+	unsigned int cpu;
+	size_t i;
+
+	if (!json_is_array(value) || !json_array_size(value)) {
+		complain(l, path, "cpu_affinity: expected a list of host CPU numbers such as [0, 1]");
+		return;
+	}
+	json_array_foreach(value, i, item) {
+		snprintf(element, sizeof(element), "%s/%zu", path, i);
+		if (!want_integer(l, element, item, 0, MANIFEST_CPUS - 1, &cpu))
+			continue;
+		if (l->m->cpu_affinity[cpu / 8] & (1u << cpu % 8))
+			complain(l, element, "cpu_affinity: CPU %u is listed twice", cpu);
+		l->m->cpu_affinity[cpu / 8] |= (uint8_t)(1u << cpu % 8);
+		l->m->pinned = true;
+		if ((long)cpu >= sysconf(_SC_NPROCESSORS_CONF))
+			complain(l, element, "cpu_affinity: this host has no CPU %u; its CPUs are 0 to %ld", cpu,
+				 sysconf(_SC_NPROCESSORS_CONF) - 1);
+	}
+}
+
+static void parse_weight(struct loader *l, const char *path, json_t *value)
+{
+	want_integer(l, path, value, 1, WEIGHT_MAX, &l->m->weight);
+}
+
+static void parse_firmware(struct loader *l, const char *path, json_t *value)
+{
+	const char *file = want_string(l, path, value, "a file name");
+
+	if (file && !l->m->firmware)
+		l->m->firmware = resolve(l, file);
+}
+
+static void parse_boot_menu(struct loader *l, const char *path, json_t *value)
+{
+	l->m->boot_menu = want_bool(l, path, value);
+}
+
+static void parse_boot(struct loader *l, const char *path, json_t *value)
+{
+	char element[PATH_ROOM];
+	json_t *item;
+	size_t i;
+
+	if (!json_is_array(value) || !json_array_size(value)) {
+		complain(l, path, "boot: expected a list such as [\"disk\", \"cdrom\"]");
+		return;
+	}
+	l->m->boots = 0;
+	json_array_foreach(value, i, item) {
+		enum manifest_boot boot;
+		size_t before = l->report->count;
+
+		snprintf(element, sizeof(element), "%s/%zu", path, i);
+		boot = want_word(l, element, item, boot_names, COUNT(boot_names));
+		if (l->report->count > before)
+			continue;
+		for (unsigned int j = 0; j < l->m->boots; j++)
+			if (l->m->boot[j] == boot) {
+				complain(l, element, "boot: \"%s\" is listed twice", boot_names[boot]);
+				return;
+			}
+		l->m->boot[l->m->boots++] = boot;
+	}
+}
+
+static struct drive_source *source(struct loader *l)
+{
+	return &l->sources[l->source_count];
+}
+
+static void parse_drive_file(struct loader *l, const char *path, json_t *value)
+{
+	const char *file = want_string(l, path, value, "the name of an image or block device");
+
+	if (file && !source(l)->drive.file)
+		source(l)->drive.file = resolve(l, file);
+}
+
+static void parse_drive_mode(struct loader *l, const char *path, json_t *value)
+{
+	source(l)->drive.mode = want_word(l, path, value, mode_names, COUNT(mode_names));
+}
+
+static void parse_drive_slot(struct loader *l, const char *path, json_t *value)
+{
+	source(l)->slot = (int)want_word(l, path, value, slot_names, MANIFEST_DRIVES);
+}
+
+static void parse_drive_serial(struct loader *l, const char *path, json_t *value)
+{
+	const char *text = want_string(l, path, value, "a string");
+
+	if (!text)
+		return;
+	for (const char *c = text; *c; c++)
+		if (*c < ' ' || *c > '~' || c - text >= (long)MANIFEST_SERIAL_MAX) {
+			complain(l, path, "serial: expected at most %u printable ASCII characters", MANIFEST_SERIAL_MAX);
+			return;
+		}
+	if (!*text)
+		complain(l, path, "serial: expected at least one character");
+	snprintf(source(l)->drive.serial, sizeof(source(l)->drive.serial), "%s", text);
+}
+
+static const struct key disk_keys[] = {
+	{ "file", true, parse_drive_file },
+	{ "mode", false, parse_drive_mode },
+	{ "serial", false, parse_drive_serial },
+	{ "slot", false, parse_drive_slot },
+};
+
+static const struct key cdrom_keys[] = {
+	{ "file", false, parse_drive_file },
+	{ "slot", false, parse_drive_slot },
+};
+
+static void parse_drive(struct loader *l, const char *path, json_t *value, enum manifest_drive_kind kind)
+{
+	struct drive_source *s = source(l);
+	bool cdrom = kind == MANIFEST_DRIVE_CDROM;
+
+	if (l->source_count == MANIFEST_DRIVES) {
+		complain(l, path, "too many drives: there is room for %u, the CD-ROM included", MANIFEST_DRIVES);
+		return;
+	}
+	s->slot = NO_SLOT;
+	snprintf(s->path, sizeof(s->path), "%s", path);
+	s->drive.kind = kind;
+	s->drive.mode = cdrom ? MANIFEST_RO : MANIFEST_RW;
+	parse_object(l, path, value, cdrom ? cdrom_keys : disk_keys, cdrom ? COUNT(cdrom_keys) : COUNT(disk_keys));
+	l->source_count++;
+}
+
+static void parse_disks(struct loader *l, const char *path, json_t *value)
+{
+	char element[PATH_ROOM];
+	json_t *item;
+	size_t i;
+
+	if (!json_is_array(value)) {
+		complain(l, path, "disks: expected a list of objects, found %s", what(value));
+		return;
+	}
+	json_array_foreach(value, i, item) {
+		snprintf(element, sizeof(element), "%s/%zu", path, i);
+		parse_drive(l, element, item, MANIFEST_DRIVE_DISK);
+		if (l->source_count == MANIFEST_DRIVES && i + 1 < json_array_size(value)) {
+			snprintf(element, sizeof(element), "%s/%zu", path, i + 1);
+			complain(l, element, "disks: expected at most %u", MANIFEST_DRIVES);
+			return;
+		}
+	}
+}
+
+static void parse_cdrom(struct loader *l, const char *path, json_t *value)
+{
+	parse_drive(l, path, value, MANIFEST_DRIVE_CDROM);
+}
+
+static void parse_serial_type(struct loader *l, const char *path, json_t *value)
+{
+	l->m->serial = want_word(l, path, value, serial_names, COUNT(serial_names));
+}
+
+static void parse_serial_path(struct loader *l, const char *path, json_t *value)
+{
+	const char *file = want_string(l, path, value, "a file name");
+
+	l->serial_path_given = true;
+	if (file && !l->m->serial_path)
+		l->m->serial_path = resolve(l, file);
+}
+
+static void parse_serial_log(struct loader *l, const char *path, json_t *value)
+{
+	l->m->serial_log = want_bool(l, path, value);
+}
+
+static const struct key serial_keys[] = {
+	{ "type", true, parse_serial_type },
+	{ "path", false, parse_serial_path },
+	{ "log", false, parse_serial_log },
+};
+
+static void parse_serial(struct loader *l, const char *path, json_t *value)
+{
+	size_t before = l->report->count;
+
+	if (!parse_object(l, path, value, serial_keys, COUNT(serial_keys)) || l->report->count > before)
+		return;
+	if (l->m->serial == MANIFEST_SERIAL_PTY && l->serial_path_given)
+		complain(l, path, "serial: \"path\" does not go with \"pty\"; the pty is linked to as /run/keel/NAME/console");
+	if (l->m->serial != MANIFEST_SERIAL_PTY && !l->serial_path_given)
+		complain(l, path, "serial: \"%s\" needs a \"path\"", serial_names[l->m->serial]);
+}
+
+static void parse_on_poweroff(struct loader *l, const char *path, json_t *value)
+{
+	l->m->on_poweroff = want_word(l, path, value, action_names, COUNT(action_names));
+}
+
+static void parse_on_reboot(struct loader *l, const char *path, json_t *value)
+{
+	l->m->on_reboot = want_word(l, path, value, action_names, COUNT(action_names));
+}
+
+static void parse_on_crash(struct loader *l, const char *path, json_t *value)
+{
+	l->m->on_crash = want_word(l, path, value, action_names, COUNT(action_names));
+}
+
+static void parse_ignored(struct loader *l, const char *path, json_t *value)
+{
+	if (!json_is_string(value))
+		complain(l, path, "%s: expected a string, found %s", last_of(path), what(value));
+}
+
+static const struct key root_keys[] = {
+	{ "$schema", false, parse_ignored },
+	{ "version", true, parse_version },
+	{ "description", false, parse_ignored },
+	{ "name", true, parse_name },
+	{ "memory", true, parse_memory },
+	{ "vcpus", false, parse_vcpus },
+	{ "cpu_affinity", false, parse_affinity },
+	{ "weight", false, parse_weight },
+	{ "firmware", false, parse_firmware },
+	{ "boot", false, parse_boot },
+	{ "boot_menu", false, parse_boot_menu },
+	{ "disks", false, parse_disks },
+	{ "cdrom", false, parse_cdrom },
+	{ "serial", false, parse_serial },
+	{ "on_poweroff", false, parse_on_poweroff },
+	{ "on_reboot", false, parse_on_reboot },
+	{ "on_crash", false, parse_on_crash },
+};
+
+static bool file_bytes(int fd, const struct stat *st, uint64_t *bytes)
+{
+	*bytes = (uint64_t)st->st_size;
+	return !S_ISBLK(st->st_mode) || !ioctl(fd, BLKGETSIZE64, bytes);
+}
+
+/* Opens a file that the manifest names, to see what it is. False: an error is noted at path. */
+static bool look_at(struct loader *l, const char *path, const char *file, int flags, struct stat *st, uint64_t *bytes)
+{
+	int fd = open(file, flags | O_CLOEXEC | O_NONBLOCK);
+	bool ok = false;
+
+	if (fd < 0) {
+		complain(l, path, "cannot open %s for %s: %s", file, flags == O_RDWR ? "writing" : "reading",
+			 strerror(errno));
+		return false;
+	}
+	if (fstat(fd, st) || !file_bytes(fd, st, bytes))
+		complain(l, path, "cannot examine %s: %s", file, strerror(errno));
+	else if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
+		complain(l, path, "%s is neither a regular file nor a block device", file);
+	else
+		ok = true;
+	close(fd);
+	return ok;
+}
+
+static void check_firmware(struct loader *l)
+{
+	struct stat st;
+	uint64_t bytes;
+
+	if (!l->m->firmware)
+		l->m->firmware = strdup(FIRMWARE_DEFAULT);
+	if (!look_at(l, "/firmware", l->m->firmware, O_RDONLY, &st, &bytes))
+		return;
+	if (bytes < FIRMWARE_MIN || bytes > FIRMWARE_MAX || bytes % FIRMWARE_UNIT)
+		complain(l, "/firmware", "%s has %llu bytes; expected a firmware image of 64 KiB to 1 MiB in whole pages",
+			 l->m->firmware, (unsigned long long)bytes);
+}
+
+static void check_drive(struct loader *l, struct drive_source *s)
+{
+	unsigned int unit = s->drive.kind == MANIFEST_DRIVE_CDROM ? CD_SECTOR : SECTOR;
+	char path[PATH_ROOM + 8];
+	struct stat st;
+
+	if (!s->drive.file)
+		return;
+	snprintf(path, sizeof(path), "%s/file", s->path);
+	if (!look_at(l, path, s->drive.file, s->drive.mode == MANIFEST_RW ? O_RDWR : O_RDONLY, &st, &s->drive.bytes))
+		return;
+	if (!s->drive.bytes || s->drive.bytes % unit)
+		complain(l, path, "%s has %llu bytes; expected a raw image of whole sectors of %u bytes", s->drive.file,
+			 (unsigned long long)s->drive.bytes, unit);
+	s->device = S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev;
+	s->inode = S_ISBLK(st.st_mode) ? 0 : st.st_ino;
+	for (struct drive_source *t = l->sources; t < s; t++)
+		if (t->drive.bytes && t->device == s->device && t->inode == s->inode &&
+		    (t->drive.mode == MANIFEST_RW || s->drive.mode == MANIFEST_RW)) {
+			complain(l, path, "the same image as %s, and one of them is written to", t->path + 1);
+			return;
+		}
+}
+
+static void place_asked(struct loader *l)
+{
+	const char *owner[MANIFEST_DRIVES] = { NULL };
+	char path[PATH_ROOM + 8];
+
+	for (unsigned int i = 0; i < l->source_count; i++) {
+		struct drive_source *s = &l->sources[i];
+
+		if (s->slot == NO_SLOT)
+			continue;
+		if (owner[s->slot]) {
+			snprintf(path, sizeof(path), "%s/slot", s->path);
+			complain(l, path, "slot: %s has \"%s\" already", owner[s->slot] + 1, slot_names[s->slot]);
+			continue;
+		}
+		owner[s->slot] = s->path;
+		l->m->drives[s->slot] = s->drive;
+		s->drive.file = NULL;
+	}
+}
+
+/* A CD-ROM that asks for no place is secondary master if that is free, as on most boards. */
+static void place_rest(struct loader *l)
+{
+	static const unsigned int disk_order[] = { 0, 1, 3, 2 }, cdrom_order[] = { 2, 3, 1, 0 };
+
+	for (unsigned int i = l->source_count; i-- > 0;) {
+		struct drive_source *s = &l->sources[i];
+
+		if (s->slot == NO_SLOT && s->drive.kind == MANIFEST_DRIVE_CDROM)
+			for (unsigned int j = 0; j < MANIFEST_DRIVES && s->slot == NO_SLOT; j++)
+				if (!l->m->drives[cdrom_order[j]].kind)
+					s->slot = (int)cdrom_order[j];
+		if (s->slot != NO_SLOT && s->drive.kind == MANIFEST_DRIVE_CDROM && !l->m->drives[s->slot].kind) {
+			l->m->drives[s->slot] = s->drive;
+			s->drive.file = NULL;
+		}
+	}
+	for (unsigned int i = 0; i < l->source_count; i++) {
+		struct drive_source *s = &l->sources[i];
+
+		for (unsigned int j = 0; j < MANIFEST_DRIVES && s->slot == NO_SLOT; j++)
+			if (!l->m->drives[disk_order[j]].kind) {
+				s->slot = (int)disk_order[j];
+				l->m->drives[s->slot] = s->drive;
+				s->drive.file = NULL;
+			}
+	}
+}
+
+static void check_boot(struct loader *l)
+{
+	bool present[MANIFEST_BOOTS] = { false };
+	char path[PATH_ROOM];
+
+	for (unsigned int i = 0; i < l->source_count; i++)
+		present[l->sources[i].drive.kind == MANIFEST_DRIVE_CDROM ? MANIFEST_BOOT_CDROM : MANIFEST_BOOT_DISK] = true;
+	for (unsigned int i = 0; i < l->m->boots; i++)
+		if (!present[l->m->boot[i]]) {
+			snprintf(path, sizeof(path), "/boot/%u", i);
+			complain(l, path, "boot: there is no %s to boot from", boot_names[l->m->boot[i]]);
+		}
+	for (unsigned int b = 0; !l->m->boots && b < MANIFEST_BOOTS; b++)
+		if (present[b])
+			l->m->boot[l->m->boots++] = (enum manifest_boot)b;
+}
+
+static int by_place(const void *a, const void *b)
+{
+	const struct manifest_error *x = a, *y = b;
+
+	if (x->line != y->line)
+		return x->line < y->line ? -1 : 1;
+	return x->column < y->column ? -1 : x->column > y->column;
+}
+
+static void check_text(struct loader *l, const char *text, size_t bytes)
+{
+	json_error_t error;
+	json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+
+	if (!root) {
+		struct position at = { error.line > 0 ? (unsigned int)error.line : 1,
+				       error.column > 0 ? (unsigned int)error.column : 1 };
+
+		add_error(l->report, at, error.text);
+		return;
+	}
+	if (!position_build(&l->positions, text, bytes))
+		add_error(l->report, (struct position){ 0, 0 }, "out of memory");
+	if (parse_object(l, "", root, root_keys, COUNT(root_keys))) {
+		check_firmware(l);
+		for (unsigned int i = 0; i < l->source_count; i++)
+			check_drive(l, &l->sources[i]);
+		check_boot(l);
+		place_asked(l);
+		place_rest(l);
+	}
+	position_free(&l->positions);
+	json_decref(root);
+}
+
+static char *read_file(const char *path, size_t *bytes)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *text = fd < 0 ? NULL : malloc(FILE_MAX + 1);
+	ssize_t n;
+
+	*bytes = 0;
+	while (text && (n = read(fd, text + *bytes, FILE_MAX + 1 - *bytes)) != 0) {
+		if (n < 0 || (*bytes += (size_t)n) > FILE_MAX) {
+			if (n > 0)
+				errno = EFBIG;
+			free(text);
+			text = NULL;
+		}
+	}
+	if (fd >= 0) {
+		int saved = errno;
+
+		close(fd);
+		errno = saved;
+	}
+	return text;
+}
+
+bool manifest_load(const char *path, struct manifest *m, struct manifest_report *report)
+{
+	struct loader l = { .m = m, .report = report };
+	size_t bytes = 0;
+	char *text;
+
+	*report = (struct manifest_report){ 0 };
+	*m = (struct manifest){
+		.path = realpath(path, NULL), .vcpus = 1, .weight = WEIGHT_DEFAULT, .on_reboot = MANIFEST_RESTART,
+	};
+	text = m->path ? read_file(m->path, &bytes) : NULL;
+	if (!text) {
+		add_error(report, (struct position){ 0, 0 }, strerror(errno));
+		return false;
+	}
+	check_text(&l, text, bytes);
+	free(text);
+	for (unsigned int i = 0; i < l.source_count; i++)
+		free(l.sources[i].drive.file);
+	if (report->count)
+		qsort(report->errors, report->count, sizeof(*report->errors), by_place);
+	return !report->count;
+}
+
+void manifest_free(struct manifest *m)
+{
+	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++)
+		free(m->drives[i].file);
+	free(m->serial_path);
+	free(m->firmware);
+	free(m->name);
+	free(m->path);
+	*m = (struct manifest){ 0 };
+}
+
+void manifest_report_free(struct manifest_report *report)
+{
+	for (size_t i = 0; i < report->count; i++)
+		free(report->errors[i].text);
+	free(report->errors);
+	*report = (struct manifest_report){ 0 };
+}

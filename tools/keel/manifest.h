@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A guest's manifest, version 1: the JSON file that manifest.schema.json describes, read and checked.
+ * Nothing is started before a manifest is without errors; all errors of a file are found in one go.
+ */
+#ifndef KEEL_MANIFEST_H
+#define KEEL_MANIFEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MANIFEST_VERSION	1
+#define MANIFEST_DRIVES		4u	/* primary master, primary slave, secondary master, secondary slave */
+#define MANIFEST_CPUS		1024u
+#define MANIFEST_NAME_MAX	63u
+#define MANIFEST_SERIAL_MAX	20u
+
+enum manifest_drive_kind { MANIFEST_DRIVE_NONE = 0, MANIFEST_DRIVE_DISK, MANIFEST_DRIVE_CDROM };
+enum manifest_mode { MANIFEST_RW = 0, MANIFEST_RO, MANIFEST_SNAPSHOT };
+enum manifest_boot { MANIFEST_BOOT_DISK = 0, MANIFEST_BOOT_CDROM, MANIFEST_BOOTS };
+enum manifest_serial { MANIFEST_SERIAL_PTY = 0, MANIFEST_SERIAL_SOCKET, MANIFEST_SERIAL_FILE };
+enum manifest_action { MANIFEST_DESTROY = 0, MANIFEST_RESTART, MANIFEST_PRESERVE };
+
+struct manifest_drive {
+	enum manifest_drive_kind kind;
+	enum manifest_mode mode;
+	char *file;		/* NULL: a CD-ROM drive without medium */
+	uint64_t bytes;
+	char serial[MANIFEST_SERIAL_MAX + 1];
+};
+
+struct manifest {
+	char *path;		/* absolute */
+	char *name;
+	uint64_t memory;	/* bytes, whole MiB */
+	unsigned int vcpus;
+	uint8_t cpu_affinity[MANIFEST_CPUS / 8];	/* bit n: host CPU n; none set: all */
+	bool pinned;
+	unsigned int weight;	/* 1 to 10000; 100 is an ordinary process */
+	char *firmware;
+	bool boot_menu;
+	enum manifest_boot boot[MANIFEST_BOOTS];
+	unsigned int boots;
+	struct manifest_drive drives[MANIFEST_DRIVES];
+	enum manifest_serial serial;
+	char *serial_path;
+	bool serial_log;
+	enum manifest_action on_poweroff, on_reboot, on_crash;
+};
+
+struct manifest_error {
+	unsigned int line, column;	/* 0: of the file as a whole */
+	char *text;
+};
+
+struct manifest_report {
+	struct manifest_error *errors;	/* in the order of the text */
+	size_t count;
+};
+
+/* True: *m is filled. False: *report has at least one error. Both are freed by the functions below in either case. */
+bool manifest_load(const char *path, struct manifest *m, struct manifest_report *report);
+void manifest_free(struct manifest *m);
+void manifest_report_free(struct manifest_report *report);
+
+#endif
