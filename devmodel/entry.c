@@ -99,7 +99,7 @@ static void exit_io(struct pc *pc, struct keel_context *ctx)
 	mask = element_mask(exit->size);
 	if (exit->io & KEEL_IO_IN) {
 		keep = exit->size == 4 ? 0 : ~mask;
-		*rax = (*rax & keep) | (pc_port_read(pc, exit->port, exit->size) & mask);
+		*rax = (*rax & keep) | pc_port_read(pc, exit->port, exit->size);
 		ctx->answer.flags |= KEEL_ANSWER_REGS;
 	} else {
 		pc_port_write(pc, exit->port, exit->size, (uint32_t)(*rax & mask));
@@ -195,13 +195,21 @@ static void take_interrupt(struct pc *pc, struct pc_vcpu *v, struct keel_context
 	ctx->answer.inject = KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | vector;
 }
 
+/* Most entries find no request at all: a quicker answer than lapic_pending's. */
+static bool any_request(const struct lapic *lapic)
+{
+	uint64_t irr[sizeof(lapic->s.irr) / sizeof(uint64_t)];
+
+	memcpy(irr, lapic->s.irr, sizeof(irr));
+	return irr[0] | irr[1] | irr[2] | irr[3];
+}
+
 static bool interrupt_pending(const struct pc *pc, const struct pc_vcpu *v, bool *external)
 {
-	if (lapic_pending(&v->lapic) >= 0) {
-		*external = false;
+	*external = false;
+	if (any_request(&v->lapic) && lapic_pending(&v->lapic) >= 0)
 		return true;
-	}
-	*external = v == &pc->vcpu[0] && pc_extint_pending(pc);
+	*external = pc->intr && v == &pc->vcpu[0] && pc_extint_pending(pc);
 	return *external;
 }
 
@@ -227,7 +235,7 @@ static void deliver(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx)
 	}
 	if (pending)
 		answer->flags |= KEEL_ANSWER_WINDOW;
-	else
+	else if (any_request(&v->lapic))
 		answer->tpr_threshold = lapic_tpr_threshold(&v->lapic);
 }
 

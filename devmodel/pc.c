@@ -57,7 +57,9 @@ static void set_irq(void *owner, unsigned int pin, bool level)
 	unsigned int irq = IRQ_OF_PIN(pin);
 	uint16_t bit = (uint16_t)(1u << irq), *source = &pc->isa_level[pin >> IRQ_SOURCE_SHIFT];
 
-	*source = level ? *source | bit : *source & (uint16_t)~bit;
+	if (((*source & bit) != 0) == level)
+		return;
+	*source ^= bit;
 	for (unsigned int i = 0; i < PC_IRQ_SOURCES; i++)
 		level |= (pc->isa_level[i] & bit) != 0;
 	if (irq < I8259_PINS)
@@ -89,6 +91,7 @@ static void set_intr(void *owner, unsigned int pin, bool level)
 {
 	struct pc *pc = owner;
 
+	pc->intr = level;
 	lapic_set_lint(&pc->vcpu[0].lapic, pin, level);
 	if (level)
 		pc->bus.kick |= 1;
@@ -101,7 +104,7 @@ static void lapic_eoi(void *owner, uint8_t vector)
 
 bool pc_extint_pending(const struct pc *pc)
 {
-	return i8259_pending(&pc->pic_master) && lapic_accepts_extint(&pc->vcpu[0].lapic);
+	return pc->intr && lapic_accepts_extint(&pc->vcpu[0].lapic);
 }
 
 uint8_t pc_extint_acknowledge(struct pc *pc)
@@ -423,7 +426,7 @@ void pc_begin(struct pc *pc, unsigned int context, uint64_t tsc)
 	/* TSCs of different CPUs may differ by a little. */
 	if (tsc >= pc->clock.start && now > pc->now)
 		pc->now = now;
-	if (pc->now >= pc_deadline(pc))
+	if (pc->now >= pc->deadline)
 		advance(pc);
 }
 

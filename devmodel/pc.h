@@ -78,6 +78,7 @@ struct pc {
 	struct pc_vcpu vcpu[KEEL_MAX_VCPUS];
 	struct ioapic ioapic;
 	struct i8259 pic_master, pic_slave;
+	bool intr;			/* level of the 8259 pair's INTR */
 	uint16_t isa_level[PC_IRQ_SOURCES];
 
 	struct i8254 pit;
@@ -110,7 +111,7 @@ unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, uint64_t tsc)
 
 /* An entry of this context at this host TSC: sets the time and lets shared chips act that are due. */
 void pc_begin(struct pc *pc, unsigned int context, uint64_t tsc);
-/* The earliest time at which a shared chip wants to act. */
+/* The earliest time at which a shared chip wants to act; every entry ends with it. */
 uint64_t pc_deadline(struct pc *pc);
 
 /* The bus, as struct emulate_bus has it; owner is a struct pc. Any port and address, 1 to 8 bytes. */

@@ -244,7 +244,8 @@ static uint32_t serial_read(struct pc *pc, unsigned int offset, unsigned int byt
 	uint8_t value;
 
 	(void)bytes;
-	ns16550_drain(&pc->serial);
+	if (pc->serial.s.tx_count)
+		ns16550_drain(&pc->serial);
 	value = ns16550_read(&pc->serial, offset);
 	if (offset == SERIAL_DATA)
 		pc_serial_input(pc);

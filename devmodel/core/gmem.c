@@ -24,6 +24,8 @@ bool gmem_read(const struct gmem *mem, uint64_t gpa, void *buf, size_t bytes)
 	if (!from)
 		return false;
 	memcpy(buf, from, bytes);
+	/* The copy is what callers decide on; the compiler must not look at the original again. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	return true;
 }
 
