@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The virtual CPUID on several processors: this machine's, one that has every feature there could be, and small ones. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu.h"
+
+static struct cpuid real_cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	return cpuid(leaf, subleaf);
+}
+
+static struct cpuid processor_cpuid(uint32_t leaf, uint32_t subleaf);
+
+#define cpuid(leaf, subleaf) processor_cpuid(leaf, subleaf)
+#include "../../vmm/cpuid.c"
+#undef cpuid
+
+#define CACHE_LEVELS	4u
+#define COMPONENTS	32u
+#define PKRU		9u
+#define AMX		(3u << 17)
+#define XSAVE_LEGACY	576u
+#define ALL_STATES	(0xe7u | 1u << PKRU | AMX)
+
+const struct hv_ops *hv;
+
+static const struct processor {
+	const char *name;
+	struct cpuid (*cpuid)(uint32_t leaf, uint32_t subleaf);
+} *processor;
+
+static uint64_t cr4;
+static struct vm vm;
+static struct vcpu vcpu;
+
+static struct cpuid processor_cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	return processor->cpuid(leaf, subleaf);
+}
+
+/* Components of 64 bytes and more in the places that processors use; the rest of a full house behind them. */
+static struct cpuid xstate_leaf(uint32_t states, uint32_t subleaf)
+{
+	static const uint32_t sizes[COMPONENTS] = {
+		[2] = 256, [3] = 64, [4] = 64, [5] = 64, [6] = 512, [7] = 1024, [9] = 8, [17] = 64, [18] = 8192,
+	};
+	static const uint32_t offsets[COMPONENTS] = {
+		[2] = 576, [3] = 960, [4] = 1024, [5] = 1088, [6] = 1152, [7] = 1664, [9] = 2688, [17] = 2752, [18] = 2816,
+	};
+	struct cpuid r = { 0 };
+
+	if (subleaf == 0) {
+		r = (struct cpuid){ states, XSAVE_LEGACY, XSAVE_LEGACY, 0 };
+		for (unsigned int i = 2; i < COMPONENTS; i++)
+			if (states >> i & 1 && offsets[i] + sizes[i] > r.ecx)
+				r.ecx = offsets[i] + sizes[i];
+	} else if (subleaf < COMPONENTS && states >> subleaf & 1 && subleaf > 1) {
+		r = (struct cpuid){ sizes[subleaf], offsets[subleaf], 0, 0 };
+	}
+	return r;
+}
+
+static struct cpuid cache_leaf(uint32_t subleaf)
+{
+	static const uint32_t types[CACHE_LEVELS] = { 1 | 1 << 5, 2 | 1 << 5, 3 | 2 << 5, 3 | 3 << 5 };
+
+	if (subleaf >= CACHE_LEVELS)
+		return (struct cpuid){ 0 };
+	/* Shared by 512 threads, 64 cores of a package: not the guest's. */
+	return (struct cpuid){ types[subleaf] | 1 << 8 | 511 << 14 | 63u << 26, 0x01c0003f, 63, 0 };
+}
+
+/* Every bit of every leaf. */
+static struct cpuid full_cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	switch (leaf) {
+	case 4:
+		return cache_leaf(subleaf);
+	case CPUID_XSTATE:
+		return subleaf == 1 ? (struct cpuid){ ~0u, 4096, ~0u, ~0u } : xstate_leaf(ALL_STATES, subleaf);
+	default:
+		return (struct cpuid){ ~0u, ~0u, ~0u, ~0u };
+	}
+}
+
+/* XSAVE with SSE alone. */
+static struct cpuid small_cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	switch (leaf) {
+	case 0:
+		return (struct cpuid){ 0xd, 0x68747541, 0x444d4163, 0x69746e65 };
+	case 1:
+		return (struct cpuid){ 0x00100f00, 0x00020800, 1u << 26, 0x078bfbff };
+	case CPUID_XSTATE:
+		return xstate_leaf(XCR0_X87 | XCR0_SSE, subleaf);
+	case 0x80000000u:
+		return (struct cpuid){ 0x8000001f, 0, 0, 0 };
+	case 0x80000001u:
+		return (struct cpuid){ 0, 0, 4, 1u << 29 };
+	case 0x80000008u:
+		return (struct cpuid){ 0x3028, 0, 0, 0 };
+	default:
+		return (struct cpuid){ 0 };
+	}
+}
+
+/* One of the three AVX-512 states is missing: they come together or not at all. */
+static struct cpuid torn_cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	return leaf == CPUID_XSTATE ? xstate_leaf(0x67, subleaf) : full_cpuid(leaf, subleaf);
+}
+
+static const struct processor processors[] = {
+	{ "this machine", real_cpuid }, { "full", full_cpuid }, { "small", small_cpuid }, { "torn", torn_cpuid },
+};
+#define PROCESSORS ((int)(sizeof(processors) / sizeof(processors[0])))
+
+static uint64_t get_cr4(struct vcpu *v)
+{
+	(void)v;
+	return cr4;
+}
+
+static const struct hv_ops ops = { .vcpu_cr4 = get_cr4 };
+
+static void start(int number, unsigned int count, unsigned int index)
+{
+	processor = &processors[number];
+	hv = &ops;
+	cr4 = 0;
+	vm.vcpu_count = count;
+	vcpu.vm = &vm;
+	vcpu.index = index;
+	cpuid_init();
+}
+
+static bool is_zero(struct cpuid r)
+{
+	return !(r.eax | r.ebx | r.ecx | r.edx);
+}
+
+static bool same(struct cpuid a, struct cpuid b)
+{
+	return a.eax == b.eax && a.ebx == b.ebx && a.ecx == b.ecx && a.edx == b.edx;
+}
+
+/* Features that a guest must never see: nobody carries them, or they would reach the host. SDM vol. 2 CPUID, APM vol. 3 E. */
+static const struct {
+	uint32_t leaf;
+	enum output reg;
+	uint32_t bits;
+} hidden[] = {
+	{ 1, ECX, BIT(2) | BIT(3) | BIT(4) },		/* DTES64, MONITOR, DS-CPL */
+	{ 1, ECX, BIT(5) | BIT(6) },			/* VMX, SMX */
+	{ 1, ECX, BIT(7) | BIT(8) | BIT(15) | BIT(18) },	/* EIST, TM2, PDCM, DCA */
+	{ 1, EDX, BIT(21) | BIT(22) | BIT(29) | BIT(31) },	/* DS, ACPI, TM, PBE */
+	{ 6, EAX, ~BIT(2) }, { 6, ECX, ~0u },		/* all but ARAT */
+	{ 7, EBX, BIT(1) | BIT(2) | BIT(4) | BIT(11) },	/* TSC_ADJUST, SGX, HLE, RTM */
+	{ 7, EBX, BIT(12) | BIT(14) | BIT(15) | BIT(25) },	/* RDT-M, MPX, RDT-A, PT */
+	{ 7, ECX, BIT(3) | BIT(4) | BIT(5) | BIT(7) },	/* PKU, OSPKE, WAITPKG, CET_SS */
+	{ 7, ECX, BIT(13) | BIT(16) | BIT(23) | BIT(24) },	/* TME, LA57, KL, bus lock */
+	{ 7, ECX, BIT(29) | BIT(30) | BIT(31) },	/* ENQCMD, SGX_LC, PKS */
+	{ 7, EDX, BIT(5) | BIT(18) | BIT(19) | BIT(20) },	/* UINTR, PCONFIG, LBR, CET_IBT */
+	{ 7, EDX, BIT(22) | BIT(24) | BIT(25) },		/* AMX */
+	{ 7, EDX, 0xfc000000u },			/* SPEC_CTRL and its kin: their MSRs fault */
+	{ 0x80000001u, ECX, BIT(2) | BIT(12) },		/* SVM, SKINIT */
+	{ 0x80000001u, ECX, BIT(9) | BIT(10) | BIT(13) | BIT(15) },	/* OSVW, IBS, WDT, LWP */
+	{ 0x80000001u, ECX, BIT(17) | BIT(19) | BIT(22) },	/* TCE, node ID, topology extensions */
+	{ 0x80000001u, ECX, BIT(23) | BIT(24) | BIT(26) | BIT(27) | BIT(28) | BIT(29) },	/* counters, MWAITX */
+	{ 0x80000007u, EDX, ~BIT(8) },			/* all but invariant TSC */
+	{ LAST_EXTENDED, EBX, ~0u },
+};
+
+static uint32_t output_of(struct cpuid r, enum output reg)
+{
+	return reg == EAX ? r.eax : reg == EBX ? r.ebx : reg == ECX ? r.ecx : r.edx;
+}
+
+START_TEST(no_leaks)
+{
+	start(_i, 4, 1);
+	for (unsigned int i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++) {
+		uint32_t seen = output_of(cpuid_guest(&vcpu, hidden[i].leaf, 0), hidden[i].reg) & hidden[i].bits;
+
+		ck_assert_msg(!seen, "%s: leaf %x register %d shows %x", processor->name, hidden[i].leaf, hidden[i].reg,
+			      seen);
+	}
+}
+END_TEST
+
+/* Nothing but what is meant to be there: MONITOR, PMU, RDT, SGX, PT, AMX tiles, SVM, SEV and all that is yet to come. */
+START_TEST(other_leaves_are_empty)
+{
+	static const struct {
+		uint32_t first, last;
+	} empty[] = {
+		{ 3, 3 }, { 5, 5 }, { 8, 0xa }, { 0xc, 0xc }, { 0xe, 0x100 }, { 0x3ffffff0, 0x3fffffff },
+		{ 0x40000002, 0x40000200 }, { 0x80000009, 0x80000100 }, { 0xc0000000, 0xc0000010 },
+		{ 0xfffffff0, 0xfffffffe },
+	};
+
+	start(_i, 4, 1);
+	for (unsigned int i = 0; i < sizeof(empty) / sizeof(empty[0]); i++)
+		for (uint32_t leaf = empty[i].first; leaf <= empty[i].last; leaf++)
+			for (uint32_t subleaf = 0; subleaf < 4; subleaf++)
+				ck_assert_msg(is_zero(cpuid_guest(&vcpu, leaf, subleaf)), "%s: leaf %x.%u",
+					      processor->name, leaf, subleaf);
+	for (uint32_t subleaf = 1; subleaf; subleaf *= 2)
+		ck_assert(is_zero(cpuid_guest(&vcpu, 7, subleaf)));
+	ck_assert(is_zero(cpuid_guest(&vcpu, 4, 100)));
+}
+END_TEST
+
+/* What the processor lacks is not made up, but for what Keel and the cell bring themselves. */
+START_TEST(no_inventions)
+{
+	static const struct {
+		uint32_t leaf;
+		struct cpuid brought;
+	} leaves[] = {
+		{ 1, { .ebx = ~0u, .ecx = ECX1_X2APIC | ECX1_TSC_DEADLINE | ECX1_HYPERVISOR | ECX1_OSXSAVE,
+		       .edx = EDX1_APIC | EDX1_HTT } },
+		{ 2, { 0 } }, { 7, { 0 } }, { 0x80000001u, { 0 } }, { 0x80000007u, { 0 } },
+		{ LAST_EXTENDED, { .ecx = ~0u } },
+	};
+
+	start(_i, 4, 1);
+	cr4 = CR4_OSXSAVE;
+	for (unsigned int i = 0; i < sizeof(leaves) / sizeof(leaves[0]); i++) {
+		struct cpuid has = processor_cpuid(leaves[i].leaf, 0), b = leaves[i].brought;
+		struct cpuid r = cpuid_guest(&vcpu, leaves[i].leaf, 0);
+
+		ck_assert_msg(!((r.eax & ~(has.eax | b.eax)) | (r.ebx & ~(has.ebx | b.ebx)) |
+				(r.ecx & ~(has.ecx | b.ecx)) | (r.edx & ~(has.edx | b.edx))),
+			      "%s: leaf %x", processor->name, leaves[i].leaf);
+	}
+}
+END_TEST
+
+/* What systems insist on, where the processor has it. */
+START_TEST(essentials)
+{
+	const uint32_t edx_extended = BIT(11) | BIT(20) | BIT(29);	/* SYSCALL, NX, long mode */
+	struct cpuid r, has;
+
+	start(_i, 2, 1);
+	r = cpuid_guest(&vcpu, 0, 0);
+	has = processor_cpuid(0, 0);
+	ck_assert_uint_eq(r.eax, 0xd);
+	ck_assert(r.ebx == has.ebx && r.ecx == has.ecx && r.edx == has.edx);
+	ck_assert_uint_eq(cpuid_guest(&vcpu, 0x80000000u, 0).eax, 0x80000008u);
+	r = cpuid_guest(&vcpu, 1, 0);
+	has = processor_cpuid(1, 0);
+	ck_assert_uint_eq(r.eax, has.eax);
+	ck_assert(r.ecx & ECX1_X2APIC && r.ecx & ECX1_TSC_DEADLINE && r.ecx & ECX1_HYPERVISOR && r.edx & EDX1_APIC);
+	ck_assert_uint_eq(r.ecx & BIT(26), has.ecx & BIT(26));
+	ck_assert_uint_eq(r.edx & 0x07001fff, (has.edx | EDX1_APIC) & 0x07001fff);
+	ck_assert_uint_eq(r.ebx >> 8 & 0xff, has.ebx >> 8 & 0xff);
+	r = cpuid_guest(&vcpu, 0x80000001u, 0);
+	ck_assert_uint_eq(r.edx & edx_extended, processor_cpuid(0x80000001u, 0).edx & edx_extended);
+	ck_assert_uint_eq(cpuid_guest(&vcpu, 0x80000008u, 0).eax, processor_cpuid(0x80000008u, 0).eax & 0xffff);
+	ck_assert_uint_eq(cpuid_guest(&vcpu, 6, 0).eax, BIT(2));
+	ck_assert_int_eq(cpuid_guest_tsc_aux(), (processor_cpuid(0x80000001u, 0).edx & BIT(27)) ||
+			 (processor_cpuid(7, 0).ecx & BIT(22)));
+}
+END_TEST
+
+/* The hypervisor leaves: KVM's signature, for systems that trust x2APIC only below a hypervisor they know; none of its clocks. */
+START_TEST(hypervisor_leaves)
+{
+	char signature[12];
+	struct cpuid r;
+
+	start(_i, 2, 1);
+	r = cpuid_guest(&vcpu, 0x40000000u, 0);
+	memcpy(signature, &r.ebx, 4);
+	memcpy(signature + 4, &r.ecx, 4);
+	memcpy(signature + 8, &r.edx, 4);
+	ck_assert_mem_eq(signature, "KVMKVMKVM\0\0\0", 12);
+	ck_assert_uint_eq(r.eax, 0x40000001u);
+	ck_assert(same(cpuid_guest(&vcpu, 0x40000001u, 0), (struct cpuid){ .eax = BIT(1) }));
+	ck_assert(memcmp(KEEL_CPUID_SIGNATURE, signature, 12) != 0);
+}
+END_TEST
+
+START_TEST(osxsave_mirrors_cr4)
+{
+	start(_i, 2, 1);
+	ck_assert_uint_eq(cpuid_guest(&vcpu, 1, 0).ecx & ECX1_OSXSAVE, 0);
+	cr4 = CR4_OSXSAVE;
+	ck_assert_uint_eq(cpuid_guest(&vcpu, 1, 0).ecx & ECX1_OSXSAVE, ECX1_OSXSAVE);
+	cr4 = ~(uint64_t)CR4_OSXSAVE;
+	ck_assert_uint_eq(cpuid_guest(&vcpu, 1, 0).ecx & ECX1_OSXSAVE, 0);
+}
+END_TEST
+
+static void check_legacy_topology(unsigned int count, unsigned int index)
+{
+	struct cpuid r = cpuid_guest(&vcpu, 1, 0);
+
+	ck_assert_uint_eq(r.ebx >> 24, index);
+	ck_assert_uint_eq(r.ebx >> 16 & 0xff, count);
+	ck_assert_int_eq((r.edx & EDX1_HTT) != 0, count > 1);
+	r = cpuid_guest(&vcpu, 0x80000008u, 0);
+	ck_assert_uint_eq((r.ecx & 0xff) + 1, count);
+	ck_assert_uint_ge(1u << (r.ecx >> 12 & 0xf), count);
+	ck_assert_uint_lt(1u << (r.ecx >> 12 & 0xf), 2 * count);
+}
+
+static unsigned int check_extended_topology(unsigned int count, unsigned int index)
+{
+	struct cpuid thread = cpuid_guest(&vcpu, 0xb, 0), core = cpuid_guest(&vcpu, 0xb, 1);
+	struct cpuid end = cpuid_guest(&vcpu, 0xb, 2);
+
+	ck_assert(same(thread, (struct cpuid){ 0, 1, 1 << 8, index }));
+	ck_assert_uint_eq(core.ebx, count);
+	ck_assert_uint_eq(core.ecx, 2 << 8 | 1);
+	ck_assert_uint_eq(core.edx, index);
+	ck_assert_uint_ge(1u << core.eax, count);
+	ck_assert_uint_lt(1u << core.eax, 2 * count);
+	ck_assert_uint_eq(index >> core.eax, 0);	/* one package */
+	ck_assert(same(end, (struct cpuid){ 0, 0, 2, index }));
+	return core.eax;
+}
+
+static void check_caches(unsigned int count, unsigned int bits)
+{
+	for (uint32_t level = 0; level < 8; level++) {
+		struct cpuid has = processor_cpuid(4, level), r = cpuid_guest(&vcpu, 4, level);
+		unsigned int shared = r.eax >> 14 & 0xfff;
+
+		if (!(has.eax & 0x1f)) {
+			ck_assert(is_zero(r));
+			return;
+		}
+		ck_assert_uint_eq(r.eax & 0xff, has.eax & 0xff);
+		ck_assert(r.ebx == has.ebx && r.ecx == has.ecx && r.edx == has.edx);
+		ck_assert_uint_eq(r.eax >> 26, (1u << bits) - 1);
+		ck_assert_uint_ge((r.eax >> 26) + 1, count);
+		ck_assert_uint_eq(shared, (r.eax >> 5 & 7) >= 3 ? (1u << bits) - 1 : 0);
+	}
+}
+
+START_TEST(topology)
+{
+	for (unsigned int count = 1; count <= KEEL_MAX_VCPUS; count++)
+		for (unsigned int index = 0; index < count; index++) {
+			start(_i, count, index);
+			check_legacy_topology(count, index);
+			check_caches(count, check_extended_topology(count, index));
+		}
+}
+END_TEST
+
+START_TEST(xstate)
+{
+	const uint64_t all = XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512;
+	uint32_t bytes = XSAVE_LEGACY;
+	struct cpuid r, part;
+	uint64_t xcr0;
+
+	start(_i, 2, 1);
+	xcr0 = cpuid_guest_xcr0();
+	ck_assert_uint_eq(xcr0 & ~all, 0);
+	ck_assert_uint_eq(xcr0 & ~(uint64_t)processor_cpuid(CPUID_XSTATE, 0).eax, 0);
+	ck_assert((xcr0 & XCR0_AVX512) == 0 || (xcr0 & XCR0_AVX512) == XCR0_AVX512);
+	for (uint32_t i = 2; i < 64; i++) {
+		part = cpuid_guest(&vcpu, CPUID_XSTATE, i);
+		if (i >= COMPONENTS || !(xcr0 >> i & 1)) {
+			ck_assert_msg(is_zero(part), "%s: state %u", processor->name, i);
+			continue;
+		}
+		ck_assert(same(part, processor_cpuid(CPUID_XSTATE, i)));
+		ck_assert_uint_ne(part.eax, 0);
+		if (part.ebx + part.eax > bytes)
+			bytes = part.ebx + part.eax;
+	}
+	r = cpuid_guest(&vcpu, CPUID_XSTATE, 0);
+	ck_assert_uint_eq(r.eax, xcr0);
+	ck_assert_uint_eq(r.edx, 0);
+	ck_assert_uint_eq(r.ecx, bytes);
+	/* A vCPU's block has three pages for it. */
+	ck_assert_uint_le(bytes, VCPU_XSTATE_PAGES * KEEL_PAGE_SIZE);
+	r = cpuid_guest(&vcpu, CPUID_XSTATE, 1);
+	ck_assert_uint_eq(r.eax & ~7u, 0);	/* no XSAVES */
+	ck_assert_uint_eq(r.ecx | r.edx, 0);	/* nor any state of its kind */
+	ck_assert(is_zero(cpuid_guest(&vcpu, CPUID_XSTATE, UINT32_MAX)));
+}
+END_TEST
+
+START_TEST(chosen_states)
+{
+	static const uint64_t states[] = { 0, 0xe7, 0x3, 0x7 };
+
+	start(_i, 1, 0);
+	ck_assert_uint_eq(cpuid_guest_xcr0(), states[_i]);
+}
+END_TEST
+
+/* Leaves without subleaves pay no regard to ECX. */
+START_TEST(subleaf_ignored)
+{
+	static const uint32_t leaves[] = { 0, 1, 2, 6, 0x40000000, 0x40000001, 0x80000000, 0x80000001, 0x80000008 };
+
+	start(_i, 4, 3);
+	for (unsigned int i = 0; i < sizeof(leaves) / sizeof(leaves[0]); i++)
+		for (uint32_t subleaf = 1; subleaf; subleaf <<= 3)
+			ck_assert(same(cpuid_guest(&vcpu, leaves[i], subleaf), cpuid_guest(&vcpu, leaves[i], 0)));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("cpuid");
+	TCase *tests = tcase_create("cpuid");
+	SRunner *runner;
+	int bad;
+
+	tcase_set_timeout(tests, 30);
+	tcase_add_loop_test(tests, no_leaks, 0, PROCESSORS);
+	tcase_add_loop_test(tests, other_leaves_are_empty, 0, PROCESSORS);
+	tcase_add_loop_test(tests, no_inventions, 0, PROCESSORS);
+	tcase_add_loop_test(tests, essentials, 0, PROCESSORS);
+	tcase_add_loop_test(tests, hypervisor_leaves, 0, PROCESSORS);
+	tcase_add_loop_test(tests, osxsave_mirrors_cr4, 0, PROCESSORS);
+	tcase_add_loop_test(tests, topology, 0, PROCESSORS);
+	tcase_add_loop_test(tests, xstate, 0, PROCESSORS);
+	tcase_add_loop_test(tests, chosen_states, 1, PROCESSORS);
+	tcase_add_loop_test(tests, subleaf_ignored, 0, PROCESSORS);
+	suite_add_tcase(suite, tests);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
+	srunner_free(runner);
+	return bad;
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The MSRs of guests: what is kept, what is constant, what faults, and that none of it reaches the processor. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu.h"
+
+static uint64_t processor_tsc(void);
+static void processor_wrmsr(uint32_t msr, uint64_t value);
+
+#define rdtsc() processor_tsc()
+#define wrmsr(msr, value) processor_wrmsr(msr, value)
+#include "../../vmm/msr.c"
+#undef rdtsc
+#undef wrmsr
+
+#define MARK	0x5a00000000000000ull
+#define MISC_SLOTS (sizeof(((struct vcpu *)0)->misc) / sizeof(uint64_t))
+
+const struct hv_ops *hv;
+
+static uint64_t tsc;
+static bool tsc_aux;
+static uint32_t written_msr;
+static uint64_t written;
+static unsigned int writes;
+static uint64_t offset;
+static uint32_t vendor_msr;
+static uint64_t vendor_value;
+static unsigned int vendor_writes;
+static bool vendor_knows;
+static struct vcpu *vcpu, *other;
+
+static uint64_t processor_tsc(void)
+{
+	return tsc++;
+}
+
+static void processor_wrmsr(uint32_t msr, uint64_t value)
+{
+	written_msr = msr;
+	written = value;
+	writes++;
+}
+
+bool cpuid_guest_tsc_aux(void)
+{
+	return tsc_aux;
+}
+
+static void set_tsc_offset(struct vcpu *v, uint64_t value)
+{
+	(void)v;
+	offset = value;
+}
+
+static bool vendor_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+	(void)v;
+	vendor_msr = msr;
+	*value = vendor_value;
+	return vendor_knows;
+}
+
+static bool vendor_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
+{
+	(void)v;
+	vendor_msr = msr;
+	vendor_value = value;
+	vendor_writes++;
+	return vendor_knows;
+}
+
+static const struct hv_ops ops = {
+	.vcpu_set_tsc_offset = set_tsc_offset, .vcpu_rdmsr = vendor_rdmsr, .vcpu_wrmsr = vendor_wrmsr,
+};
+
+static void setup(void)
+{
+	hv = &ops;
+	tsc = 1000;
+	tsc_aux = true;
+	writes = vendor_writes = 0;
+	vendor_knows = false;
+	vcpu = calloc(1, sizeof(*vcpu));
+	other = calloc(1, sizeof(*other));
+}
+
+static void teardown(void)
+{
+	free(vcpu);
+	free(other);
+}
+
+/* All ranges in which processors have MSRs, and a hypervisor's. */
+static const struct {
+	uint32_t first, last;
+} spaces[] = {
+	{ 0, 0x1fff }, { 0x40000000, 0x400001ff }, { 0x4b564d00, 0x4b564dff }, { 0xc0000000, 0xc0001fff },
+	{ 0xc0010000, 0xc0011fff }, { 0xfffffff0, 0xfffffffe },
+};
+
+static void for_each(void (*visit)(uint32_t msr))
+{
+	for (unsigned int i = 0; i < sizeof(spaces) / sizeof(spaces[0]); i++)
+		for (uint32_t msr = spaces[i].first; msr <= spaces[i].last; msr++)
+			if (msr != MSR_TSC && msr != MSR_TSC_AUX && msr != MSR_PAT)
+				visit(msr);
+}
+
+static void write_mark(uint32_t msr)
+{
+	msr_guest_write(vcpu, msr, MARK | msr);
+}
+
+static bool is_storage(uint32_t msr)
+{
+	return msr == 0x3b || (msr >= 0x200 && msr <= 0x20f) || msr == 0x250 || msr == 0x258 || msr == 0x259 ||
+	       (msr >= 0x268 && msr <= 0x26f) || msr == 0x2ff || msr == 0xc0010015;
+}
+
+static void read_mark(uint32_t msr)
+{
+	uint64_t value = 1;
+
+	if (is_storage(msr)) {
+		ck_assert(msr_guest_read(vcpu, msr, &value));
+		ck_assert_msg(value == (MARK | msr), "MSR %x reads %lx", msr, value);
+		ck_assert(msr_guest_read(other, msr, &value) && !value);
+	} else if (msr_guest_read(vcpu, msr, &value)) {
+		ck_assert_msg(value < 0x10000, "MSR %x reads %lx", msr, value);
+	}
+}
+
+/* No two registers share a place, nothing but MTRRs and their like is kept, and the processor sees none of it. */
+START_TEST(storage)
+{
+	for_each(write_mark);
+	for_each(read_mark);
+	ck_assert_uint_eq(writes, 0);
+}
+END_TEST
+
+START_TEST(storage_fits)
+{
+	unsigned int slot;
+
+	find(UINT32_MAX, &slot);
+	ck_assert_uint_le(slot, MISC_SLOTS);
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+		ck_assert_uint_le(rules[i].first, rules[i].last);
+		ck_assert(!i || rules[i - 1].last < rules[i].first);
+	}
+}
+END_TEST
+
+/* No handler for #GP is there yet when systems touch these. */
+START_TEST(early_registers_do_not_fault)
+{
+	static const struct {
+		uint32_t msr;
+		uint64_t value;
+	} known[] = {
+		{ 0x17, 0 }, { 0x3a, 1 }, { 0x79, 0 }, { 0x8b, 0 }, { 0xce, 0 }, { 0xfe, 0x508 }, { 0x140, 0 }, { 0x179, 0 },
+		{ 0x17a, 0 }, { 0x198, 0 }, { 0x199, 0 }, { 0x1a0, 1 }, { 0x1d9, 0 }, { 0x2ff, 0 }, { 0x400, 0 },
+		{ 0x41f, 0 }, { 0x606, 0 }, { 0xc0010004, 0 }, { 0xc0010010, 0 }, { 0xc0010015, 0 }, { 0xc0010055, 0 },
+		{ 0xc0010062, 0 }, { 0xc0010114, 0x18 }, { 0xc0010140, 0 }, { 0xc0011029, 0 },
+	};
+	uint64_t value;
+
+	for (unsigned int i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		value = ~0ull;
+		ck_assert_msg(msr_guest_read(vcpu, known[i].msr, &value), "MSR %x", known[i].msr);
+		ck_assert_uint_eq(value, known[i].value);
+		ck_assert(msr_guest_write(vcpu, known[i].msr, value));
+	}
+	ck_assert_uint_eq(writes + vendor_writes, 0);
+}
+END_TEST
+
+/* Virtualisation, counters, tracing, speculation control, paravirtual clocks: CPUID does not show them, so they fault. */
+START_TEST(hidden_registers_fault)
+{
+	static const uint32_t absent[] = {
+		0x48, 0x49, 0xc1, 0x10a, 0x10b, 0x122, 0x309, 0x38d, 0x38f, 0x480, 0x48b, 0x570, 0x6a0, 0xd90, 0xda0,
+		0x11, 0x12, 0x40000000, 0x40000020, 0x4b564d00, 0x4b564d01, 0x4b564d02,
+		0xc0000104, 0xc0010117, 0xc0010116, 0xc0010118, 0xc0010131, 0xc0011030, 0xffffffff,
+	};
+	uint64_t value;
+
+	for (unsigned int i = 0; i < sizeof(absent) / sizeof(absent[0]); i++) {
+		ck_assert_msg(!msr_guest_read(vcpu, absent[i], &value), "MSR %x", absent[i]);
+		ck_assert_uint_eq(vendor_msr, absent[i]);
+		ck_assert_msg(!msr_guest_write(vcpu, absent[i], 0), "MSR %x", absent[i]);
+	}
+	ck_assert_uint_eq(writes, 0);
+}
+END_TEST
+
+/* Writes of constants vanish. */
+START_TEST(constants)
+{
+	static const uint32_t constant[] = { 0x3a, 0xfe, 0x1a0, 0xc0010114, 0x79, 0x199 };
+	uint64_t before, after;
+
+	for (unsigned int i = 0; i < sizeof(constant) / sizeof(constant[0]); i++) {
+		ck_assert(msr_guest_read(vcpu, constant[i], &before));
+		ck_assert(msr_guest_write(vcpu, constant[i], ~0ull));
+		ck_assert(msr_guest_read(vcpu, constant[i], &after));
+		ck_assert_uint_eq(before, after);
+	}
+}
+END_TEST
+
+START_TEST(time_stamp_counter)
+{
+	static const uint64_t values[] = { 0, 1, 500, 1ull << 40, UINT64_MAX };
+	uint64_t value;
+
+	for (unsigned int i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		ck_assert(msr_guest_write(vcpu, MSR_TSC, values[i]));
+		ck_assert_uint_eq(offset, vcpu->tsc_offset);
+		tsc += 100;
+		ck_assert(msr_guest_read(vcpu, MSR_TSC, &value));
+		ck_assert_uint_eq(value, values[i] + 101);
+	}
+	ck_assert_uint_eq(writes + vendor_writes, 0);
+}
+END_TEST
+
+START_TEST(tsc_aux_register)
+{
+	uint64_t value;
+
+	ck_assert(msr_guest_write(vcpu, MSR_TSC_AUX, 0xffffffff));
+	ck_assert(writes == 1 && written_msr == MSR_TSC_AUX && written == 0xffffffff);
+	ck_assert(msr_guest_read(vcpu, MSR_TSC_AUX, &value) && value == 0xffffffff);
+	ck_assert(!msr_guest_write(vcpu, MSR_TSC_AUX, 1ull << 32));
+	ck_assert(writes == 1 && vcpu->tsc_aux == 0xffffffff);
+	tsc_aux = false;
+	ck_assert(!msr_guest_write(vcpu, MSR_TSC_AUX, 0));
+	ck_assert(!msr_guest_read(vcpu, MSR_TSC_AUX, &value));
+	ck_assert_uint_eq(writes, 1);
+}
+END_TEST
+
+/* SDM vol. 3, 11.12.2: types 2, 3 and from 8 on do not exist. */
+START_TEST(page_attribute_table)
+{
+	uint64_t value;
+
+	vendor_knows = true;
+	for (unsigned int place = 0; place < 8; place++)
+		for (uint64_t type = 0; type < 256; type++) {
+			bool good = type == 0 || type == 1 || (type >= 4 && type <= 7);
+
+			value = (PAT_RESET & ~(0xffull << 8 * place)) | type << 8 * place;
+			vendor_writes = 0;
+			ck_assert_int_eq(msr_guest_write(vcpu, MSR_PAT, value), good);
+			ck_assert_uint_eq(vendor_writes, good);
+			ck_assert(!good || (vendor_msr == MSR_PAT && vendor_value == value));
+		}
+	vendor_value = PAT_RESET;
+	ck_assert(msr_guest_read(vcpu, MSR_PAT, &value) && value == PAT_RESET);
+	ck_assert_uint_eq(writes, 0);
+}
+END_TEST
+
+START_TEST(vendor_has_the_rest)
+{
+	uint64_t value;
+
+	vendor_knows = true;
+	vendor_value = 0x501;
+	ck_assert(msr_guest_read(vcpu, MSR_EFER, &value) && value == 0x501);
+	ck_assert(msr_guest_write(vcpu, MSR_EFER, 0xd01));
+	ck_assert(vendor_msr == MSR_EFER && vendor_value == 0xd01);
+	vendor_knows = false;
+	ck_assert(!msr_guest_write(vcpu, MSR_EFER, ~0ull));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("msr");
+	TCase *tests = tcase_create("msr");
+	SRunner *runner;
+	int bad;
+
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_test(tests, storage);
+	tcase_add_test(tests, storage_fits);
+	tcase_add_test(tests, early_registers_do_not_fault);
+	tcase_add_test(tests, hidden_registers_fault);
+	tcase_add_test(tests, constants);
+	tcase_add_test(tests, time_stamp_counter);
+	tcase_add_test(tests, tsc_aux_register);
+	tcase_add_test(tests, page_attribute_table);
+	tcase_add_test(tests, vendor_has_the_rest);
+	suite_add_tcase(suite, tests);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
+	srunner_free(runner);
+	return bad;
+}

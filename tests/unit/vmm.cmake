@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-2.0
+# The hypervisor above its page tables: VMs, what guests see of the processor, what the control domain does to it.
+find_library(ZYDIS_LIBRARY Zydis REQUIRED)
+
+keel_unit_test(control_decode
+	SOURCES tests/unit/test_control_decode.c vmm/control_decode.c
+	LIBS ${ZYDIS_LIBRARY}
+	INCLUDES vmm arch/x86
+	DEFINES KEEL_HOST_TEST)
+# These three include the source that they test, to stand in for processor instructions or to look at its tables.
+keel_unit_test(cpuid
+	SOURCES tests/unit/test_cpuid.c
+	INCLUDES vmm arch/x86
+	DEFINES KEEL_HOST_TEST)
+keel_unit_test(msr
+	SOURCES tests/unit/test_msr.c
+	INCLUDES vmm arch/x86
+	DEFINES KEEL_HOST_TEST)
+keel_unit_test(string
+	SOURCES tests/unit/test_string.c
+	INCLUDES vmm)
+keel_unit_test(acpi_madt
+	SOURCES tests/unit/test_acpi_madt.c arch/x86/acpi.c
+	INCLUDES vmm arch/x86
+	DEFINES KEEL_HOST_TEST)
+# Firmware puts tables where it likes, and the processor reads words from any address.
+target_compile_options(unit-acpi_madt PRIVATE -fno-sanitize=alignment)
