@@ -1,34 +1,19 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# guests.sh FILE...: builds those of the files that are images of ours (build/guests/NAME), as far as they are missing or
-# out of date. Other files are left alone. Without arguments: builds all.
+# guests.sh [FILE...]: builds those of the files that are guest images of ours (build/guests/NAME), as far as they are
+# missing or out of date; other files are left alone. Without arguments: all of them. A disk that exists is kept, for its
+# guest has written to it; remove it to have it made anew.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "$0")/common.sh"
 
 guests=$BUILD/guests
 work=$guests/work
+images=(tiny.iso i386.iso memtest.iso grub.iso ipxe.iso debian.img)
 
-all=(tiny.iso)
+linux_words="console=ttyS0,115200 quiet no_timer_check"
 
-# pack_bios_iso FOLDER ISO: an ISO that GRUB boots by BIOS; the folder holds boot/grub/grub.cfg and what it names.
-pack_bios_iso() {
-	rm -f "$2"
-	logged "$BUILD/logs/guest-iso.log" grub-mkrescue -d /usr/lib/grub/i386-pc -o "$2.new" "$1"
-	mv "$2.new" "$2"
-}
-
-# tiny_init TEXT: the init of a guest that tells it is up and then gives a shell on its serial port.
-pack_tiny_initrd() {
-	local root=$work/$1-root
-	rm -rf "$root"
-	mkdir -p "$root"/{bin,dev,proc,sys,root}
-	cp "$2" "$root/bin/busybox"
-	cp "$ROOT/tools/image/guest-init" "$root/init"
-	pack_cpio "$root" "$work/$1.cpio"
-	gzip -9 -n -f "$work/$1.cpio"
-}
-
+# The start of every grub.cfg; the rest comes on standard input.
 grub_config() {
 	cat <<-'CONFIG'
 		serial --unit=0 --speed=115200
@@ -39,46 +24,138 @@ grub_config() {
 	cat
 }
 
+# pack_bios_iso NAME: GUESTS/NAME.iso, which GRUB boots by BIOS, from the folder WORK/NAME-iso.
+pack_bios_iso() {
+	logged "$BUILD/logs/$1-iso.log" grub-mkrescue -d /usr/lib/grub/i386-pc -o "$guests/$1.iso.new" "$work/$1-iso"
+	mv "$guests/$1.iso.new" "$guests/$1.iso"
+}
+
+# start_iso NAME [FILE...]: an empty WORK/NAME-iso, with the files in /boot.
+start_iso() {
+	local root=$work/$1-iso
+	shift
+	rm -rf "$root"
+	mkdir -p "$root/boot/grub"
+	[ $# -eq 0 ] || cp "$@" "$root/boot/"
+}
+
+# pack_linux_iso NAME KERNEL BUSYBOX INIT: a kernel with an initrd that says it is up and gives a shell.
+pack_linux_iso() {
+	local root=$work/$1-root iso=$work/$1-iso
+	rm -rf "$root"
+	mkdir -p "$root"/{bin,dev,proc,sys,root}
+	cp "$3" "$root/bin/busybox"
+	cp "$4" "$root/init"
+	start_iso "$1" "$2"
+	pack_cpio "$root" "$iso/boot/initrd"
+	gzip -9 -n "$iso/boot/initrd"
+	grub_config >"$iso/boot/grub/grub.cfg" <<-CONFIG
+		menuentry Linux {
+			linux /boot/vmlinuz $linux_words
+			initrd /boot/initrd.gz
+		}
+	CONFIG
+	pack_bios_iso "$1"
+}
+
 tiny_inputs() {
 	printf '%s\n' "$("$ROOT/tools/lib/kernel.sh")/vmlinuz" /bin/busybox "$ROOT/tools/image/guest-init"
 }
 
-# pack_linux_iso NAME KERNEL BUSYBOX: a kernel with the small initrd.
-pack_linux_iso() {
-	local root=$work/$1-iso
-	rm -rf "$root"
-	mkdir -p "$root/boot/grub"
-	pack_tiny_initrd "$1" "$3"
-	cp "$2" "$root/boot/vmlinuz"
-	cp "$work/$1.cpio.gz" "$root/boot/initrd"
-	grub_config >"$root/boot/grub/grub.cfg" <<-'CONFIG'
-		menuentry Linux {
-			linux /boot/vmlinuz console=ttyS0,115200 quiet no_timer_check
-			initrd /boot/initrd
-		}
-	CONFIG
-	pack_bios_iso "$root" "$guests/$1.iso"
+make_tiny() {
+	pack_linux_iso tiny "$@"
 }
 
-make_tiny() {
-	pack_linux_iso tiny "$1" "$2"
+i386_inputs() {
+	local kernel
+	kernel=$("$ROOT/tools/lib/kernel.sh" i386)
+	printf '%s\n' "$kernel/vmlinuz" "$kernel/busybox" "$ROOT/tools/image/guest-init"
+}
+
+make_i386() {
+	pack_linux_iso i386 "$@"
+}
+
+memtest_inputs() {
+	printf '%s\n' /boot/memtest86+x64.bin
+}
+
+make_memtest() {
+	start_iso memtest "$1"
+	grub_config >"$work/memtest-iso/boot/grub/grub.cfg" <<-CONFIG
+		menuentry memtest86+ {
+			linux /boot/${1##*/} console=ttyS0,115200
+		}
+	CONFIG
+	pack_bios_iso memtest
+}
+
+grub_inputs() {
+	printf '%s\n' /usr/lib/grub/i386-pc/kernel.img
+}
+
+make_grub() {
+	start_iso grub
+	grub_config >"$work/grub-iso/boot/grub/grub.cfg" <<-'CONFIG'
+		set timeout=-1
+		menuentry "What this machine has" {
+			lsmmap
+			lspci
+			if cpuid -l; then echo "This processor has long mode."; fi
+			echo "GRUB-DONE"
+			read
+		}
+		menuentry "Restart" {
+			reboot
+		}
+		menuentry "Power off" {
+			halt
+		}
+	CONFIG
+	pack_bios_iso grub
+}
+
+ipxe_inputs() {
+	printf '%s\n' /usr/lib/ipxe/ipxe.lkrn
+}
+
+# iPXE writes by the BIOS's video services, which SeaBIOS sends to the serial port of a machine without display.
+make_ipxe() {
+	start_iso ipxe "$1"
+	grub_config >"$work/ipxe-iso/boot/grub/grub.cfg" <<-'CONFIG'
+		menuentry iPXE {
+			linux16 /boot/ipxe.lkrn
+		}
+	CONFIG
+	pack_bios_iso ipxe
+}
+
+debian_inputs() {
+	printf '%s\n' "$ROOT/tools/lib/debian-disk.sh"
+}
+
+make_debian() {
+	"$1" "$guests/debian.img" "$work/debian"
 }
 
 # Each image NAME.* has NAME_inputs, which prints the files it is made of, and make_NAME, which gets them as arguments.
-build_guest() {
+build_image() {
 	local name=${1%.*} key inputs
+	case $1 in
+	*.img)	[ ! -e "$guests/$1" ] || return 0 ;;
+	esac
 	mapfile -t inputs < <("${name}_inputs")
 	key=$(inputs_key "$0" "${inputs[@]}")
 	is_current "$guests/$1" "$key" && return 0
 	say "Making the guest image $1"
-	mkdir -p "$work"
+	mkdir -p "$work" "$BUILD/logs"
 	"make_$name" "${inputs[@]}"
 	mark_current "$guests/$1" "$key"
 }
 
-[ $# -gt 0 ] || set -- "${all[@]/#/$ROOT/build/guests/}"
+[ $# -gt 0 ] || set -- "${images[@]/#/$ROOT/build/guests/}"
 for target in "$@"; do
-	for file in "${all[@]}"; do
-		[ "$target" != "$ROOT/build/guests/$file" ] || build_guest "$file"
+	for image in "${images[@]}"; do
+		[ "$target" != "$ROOT/build/guests/$image" ] || build_image "$image"
 	done
 done

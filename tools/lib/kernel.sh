@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # kernel.sh [amd64|i386]: puts the stock Debian kernel into the cache, not installed, and prints its folder.
-# The folder holds vmlinuz, modules/ and version. The amd64 kernel is the one that the installed headers belong to.
+# The folder holds vmlinuz, modules/ and version, for i386 busybox as well. The amd64 kernel is the one that the installed
+# headers belong to.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "$0")/common.sh"
@@ -36,23 +37,28 @@ download_amd64() {
 
 download_i386() {
 	local package
-	logged "$BUILD/logs/apt-update-i386.log" foreign_apt apt-get -q update
+	# An index that cannot be had, as while a mirror is being updated, does no harm if another one knows the kernel.
+	mkdir -p "$BUILD/logs"
+	foreign_apt apt-get -q update >"$BUILD/logs/apt-update-i386.log" 2>&1 || true
 	package=$(foreign_apt apt-cache depends linux-image-686-pae | awk '/Depends: linux-image-/ { print $2; exit }')
 	[ -n "$package" ] || die "apt knows no linux-image-686-pae:i386"
-	logged "$BUILD/logs/kernel-download.log" foreign_apt apt-get -q download "$package"
+	logged "$BUILD/logs/kernel-download.log" foreign_apt apt-get -q download "$package" busybox-static
 }
 
 unpack() {
-	local work=$CACHE/kernel-$arch.new
+	local work=$CACHE/kernel-$arch.new package
 	rm -rf "$work"
 	mkdir -p "$work/deb"
 	(cd "$work/deb" && "download_$arch")
-	dpkg-deb -x "$work"/deb/*.deb "$work/tree"
+	for package in "$work"/deb/*.deb; do
+		dpkg-deb -x "$package" "$work/tree"
+	done
 	[ "$arch" = amd64 ] || version=$(basename "$work"/tree/boot/vmlinuz-* | sed 's/^vmlinuz-//')
 	mv "$work/tree/boot/vmlinuz-$version" "$work/vmlinuz"
 	mkdir -p "$work/modules/lib"
 	mv "$work/tree/lib/modules" "$work/modules/lib/"
 	/sbin/depmod -b "$work/modules" "$version"
+	[ ! -e "$work/tree/bin/busybox" ] || mv "$work/tree/bin/busybox" "$work/busybox"
 	rm -rf "$work/deb" "$work/tree"
 	printf '%s\n' "$version" >"$work/version"
 	rm -rf "$folder"
