@@ -2,6 +2,7 @@
 /* Builds a guest's channel from its manifest. */
 #include "host/channel.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <x86intrin.h>
@@ -55,13 +56,20 @@ static void read_clocks(struct keel_machine *machine)
 	}
 }
 
-static void fill_drive(struct keel_drive *to, const struct manifest_drive *from, uint32_t bounce)
+static void fill_drive(struct keel_drive *to, unsigned int number, const struct manifest_drive *from, uint32_t bounce)
 {
+	char serial[sizeof(to->serial) + 1] = "";
+
+	/* Systems tell drives apart by their serial numbers. */
+	if (from->serial[0])
+		memcpy(serial, from->serial, sizeof(to->serial));
+	else
+		snprintf(serial, sizeof(serial), "KEEL-%u", number);
 	to->kind = from->kind == MANIFEST_DRIVE_DISK ? KEEL_DRIVE_DISK :
 		   from->kind == MANIFEST_DRIVE_CDROM ? KEEL_DRIVE_CDROM : KEEL_DRIVE_NONE;
 	to->flags = from->mode == MANIFEST_RO ? KEEL_DRIVE_READONLY : 0;
 	to->bytes = from->bytes;
-	memcpy(to->serial, from->serial, sizeof(to->serial));
+	memcpy(to->serial, serial, sizeof(to->serial));
 	to->bounce = bounce;
 }
 
@@ -100,6 +108,6 @@ void channel_fill(struct keel_channel *channel, const struct channel_layout *lay
 	machine->firmware_bytes = (uint32_t)firmware->bytes;
 	memcpy((uint8_t *)channel + layout->firmware, firmware->data, firmware->bytes);
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		fill_drive(&machine->drives[i], &m->drives[i], layout->bounce[i]);
+		fill_drive(&machine->drives[i], i, &m->drives[i], layout->bounce[i]);
 	fill_items(channel, layout->items, items);
 }

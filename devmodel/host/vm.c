@@ -18,6 +18,7 @@
 #define FOUR_GIB		(1ull << 32)
 #define KICK_SIGNAL		SIGUSR1
 #define MIB_SHIFT		20
+#define MEMORY_MARGIN		(32ull << MIB_SHIFT)	/* that the control domain keeps */
 
 static const char *const end_names[] = {
 	[KEEL_END_NONE] = "it is still running",
@@ -70,15 +71,20 @@ static bool add_region(struct vm *vm, uint64_t gpa, uint64_t bytes, uint32_t fla
 	return !bytes || !ioctl(vm->fd, KEEL_VM_MEMORY, &region);
 }
 
+static bool no_memory(const struct vm_memory *m, unsigned long long available, struct failure *failure)
+{
+	return failure_set(failure, EXIT_NO_MEMORY, "not enough memory: the guest wants %llu MiB, about %llu MiB are left; "
+			   "give it less, or stop another guest",
+			   (unsigned long long)(m->low + m->high) >> MIB_SHIFT, available >> MIB_SHIFT);
+}
+
 static bool add_memory(struct vm *vm, const struct vm_memory *m, struct failure *failure)
 {
 	if (add_region(vm, 0, VGA_START, 0) && add_region(vm, VGA_END, m->low - VGA_END, 0) &&
 	    add_region(vm, FOUR_GIB, m->high, 0) && add_region(vm, FOUR_GIB - m->firmware, m->firmware, KEEL_MAP_READONLY))
 		return true;
 	if (errno == ENOMEM)
-		return failure_set(failure, EXIT_NO_MEMORY, "not enough memory: the guest wants %llu MiB, about %llu MiB were "
-				   "left; give it less, or stop another guest",
-				   (unsigned long long)(m->low + m->high) >> MIB_SHIFT, memory_available() >> MIB_SHIFT);
+		return no_memory(m, memory_available(), failure);
 	return failure_set(failure, EXIT_FAILED, "cannot give the guest its memory: %s", strerror(errno));
 }
 
@@ -118,9 +124,14 @@ static bool open_vcpus(struct vm *vm, unsigned int vcpus, struct failure *failur
 bool vm_create(struct vm *vm, unsigned int vcpus, size_t channel_bytes, const struct vm_memory *memory,
 	       struct failure *failure)
 {
-	vm->fd = -1;
+	unsigned long long available = memory_available();
+
+	vm->fd = vm->doorbell = vm->ended = -1;
 	vm->channel = NULL;
 	vm->vcpus = vm->threads = 0;
+	/* Asked of the driver, this would make the kernel kill programs before it refuses. */
+	if (available && memory->low + memory->high + MEMORY_MARGIN > available)
+		return no_memory(memory, available, failure);
 	vm->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	vm->ended = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (vm->doorbell < 0 || vm->ended < 0)

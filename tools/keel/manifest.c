@@ -127,18 +127,11 @@ static const char *what(const json_t *value)
 	return "null";
 }
 
-static const char *last_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 static const char *want_string(struct loader *l, const char *path, const json_t *value, const char *expected)
 {
 	if (json_is_string(value) && strlen(json_string_value(value)) == json_string_length(value))
 		return json_string_value(value);
-	complain(l, path, "%s: expected %s, found %s", last_of(path), expected, what(value));
+	complain(l, path, "%s: expected %s, found %s", path + 1, expected, what(value));
 	return NULL;
 }
 
@@ -148,12 +141,12 @@ static bool want_integer(struct loader *l, const char *path, const json_t *value
 	json_int_t n = json_integer_value(value);
 
 	if (!json_is_integer(value)) {
-		complain(l, path, "%s: expected a whole number from %lld to %lld, found %s", last_of(path), min, max,
+		complain(l, path, "%s: expected a whole number from %lld to %lld, found %s", path + 1, min, max,
 			 what(value));
 		return false;
 	}
 	if (n < min || n > max) {
-		complain(l, path, "%s: expected a whole number from %lld to %lld, found %lld", last_of(path), min, max,
+		complain(l, path, "%s: expected a whole number from %lld to %lld, found %lld", path + 1, min, max,
 			 (long long)n);
 		return false;
 	}
@@ -164,7 +157,7 @@ static bool want_integer(struct loader *l, const char *path, const json_t *value
 static bool want_bool(struct loader *l, const char *path, const json_t *value)
 {
 	if (!json_is_boolean(value))
-		complain(l, path, "%s: expected true or false, found %s", last_of(path), what(value));
+		complain(l, path, "%s: expected true or false, found %s", path + 1, what(value));
 	return json_is_true(value);
 }
 
@@ -184,9 +177,9 @@ static unsigned int want_word(struct loader *l, const char *path, const json_t *
 		snprintf(list + used, sizeof(list) - used, "%s\"%s\"", !i ? "" : i + 1 < count ? ", " : " or ", words[i]);
 	}
 	if (word)
-		complain(l, path, "expected %s, found \"%.64s\"", list, word);
+		complain(l, path, "%s: expected %s, found \"%.64s\"", path + 1, list, word);
 	else
-		complain(l, path, "expected %s, found %s", list, what(value));
+		complain(l, path, "%s: expected %s, found %s", path + 1, list, what(value));
 	return 0;
 }
 
@@ -552,7 +545,7 @@ static void parse_on_crash(struct loader *l, const char *path, json_t *value)
 static void parse_ignored(struct loader *l, const char *path, json_t *value)
 {
 	if (!json_is_string(value))
-		complain(l, path, "%s: expected a string, found %s", last_of(path), what(value));
+		complain(l, path, "%s: expected a string, found %s", path + 1, what(value));
 }
 
 static const struct key root_keys[] = {
@@ -702,7 +695,9 @@ static void check_boot(struct loader *l)
 			snprintf(path, sizeof(path), "/boot/%u", i);
 			complain(l, path, "boot: there is no %s to boot from", boot_names[l->m->boot[i]]);
 		}
-	for (unsigned int b = 0; !l->m->boots && b < MANIFEST_BOOTS; b++)
+	if (l->m->boots)
+		return;
+	for (unsigned int b = 0; b < MANIFEST_BOOTS; b++)
 		if (present[b])
 			l->m->boot[l->m->boots++] = (enum manifest_boot)b;
 }
@@ -716,16 +711,26 @@ static int by_place(const void *a, const void *b)
 	return x->column < y->column ? -1 : x->column > y->column;
 }
 
+/* jansson tells where the offending token ends; people look for its begin. */
+static struct position syntax_position(const json_error_t *error)
+{
+	struct position at = { error->line > 0 ? (unsigned int)error->line : 1,
+			       error->column > 0 ? (unsigned int)error->column : 1 };
+	const char *near = strstr(error->text, " near '");
+	size_t length = near ? strlen(near + strlen(" near '")) - 1 : 0;
+
+	if (length && at.column >= length)
+		at.column -= (unsigned int)length - 1;
+	return at;
+}
+
 static void check_text(struct loader *l, const char *text, size_t bytes)
 {
 	json_error_t error;
 	json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
 
 	if (!root) {
-		struct position at = { error.line > 0 ? (unsigned int)error.line : 1,
-				       error.column > 0 ? (unsigned int)error.column : 1 };
-
-		add_error(l->report, at, error.text);
+		add_error(l->report, syntax_position(&error), error.text);
 		return;
 	}
 	if (!position_build(&l->positions, text, bytes))

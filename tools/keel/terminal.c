@@ -30,7 +30,10 @@ struct session {
 	const char *name;
 	int console, waiter;
 	bool typing;		/* standard input is not at its end */
+	bool leaving;		/* the user typed the escape */
 	bool terminal;
+	char typed[CHUNK];	/* read from standard input, not yet sent */
+	size_t sent, unsent;
 	struct termios before;
 };
 
@@ -78,11 +81,26 @@ static int open_console(const char *name, bool replay, struct failure *failure)
 	return fd;
 }
 
+/* Sends what the socket takes. A full socket must not keep this end from reading: the guest may wait for that. */
+static enum step send_typed(struct session *s)
+{
+	while (s->unsent) {
+		ssize_t n = send(s->console, s->typed + s->sent, s->unsent, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return STEP_ON;
+		if (n < 0)
+			return STEP_GUEST_GONE;
+		s->sent += (size_t)n;
+		s->unsent -= (size_t)n;
+	}
+	return s->leaving ? STEP_DETACHED : STEP_ON;
+}
+
 static enum step take_typed(struct session *s)
 {
-	char bytes[CHUNK], *escape;
-	ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
-	size_t count;
+	ssize_t n = read(STDIN_FILENO, s->typed, sizeof(s->typed));
+	char *escape;
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return STEP_ON;
@@ -90,11 +108,11 @@ static enum step take_typed(struct session *s)
 		s->typing = false;
 		return s->terminal ? STEP_DETACHED : STEP_ON;
 	}
-	escape = s->terminal ? memchr(bytes, ESCAPE, (size_t)n) : NULL;
-	count = escape ? (size_t)(escape - bytes) : (size_t)n;
-	if (!write_all(s->console, bytes, count))
-		return STEP_GUEST_GONE;
-	return escape ? STEP_DETACHED : STEP_ON;
+	escape = s->terminal ? memchr(s->typed, ESCAPE, (size_t)n) : NULL;
+	s->leaving = escape;
+	s->sent = 0;
+	s->unsent = escape ? (size_t)(escape - s->typed) : (size_t)n;
+	return send_typed(s);
 }
 
 static enum step take_shown(struct session *s)
@@ -150,15 +168,17 @@ static void run_session(struct session *s, enum exit_code *code, struct failure 
 
 	while (step == STEP_ON && !interrupted) {
 		struct pollfd ready[] = {
-			{ .fd = s->console, .events = POLLIN },
+			{ .fd = s->console, .events = (short)(s->unsent ? POLLIN | POLLOUT : POLLIN) },
 			{ .fd = s->waiter, .events = POLLIN },
-			{ .fd = s->typing ? STDIN_FILENO : -1, .events = POLLIN },
+			{ .fd = s->typing && !s->unsent ? STDIN_FILENO : -1, .events = POLLIN },
 		};
 
 		if (poll(ready, 3, -1) < 0)
 			continue;
-		if (ready[0].revents)
+		if (ready[0].revents & ~POLLOUT)
 			step = take_shown(s);
+		else if (ready[0].revents)
+			step = send_typed(s);
 		else if (ready[1].revents)
 			step = take_word(s, code, failure);
 		else if (ready[2].revents)

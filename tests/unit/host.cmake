@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: GPL-2.0
+find_program(IASL iasl REQUIRED)
+add_custom_command(
+	OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.hex
+	COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_CURRENT_BINARY_DIR}/host
+	COMMAND ${IASL} -ve -tc -p ${CMAKE_CURRENT_BINARY_DIR}/host/dsdt ${KEEL_ROOT}/bios/dsdt.asl > ${CMAKE_CURRENT_BINARY_DIR}/host/iasl.log
+	DEPENDS ${KEEL_ROOT}/bios/dsdt.asl
+	COMMENT "Compiling bios/dsdt.asl")
+add_custom_target(unit-dsdt DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.hex)
+
+keel_unit_test(acpi
+	SOURCES tests/unit/test_acpi.c devmodel/host/acpi.c devmodel/host/blob.c devmodel/host/items.c devmodel/host/smbios.c
+	INCLUDES tools/keel
+	DEFINES _GNU_SOURCE)
+target_include_directories(unit-acpi PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/host)
+add_dependencies(unit-acpi unit-dsdt)

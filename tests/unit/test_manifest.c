@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Manifests: golden pairs in tests/unit/manifest, and the published schema in step with the parser.
+ *
+ * good/X.json is accepted by both. bad/X.json yields the errors of bad/X.txt ("@" is the folder of the files), and fails
+ * the schema too, unless it is called X.semantic.json: the schema cannot see files, sums and other keys.
+ */
+#include <check.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <limits.h>
+#include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "manifest.h"
+#include "position.h"
+
+#define PAIRS			"tests/unit/manifest"
+#define SCHEMA			"tools/keel/manifest.schema.json"
+#define BAD_LEAST		50
+#define GOOD_LEAST		3
+#define MIB			(1ull << 20)
+
+static char folder[] = "/tmp/keel-manifest-XXXXXX";
+
+static char *slurp(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	char *text = calloc(1, 65536);
+
+	if (!f || !text) {
+		if (f)
+			fclose(f);
+		free(text);
+		return NULL;
+	}
+	ck_assert_uint_lt(fread(text, 1, 65535, f), 65535);
+	fclose(f);
+	return text;
+}
+
+static void make_file(const char *name, off_t bytes)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/good/images/%s", folder, name);
+	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, bytes), 0);
+	close(fd);
+}
+
+/* Copies one folder's manifests to where the images are. */
+static void copy_manifests(const char *kind)
+{
+	char from[PATH_MAX], to[PATH_MAX];
+	DIR *dir;
+	struct dirent *entry;
+
+	snprintf(from, sizeof(from), PAIRS "/%s", kind);
+	dir = opendir(from);
+	ck_assert_ptr_nonnull(dir);
+	while ((entry = readdir(dir))) {
+		char *text;
+		FILE *f;
+
+		if (!strstr(entry->d_name, ".json"))
+			continue;
+		snprintf(from, sizeof(from), PAIRS "/%s/%s", kind, entry->d_name);
+		snprintf(to, sizeof(to), "%s/%s/%s", folder, kind, entry->d_name);
+		text = slurp(from);
+		f = fopen(to, "w");
+		ck_assert_ptr_nonnull(f);
+		fputs(text, f);
+		fclose(f);
+		free(text);
+	}
+	closedir(dir);
+}
+
+static void set_up(void)
+{
+	char path[PATH_MAX];
+
+	strcpy(folder + strlen(folder) - 6, "XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	for (const char *const *sub = (const char *const []){ "good", "good/images", "bad", NULL }; *sub; sub++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, *sub);
+		ck_assert_int_eq(mkdir(path, 0700), 0);
+	}
+	make_file("disk.img", 512 * 3);
+	make_file("disk2.img", 512 * 5);
+	make_file("odd.img", 513);
+	make_file("cd.iso", 4096);
+	make_file("firmware.bin", 65536);
+	copy_manifests("good");
+	copy_manifests("bad");
+}
+
+static void tear_down(void)
+{
+	char command[PATH_MAX];
+
+	snprintf(command, sizeof(command), "rm -rf '%s'", folder);
+	ck_assert_int_eq(system(command), 0);
+}
+
+/* The part of JSON Schema that the published schema uses; an unknown keyword fails the test. */
+static bool valid(const json_t *root, const json_t *schema, const json_t *value);
+
+static const json_t *resolve(const json_t *root, const char *ref)
+{
+	const char *prefix = "#/$defs/";
+
+	ck_assert_int_eq(strncmp(ref, prefix, strlen(prefix)), 0);
+	return json_object_get(json_object_get(root, "$defs"), ref + strlen(prefix));
+}
+
+static bool has_type(const char *type, const json_t *value)
+{
+	return !strcmp(type, "object") ? json_is_object(value) : !strcmp(type, "array") ? json_is_array(value) :
+	       !strcmp(type, "string") ? json_is_string(value) : !strcmp(type, "integer") ? json_is_integer(value) :
+	       json_is_boolean(value);
+}
+
+static bool matches(const char *pattern, const char *text)
+{
+	regex_t regex;
+	bool found;
+
+	ck_assert_int_eq(regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB), 0);
+	found = !regexec(&regex, text, 0, NULL, 0);
+	regfree(&regex);
+	return found;
+}
+
+static bool valid_object(const json_t *root, const json_t *schema, const json_t *value)
+{
+	const json_t *properties = json_object_get(schema, "properties"), *required = json_object_get(schema, "required");
+	const char *key;
+	json_t *member, *name;
+	size_t i;
+
+	json_object_foreach((json_t *)value, key, member) {
+		const json_t *property = json_object_get(properties, key);
+
+		if (property && !valid(root, property, member))
+			return false;
+		if (!property && json_is_false(json_object_get(schema, "additionalProperties")))
+			return false;
+	}
+	json_array_foreach(required, i, name)
+		if (!json_object_get(value, json_string_value(name)))
+			return false;
+	return true;
+}
+
+static bool valid_array(const json_t *root, const json_t *schema, const json_t *value)
+{
+	const json_t *items = json_object_get(schema, "items"), *least = json_object_get(schema, "minItems");
+	const json_t *most = json_object_get(schema, "maxItems");
+	size_t count = json_array_size(value);
+
+	if ((least && count < (size_t)json_integer_value(least)) || (most && count > (size_t)json_integer_value(most)))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		if (items && !valid(root, items, json_array_get(value, i)))
+			return false;
+		for (size_t j = 0; j < i && json_is_true(json_object_get(schema, "uniqueItems")); j++)
+			if (json_equal(json_array_get(value, i), json_array_get(value, j)))
+				return false;
+	}
+	return true;
+}
+
+static bool valid_scalar(const json_t *schema, const json_t *value)
+{
+	const json_t *words = json_object_get(schema, "enum"), *same = json_object_get(schema, "const");
+	const json_t *pattern = json_object_get(schema, "pattern"), *length = json_object_get(schema, "minLength");
+	const json_t *least = json_object_get(schema, "minimum"), *most = json_object_get(schema, "maximum");
+	bool found = !words;
+	json_t *word;
+	size_t i;
+
+	json_array_foreach(words, i, word)
+		found |= json_equal(word, value);
+	return found && (!same || json_equal(same, value)) &&
+	       (!pattern || !json_is_string(value) || matches(json_string_value(pattern), json_string_value(value))) &&
+	       (!length || json_string_length(value) >= (size_t)json_integer_value(length)) &&
+	       (!least || json_integer_value(value) >= json_integer_value(least)) &&
+	       (!most || json_integer_value(value) <= json_integer_value(most));
+}
+
+static bool valid(const json_t *root, const json_t *schema, const json_t *value)
+{
+	static const char known[] = " $schema title description default $defs type required additionalProperties properties "
+		"const enum pattern minLength minimum maximum minItems maxItems uniqueItems items $ref if then else not ";
+	const json_t *ref = json_object_get(schema, "$ref"), *type = json_object_get(schema, "type");
+	const json_t *condition = json_object_get(schema, "if"), *not = json_object_get(schema, "not");
+	const char *key;
+	json_t *unused;
+	char word[64];
+
+	json_object_foreach((json_t *)schema, key, unused) {
+		snprintf(word, sizeof(word), " %s ", key);
+		ck_assert_msg(strstr(known, word) != NULL, "keyword %s of the schema is not known to this test", key);
+	}
+	if (ref && !valid(root, resolve(root, json_string_value(ref)), value))
+		return false;
+	if (type && !has_type(json_string_value(type), value))
+		return false;
+	if (condition && !valid(root, json_object_get(schema, valid(root, condition, value) ? "then" : "else"), value))
+		return false;
+	if (not && valid(root, not, value))
+		return false;
+	return valid_scalar(schema, value) && (!json_is_object(value) || valid_object(root, schema, value)) &&
+	       (!json_is_array(value) || valid_array(root, schema, value));
+}
+
+static bool passes_schema(const char *path)
+{
+	json_t *schema = json_load_file(SCHEMA, 0, NULL), *value = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+	bool result;
+
+	ck_assert_ptr_nonnull(schema);
+	result = value && valid(schema, schema, value);
+	json_decref(schema);
+	json_decref(value);
+	return result;
+}
+
+/* Errors as text, the temporary folder replaced by "@". */
+static void print_report(const struct manifest_report *report, char *text, size_t room)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < report->count; i++) {
+		const struct manifest_error *e = &report->errors[i];
+		const char *found = strstr(e->text, folder);
+
+		used += (size_t)snprintf(text + used, room - used, "%u:%u: %.*s%s%s\n", e->line, e->column,
+					 found ? (int)(found - e->text) : (int)strlen(e->text), e->text, found ? "@" : "",
+					 found ? found + strlen(folder) : "");
+		ck_assert_uint_lt(used, room);
+	}
+}
+
+static void check_bad(const char *name)
+{
+	char path[PATH_MAX], text[16384];
+	struct manifest_report report;
+	struct manifest m;
+	char *expected;
+
+	snprintf(path, sizeof(path), PAIRS "/bad/%.*s.txt", (int)(strlen(name) - strlen(".json")), name);
+	expected = slurp(path);
+	ck_assert_msg(expected != NULL, "%s is missing", path);
+	snprintf(path, sizeof(path), "%s/bad/%s", folder, name);
+	ck_assert_msg(!manifest_load(path, &m, &report), "%s was accepted", name);
+	ck_assert_uint_gt(report.count, 0);
+	print_report(&report, text, sizeof(text));
+	ck_assert_msg(!strcmp(text, expected), "%s: expected\n%sfound\n%s", name, expected, text);
+	ck_assert_msg(passes_schema(path) == !!strstr(name, ".semantic."), "%s: the schema disagrees", name);
+	manifest_report_free(&report);
+	manifest_free(&m);
+	free(expected);
+}
+
+static void check_good(const char *name)
+{
+	char path[PATH_MAX], text[16384];
+	struct manifest_report report;
+	struct manifest m;
+
+	snprintf(path, sizeof(path), "%s/good/%s", folder, name);
+	if (!manifest_load(path, &m, &report)) {
+		print_report(&report, text, sizeof(text));
+		ck_abort_msg("%s was refused:\n%s", name, text);
+	}
+	ck_assert_msg(passes_schema(path), "%s: the schema refuses it", name);
+	manifest_report_free(&report);
+	manifest_free(&m);
+}
+
+static unsigned int each(const char *kind, void (*check)(const char *name))
+{
+	char path[PATH_MAX];
+	unsigned int count = 0;
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, kind);
+	dir = opendir(path);
+	ck_assert_ptr_nonnull(dir);
+	while ((entry = readdir(dir)))
+		if (strstr(entry->d_name, ".json")) {
+			check(entry->d_name);
+			count++;
+		}
+	closedir(dir);
+	return count;
+}
+
+START_TEST(bad_manifests)
+{
+	ck_assert_uint_ge(each("bad", check_bad), BAD_LEAST);
+}
+END_TEST
+
+START_TEST(good_manifests)
+{
+	ck_assert_uint_ge(each("good", check_good), GOOD_LEAST);
+}
+END_TEST
+
+START_TEST(values_arrive)
+{
+	char path[PATH_MAX], file[PATH_MAX];
+	struct manifest_report report;
+	struct manifest m;
+
+	snprintf(path, sizeof(path), "%s/good/full.json", folder);
+	ck_assert(manifest_load(path, &m, &report));
+	ck_assert_str_eq(m.name, "Full-1.example_guest");
+	ck_assert_uint_eq(m.memory, 3072 * MIB);
+	ck_assert_uint_eq(m.vcpus, 4);
+	ck_assert_uint_eq(m.cpu_affinity[0], 1);
+	ck_assert(m.pinned && m.boot_menu && m.serial_log);
+	ck_assert_uint_eq(m.weight, 400);
+	ck_assert_uint_eq(m.boots, 2);
+	ck_assert_int_eq(m.boot[0], MANIFEST_BOOT_CDROM);
+	ck_assert_int_eq(m.serial, MANIFEST_SERIAL_SOCKET);
+	ck_assert_str_eq(m.serial_path, "/tmp/serial");
+	ck_assert_int_eq(m.on_crash, MANIFEST_PRESERVE);
+	snprintf(file, sizeof(file), "%s/good/images/disk.img", folder);
+	ck_assert_int_eq(m.drives[1].kind, MANIFEST_DRIVE_DISK);
+	ck_assert_int_eq(m.drives[1].mode, MANIFEST_SNAPSHOT);
+	ck_assert_str_eq(m.drives[1].file, file);
+	ck_assert_str_eq(m.drives[1].serial, "DISK 1");
+	ck_assert_uint_eq(m.drives[0].bytes, 512 * 5);
+	ck_assert_int_eq(m.drives[2].kind, MANIFEST_DRIVE_CDROM);
+	ck_assert_uint_eq(m.drives[2].bytes, 4096);
+	ck_assert_int_eq(m.drives[3].kind, MANIFEST_DRIVE_NONE);
+	manifest_report_free(&report);
+	manifest_free(&m);
+}
+END_TEST
+
+START_TEST(defaults)
+{
+	char path[PATH_MAX];
+	struct manifest_report report;
+	struct manifest m;
+
+	snprintf(path, sizeof(path), "%s/good/shared-readonly.json", folder);
+	ck_assert(manifest_load(path, &m, &report));
+	ck_assert_uint_eq(m.vcpus, 1);
+	ck_assert_uint_eq(m.weight, 100);
+	ck_assert(!m.pinned && !m.boot_menu && !m.serial_log);
+	ck_assert_int_eq(m.boot[0], MANIFEST_BOOT_DISK);
+	ck_assert_int_eq(m.boot[1], MANIFEST_BOOT_CDROM);
+	ck_assert_int_eq(m.serial, MANIFEST_SERIAL_PTY);
+	ck_assert_int_eq(m.on_poweroff, MANIFEST_DESTROY);
+	ck_assert_int_eq(m.on_reboot, MANIFEST_RESTART);
+	ck_assert_int_eq(m.on_crash, MANIFEST_DESTROY);
+	/* The CD-ROM keeps the secondary master's place; the third disk goes beside it. */
+	ck_assert_int_eq(m.drives[2].kind, MANIFEST_DRIVE_CDROM);
+	ck_assert_ptr_null(m.drives[2].file);
+	ck_assert_int_eq(m.drives[3].kind, MANIFEST_DRIVE_DISK);
+	manifest_report_free(&report);
+	manifest_free(&m);
+}
+END_TEST
+
+START_TEST(missing_file)
+{
+	struct manifest_report report;
+	struct manifest m;
+
+	ck_assert(!manifest_load("/nonexistent/manifest.json", &m, &report));
+	ck_assert_uint_eq(report.count, 1);
+	ck_assert_uint_eq(report.errors[0].line, 0);
+	manifest_report_free(&report);
+	manifest_free(&m);
+}
+END_TEST
+
+START_TEST(positions)
+{
+	static const char text[] = "{\n\t\"a\": [1, {\"b\" : \"\\\"]\"}],\n \"c\":null}";
+	struct position_index index;
+	struct position p;
+
+	ck_assert(position_build(&index, text, sizeof(text) - 1));
+	p = position_of(&index, "/a/1/b", false);
+	ck_assert_uint_eq(p.line, 2);
+	ck_assert_uint_eq(p.column, 18);
+	p = position_of(&index, "/a/1/b", true);
+	ck_assert_uint_eq(p.column, 12);
+	p = position_of(&index, "/c", false);
+	ck_assert_uint_eq(p.line, 3);
+	ck_assert_uint_eq(p.column, 6);
+	/* What is not there is where its parent is. */
+	p = position_of(&index, "/a/7/x", false);
+	ck_assert_uint_eq(p.line, 2);
+	ck_assert_uint_eq(p.column, 7);
+	position_free(&index);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("manifest");
+	TCase *tests = tcase_create("manifest");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_checked_fixture(tests, set_up, tear_down);
+	tcase_add_test(tests, bad_manifests);
+	tcase_add_test(tests, good_manifests);
+	tcase_add_test(tests, values_arrive);
+	tcase_add_test(tests, defaults);
+	tcase_add_test(tests, missing_file);
+	tcase_add_test(tests, positions);
+	suite_add_tcase(suite, tests);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
