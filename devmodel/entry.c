@@ -198,8 +198,9 @@ static void take_interrupt(struct pc *pc, struct pc_vcpu *v, struct keel_context
 /* Most entries find no request at all: a quicker answer than lapic_pending's. */
 static bool any_request(const struct lapic *lapic)
 {
-	uint64_t irr[sizeof(lapic->s.irr) / sizeof(uint64_t)];
+	uint64_t irr[LAPIC_VECTOR_WORDS / 2];
 
+	_Static_assert(sizeof(irr) == sizeof(lapic->s.irr), "as many bits");
 	memcpy(irr, lapic->s.irr, sizeof(irr));
 	return irr[0] | irr[1] | irr[2] | irr[3];
 }

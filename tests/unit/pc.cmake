@@ -13,3 +13,21 @@ set(machine
 	pci/i440fx pci/pci pci/piix3 pci/piix3_ide pci/piix4_acpi)
 list(TRANSFORM machine REPLACE "(.+)" "devmodel/\\1.c")
 keel_unit_test(pc SOURCES tests/unit/test_pc.c ${machine} DEFINES _GNU_SOURCE)
+
+# The image itself, in a process. Its addresses are the sanitizers' too, so it is built without.
+if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)
+	add_subdirectory(${KEEL_ROOT}/devmodel ${CMAKE_CURRENT_BINARY_DIR}/devmodel)
+endif()
+if(TARGET keel_cell)
+	add_executable(unit-cell_image test_cell_image.c)
+	target_include_directories(unit-cell_image PRIVATE ${KEEL_ROOT}/include ${KEEL_ROOT}/devmodel)
+	target_compile_definitions(unit-cell_image PRIVATE _GNU_SOURCE)
+	target_compile_options(unit-cell_image PRIVATE
+		-std=gnu11 -O2 -g -Wall -Wextra -Werror -Wmissing-prototypes -Wshadow -Wstrict-prototypes -Wundef -fPIE)
+	target_link_options(unit-cell_image PRIVATE -pie)
+	target_link_libraries(unit-cell_image PRIVATE PkgConfig::CHECK)
+	add_dependencies(unit-cell_image keel_cell)
+	get_target_property(cell_bin keel_cell KEEL_CELL_BIN)
+	add_test(NAME unit-cell_image COMMAND unit-cell_image ${cell_bin})
+	set_tests_properties(unit-cell_image PROPERTIES TIMEOUT 60 LABELS unit)
+endif()
