@@ -72,8 +72,10 @@ static void xstate_swap_in(struct cpu *cpu, struct vcpu *vcpu)
 
 static void xstate_swap_out(struct cpu *cpu, struct vcpu *vcpu)
 {
-	uint64_t now = vcpu->xcr0, mine = cpu->control_xcr0 | XCR0_X87 | XCR0_SSE, guest = cpuid_guest_xcr0();
+	uint64_t now = xgetbv(), mine = cpu->control_xcr0 | XCR0_X87 | XCR0_SSE, guest = cpuid_guest_xcr0();
 
+	/* QEMU's SVM lets the guest's XSETBV through, whatever the intercept says. */
+	vcpu->xcr0 = now & guest;
 	write_cr0(read_cr0() & ~(uint64_t)CR0_TS);
 	set_xcr0(&now, guest);
 	xsave(vcpu->xstate, guest);
