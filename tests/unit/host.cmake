@@ -14,3 +14,11 @@ keel_unit_test(acpi
 	DEFINES _GNU_SOURCE)
 target_include_directories(unit-acpi PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/host)
 add_dependencies(unit-acpi unit-dsdt)
+
+pkg_check_modules(LIBURING REQUIRED IMPORTED_TARGET liburing)
+keel_unit_test(disk
+	SOURCES tests/unit/test_disk.c devmodel/host/disk.c devmodel/host/loop.c devmodel/host/rings.c devmodel/host/rundir.c
+		tools/keel/exit.c
+	INCLUDES tools/keel
+	DEFINES _GNU_SOURCE
+	LIBS PkgConfig::LIBURING)

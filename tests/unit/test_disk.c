@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Disk images and the rings of the channel: random requests against a model, and hostile ones against the checks. */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host/disk.h"
+#include "host/rings.h"
+
+#define SECTOR			512u
+#define SECTORS			700u	/* not whole blocks of the overlay */
+#define ROUNDS			600
+#define LOST			(-9999)
+
+static char path[] = "/tmp/keel-disk-XXXXXX";
+static uint8_t model[SECTORS * SECTOR], bounce[KEEL_BOUNCE_BYTES];
+static struct loop loop;
+static struct disk_engine engine;
+static struct disk disk;
+static int last_status;
+static uint32_t last_tag;
+
+static void done(void *owner, uint32_t tag, int status)
+{
+	(void)owner;
+	last_tag = tag;
+	last_status = status;
+}
+
+static void set_up(void)
+{
+	struct failure failure;
+	int fd;
+
+	strcpy(path + strlen(path) - 6, "XXXXXX");
+	fd = mkstemp(path);
+	ck_assert_int_ge(fd, 0);
+	for (size_t i = 0; i < sizeof(model); i++)
+		model[i] = (uint8_t)(i / SECTOR * 7 + i);
+	ck_assert_int_eq(write(fd, model, sizeof(model)), sizeof(model));
+	close(fd);
+	ck_assert(loop_init(&loop));
+	engine.done = done;
+	ck_assert_msg(disk_engine_init(&engine, &loop, &failure), "%s", failure.text);
+}
+
+static void tear_down(void)
+{
+	disk_engine_close(&engine);
+	disk_close(&disk);
+	close(loop.epoll);
+	unlink(path);
+}
+
+static void open_disk(struct disk *d, enum manifest_mode mode)
+{
+	struct manifest_drive drive = { MANIFEST_DRIVE_DISK, mode, path, sizeof(model), "" };
+	struct failure failure;
+
+	ck_assert_msg(disk_open(d, &drive, &failure), "%s", failure.text);
+}
+
+/* The status of a request, waited for in the loop as keel-dm does. */
+static int ask(uint32_t op, uint64_t offset, uint32_t count)
+{
+	static uint32_t tag;
+	struct keel_request request = { .op = op, .offset = offset, .count = count, .tag = ++tag };
+
+	last_status = LOST;
+	disk_submit(&engine, &disk, bounce, &request);
+	for (int i = 0; i < 100 && last_status == LOST; i++)
+		loop_step(&loop, 1000);
+	ck_assert_int_ne(last_status, LOST);
+	ck_assert_uint_eq(last_tag, tag);
+	return last_status;
+}
+
+static void check_file(const uint8_t *expected)
+{
+	static uint8_t bytes[sizeof(model)];
+	int fd = open(path, O_RDONLY);
+
+	ck_assert_int_eq(read(fd, bytes, sizeof(bytes)), sizeof(bytes));
+	close(fd);
+	ck_assert_int_eq(memcmp(bytes, expected, sizeof(bytes)), 0);
+}
+
+static void random_round(void)
+{
+	uint32_t start = (uint32_t)rand() % SECTORS, most = SECTORS - start, count;
+
+	if (most > KEEL_BOUNCE_BYTES / SECTOR)
+		most = KEEL_BOUNCE_BYTES / SECTOR;
+	count = rand() % 3 ? (uint32_t)rand() % (most < 20 ? most : 20) + 1 : (uint32_t)rand() % most + 1;
+	if (rand() % 2) {
+		for (uint32_t i = 0; i < count * SECTOR; i++)
+			bounce[i] = (uint8_t)rand();
+		memcpy(model + start * SECTOR, bounce, count * SECTOR);
+		ck_assert_int_eq(ask(KEEL_REQ_WRITE, start * SECTOR, count * SECTOR), 0);
+	} else {
+		memset(bounce, 0xee, sizeof(bounce));
+		ck_assert_int_eq(ask(KEEL_REQ_READ, start * SECTOR, count * SECTOR), 0);
+		ck_assert_int_eq(memcmp(bounce, model + start * SECTOR, count * SECTOR), 0);
+	}
+	if (rand() % 50 == 0)
+		ck_assert_int_eq(ask(KEEL_REQ_FLUSH, 0, 0), 0);
+}
+
+START_TEST(read_write)
+{
+	open_disk(&disk, MANIFEST_RW);
+	srand(1);
+	for (int i = 0; i < ROUNDS; i++)
+		random_round();
+	check_file(model);
+}
+END_TEST
+
+START_TEST(snapshot)
+{
+	static uint8_t before[sizeof(model)];
+
+	memcpy(before, model, sizeof(model));
+	open_disk(&disk, MANIFEST_SNAPSHOT);
+	srand(2);
+	for (int i = 0; i < ROUNDS; i++)
+		random_round();
+	ck_assert_int_ne(memcmp(before, model, sizeof(model)), 0);
+	check_file(before);
+}
+END_TEST
+
+START_TEST(hostile_requests)
+{
+	open_disk(&disk, MANIFEST_RW);
+	ck_assert_int_eq(ask(KEEL_REQ_READ, sizeof(model), SECTOR), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_REQ_READ, sizeof(model) - SECTOR, 2 * SECTOR), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_REQ_READ, UINT64_MAX - SECTOR + 1, SECTOR), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_REQ_READ, 0, KEEL_BOUNCE_BYTES + SECTOR), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_REQ_WRITE, 0, UINT32_MAX & ~(SECTOR - 1)), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_REQ_READ, 0, 0), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_REQ_READ, 1, SECTOR), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_REQ_READ, 0, SECTOR + 1), -EINVAL);
+	ck_assert_int_eq(ask(0, 0, SECTOR), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_REQ_FLUSH + 1, 0, SECTOR), -EINVAL);
+	check_file(model);
+}
+END_TEST
+
+START_TEST(read_only)
+{
+	open_disk(&disk, MANIFEST_RO);
+	ck_assert_int_eq(ask(KEEL_REQ_WRITE, 0, SECTOR), -EROFS);
+	ck_assert_int_eq(ask(KEEL_REQ_FLUSH, 0, 0), 0);
+	ck_assert_int_eq(ask(KEEL_REQ_READ, 0, SECTOR), 0);
+	ck_assert_int_eq(memcmp(bounce, model, SECTOR), 0);
+	check_file(model);
+}
+END_TEST
+
+START_TEST(shrunken_image)
+{
+	open_disk(&disk, MANIFEST_RW);
+	ck_assert_int_eq(truncate(path, SECTOR), 0);
+	ck_assert_int_eq(ask(KEEL_REQ_READ, 0, 4 * SECTOR), -EIO);
+	ck_assert_int_eq(ask(KEEL_REQ_READ, 0, SECTOR), 0);
+}
+END_TEST
+
+START_TEST(locks)
+{
+	struct manifest_drive drive = { MANIFEST_DRIVE_DISK, MANIFEST_RW, path, sizeof(model), "" };
+	struct failure failure = { 0 };
+	struct disk other;
+
+	setenv("KEEL_RUN_DIR", "/nonexistent", 1);
+	open_disk(&disk, MANIFEST_RO);
+	ck_assert(!disk_open(&other, &drive, &failure));
+	ck_assert_int_eq(failure.code, EXIT_IN_USE);
+	open_disk(&other, MANIFEST_SNAPSHOT);
+	disk_close(&other);
+	disk_close(&disk);
+	open_disk(&disk, MANIFEST_RW);
+	drive.mode = MANIFEST_RO;
+	ck_assert(!disk_open(&other, &drive, &failure));
+	ck_assert_int_eq(failure.code, EXIT_IN_USE);
+}
+END_TEST
+
+START_TEST(rings_and_a_hostile_cell)
+{
+	static struct keel_channel channel;
+	struct keel_request request;
+	uint8_t bytes[2 * KEEL_RING_BYTES];
+	struct rings rings;
+	bool full;
+
+	memset(&channel, 0, sizeof(channel));
+	rings_init(&rings, &channel);
+	ck_assert(!rings_next_request(&rings, &request));
+	/* However far its head is ahead, no more requests are taken than can be answered. */
+	channel.request_head = 0x80000000u;
+	for (unsigned int i = 0; i < KEEL_RING_REQUESTS; i++)
+		ck_assert(rings_next_request(&rings, &request));
+	ck_assert(!rings_next_request(&rings, &request));
+	rings_complete(&rings, 7, -EIO);
+	ck_assert_uint_eq(channel.completion_head, 1);
+	ck_assert_uint_eq(channel.completion[0].tag, 7);
+	ck_assert(!rings_next_request(&rings, &request));
+	channel.completion_tail = 1;
+	ck_assert(rings_next_request(&rings, &request));
+	/* A tail that lies leaves no room. */
+	channel.completion_tail = 0x4000;
+	ck_assert(!rings_next_request(&rings, &request));
+
+	channel.output_head = 0xfffffff0u;
+	ck_assert_uint_eq(rings_take_output(&rings, bytes, sizeof(bytes), &full), KEEL_RING_BYTES);
+	ck_assert(full);
+	channel.input_tail = 0x1234567;
+	ck_assert_uint_eq(rings_input_room(&rings), 0);
+	channel.input_tail = 0;
+	ck_assert_uint_eq(rings_input_room(&rings), KEEL_RING_BYTES);
+	memset(bytes, 'x', sizeof(bytes));
+	rings_put_input(&rings, bytes, KEEL_RING_BYTES);
+	ck_assert_uint_eq(rings_input_room(&rings), 0);
+	ck_assert_uint_eq(channel.input[KEEL_RING_BYTES - 1], 'x');
+}
+END_TEST
+
+START_TEST(sleeping)
+{
+	static struct keel_channel channel;
+	struct rings rings;
+	uint8_t bytes[8];
+	bool full;
+
+	memset(&channel, 0, sizeof(channel));
+	rings_init(&rings, &channel);
+	ck_assert(rings_sleep(&rings, true));
+	ck_assert_uint_eq(channel.host_asleep, 1);
+	rings_awake(&rings);
+	ck_assert_uint_eq(channel.host_asleep, 0);
+	channel.output[0] = 'a';
+	channel.output_head = 1;
+	ck_assert(!rings_sleep(&rings, true));
+	ck_assert_uint_eq(channel.host_asleep, 0);
+	/* Output that nobody wants now does not keep this end awake. */
+	ck_assert(rings_sleep(&rings, false));
+	ck_assert_uint_eq(rings_take_output(&rings, bytes, sizeof(bytes), &full), 1);
+	ck_assert(rings_sleep(&rings, true));
+	rings_command(&rings, KEEL_COMMAND_POWER_BUTTON);
+	rings_command(&rings, KEEL_COMMAND_NMI);
+	ck_assert_uint_eq(channel.commands, KEEL_COMMAND_POWER_BUTTON | KEEL_COMMAND_NMI);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("disk");
+	TCase *disks = tcase_create("disks"), *rings = tcase_create("rings");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_checked_fixture(disks, set_up, tear_down);
+	tcase_add_test(disks, read_write);
+	tcase_add_test(disks, snapshot);
+	tcase_add_test(disks, hostile_requests);
+	tcase_add_test(disks, read_only);
+	tcase_add_test(disks, shrunken_image);
+	tcase_add_test(disks, locks);
+	tcase_add_test(rings, rings_and_a_hostile_cell);
+	tcase_add_test(rings, sleeping);
+	suite_add_tcase(suite, disks);
+	suite_add_tcase(suite, rings);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
