@@ -1025,7 +1025,7 @@ static void scramble_channel(void)
 START_TEST(random_exits)
 {
 	seed = 0x9e3779b97f4a7c15ull + (uint64_t)_i * 0x1234567;
-	for (unsigned int i = 0; i < 6000; i++) {
+	for (unsigned int i = 0; i < 4000; i++) {
 		unsigned int context = random_bits() % 16 ? random_bits() % VCPUS : EVENT;
 
 		tsc += random_bits() % 16 ? random_bits() % 10000 : random_bits() % (1 << 30);
@@ -1089,7 +1089,7 @@ int main(void)
 	tcase_add_test(started, disk_read_dma);
 	tcase_add_test(started, disk_error);
 	tcase_add_test(started, clock_both_ways);
-	tcase_add_loop_test(started, random_exits, 0, 8);
+	tcase_add_loop_test(started, random_exits, 0, 4);
 	suite_add_tcase(suite, made);
 	suite_add_tcase(suite, started);
 	runner = srunner_create(suite);
