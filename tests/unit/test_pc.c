@@ -370,6 +370,8 @@ START_TEST(port_map)
 	ck_assert_uint_eq(pci_get(1, 3, 0), 0x71138086);
 	ck_assert_uint_eq(pci_get(2, 0, 0), 0xffffffff);
 	ck_assert_uint_eq(in(0xcf8, 4), 0x80001000);
+	out_by(0, 0xcf8, 4, 0x80000000);
+	ck_assert_uint_eq(in(0xcfe, 4), 0xffff1237);
 	ck_assert_uint_eq(ctx[0].answer.flags, KEEL_ANSWER_REGS | KEEL_ANSWER_RIP);
 }
 END_TEST
