@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # image.sh: builds the driver for the stock kernel, the control domain's initrd and the bootable host image
 # (BUILD/image/host.iso) from what the build made. Every part is rebuilt only when its inputs changed.
+# image.sh KEEL_ELF: the same with another hypervisor; prints the image's path, BUILD/image/host-NAME.iso.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "$0")/common.sh"
@@ -12,6 +13,12 @@ modules=(virtio_pci virtio_blk ext4 tun)
 kernel=$("$ROOT/tools/lib/kernel.sh")
 version=$(cat "$kernel/version")
 image=$BUILD/image
+hypervisor=$BUILD/keel.elf
+iso=$image/host.iso
+if [ $# -gt 0 ]; then
+	hypervisor=$1
+	iso=$image/host-$(basename "$1" .elf).iso
+fi
 mkdir -p "$image"
 
 # The kernel's build system writes beside the sources, so it gets a copy of them. make knows what is out of date.
@@ -77,9 +84,9 @@ pack_iso() {
 	cp "$ROOT/tools/image/grub.cfg" "$root/boot/grub/grub.cfg"
 	cp "$kernel/vmlinuz" "$root/boot/vmlinuz"
 	cat "$image/system.cpio" "$image/keel.cpio" >"$root/boot/initrd"
-	[ ! -e "$BUILD/keel.elf" ] || cp "$BUILD/keel.elf" "$root/boot/keel.elf"
-	rm -f "$image/host.iso"
-	logged "$BUILD/logs/grub-mkrescue.log" grub-mkrescue -o "$image/host.iso" "$root" -- -volid KEEL
+	cp "$hypervisor" "$root/boot/keel.elf"
+	rm -f "$iso"
+	logged "$BUILD/logs/grub-mkrescue.log" grub-mkrescue -o "$iso" "$root" -- -volid KEEL
 }
 
 # make_current TARGET MAKER INPUT...: runs MAKER unless TARGET was made from the same inputs.
@@ -100,5 +107,6 @@ done
 build_driver
 make_current "$image/system.cpio" pack_system "$kernel/vmlinuz" /bin/busybox /usr/share/seabios/bios-256k.bin
 make_current "$image/keel.cpio" pack_keel "$ROOT/tools/image/init" "$BUILD/linux/keel.ko" "${programs[@]}"
-make_current "$image/host.iso" pack_iso "$ROOT/tools/image/grub.cfg" "$BUILD/keel.elf" \
+make_current "$iso" pack_iso "$ROOT/tools/image/grub.cfg" "$kernel/vmlinuz" "$hypervisor" \
 	"$image/system.cpio" "$image/keel.cpio"
+[ $# -eq 0 ] || printf '%s\n' "$iso"

@@ -1,22 +1,25 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-# manifest.py MANIFEST: prints the guest's name, then the absolute path of every file that the manifest names.
-# What a manifest may hold is the keel command's business: here every string that names a file counts.
+# manifest.py MANIFEST: prints a line for every file that the manifest names: "rw", "ro" (drives, and what may be done to
+# them) or "file" (anything else), and the absolute path. Whether the manifest is right is the keel command's business.
 import json
 import os
 import sys
 
 
-def strings(value):
+def files(value, kind="file"):
+    """Every string that looks like a file's name, with its kind."""
     if isinstance(value, str):
-        yield value
+        yield kind, value
     elif isinstance(value, list):
         for item in value:
-            yield from strings(item)
+            yield from files(item, kind)
     elif isinstance(value, dict):
+        if kind == "rw" and value.get("mode", "rw") != "rw":
+            kind = "ro"
         for key, item in value.items():
-            if not key.startswith("$"):
-                yield from strings(item)
+            if key not in ("$schema", "description", "name"):
+                yield from files(item, {"disks": "rw", "cdrom": "ro"}.get(key, kind))
 
 
 def main():
@@ -26,12 +29,10 @@ def main():
             manifest = json.load(file)
     except (OSError, ValueError) as error:
         sys.exit(f"{sys.argv[1]}: {error}")
-    default = os.path.splitext(os.path.basename(path))[0]
-    print(manifest.get("name", default) if isinstance(manifest, dict) else default)
-    for text in strings(manifest):
+    for kind, text in files(manifest):
         name = os.path.normpath(os.path.join(os.path.dirname(path), text))
         if "/" in text or os.path.isfile(name):
-            print(name)
+            print(kind, name)
 
 
 main()
