@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "device.h"
+#include "host/sandbox.h"
 
 #define LOW_MEMORY_MOST		(3ull << 30)
 #define CHUNK			4096u
@@ -171,8 +172,7 @@ static void on_signal(struct loop_source *source, uint32_t events)
 	(void)events;
 	if (read(source->fd, &info, sizeof(info)) != sizeof(info) || info.ssi_signo == SIGHUP)
 		return;
-	m->wish = MACHINE_WISH_DESTROY;
-	m->run_over = true;
+	machine_abandon(m);
 }
 
 static bool watch_signals(struct machine *m, struct failure *failure)
@@ -269,7 +269,9 @@ bool machine_start(struct machine *m, struct failure *failure)
 	if (open_all(m, failure)) {
 		items_build(&m->items, &m->manifest, m->memory.low, m->memory.high);
 		channel_plan(&m->layout, &m->manifest, &m->firmware, &m->items);
-		if (start_vm(m, failure))
+		if (!sandbox_drop_capabilities())
+			failure_set(failure, EXIT_FAILED, "cannot drop capabilities: %s", strerror(errno));
+		else if (start_vm(m, failure))
 			return true;
 	}
 	close_all(m);
@@ -397,6 +399,12 @@ static void end_run(struct machine *m)
 		m->quit = true;
 		return;
 	}
+}
+
+void machine_abandon(struct machine *m)
+{
+	m->wish = MACHINE_WISH_DESTROY;
+	m->run_over = true;
 }
 
 void machine_run(struct machine *m)

@@ -50,6 +50,8 @@ struct machine {
 
 /* The manifest is loaded. On failure nothing is left behind. */
 bool machine_start(struct machine *machine, struct failure *failure);
+/* The guest is to be destroyed as soon as machine_run gets to it. */
+void machine_abandon(struct machine *machine);
 /* Until the guest is gone. */
 void machine_run(struct machine *machine);
 /* EXIT_DONE, or EXIT_FAILED when it ended by a crash. */

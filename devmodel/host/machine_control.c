@@ -74,8 +74,7 @@ static json_t *handle_reboot(struct machine *m, struct control_connection *conne
 static json_t *handle_destroy(struct machine *m, struct control_connection *connection, const json_t *request)
 {
 	(void)request;
-	m->wish = MACHINE_WISH_DESTROY;
-	m->run_over = true;
+	machine_abandon(m);
 	control_defer(connection);
 	return NULL;
 }

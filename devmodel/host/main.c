@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* keel-dm: the resource half of one guest's device model. Started by keel(1), one process for each guest. */
-#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -12,21 +11,23 @@
 #include "host/machine.h"
 #include "host/sandbox.h"
 
-/* Tells whoever started this process how it went: one JSON object, then end of file. */
-static void report(int fd, const struct machine *m, const struct failure *failure)
+/* Tells whoever started this process how it went: one JSON object, then end of file. False: nobody is there any more. */
+static bool report(int fd, const struct machine *m, const struct failure *failure)
 {
 	json_t *answer = failure ? json_pack("{s:b, s:i, s:s}", "ok", 0, "code", (int)failure->code, "error", failure->text) :
 				   json_pack("{s:b, s:s, s:i}", "ok", 1, "name", m->manifest.name, "pid", (int)getpid());
 	char *text = json_dumps(answer, JSON_COMPACT);
+	bool told = true;
 
 	if (failure)
 		fprintf(stderr, "%s\n", failure->text);
-	if (fd >= 0 && text && write(fd, text, strlen(text)) < 0)
-		perror("ready descriptor");
-	if (fd >= 0)
+	if (fd >= 0) {
+		told = text && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
 		close(fd);
+	}
 	free(text);
 	json_decref(answer);
+	return told;
 }
 
 static bool load(struct machine *m, const char *path, struct failure *failure)
@@ -73,7 +74,8 @@ int main(int argc, char **argv)
 	}
 	if (!sandbox_enter())
 		fprintf(stderr, "running without a system-call filter\n");
-	report(ready, m, NULL);
+	if (!report(ready, m, NULL))
+		machine_abandon(m);
 	machine_run(m);
 	code = machine_stop(m);
 	manifest_free(&m->manifest);

@@ -3,8 +3,11 @@
 #include "host/sandbox.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <seccomp.h>
 #include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static const int allowed[] = {
 	/* the loop, sockets that were opened before, and files */
@@ -21,6 +24,19 @@ static const int allowed[] = {
 	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall),
 	SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep), SCMP_SYS(sched_yield),
 };
+
+bool sandbox_drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3], keep = { 0 };
+
+	if (syscall(SYS_capget, &header, sets))
+		return false;
+	keep.effective = keep.permitted = sets[0].permitted & 1u << CAP_SYS_NICE;
+	sets[0] = keep;
+	sets[1] = (struct __user_cap_data_struct){ 0 };
+	return !syscall(SYS_capset, &header, sets);
+}
 
 bool sandbox_enter(void)
 {

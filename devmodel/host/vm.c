@@ -13,6 +13,8 @@
 
 #include <keel/hypercall.h>
 
+#include "link.h"
+
 #define VGA_START		0xa0000ull
 #define VGA_END			0xc0000ull
 #define FOUR_GIB		(1ull << 32)
@@ -33,6 +35,20 @@ static const char *const end_names[] = {
 	[KEEL_END_DESTROYED] = "destroyed by its owner",
 };
 
+/* What the cell's own code means (enum cell_refusal). */
+static const char *const refusals[] = {
+	[CELL_REFUSED_CHANNEL] = "the channel is not what it expects",
+	[CELL_REFUSED_VCPUS] = "too many vCPUs",
+	[CELL_REFUSED_MEMORY] = "an amount of memory that it cannot give the guest",
+	[CELL_REFUSED_CLOCK] = "a frequency of the TSC that it cannot use",
+	[CELL_REFUSED_FIRMWARE] = "the firmware image has a wrong size",
+	[CELL_REFUSED_DRIVE] = "a drive that it cannot offer",
+	[CELL_REFUSED_ITEM] = "a firmware item that it cannot offer",
+	[CELL_REFUSED_CONTEXT] = "an entry for a vCPU that is not there",
+	[CELL_REFUSED_EXIT] = "an exit that makes no sense",
+	[CELL_REFUSED_INSTRUCTION] = "an instruction on device memory that it does not know; see firmware.log",
+};
+
 void vm_describe_end(const struct keel_vm_status *status, char *text, size_t room)
 {
 	const char *name = status->end < sizeof(end_names) / sizeof(end_names[0]) ? end_names[status->end] : NULL;
@@ -43,6 +59,9 @@ void vm_describe_end(const struct keel_vm_status *status, char *text, size_t roo
 		snprintf(text, room, "%s (vector %u, error code 0x%x, address 0x%llx)", name,
 			 (unsigned int)(status->detail >> 32), (unsigned int)status->detail,
 			 (unsigned long long)status->address);
+	else if (status->end == KEEL_END_CELL_REFUSED && status->detail < sizeof(refusals) / sizeof(refusals[0]) &&
+		 refusals[status->detail])
+		snprintf(text, room, "%s: %s", name, refusals[status->detail]);
 	else if (status->detail)
 		snprintf(text, room, "%s (code 0x%llx, address 0x%llx)", name, (unsigned long long)status->detail,
 			 (unsigned long long)status->address);

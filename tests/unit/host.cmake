@@ -15,6 +15,7 @@ keel_unit_test(acpi
 target_include_directories(unit-acpi PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/host)
 add_dependencies(unit-acpi unit-dsdt)
 
+pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(LIBURING REQUIRED IMPORTED_TARGET liburing)
 keel_unit_test(disk
 	SOURCES tests/unit/test_disk.c devmodel/host/disk.c devmodel/host/loop.c devmodel/host/rings.c devmodel/host/rundir.c
@@ -22,3 +23,10 @@ keel_unit_test(disk
 	INCLUDES tools/keel
 	DEFINES _GNU_SOURCE
 	LIBS PkgConfig::LIBURING)
+
+keel_unit_test(console
+	SOURCES tests/unit/test_console.c devmodel/host/console.c devmodel/host/control.c devmodel/host/logfile.c
+		devmodel/host/loop.c tools/keel/exit.c
+	INCLUDES tools/keel
+	DEFINES _GNU_SOURCE
+	LIBS PkgConfig::JANSSON util)

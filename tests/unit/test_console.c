@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The serial console's readers and writers, and the control socket against clients that do not keep to its rules. */
+#include <check.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "host/console.h"
+#include "host/control.h"
+
+#define FLOOD			(3 * CONSOLE_SCROLLBACK)
+
+static char folder[] = "/tmp/keel-console-XXXXXX";
+static char path[128];
+static struct loop loop;
+static struct console console;
+static struct control control;
+static uint8_t typed[16384];
+static size_t typed_count, room;
+
+static size_t input_room(void *owner)
+{
+	(void)owner;
+	return room;
+}
+
+static void put_input(void *owner, const uint8_t *bytes, size_t count)
+{
+	(void)owner;
+	ck_assert_uint_le(count, room);
+	memcpy(typed + typed_count, bytes, count);
+	typed_count += count;
+	room -= count;
+}
+
+static json_t *handle(void *owner, struct control_connection *connection, const json_t *request)
+{
+	const char *command = json_string_value(json_object_get(request, "command"));
+
+	(void)owner;
+	if (command && !strcmp(command, "wait")) {
+		control_defer(connection);
+		return NULL;
+	}
+	if (command && !strcmp(command, "console")) {
+		int fd = control_take(connection, json_pack("{s:b}", "ok", 1));
+
+		console_attach(&console, fd, false);
+		return NULL;
+	}
+	return json_pack("{s:b, s:s}", "ok", 1, "echo", command ? command : "");
+}
+
+static void set_up(void)
+{
+	struct failure failure;
+
+	strcpy(folder + strlen(folder) - 6, "XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/control", folder);
+	ck_assert(loop_init(&loop));
+	console_init(&console, &loop);
+	console.room = input_room;
+	console.put = put_input;
+	control.handle = handle;
+	ck_assert_msg(control_open(&control, &loop, path, &failure), "%s", failure.text);
+	typed_count = 0;
+	room = sizeof(typed);
+}
+
+static void tear_down(void)
+{
+	console_close(&console);
+	control_close(&control);
+	close(loop.epoll);
+	unlink(path);
+	rmdir(folder);
+}
+
+static void settle(void)
+{
+	for (int i = 0; i < 20; i++)
+		loop_step(&loop, 0);
+}
+
+static int connect_to(const char *name)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", name);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	settle();
+	return fd;
+}
+
+static int attach(bool replay)
+{
+	int pair[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	ck_assert(console_attach(&console, pair[0], replay));
+	return pair[1];
+}
+
+static uint8_t letter(size_t i)
+{
+	return (uint8_t)(i % 251);
+}
+
+static void produce(size_t from, size_t count)
+{
+	uint8_t bytes[1024];
+
+	for (size_t i = 0; i < count; i += sizeof(bytes)) {
+		for (size_t j = 0; j < sizeof(bytes); j++)
+			bytes[j] = letter(from + i + j);
+		console_write(&console, bytes, sizeof(bytes));
+	}
+}
+
+/* Reads what there is, which has to be what was produced from a position on; returns where it ends. */
+static size_t consume(int fd, size_t position)
+{
+	uint8_t bytes[4096];
+	bool same = true;
+	ssize_t n;
+
+	for (settle(); (n = read(fd, bytes, sizeof(bytes))) > 0; settle())
+		for (ssize_t i = 0; i < n; i++)
+			same &= bytes[i] == letter(position++);
+	ck_assert(same);
+	return position;
+}
+
+START_TEST(late_reader)
+{
+	int fd, replay;
+
+	produce(0, FLOOD);
+	fd = attach(false);
+	replay = attach(true);
+	ck_assert_uint_eq(consume(fd, FLOOD - CONSOLE_SCROLLBACK), FLOOD);
+	ck_assert_uint_eq(consume(replay, FLOOD - CONSOLE_SCROLLBACK), FLOOD);
+	/* The one goes on, the other has come to its end. */
+	ck_assert_int_eq(write(fd, "x", 1), 1);
+	settle();
+	ck_assert_uint_eq(typed_count, 1);
+	ck_assert_int_eq(read(replay, typed, 1), 0);
+	close(fd);
+	close(replay);
+	settle();
+	ck_assert_ptr_null(console.clients);
+}
+END_TEST
+
+START_TEST(slow_reader_holds_output_back)
+{
+	int fd = attach(false);
+	size_t made = 0, got = 0;
+
+	/* All of it arrives, because the guest's output waits whenever the console says so. */
+	while (made < 20 * CONSOLE_SCROLLBACK) {
+		while (console_wants(&console) && made < 20 * CONSOLE_SCROLLBACK) {
+			produce(made, 1024);
+			made += 1024;
+		}
+		got = consume(fd, got);
+	}
+	ck_assert_uint_eq(consume(fd, got), made);
+	close(fd);
+}
+END_TEST
+
+START_TEST(input_waits_for_room)
+{
+	static uint8_t bytes[10000];
+	int fd = attach(false);
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = letter(i);
+	room = 100;
+	ck_assert_int_eq(write(fd, bytes, sizeof(bytes)), sizeof(bytes));
+	settle();
+	ck_assert_uint_eq(typed_count, 100);
+	ck_assert(console.input_blocked);
+	console_resume(&console);
+	ck_assert(console.input_blocked);
+	room = sizeof(typed) - typed_count;
+	console_resume(&console);
+	settle();
+	ck_assert_uint_eq(typed_count, sizeof(bytes));
+	ck_assert_int_eq(memcmp(typed, bytes, sizeof(bytes)), 0);
+	close(fd);
+}
+END_TEST
+
+START_TEST(pty)
+{
+	struct failure failure;
+	char link[256], text[8];
+	int fd;
+
+	snprintf(link, sizeof(link), "%s/console", folder);
+	ck_assert_msg(console_open_pty(&console, link, &failure), "%s", failure.text);
+	/* Nobody reads: the guest is not held back, and the output does not come back as input. */
+	produce(0, FLOOD);
+	settle();
+	ck_assert_uint_gt(console_wants(&console), 0);
+	ck_assert_uint_eq(typed_count, 0);
+	fd = open(link, O_RDWR | O_NOCTTY);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(read(fd, text, 4), 4);
+	ck_assert_int_eq(write(fd, "\r\003q", 3), 3);
+	/* The kernel passes it on when it gets round to it. */
+	for (int i = 0; i < 100 && typed_count < 3; i++)
+		loop_step(&loop, 10);
+	ck_assert_int_eq(memcmp(typed, "\r\003q", 3), 0);
+	close(fd);
+	unlink(link);
+}
+END_TEST
+
+START_TEST(serial_socket)
+{
+	struct failure failure;
+	char name[256];
+	int fd;
+
+	snprintf(name, sizeof(name), "%s/serial", folder);
+	ck_assert_msg(console_open_socket(&console, name, &failure), "%s", failure.text);
+	produce(0, 1024);
+	fd = connect_to(name);
+	ck_assert_uint_eq(consume(fd, 0), 1024);
+	close(fd);
+	console_close(&console);
+	ck_assert_int_ne(access(name, F_OK), 0);
+}
+END_TEST
+
+static void expect(int fd, const char *answer)
+{
+	char text[512] = "";
+
+	settle();
+	ck_assert_int_gt(read(fd, text, sizeof(text) - 1), 0);
+	ck_assert_msg(strstr(text, answer) != NULL, "%s has no %s", text, answer);
+}
+
+static void tell(int fd, const char *text)
+{
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	settle();
+}
+
+START_TEST(control_lines)
+{
+	int fd = connect_to(path);
+
+	tell(fd, "{\"command\": \"a\"}\n{\"command\":");
+	expect(fd, "\"echo\":\"a\"");
+	tell(fd, "\"b\"}\n");
+	expect(fd, "\"echo\":\"b\"");
+	tell(fd, "nonsense\n");
+	expect(fd, "\"ok\":false");
+	tell(fd, "[1]\n");
+	expect(fd, "\"ok\":false");
+	tell(fd, "{\"command\": \"wait\"}\n");
+	control_answer_waiting(&control, json_pack("{s:s}", "event", "ended"));
+	expect(fd, "\"event\":\"ended\"");
+	close(fd);
+	settle();
+	ck_assert_ptr_null(control.connections);
+}
+END_TEST
+
+START_TEST(control_hostile)
+{
+	static char flood[2 * CONTROL_LINE];
+	int fd = connect_to(path), gone = connect_to(path);
+	char byte;
+
+	/* A line without an end closes the connection; so does a client that leaves while its answer is due. */
+	memset(flood, 'x', sizeof(flood));
+	ck_assert_int_gt(write(fd, flood, sizeof(flood)), 0);
+	settle();
+	ck_assert_int_le(read(fd, &byte, 1), 0);
+	tell(gone, "{\"command\": \"wait\"}\n");
+	close(gone);
+	control_answer_waiting(&control, json_pack("{s:s}", "event", "ended"));
+	settle();
+	ck_assert_ptr_null(control.connections);
+	close(fd);
+}
+END_TEST
+
+START_TEST(control_becomes_console)
+{
+	int fd = connect_to(path);
+
+	produce(0, 1024);
+	tell(fd, "{\"command\": \"console\"}\n");
+	ck_assert_ptr_null(control.connections);
+	ck_assert_ptr_nonnull(console.clients);
+	tell(fd, "{\"x\n");
+	ck_assert_uint_eq(typed_count, 4);
+	close(fd);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("console");
+	TCase *tests = tcase_create("console");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_checked_fixture(tests, set_up, tear_down);
+	tcase_add_test(tests, late_reader);
+	tcase_add_test(tests, slow_reader_holds_output_back);
+	tcase_add_test(tests, input_waits_for_room);
+	tcase_add_test(tests, pty);
+	tcase_add_test(tests, serial_socket);
+	tcase_add_test(tests, control_lines);
+	tcase_add_test(tests, control_hostile);
+	tcase_add_test(tests, control_becomes_console);
+	suite_add_tcase(suite, tests);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
