@@ -633,6 +633,13 @@ static void check_drive(struct loader *l, struct drive_source *s)
 		}
 }
 
+static void place(struct loader *l, struct drive_source *s, unsigned int slot)
+{
+	s->slot = (int)slot;
+	l->m->drives[slot] = s->drive;
+	s->drive.file = NULL;	/* the manifest's now */
+}
+
 static void place_asked(struct loader *l)
 {
 	const char *owner[MANIFEST_DRIVES] = { NULL };
@@ -649,38 +656,29 @@ static void place_asked(struct loader *l)
 			continue;
 		}
 		owner[s->slot] = s->path;
-		l->m->drives[s->slot] = s->drive;
-		s->drive.file = NULL;
+		place(l, s, (unsigned int)s->slot);
 	}
 }
 
-/* A CD-ROM that asks for no place is secondary master if that is free, as on most boards. */
-static void place_rest(struct loader *l)
+static void place_rest(struct loader *l, enum manifest_drive_kind kind, const unsigned int *order)
 {
-	static const unsigned int disk_order[] = { 0, 1, 3, 2 }, cdrom_order[] = { 2, 3, 1, 0 };
-
-	for (unsigned int i = l->source_count; i-- > 0;) {
-		struct drive_source *s = &l->sources[i];
-
-		if (s->slot == NO_SLOT && s->drive.kind == MANIFEST_DRIVE_CDROM)
-			for (unsigned int j = 0; j < MANIFEST_DRIVES && s->slot == NO_SLOT; j++)
-				if (!l->m->drives[cdrom_order[j]].kind)
-					s->slot = (int)cdrom_order[j];
-		if (s->slot != NO_SLOT && s->drive.kind == MANIFEST_DRIVE_CDROM && !l->m->drives[s->slot].kind) {
-			l->m->drives[s->slot] = s->drive;
-			s->drive.file = NULL;
-		}
-	}
 	for (unsigned int i = 0; i < l->source_count; i++) {
 		struct drive_source *s = &l->sources[i];
 
-		for (unsigned int j = 0; j < MANIFEST_DRIVES && s->slot == NO_SLOT; j++)
-			if (!l->m->drives[disk_order[j]].kind) {
-				s->slot = (int)disk_order[j];
-				l->m->drives[s->slot] = s->drive;
-				s->drive.file = NULL;
-			}
+		for (unsigned int j = 0; j < MANIFEST_DRIVES && s->slot == NO_SLOT && s->drive.kind == kind; j++)
+			if (!l->m->drives[order[j]].kind)
+				place(l, s, order[j]);
 	}
+}
+
+/* A CD-ROM that asks for no place is secondary master if that is free, as on most boards; disks take what is left in order. */
+static void place_drives(struct loader *l)
+{
+	static const unsigned int disk_order[] = { 0, 1, 2, 3 }, cdrom_order[] = { 2, 3, 1, 0 };
+
+	place_asked(l);
+	place_rest(l, MANIFEST_DRIVE_CDROM, cdrom_order);
+	place_rest(l, MANIFEST_DRIVE_DISK, disk_order);
 }
 
 static void check_boot(struct loader *l)
@@ -740,8 +738,7 @@ static void check_text(struct loader *l, const char *text, size_t bytes)
 		for (unsigned int i = 0; i < l->source_count; i++)
 			check_drive(l, &l->sources[i]);
 		check_boot(l);
-		place_asked(l);
-		place_rest(l);
+		place_drives(l);
 	}
 	position_free(&l->positions);
 	json_decref(root);
