@@ -7,7 +7,11 @@ keel_unit_test(control_decode
 	LIBS ${ZYDIS_LIBRARY}
 	INCLUDES vmm arch/x86
 	DEFINES KEEL_HOST_TEST)
-# These three include the source that they test, to stand in for processor instructions or to look at its tables.
+# The following include the source that they test: to stand in for instructions, or to look at what it keeps to itself.
+keel_unit_test(vm
+	SOURCES tests/unit/test_vm.c vmm/own.c vmm/pagetable.c
+	INCLUDES vmm arch/x86
+	DEFINES KEEL_HOST_TEST)
 keel_unit_test(cpuid
 	SOURCES tests/unit/test_cpuid.c
 	INCLUDES vmm arch/x86

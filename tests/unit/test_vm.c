@@ -1,0 +1,1101 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* VMs from donated frames: the real record of ownership and page tables below, several processors that flush or do not. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "../../vmm/vm.c"
+
+#define MIB		(1ull << 20)
+#define GIB		(1ull << 30)
+#define LOW		(2 * MIB)	/* memory starts here, with Keel's reserve */
+#define FREE		(6 * MIB)
+#define END		(14 * MIB)
+#define FRAMES		((END - FREE) / PAGE_SIZE)
+#define ARENA		(2 * GIB)
+#define CPUS		5u
+#define CPU_OFFLINE	3u
+#define CPU_PARKED	4u
+#define SHARED_ENTRY	0x123456067ull
+#define TEXT_PAGES	2u
+#define RODATA_PAGES	1u
+#define DATA_PAGES	1u
+#define BSS_PAGES	2u
+#define IMAGE_PAGES	(TEXT_PAGES + RODATA_PAGES + DATA_PAGES + BSS_PAGES)
+#define STORED_PAGES	(IMAGE_PAGES - BSS_PAGES)
+#define CHANNEL_PAGES	3u
+#define STEPS		3000u
+#define ROUND_STEPS	100u		/* between looks at everything */
+
+/* Page n is full of 0xc0 + n, behind the header. */
+__asm__(".pushsection .rodata\n"
+	".balign 4096\n"
+	".globl cell_image, cell_image_end\n"
+	"cell_image: .quad 0x6c6c65634c45454b, 0x400020\n"
+	".long 2, 1, 1, 2\n"
+	".balign 4096, 0xc0\n"
+	".fill 4096, 1, 0xc1\n.fill 4096, 1, 0xc2\n.fill 4096, 1, 0xc3\n"
+	"cell_image_end:\n"
+	".popsection\n");
+
+uint8_t *memory_test_arena;
+const struct hv_ops *hv;
+struct page_table paging_main;
+struct cpu *cpus[MAX_CPUS];
+unsigned int cpu_count;
+
+static struct cpu cpu_objects[CPUS];
+static uint64_t reserve_bytes;
+static unsigned int vcpus_initialised;
+
+uint64_t paging_shared_entry(void)
+{
+	return SHARED_ENTRY;
+}
+
+void panic(const char *message)
+{
+	ck_abort_msg("panic: %s", message);
+	abort();
+}
+
+static void vcpu_init(struct vcpu *vcpu)
+{
+	ck_assert_uint_eq(vcpu->dr[3], 0);
+	vcpus_initialised++;
+}
+
+static void set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
+{
+	ck_assert_uint_eq(vcpu->tsc_offset, offset);
+}
+
+static const struct hv_ops ops = {
+	.second_level = &pt_format_npt, .vcpu_init = vcpu_init, .vcpu_set_tsc_offset = set_tsc_offset,
+};
+
+static void flush_all(void)
+{
+	for (unsigned int i = 0; i < CPU_OFFLINE; i++)
+		cpu_objects[i].flushed = vm_donations();
+}
+
+static void setup_cpus(void)
+{
+	memset(cpu_objects, 0, sizeof(cpu_objects));
+	cpu_count = CPUS;
+	for (unsigned int i = 0; i < CPUS; i++) {
+		cpus[i] = &cpu_objects[i];
+		cpus[i]->online = i != CPU_OFFLINE;
+		cpus[i]->parked = i == CPU_PARKED;
+	}
+}
+
+static void begin(unsigned int ranges_used)
+{
+	static const struct own_range ranges[] = { { LOW, END }, { GIB, 2 * GIB } };
+	struct own_config config = {
+		.format = &pt_format_npt, .largest = PT_ORDER_1G, .limit = ARENA, .ranges = ranges,
+		.count = ranges_used,
+	};
+	uint64_t root;
+
+	/* Most of it is never touched. */
+	memory_test_arena = mmap(NULL, ARENA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	ck_assert_ptr_ne(memory_test_arena, MAP_FAILED);
+	memset(memory_test_arena + FREE, 0xa5, END - FREE);
+	reserve_bytes = own_frames_needed(&config) * PAGE_SIZE;
+	ck_assert_uint_le(reserve_bytes, FREE - LOW);
+	ck_assert_int_eq(own_init(&config, LOW, &root), 0);
+	ck_assert_int_eq(own_take_for_keel(LOW, FREE), 0);
+	hv = &ops;
+	paging_main = (struct page_table){ &pt_format_x86, 0, PT_ORDER_1G };
+	memset(vms, 0, sizeof(vms));
+	donations = 0;
+	vcpus_initialised = 0;
+	setup_cpus();
+	vm_init();
+}
+
+static void setup(void)
+{
+	begin(1);
+}
+
+static void setup_large(void)
+{
+	begin(2);
+}
+
+static void teardown(void)
+{
+	munmap(memory_test_arena, ARENA);
+}
+
+/* Nothing changes where a call fails. */
+
+static struct vm vms_before[KEEL_MAX_VMS];
+static uint8_t record_before[FREE - LOW], memory_before[END - FREE];
+static uint64_t donations_before, out_before[OWN_VMS + 1], shared_before[OWN_VMS + 1];
+
+static void remember(void)
+{
+	memcpy(vms_before, vms, sizeof(vms));
+	memcpy(record_before, memory_test_arena + LOW, reserve_bytes);
+	donations_before = donations;
+	for (unsigned int i = 1; i <= OWN_VMS; i++) {
+		out_before[i] = own_count(i);
+		shared_before[i] = own_count_shared(i);
+	}
+}
+
+static bool unchanged(void)
+{
+	bool same = !memcmp(vms_before, vms, sizeof(vms)) && donations == donations_before && !vm_lock.taken &&
+		    !memcmp(record_before, memory_test_arena + LOW, reserve_bytes);
+
+	for (unsigned int i = 1; i <= OWN_VMS; i++)
+		same &= out_before[i] == own_count(i) && shared_before[i] == own_count_shared(i);
+	return same;
+}
+
+static void remember_all(void)
+{
+	remember();
+	memcpy(memory_before, memory_test_arena + FREE, sizeof(memory_before));
+}
+
+static bool all_unchanged(void)
+{
+	return unchanged() && !memcmp(memory_before, memory_test_arena + FREE, sizeof(memory_before));
+}
+
+#define FAILS(call, error) \
+	do { \
+		remember_all(); \
+		ck_assert_int_eq(call, -(error)); \
+		ck_assert_msg(all_unchanged(), "%s has changed something", #call); \
+	} while (0)
+
+#define WORKS(call) ck_assert_int_eq(call, 0)
+
+/* Frames are handed out from FREE upwards. */
+static uint64_t next_frame;
+
+static uint64_t take(unsigned int order)
+{
+	uint64_t bytes = PAGE_SIZE << order, at = (next_frame + bytes - 1) & ~(bytes - 1);
+
+	next_frame = at + bytes;
+	ck_assert_uint_le(next_frame, END);
+	return at;
+}
+
+static struct vm *create(unsigned int vcpus)
+{
+	int id;
+
+	if (!vm_free_slots() || vm_free_slots() == KEEL_MAX_VMS)
+		next_frame = FREE;
+	id = vm_create(take(1), vcpus, CHANNEL_PAGES);
+	ck_assert_int_gt(id, 0);
+	return vm_get((uint64_t)id);
+}
+
+static uint64_t donate(struct vm *vm, unsigned int order)
+{
+	uint64_t hpa = take(order);
+
+	WORKS(vm_donate(vm, hpa, order));
+	return hpa;
+}
+
+static uint64_t donate_flushed(struct vm *vm, unsigned int order)
+{
+	uint64_t hpa = donate(vm, order);
+
+	flush_all();
+	return hpa;
+}
+
+static void add_tables(struct vm *vm, unsigned int order)
+{
+	WORKS(vm_assign(vm, donate_flushed(vm, order), order, KEEL_USE_TABLE, 0));
+}
+
+static struct vm *create_with_tables(unsigned int vcpus)
+{
+	struct vm *vm = create(vcpus);
+
+	add_tables(vm, 5);
+	return vm;
+}
+
+static uint64_t stack_of(unsigned int context)
+{
+	return KEEL_CELL_STACKS + (context + 1) * KEEL_CELL_STACK_STRIDE - KEEL_CELL_STACK_PAGES * PAGE_SIZE;
+}
+
+static void add_image(struct vm *vm)
+{
+	for (unsigned int i = 0; i < IMAGE_PAGES; i++)
+		WORKS(vm_assign(vm, donate_flushed(vm, 0), 0, KEEL_USE_CELL, KEEL_CELL_IMAGE + i * PAGE_SIZE));
+}
+
+static void add_stacks(struct vm *vm)
+{
+	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+		WORKS(vm_assign(vm, donate_flushed(vm, 2), 2, KEEL_USE_CELL, stack_of(i)));
+	WORKS(vm_assign(vm, donate_flushed(vm, 2), 2, KEEL_USE_CELL, stack_of(KEEL_CONTEXT_EVENT)));
+}
+
+static void add_vcpus(struct vm *vm)
+{
+	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+		WORKS(vm_assign(vm, donate_flushed(vm, KEEL_VCPU_ORDER), KEEL_VCPU_ORDER, KEEL_USE_VCPU, i));
+}
+
+static void add_channel(struct vm *vm)
+{
+	for (unsigned int i = 0; i < CHANNEL_PAGES; i++)
+		WORKS(vm_share(vm, take(0), 0, i));
+}
+
+static struct vm *create_complete(unsigned int vcpus)
+{
+	struct vm *vm = create_with_tables(vcpus);
+
+	add_image(vm);
+	add_stacks(vm);
+	add_vcpus(vm);
+	add_channel(vm);
+	return vm;
+}
+
+/* Every mapping of a VM leads to a frame of its own that is meant to be there. */
+
+typedef void leaf_visitor(const struct vm *vm, uint64_t va, uint64_t entry, unsigned int order);
+
+static void visit_table(const struct vm *vm, const struct page_table *table, uint64_t pa, unsigned int order, uint64_t va,
+			leaf_visitor *visit)
+{
+	const uint64_t *entries = phys_to_virt(pa);
+	struct own_frame frame = own_query(pa);
+
+	ck_assert_uint_eq(frame.owner, vm->id);
+	ck_assert_uint_eq(frame.state, pa == vm->record + RECORD_TABLE * PAGE_SIZE ? OWN_RECORD : OWN_TABLE);
+	for (unsigned int i = 0; i < PT_ENTRIES; i++) {
+		uint64_t at = va + ((uint64_t)i << (PAGE_SHIFT + order)), entry = entries[i];
+
+		if (order == PT_ORDER_TOP && i == PAGING_SHARED_SLOT && table == &vm->cell_table) {
+			ck_assert_uint_eq(entry, SHARED_ENTRY);
+			continue;
+		}
+		if (!entry)
+			continue;
+		if (pt_is_table(table->format, entry, order))
+			visit_table(vm, table, entry & table->format->address, order - PT_ORDER_STEP, at, visit);
+		else
+			visit(vm, at, entry, order);
+	}
+}
+
+static void check_frames(const struct vm *vm, uint64_t pa, unsigned int order, enum own_state state, enum own_state other)
+{
+	for (uint64_t i = 0; i < 1ull << order; i++) {
+		struct own_frame frame = own_query(pa + i * PAGE_SIZE);
+
+		ck_assert_uint_eq(frame.owner, vm->id);
+		ck_assert(frame.state == state || frame.state == other);
+	}
+}
+
+static void check_cell_leaf(const struct vm *vm, uint64_t va, uint64_t entry, unsigned int order)
+{
+	const struct pt_format *f = &pt_format_x86;
+	uint64_t pa = entry & f->address, direct = (uint64_t)(uintptr_t)phys_to_virt(0);
+	bool user = entry & f->user, write = entry & f->write, exec = !(entry & f->no_exec);
+	struct pt_place place;
+
+	ck_assert(!(write && exec));
+	if (va >= direct && va < direct + ARENA) {
+		ck_assert(!user && !exec && va - direct == pa);
+		check_frames(vm, pa, order, OWN_VCPU, OWN_RECORD);
+		return;
+	}
+	ck_assert(user);
+	if (va >= KEEL_CELL_GUEST) {
+		ck_assert(!exec);
+		check_frames(vm, pa, order, OWN_RAM, OWN_RAM);
+		ck_assert(pt_lookup(&vm->guest_table, va - KEEL_CELL_GUEST, &place));
+		ck_assert_uint_eq(pt_leaf_address(vm->guest_table.format, &place, va - KEEL_CELL_GUEST), pa);
+	} else if (va >= KEEL_CELL_CHANNEL) {
+		ck_assert(!exec);
+		check_frames(vm, pa, order, OWN_SHARED, OWN_SHARED);
+	} else if (va >= KEEL_CELL_CONTEXTS) {
+		ck_assert(!exec);
+		check_frames(vm, pa, order, OWN_VCPU, OWN_RECORD);
+	} else {
+		ck_assert_int_eq(exec, va < KEEL_CELL_IMAGE + TEXT_PAGES * PAGE_SIZE);
+		ck_assert_int_eq(write, va >= KEEL_CELL_IMAGE + (TEXT_PAGES + RODATA_PAGES) * PAGE_SIZE);
+		check_frames(vm, pa, order, OWN_CELL, OWN_CELL);
+	}
+}
+
+static void check_guest_leaf(const struct vm *vm, uint64_t gpa, uint64_t entry, unsigned int order)
+{
+	struct pt_place place;
+
+	check_frames(vm, entry & pt_format_npt.address, order, OWN_RAM, OWN_RAM);
+	ck_assert(pt_lookup(&vm->cell_table, KEEL_CELL_GUEST + gpa, &place));
+	ck_assert_uint_eq(place.entry & pt_format_x86.address, entry & pt_format_npt.address);
+}
+
+static bool is_mapped(const struct vm *vm, uint64_t va, const void *page)
+{
+	struct pt_place place;
+
+	return pt_lookup(&vm->cell_table, va, &place) &&
+	       pt_leaf_address(&pt_format_x86, &place, va) == virt_to_phys(page);
+}
+
+static void check_vm(const struct vm *vm)
+{
+	if (vm->state != VM_BUILDING && vm->state != VM_STARTED)
+		return;
+	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+		ck_assert(!vm->vcpu[i] ||
+			  (is_mapped(vm, (uint64_t)(uintptr_t)vm->vcpu[i], vm->vcpu[i]) &&
+			   is_mapped(vm, KEEL_CELL_CONTEXTS + i * PAGE_SIZE, vm->vcpu[i]->cell.page)));
+	if (vm->state == VM_STARTED)
+		ck_assert(is_mapped(vm, KEEL_CELL_CONTEXTS + KEEL_CONTEXT_EVENT * PAGE_SIZE, vm->event.page) &&
+			  is_mapped(vm, (uint64_t)(uintptr_t)vm->event.page, vm->event.page));
+	visit_table(vm, &vm->cell_table, vm->cell_table.root, PT_ORDER_TOP, 0, check_cell_leaf);
+	if (vm->guest_table.root)
+		visit_table(vm, &vm->guest_table, vm->guest_table.root, PT_ORDER_TOP, 0, check_guest_leaf);
+}
+
+static bool page_is(uint64_t hpa, uint8_t byte)
+{
+	const uint8_t *page = phys_to_virt(hpa);
+
+	return page[0] == byte && !memcmp(page, page + 1, PAGE_SIZE - 1);
+}
+
+static void reclaim_frames(struct vm *vm, bool shared)
+{
+	for (uint64_t hpa = FREE; hpa < END; hpa += PAGE_SIZE) {
+		struct own_frame frame = own_query(hpa);
+
+		if (frame.owner != vm->id || overlaps_record(vm, hpa, 0) || (frame.state == OWN_SHARED) != shared)
+			continue;
+		WORKS(vm_reclaim(vm, hpa, 0));
+		ck_assert(shared || page_is(hpa, 0));
+	}
+}
+
+/* Takes a killed VM apart, page by page, the record last. */
+static void reclaim_all(struct vm *vm)
+{
+	uint64_t record = vm->record;
+
+	reclaim_frames(vm, false);
+	if (own_count_shared(vm->id))
+		ck_assert_int_eq(vm_reclaim(vm, record, 1), -EBUSY);
+	reclaim_frames(vm, true);
+	WORKS(vm_reclaim(vm, record, 1));
+	ck_assert(page_is(record, 0) && page_is(record + PAGE_SIZE, 0));
+	ck_assert_ptr_null(vm_get(vm->id));
+}
+
+static void check_all_free(void)
+{
+	for (uint64_t hpa = FREE; hpa < END; hpa += PAGE_SIZE) {
+		struct own_frame frame = own_query(hpa);
+
+		ck_assert(frame.state == OWN_MAPPED && frame.owner == OWN_CONTROL);
+	}
+	for (unsigned int i = 1; i <= OWN_VMS; i++)
+		ck_assert_uint_eq(own_count(i) + own_count_shared(i), 0);
+	ck_assert_uint_eq(vm_free_slots(), KEEL_MAX_VMS);
+}
+
+START_TEST(life)
+{
+	unsigned int vcpus = _i ? 1u << _i : 1;
+	struct vm *vm = create_complete(vcpus);
+	uint64_t ram = donate_flushed(vm, 9);
+
+	WORKS(vm_map(vm, ram, 9, 0, 0));
+	ck_assert(page_is(ram, 0xa5));	/* contents kept */
+	WORKS(vm_start(vm));
+	check_vm(vm);
+	ck_assert_uint_eq(vcpus_initialised, vcpus);
+	for (unsigned int i = 0; i < vcpus; i++) {
+		ck_assert_ptr_eq(vm->vcpu[i]->vm, vm);
+		ck_assert_uint_eq(vm->vcpu[i]->cell.number, i);
+		ck_assert_uint_eq(vm->vcpu[i]->tsc_offset, vm->vcpu[0]->tsc_offset);
+		ck_assert_uint_eq(vm->vcpu[i]->poll, 1);
+	}
+	WORKS(vm_kill(vm));
+	reclaim_all(vm);
+	check_all_free();
+	ck_assert_ptr_eq(create(1), vm);	/* the slot serves again */
+}
+END_TEST
+
+START_TEST(create_errors)
+{
+	uint64_t frame = FREE;
+
+	FAILS(vm_create(frame, 0, 1), EINVAL);
+	FAILS(vm_create(frame, KEEL_MAX_VCPUS + 1, 1), EINVAL);
+	FAILS(vm_create(frame, 1ull << 32, 1), EINVAL);
+	FAILS(vm_create(frame, 1, 0), EINVAL);
+	FAILS(vm_create(frame, 1, KEEL_CELL_CHANNEL_MAX / PAGE_SIZE + 1), EINVAL);
+	FAILS(vm_create(frame, 1, 1ull << 32), EINVAL);
+	FAILS(vm_create(frame + PAGE_SIZE, 1, 1), EINVAL);	/* aligned to their size */
+	FAILS(vm_create(frame + 1, 1, 1), EINVAL);
+	FAILS(vm_create(LOW, 1, 1), EPERM);			/* Keel's */
+	FAILS(vm_create(0, 1, 1), EPERM);			/* not memory */
+	FAILS(vm_create(END, 1, 1), EPERM);
+	FAILS(vm_create(ARENA, 1, 1), EPERM);
+	FAILS(vm_create(0xffffffffffffe000ull, 1, 1), EPERM);
+	for (int id = 1; id <= (int)KEEL_MAX_VMS; id++) {
+		ck_assert_int_eq(vm_create(frame, 1, 1), id);
+		FAILS(vm_create(frame, 1, 1), id < (int)KEEL_MAX_VMS ? EPERM : ENOSPC);
+		frame += 2 * PAGE_SIZE;
+	}
+	ck_assert_ptr_null(vm_get(0));
+	ck_assert_ptr_null(vm_get(KEEL_MAX_VMS + 1));
+	ck_assert_ptr_null(vm_get(1ull << 32 | 1));
+}
+END_TEST
+
+START_TEST(donate_errors)
+{
+	struct vm *vm = create(1), *other = create(1);
+	uint64_t hpa = take(9), shared;
+
+	FAILS(vm_donate(vm, hpa, KEEL_MAX_ORDER + 1), EINVAL);
+	FAILS(vm_donate(vm, hpa, 1ull << 32), EINVAL);
+	FAILS(vm_donate(vm, hpa + PAGE_SIZE, 9), EINVAL);
+	FAILS(vm_donate(vm, hpa + 1, 0), EINVAL);
+	FAILS(vm_donate(vm, LOW, 0), EPERM);
+	FAILS(vm_donate(vm, 0, 9), EPERM);
+	FAILS(vm_donate(vm, 0, 18), EPERM);	/* some of it is memory */
+	FAILS(vm_donate(vm, ARENA, 0), EPERM);
+	FAILS(vm_donate(vm, 1ull << 60, 18), EPERM);
+	WORKS(vm_donate(vm, hpa + 5 * PAGE_SIZE, 0));
+	FAILS(vm_donate(vm, hpa + 5 * PAGE_SIZE, 0), EPERM);
+	FAILS(vm_donate(other, hpa + 5 * PAGE_SIZE, 0), EPERM);
+	FAILS(vm_donate(other, hpa, 9), EPERM);
+	add_tables(other, 4);
+	shared = take(0);
+	WORKS(vm_share(other, shared, 0, 0));
+	FAILS(vm_donate(vm, shared, 0), EPERM);
+	FAILS(vm_donate(other, shared, 0), EPERM);
+	WORKS(vm_kill(vm));
+	FAILS(vm_donate(vm, take(0), 0), ESHUTDOWN);
+}
+END_TEST
+
+/* Whatever a frame was given for, it is not touched before every CPU that runs has flushed. */
+START_TEST(flush_epochs)
+{
+	struct vm *vm = create(1), *other;
+	uint64_t record = vm->record, table = donate(vm, 4), cell = donate(vm, 0), vcpu = donate(vm, 3), ram = donate(vm, 0);
+	uint64_t theirs;
+
+	for (unsigned int i = 0; i < CPU_OFFLINE; i++) {
+		FAILS(vm_assign(vm, table, 4, KEEL_USE_TABLE, 0), EAGAIN);
+		FAILS(vm_assign(vm, cell, 0, KEEL_USE_CELL, KEEL_CELL_IMAGE), EAGAIN);
+		FAILS(vm_assign(vm, vcpu, 3, KEEL_USE_VCPU, 0), EAGAIN);
+		FAILS(vm_map(vm, ram, 0, 0, 0), EAGAIN);
+		ck_assert(page_is(record, 0xa5) && page_is(record + PAGE_SIZE, 0xa5));
+		cpu_objects[i].flushed = vm_donations();
+	}
+	WORKS(vm_assign(vm, table, 4, KEEL_USE_TABLE, 0));
+	/* A later gift to somebody else is none of this VM's business. */
+	other = create(1);
+	theirs = donate(other, 0);
+	WORKS(vm_assign(vm, cell, 0, KEEL_USE_CELL, KEEL_CELL_IMAGE));
+	FAILS(vm_assign(other, theirs, 0, KEEL_USE_TABLE, 0), EAGAIN);
+	WORKS(vm_assign(vm, vcpu, 3, KEEL_USE_VCPU, 0));
+	/* A parked CPU counts as soon as it runs again. */
+	cpu_objects[CPU_PARKED].parked = 0;
+	FAILS(vm_map(vm, ram, 0, 0, 0), EAGAIN);
+	cpu_objects[CPU_PARKED].flushed = vm->donated;
+	WORKS(vm_map(vm, ram, 0, 0, 0));
+	/* A new gift closes the door again, for the frames given before as well. */
+	cell = donate(vm, 0);
+	FAILS(vm_assign(vm, cell, 0, KEEL_USE_CELL, KEEL_CELL_IMAGE + PAGE_SIZE), EAGAIN);
+	cpu_objects[0].flushed = cpu_objects[1].flushed = vm_donations();
+	FAILS(vm_assign(vm, cell, 0, KEEL_USE_CELL, KEEL_CELL_IMAGE + PAGE_SIZE), EAGAIN);
+}
+END_TEST
+
+START_TEST(start_needs_a_flush)
+{
+	struct vm *vm = create_complete(1);
+
+	donate(vm, 0);
+	FAILS(vm_start(vm), EINVAL);
+	flush_all();
+	WORKS(vm_start(vm));
+}
+END_TEST
+
+START_TEST(assign_errors)
+{
+	struct vm *vm = create_with_tables(2), *other = create_with_tables(1);
+	uint64_t hpa = donate_flushed(vm, 9), theirs = donate_flushed(other, 0), image = KEEL_CELL_IMAGE;
+
+	FAILS(vm_assign(vm, hpa, 0, 0, 0), EINVAL);
+	FAILS(vm_assign(vm, hpa, 0, 4, 0), EINVAL);
+	FAILS(vm_assign(vm, hpa, 0, 1ull << 32 | KEEL_USE_TABLE, 0), EINVAL);
+	FAILS(vm_assign(vm, hpa, 10, KEEL_USE_TABLE, 0), EINVAL);
+	FAILS(vm_assign(vm, hpa, 1ull << 32, KEEL_USE_TABLE, 0), EINVAL);
+	FAILS(vm_assign(vm, hpa + PAGE_SIZE, 1, KEEL_USE_TABLE, 0), EINVAL);
+	FAILS(vm_assign(vm, take(0), 0, KEEL_USE_TABLE, 0), EPERM);
+	FAILS(vm_assign(vm, theirs, 0, KEEL_USE_TABLE, 0), EPERM);
+	FAILS(vm_assign(vm, theirs, 0, KEEL_USE_CELL, image), EPERM);
+	FAILS(vm_assign(vm, LOW, 0, KEEL_USE_TABLE, 0), EPERM);
+	FAILS(vm_assign(vm, vm->record, 1, KEEL_USE_TABLE, 0), EPERM);
+	FAILS(vm_assign(vm, vm->record, 0, KEEL_USE_CELL, image), EPERM);
+	FAILS(vm_assign(vm, ARENA, 0, KEEL_USE_TABLE, 0), EPERM);
+	WORKS(vm_assign(vm, hpa, 0, KEEL_USE_TABLE, 0));
+	FAILS(vm_assign(vm, hpa, 0, KEEL_USE_TABLE, 0), EPERM);
+	FAILS(vm_assign(vm, hpa, 1, KEEL_USE_TABLE, 0), EPERM);
+	FAILS(vm_assign(vm, hpa, 0, KEEL_USE_CELL, image), EPERM);
+	FAILS(vm_map(vm, hpa, 0, 0, 0), EPERM);
+	WORKS(vm_kill(vm));
+	FAILS(vm_assign(vm, hpa + PAGE_SIZE, 0, KEEL_USE_TABLE, 0), ESHUTDOWN);
+}
+END_TEST
+
+START_TEST(cell_pages)
+{
+	struct vm *vm = create_with_tables(2);
+	uint64_t hpa = donate_flushed(vm, 9), image = KEEL_CELL_IMAGE, end = image + IMAGE_PAGES * PAGE_SIZE, i;
+
+	FAILS(vm_assign(vm, hpa, 0, KEEL_USE_CELL, 0), EINVAL);
+	FAILS(vm_assign(vm, hpa, 0, KEEL_USE_CELL, image - PAGE_SIZE), EINVAL);
+	FAILS(vm_assign(vm, hpa, 0, KEEL_USE_CELL, image + 8), EINVAL);
+	FAILS(vm_assign(vm, hpa, 0, KEEL_USE_CELL, end), EINVAL);
+	FAILS(vm_assign(vm, hpa, 1, KEEL_USE_CELL, end - PAGE_SIZE), EINVAL);
+	FAILS(vm_assign(vm, hpa, 9, KEEL_USE_CELL, image), EINVAL);
+	FAILS(vm_assign(vm, hpa, 0, KEEL_USE_CELL, KEEL_CELL_CONTEXTS), EINVAL);
+	FAILS(vm_assign(vm, hpa, 0, KEEL_USE_CELL, KEEL_CELL_CHANNEL), EINVAL);
+	FAILS(vm_assign(vm, hpa, 0, KEEL_USE_CELL, KEEL_CELL_GUEST), EINVAL);
+	FAILS(vm_assign(vm, hpa, 0, KEEL_USE_CELL, 0xffffffffc0000000ull), EINVAL);
+	/* Stacks: guards, other contexts, over the end. */
+	FAILS(vm_assign(vm, hpa, 0, KEEL_USE_CELL, stack_of(0) - PAGE_SIZE), EINVAL);
+	FAILS(vm_assign(vm, hpa, 0, KEEL_USE_CELL, KEEL_CELL_STACKS), EINVAL);
+	FAILS(vm_assign(vm, hpa, 0, KEEL_USE_CELL, stack_of(2)), EINVAL);
+	FAILS(vm_assign(vm, hpa, 0, KEEL_USE_CELL, stack_of(KEEL_CONTEXT_EVENT + 1)), EINVAL);
+	FAILS(vm_assign(vm, hpa, 2, KEEL_USE_CELL, stack_of(0) + PAGE_SIZE), EINVAL);
+	FAILS(vm_assign(vm, hpa, 3, KEEL_USE_CELL, stack_of(0)), EINVAL);
+	for (i = 0; i < IMAGE_PAGES; i++) {
+		WORKS(vm_assign(vm, hpa + i * PAGE_SIZE, 0, KEEL_USE_CELL, image + i * PAGE_SIZE));
+		FAILS(vm_assign(vm, hpa + 64 * PAGE_SIZE, 0, KEEL_USE_CELL, image + i * PAGE_SIZE), EBUSY);
+	}
+	ck_assert_mem_eq(phys_to_virt(hpa), cell_image, STORED_PAGES * PAGE_SIZE);
+	for (i = STORED_PAGES; i < IMAGE_PAGES; i++)
+		ck_assert(page_is(hpa + i * PAGE_SIZE, 0));
+	WORKS(vm_assign(vm, hpa + 8 * PAGE_SIZE, 0, KEEL_USE_CELL, stack_of(1) + 3 * PAGE_SIZE));
+	FAILS(vm_assign(vm, hpa + 12 * PAGE_SIZE, 2, KEEL_USE_CELL, stack_of(1)), EBUSY);
+	ck_assert(page_is(hpa + 8 * PAGE_SIZE, 0));
+	check_vm(vm);
+}
+END_TEST
+
+START_TEST(vcpus)
+{
+	struct vm *vm = create_with_tables(3);
+	uint64_t hpa = donate_flushed(vm, 9), block = PAGE_SIZE << KEEL_VCPU_ORDER;
+
+	FAILS(vm_assign(vm, hpa, KEEL_VCPU_ORDER, KEEL_USE_VCPU, 1), EINVAL);	/* vCPU 0 is the first */
+	FAILS(vm_assign(vm, hpa, KEEL_VCPU_ORDER - 1, KEEL_USE_VCPU, 0), EINVAL);
+	FAILS(vm_assign(vm, hpa, KEEL_VCPU_ORDER + 1, KEEL_USE_VCPU, 0), EINVAL);
+	FAILS(vm_assign(vm, hpa, KEEL_VCPU_ORDER, KEEL_USE_VCPU, 3), EINVAL);
+	FAILS(vm_assign(vm, hpa, KEEL_VCPU_ORDER, KEEL_USE_VCPU, 64), EINVAL);
+	FAILS(vm_assign(vm, hpa, KEEL_VCPU_ORDER, KEEL_USE_VCPU, 1ull << 32), EINVAL);
+	FAILS(vm_assign(vm, hpa, KEEL_VCPU_ORDER, KEEL_USE_VCPU, UINT64_MAX), EINVAL);
+	WORKS(vm_assign(vm, hpa, KEEL_VCPU_ORDER, KEEL_USE_VCPU, 0));
+	FAILS(vm_assign(vm, hpa + block, KEEL_VCPU_ORDER, KEEL_USE_VCPU, 0), EBUSY);
+	FAILS(vm_assign(vm, hpa, KEEL_VCPU_ORDER, KEEL_USE_VCPU, 1), EPERM);
+	WORKS(vm_assign(vm, hpa + 2 * block, KEEL_VCPU_ORDER, KEEL_USE_VCPU, 2));
+	check_vm(vm);
+	ck_assert(page_is(hpa + VCPU_PAGE_VMCB * PAGE_SIZE, 0));
+	ck_assert_ptr_eq(vm->vcpu[2]->cell.page, phys_to_virt(hpa + 2 * block + VCPU_PAGE_CONTEXT * PAGE_SIZE));
+}
+END_TEST
+
+/* Without table pages nothing is done by halves: one page at a time until it works. */
+START_TEST(too_few_tables)
+{
+	struct vm *vm = create(1);
+	uint64_t hpa = donate_flushed(vm, 9);
+	unsigned int given = 0;
+
+	FAILS(vm_share(vm, take(0), 0, 0), EBUSY);	/* the record is not in use yet */
+	ck_assert_int_eq(vm_assign(vm, hpa, 0, KEEL_USE_CELL, KEEL_CELL_IMAGE), -ENOMEM);
+	FAILS(vm_assign(vm, hpa, 3, KEEL_USE_VCPU, 0), ENOMEM);
+	FAILS(vm_map(vm, hpa, 0, 0, 0), ENOMEM);
+	FAILS(vm_share(vm, take(0), 0, 0), ENOMEM);
+	FAILS(vm_start(vm), EINVAL);
+	for (;; given++) {
+		remember_all();
+		if (!vm_map(vm, hpa, 0, 0x1234000, 0))
+			break;
+		ck_assert(all_unchanged());
+		ck_assert_uint_lt(given, 8);
+		WORKS(vm_assign(vm, hpa + (64 + given) * PAGE_SIZE, 0, KEEL_USE_TABLE, 0));
+	}
+	/* The guest's top table, then three levels of its own and three of the cell's. */
+	ck_assert_uint_eq(given, 7);
+	check_vm(vm);
+}
+END_TEST
+
+START_TEST(too_few_tables_for_a_vcpu)
+{
+	struct vm *vm = create(1);
+	uint64_t hpa = donate_flushed(vm, 9);
+
+	WORKS(vm_assign(vm, hpa + PAGE_SIZE, 0, KEEL_USE_TABLE, 0));
+	for (unsigned int given = 0; given < 9; given++) {
+		remember_all();
+		if (!vm_assign(vm, hpa + 8 * PAGE_SIZE, KEEL_VCPU_ORDER, KEEL_USE_VCPU, 0)) {
+			check_vm(vm);
+			return;
+		}
+		ck_assert(all_unchanged());
+		WORKS(vm_assign(vm, hpa + (64 + given) * PAGE_SIZE, 0, KEEL_USE_TABLE, 0));
+	}
+	ck_abort();
+}
+END_TEST
+
+START_TEST(map_errors)
+{
+	struct vm *vm = create_with_tables(1);
+	uint64_t hpa = donate_flushed(vm, 9), large = donate_flushed(vm, 9), limit = KEEL_CELL_GUEST_MAX;
+	struct pt_place place;
+
+	FAILS(vm_map(vm, hpa, 0, 0, 2), EINVAL);
+	FAILS(vm_map(vm, hpa, 0, 0, 1ull << 32), EINVAL);
+	FAILS(vm_map(vm, hpa, 0, limit, 0), EINVAL);
+	FAILS(vm_map(vm, hpa, 0, 1ull << 63, 0), EINVAL);
+	FAILS(vm_map(vm, hpa, 9, PAGE_SIZE, 0), EINVAL);
+	FAILS(vm_map(vm, hpa, 0, 1, 0), EINVAL);
+	FAILS(vm_map(vm, hpa, 19, 0, 0), EINVAL);
+	FAILS(vm_map(vm, hpa + PAGE_SIZE, 1, 0, 0), EINVAL);
+	FAILS(vm_map(vm, LOW, 0, 0, 0), EPERM);
+	FAILS(vm_map(vm, take(0), 0, 0, 0), EPERM);
+	FAILS(vm_map(vm, vm->record, 0, 0, 0), EPERM);
+	WORKS(vm_map(vm, hpa + 3 * PAGE_SIZE, 0, 3 * PAGE_SIZE, KEEL_MAP_READONLY));
+	FAILS(vm_map(vm, hpa + 3 * PAGE_SIZE, 0, 4 * PAGE_SIZE, 0), EPERM);	/* not twice */
+	FAILS(vm_map(vm, hpa + 4 * PAGE_SIZE, 0, 3 * PAGE_SIZE, 0), EBUSY);
+	FAILS(vm_map(vm, hpa + 4 * PAGE_SIZE, 2, 0, 0), EBUSY);			/* a part is taken */
+	FAILS(vm_map(vm, large, 9, 0, 0), EBUSY);
+	WORKS(vm_map(vm, hpa + 4 * PAGE_SIZE, 0, limit - PAGE_SIZE, 0));
+	ck_assert(pt_lookup(&vm->guest_table, 3 * PAGE_SIZE, &place) && !(place.entry & pt_format_npt.write));
+	ck_assert(pt_lookup(&vm->guest_table, limit - PAGE_SIZE, &place) && place.entry & pt_format_npt.write);
+	check_vm(vm);
+	WORKS(vm_kill(vm));
+	FAILS(vm_map(vm, hpa + 5 * PAGE_SIZE, 0, 0, 0), ESHUTDOWN);
+}
+END_TEST
+
+START_TEST(large_blocks)
+{
+	struct vm *vm = create_with_tables(1);
+	struct pt_place place;
+	uint64_t ram, page;
+
+	WORKS(vm_donate(vm, GIB, 18));
+	ck_assert_uint_eq(own_query(GIB).order, 18);
+	ram = donate_flushed(vm, 9);
+	WORKS(vm_map(vm, GIB, 18, 4 * GIB, 0));
+	WORKS(vm_map(vm, ram, 9, 2 * MIB, 0));
+	ck_assert(pt_lookup(&vm->guest_table, 4 * GIB + 12345678, &place) && place.order == 18);
+	ck_assert(pt_lookup(&vm->cell_table, KEEL_CELL_GUEST + 4 * GIB, &place) && place.order == 18);
+	ck_assert(pt_lookup(&vm->guest_table, 2 * MIB, &place) && place.order == 9);
+	ck_assert(pt_lookup(&vm->cell_table, KEEL_CELL_GUEST + 2 * MIB, &place) && place.order == 9);
+	page = donate_flushed(vm, 0);
+	FAILS(vm_map(vm, page, 0, 4 * GIB + 5 * PAGE_SIZE, 0), EBUSY);
+	/* A large block comes back in parts. */
+	WORKS(vm_kill(vm));
+	FAILS(vm_reclaim(vm, GIB, 10), EINVAL);
+	WORKS(vm_reclaim(vm, GIB + 2 * MIB, 9));
+	WORKS(vm_reclaim(vm, GIB + 8 * MIB, 0));
+	ck_assert_uint_eq(own_query(GIB).owner, vm->id);
+	ck_assert_uint_eq(own_query(GIB + 2 * MIB).owner, OWN_CONTROL);
+}
+END_TEST
+
+START_TEST(share_errors)
+{
+	struct vm *vm = create_with_tables(1), *other = create_with_tables(1);
+	uint64_t hpa = take(2), given = donate_flushed(vm, 0);
+
+	FAILS(vm_share(vm, hpa, 10, 0), EINVAL);
+	FAILS(vm_share(vm, hpa + PAGE_SIZE, 1, 0), EINVAL);
+	FAILS(vm_share(vm, hpa, 0, CHANNEL_PAGES), EINVAL);
+	FAILS(vm_share(vm, hpa, 0, UINT64_MAX), EINVAL);
+	FAILS(vm_share(vm, hpa, 2, 0), EINVAL);
+	FAILS(vm_share(vm, hpa, 1, CHANNEL_PAGES - 1), EINVAL);
+	FAILS(vm_share(vm, LOW, 0, 0), EPERM);
+	FAILS(vm_share(vm, 0, 0, 0), EPERM);
+	FAILS(vm_share(vm, given, 0, 0), EPERM);
+	WORKS(vm_share(vm, hpa, 1, 1));	/* the index need not be aligned */
+	FAILS(vm_share(vm, hpa + 2 * PAGE_SIZE, 0, 2), EBUSY);
+	FAILS(vm_share(vm, hpa, 0, 0), EPERM);
+	FAILS(vm_share(other, hpa, 0, 0), EPERM);
+	ck_assert(page_is(hpa, 0xa5));
+	check_vm(vm);
+	WORKS(vm_kill(vm));
+	FAILS(vm_share(vm, hpa + 2 * PAGE_SIZE, 0, 0), ESHUTDOWN);
+	WORKS(vm_kill(other));
+	FAILS(vm_reclaim(other, hpa, 1), EPERM);
+	WORKS(vm_reclaim(vm, hpa, 1));
+	ck_assert(page_is(hpa, 0xa5));
+}
+END_TEST
+
+/* Every part but one: the machine is not complete. */
+START_TEST(start_incomplete)
+{
+	struct vm *vm = create_with_tables(2);
+	uint64_t page, block, plain;
+
+	if (_i != 0)
+		add_image(vm);
+	if (_i != 1)
+		add_stacks(vm);
+	if (_i == 2)
+		WORKS(vm_assign(vm, donate_flushed(vm, KEEL_VCPU_ORDER), KEEL_VCPU_ORDER, KEEL_USE_VCPU, 0));
+	else
+		add_vcpus(vm);
+	if (_i != 3)
+		add_channel(vm);
+	if (_i < 4) {
+		FAILS(vm_start(vm), EINVAL);
+		return;
+	}
+	WORKS(vm_start(vm));
+	FAILS(vm_start(vm), EINVAL);
+	page = donate_flushed(vm, 0);
+	block = donate_flushed(vm, KEEL_VCPU_ORDER);
+	plain = take(0);
+	FAILS(vm_map(vm, page, 0, 0, 0), EBUSY);
+	FAILS(vm_assign(vm, page, 0, KEEL_USE_CELL, KEEL_CELL_IMAGE), EBUSY);
+	FAILS(vm_assign(vm, block, KEEL_VCPU_ORDER, KEEL_USE_VCPU, 0), EBUSY);
+	FAILS(vm_share(vm, plain, 0, 0), EBUSY);
+	check_vm(vm);
+}
+END_TEST
+
+START_TEST(kill_and_reclaim)
+{
+	struct vm *vm = create_complete(1), *other = create_with_tables(1);
+	uint64_t record = vm->record, hpa = donate_flushed(vm, 3), theirs = donate_flushed(other, 0);
+
+	WORKS(vm_start(vm));
+	FAILS(vm_reclaim(vm, hpa, 0), EBUSY);
+	vm_end(vm, KEEL_END_TRIPLE_FAULT, 5, 6);
+	vm_end(vm, KEEL_END_RESET, 7, 8);
+	vm->running = 1;
+	ck_assert_int_eq(vm_kill(vm), -EBUSY);
+	ck_assert(vm->end == KEEL_END_TRIPLE_FAULT && vm->end_detail == 5 && vm->end_address == 6);
+	FAILS(vm_reclaim(vm, hpa, 0), EBUSY);	/* no entry from now on, but one is still inside */
+	vm->running = 0;
+	WORKS(vm_kill(vm));
+	WORKS(vm_kill(vm));
+	FAILS(vm_start(vm), EINVAL);
+	FAILS(vm_reclaim(vm, hpa, 10), EINVAL);
+	FAILS(vm_reclaim(vm, hpa + 8, 0), EINVAL);
+	FAILS(vm_reclaim(vm, theirs, 0), EPERM);
+	FAILS(vm_reclaim(vm, LOW, 0), EPERM);
+	FAILS(vm_reclaim(vm, 0, 0), EPERM);
+	FAILS(vm_reclaim(vm, END - PAGE_SIZE, 0), EPERM);
+	FAILS(vm_reclaim(vm, ARENA, 0), EPERM);
+	FAILS(vm_reclaim(vm, record, 1), EBUSY);
+	FAILS(vm_reclaim(vm, record, 0), EINVAL);
+	FAILS(vm_reclaim(vm, record + PAGE_SIZE, 0), EINVAL);
+	FAILS(vm_reclaim(vm, record & ~(4 * PAGE_SIZE - 1), 2), EINVAL);
+	WORKS(vm_reclaim(vm, hpa + PAGE_SIZE, 0));
+	FAILS(vm_reclaim(vm, hpa, 3), EPERM);	/* a part has gone back already */
+	reclaim_all(vm);
+	ck_assert_uint_eq(own_count(other->id), KEEL_VM_PAGES + 32 + 1);
+	WORKS(vm_kill(other));
+	reclaim_all(other);
+	check_all_free();
+}
+END_TEST
+
+/* Random sequences against an array of what each frame is. */
+
+struct model_frame {
+	unsigned int owner;
+	enum own_state state;
+};
+
+static struct model_frame model[FRAMES];
+
+static bool model_all(uint64_t hpa, uint64_t order, unsigned int owner, enum own_state state)
+{
+	uint64_t i, pages = order < 20 ? 1ull << order : 0;
+
+	if (!pages || hpa % (PAGE_SIZE << order) || hpa < FREE || hpa >= END || pages > (END - hpa) / PAGE_SIZE)
+		return false;
+	for (i = (hpa - FREE) / PAGE_SIZE; pages; i++, pages--)
+		if (model[i].owner != owner || model[i].state != state)
+			return false;
+	return true;
+}
+
+static void model_set(uint64_t hpa, uint64_t order, unsigned int owner, enum own_state state)
+{
+	for (uint64_t i = 0; i < 1ull << order; i++)
+		model[(hpa - FREE) / PAGE_SIZE + i] = (struct model_frame){ owner, state };
+}
+
+static bool all_flushed(const struct vm *vm)
+{
+	bool all = true;
+
+	for (unsigned int i = 0; i < CPUS; i++)
+		if (cpus[i]->online && !cpus[i]->parked)
+			all &= cpus[i]->flushed >= vm->donated;
+	return all;
+}
+
+static unsigned int pick(unsigned int count)
+{
+	return (unsigned int)random() % count;
+}
+
+static uint64_t pick_order(void)
+{
+	static const uint8_t orders[] = { 0, 0, 0, 0, 1, 2, 2, 3, 3, 3, 4, 5, 9, 10, 18, 30 };
+
+	return orders[pick(sizeof(orders))];
+}
+
+static uint64_t pick_hpa(uint64_t order)
+{
+	uint64_t hpa = FREE + pick(FRAMES) * PAGE_SIZE;
+
+	if (!pick(40))
+		return hpa + pick(3);
+	if (!pick(40))
+		return pick(2) ? LOW : ARENA + hpa;
+	return order < 20 ? hpa & ~((PAGE_SIZE << order) - 1) : hpa;
+}
+
+static uint64_t pick_cell_address(void)
+{
+	return pick(2) ? KEEL_CELL_IMAGE + pick(IMAGE_PAGES + 1) * PAGE_SIZE :
+			 stack_of(pick(4) ? pick(3) : KEEL_CONTEXT_EVENT) + pick(KEEL_CELL_STACK_PAGES + 1) * PAGE_SIZE;
+}
+
+static struct vm *pick_vm(void)
+{
+	struct vm *vm = vm_get(pick(4) + 1);
+	uint64_t hpa;
+	int id;
+
+	if (vm)
+		return vm;
+	hpa = pick_hpa(1);
+	id = vm_create(hpa, pick(3) + 1, CHANNEL_PAGES);
+	ck_assert_int_eq(id > 0, model_all(hpa, 1, OWN_CONTROL, OWN_MAPPED));
+	if (id <= 0)
+		return NULL;
+	model_set(hpa, 1, (unsigned int)id, OWN_RECORD);
+	return vm_get((uint64_t)id);
+}
+
+static int step_donate(struct vm *vm, uint64_t hpa, uint64_t order)
+{
+	bool good = vm->state != VM_KILLED && model_all(hpa, order, OWN_CONTROL, OWN_MAPPED);
+	int error = vm_donate(vm, hpa, order);
+
+	ck_assert_int_eq(!error, good);
+	if (!error)
+		model_set(hpa, order, vm->id, OWN_DONATED);
+	return error;
+}
+
+static int step_assign(struct vm *vm, uint64_t hpa, uint64_t order)
+{
+	static const enum own_state states[] = { OWN_NONE, OWN_TABLE, OWN_CELL, OWN_VCPU, OWN_NONE };
+	uint64_t use = pick(5), arg = use == KEEL_USE_CELL ? pick_cell_address() : pick(3);
+	bool may = vm->state != VM_KILLED && all_flushed(vm) && model_all(hpa, order, vm->id, OWN_DONATED);
+	int error = vm_assign(vm, hpa, order, use, arg);
+
+	ck_assert(error || may);
+	if (!error)
+		model_set(hpa, order, vm->id, states[use]);
+	return error;
+}
+
+static int step_map(struct vm *vm, uint64_t hpa, uint64_t order)
+{
+	bool may = vm->state <= VM_BUILDING && all_flushed(vm) && model_all(hpa, order, vm->id, OWN_DONATED);
+	int error = vm_map(vm, hpa, order, pick_hpa(order) - (pick(2) ? FREE : 0), pick(2));
+
+	ck_assert(error || may);
+	if (!error)
+		model_set(hpa, order, vm->id, OWN_RAM);
+	return error;
+}
+
+static int step_share(struct vm *vm, uint64_t hpa, uint64_t order)
+{
+	int error = vm_share(vm, hpa, order, pick(CHANNEL_PAGES + 1));
+
+	if (!error) {
+		ck_assert(vm->state == VM_BUILDING && model_all(hpa, order, OWN_CONTROL, OWN_MAPPED));
+		model_set(hpa, order, vm->id, OWN_SHARED);
+	}
+	return error;
+}
+
+static int step_reclaim(struct vm *vm, uint64_t hpa, uint64_t order)
+{
+	int error = vm_reclaim(vm, hpa, order);
+
+	if (error)
+		return error;
+	ck_assert(vm->state == VM_KILLED || vm->state == VM_FREE);
+	for (uint64_t i = 0; i < 1ull << order; i++) {
+		struct model_frame *frame = &model[(hpa - FREE) / PAGE_SIZE + i];
+
+		ck_assert_uint_eq(frame->owner, vm->id);
+		ck_assert(frame->state == OWN_SHARED || page_is(hpa + i * PAGE_SIZE, 0));
+		*frame = (struct model_frame){ OWN_CONTROL, OWN_MAPPED };
+	}
+	return 0;
+}
+
+static void check_model(void)
+{
+	for (uint64_t i = 0; i < FRAMES; i++) {
+		struct own_frame frame = own_query(FREE + i * PAGE_SIZE);
+
+		ck_assert_uint_eq(frame.owner, model[i].owner);
+		ck_assert(frame.state == model[i].state || (model[i].state == OWN_RECORD && frame.state == OWN_DONATED));
+	}
+	for (unsigned int id = 1; id <= KEEL_MAX_VMS; id++)
+		if (vm_get(id))
+			check_vm(vm_get(id));
+}
+
+static int step(struct vm *vm)
+{
+	uint64_t order = pick_order(), hpa = pick_hpa(order);
+
+	switch (pick(12)) {
+	case 0:
+	case 1:
+	case 2:
+		return step_donate(vm, hpa, order);
+	case 3:
+	case 4:
+	case 5:
+		return step_assign(vm, hpa, order);
+	case 6:
+		return step_map(vm, hpa, order);
+	case 7:
+		return step_share(vm, hpa, order);
+	case 8:
+		return vm_start(vm);
+	case 9:
+		cpu_objects[pick(CPUS)].flushed = vm_donations();
+		return 0;
+	case 10:
+		return pick(20) ? 0 : vm_kill(vm);
+	default:
+		return step_reclaim(vm, hpa, order);
+	}
+}
+
+START_TEST(random_sequences)
+{
+	unsigned int failures = 0;
+	struct vm *vm;
+
+	srandom((unsigned int)_i + 100);
+	for (uint64_t i = 0; i < FRAMES; i++)
+		model[i] = (struct model_frame){ OWN_CONTROL, OWN_MAPPED };
+	for (unsigned int i = 0; i < STEPS; i++) {
+		enum vm_state before;
+
+		if (!pick(4))
+			flush_all();
+		vm = pick_vm();
+		if (!vm)
+			continue;
+		before = vm->state;
+		remember();
+		/* A call that fails may still have been the one that put the record to use. */
+		if (step(vm) && (before != VM_CREATED || vm->state == VM_CREATED)) {
+			ck_assert(unchanged());
+			failures++;
+		}
+		if (i % ROUND_STEPS == 0)
+			check_model();
+	}
+	check_model();
+	ck_assert_uint_gt(failures, STEPS / 10);
+	ck_assert_uint_lt(failures, STEPS * 9 / 10);
+	for (unsigned int id = 1; id <= KEEL_MAX_VMS; id++) {
+		vm = vm_get(id);
+		if (!vm)
+			continue;
+		WORKS(vm_kill(vm));
+		reclaim_all(vm);
+	}
+	check_all_free();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("vm");
+	TCase *tests = tcase_create("vm"), *large = tcase_create("large");
+	SRunner *runner;
+	int bad;
+
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_set_timeout(tests, 60);
+	tcase_add_loop_test(tests, life, 0, 7);
+	tcase_add_test(tests, create_errors);
+	tcase_add_test(tests, donate_errors);
+	tcase_add_test(tests, flush_epochs);
+	tcase_add_test(tests, start_needs_a_flush);
+	tcase_add_test(tests, assign_errors);
+	tcase_add_test(tests, cell_pages);
+	tcase_add_test(tests, vcpus);
+	tcase_add_test(tests, too_few_tables);
+	tcase_add_test(tests, too_few_tables_for_a_vcpu);
+	tcase_add_test(tests, map_errors);
+	tcase_add_test(tests, share_errors);
+	tcase_add_loop_test(tests, start_incomplete, 0, 5);
+	tcase_add_test(tests, kill_and_reclaim);
+	tcase_add_loop_test(tests, random_sequences, 0, 4);
+	tcase_add_checked_fixture(large, setup_large, teardown);
+	tcase_add_test(large, large_blocks);
+	suite_add_tcase(suite, tests);
+	suite_add_tcase(suite, large);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
+	srunner_free(runner);
+	return bad;
+}
