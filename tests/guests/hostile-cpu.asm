@@ -3,6 +3,7 @@
 ;   END_WALK    a page table that lies in a hole      END_FETCH  a jump to device memory
 ;   END_TABLE   an interrupt table in a hole          END_STACK  a fault whose stack is device memory
 ;   END_CR3     a random CR3                          END_REAL   garbage state on the way back to real mode
+;   END_STATE   control and debug registers that a processor refuses, but not every emulator of one
 %ifdef END_WALK
 %define GUEST_NAME "hostile-walk"
 %elifdef END_FETCH
@@ -15,6 +16,8 @@
 %define GUEST_NAME "hostile-cr3"
 %elifdef END_REAL
 %define GUEST_NAME "hostile-real"
+%elifdef END_STATE
+%define GUEST_NAME "hostile-state"
 %else
 %define GUEST_NAME "hostile-cpu"
 %endif
@@ -24,6 +27,8 @@ HOLE		equ 0xa0000
 ROUNDS		equ 3000
 VECTOR_SOFT	equ 0x80
 STORM		equ 20000
+CR0_NW		equ 29
+DR7_DISABLE	equ 0xffffff00
 CR0_KEEP	equ 0x80000001			; PG, PE
 CR4_KEEP	equ 0x20			; PAE
 EFER_KEEP	equ 0x500			; LME, LMA
@@ -95,6 +100,10 @@ random_control:
 	mov eax, eax
 .wide:	mov rcx, CR0_KEEP
 	or rax, rcx
+%ifndef END_STATE
+	mov eax, eax
+	btr eax, CR0_NW
+%endif
 	mov [try_rax], rax
 	TRY mov cr0, rax
 	mov cr0, r12
@@ -114,9 +123,14 @@ random_control:
 	mov ecx, MSR_EFER
 	wrmsr
 	call random
-	mov cr8, rcx
 	mov [try_rax], rax
 	TRY mov cr8, rax
+	call random
+%ifndef END_STATE
+	mov eax, eax
+	and eax, DR7_DISABLE			; the addresses are anybody's
+%endif
+	mov [try_rax], rax
 	TRY mov dr7, rax
 	TRY mov dr6, rax
 	xor eax, eax
@@ -266,6 +280,8 @@ guest_main:
 	call end_cr3
 %elifdef END_REAL
 	call end_real
+%elifdef END_STATE
+	call random_control
 %else
 	call check_undefined
 	call random_control

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The least resource half: a VM of /dev/keel whose firmware is a bare guest, and its console. For tests.
+ * Functions end the process with a message when the driver does not do what it must.
+ */
+#ifndef TESTS_MACHINE_H
+#define TESTS_MACHINE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <keel/channel.h>
+#include <keel/ioctl.h>
+
+#define MACHINE_FIRMWARE_BYTES	0x10000u
+#define MACHINE_CHANNEL_BYTES	(64u * 1024u + 2u * MACHINE_FIRMWARE_BYTES)
+
+struct machine {
+	int device, fd, doorbell;
+	unsigned int vcpus, threads;
+	int vcpu[KEEL_MAX_VCPUS];
+	pthread_t thread[KEEL_MAX_VCPUS];
+	struct keel_channel *channel;
+	bool quiet;			/* the guest's output is not passed on */
+	char output[8192];		/* what the guest printed, the first part of it */
+	size_t output_bytes;
+};
+
+int machine_device(void);
+struct keel_info machine_info(int device);
+
+/* Everything up to KEEL_VM_START. firmware may be NULL: none, and no machine description either. */
+void machine_make(struct machine *m, unsigned int vcpus, uint64_t memory, const void *firmware, size_t bytes);
+/* Starts it and a thread for each vCPU. event: lets the cell look at the channel first, as the device model needs. */
+void machine_start(struct machine *m, bool event);
+/*
+ * Serves the console until the VM has ended, the guest has printed text (may be NULL), or the time is over.
+ * Returns how the VM ended, KEEL_END_NONE while it has not.
+ */
+struct keel_vm_status machine_serve(struct machine *m, const char *text, unsigned int milliseconds);
+struct keel_vm_status machine_status(const struct machine *m);
+/* Ends the VM, joins the threads, closes everything. */
+void machine_close(struct machine *m);
+
+void *machine_read_file(const char *path, size_t *bytes);
+const char *machine_end_name(uint32_t end);
+/* KEEL_END_* of a name as machine_end_name prints it; -1: none. */
+int machine_end_of_name(const char *name);
+uint64_t machine_milliseconds(void);
+
+#endif
