@@ -1,0 +1,58 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# lint.sh BUILD: compiles everything with clang, warnings being errors, and runs clang-tidy over what BUILD compiled. Files
+# that passed are looked at again when they, a header or the checks have changed.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+build=$(cd "$1" && pwd)
+stamps=$build/lint
+
+compile() {
+	local log=$build/lint/clang.log
+	[ -e "$build/clang/build.ninja" ] || CC=clang cmake -S "$root" -B "$build/clang" -G Ninja >"$log" 2>&1 || {
+		cat "$log" >&2
+		return 1
+	}
+	cmake --build "$build/clang" >"$log" 2>&1 || {
+		cat "$log" >&2
+		return 1
+	}
+}
+
+sources() {
+	sed -nE 's/^ *"file": "(.*\.c)",?$/\1/p' "$build/compile_commands.json" | sort -u
+}
+
+newest_header() {
+	find "$root" \( -path "$root/build" -o -name .git \) -prune -o \( -name '*.h' -o -name .clang-tidy \) -printf '%T@ %p\n' |
+		sort -n | tail -n 1 | cut -d' ' -f2-
+}
+
+# tidy STAMPS BUILD FILE
+tidy() {
+	local stamp=$1/${3//\//_} output
+	output=$(clang-tidy --quiet -p "$2" "$3" 2>/dev/null) || {
+		printf '%s\n' "$output" >&2
+		return 1
+	}
+	touch "$stamp"
+}
+export -f tidy
+
+mkdir -p "$stamps"
+compile
+header=$(newest_header)
+pending=()
+count=0
+while read -r source; do
+	stamp=$stamps/${source//\//_}
+	count=$((count + 1))
+	if [ ! -e "$stamp" ] || [ "$source" -nt "$stamp" ] || [ "$header" -nt "$stamp" ]; then
+		pending+=("$source")
+	fi
+done < <(sources)
+[ "$count" -gt 0 ] || { echo "lint: $build has no compile_commands.json with C files" >&2; exit 1; }
+if [ ${#pending[@]} -gt 0 ]; then
+	printf '%s\0' "${pending[@]}" | xargs -0 -n 1 -P "$(nproc)" bash -c 'tidy "$@"' tidy "$stamps" "$build"
+fi
+echo "lint: $count files, ${#pending[@]} looked at anew, no complaint"
