@@ -19,6 +19,19 @@ compile() {
 	}
 }
 
+# The tests themselves, by their own flags; what they test has been compiled above, so nothing is generated.
+compile_tests() {
+	local log=$build/lint/clang-tests.log
+	CC=clang cmake -S "$root/tests/unit" -B "$build/clang/unit-tests" -G Ninja \
+		-DCMAKE_EXPORT_COMPILE_COMMANDS=ON >"$log" 2>&1 || {
+		cat "$log" >&2
+		return 1
+	}
+	sed -nE 's/^ *"command": "(.* -c [^ ]*\/tests\/[^ ]*\.c)",?$/\1/p' "$build/clang/unit-tests/compile_commands.json" |
+		sed -E 's/\\"/"/g; s/ -o [^ ]+/ -fsyntax-only/' | sort -u | tr '\n' '\0' |
+		xargs -0 -n 1 -P "$(nproc)" sh -c
+}
+
 sources() {
 	sed -nE 's/^ *"file": "(.*\.c)",?$/\1/p' "$build/compile_commands.json" | sort -u
 }
@@ -41,6 +54,7 @@ export -f tidy
 
 mkdir -p "$stamps"
 compile
+compile_tests
 header=$(newest_header)
 pending=()
 count=0
