@@ -27,7 +27,8 @@ HOLE		equ 0xa0000
 ROUNDS		equ 3000
 VECTOR_SOFT	equ 0x80
 STORM		equ 20000
-CR0_NW		equ 29
+CR0_BITS	equ 0x4005003f			; all but NW, which needs CD, so that CD alone may change
+CR4_BITS	equ 0x507df			; what takes nothing away from this guest: no SMEP, SMAP, PCIDE
 DR7_DISABLE	equ 0xffffff00
 CR0_KEEP	equ 0x80000001			; PG, PE
 CR4_KEEP	equ 0x20			; PAE
@@ -90,7 +91,11 @@ random_control:
 	test ah, 1
 	jnz .few4
 	mov rax, rcx
-.few4:	or rax, CR4_KEEP
+.few4:
+%ifndef END_STATE
+	and eax, CR4_BITS
+%endif
+	or rax, CR4_KEEP
 	mov [try_rax], rax
 	TRY mov cr4, rax
 	mov cr4, r13
@@ -98,12 +103,11 @@ random_control:
 	test al, 1
 	jz .wide
 	mov eax, eax
-.wide:	mov rcx, CR0_KEEP
-	or rax, rcx
+.wide:	mov ecx, CR0_KEEP
 %ifndef END_STATE
-	mov eax, eax
-	btr eax, CR0_NW
+	and eax, CR0_BITS
 %endif
+	or rax, rcx
 	mov [try_rax], rax
 	TRY mov cr0, rax
 	mov cr0, r12

@@ -251,12 +251,42 @@ struct keel_vm_status machine_serve(struct machine *m, const char *text, unsigne
 	return status;
 }
 
+struct keel_vm_status machine_wait(struct machine *m, unsigned int milliseconds)
+{
+	uint64_t end = machine_milliseconds() + milliseconds;
+	struct pollfd poll_doorbell = { .fd = m->doorbell, .events = POLLIN };
+	struct keel_vm_status status;
+
+	do {
+		poll(&poll_doorbell, 1, SERVE_MS);
+		status = machine_status(m);
+	} while (!status.end && machine_milliseconds() < end);
+	return status;
+}
+
+static void *poke(void *argument)
+{
+	const struct machine *m = argument;
+
+	ioctl(m->fd, KEEL_VM_EVENT);
+	return NULL;
+}
+
+void machine_poke(struct machine *m)
+{
+	if (pthread_create(&m->event, NULL, poke, m))
+		errx(2, "no thread");
+	m->poked = true;
+}
+
 void machine_close(struct machine *m)
 {
 	if (ioctl(m->fd, KEEL_VM_KILL))
 		err(2, "KEEL_VM_KILL");
 	for (unsigned int i = 0; i < m->threads; i++)
 		pthread_join(m->thread[i], NULL);
+	if (m->poked)
+		pthread_join(m->event, NULL);
 	for (unsigned int i = 0; i < m->vcpus; i++)
 		close(m->vcpu[i]);
 	munmap(m->channel, MACHINE_CHANNEL_BYTES);

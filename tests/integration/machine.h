@@ -21,7 +21,8 @@ struct machine {
 	int device, fd, doorbell;
 	unsigned int vcpus, threads;
 	int vcpu[KEEL_MAX_VCPUS];
-	pthread_t thread[KEEL_MAX_VCPUS];
+	pthread_t thread[KEEL_MAX_VCPUS], event;
+	bool poked;
 	struct keel_channel *channel;
 	bool quiet;			/* the guest's output is not passed on */
 	char output[8192];		/* what the guest printed, the first part of it */
@@ -40,6 +41,10 @@ void machine_start(struct machine *m, bool event);
  * Returns how the VM ended, KEEL_END_NONE while it has not.
  */
 struct keel_vm_status machine_serve(struct machine *m, const char *text, unsigned int milliseconds);
+/* Waits until the VM has ended, or the time is over, and leaves the channel alone. */
+struct keel_vm_status machine_wait(struct machine *m, unsigned int milliseconds);
+/* Lets the cell look at the channel, from a thread of its own: the call does not return while the cell spins. */
+void machine_poke(struct machine *m);
 struct keel_vm_status machine_status(const struct machine *m);
 /* Ends the VM, joins the threads, closes everything. */
 void machine_close(struct machine *m);

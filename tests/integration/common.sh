@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# common.sh: builds what the tests take along, boots the host with a script, and turns its output into a verdict. To be sourced.
+#
+# A test is a script that runs in the control domain and prints "ok - NAME" or "not ok - NAME: WHY" for each check. Its end is known by
+# a line "tests: end". The host side prints these lines and a count.
+
+ROOT=${ROOT:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
+KEEL_BUILD=${KEEL_BUILD:-$ROOT/build}
+export ROOT KEEL_BUILD
+TESTS=$KEEL_BUILD/integration
+name=$(basename "$0" .sh)
+logs=$KEEL_BUILD/logs/$name
+passed=0 failed=0
+
+die() {
+	printf '%s: %s\n' "$name" "$*" >&2
+	exit 1
+}
+
+# check NAME COMMAND...: on the host's side.
+check() {
+	local what=$1
+	shift
+	if "$@" >/dev/null 2>&1; then
+		printf 'ok - %s\n' "$what"
+		passed=$((passed + 1))
+	else
+		printf 'not ok - %s: %s\n' "$what" "$*"
+		failed=$((failed + 1))
+	fi
+}
+
+finish() {
+	printf '%d passed, %d failed\n' "$passed" "$failed"
+	[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+	exit
+}
+
+build_tests() {
+	local log=$KEEL_BUILD/logs/integration-build.log
+	mkdir -p "$KEEL_BUILD/logs" "$logs"
+	{
+		[ -e "$TESTS/build.ninja" ] || cmake -S "$ROOT/tests/integration" -B "$TESTS" -G Ninja
+		cmake --build "$TESTS"
+	} >"$log" 2>&1 || { tail -n 30 "$log"; die "the build failed, see $log"; }
+	[ -e "$KEEL_BUILD/image/host.iso" ] || die "no host image: run tools/lib/build.sh"
+}
+
+# build_module FOLDER: a kernel module for the control domain's stock kernel; prints its path.
+build_module() {
+	local source=$1 work version
+	work=$TESTS/$(basename "$source")
+	version=$(cat "$("$ROOT/tools/lib/kernel.sh")/version")
+	mkdir -p "$work/include/keel"
+	cp -u "$source"/* "$work/"
+	cp -u "$ROOT"/include/keel/*.h "$work/include/keel/"
+	make -C "/lib/modules/$version/build" M="$work" modules >"$KEEL_BUILD/logs/$name-module.log" 2>&1 ||
+		die "the module does not build, see $KEEL_BUILD/logs/$name-module.log"
+	printf '%s\n' "$work/$(basename "$source").ko"
+}
+
+# boot LABEL SECONDS SCRIPT [tools/run option...]: runs the script in the control domain. Its lines are in $logs/LABEL/host.log.
+boot() {
+	local label=$1 seconds=$2 script=$3
+	shift 3
+	mkdir -p "$logs/$label"
+	"$ROOT/tools/run" --no-build --command ". /keel-test/script" --file "$script:/keel-test/script" \
+		--expect 'tests: end$' --timeout "$seconds" --logs "$logs/$label" "$@" >"$logs/$label/run.log" 2>&1
+}
+
+# Counts and prints the checks of a boot. One that does not come to its end is a failure.
+judge() {
+	local label=$1 log=$logs/$1/host.log line
+	while IFS= read -r line; do
+		printf '%s\n' "$line"
+		case $line in
+		"ok - "*)	passed=$((passed + 1)) ;;
+		*)		failed=$((failed + 1)) ;;
+		esac
+	done < <(tr -d '\r' <"$log" | grep -aoE '(not )?ok - .*')
+	check "$label: came to its end" grep -aq 'tests: end' "$log"
+	[ "$failed" -eq 0 ] || printf 'see %s\n' "$log"
+}

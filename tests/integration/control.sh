@@ -1,0 +1,20 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The control domain on four processors, emulated by four threads: nothing is lost by running below the hypervisor.
+# timeout: 200
+set -uo pipefail
+# shellcheck source=tests/integration/common.sh
+. "$(dirname "$0")/common.sh"
+
+build_tests
+script=$TESTS/control-4
+{ printf 'CPUS=4 CYCLES=5\n'; cat "$ROOT/tests/integration/control-guest.sh"; } >"$script"
+boot four 120 "$script" --smp 4 --accel tcg,thread=multi
+judge four
+# The machine switches off by itself, and resets when told to: the emulator ends then.
+printf 'echo "tests: end"\nreboot -f\nsleep 60\n' >"$TESTS/control-reboot"
+check "reboot" timeout 60 "$ROOT/tools/run" --no-build --command ". /keel-test/script" --timeout 50 \
+	--file "$TESTS/control-reboot:/keel-test/script" --logs "$logs/reboot"
+check "reboot: was the control domain's" grep -aq 'tests: end' "$logs/reboot/host.log"
+check "power-off" timeout 60 "$ROOT/tools/run" --no-build --command "true" --timeout 50 --logs "$logs/poweroff"
+finish

@@ -1,0 +1,32 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A processor without SVM, and one with SVM but no nested paging: one clear line, and the plain entry of the menu still boots.
+# timeout: 90
+set -uo pipefail
+# shellcheck source=tests/integration/common.sh
+. "$(dirname "$0")/common.sh"
+
+# start LABEL CPU ENTRY PATTERN: boots until the serial console shows the pattern.
+start() {
+	local log=$logs/$1.log pid end=$((SECONDS + 40)) found=1
+	mkdir -p "$logs"
+	: >"$log"
+	qemu-system-x86_64 -machine pc -accel tcg -cpu "$2" -m 1G -display none -net none -no-reboot -monitor none \
+		-cdrom "$KEEL_BUILD/image/host.iso" -boot d -serial "file:$log" \
+		-smbios "type=1,product=keel-run,version=$3,family=console=ttyS0" </dev/null >/dev/null 2>&1 &
+	pid=$!
+	while [ "$SECONDS" -lt "$end" ] && kill -0 "$pid" 2>/dev/null; do
+		tr -d '\r' <"$log" | grep -aEq "$4" && found=0 && break
+		sleep 0.3
+	done
+	kill "$pid" 2>/dev/null
+	wait "$pid" 2>/dev/null
+	return $found
+}
+
+[ -e "$KEEL_BUILD/image/host.iso" ] || die "no host image: run tools/lib/build.sh"
+check "no SVM: the line names it" start nosvm max,-svm keel '[Kk]eel.*SVM'
+check "no SVM: and the remedy" grep -aEiq 'firmware|BIOS|enable|processor' "$logs/nosvm.log"
+check "no nested paging: the line names it" start nonpt max,+svm,-npt keel '[Kk]eel.*([Nn]ested|NPT)'
+check "the plain entry boots without SVM" start plain max,-svm plain 'Linux version'
+finish
