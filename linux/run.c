@@ -66,7 +66,7 @@ static void set_deadline(struct keel_vcpu *vcpu, u64 deadline)
 
 	if (deadline == NEVER) {
 		hrtimer_cancel(&vcpu->timer);
-	} else if (deadline != vcpu->deadline || !hrtimer_active(&vcpu->timer)) {
+	} else if (deadline != vcpu->deadline || !hrtimer_is_queued(&vcpu->timer)) {
 		now = rdtsc_ordered();
 		hrtimer_start(&vcpu->timer, ns_to_ktime(deadline > now ? ticks_to_ns(deadline - now) : 0),
 			      HRTIMER_MODE_REL);
