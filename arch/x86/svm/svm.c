@@ -171,7 +171,7 @@ static void control_reset(struct cpu *cpu)
 	vmcb->rflags = RFLAGS_FIXED;
 	vmcb->rax = vmcb->rsp = 0;
 	vmcb->cpl = 0;
-	vmcb->shadow = vmcb->event = 0;
+	vmcb->shadow = vmcb->event = vmcb->vintr = 0;
 	vmcb->tlb_control = SVM_TLB_FLUSH_ALL;
 	memset(&cpu->control, 0, sizeof(cpu->control));
 }
@@ -221,19 +221,50 @@ static void svm_control_advance(struct cpu *cpu, uint64_t next_rip)
 	vmcb->shadow &= ~SVM_SHADOW;
 }
 
-uint64_t svm_event(uint32_t inject, uint32_t error_code)
+/*
+ * Interrupts go in as virtual interrupts (15.21.4), which are taken before the first instruction as RFLAGS.IF is set, not as
+ * injected events: QEMU delivers an injected external interrupt a second time when its own main loop breaks in,
+ * whatever RFLAGS.IF says by then.
+ */
+static void request_interrupt(struct vmcb *vmcb, uint64_t vector)
 {
-	uint64_t event = SVM_EVENT_VALID | (inject & KEEL_INJECT_VECTOR);
+	vmcb->vintr = (vmcb->vintr & ~SVM_VINTR_REQUEST) | SVM_VINTR_IRQ | SVM_VINTR_IGNORE_TPR | SVM_VINTR_PRIORITY |
+		      vector << SVM_VINTR_VECTOR_SHIFT;
+	svm_intercept(vmcb, SVM_INTERCEPT_VINTR, false);
+}
 
-	event |= inject & KEEL_INJECT_EXCEPTION ? SVM_EVENT_EXCEPTION : SVM_EVENT_INTERRUPT;
+void svm_inject(struct vmcb *vmcb, uint32_t inject, uint32_t error_code)
+{
+	uint64_t vector = inject & KEEL_INJECT_VECTOR;
+
+	if (!(inject & KEEL_INJECT_EXCEPTION)) {
+		request_interrupt(vmcb, vector);
+		return;
+	}
+	vmcb->event = SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | vector;
 	if (inject & KEEL_INJECT_ERROR_CODE)
-		event |= SVM_EVENT_ERROR_CODE | (uint64_t)error_code << SVM_EVENT_ERROR_SHIFT;
-	return event;
+		vmcb->event |= SVM_EVENT_ERROR_CODE | (uint64_t)error_code << SVM_EVENT_ERROR_SHIFT;
+}
+
+/* What was being delivered at the exit goes in again; INT n, INT3 and INTO are simply executed again. */
+void svm_requeue(struct vmcb *vmcb)
+{
+	uint64_t event = vmcb->exit_int_info;
+	uint64_t type = event & SVM_EVENT_TYPE, vector = event & SVM_EVENT_VECTOR;
+
+	vmcb->event = 0;
+	if (!(event & SVM_EVENT_VALID) || type == SVM_EVENT_SOFTWARE ||
+	    (type == SVM_EVENT_EXCEPTION && (vector == EXC_BP || vector == EXC_OF)))
+		return;
+	if (type == SVM_EVENT_INTERRUPT)
+		request_interrupt(vmcb, vector);
+	else
+		vmcb->event = event;
 }
 
 static void svm_control_inject(struct cpu *cpu, uint32_t inject, uint32_t error_code)
 {
-	((struct svm_cpu *)cpu->vendor)->control->event = svm_event(inject, error_code);
+	svm_inject(((struct svm_cpu *)cpu->vendor)->control, inject, error_code);
 }
 
 static void svm_control_inject_nmi(struct cpu *cpu)
@@ -346,7 +377,7 @@ static void svm_control_enter(struct cpu *cpu, struct hv_exit *exit)
 	cpu->control.gpr[KEEL_RSP] = vmcb->rsp;
 	cpu->control.rip = vmcb->rip;
 	vmcb->tlb_control = SVM_TLB_KEEP;
-	vmcb->event = vmcb->exit_int_info & SVM_EVENT_VALID ? vmcb->exit_int_info : 0;
+	svm_requeue(vmcb);
 	decode_control_exit(vmcb, exit);
 }
 

@@ -44,7 +44,8 @@ static inline void svm_vmload(uint64_t vmcb_pa)
 void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa);
 void svm_intercept(struct vmcb *vmcb, unsigned int bit, bool on);
 void svm_msr_permit(uint8_t *msrpm, uint32_t msr, bool read, bool write);
-uint64_t svm_event(uint32_t inject, uint32_t error_code);
+void svm_inject(struct vmcb *vmcb, uint32_t inject, uint32_t error_code);
+void svm_requeue(struct vmcb *vmcb);
 void svm_memory_exit(const struct vmcb *vmcb, struct hv_exit *exit);
 uint64_t svm_next_rip(const struct vmcb *vmcb, unsigned int length);
 

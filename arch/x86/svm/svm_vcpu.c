@@ -255,17 +255,10 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit
 	}
 }
 
-/* What was being delivered when the guest left goes in again; INT n is simply executed again. */
-static uint64_t interrupted_event(const struct vmcb *vmcb)
+/* An interrupt that has been requested and not been taken. */
+static bool interrupt_requested(const struct vmcb *vmcb)
 {
-	uint64_t event = vmcb->exit_int_info;
-	uint64_t vector = event & SVM_EVENT_VECTOR;
-
-	if (!(event & SVM_EVENT_VALID) || (event & SVM_EVENT_TYPE) == SVM_EVENT_SOFTWARE)
-		return 0;
-	if ((event & SVM_EVENT_TYPE) == SVM_EVENT_EXCEPTION && (vector == EXC_BP || vector == EXC_OF))
-		return 0;
-	return event;
+	return vmcb->vintr & SVM_VINTR_IRQ && !(vmcb->intercept[SVM_INTERCEPT_VINTR / 32] & 1u << SVM_INTERCEPT_VINTR % 32);
 }
 
 void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
@@ -284,7 +277,11 @@ void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 	regs->gpr[KEEL_RSP] = vmcb->rsp;
 	regs->rip = vmcb->rip;
 	regs->rflags = vmcb->rflags;
-	vmcb->event = interrupted_event(vmcb);
+	svm_requeue(vmcb);
+	if (vcpu->svm.window_later && !interrupt_requested(vmcb)) {
+		vcpu->svm.window_later = false;
+		vcpu->poll = 1;
+	}
 	decode_exit(cpu, vcpu, exit);
 }
 
@@ -298,12 +295,13 @@ bool svm_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction)
 {
 	const struct vmcb *vmcb = vcpu->svm.vmcb;
 
-	return vmcb->rflags & RFLAGS_IF && !vmcb->event && (after_instruction || !(vmcb->shadow & SVM_SHADOW));
+	return vmcb->rflags & RFLAGS_IF && !vmcb->event && !interrupt_requested(vmcb) &&
+	       (after_instruction || !(vmcb->shadow & SVM_SHADOW));
 }
 
 void svm_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
 {
-	vcpu->svm.vmcb->event = svm_event(inject, error_code);
+	svm_inject(vcpu->svm.vmcb, inject, error_code);
 }
 
 void svm_vcpu_inject_nmi(struct vcpu *vcpu)
@@ -314,12 +312,17 @@ void svm_vcpu_inject_nmi(struct vcpu *vcpu)
 void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
 {
 	struct vmcb *vmcb = vcpu->svm.vmcb;
-	uint64_t vintr = vmcb->vintr & ~(SVM_VINTR_IRQ | SVM_VINTR_PRIORITY | SVM_VINTR_IGNORE_TPR);
+	uint64_t vintr = vmcb->vintr & ~SVM_VINTR_REQUEST;
 	bool on = open || tpr_threshold;
 
+	/* One virtual interrupt at a time: the cell is asked again when this one has been taken. */
+	if (interrupt_requested(vmcb)) {
+		vcpu->svm.window_later = on;
+		return;
+	}
 	/* A virtual interrupt that exits where it would be taken. Its vector is never seen. */
 	if (open)
-		vintr |= SVM_VINTR_IRQ | SVM_VINTR_IGNORE_TPR | (uint64_t)PRIORITY_HIGHEST << SVM_VINTR_PRIORITY_SHIFT;
+		vintr |= SVM_VINTR_IRQ | SVM_VINTR_IGNORE_TPR | SVM_VINTR_PRIORITY;
 	else if (tpr_threshold)
 		vintr |= SVM_VINTR_IRQ | (uint64_t)(tpr_threshold & PRIORITY_HIGHEST) << SVM_VINTR_PRIORITY_SHIFT;
 	vmcb->vintr = vintr;
@@ -406,6 +409,7 @@ bool svm_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs)
 	vmcb->dr7 = sregs->dr7;
 	vmcb->cpl = (uint8_t)sregs->cpl;
 	vmcb->event = 0;
+	vmcb->vintr &= ~SVM_VINTR_REQUEST;
 	vmcb->shadow = 0;
 	vmcb->rflags = vcpu->cell.page->regs.rflags | RFLAGS_FIXED;
 	vcpu->svm.nmi_blocked = vcpu->svm.nmi_iret = false;

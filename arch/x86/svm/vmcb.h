@@ -95,7 +95,9 @@ enum svm_exit_code {
 #define SVM_VINTR_PRIORITY	(0xfull << 16)
 #define SVM_VINTR_IGNORE_TPR	(1ull << 20)
 #define SVM_VINTR_MASKING	(1ull << 24)
+#define SVM_VINTR_VECTOR_SHIFT	32
 #define SVM_VINTR_VECTOR	(0xffull << 32)
+#define SVM_VINTR_REQUEST	(SVM_VINTR_IRQ | SVM_VINTR_PRIORITY | SVM_VINTR_IGNORE_TPR | SVM_VINTR_VECTOR)
 
 #define SVM_SHADOW		(1ull << 0)
 
