@@ -172,8 +172,8 @@ static void exit_cpuid(struct cpu *cpu, const struct hv_exit *exit)
 	case KEEL_CPUID_BASE:
 		r.eax = KEEL_CPUID_BASE + 1;
 		memcpy(&r.ebx, KEEL_CPUID_SIGNATURE, 4);
-		memcpy(&r.ecx, KEEL_CPUID_SIGNATURE + 4, 4);
-		memcpy(&r.edx, KEEL_CPUID_SIGNATURE + 8, 4);
+		memcpy(&r.ecx, &KEEL_CPUID_SIGNATURE[4], 4);
+		memcpy(&r.edx, &KEEL_CPUID_SIGNATURE[8], 4);
 		break;
 	case KEEL_CPUID_BASE + 1:
 		r = (struct cpuid){ .eax = KEEL_ABI_REVISION };
@@ -210,6 +210,13 @@ static void exit_wrmsr(struct cpu *cpu, const struct hv_exit *exit)
 	if (msr == MSR_X2APIC_ICR && apic_x2apic()) {
 		if (!intercept_icr(cpu, high, low))
 			apic_send(high, low);
+	} else if (msr == MSR_APIC_BASE) {
+		/* Where the registers are is where their writes are watched. */
+		if ((((uint64_t)high << 32 | low) & APIC_BASE_ADDRESS) != apic_base()) {
+			inject_fault(cpu, EXC_GP, true);
+			return;
+		}
+		wrmsr(msr, (uint64_t)high << 32 | low);
 	} else if (!hv->control_wrmsr(cpu, msr, (uint64_t)high << 32 | low)) {
 		inject_fault(cpu, EXC_GP, true);
 		return;

@@ -34,8 +34,9 @@ static const struct policy {
 	uint32_t leaf, subleaf;
 	uint32_t mask[4];
 } policies[] = {
-	/* All but MONITOR, DTES64, DS-CPL, VMX, SMX, EST, TM2, PDCM, DCA, x2APIC, TSC deadline (ours), OSXSAVE. */
-	{ 1, 0, { ~0u, 0, ~(BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(15) | BIT(18) |
+	/* All but MONITOR, DTES64, DS-CPL, VMX, SMX, EST, TM2, PDCM, DCA, x2APIC, TSC deadline (ours), OSXSAVE and what needs MSRs. */
+	{ 1, 0, { ~0u, 0, ~(BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(10) |
+			    BIT(11) | BIT(14) | BIT(15) | BIT(18) |
 			    ECX1_X2APIC | ECX1_TSC_DEADLINE | ECX1_OSXSAVE),
 	    /* all but DS, ACPI, HTT (ours), TM, PBE */
 	    ~(BIT(21) | BIT(22) | EDX1_HTT | BIT(29) | BIT(31)) } },
@@ -49,10 +50,10 @@ static const struct policy {
 	    /* FSRM */
 	    BIT(4) } },
 	/* XSAVEOPT, XSAVEC, XGETBV with ECX = 1. */
-	{ LAST_BASIC, 1, { BIT(0) | BIT(1) | BIT(2), ~0u, 0, 0 } },
+	{ LAST_BASIC, 1, { BIT(0) | BIT(1) | BIT(2), 0, 0, 0 } },
 	/* LAHF, CMP_LEGACY out, CR8 alias, ABM, SSE4A, misaligned SSE, PREFETCHW, XOP, FMA4, TBM. */
 	{ 0x80000001u, 0, { ~0u, 0, BIT(0) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) | BIT(21),
-	    ~0u } },
+	    ~BIT(25) } },	/* FFXSR */
 	{ 0x80000002u, 0, { ~0u, ~0u, ~0u, ~0u } },
 	{ 0x80000003u, 0, { ~0u, ~0u, ~0u, ~0u } },
 	{ 0x80000004u, 0, { ~0u, ~0u, ~0u, ~0u } },
@@ -155,6 +156,25 @@ static struct cpuid leaf_b(const struct vcpu *vcpu, uint32_t subleaf)
 	return r;
 }
 
+/* An area of XSAVEC for what XCR0 enables now; the guest's, while Keel handles its exit (SDM vol. 1, 13.4.3). */
+static uint32_t compacted_bytes(void)
+{
+	uint64_t enabled = xgetbv() & guest_xcr0;
+	uint32_t bytes = XSAVE_HEADER_END;
+	struct cpuid part;
+	unsigned int i;
+
+	for (i = 2; i < 32; i++) {
+		if (!(enabled >> i & 1))
+			continue;
+		part = cpuid(CPUID_XSTATE, i);
+		if (part.ecx & BIT(1))
+			bytes = (bytes + 63) & ~63u;
+		bytes += part.eax;
+	}
+	return bytes;
+}
+
 static struct cpuid leaf_d(uint32_t subleaf)
 {
 	struct cpuid r = { 0 }, part;
@@ -165,7 +185,7 @@ static struct cpuid leaf_d(uint32_t subleaf)
 		r = cpuid(CPUID_XSTATE, 0);
 		r.eax = (uint32_t)guest_xcr0;
 		r.edx = 0;
-		r.ecx = 576;
+		r.ecx = XSAVE_HEADER_END;
 		for (i = 2; i < 32; i++) {
 			part = cpuid(CPUID_XSTATE, i);
 			if (guest_xcr0 >> i & 1 && part.ebx + part.eax > r.ecx)
@@ -173,6 +193,7 @@ static struct cpuid leaf_d(uint32_t subleaf)
 		}
 	} else if (subleaf == 1) {
 		r = masked(CPUID_XSTATE, 1);
+		r.ebx = compacted_bytes();
 	} else if (subleaf < 32 && guest_xcr0 >> subleaf & 1) {
 		r = cpuid(CPUID_XSTATE, subleaf);
 	}

@@ -195,9 +195,19 @@ static void exit_xsetbv(struct vcpu *vcpu, const struct hv_exit *exit)
 	hv->vcpu_advance(vcpu, exit->next_rip);
 }
 
+/* Whether the privilege check or the intercept comes first differs by instruction and by processor. */
+static bool is_privileged(enum hv_exit_reason reason)
+{
+	return reason == HV_EXIT_RDMSR || reason == HV_EXIT_WRMSR || reason == HV_EXIT_XSETBV || reason == HV_EXIT_HLT;
+}
+
 /* True: the exit needs the control domain, *flags says what for. */
 static bool handle_exit(struct cpu *cpu, struct vcpu *vcpu, const struct hv_exit *exit, unsigned int *flags)
 {
+	if (exit->cpl && is_privileged(exit->reason)) {
+		inject_fault(vcpu, EXC_GP, true);
+		return false;
+	}
 	switch (exit->reason) {
 	case HV_EXIT_NONE:
 		return false;
@@ -383,18 +393,28 @@ static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 	}
 }
 
-/* Takes a context for this CPU. -EBUSY: it runs elsewhere; -ESHUTDOWN: the VM has ended. */
-static int enter_context(struct vm *vm, struct cell_context *context)
+/*
+ * Takes a context for this CPU. Counted first, looked at then: a VM that is counted as running is not taken down, so its
+ * contexts stay. -EINVAL: not started, or no such vCPU; -EBUSY: it runs elsewhere; -ESHUTDOWN: the VM has ended.
+ */
+static int enter_context(struct vm *vm, uint64_t number, struct cell_context **context)
 {
+	enum vm_state state;
 	uint32_t idle = 0;
 	int error = 0;
 
 	__atomic_add_fetch(&vm->running, 1, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&vm->state, __ATOMIC_SEQ_CST) != VM_STARTED ||
-	    __atomic_load_n(&vm->end, __ATOMIC_ACQUIRE))
+	state = __atomic_load_n(&vm->state, __ATOMIC_SEQ_CST);
+	if (state < VM_STARTED || (number != KEEL_CONTEXT_EVENT && number >= vm->vcpu_count)) {
+		error = -EINVAL;
+	} else if (state != VM_STARTED || __atomic_load_n(&vm->end, __ATOMIC_ACQUIRE)) {
 		error = -ESHUTDOWN;
-	else if (!__atomic_compare_exchange_n(&context->running, &idle, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-		error = -EBUSY;
+	} else {
+		*context = number == KEEL_CONTEXT_EVENT ? &vm->event : &vm->vcpu[number]->cell;
+		if (!__atomic_compare_exchange_n(&(*context)->running, &idle, 1, false, __ATOMIC_ACQUIRE,
+						 __ATOMIC_RELAXED))
+			error = -EBUSY;
+	}
 	if (error)
 		__atomic_sub_fetch(&vm->running, 1, __ATOMIC_SEQ_CST);
 	return error;
@@ -408,15 +428,13 @@ static void leave_context(struct vm *vm, struct cell_context *context)
 
 int vcpu_run(struct cpu *cpu, struct vm *vm, uint64_t index, struct vm_run *run)
 {
+	struct cell_context *context;
 	struct vcpu *vcpu;
-	int flags;
+	int flags = index < KEEL_MAX_VCPUS ? enter_context(vm, index, &context) : -EINVAL;
 
-	if (index >= vm->vcpu_count || __atomic_load_n(&vm->state, __ATOMIC_ACQUIRE) < VM_STARTED)
-		return -EINVAL;
-	vcpu = vm->vcpu[index];
-	flags = enter_context(vm, &vcpu->cell);
 	if (flags)
 		return flags;
+	vcpu = vm->vcpu[index];
 	load(cpu, vcpu);
 	flags = (int)loop(cpu, vcpu, run);
 	put(cpu, vcpu);
@@ -425,15 +443,15 @@ int vcpu_run(struct cpu *cpu, struct vm *vm, uint64_t index, struct vm_run *run)
 	if (vcpu->deadline != vcpu->armed || vcpu->deadline != UINT64_MAX)
 		flags |= KEEL_RUN_DEADLINE;
 	vcpu->armed = vcpu->deadline;
-	leave_context(vm, &vcpu->cell);
+	leave_context(vm, context);
 	return flags;
 }
 
 int vm_event(struct cpu *cpu, struct vm *vm, struct vm_run *run)
 {
-	struct cell_context *context = &vm->event;
+	struct cell_context *context;
 	enum cell_result result;
-	int flags = enter_context(vm, context);
+	int flags = enter_context(vm, KEEL_CONTEXT_EVENT, &context);
 
 	if (flags)
 		return flags;

@@ -72,12 +72,11 @@ struct vm *vm_get(uint64_t id)
 
 void vm_end(struct vm *vm, enum keel_end end, uint64_t detail, uint64_t address)
 {
-	uint32_t none = KEEL_END_NONE;
-
-	if (!__atomic_compare_exchange_n(&vm->end, &none, end, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+	if (__atomic_exchange_n(&vm->ending, 1, __ATOMIC_ACQ_REL))
 		return;
 	vm->end_detail = detail;
 	vm->end_address = address;
+	__atomic_store_n(&vm->end, end, __ATOMIC_RELEASE);
 }
 
 static bool block_ok(uint64_t hpa, uint64_t order, uint64_t most)
@@ -95,10 +94,18 @@ static struct vm *free_slot(void)
 	return NULL;
 }
 
+/* Not the count of those that run: one that came late may still have to take itself off it. */
+static void clear(struct vm *vm)
+{
+	unsigned int id = vm->id;
+
+	memset(&vm->cell_owner, 0, sizeof(*vm) - offsetof(struct vm, cell_owner));
+	vm->id = id;
+}
+
 int vm_create(uint64_t hpa, uint64_t vcpus, uint64_t channel_pages)
 {
 	struct vm *vm;
-	unsigned int id;
 	int error = 0;
 
 	if (!vcpus || vcpus > KEEL_MAX_VCPUS || !channel_pages ||
@@ -108,15 +115,13 @@ int vm_create(uint64_t hpa, uint64_t vcpus, uint64_t channel_pages)
 	vm = free_slot();
 	error = vm ? own_donate(hpa, 1, vm->id) : -ENOSPC;
 	if (!error) {
-		id = vm->id;
-		memset(vm, 0, sizeof(*vm));
-		vm->id = id;
+		clear(vm);
 		vm->record = hpa;
 		vm->vcpu_count = (unsigned int)vcpus;
 		vm->channel_pages = (unsigned int)channel_pages;
 		vm->donated = ++donations;
 		vm->state = VM_CREATED;
-		error = (int)id;
+		error = (int)vm->id;
 	}
 	spin_unlock(&vm_lock);
 	return error;

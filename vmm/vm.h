@@ -77,9 +77,10 @@ struct vcpu {
 
 struct vm {
 	enum vm_state state;
-	unsigned int id;
 	uint32_t running;		/* contexts that are in RUN or EVENT */
+	/* All that follows starts from zero. */
 	uint32_t cell_owner;		/* context number + 1 of the one in the cell, 0: none */
+	unsigned int id;
 	uint64_t record;		/* physical address */
 	uint64_t donated;		/* number of the newest donation */
 	struct page_table cell_table;	/* host address space of the VM */
@@ -91,6 +92,7 @@ struct vm {
 	unsigned int cell_pages;
 	struct cell_context event;
 	struct vcpu *vcpu[KEEL_MAX_VCPUS];
+	uint32_t ending;		/* somebody is writing the reason */
 	uint32_t end;			/* enum keel_end */
 	uint64_t end_detail, end_address;
 };

@@ -26,7 +26,7 @@ struct sdt {
 	char signature[4];
 	uint32_t length;
 	uint8_t rest[28];
-};
+} __attribute__((packed));
 
 static uint32_t get32(const uint8_t *bytes)
 {
@@ -57,12 +57,24 @@ static const struct sdt *table_at(uint64_t pa, uint64_t limit)
 
 static const uint8_t *search(void)
 {
-	const uint8_t *at = phys_to_virt(BIOS_AREA), *end = phys_to_virt(BIOS_AREA_END - RSDP2_BYTES);
+	const uint8_t *at = phys_to_virt(BIOS_AREA), *end = phys_to_virt(BIOS_AREA_END - RSDP_BYTES);
 
-	for (; at < end; at += 16)
+	for (; at <= end; at += 16)
 		if (!memcmp(at, "RSD PTR ", 8) && sum_is_zero(at, RSDP_BYTES))
 			return at;
 	return NULL;
+}
+
+static unsigned int add_id(uint32_t *ids, unsigned int count, unsigned int room, uint32_t id)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		if (ids[i] == id)
+			return count;
+	if (count < room)
+		ids[count++] = id;
+	return count;
 }
 
 static unsigned int read_madt(const struct sdt *madt, uint32_t *ids, unsigned int room)
@@ -74,8 +86,8 @@ static unsigned int read_madt(const struct sdt *madt, uint32_t *ids, unsigned in
 		bool is_lapic = at[0] == MADT_LAPIC && at[1] >= 8 && get32(at + 4) & MADT_ENABLED;
 		bool is_x2apic = at[0] == MADT_X2APIC && at[1] >= 16 && get32(at + 8) & MADT_ENABLED;
 
-		if ((is_lapic || is_x2apic) && count < room)
-			ids[count++] = is_lapic ? at[3] : get32(at + 4);
+		if (is_lapic || is_x2apic)
+			count = add_id(ids, count, room, is_lapic ? at[3] : get32(at + 4));
 	}
 	return count;
 }
@@ -93,7 +105,12 @@ unsigned int acpi_processors(const uint8_t *rsdp, uint32_t rsdp_bytes, uint64_t 
 	if (!rsdp || rsdp_bytes < RSDP_BYTES)
 		return 0;
 	width = rsdp[RSDP_REVISION] >= 2 && rsdp_bytes >= RSDP2_BYTES ? 8 : 4;
-	memcpy(&address, rsdp + (width == 8 ? RSDP_XSDT : RSDP_RSDT), width);
+	if (width == 8)
+		memcpy(&address, rsdp + RSDP_XSDT, 8);
+	if (!address) {
+		width = 4;
+		memcpy(&address, rsdp + RSDP_RSDT, 4);
+	}
 	root = table_at(address, limit);
 	if (!root)
 		return 0;

@@ -40,6 +40,7 @@ enum hv_exit_reason {
 struct hv_exit {
 	enum hv_exit_reason reason;
 	uint64_t next_rip;	/* of instruction exits */
+	unsigned int cpl;	/* guests */
 	uint64_t gpa;		/* MEMORY */
 	uint32_t access;	/* MEMORY: KEEL_ACCESS_* */
 	uint64_t detail;

@@ -15,6 +15,7 @@
 #define CPUID_XSTATE	0xdu
 #define MXCSR_RESET	0x1f80u
 #define XSAVE_MXCSR	24u		/* offset in the area */
+#define XSAVE_HEADER_END 576u
 
 static inline void xsave(void *area, uint64_t mask)
 {

@@ -27,5 +27,3 @@ keel_unit_test(acpi_madt
 	SOURCES tests/unit/test_acpi_madt.c arch/x86/acpi.c
 	INCLUDES vmm arch/x86
 	DEFINES KEEL_HOST_TEST)
-# Firmware puts tables where it likes, and the processor reads words from any address.
-target_compile_options(unit-acpi_madt PRIVATE -fno-sanitize=alignment)

@@ -98,6 +98,7 @@ static void guest_bitmaps_init(void)
 	for (i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
 		svm_msr_permit(svm_guest_msrpm, passed[i], true, true);
 	svm_msr_permit(control_msrpm, MSR_EFER, false, false);
+	svm_msr_permit(control_msrpm, MSR_APIC_BASE, true, false);
 	svm_msr_permit(control_msrpm, MSR_VM_CR, false, false);
 	svm_msr_permit(control_msrpm, MSR_HSAVE_PA, false, false);
 }

@@ -282,6 +282,7 @@ void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 		vcpu->svm.window_later = false;
 		vcpu->poll = 1;
 	}
+	exit->cpl = vmcb->cpl;
 	decode_exit(cpu, vcpu, exit);
 }
 
@@ -387,8 +388,11 @@ void svm_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs)
 bool svm_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs)
 {
 	struct vmcb *vmcb = vcpu->svm.vmcb;
+	/* Other contexts of the cell can write the page. */
+	uint32_t cpl = __atomic_load_n(&sregs->cpl, __ATOMIC_RELAXED);
+	uint64_t efer = __atomic_load_n(&sregs->efer, __ATOMIC_RELAXED);
 
-	if (sregs->cpl > 3 || sregs->efer & ~(uint64_t)(EFER_GUEST | EFER_LMA))
+	if (cpl > 3 || efer & ~(uint64_t)(EFER_GUEST | EFER_LMA))
 		return false;
 	vmcb->es = set_segment(&sregs->seg[KEEL_SEG_ES]);
 	vmcb->cs = set_segment(&sregs->seg[KEEL_SEG_CS]);
@@ -404,10 +408,10 @@ bool svm_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs)
 	vmcb->cr2 = sregs->cr2;
 	vmcb->cr3 = sregs->cr3;
 	vmcb->cr4 = sregs->cr4;
-	vmcb->efer = sregs->efer | EFER_SVME;
+	vmcb->efer = efer | EFER_SVME;
 	vmcb->dr6 = sregs->dr6;
 	vmcb->dr7 = sregs->dr7;
-	vmcb->cpl = (uint8_t)sregs->cpl;
+	vmcb->cpl = (uint8_t)cpl;
 	vmcb->event = 0;
 	vmcb->vintr &= ~SVM_VINTR_REQUEST;
 	vmcb->shadow = 0;
