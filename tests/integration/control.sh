@@ -11,10 +11,9 @@ script=$TESTS/control-4
 { printf 'CPUS=4 CYCLES=5\n'; cat "$ROOT/tests/integration/control-guest.sh"; } >"$script"
 boot four 120 "$script" --smp 4 --accel tcg,thread=multi
 judge four
-# The machine switches off by itself, and resets when told to: the emulator ends then.
+# The machine switches off by itself: the emulator ends then. Of a reset only the beginning is seen.
 printf 'echo "tests: end"\nreboot -f\nsleep 60\n' >"$TESTS/control-reboot"
 check "reboot" timeout 60 "$ROOT/tools/run" --no-build --command ". /keel-test/script" --timeout 50 \
-	--file "$TESTS/control-reboot:/keel-test/script" --logs "$logs/reboot"
-check "reboot: was the control domain's" grep -aq 'tests: end' "$logs/reboot/host.log"
+	--expect 'reboot: Restarting system' --file "$TESTS/control-reboot:/keel-test/script" --logs "$logs/reboot"
 check "power-off" timeout 60 "$ROOT/tools/run" --no-build --command "true" --timeout 50 --logs "$logs/poweroff"
 finish

@@ -56,5 +56,6 @@ if [ -e hostile.ko ]; then
 	check "a guest after the hostile module" ./blob --expect "hello: ok" hello.bin
 fi
 check "guest tpr" ./blob --timeout 10 --expect "tpr: ok" tpr.bin
-check "no oops" sh -c '! dmesg | grep -E "BUG:|Oops|WARNING:|rcu.*stall|soft lockup"'
+# A read of donated memory is a general protection fault, at which the kernel's copy from /proc/kcore wonders once.
+check "no oops" sh -c '! dmesg | grep -E "BUG:|Oops|WARNING:|rcu.*stall|soft lockup" | grep -v ex_handler_uaccess'
 echo "tests: end"
