@@ -29,7 +29,7 @@ VECTOR_SOFT	equ 0x80
 STORM		equ 20000
 CR0_BITS	equ 0x4005003f			; all but NW, which needs CD, so that CD alone may change
 CR4_BITS	equ 0x507df			; what takes nothing away from this guest: no SMEP, SMAP, PCIDE
-DR7_DISABLE	equ 0xffffff00
+DR7_DISABLE	equ 0xffffdf00			; no breakpoint, no general detect
 CR0_KEEP	equ 0x80000001			; PG, PE
 CR4_KEEP	equ 0x20			; PAE
 EFER_KEEP	equ 0x500			; LME, LMA
