@@ -30,6 +30,7 @@ static long get_info(struct keel_info __user *argument)
 
 	info.cpus = args.rsi;
 	info.vm_slots = args.rdx;
+	info.control_exits = args.r8;
 	return copy_to_user(argument, &info, sizeof(info)) ? -EFAULT : 0;
 }
 

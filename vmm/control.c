@@ -42,6 +42,25 @@ void control_init(uint64_t table, unsigned int largest)
 	apic_slot = place.slot;
 }
 
+static void set_trapped(struct cpu *cpu, bool on)
+{
+	hv->control_trap(cpu, on);
+	__atomic_store_n(&cpu->trapped, on, __ATOMIC_RELEASE);
+}
+
+bool control_flushed(struct cpu *cpu, uint64_t donation)
+{
+	if (!__atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE) || __atomic_load_n(&cpu->parked, __ATOMIC_ACQUIRE) ||
+	    __atomic_load_n(&cpu->flushed, __ATOMIC_ACQUIRE) >= donation)
+		return true;
+	/* The control domain cannot make a CPU flush that it has put off line; while there is one, all are trapped. */
+	if (__atomic_load_n(&cpu->trapped, __ATOMIC_ACQUIRE)) {
+		__atomic_or_fetch(&cpu->request, CPU_REQUEST_FLUSH, __ATOMIC_ACQ_REL);
+		apic_send(cpu->apic_id, ICR_MODE_NMI | ICR_ASSERT);
+	}
+	return false;
+}
+
 static bool every_cpu_runs(void)
 {
 	unsigned int i;
@@ -61,7 +80,7 @@ int control_set_trap(struct cpu *cpu, bool on)
 		error = -EBUSY;
 	} else {
 		*apic_slot = on ? *apic_slot & ~hv->second_level->write : *apic_slot | hv->second_level->write;
-		hv->control_trap(cpu, on);
+		set_trapped(cpu, on);
 		hv->control_flush(cpu);
 	}
 	spin_unlock(&trap_lock);
@@ -93,7 +112,7 @@ void control_park(struct cpu *cpu)
 	} while (!take_sipi(cpu, &vector));
 	cpu->nmi_seen = 0;
 	cpu->flushed = vm_donations();
-	hv->control_trap(cpu, true);
+	set_trapped(cpu, true);
 	hv->control_start_sipi(cpu, vector);
 }
 
@@ -242,11 +261,18 @@ static void exit_memory(struct cpu *cpu, const struct hv_exit *exit)
 
 static void exit_nmi(struct cpu *cpu)
 {
+	uint32_t asked;
+
 	cpu_open_window();
 	cpu->nmi_seen = 0;
-	if (__atomic_load_n(&cpu->request, __ATOMIC_ACQUIRE) & CPU_REQUEST_INIT)
+	asked = __atomic_fetch_and(&cpu->request, ~CPU_REQUEST_FLUSH, __ATOMIC_ACQ_REL);
+	if (asked & CPU_REQUEST_FLUSH) {
+		__atomic_store_n(&cpu->flushed, vm_donations(), __ATOMIC_RELEASE);
+		hv->control_flush(cpu);
+	}
+	if (asked & CPU_REQUEST_INIT)
 		control_park(cpu);
-	else
+	else if (!(asked & CPU_REQUEST_FLUSH))
 		hv->control_inject_nmi(cpu);
 }
 
@@ -280,6 +306,8 @@ void control_run(struct cpu *cpu)
 			apic_send(cpu->apic_id, ICR_MODE_NMI | ICR_ASSERT);
 		}
 		hv->control_enter(cpu, &exit);
+		if (exit.reason != HV_EXIT_CPUID && exit.reason != HV_EXIT_HYPERCALL)
+			cpu->exits++;
 		switch (exit.reason) {
 		case HV_EXIT_CPUID:
 			exit_cpuid(cpu, &exit);

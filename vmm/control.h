@@ -25,6 +25,12 @@ __attribute__((noreturn)) void control_run(struct cpu *cpu);
 /* KEEL_HC_TRAP. */
 int control_set_trap(struct cpu *cpu, bool on);
 
+/*
+ * Whether the CPU has dropped the translations that it had before this donation. One that is off line and has not is asked to;
+ * look again later.
+ */
+bool control_flushed(struct cpu *cpu, uint64_t donation);
+
 /* hypercall.c: carries out the call in the CPU's control registers. */
 void hypercall(struct cpu *cpu);
 

@@ -20,10 +20,14 @@ struct call {
 
 static int64_t hc_info(struct call *call)
 {
-	call->results = 3;
+	unsigned int i;
+
+	call->results = 4;
 	call->result[0] = vm_cell_image_pages();
 	call->result[1] = cpu_count;
 	call->result[2] = vm_free_slots();
+	for (i = 0; i < cpu_count; i++)
+		call->result[3] += __atomic_load_n(&cpus[i]->exits, __ATOMIC_RELAXED);
 	return KEEL_ABI_REVISION;
 }
 

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 
+#include "control.h"
 #include "cpu.h"
 #include "error.h"
 #include "hv.h"
@@ -144,13 +145,12 @@ int vm_donate(struct vm *vm, uint64_t hpa, uint64_t order)
 /* Donated frames are Keel's to write only when no CPU can reach them through the control domain's old translations. */
 static bool flushed(const struct vm *vm)
 {
+	bool all = true;
 	unsigned int i;
 
 	for (i = 0; i < cpu_count; i++)
-		if (cpus[i]->online && !__atomic_load_n(&cpus[i]->parked, __ATOMIC_ACQUIRE) &&
-		    __atomic_load_n(&cpus[i]->flushed, __ATOMIC_ACQUIRE) < vm->donated)
-			return false;
-	return true;
+		all &= control_flushed(cpus[i], vm->donated);
+	return all;
 }
 
 static void context_init(struct cell_context *context, struct vm *vm, unsigned int number, void *page)

@@ -42,6 +42,7 @@ struct tss {
 /* What the other CPUs ask of this one, by the control domain's INIT and SIPI. */
 #define CPU_REQUEST_INIT	(1u << 31)
 #define CPU_REQUEST_SIPI	(1u << 30)	/* vector in bits 0-7 */
+#define CPU_REQUEST_FLUSH	(1u << 29)	/* drop old translations: of a CPU that the control domain has put off line */
 
 struct cpu {
 	uint64_t cell_rsp0;		/* trap.asm: offset 0 */
@@ -55,9 +56,11 @@ struct cpu {
 	uint32_t online;		/* set by the CPU itself once it serves */
 	uint32_t parked;		/* waits for a SIPI; runs nothing of the control domain's */
 	uint32_t request;		/* CPU_REQUEST_* */
+	uint32_t trapped;		/* its NMIs come to Keel */
 	uint64_t flushed;		/* donations whose translations this CPU has dropped */
 	uint32_t nmi_seen;		/* an NMI was taken in Keel and is owed to the control domain */
 
+	uint64_t exits;			/* of the control domain, but for CPUID and hypercalls */
 	struct keel_regs control;	/* the control domain's general registers */
 	void *control_xstate;
 	uint64_t control_xcr0;

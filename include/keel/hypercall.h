@@ -12,7 +12,10 @@
 #include "abi.h"
 
 enum keel_hypercall {
-	/* () -> RAX = ABI revision, RDI = pages of the cell image, RSI = physical CPUs, RDX = free VM slots. */
+	/*
+	 * () -> RAX = ABI revision, RDI = pages of the cell image, RSI = physical CPUs, RDX = free VM slots,
+	 * R8 = exits of the control domain so far, over all CPUs, but for CPUID and hypercalls.
+	 */
 	KEEL_HC_INFO = 0,
 
 	/*

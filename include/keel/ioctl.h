@@ -22,7 +22,8 @@ struct keel_info {
 	uint32_t max_vcpus;
 	uint64_t tsc_khz;
 	uint64_t pages_out;		/* pages that are donated or shared now, over all VMs */
-	uint64_t reserved[4];
+	uint64_t control_exits;		/* exits of the control domain so far, but for CPUID and hypercalls */
+	uint64_t reserved[3];
 };
 
 struct keel_log {

@@ -49,6 +49,12 @@ static struct cpu cpu_objects[CPUS];
 static uint64_t reserve_bytes;
 static unsigned int vcpus_initialised;
 
+/* As the control domain's side answers, but that nobody is asked to flush. */
+bool control_flushed(struct cpu *cpu, uint64_t donation)
+{
+	return !cpu->online || cpu->parked || cpu->flushed >= donation;
+}
+
 uint64_t paging_shared_entry(void)
 {
 	return SHARED_ENTRY;

@@ -175,15 +175,17 @@ enum exit_code command_info(const struct options *options, int count, char **ope
 		return command_fail(options, &failure);
 	close(device);
 	if (options->json)
-		command_print_json(json_pack("{s:b, s:i, s:i, s:i, s:i, s:I, s:I}", "ok", 1,
+		command_print_json(json_pack("{s:b, s:i, s:i, s:i, s:i, s:I, s:I, s:I}", "ok", 1,
 					     "abi_revision", (int)info.abi_revision, "free_vm_slots", (int)info.vm_slots,
 					     "cpus", (int)info.cpus, "max_vcpus", (int)info.max_vcpus,
-					     "tsc_khz", (json_int_t)info.tsc_khz, "pages_out", (json_int_t)info.pages_out));
+					     "tsc_khz", (json_int_t)info.tsc_khz, "pages_out", (json_int_t)info.pages_out,
+					     "control_exits", (json_int_t)info.control_exits));
 	else
 		printf("ABI revision   %u\nfree VM slots  %u\nCPUs           %u\nmost vCPUs     %u\nTSC            %llu kHz\n"
-		       "guest memory   %llu pages (%llu MiB)\n", info.abi_revision, info.vm_slots, info.cpus, info.max_vcpus,
+		       "guest memory   %llu pages (%llu MiB)\ncontrol exits  %llu\n", info.abi_revision, info.vm_slots, info.cpus, info.max_vcpus,
 		       (unsigned long long)info.tsc_khz, (unsigned long long)info.pages_out,
-		       (unsigned long long)info.pages_out / PAGES_PER_MIB);
+		       (unsigned long long)info.pages_out / PAGES_PER_MIB,
+		       (unsigned long long)info.control_exits);
 	return EXIT_DONE;
 }
 
