@@ -11,9 +11,14 @@ script=$TESTS/control-4
 { printf 'CPUS=4 CYCLES=5\n'; cat "$ROOT/tests/integration/control-guest.sh"; } >"$script"
 boot four 120 "$script" --smp 4 --accel tcg,thread=multi
 judge four
-# The machine switches off by itself: the emulator ends then. Of a reset only the beginning is seen.
-printf 'echo "tests: end"\nreboot -f\nsleep 60\n' >"$TESTS/control-reboot"
-check "reboot" timeout 60 "$ROOT/tools/run" --no-build --command ". /keel-test/script" --timeout 50 \
-	--expect 'reboot: Restarting system' --file "$TESTS/control-reboot:/keel-test/script" --logs "$logs/reboot"
+# The machine ends by itself when the control domain switches it off, and when it resets it: the emulator runs without reboot.
+reboots() {
+	local start=$SECONDS
+	timeout 60 "$ROOT/tools/run" --no-build --command ". /keel-test/script" --timeout 50 \
+		--file "$TESTS/control-reboot:/keel-test/script" --logs "$logs/reboot" || true
+	grep -aq 'reboot: Restarting system' "$logs/reboot/host.log" && [ $((SECONDS - start)) -lt 45 ]
+}
+printf 'reboot -f\nsleep 60\n' >"$TESTS/control-reboot"
+check "reboot" reboots
 check "power-off" timeout 60 "$ROOT/tools/run" --no-build --command "true" --timeout 50 --logs "$logs/poweroff"
 finish

@@ -151,13 +151,13 @@ static void exception_exit(struct vmcb *vmcb, unsigned int vector, struct hv_exi
 }
 
 /*
- * CR8 writes exit only while a virtual interrupt is pending on a processor without decode assists. The
- * instruction runs when the interrupt has been taken back; the cell looks at the result at the next entry.
+ * CR8 writes exit only while a virtual interrupt is pending on a processor without decode assists. The instruction is let
+ * through with no interrupt pending; the cell looks at the result after the exit that follows.
  */
 static void cr8_exit(struct vcpu *vcpu, struct hv_exit *exit)
 {
 	svm_vcpu_window(vcpu, false, 0);
-	vcpu->poll = 1;
+	vcpu->svm.cr8_passes = true;
 	exit->reason = HV_EXIT_NONE;
 }
 
@@ -278,6 +278,10 @@ void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 	regs->rip = vmcb->rip;
 	regs->rflags = vmcb->rflags;
 	svm_requeue(vmcb);
+	if (vcpu->svm.cr8_passes) {
+		vcpu->svm.cr8_passes = false;
+		vcpu->poll = 1;
+	}
 	if (vcpu->svm.window_later && !interrupt_requested(vmcb)) {
 		vcpu->svm.window_later = false;
 		vcpu->poll = 1;
@@ -316,6 +320,8 @@ void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
 	uint64_t vintr = vmcb->vintr & ~SVM_VINTR_REQUEST;
 	bool on = open || tpr_threshold;
 
+	if (vcpu->svm.cr8_passes)
+		return;
 	/* One virtual interrupt at a time: the cell is asked again when this one has been taken. */
 	if (interrupt_requested(vmcb)) {
 		vcpu->svm.window_later = on;
