@@ -1,0 +1,76 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+# emulator.py: runs the emulator for tools/bench, under the emulator's own name in front of it in PATH, and writes down the
+# CPU time that the whole process had used when each line appeared on a serial port, and at its end.
+# Environment: BENCH_EMULATOR, the program; BENCH_OPTIONS, more words for it, as JSON; BENCH_RESULT, the file to write.
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+PERIOD = 0.002
+CPUCLOCK_SCHED = 2  # clock_getcpuclockid(3) in the kernel's encoding: a process's time in ns
+
+
+class Serial:
+    """The lines of a serial port's file as they come."""
+
+    def __init__(self, path):
+        self.path = path
+        self.offset = 0
+        self.rest = b""
+
+    def lines(self):
+        try:
+            if os.stat(self.path).st_size <= self.offset:
+                return []
+            with open(self.path, "rb") as file:
+                file.seek(self.offset)
+                data = file.read()
+        except OSError:
+            return []
+        self.offset += len(data)
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        return [line.decode("ascii", "replace").strip() for line in lines]
+
+
+def cpu_seconds(pid):
+    return time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED)
+
+
+def log_bytes(arguments):
+    """How far the emulator's own log has grown, when it writes one."""
+    try:
+        return os.stat(arguments[arguments.index("-D") + 1]).st_size
+    except (ValueError, OSError):
+        return 0
+
+
+def main():
+    arguments = sys.argv[1:] + json.loads(os.environ.get("BENCH_OPTIONS", "[]"))
+    ports = [Serial(word[5:]) for word in arguments if word.startswith("file:")]
+    lines = []
+    process = subprocess.Popen([os.environ["BENCH_EMULATOR"]] + arguments)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: process.terminate())
+    pid = 0
+    while not pid:
+        # Asked before it is reaped: afterwards the clock is gone.
+        used, size = cpu_seconds(process.pid), log_bytes(arguments)
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        for index, port in enumerate(ports):
+            lines += [{"cpu": used, "port": index, "log": size, "text": text} for text in port.lines() if text]
+        if not pid:
+            time.sleep(PERIOD)
+    result = {"cpu": usage.ru_utime + usage.ru_stime, "lines": lines}
+    with open(os.environ["BENCH_RESULT"], "w", encoding="ascii") as file:
+        json.dump(result, file)
+    # It is over, and there is nothing left for subprocess to wait for.
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return max(process.returncode, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+; SPDX-License-Identifier: GPL-2.0
+; What an exit costs, in ticks of the time-stamp counter: "EXIT name ticks rounds" for each kind, where ticks is the median
+; over the samples of what all rounds of a sample took. Under an emulator that counts instructions a tick is an instruction.
+%define GUEST_NAME "exits"
+%include "guest.inc"
+
+SAMPLES		equ 101				; odd: the median is one of them
+ROUNDS		equ 32
+TICKS		equ SCRATCH			; of the samples, 8 bytes each
+
+VECTOR_SELF	equ 0x50
+VECTOR_TIMER	equ 0x51
+X2APIC_ENABLE	equ 3 << 10			; of MSR_APIC_BASE
+X2APIC_EOI	equ 0x80b
+X2APIC_SPURIOUS	equ 0x80f
+X2APIC_TIMER	equ 0x832
+X2APIC_SELF	equ 0x83f
+MSR_DEADLINE	equ 0x6e0
+SOFTWARE_ENABLE	equ 1 << 8
+TIMER_DEADLINE	equ 2 << 17
+PIC_MASK	equ 0x21
+SLEEP_TICKS	equ 1000000
+
+; MEASURE name, body: the body may use RAX, RBX, RCX, RDX, R8.
+%macro MEASURE 2
+	[section .rodata]
+%%text:	db %1, 0
+	__?SECT?__
+	lea rsi, [rel %%text]
+	lea r12, [rel %2]
+	call measure
+%endmacro
+
+%macro READ_CLOCK 0
+	rdtsc
+	shl rdx, 32
+	or rax, rdx
+%endmacro
+
+; RSI: name, R12: body. A body that times but a part of itself adds that to [part].
+measure:
+	push rsi
+	xor r15d, r15d
+.sample:
+	mov qword [part], 0
+	READ_CLOCK
+	mov r14, rax
+	mov ebp, ROUNDS
+.round:	call r12
+	dec ebp
+	jnz .round
+	READ_CLOCK
+	sub rax, r14
+	cmp qword [part], 0
+	cmovne rax, [part]
+	mov [TICKS + r15 * 8], rax
+	inc r15d
+	cmp r15d, SAMPLES
+	jne .sample
+	call sort
+	PUTS "EXIT "
+	pop rsi
+	call puts
+	mov al, ' '
+	call putc
+	mov rax, [TICKS + SAMPLES / 2 * 8]
+	call putdec
+	mov al, ' '
+	call putc
+	mov eax, ROUNDS
+	call putdec
+	PUTS 13, 10
+	ret
+
+; By insertion.
+sort:
+	mov ecx, 1
+.next:	mov rax, [TICKS + rcx * 8]
+	mov edx, ecx
+.shift:	mov rbx, [TICKS + rdx * 8 - 8]
+	cmp rbx, rax
+	jbe .put
+	mov [TICKS + rdx * 8], rbx
+	dec edx
+	jnz .shift
+.put:	mov [TICKS + rdx * 8], rax
+	inc ecx
+	cmp ecx, SAMPLES
+	jne .next
+	ret
+
+; RAX: number.
+putdec:
+	mov ecx, 10
+	push rbx
+	xor ebx, ebx
+.divide:
+	xor edx, edx
+	div rcx
+	push rdx
+	inc ebx
+	test rax, rax
+	jnz .divide
+.put:	pop rax
+	add al, '0'
+	call putc
+	dec ebx
+	jnz .put
+	pop rbx
+	ret
+
+body_empty:
+	ret
+
+body_cpuid:
+	xor eax, eax
+	cpuid
+	ret
+
+body_port:
+	in al, PIC_MASK
+	ret
+
+body_mmio:
+	mov edx, HPET
+	mov eax, [rdx]
+	ret
+
+; Sent, taken and ended.
+body_self:
+	mov ecx, X2APIC_SELF
+	mov eax, VECTOR_SELF
+	xor edx, edx
+	wrmsr
+	nop
+	ret
+
+; Until the timer; what counts is how late the handler runs.
+body_sleep:
+	cli
+	READ_CLOCK
+	add rax, SLEEP_TICKS
+	mov [deadline], rax
+	mov rdx, rax
+	shr rdx, 32
+	mov ecx, MSR_DEADLINE
+	wrmsr
+	sti
+	hlt
+	ret
+
+; The end of an interrupt that is in service. RAX: vector, which has no further use.
+hook_end:
+	mov ecx, X2APIC_EOI
+	xor eax, eax
+	xor edx, edx
+	wrmsr
+	ret
+
+hook_timed_end:
+	rdtsc
+	mov r8d, eax
+	mov ecx, X2APIC_EOI
+	xor eax, eax
+	xor edx, edx
+	wrmsr
+	rdtsc
+	sub eax, r8d
+	add [part], rax
+	ret
+
+hook_wake:
+	READ_CLOCK
+	sub rax, [deadline]
+	add [part], rax
+	jmp hook_end
+
+; ECX: register, EAX: value below 4 Gi.
+write_msr:
+	xor edx, edx
+	wrmsr
+	ret
+
+x2apic_init:
+	mov ecx, MSR_APIC_BASE
+	rdmsr
+	or eax, X2APIC_ENABLE
+	wrmsr
+	mov ecx, X2APIC_SPURIOUS
+	mov eax, SOFTWARE_ENABLE | 0xff
+	call write_msr
+	mov ecx, X2APIC_TIMER
+	mov eax, TIMER_DEADLINE | VECTOR_TIMER
+	jmp write_msr
+
+%macro HOOK 1
+	lea rax, [rel %1]
+	mov [interrupt_hook], rax
+%endmacro
+
+guest_main:
+	MEASURE "empty", body_empty
+	MEASURE "cpuid", body_cpuid
+	MEASURE "port", body_port
+	MEASURE "mmio", body_mmio
+	call x2apic_init
+	sti
+	HOOK hook_end
+	MEASURE "self", body_self
+	HOOK hook_timed_end
+	MEASURE "eoi", body_self
+	cmp qword [COUNTS + VECTOR_SELF * 8], 2 * SAMPLES * ROUNDS
+	CHECK e, "interrupts were lost"
+	HOOK hook_wake
+	MEASURE "sleep", body_sleep
+	cmp qword [COUNTS + VECTOR_TIMER * 8], SAMPLES * ROUNDS
+	CHECK e, "timer interrupts were lost"
+	cli
+	ret
+
+align 8
+part:		dq 0
+deadline:	dq 0
+
+GUEST_END
