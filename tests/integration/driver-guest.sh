@@ -35,7 +35,7 @@ check "guest hostile-stack" ./blob --timeout 5 --expect-end cell-refused,triple-
 check "guest hostile-cr3" ./blob --timeout 5 --expect-end cell-refused,triple-fault hostile-cr3.bin
 check "guest hostile-real" ./blob --timeout 5 --expect-end triple-fault,cell-refused hostile-real.bin
 # Where the emulated processor lets a guest set what VMRUN then refuses, only this guest ends.
-check "guest hostile-state" ./blob --timeout 5 --expect-end poweroff,entry-failed,triple-fault hostile-state.bin
+check "guest hostile-state" ./blob --timeout 5 --expect-end poweroff,entry-failed,triple-fault,running hostile-state.bin
 
 ./abi spin.bin hello.bin secret.bin
 
