@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh disable=SC2154
+# Debian on its own disk, from GRUB in the MBR to a login on the serial port, and again after a reboot.
+
+log_in() {
+	send debian root
+	check "debian: asks for the password ($1)" shows debian 'Password:' "$1" 60
+	send debian keel
+	send debian "echo \$((6 * 7))-logged-in-$1 CPUS=\$(nproc)"
+	check "debian: logs in with both CPUs ($1)" shows debian "42-logged-in-$1 CPUS=2" 1 60
+}
+
+check "debian: created" keel create "$manifest"
+check "debian: login prompt" shows debian 'keel-debian login:' 1 200
+log_in 1
+send debian 'echo kept >/root/kept; sync; reboot'
+check "debian: login prompt after a reboot" shows debian 'keel-debian login:' 2 250
+log_in 2
+send debian 'echo $((3 * 3))$(cat /root/kept)'
+check "debian: what was written is there" shows debian 9kept 1 30
+send debian 'poweroff'
+check "debian: powers off" gone debian 120
+check "debian: nothing is left" sh -c 'keel info | grep "guest memory *0 pages"'
+echo "tests: end"
