@@ -25,6 +25,7 @@
 
 #define ESCAPE_0F	0x0f
 #define ESCAPE_0F38	0x38
+#define OPCODE_MOV_TO_CR 0x22	/* after 0F */
 
 #define OPCODE_CONDITION 0x0f	/* of Jcc, SETcc, CMOVcc */
 
@@ -34,6 +35,9 @@
 #define RM16_DISP16	6u	/* mod 0, 16-bit addresses */
 #define SIB_NO_INDEX	4u
 #define SIB_NO_BASE	5u	/* mod 0 */
+
+#define CONTROL_CR0	0u
+#define CONTROL_CR8	8u
 
 /* How an opcode table entry is read. */
 enum form {
@@ -563,7 +567,39 @@ static enum decode_result decode(struct decoder *d)
 	return DECODE_OK;
 }
 
-enum decode_result decode_insn(struct insn *insn, enum decode_mode mode, const uint8_t *bytes, unsigned int count)
+/*
+ * The mod field counts for nothing. With LOCK, CR0 means CR8: outside 64-bit mode there is no other way
+ * (APM vol. 3, MOV CRn).
+ */
+static enum decode_result decode_control(struct decoder *d)
+{
+	struct insn *insn = d->insn;
+	unsigned int control;
+	uint8_t byte;
+
+	if (!take_prefixes(d) || !take(d, &byte))
+		return DECODE_SHORT;
+	if (byte != ESCAPE_0F)
+		return DECODE_UNKNOWN;
+	if (!take(d, &byte))
+		return DECODE_SHORT;
+	if (byte != OPCODE_MOV_TO_CR)
+		return DECODE_UNKNOWN;
+	if (!take(d, &d->modrm))
+		return DECODE_SHORT;
+	control = modrm_reg(d) | (d->rex & REX_R ? 8 : 0);
+	if (control != CONTROL_CR8 && !(d->lock && control == CONTROL_CR0))
+		return DECODE_UNKNOWN;
+	insn->op = INSN_MOV;
+	insn->lock = d->lock;
+	insn->reg = modrm_rm(d) | (d->rex & REX_B ? 8 : 0);
+	insn->reg_size = d->mode == DECODE_64 ? 8 : 4;
+	insn->length = d->at;
+	return DECODE_OK;
+}
+
+static enum decode_result decode_by(enum decode_result (*function)(struct decoder *d), struct insn *insn,
+				    enum decode_mode mode, const uint8_t *bytes, unsigned int count)
 {
 	struct decoder d = {
 		.bytes = bytes,
@@ -577,6 +613,17 @@ enum decode_result decode_insn(struct insn *insn, enum decode_mode mode, const u
 	memset(insn, 0, sizeof(*insn));
 	insn->base = INSN_NO_REGISTER;
 	insn->index = INSN_NO_REGISTER;
-	result = decode(&d);
+	result = function(&d);
 	return result == DECODE_SHORT && count >= DECODE_LONGEST ? DECODE_UNKNOWN : result;
+}
+
+enum decode_result decode_insn(struct insn *insn, enum decode_mode mode, const uint8_t *bytes, unsigned int count)
+{
+	return decode_by(decode, insn, mode, bytes, count);
+}
+
+enum decode_result decode_cr8_write(struct insn *insn, enum decode_mode mode, const uint8_t *bytes,
+				    unsigned int count)
+{
+	return decode_by(decode_control, insn, mode, bytes, count);
 }

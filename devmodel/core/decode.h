@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Decoder of the instructions that move or change memory with general registers (Intel SDM vol. 2).
- * Only forms with a memory operand are known; vector, control flow and system instructions are not.
+ * Only forms with a memory operand are known; vector, control flow and system instructions are not, but for MOV
+ * to CR8, which has a function to itself.
  */
 #ifndef KEEL_DECODE_H
 #define KEEL_DECODE_H
@@ -73,5 +74,8 @@ struct insn {
 };
 
 enum decode_result decode_insn(struct insn *insn, enum decode_mode mode, const uint8_t *bytes, unsigned int count);
+/* MOV to CR8 and nothing else: op MOV, reg and reg_size tell the source. No other operand is set. */
+enum decode_result decode_cr8_write(struct insn *insn, enum decode_mode mode, const uint8_t *bytes,
+				    unsigned int count);
 
 #endif

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Carries out one instruction on a vCPU's registers, the guest's memory and the device bus. */
+#include <stddef.h>
+
 #include "core/string.h"
 #include "core/decode.h"
 #include "core/emulate.h"
@@ -17,6 +19,7 @@
 
 #define CR0_PE		(1ull << 0)
 #define CR4_LA57	(1ull << 12)
+#define CR8_MOST	15u
 #define EFER_LMA	(1ull << 10)
 
 #define SEGMENT_CODE	(1u << 3)
@@ -785,30 +788,47 @@ static enum decode_mode mode_of(const struct keel_sregs *sregs)
 	return attributes & SEGMENT_BIG ? DECODE_32 : DECODE_16;
 }
 
-/* Up to the end of the page first: the next one is touched only if the instruction goes on there. */
-static enum emulate_result fetch(struct emulator *e)
+/* Takes bytes up to the end of a page, after the *count that are there. */
+static enum emulate_result fetch_page(struct emulator *e, uint8_t *bytes, unsigned int *count)
 {
 	bool wide = e->mode == DECODE_64;
-	uint64_t base = wide ? 0 : e->ctx->sregs.seg[KEEL_SEG_CS].base, linear = base + e->regs.rip, gpa;
-	unsigned int room = WALK_PAGE_BYTES - linear % WALK_PAGE_BYTES;
-	unsigned int count = room < DECODE_LONGEST ? room : DECODE_LONGEST;
-	enum decode_result result;
-	uint8_t bytes[DECODE_LONGEST];
+	uint64_t base = wide ? 0 : e->ctx->sregs.seg[KEEL_SEG_CS].base, linear = base + e->regs.rip + *count, gpa;
+	unsigned int room = WALK_PAGE_BYTES - linear % WALK_PAGE_BYTES, left = DECODE_LONGEST - *count;
 
 	if (!walk_translate(e->ctx, e->mem, wide ? linear : (uint32_t)linear, WALK_FETCH, &gpa, e->fault))
 		return EMULATE_EXCEPTION;
-	if (!gmem_read(e->mem, gpa, bytes, count))
+	if (left > room)
+		left = room;
+	if (!gmem_read(e->mem, gpa, bytes + *count, left))
 		return EMULATE_UNKNOWN;
-	result = decode_insn(&e->insn, e->mode, bytes, count);
-	if (result == DECODE_SHORT && count < DECODE_LONGEST) {
-		linear += room;
-		if (!walk_translate(e->ctx, e->mem, wide ? linear : (uint32_t)linear, WALK_FETCH, &gpa, e->fault))
-			return EMULATE_EXCEPTION;
-		if (!gmem_read(e->mem, gpa, bytes + count, DECODE_LONGEST - count))
-			return EMULATE_UNKNOWN;
-		result = decode_insn(&e->insn, e->mode, bytes, DECODE_LONGEST);
+	*count += left;
+	return EMULATE_DONE;
+}
+
+/* The second page is touched only if the instruction goes on there. */
+static enum emulate_result fetch(struct emulator *e,
+				 enum decode_result (*decode)(struct insn *insn, enum decode_mode mode,
+							      const uint8_t *bytes, unsigned int count))
+{
+	enum decode_result decoded = DECODE_SHORT;
+	uint8_t bytes[DECODE_LONGEST];
+	unsigned int count = 0;
+
+	while (decoded == DECODE_SHORT) {
+		enum emulate_result result = fetch_page(e, bytes, &count);
+
+		if (result != EMULATE_DONE)
+			return result;
+		decoded = decode(&e->insn, e->mode, bytes, count);
 	}
-	return result == DECODE_OK ? EMULATE_DONE : EMULATE_UNKNOWN;
+	return decoded == DECODE_OK ? EMULATE_DONE : EMULATE_UNKNOWN;
+}
+
+static uint64_t following(const struct emulator *e)
+{
+	uint64_t rip = e->regs.rip + e->insn.length;
+
+	return e->mode == DECODE_64 ? rip : (uint32_t)rip;
 }
 
 static struct emulator start(struct keel_context *ctx, const struct gmem *mem, const struct emulate_bus *bus,
@@ -829,18 +849,33 @@ enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *me
 	/* The hardware stops at the end of a page: what it gave may be too short. */
 	if (ctx->exit.insn_length == 0 ||
 	    decode_insn(&e.insn, e.mode, ctx->exit.insn, ctx->exit.insn_length) != DECODE_OK)
-		result = fetch(&e);
+		result = fetch(&e, decode_insn);
 	if (result != EMULATE_DONE)
 		return result;
 	if (!handlers[e.insn.op])
 		return EMULATE_UNKNOWN;
-	e.next_rip = e.regs.rip + e.insn.length;
-	if (e.mode != DECODE_64)
-		e.next_rip = (uint32_t)e.next_rip;
+	e.next_rip = following(&e);
 	result = handlers[e.insn.op](&e);
 	if (result == EMULATE_DONE)
 		ctx->regs = e.regs;
 	return result;
+}
+
+enum emulate_result emulate_cr8_write(struct keel_context *ctx, const struct gmem *mem, uint64_t *value,
+				      struct emulate_fault *fault)
+{
+	struct emulator e = start(ctx, mem, NULL, 0, fault);
+	enum emulate_result result = fetch(&e, decode_cr8_write);
+
+	if (result != EMULATE_DONE)
+		return result;
+	*value = get_gpr(&e, e.insn.reg, e.insn.reg_size);
+	if (ctx->sregs.cpl > 0 || *value > CR8_MOST) {
+		*fault = (struct emulate_fault) { .vector = VECTOR_GENERAL, .has_error_code = true };
+		return EMULATE_EXCEPTION;
+	}
+	ctx->regs.rip = following(&e);
+	return EMULATE_DONE;
 }
 
 /* String I/O */
@@ -852,7 +887,7 @@ static enum emulate_result describe_io(struct emulator *e)
 	bool in = exit->io & KEEL_IO_IN;
 
 	if (exit->address_size == 0 || (!in && exit->segment >= KEEL_SEG_LDTR)) {
-		enum emulate_result result = fetch(e);
+		enum emulate_result result = fetch(e, decode_insn);
 
 		if (result != EMULATE_DONE)
 			return result;

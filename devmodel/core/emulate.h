@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Carries out one guest instruction that touched memory-mapped registers, or a string I/O instruction.
+ * Carries out one guest instruction that touched memory-mapped registers, a string I/O instruction, or MOV to CR8.
  * Works on a vCPU's register image (struct keel_context) and reaches memory by guest page walks with
  * the access rights of the guest's privilege level. Pure: no state between calls.
  */
@@ -49,5 +49,12 @@ enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *me
  */
 enum emulate_result emulate_string_io(struct keel_context *ctx, const struct gmem *mem, const struct emulate_bus *bus,
 				      unsigned int most, struct emulate_fault *fault);
+
+/*
+ * MOV to CR8, fetched at CS:RIP, for KEEL_EXIT_TPR with KEEL_EXIT_F_CR8. EMULATE_DONE: *value, 0 to 15, is what the
+ * guest writes, and of ctx->regs rip alone has changed.
+ */
+enum emulate_result emulate_cr8_write(struct keel_context *ctx, const struct gmem *mem, uint64_t *value,
+				      struct emulate_fault *fault);
 
 #endif

@@ -53,7 +53,7 @@ enum keel_exit_kind {
 	KEEL_EXIT_RDMSR,	/* the MSRs that belong to the device model: local APIC, see KEEL_MSR_* */
 	KEEL_EXIT_WRMSR,
 	KEEL_EXIT_WINDOW,	/* the guest can take an interrupt now; asked for by KEEL_ANSWER_WINDOW */
-	KEEL_EXIT_TPR,		/* the guest wrote CR8 while the answer's tpr_threshold asked for a notice */
+	KEEL_EXIT_TPR,		/* the guest wrote CR8 while the answer's tpr_threshold asked for a notice, or KEEL_EXIT_F_CR8 */
 	KEEL_EXIT_EVENT,	/* event context only: look at the channel */
 };
 
@@ -88,6 +88,11 @@ struct keel_exit {
 
 #define KEEL_EXIT_F_INTERRUPTIBLE (1u << 0)	/* an external interrupt injected now is taken at the next entry */
 #define KEEL_EXIT_F_SREGS	(1u << 1)	/* sregs are valid; else only regs are */
+/*
+ * TPR, always with sregs: the MOV to CR8 at RIP has not been executed. The device model does it: KEEL_ANSWER_TPR with
+ * the value if it is new and KEEL_ANSWER_RIP past the instruction, or #GP for a value over 15.
+ */
+#define KEEL_EXIT_F_CR8		(1u << 2)
 
 #define KEEL_IO_IN		(1u << 0)
 #define KEEL_IO_STRING		(1u << 1)
@@ -149,7 +154,7 @@ struct keel_answer {
 	uint64_t detail;	/* END with CELL_REFUSED */
 	uint64_t kick;		/* vCPUs that must poll, bit mask */
 	uint64_t deadline;	/* host TSC when this vCPU must poll; all ones: never. Event context: ignored */
-	uint32_t tpr;		/* TPR: the guest's CR8 from now on, 0 to 15 */
+	uint32_t tpr;		/* KEEL_ANSWER_TPR: the guest's CR8 from now on, 0 to 15 */
 	uint32_t reserved;
 };
 
@@ -161,8 +166,7 @@ struct keel_answer {
 #define KEEL_ANSWER_DOORBELL	(1u << 5)	/* wake the resource half */
 #define KEEL_ANSWER_NMI		(1u << 6)	/* deliver an NMI when the guest can take it */
 #define KEEL_ANSWER_CR2		(1u << 7)	/* sregs.cr2 changed (with an injected page fault) */
-
-#define KEEL_ANSWER_TPR		(1u << 8)	/* tpr is new: the guest wrote the local APIC's register */
+#define KEEL_ANSWER_TPR		(1u << 8)	/* tpr is new: the local APIC's register changed */
 
 #define KEEL_INJECT_VALID	(1u << 31)
 #define KEEL_INJECT_ERROR_CODE	(1u << 11)

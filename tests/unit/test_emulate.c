@@ -758,6 +758,129 @@ START_TEST(fetched_over_a_page_boundary)
 }
 END_TEST
 
+static enum emulate_result write_cr8(unsigned int attributes, const uint8_t *bytes, unsigned int length,
+				     uint64_t *value)
+{
+	memset(backing + PAGE, 0x90, 2 * DECODE_LONGEST);
+	memcpy(backing + PAGE, bytes, length);
+	ctx.sregs.seg[KEEL_SEG_CS].attributes = attributes;
+	ctx.regs.rip = ARENA + PAGE;
+	return emulate_cr8_write(&ctx, &mem, value, &fault);
+}
+
+#define WRITE_CR8(attributes, value, ...) \
+	write_cr8(attributes, (const uint8_t[]) { __VA_ARGS__ }, sizeof((const uint8_t[]) { __VA_ARGS__ }), value)
+
+static void assert_cr8_from(unsigned int reg, unsigned int attributes, const uint8_t *bytes, unsigned int length)
+{
+	struct keel_regs before;
+	uint64_t value = 99;
+
+	for (unsigned int i = 0; i < 16; i++)
+		ctx.regs.gpr[i] = i;
+	before = ctx.regs;
+	before.rip = ARENA + PAGE + length;
+	ck_assert_int_eq(write_cr8(attributes, bytes, length, &value), EMULATE_DONE);
+	ck_assert_uint_eq(value, reg);
+	ck_assert_mem_eq(&before, &ctx.regs, sizeof(before));
+}
+
+#define ASSERT_CR8_FROM(reg, attributes, ...) \
+	assert_cr8_from(reg, attributes, (const uint8_t[]) { __VA_ARGS__ }, sizeof((const uint8_t[]) { __VA_ARGS__ }))
+
+START_TEST(cr8_write_forms)
+{
+	for (uint8_t reg = 0; reg < 8; reg++) {
+		ASSERT_CR8_FROM(reg, CODE64, 0x44, 0x0f, 0x22, 0xc0 | reg);
+		ASSERT_CR8_FROM(reg + 8u, CODE64, 0x45, 0x0f, 0x22, 0xc0 | reg);
+		ASSERT_CR8_FROM(reg, CODE64, 0xf0, 0x0f, 0x22, 0xc0 | reg);
+		ASSERT_CR8_FROM(reg + 8u, CODE64, 0xf0, 0x41, 0x0f, 0x22, 0xc0 | reg);
+		ASSERT_CR8_FROM(reg, CODE32, 0xf0, 0x0f, 0x22, 0xc0 | reg);
+	}
+	/* mod does not count, nor do W, X and the other prefixes; a REX prefix does right before the opcode alone. */
+	ASSERT_CR8_FROM(4, CODE64, 0x44, 0x0f, 0x22, 0x04);
+	ASSERT_CR8_FROM(5, CODE64, 0x44, 0x0f, 0x22, 0x45);
+	ASSERT_CR8_FROM(3, CODE64, 0x66, 0x67, 0x2e, 0x65, 0x4e, 0x0f, 0x22, 0xc3);
+	ASSERT_CR8_FROM(3, CODE64, 0x45, 0x66, 0x44, 0x0f, 0x22, 0xc3);
+	ASSERT_CR8_FROM(7, CODE32, 0x3e, 0xf0, 0x66, 0x0f, 0x22, 0xc7);
+	ctx.sregs.cr0 = 0;
+	ctx.sregs.efer = 0;
+	ASSERT_CR8_FROM(6, DATA & ~0x400u, 0xf0, 0x0f, 0x22, 0xc6);
+}
+END_TEST
+
+START_TEST(cr8_write_refused)
+{
+	uint64_t value = 99;
+
+	ck_assert_int_eq(WRITE_CR8(CODE64, &value, 0x0f, 0x22, 0xc0), EMULATE_UNKNOWN);		/* CR0 */
+	ck_assert_int_eq(WRITE_CR8(CODE64, &value, 0x44, 0x66, 0x0f, 0x22, 0xc0), EMULATE_UNKNOWN);
+	ck_assert_int_eq(WRITE_CR8(CODE64, &value, 0xf0, 0x0f, 0x22, 0xd8), EMULATE_UNKNOWN);		/* CR3 */
+	ck_assert_int_eq(WRITE_CR8(CODE64, &value, 0x44, 0x0f, 0x20, 0xc0), EMULATE_UNKNOWN);		/* read */
+	ck_assert_int_eq(WRITE_CR8(CODE64, &value, 0x44, 0x89, 0xc0), EMULATE_UNKNOWN);
+	ck_assert_int_eq(WRITE_CR8(CODE32, &value, 0x44, 0x0f, 0x22, 0xc0), EMULATE_UNKNOWN);		/* INC ESP */
+	ck_assert_int_eq(WRITE_CR8(CODE64, &value, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66,
+				   0x66, 0x44, 0x0f, 0x22, 0xc0), EMULATE_UNKNOWN);			/* 16 bytes */
+	ck_assert_uint_eq(value, 99);
+	ck_assert_uint_eq(ctx.regs.rip, ARENA + PAGE);
+}
+END_TEST
+
+static void assert_cr8_fault(enum emulate_result result)
+{
+	ck_assert_int_eq(result, EMULATE_EXCEPTION);
+	ck_assert_uint_eq(fault.vector, 13);
+	ck_assert(fault.has_error_code && fault.error_code == 0);
+	ck_assert_uint_eq(ctx.regs.rip, ARENA + PAGE);
+	memset(&fault, 0, sizeof(fault));
+}
+
+START_TEST(cr8_write_values)
+{
+	uint64_t value;
+
+	ctx.regs.gpr[KEEL_RAX] = 15;
+	ck_assert_int_eq(WRITE_CR8(CODE64, &value, 0x44, 0x0f, 0x22, 0xc0), EMULATE_DONE);
+	ck_assert_uint_eq(value, 15);
+	ctx.regs.gpr[KEEL_RAX] = 16;
+	assert_cr8_fault(WRITE_CR8(CODE64, &value, 0x44, 0x0f, 0x22, 0xc0));
+	/* All 64 bits count in 64-bit mode, whatever REX.W says, and 32 elsewhere. */
+	ctx.regs.gpr[KEEL_RAX] = 1ull << 32 | 2;
+	assert_cr8_fault(WRITE_CR8(CODE64, &value, 0x44, 0x0f, 0x22, 0xc0));
+	ck_assert_int_eq(WRITE_CR8(CODE32, &value, 0xf0, 0x0f, 0x22, 0xc0), EMULATE_DONE);
+	ck_assert_uint_eq(value, 2);
+	ctx.regs.gpr[KEEL_RAX] = 1u << 16;
+	assert_cr8_fault(WRITE_CR8(DATA & ~0x400u, &value, 0xf0, 0x0f, 0x22, 0xc0));
+	ctx.regs.gpr[KEEL_RAX] = 2;
+	ctx.sregs.cpl = 3;
+	assert_cr8_fault(WRITE_CR8(CODE64, &value, 0x44, 0x0f, 0x22, 0xc0));
+}
+END_TEST
+
+START_TEST(cr8_write_over_a_page_boundary)
+{
+	static const uint8_t move[] = { 0x44, 0x0f, 0x22, 0xc1 };
+	uint64_t value;
+
+	ctx.regs.gpr[KEEL_RCX] = 9;
+	memcpy(backing + PAGE - 2, move, sizeof(move));
+	ctx.regs.rip = ARENA + PAGE - 2;
+	ck_assert_int_eq(emulate_cr8_write(&ctx, &mem, &value, &fault), EMULATE_DONE);
+	ck_assert_uint_eq(value, 9);
+	ck_assert_uint_eq(ctx.regs.rip, ARENA + PAGE + 2);
+	/* The page that follows is not there: it faults if the instruction goes on in it, and only then. */
+	page_tables();
+	ctx.regs.rip = PAGE - 2;
+	ck_assert_int_eq(emulate_cr8_write(&ctx, &mem, &value, &fault), EMULATE_EXCEPTION);
+	ck_assert_uint_eq(fault.vector, 14);
+	ck_assert_uint_eq(fault.cr2, PAGE);
+	memcpy(backing + PAGE - 4, move, sizeof(move));
+	ctx.regs.rip = PAGE - 4;
+	ck_assert_int_eq(emulate_cr8_write(&ctx, &mem, &value, &fault), EMULATE_DONE);
+	ck_assert_uint_eq(ctx.regs.rip, PAGE);
+}
+END_TEST
+
 START_TEST(unknown)
 {
 	struct keel_regs before;
@@ -888,6 +1011,10 @@ int main(void)
 	tcase_add_test(tests, page_boundary);
 	tcase_add_test(tests, string_keeps_what_is_done);
 	tcase_add_test(tests, fetched_over_a_page_boundary);
+	tcase_add_test(tests, cr8_write_forms);
+	tcase_add_test(tests, cr8_write_refused);
+	tcase_add_test(tests, cr8_write_values);
+	tcase_add_test(tests, cr8_write_over_a_page_boundary);
 	tcase_add_test(tests, unknown);
 	tcase_add_test(tests, disk_sector_in);
 	tcase_add_test(tests, string_out);
