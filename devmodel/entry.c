@@ -150,6 +150,21 @@ static void exit_wrmsr(struct pc *pc, struct keel_context *ctx)
 		inject_general_protection(ctx);
 }
 
+/* CR8 itself follows the APIC's register: see tell_cr8. */
+static void exit_tpr(struct pc *pc, struct keel_context *ctx)
+{
+	struct emulate_fault fault = { 0 };
+	uint64_t rip = ctx->regs.rip, value;
+	enum emulate_result result;
+
+	if (!(ctx->exit.flags & KEEL_EXIT_F_CR8))
+		return;
+	result = emulate_cr8_write(ctx, &pc->mem, &value, &fault);
+	if (result == EMULATE_DONE)
+		lapic_set_tpr(&pc->vcpu[pc->current].lapic, (uint8_t)(value << TPR_CLASS_SHIFT));
+	emulated(pc, ctx, result, rip, &fault);
+}
+
 /* The vCPU came only to be looked at. */
 static void exit_nothing(struct pc *pc, struct keel_context *ctx)
 {
@@ -165,7 +180,7 @@ static void (*const exits[])(struct pc *pc, struct keel_context *ctx) = {
 	[KEEL_EXIT_RDMSR] = exit_rdmsr,
 	[KEEL_EXIT_WRMSR] = exit_wrmsr,
 	[KEEL_EXIT_WINDOW] = exit_nothing,
-	[KEEL_EXIT_TPR] = exit_nothing,
+	[KEEL_EXIT_TPR] = exit_tpr,
 };
 
 /* INIT and SIPI (SDM vol. 3, 9.4.2 and 11.4.7). True: the vCPU's state is new, or it has none to run with. */
@@ -186,6 +201,19 @@ static bool start_or_stop(struct pc_vcpu *v, struct keel_context *ctx)
 	lapic->init_pending = 0;
 	lapic->sipi_pending = 0;
 	return true;
+}
+
+/* CR8 is the class of TPR (SDM vol. 3, 11.8.6), whichever way TPR came by it. */
+static void tell_cr8(struct pc_vcpu *v, struct keel_context *ctx)
+{
+	uint8_t class = lapic_tpr(&v->lapic) >> TPR_CLASS_SHIFT;
+
+	if (class == ctx->exit.tpr)
+		return;
+	ctx->answer.tpr = class;
+	ctx->answer.flags |= KEEL_ANSWER_TPR;
+	/* The next entry brings this back as the guest's CR8: it is not news then. */
+	v->lapic.s.cr8 = class;
 }
 
 static void take_interrupt(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx, bool external)
@@ -296,6 +324,7 @@ static void run_vcpu(struct pc *pc, struct keel_context *ctx)
 		exits[kind](pc, ctx);
 	else
 		pc_end(pc, KEEL_END_CELL_REFUSED, CELL_REFUSED_EXIT);
+	tell_cr8(v, ctx);
 	if (!start_or_stop(v, ctx))
 		deliver(pc, v, ctx);
 	finish(pc, &ctx->answer);

@@ -110,22 +110,22 @@ static void put(struct cpu *cpu, struct vcpu *vcpu)
 }
 
 /* Puts an exit before the cell: what the vendor's side has not filled in already. */
-static void report(struct vcpu *vcpu, enum keel_exit_kind kind, uint64_t next_rip, bool sregs)
+static void report(struct vcpu *vcpu, enum keel_exit_kind kind, uint64_t next_rip, uint32_t flags)
 {
 	struct keel_context *page = vcpu->cell.page;
 
 	vcpu->exit_completes = kind == KEEL_EXIT_IO || kind == KEEL_EXIT_HLT || kind == KEEL_EXIT_RDMSR ||
-			       kind == KEEL_EXIT_WRMSR || kind == KEEL_EXIT_MMIO;
+			       kind == KEEL_EXIT_WRMSR || kind == KEEL_EXIT_MMIO || flags & KEEL_EXIT_F_CR8;
 	page->exit.kind = kind;
 	page->exit.context = vcpu->index;
 	page->exit.tpr = hv->vcpu_tpr(vcpu);
-	page->exit.flags = hv->vcpu_interruptible(vcpu, vcpu->exit_completes) ? KEEL_EXIT_F_INTERRUPTIBLE : 0;
+	if (hv->vcpu_interruptible(vcpu, vcpu->exit_completes))
+		flags |= KEEL_EXIT_F_INTERRUPTIBLE;
+	page->exit.flags = flags;
 	page->exit.next_rip = next_rip;
 	page->exit.tsc_offset = vcpu->tsc_offset;
-	if (sregs) {
+	if (flags & KEEL_EXIT_F_SREGS)
 		hv->vcpu_get_sregs(vcpu, &page->sregs);
-		page->exit.flags |= KEEL_EXIT_F_SREGS;
-	}
 	vcpu->cell.pending = true;
 }
 
@@ -150,7 +150,7 @@ static void exit_msr(struct vcpu *vcpu, const struct hv_exit *exit)
 
 	if (is_cell_msr(msr)) {
 		vcpu->cell.page->exit.msr = msr;
-		report(vcpu, write ? KEEL_EXIT_WRMSR : KEEL_EXIT_RDMSR, exit->next_rip, false);
+		report(vcpu, write ? KEEL_EXIT_WRMSR : KEEL_EXIT_RDMSR, exit->next_rip, 0);
 		return;
 	}
 	done = write ? msr_guest_write(vcpu, msr, value) : msr_guest_read(vcpu, msr, &value);
@@ -229,19 +229,23 @@ static bool handle_exit(struct cpu *cpu, struct vcpu *vcpu, const struct hv_exit
 		exit_xsetbv(vcpu, exit);
 		return false;
 	case HV_EXIT_IO:
-		report(vcpu, KEEL_EXIT_IO, exit->next_rip, vcpu->cell.page->exit.io & KEEL_IO_STRING);
+		report(vcpu, KEEL_EXIT_IO, exit->next_rip,
+		       vcpu->cell.page->exit.io & KEEL_IO_STRING ? KEEL_EXIT_F_SREGS : 0);
 		return false;
 	case HV_EXIT_MEMORY:
-		report(vcpu, KEEL_EXIT_MMIO, 0, true);
+		report(vcpu, KEEL_EXIT_MMIO, 0, KEEL_EXIT_F_SREGS);
 		return false;
 	case HV_EXIT_HLT:
-		report(vcpu, KEEL_EXIT_HLT, exit->next_rip, false);
+		report(vcpu, KEEL_EXIT_HLT, exit->next_rip, 0);
 		return false;
 	case HV_EXIT_WINDOW:
-		report(vcpu, KEEL_EXIT_WINDOW, 0, false);
+		report(vcpu, KEEL_EXIT_WINDOW, 0, 0);
 		return false;
 	case HV_EXIT_TPR:
-		report(vcpu, KEEL_EXIT_TPR, 0, false);
+		report(vcpu, KEEL_EXIT_TPR, 0, 0);
+		return false;
+	case HV_EXIT_CR8_WRITE:
+		report(vcpu, KEEL_EXIT_TPR, 0, KEEL_EXIT_F_CR8 | KEEL_EXIT_F_SREGS);
 		return false;
 	case HV_EXIT_PAUSE:
 		hv->vcpu_advance(vcpu, exit->next_rip);
@@ -384,7 +388,7 @@ static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 			continue;
 		}
 		if (__atomic_exchange_n(&vcpu->poll, 0, __ATOMIC_ACQ_REL) || rdtsc() >= vcpu->deadline) {
-			report(vcpu, KEEL_EXIT_POLL, 0, false);
+			report(vcpu, KEEL_EXIT_POLL, 0, 0);
 			continue;
 		}
 		hv->vcpu_enter(cpu, vcpu, &exit);

@@ -31,6 +31,7 @@ enum hv_exit_reason {
 	HV_EXIT_PAUSE,
 	HV_EXIT_WINDOW,
 	HV_EXIT_TPR,
+	HV_EXIT_CR8_WRITE,	/* a MOV to CR8 that has not been executed */
 	HV_EXIT_UNDEFINED,	/* an instruction that does not exist here: #UD */
 	HV_EXIT_TRIPLE_FAULT,
 	HV_EXIT_ENTRY_FAILED,	/* detail = vendor's code */

@@ -571,6 +571,115 @@ START_TEST(tpr_holds_back)
 }
 END_TEST
 
+/* What Keel does with an answer's CR8. */
+static void take_tpr(const struct keel_answer *answer)
+{
+	if (answer->flags & KEEL_ANSWER_TPR)
+		ctx[0].exit.tpr = answer->tpr;
+}
+
+START_TEST(tpr_moves_cr8)
+{
+	struct keel_answer *answer;
+
+	mmio_write(0, APIC + 0xf0, 0x1ff);
+	ctx[0].regs.rflags |= IF;
+	answer = mmio_write(0, APIC + 0x80, 0x53);
+	ck_assert(answer->flags & KEEL_ANSWER_TPR);
+	ck_assert_uint_eq(answer->tpr, 5);
+	take_tpr(answer);
+	/* Not taken for a write of CR8, which would clear the lower half. */
+	ck_assert_uint_eq(mmio_read(0, APIC + 0x80), 0x53);
+	ck_assert(!(answer->flags & KEEL_ANSWER_TPR));
+	ck_assert(!(mmio_write(0, APIC + 0x80, 0x5f)->flags & KEEL_ANSWER_TPR));
+	/* A fall by CR8 is noticed though it was the register that held the interrupt back. */
+	ck_assert_uint_eq(mmio_write(0, APIC + 0x300, 0x00040051)->tpr_threshold, 5);
+	ctx[0].exit.tpr = 0;
+	answer = enter(0, KEEL_EXIT_TPR);
+	ck_assert_uint_eq(answer->inject, INJECTED(0x51));
+	ck_assert_uint_eq(answer->flags, 0);
+	ck_assert_uint_eq(mmio_read(0, APIC + 0x80), 0);
+
+	wrmsr(0, KEEL_MSR_APIC_BASE, 0xfee00d00);
+	answer = wrmsr(0, KEEL_MSR_X2APIC_FIRST + 8, 0xf0);
+	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_RIP | KEEL_ANSWER_TPR);
+	ck_assert_uint_eq(answer->tpr, 15);
+	take_tpr(answer);
+	ck_assert_uint_eq(poll(0)->flags, 0);
+	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_X2APIC_FIRST + 8), 0xf0);
+}
+END_TEST
+
+/* INIT clears the register, and CR8 with it. */
+START_TEST(init_clears_cr8)
+{
+	mmio_write(0, APIC + 0xf0, 0x1ff);
+	mmio_write(0, APIC + 0x310, 1u << 24);
+	mmio_write(0, APIC + 0x300, 0x4610);
+	poll(1);
+	ctx[1].exit.tpr = 7;
+	poll(1);
+	mmio_write(0, APIC + 0x300, 0x4500);
+	ck_assert_uint_eq(poll(1)->flags, KEEL_ANSWER_TPR);
+	ck_assert_uint_eq(ctx[1].answer.tpr, 0);
+	ck_assert_uint_eq(ctx[1].answer.action, KEEL_ACTION_WAIT);
+}
+END_TEST
+
+/* MOV to CR8 that Keel has left to the cell: LOCK MOV CR0, EAX. */
+static struct keel_answer *move_to_cr8(uint64_t value)
+{
+	static const uint8_t move[] = { 0xf0, 0x0f, 0x22, 0xc0 };
+
+	memcpy(guest + 0x100000, move, sizeof(move));
+	ctx[0].regs.rip = 0x100000;
+	ctx[0].regs.gpr[KEEL_RAX] = value;
+	ctx[0].exit.flags |= KEEL_EXIT_F_CR8;
+	enter(0, KEEL_EXIT_TPR);
+	ctx[0].exit.flags &= ~KEEL_EXIT_F_CR8;
+	return &ctx[0].answer;
+}
+
+START_TEST(cr8_written_by_the_cell)
+{
+	struct keel_answer *answer;
+
+	mmio_write(0, APIC + 0xf0, 0x1ff);
+	ctx[0].regs.rflags |= IF;
+	answer = move_to_cr8(6);
+	ck_assert(answer->flags & KEEL_ANSWER_TPR && answer->flags & KEEL_ANSWER_RIP);
+	ck_assert_uint_eq(answer->tpr, 6);
+	ck_assert_uint_eq(ctx[0].regs.rip, 0x100004);
+	take_tpr(answer);
+	ck_assert_uint_eq(mmio_read(0, APIC + 0x80), 0x60);
+	ck_assert_uint_eq(mmio_write(0, APIC + 0x300, 0x00040051)->inject, 0);
+
+	/* Still held back: the notice is asked for again. */
+	answer = move_to_cr8(5);
+	ck_assert_uint_eq(answer->inject, 0);
+	ck_assert_uint_eq(answer->tpr, 5);
+	ck_assert_uint_eq(answer->tpr_threshold, 5);
+	take_tpr(answer);
+	/* The same value again is an instruction like any other. */
+	answer = move_to_cr8(5);
+	ck_assert(!(answer->flags & KEEL_ANSWER_TPR) && answer->flags & KEEL_ANSWER_RIP);
+	ck_assert_uint_eq(answer->tpr_threshold, 5);
+	/* A bad value changes nothing. */
+	answer = move_to_cr8(16);
+	ck_assert_uint_eq(answer->inject, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | 13);
+	ck_assert_uint_eq(answer->error_code, 0);
+	ck_assert(!(answer->flags & (KEEL_ANSWER_TPR | KEEL_ANSWER_RIP)));
+	ck_assert_uint_eq(ctx[0].regs.rip, 0x100000);
+	ck_assert(answer->tpr_threshold == 5);
+
+	answer = move_to_cr8(0);
+	ck_assert_uint_eq(answer->inject, INJECTED(0x51));
+	ck_assert(answer->flags & KEEL_ANSWER_TPR);
+	ck_assert_uint_eq(answer->tpr, 0);
+	ck_assert_uint_eq(answer->tpr_threshold, 0);
+}
+END_TEST
+
 START_TEST(tsc_deadline)
 {
 	uint64_t offset = 1ull << 40;
@@ -968,7 +1077,7 @@ static void random_exit(unsigned int context)
 	static const uint8_t sizes[] = { 1, 1, 2, 4, 4, 1, 2, 3 };
 
 	exit->tpr = random_bits() % 4 ? 0 : random_bits() % 16;
-	exit->flags = 0;
+	exit->flags = random_bits() % 2 ? KEEL_EXIT_F_CR8 : 0;
 	exit->port = random_port();
 	exit->size = sizes[random_bits() % (random_bits() % 64 ? 7 : 8)];
 	exit->io = random_bits() % 8;
@@ -990,6 +1099,9 @@ static void check_answer(unsigned int context)
 	ck_assert_uint_le(a->action, KEEL_ACTION_END);
 	ck_assert_uint_eq(a->kick >> VCPUS, 0);
 	ck_assert_uint_le(a->tpr_threshold, 15);
+	ck_assert_uint_le(a->tpr, 15);
+	if (a->flags & KEEL_ANSWER_TPR)
+		ck_assert_uint_ne(a->tpr, ctx[context].exit.tpr);
 	if (context != EVENT)
 		ck_assert_uint_eq(a->kick >> context & 1, 0);
 	if (a->action == KEEL_ACTION_END)
@@ -1075,6 +1187,9 @@ int main(void)
 	tcase_add_test(started, pit_through_ioapic);
 	tcase_add_test(started, deadline_of_another);
 	tcase_add_test(started, tpr_holds_back);
+	tcase_add_test(started, tpr_moves_cr8);
+	tcase_add_test(started, init_clears_cr8);
+	tcase_add_test(started, cr8_written_by_the_cell);
 	tcase_add_test(started, tsc_deadline);
 	tcase_add_test(started, msr_refused);
 	tcase_add_test(started, start_of_second_cpu);

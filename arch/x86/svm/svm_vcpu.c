@@ -20,8 +20,6 @@
 #define DR7_RESET	0x400u
 #define DR_INTERCEPTS	0x00ff00ffu	/* reads and writes of DR0-7 */
 #define EXCEPTION_INTERCEPTS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
-#define CR8_WRITE_REGISTER 0xfu		/* EXITINFO1 with decode assists */
-#define CR8_WRITE_VALID	(1ull << 63)
 #define PAUSE_COUNT	3000u
 #define PRIORITY_HIGHEST 15u
 
@@ -151,14 +149,13 @@ static void exception_exit(struct vmcb *vmcb, unsigned int vector, struct hv_exi
 }
 
 /*
- * CR8 writes exit only while a virtual interrupt is pending on a processor without decode assists. The instruction is let
- * through with no interrupt pending; the cell looks at the result after the exit that follows.
+ * CR8 writes exit only under a threshold on a processor without decode assists. The cell carries the instruction out and
+ * asks for what it still wants.
  */
 static void cr8_exit(struct vcpu *vcpu, struct hv_exit *exit)
 {
 	svm_vcpu_window(vcpu, false, 0);
-	vcpu->svm.cr8_passes = true;
-	exit->reason = HV_EXIT_NONE;
+	exit->reason = HV_EXIT_CR8_WRITE;
 }
 
 static void window_exit(struct vcpu *vcpu, struct hv_exit *exit)
@@ -278,10 +275,6 @@ void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 	regs->rip = vmcb->rip;
 	regs->rflags = vmcb->rflags;
 	svm_requeue(vmcb);
-	if (vcpu->svm.cr8_passes) {
-		vcpu->svm.cr8_passes = false;
-		vcpu->poll = 1;
-	}
 	if (vcpu->svm.window_later && !interrupt_requested(vmcb)) {
 		vcpu->svm.window_later = false;
 		vcpu->poll = 1;
@@ -318,10 +311,17 @@ void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
 {
 	struct vmcb *vmcb = vcpu->svm.vmcb;
 	uint64_t vintr = vmcb->vintr & ~SVM_VINTR_REQUEST;
-	bool on = open || tpr_threshold;
+	bool on;
 
-	if (vcpu->svm.cr8_passes)
-		return;
+	/*
+	 * QEMU, which has no decode assists, takes a virtual interrupt of CR8's own priority too: a threshold would exit
+	 * for ever. There the CR8 writes themselves exit.
+	 */
+	if (!svm_features.decode) {
+		svm_intercept(vmcb, SVM_INTERCEPT_CR8_WRITE, tpr_threshold);
+		tpr_threshold = 0;
+	}
+	on = open || tpr_threshold;
 	/* One virtual interrupt at a time: the cell is asked again when this one has been taken. */
 	if (interrupt_requested(vmcb)) {
 		vcpu->svm.window_later = on;
@@ -334,7 +334,6 @@ void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
 		vintr |= SVM_VINTR_IRQ | (uint64_t)(tpr_threshold & PRIORITY_HIGHEST) << SVM_VINTR_PRIORITY_SHIFT;
 	vmcb->vintr = vintr;
 	svm_intercept(vmcb, SVM_INTERCEPT_VINTR, on);
-	svm_intercept(vmcb, SVM_INTERCEPT_CR8_WRITE, on && !svm_features.decode);
 }
 
 unsigned int svm_vcpu_tpr(struct vcpu *vcpu)
