@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 #include "cpu.h"
-#include "memory.h"
+#include "screen.h"
 #include "spinlock.h"
 
 #define LOG_BYTES	16384u
@@ -18,17 +18,10 @@
 #define UART_LSR_THRE	(1u << 5)
 #define UART_TRIES	100000u
 
-#define SCREEN_PA	0xb8000u
-#define SCREEN_COLUMNS	80u
-#define SCREEN_ROWS	25u
-#define SCREEN_COLOUR	0x0700u
-
 static uint8_t log_ring[LOG_BYTES];
 static uint64_t log_end;
 static struct spinlock console_lock;
 static bool loud;
-static bool screen;
-static unsigned int screen_column;
 
 static void uart_put(char c)
 {
@@ -37,22 +30,6 @@ static void uart_put(char c)
 	for (tries = 0; tries < UART_TRIES && !(inb(UART_PORT + UART_LSR) & UART_LSR_THRE); tries++)
 		cpu_pause();
 	outb(UART_PORT, (uint8_t)c);
-}
-
-static void screen_put(char c)
-{
-	volatile uint16_t *cell = phys_to_virt(SCREEN_PA);
-	unsigned int i;
-
-	if (c == '\n' || screen_column == SCREEN_COLUMNS) {
-		for (i = 0; i < SCREEN_COLUMNS * (SCREEN_ROWS - 1); i++)
-			cell[i] = cell[i + SCREEN_COLUMNS];
-		for (; i < SCREEN_COLUMNS * SCREEN_ROWS; i++)
-			cell[i] = SCREEN_COLOUR | ' ';
-		screen_column = 0;
-	}
-	if (c >= ' ')
-		cell[SCREEN_COLUMNS * (SCREEN_ROWS - 1) + screen_column++] = SCREEN_COLOUR | (uint8_t)c;
 }
 
 static void put(char c)
@@ -64,8 +41,7 @@ static void put(char c)
 	if (c == '\n')
 		uart_put('\r');
 	uart_put(c);
-	if (screen)
-		screen_put(c);
+	screen_put(c);
 }
 
 static void put_number(uint64_t value, unsigned int base, unsigned int width)
@@ -155,11 +131,7 @@ unsigned int log_read(uint64_t *position, uint8_t bytes[24])
 
 void console_init(void)
 {
-	volatile uint16_t *cell = phys_to_virt(SCREEN_PA);
-
-	/* Text memory answers only in a text mode; under UEFI there is none. */
-	*cell = SCREEN_COLOUR | ' ';
-	screen = *cell == (SCREEN_COLOUR | ' ');
+	screen_init_text();
 	loud = true;
 }
 

@@ -14,6 +14,7 @@
 #include "own.h"
 #include "paging.h"
 #include "percpu.h"
+#include "screen.h"
 #include "smp.h"
 #include "string.h"
 #include "trap.h"
@@ -303,6 +304,7 @@ void main_boot(uint32_t info)
 	print("Keel, a microhypervisor for x86 servers\n");
 	if (multiboot2_parse(info, &boot))
 		refuse("the boot loader gave no memory map. Start Keel from GRUB, by 'multiboot2'.");
+	screen_init(&boot.framebuffer);
 	check_processor();
 	trap_patch();
 	memory = top_of_memory();

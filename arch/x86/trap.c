@@ -8,6 +8,7 @@
 #include "cell_frame.h"
 #include "console.h"
 #include "cpu.h"
+#include "paging.h"
 #include "string.h"
 #include "symbols.h"
 
@@ -149,9 +150,17 @@ static __attribute__((noreturn)) void stop(void)
 		__asm__ volatile("cli; hlt");
 }
 
+/* The screen is in the main address space only. */
+static void be_heard(void)
+{
+	if (paging_main.root)
+		write_cr3(paging_main.root);
+	console_loud();
+}
+
 void panic(const char *message)
 {
-	console_loud();
+	be_heard();
 	print("\nKeel panic: %s\n", message);
 	backtrace((uint64_t)(uintptr_t)__builtin_return_address(0), (uint64_t)(uintptr_t)__builtin_frame_address(0));
 	print("The machine has stopped. Reset it; please report the lines above.\n");
@@ -161,12 +170,14 @@ void panic(const char *message)
 void trap_kernel(const struct cell_frame *f);
 void trap_kernel(const struct cell_frame *f)
 {
-	console_loud();
+	uint64_t cr3 = read_cr3();
+
+	be_heard();
 	print("\nKeel panic: %s (vector %lu, error %lx) on CPU %u\n",
 	      f->vector < sizeof(names) / sizeof(names[0]) ? names[f->vector] : "unexpected interrupt", f->vector,
 	      f->error_code, this_cpu()->index);
 	print("rip %016lx rsp %016lx rfl %016lx cr2 %016lx cr3 %016lx\n", f->rip, f->rsp, f->rflags, read_cr2(),
-	      read_cr3());
+	      cr3);
 	print("rax %016lx rbx %016lx rcx %016lx rdx %016lx rsi %016lx\n", f->rax, f->rbx, f->rcx, f->rdx, f->rsi);
 	print("rdi %016lx rbp %016lx r8  %016lx r9  %016lx r10 %016lx\n", f->rdi, f->rbp, f->r8, f->r9, f->r10);
 	print("r11 %016lx r12 %016lx r13 %016lx r14 %016lx r15 %016lx\n", f->r11, f->r12, f->r13, f->r14, f->r15);
