@@ -53,7 +53,7 @@ static int usage(void)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "ready-fd", required_argument, NULL, 'r' }, { 0 } };
-	struct machine *m = calloc(1, sizeof(*m));
+	struct machine *m;
 	struct failure failure = { 0 };
 	int ready = -1, option;
 	enum exit_code code;
@@ -63,8 +63,13 @@ int main(int argc, char **argv)
 			return usage();
 		ready = atoi(optarg);
 	}
-	if (!m || optind + 1 != argc)
+	if (optind + 1 != argc)
 		return usage();
+	m = calloc(1, sizeof(*m));
+	if (!m) {
+		perror("keel-dm");
+		return EXIT_NO_MEMORY;
+	}
 	setvbuf(stderr, NULL, _IOLBF, 0);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
 		perror("prctl");
