@@ -70,6 +70,8 @@ static bool gigabyte_usable(unsigned long pfn)
 		page = pfn_to_online_page(pfn + i);
 		if (!page || PageReserved(page) || page_zone(page) != page_zone(first))
 			return false;
+		if (!(i & ((1u << ORDER_2M) - 1)))
+			cond_resched();
 	}
 	return true;
 }
@@ -185,15 +187,17 @@ static struct keel_block *donate(struct keel_vm *vm, unsigned int most, unsigned
 	}
 	if (!block->page)
 		goto fail;
+	/* Marked before they are gone, so that nobody who reads all memory comes across them. */
+	mark_offline(block->page, block->order, true);
 	error = call_block(KEEL_HC_DONATE, vm, block->page, block->order, 0, 0);
 	if (error)
 		goto fail_page;
-	mark_offline(block->page, block->order, true);
 	atomic64_add(1ull << block->order, &pages_out);
 	list_add_tail(&block->node, &vm->pending);
 	return block;
 
 fail_page:
+	mark_offline(block->page, block->order, false);
 	free_order(block->page, block->order);
 fail:
 	kfree(block);
@@ -285,13 +289,14 @@ int keel_record_make(struct keel_vm *vm)
 	if (!vm->record)
 		return -ENOMEM;
 	args.rdi = page_to_phys(vm->record);
+	mark_offline(vm->record, order, true);
 	id = keel_call(KEEL_HC_VM_CREATE, &args);
 	if (id < 0) {
+		mark_offline(vm->record, order, false);
 		free_order(vm->record, order);
 		return id;
 	}
 	vm->id = id;
-	mark_offline(vm->record, order, true);
 	atomic64_add(KEEL_VM_PAGES, &pages_out);
 	return 0;
 }
