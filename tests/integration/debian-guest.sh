@@ -2,12 +2,20 @@
 # shellcheck shell=sh disable=SC2154
 # Debian on its own disk, from GRUB in the MBR to a login on the serial port, and again after a reboot.
 
+# What is typed while login looks at the password is thrown away: ask until the shell answers.
+answers() {
+	for _ in 1 2 3 4 5 6 7 8; do
+		send debian "echo \$((6 * 7))-logged-in-$1 CPUS=\$(nproc)"
+		! shows debian "42-logged-in-$1 CPUS=2" 1 10 || return 0
+	done
+	return 1
+}
+
 log_in() {
 	send debian root
 	check "debian: asks for the password ($1)" shows debian 'Password:' "$1" 60
 	send debian keel
-	send debian "echo \$((6 * 7))-logged-in-$1 CPUS=\$(nproc)"
-	check "debian: logs in with both CPUs ($1)" shows debian "42-logged-in-$1 CPUS=2" 1 60
+	check "debian: logs in with both CPUs ($1)" answers "$1"
 }
 
 check "debian: created" keel create "$manifest"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Unmodified operating systems to their prompts: the small ones by what they print, Debian by hand: log in, reboot, power off.
-# timeout: 1200
+# timeout: 1500
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
@@ -31,6 +31,6 @@ guest grub 'Press enter to boot the selected OS'
 guest ipxe 'iPXE initialising devices'
 boot pair 200 "$(script_for pair tiny)" "$ROOT/guests/tiny.json" --smp 2 --file "$TESTS/spin.bin:/keel-test/spin.bin"
 judge pair
-boot debian 400 "$(script_for debian debian)" "$ROOT/guests/debian.json" --smp 2
+boot debian 700 "$(script_for debian debian)" "$ROOT/guests/debian.json" --smp 2
 judge debian
 finish
