@@ -7,6 +7,7 @@
  * end): a waiting thread is woken, a running one gets an interrupt, which ends the run.
  */
 
+#include <linux/delay.h>
 #include <linux/math64.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
@@ -109,6 +110,12 @@ static long wait(struct keel_vcpu *vcpu)
 	return RUN_AGAIN;
 }
 
+/* Who is in the cell may have been interrupted there, on this very CPU: make room for longer than a yield does. */
+static void cell_is_busy(void)
+{
+	usleep_range(10, 50);
+}
+
 static long run_once(struct keel_vcpu *vcpu)
 {
 	struct keel_args args;
@@ -125,7 +132,9 @@ static long run_once(struct keel_vcpu *vcpu)
 		return 0;
 	if (flags & KEEL_RUN_WAIT)
 		return wait(vcpu);
-	if (flags & (KEEL_RUN_BUSY | KEEL_RUN_YIELD))
+	if (flags & KEEL_RUN_BUSY)
+		cell_is_busy();
+	else if (flags & KEEL_RUN_YIELD)
 		yield();
 	else
 		cond_resched();
@@ -173,7 +182,7 @@ long keel_vm_event(struct keel_vm *vm)
 		else if (fatal_signal_pending(current))
 			flags = -EINTR;
 		else if (flags & KEEL_RUN_BUSY)
-			yield();
+			cell_is_busy();
 		else
 			cond_resched();
 	} while (flags > 0);

@@ -21,8 +21,12 @@
 #define CPUID_OSXSAVE		(1u << 27)	/* leaf 1 ECX */
 #define CPUID_VMX		(1u << 5)
 #define CPUID_SVM		(1u << 2)	/* leaf 0x80000001 ECX */
+#define CPUID_INVLPGB		(1u << 3)	/* leaf 0x80000008 EBX */
+#define CPUID_X2APIC		(1u << 21)	/* leaf 1 ECX */
 #define CPUID_OSPKE		(1u << 4)	/* leaf 7 ECX */
 #define CPUID_PKE_CR4		(1u << 22)
+
+#define WORD			8u
 
 #define RESET_PORT		0xcf9u
 #define RESET_FULL		0x6u
@@ -96,7 +100,7 @@ static bool take_sipi(struct cpu *cpu, uint8_t *vector)
 		return false;
 	}
 	__atomic_store_n(&cpu->parked, 0, __ATOMIC_RELEASE);
-	__atomic_store_n(&cpu->request, 0, __ATOMIC_RELEASE);
+	__atomic_fetch_and(&cpu->request, ~(CPU_REQUEST_INIT | CPU_REQUEST_SIPI | ICR_VECTOR), __ATOMIC_ACQ_REL);
 	*vector = (uint8_t)request;
 	return true;
 }
@@ -200,7 +204,11 @@ static void exit_cpuid(struct cpu *cpu, const struct hv_exit *exit)
 	case 0x80000001u:
 		r.ecx &= ~CPUID_SVM;
 		break;
+	case 0x80000008u:
+		r.ebx &= ~CPUID_INVLPGB;
+		break;
 	case 0x8000000au:
+	case 0x8000001fu:	/* memory encryption: its bit of a page's address means nothing in guest mode */
 		r = (struct cpuid){ 0 };
 		break;
 	}
@@ -221,20 +229,27 @@ static void exit_rdmsr(struct cpu *cpu, const struct hv_exit *exit)
 	hv->control_advance(cpu, exit->next_rip);
 }
 
+/* What the processor would take (SDM vol. 3, 11.12.5), at the place where writes of the registers are watched. */
+static bool apic_base_ok(uint64_t value)
+{
+	uint64_t old = rdmsr(MSR_APIC_BASE), modes = APIC_BASE_ENABLE | APIC_BASE_X2APIC;
+
+	if ((value ^ old) & ~modes || (value & modes) == APIC_BASE_X2APIC)
+		return false;
+	if (value & APIC_BASE_X2APIC)
+		return old & APIC_BASE_ENABLE && cpuid(1, 0).ecx & CPUID_X2APIC;
+	return !(old & APIC_BASE_X2APIC) || !(value & APIC_BASE_ENABLE);
+}
+
 static void exit_wrmsr(struct cpu *cpu, const struct hv_exit *exit)
 {
 	uint32_t msr = (uint32_t)cpu->control.gpr[KEEL_RCX];
 	uint32_t low = (uint32_t)cpu->control.gpr[KEEL_RAX], high = (uint32_t)cpu->control.gpr[KEEL_RDX];
 
-	if (msr == MSR_X2APIC_ICR && apic_x2apic()) {
+	if (msr == MSR_X2APIC_ICR && apic_x2apic() && !(low & ~ICR_WRITABLE)) {
 		if (!intercept_icr(cpu, high, low))
 			apic_send(high, low);
-	} else if (msr == MSR_APIC_BASE) {
-		/* Where the registers are is where their writes are watched. */
-		if ((((uint64_t)high << 32 | low) & APIC_BASE_ADDRESS) != apic_base()) {
-			inject_fault(cpu, EXC_GP, true);
-			return;
-		}
+	} else if (msr == MSR_APIC_BASE && apic_base_ok((uint64_t)high << 32 | low)) {
 		wrmsr(msr, (uint64_t)high << 32 | low);
 	} else if (!hv->control_wrmsr(cpu, msr, (uint64_t)high << 32 | low)) {
 		inject_fault(cpu, EXC_GP, true);
@@ -249,8 +264,19 @@ static void exit_memory(struct cpu *cpu, const struct hv_exit *exit)
 	struct control_store store;
 	uint32_t reg = (uint32_t)(exit->gpa & (KEEL_PAGE_SIZE - 1));
 
-	if ((exit->gpa & ~(KEEL_PAGE_SIZE - 1)) != apic_base() || exit->access != KEEL_ACCESS_WRITE ||
-	    !control_decode_store(cpu, &store)) {
+	uint64_t va;
+
+	/*
+	 * A word that runs over the end of the control domain's memory is how Linux reads names (load_unaligned_zeropad): it is
+	 * ready for a page fault there, but not for #GP.
+	 */
+	if (!exit->access && control_decode_load(cpu, &va) && va % KEEL_PAGE_SIZE > KEEL_PAGE_SIZE - WORD) {
+		hv->control_set_cr2(cpu, (va | (WORD - 1)) + 1);
+		inject_fault(cpu, EXC_PF, true);
+		return;
+	}
+	if ((exit->gpa & ~(KEEL_PAGE_SIZE - 1)) != apic_base() || apic_x2apic() || reg & APIC_REG_UNALIGNED ||
+	    exit->access != KEEL_ACCESS_WRITE || !control_decode_store(cpu, &store)) {
 		inject_fault(cpu, EXC_GP, true);
 		return;
 	}
@@ -261,6 +287,7 @@ static void exit_memory(struct cpu *cpu, const struct hv_exit *exit)
 
 static void exit_nmi(struct cpu *cpu)
 {
+	struct hv_control_state state;
 	uint32_t asked;
 
 	cpu_open_window();
@@ -270,9 +297,11 @@ static void exit_nmi(struct cpu *cpu)
 		__atomic_store_n(&cpu->flushed, vm_donations(), __ATOMIC_RELEASE);
 		hv->control_flush(cpu);
 	}
+	hv->control_get(cpu, &state);
 	if (asked & CPU_REQUEST_INIT)
 		control_park(cpu);
-	else if (!(asked & CPU_REQUEST_FLUSH))
+	else if (!(asked & CPU_REQUEST_FLUSH) && state.efer & EFER_LMA)
+		/* In real mode a processor has no NMI of its own yet, only the late call that started it. */
 		hv->control_inject_nmi(cpu);
 }
 

@@ -21,6 +21,9 @@
 #define REX_R		(1u << 2)
 #define OP_MOV_REG	0x89u
 #define OP_MOV_IMM	0xc7u
+#define OP_MOV_LOAD	0x8bu
+#define REX_X		(1u << 1)
+#define REX_B		(1u << 0)
 
 /* Memory of the control domain alone. */
 static const void *control_memory(uint64_t pa)
@@ -127,4 +130,48 @@ bool control_decode_store(struct cpu *cpu, struct control_store *store)
 		return false;
 	store->next_rip += cpu->control.rip;
 	return true;
+}
+
+bool control_decode_load_bytes(const uint8_t *bytes, unsigned int count, const struct keel_regs *regs, uint64_t *address)
+{
+	unsigned int rex, mod, rm, length, at = 3, index;
+	int8_t byte;
+	int32_t word;
+
+	if (count < 3 || bytes[0] < (REX_FIRST | REX_W) || bytes[0] > REX_LAST || bytes[1] != OP_MOV_LOAD)
+		return false;
+	rex = bytes[0];
+	mod = bytes[2] >> 6;
+	rm = bytes[2] & 7;
+	length = operand_length(bytes + 2, count - 2);
+	if (!length || 2 + length > count || (mod == 0 && rm == 5))
+		return false;
+	*address = 0;
+	if (rm == 4) {
+		index = (bytes[3] >> 3 & 7) | (rex & REX_X ? 8 : 0);
+		if (index != 4)
+			*address = regs->gpr[index] << (bytes[3] >> 6);
+		rm = bytes[3] & 7;
+		if (mod == 0 && rm == 5)
+			return false;
+		at++;
+	}
+	*address += regs->gpr[rm | (rex & REX_B ? 8 : 0)];
+	if (mod == 1) {
+		memcpy(&byte, bytes + at, sizeof(byte));
+		*address += (uint64_t)(int64_t)byte;
+	} else if (mod == 2) {
+		memcpy(&word, bytes + at, sizeof(word));
+		*address += (uint64_t)(int64_t)word;
+	}
+	return true;
+}
+
+bool control_decode_load(struct cpu *cpu, uint64_t *address)
+{
+	struct hv_control_state state;
+	uint8_t bytes[INSN_MAX];
+
+	hv->control_get(cpu, &state);
+	return !state.cpl && control_decode_load_bytes(bytes, fetch(&state, cpu->control.rip, bytes), &cpu->control, address);
 }

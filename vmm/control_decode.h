@@ -16,6 +16,13 @@ struct control_store {
 /* The store at the control domain's RIP. False: not one of the forms known, or its bytes cannot be read. */
 bool control_decode_store(struct cpu *cpu, struct control_store *store);
 
+/*
+ * The address that the MOV r64, m64 at the control domain's RIP reads, in its ring 0. False: another instruction, or relative to RIP
+ * or to nothing.
+ */
+bool control_decode_load(struct cpu *cpu, uint64_t *address);
+bool control_decode_load_bytes(const uint8_t *bytes, unsigned int count, const struct keel_regs *regs, uint64_t *address);
+
 /* The decoding alone: bytes, their number, the registers; store->next_rip becomes the length. */
 bool control_decode_bytes(const uint8_t *bytes, unsigned int count, const struct keel_regs *regs,
 			  struct control_store *store);

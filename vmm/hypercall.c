@@ -143,13 +143,15 @@ static int64_t hc_event(struct call *call)
 static int64_t hc_status(struct call *call)
 {
 	struct vm *vm = vm_get(call->arg[0]);
+	int64_t end;
 
 	if (!vm)
 		return -ENOENT;
+	end = __atomic_load_n(&vm->end, __ATOMIC_ACQUIRE);
 	call->results = 2;
 	call->result[0] = vm->end_detail;
 	call->result[1] = vm->end_address;
-	return __atomic_load_n(&vm->end, __ATOMIC_ACQUIRE);
+	return end;
 }
 
 static int64_t hc_kill(struct call *call)

@@ -10,6 +10,8 @@
 #define APIC_REG_ICR_LOW	0x300u
 #define APIC_REG_ICR_HIGH	0x310u
 
+#define APIC_REG_UNALIGNED	0xfu
+
 #define ICR_VECTOR		0xffu
 #define ICR_MODE		(7u << 8)
 #define ICR_MODE_NMI		(4u << 8)
@@ -21,6 +23,7 @@
 #define ICR_LEVEL		(1u << 15)
 #define ICR_SHORTHAND		(3u << 18)
 #define ICR_ALL_BUT_SELF	(3u << 18)
+#define ICR_WRITABLE		(ICR_VECTOR | ICR_MODE | ICR_LOGICAL | ICR_ASSERT | ICR_LEVEL | ICR_SHORTHAND)
 
 bool apic_x2apic(void);
 uint64_t apic_base(void);

@@ -73,6 +73,7 @@ struct hv_ops {
 	void (*control_advance)(struct cpu *cpu, uint64_t next_rip);
 	void (*control_inject)(struct cpu *cpu, uint32_t inject, uint32_t error_code);
 	void (*control_inject_nmi)(struct cpu *cpu);
+	void (*control_set_cr2)(struct cpu *cpu, uint64_t cr2);
 	void (*control_flush)(struct cpu *cpu);
 	/* Whether NMIs and writes of the interrupt command register exit. */
 	void (*control_trap)(struct cpu *cpu, bool on);

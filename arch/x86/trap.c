@@ -8,6 +8,7 @@
 #include "cell_frame.h"
 #include "console.h"
 #include "cpu.h"
+#include "image.h"
 #include "paging.h"
 #include "string.h"
 #include "symbols.h"
@@ -125,22 +126,29 @@ void trap_init_cpu(struct cpu *cpu)
 			 : : "i"(SEL_KERNEL_CODE), "r"(SEL_KERNEL_DATA), "r"(0), "r"(SEL_TSS) : "rax", "memory");
 }
 
-static void backtrace(uint64_t rip, uint64_t rbp)
+static void print_place(uint64_t rip)
 {
-	const uint64_t *frame;
 	uint64_t offset;
-	unsigned int depth;
-	const char *name;
+	const char *name = symbols_find(rip, &offset);
 
-	for (depth = 0; depth < BACKTRACE_DEPTH; depth++) {
-		name = symbols_find(rip, &offset);
-		print("  %016lx %s+%lx\n", rip, name, offset);
-		if (rbp < PERCPU_BASE || rbp >= PERCPU_BASE + MAX_CPUS * PERCPU_STRIDE || rbp % 8 ||
-		    rbp % PERCPU_STRIDE < PERCPU_STACK || rbp % PERCPU_STRIDE > PERCPU_STACK_END - 16)
-			return;
-		frame = (const uint64_t *)rbp;
-		rbp = frame[0];
-		rip = frame[1];
+	print("  %016lx %s+%lx\n", rip, name, offset);
+}
+
+/* Without frame pointers, which every exit would pay for: whatever on this CPU's stack looks like a return address. */
+static void backtrace(uint64_t rip, uint64_t rsp)
+{
+	const uint64_t *end = (const uint64_t *)((rsp & ~(PERCPU_STRIDE - 1)) + PERCPU_STACK_END);
+	const uint64_t *at = (const uint64_t *)(rsp & ~7ull);
+	unsigned int depth = 0;
+
+	print_place(rip);
+	if (rsp < PERCPU_BASE || rsp % PERCPU_STRIDE < PERCPU_STACK)
+		return;
+	for (; at < end && depth < BACKTRACE_DEPTH; at++) {
+		if (*at < (uint64_t)(uintptr_t)text_start || *at >= (uint64_t)(uintptr_t)text_end)
+			continue;
+		print_place(*at);
+		depth++;
 	}
 }
 
@@ -181,7 +189,7 @@ void trap_kernel(const struct cell_frame *f)
 	print("rax %016lx rbx %016lx rcx %016lx rdx %016lx rsi %016lx\n", f->rax, f->rbx, f->rcx, f->rdx, f->rsi);
 	print("rdi %016lx rbp %016lx r8  %016lx r9  %016lx r10 %016lx\n", f->rdi, f->rbp, f->r8, f->r9, f->r10);
 	print("r11 %016lx r12 %016lx r13 %016lx r14 %016lx r15 %016lx\n", f->r11, f->r12, f->r13, f->r14, f->r15);
-	backtrace(f->rip, f->rbp);
+	backtrace(f->rip, f->rsp);
 	print("The machine has stopped. Reset it; please report the lines above.\n");
 	stop();
 }

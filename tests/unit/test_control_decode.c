@@ -228,6 +228,44 @@ START_TEST(forms_of_linux)
 }
 END_TEST
 
+/* The loads by which Linux reads words of names, and what is none. */
+START_TEST(word_loads)
+{
+	static const struct {
+		uint8_t bytes[10];
+		unsigned int length;
+		bool load;
+		uint64_t address;
+	} forms[] = {
+		{ { 0x48, 0x8b, 0x00 }, 3, true, 0x1000 },			/* (%rax) */
+		{ { 0x48, 0x8b, 0x48, 0xf8 }, 4, true, 0xff8 },			/* -8(%rax) */
+		{ { 0x49, 0x8b, 0x11 }, 3, true, 0x9000 },			/* (%r9) */
+		{ { 0x4c, 0x8b, 0x80, 0x00, 0x01, 0x00, 0x00 }, 7, true, 0x1100 },
+		{ { 0x48, 0x8b, 0x0c, 0x18 }, 4, true, 0x5000 },		/* (%rax,%rbx) */
+		{ { 0x4a, 0x8b, 0x44, 0x88, 0x10 }, 5, true, 0x1010 + 4 * 0x9000 },	/* 0x10(%rax,%r9,4) */
+		{ { 0x48, 0x8b, 0x04, 0x24 }, 4, true, 0x7000 },		/* (%rsp) */
+		{ { 0x8b, 0x00 }, 2, false, 0 },				/* 32 bits */
+		{ { 0x48, 0x89, 0x00 }, 3, false, 0 },				/* a store */
+		{ { 0x48, 0x8b, 0xc0 }, 3, false, 0 },				/* a register */
+		{ { 0x48, 0x8b, 0x05, 0, 0, 0, 0 }, 7, false, 0 },		/* relative to RIP */
+		{ { 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0 }, 8, false, 0 },	/* absolute */
+		{ { 0x48, 0x8b, 0x80, 0x00, 0x01 }, 5, false, 0 },		/* cut short */
+	};
+	uint64_t address;
+
+	regs.gpr[KEEL_RAX] = 0x1000;
+	regs.gpr[KEEL_RBX] = 0x4000;
+	regs.gpr[KEEL_RSP] = 0x7000;
+	regs.gpr[KEEL_R9] = 0x9000;
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		ck_assert_msg(control_decode_load_bytes(forms[i].bytes, forms[i].length, &regs, &address) == forms[i].load,
+			      "form %zu", i);
+		if (forms[i].load)
+			ck_assert_uint_eq(address, forms[i].address);
+	}
+}
+END_TEST
+
 /* Page tables of the control domain: the table of level i is page i, the instruction's pages are 10 and 20. */
 
 #define RIP_PAGE	10u
@@ -381,6 +419,7 @@ int main(void)
 	tcase_add_test(bytes, every_opcode);
 	tcase_add_loop_test(bytes, random_bytes, 0, 1);
 	tcase_add_test(bytes, forms_of_linux);
+	tcase_add_test(bytes, word_loads);
 	tcase_add_checked_fixture(fetch, arena_setup, arena_teardown);
 	tcase_add_test(fetch, fetch_over_pages);
 	tcase_add_test(fetch, fetch_large_pages);

@@ -19,6 +19,7 @@
 #define CPUID_SVM_DECODE	(1u << 7)
 #define CPUID_SVM_PAUSE		(1u << 10)
 
+#define MSR_TSC_RATIO		0xc0000104u	/* would scale the guests' TSC */
 #define MSR_VM_CR		0xc0010114u
 #define VM_CR_LOCK		(1u << 3)
 #define VM_CR_SVMDIS		(1u << 4)
@@ -98,6 +99,7 @@ static void guest_bitmaps_init(void)
 	for (i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
 		svm_msr_permit(svm_guest_msrpm, passed[i], true, true);
 	svm_msr_permit(control_msrpm, MSR_EFER, false, false);
+	svm_msr_permit(control_msrpm, MSR_TSC_RATIO, false, false);
 	svm_msr_permit(control_msrpm, MSR_APIC_BASE, true, false);
 	svm_msr_permit(control_msrpm, MSR_VM_CR, false, false);
 	svm_msr_permit(control_msrpm, MSR_HSAVE_PA, false, false);
@@ -273,6 +275,11 @@ static void svm_control_inject_nmi(struct cpu *cpu)
 	((struct svm_cpu *)cpu->vendor)->control->event = SVM_EVENT_VALID | SVM_EVENT_NMI | EXC_NMI;
 }
 
+static void svm_control_set_cr2(struct cpu *cpu, uint64_t cr2)
+{
+	((struct svm_cpu *)cpu->vendor)->control->cr2 = cr2;
+}
+
 static void svm_control_flush(struct cpu *cpu)
 {
 	((struct svm_cpu *)cpu->vendor)->control->tlb_control = SVM_TLB_FLUSH_ALL;
@@ -410,6 +417,7 @@ const struct hv_ops svm_ops = {
 	.control_advance = svm_control_advance,
 	.control_inject = svm_control_inject,
 	.control_inject_nmi = svm_control_inject_nmi,
+	.control_set_cr2 = svm_control_set_cr2,
 	.control_flush = svm_control_flush,
 	.control_trap = svm_control_trap,
 	.control_rdmsr = svm_control_rdmsr,

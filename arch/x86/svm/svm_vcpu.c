@@ -138,7 +138,8 @@ static void fault_exit(const struct vmcb *vmcb, struct keel_exit *record, struct
 /* The fault is the guest's own: #DB and #AC exit only because a guest can raise them without end inside one instruction. */
 static void exception_exit(struct vmcb *vmcb, unsigned int vector, struct hv_exit *exit)
 {
-	exit->reason = HV_EXIT_NONE;
+	/* To the control domain and back: such a loop never comes to where interrupts are taken. */
+	exit->reason = HV_EXIT_INTERRUPT;
 	if (vector == EXC_MC) {
 		exit->reason = HV_EXIT_MACHINE_CHECK;
 		return;
