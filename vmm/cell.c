@@ -63,18 +63,6 @@ static enum cell_result leave(struct cpu *cpu, struct cell_context *context)
 	}
 }
 
-/* Physical interrupts may have vectors from 16 on: those below 32 must not be taken for a cell's exceptions or its answer. */
-static void run_masked(struct cell_frame *frame)
-{
-	uint64_t tpr = read_cr8();
-
-	if (!tpr)
-		write_cr8(1);
-	cell_run(frame);
-	if (!tpr)
-		write_cr8(0);
-}
-
 enum cell_result cell_call(struct cpu *cpu, struct cell_context *context, struct vcpu *vcpu)
 {
 	if (!context->inside) {
@@ -84,7 +72,7 @@ enum cell_result cell_call(struct cpu *cpu, struct cell_context *context, struct
 	}
 	context->frame.rflags = (context->frame.rflags & CELL_RFLAGS) | RFLAGS_FIXED | RFLAGS_IF;
 	hv->cell_prepare(cpu, vcpu);
-	run_masked(&context->frame);
+	cell_run(&context->frame);
 	hv->cell_finish(cpu, vcpu);
 	return leave(cpu, context);
 }

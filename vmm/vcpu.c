@@ -85,8 +85,26 @@ static void xstate_swap_out(struct cpu *cpu, struct vcpu *vcpu)
 	write_cr0(read_cr0() | CR0_TS);
 }
 
+/*
+ * Physical interrupts may have vectors from 16 on: while ring 3 can run, those below 32 are held back, so that they are not taken for
+ * a cell's exceptions or its answer.
+ */
+static void mask_low_vectors(struct cpu *cpu)
+{
+	cpu->control_tpr = read_cr8();
+	if (!cpu->control_tpr)
+		write_cr8(1);
+}
+
+static void unmask_low_vectors(struct cpu *cpu)
+{
+	if (!cpu->control_tpr)
+		write_cr8(0);
+}
+
 static void load(struct cpu *cpu, struct vcpu *vcpu)
 {
+	mask_low_vectors(cpu);
 	xstate_swap_in(cpu, vcpu);
 	if (vcpu->debug_registers)
 		debug_swap_in(cpu, vcpu);
@@ -107,6 +125,7 @@ static void put(struct cpu *cpu, struct vcpu *vcpu)
 	if (vcpu->debug_registers)
 		debug_swap_out(cpu, vcpu);
 	xstate_swap_out(cpu, vcpu);
+	unmask_low_vectors(cpu);
 }
 
 /* Puts an exit before the cell: what the vendor's side has not filled in already. */
@@ -459,6 +478,7 @@ int vm_event(struct cpu *cpu, struct vm *vm, struct vm_run *run)
 
 	if (flags)
 		return flags;
+	mask_low_vectors(cpu);
 	write_cr3(vm->cell_table.root);
 	if (!context->inside)
 		context->page->exit = (struct keel_exit){ .kind = KEEL_EXIT_EVENT, .context = KEEL_CONTEXT_EVENT };
@@ -469,6 +489,7 @@ int vm_event(struct cpu *cpu, struct vm *vm, struct vm_run *run)
 		flags = result == CELL_BUSY ? KEEL_RUN_BUSY : result == CELL_INTERRUPTED ? KEEL_RUN_INTERRUPT :
 			KEEL_RUN_ENDED;
 	write_cr3(cpu->main_cr3);
+	unmask_low_vectors(cpu);
 	leave_context(vm, context);
 	return flags;
 }

@@ -44,6 +44,7 @@ struct vcpu_svm {
 	uint64_t asid_generation;
 	uint64_t nmi_iret_rip;
 	bool nmi_blocked;		/* an NMI was delivered and the guest has not come back from it */
+	bool window;			/* the cell waits for a window or for CR8 to fall */
 	bool window_later;		/* the cell wants a window behind the interrupt at hand */
 	bool nmi_iret;			/* it is about to: the IRET is at nmi_iret_rip */
 };

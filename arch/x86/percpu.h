@@ -66,6 +66,7 @@ struct cpu {
 	uint64_t control_xcr0;
 	uint64_t control_dr[4];
 	uint64_t control_tsc_aux;
+	uint64_t control_tpr;
 
 	void *vendor;			/* PERCPU_VENDOR_PAGES pages, contiguous, of the virtualisation side */
 	uint64_t vendor_pa;

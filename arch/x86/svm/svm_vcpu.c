@@ -312,8 +312,12 @@ void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
 {
 	struct vmcb *vmcb = vcpu->svm.vmcb;
 	uint64_t vintr = vmcb->vintr & ~SVM_VINTR_REQUEST;
-	bool on;
+	bool on = open || tpr_threshold;
 
+	/* The most frequent case by far: nothing asked, nothing to take back. */
+	if (!on && !vcpu->svm.window)
+		return;
+	vcpu->svm.window = on;
 	/*
 	 * QEMU, which has no decode assists, takes a virtual interrupt of CR8's own priority too: a threshold would exit
 	 * for ever. There the CR8 writes themselves exit.
