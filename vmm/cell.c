@@ -29,8 +29,6 @@ static void start(struct cell_context *context)
 
 	/* General registers keep what the cell itself left in them. */
 	frame->rip = ((const struct keel_cell_header *)cell_image)->entry;
-	frame->cs = SEL_USER_CODE;
-	frame->ss = SEL_USER_DATA;
 	frame->rsp = KEEL_CELL_STACKS + (context->number + 1) * KEEL_CELL_STACK_STRIDE;
 	frame->rdi = KEEL_CELL_CONTEXTS + context->number * KEEL_PAGE_SIZE;
 	context->inside = true;

@@ -156,8 +156,8 @@ static void inject_fault(struct vcpu *vcpu, unsigned int vector, bool error_code
 
 static bool is_cell_msr(uint32_t msr)
 {
-	return msr == KEEL_MSR_APIC_BASE || msr == KEEL_MSR_TSC_DEADLINE ||
-	       (msr >= KEEL_MSR_X2APIC_FIRST && msr <= KEEL_MSR_X2APIC_LAST);
+	return (msr >= KEEL_MSR_X2APIC_FIRST && msr <= KEEL_MSR_X2APIC_LAST) || msr == KEEL_MSR_TSC_DEADLINE ||
+	       msr == KEEL_MSR_APIC_BASE;
 }
 
 static void exit_msr(struct vcpu *vcpu, const struct hv_exit *exit)
@@ -308,9 +308,9 @@ static unsigned int common_answer(struct vm *vm, const struct keel_answer *answe
 	uint32_t end = __atomic_load_n(&answer->end, __ATOMIC_RELAXED);
 	unsigned int flags = 0;
 
-	if (vm->vcpu_count < 64)
-		mask &= (1ull << vm->vcpu_count) - 1;
 	if (mask) {
+		if (vm->vcpu_count < 64)
+			mask &= (1ull << vm->vcpu_count) - 1;
 		kick(vm, mask);
 		run->kick |= mask;
 		flags |= KEEL_RUN_KICK;

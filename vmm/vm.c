@@ -158,6 +158,8 @@ static void context_init(struct cell_context *context, struct vm *vm, unsigned i
 	context->vm = vm;
 	context->number = number;
 	context->page = page;
+	context->frame.cs = SEL_USER_CODE;
+	context->frame.ss = SEL_USER_DATA;
 }
 
 /* The record's pages become the top of the cell's address space and the event context's page. */

@@ -688,6 +688,23 @@ static void end_of_interrupt(struct lapic *lapic)
 		lapic->bus->eoi(lapic->bus->owner, vector);
 }
 
+bool lapic_eoi_alone(struct lapic *lapic, uint64_t value, uint32_t cr8)
+{
+	struct lapic_state *s = &lapic->s;
+	const uint32_t *irr = s->irr;
+	int vector;
+
+	if (value || cr8 != s->cr8 || (s->base & BASE_MODE) != BASE_MODE ||
+	    s->nmi_pending | s->init_pending | s->sipi_pending | s->wait_sipi ||
+	    irr[7] | irr[6] | irr[5] | irr[4] | irr[3] | irr[2] | irr[1] | irr[0])
+		return false;
+	vector = vector_highest(s->isr);
+	if (vector < 0 || vector_test(s->tmr, vector))
+		return false;
+	vector_clear(s->isr, vector);
+	return true;
+}
+
 /* 11.4.7.2: while the APIC is disabled by software, every entry is masked and stays so. */
 static void write_svr(struct lapic *lapic, uint32_t value)
 {

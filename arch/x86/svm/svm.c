@@ -328,12 +328,6 @@ void svm_memory_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 		       (info & SVM_NPF_WALK ? KEEL_ACCESS_WALK : 0);
 }
 
-/* The instruction's end: as the processor says, else its fixed length. */
-uint64_t svm_next_rip(const struct vmcb *vmcb, unsigned int length)
-{
-	return svm_features.nrips && vmcb->next_rip ? vmcb->next_rip : vmcb->rip + length;
-}
-
 static void decode_control_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 {
 	switch ((uint32_t)vmcb->exit_code) {

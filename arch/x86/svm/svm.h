@@ -31,6 +31,12 @@ struct svm_cpu {
 	uint32_t next_asid;
 };
 
+/* The instruction's end: as the processor says, else its fixed length. */
+static inline uint64_t svm_next_rip(const struct vmcb *vmcb, unsigned int length)
+{
+	return svm_features.nrips && vmcb->next_rip ? vmcb->next_rip : vmcb->rip + length;
+}
+
 static inline void svm_vmsave(uint64_t vmcb_pa)
 {
 	__asm__ volatile("vmsave" : : "a"(vmcb_pa) : "memory");
@@ -47,7 +53,6 @@ void svm_msr_permit(uint8_t *msrpm, uint32_t msr, bool read, bool write);
 void svm_inject(struct vmcb *vmcb, uint32_t inject, uint32_t error_code);
 void svm_requeue(struct vmcb *vmcb);
 void svm_memory_exit(const struct vmcb *vmcb, struct hv_exit *exit);
-uint64_t svm_next_rip(const struct vmcb *vmcb, unsigned int length);
 
 /* svm_vcpu.c */
 void svm_vcpu_init(struct vcpu *vcpu);

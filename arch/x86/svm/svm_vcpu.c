@@ -269,13 +269,17 @@ void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 	vmcb->rflags = regs->rflags | RFLAGS_FIXED;
 	vmcb->rax = regs->gpr[KEEL_RAX];
 	vmcb->rsp = regs->gpr[KEEL_RSP];
-	deliver_nmi(vcpu);
+	if (vcpu->nmi_pending || vcpu->svm.nmi_iret)
+		deliver_nmi(vcpu);
 	svm_enter(regs, vcpu->svm.vmcb_pa);
 	regs->gpr[KEEL_RAX] = vmcb->rax;
 	regs->gpr[KEEL_RSP] = vmcb->rsp;
 	regs->rip = vmcb->rip;
 	regs->rflags = vmcb->rflags;
-	svm_requeue(vmcb);
+	if (vmcb->exit_int_info & SVM_EVENT_VALID)
+		svm_requeue(vmcb);
+	else
+		vmcb->event = 0;
 	if (vcpu->svm.window_later && !interrupt_requested(vmcb)) {
 		vcpu->svm.window_later = false;
 		vcpu->poll = 1;
