@@ -719,6 +719,39 @@ START_TEST(x2apic_messages)
 }
 END_TEST
 
+/* The short way ends what the ordinary one would end, and leaves everything else to it. */
+START_TEST(short_end_of_interrupt)
+{
+	enable_x2();
+	ck_assert(!lapic_eoi_alone(&cpu[1], 0, 0));
+	fixed(1, LAPIC_PHYSICAL, 0x45);
+	ck_assert(!lapic_eoi_alone(&cpu[1], 0, 0));	/* requested, not in service */
+	lapic_acknowledge(&cpu[1]);
+	ck_assert(!lapic_eoi_alone(&cpu[1], 1, 0));	/* #GP */
+	ck_assert(!lapic_eoi_alone(&cpu[1], 0, 3));	/* CR8 has changed */
+	fixed(1, LAPIC_PHYSICAL, 0x23);
+	ck_assert(!lapic_eoi_alone(&cpu[1], 0, 0));	/* another one waits for it */
+	ck_assert_uint_eq(requested(0x23), 2);
+	cpu[1].s.nmi_pending = 1;
+	ck_assert(!lapic_eoi_alone(&cpu[1], 0, 0));
+	cpu[1].s.nmi_pending = 0;
+	ck_assert_uint_eq(rdmsr(1, X2(ISR + 0x20)), 1u << 5);
+	ck_assert(lapic_eoi_alone(&cpu[1], 0, 0));
+	ck_assert_uint_eq(rdmsr(1, X2(ISR + 0x20)), 0);
+	lapic_deliver(&bus, 1, LAPIC_PHYSICAL, LAPIC_FIXED, 0x71, true, LAPIC_LEVEL);
+	lapic_acknowledge(&cpu[1]);
+	ck_assert(!lapic_eoi_alone(&cpu[1], 0, 0));	/* the IO APIC must hear of it */
+	ck_assert(wrmsr(1, X2(EOI), 0));
+	ck_assert_uint_eq(eois, 1);
+	/* Not for the page of an APIC in the older mode. */
+	power_on();
+	enable();
+	fixed(1, LAPIC_PHYSICAL, 0x45);
+	lapic_acknowledge(&cpu[1]);
+	ck_assert(!lapic_eoi_alone(&cpu[1], 0, 0));
+}
+END_TEST
+
 START_TEST(save_load_save)
 {
 	uint8_t first[512], second[512];
@@ -843,6 +876,7 @@ int main(void)
 	tcase_add_test(tcase, switched_off);
 	tcase_add_test(tcase, x2apic_registers);
 	tcase_add_test(tcase, x2apic_messages);
+	tcase_add_test(tcase, short_end_of_interrupt);
 	tcase_add_test(tcase, save_load_save);
 	tcase_add_test(tcase, random_accesses);
 	suite_add_tcase(suite, tcase);
