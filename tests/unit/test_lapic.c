@@ -723,6 +723,7 @@ END_TEST
 START_TEST(short_end_of_interrupt)
 {
 	enable_x2();
+	cpu[1].s.wait_sipi = 0;
 	ck_assert(!lapic_eoi_alone(&cpu[1], 0, 0));
 	fixed(1, LAPIC_PHYSICAL, 0x45);
 	ck_assert(!lapic_eoi_alone(&cpu[1], 0, 0));	/* requested, not in service */
@@ -744,8 +745,8 @@ START_TEST(short_end_of_interrupt)
 	ck_assert(wrmsr(1, X2(EOI), 0));
 	ck_assert_uint_eq(eois, 1);
 	/* Not for the page of an APIC in the older mode. */
-	power_on();
 	enable();
+	cpu[1].s.wait_sipi = 0;
 	fixed(1, LAPIC_PHYSICAL, 0x45);
 	lapic_acknowledge(&cpu[1]);
 	ck_assert(!lapic_eoi_alone(&cpu[1], 0, 0));
