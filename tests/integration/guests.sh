@@ -26,9 +26,12 @@ script_for() {
 
 guest tiny 'GUEST-UP [0-9.]+'
 guest i386 'GUEST-UP [0-9.]+'
-guest memtest 'Memtest86\+.*Pass'
-guest grub 'Press enter to boot the selected OS'
 guest ipxe 'iPXE initialising devices'
+"$ROOT/tools/lib/guests.sh" "$KEEL_BUILD/guests/grub.iso" "$KEEL_BUILD/guests/memtest.iso"
+printf '%s\n' "$(cat "$ROOT/tests/integration/console.sh" "$ROOT/tests/integration/menu-guest.sh")" >"$TESTS/guests-menu"
+boot menu 300 "$TESTS/guests-menu" --file "$KEEL_BUILD/guests/grub.iso:/keel-test/grub.iso" \
+	--file "$KEEL_BUILD/guests/memtest.iso:/keel-test/memtest.iso"
+judge menu
 boot pair 200 "$(script_for pair tiny)" "$ROOT/guests/tiny.json" --smp 2 --file "$TESTS/spin.bin:/keel-test/spin.bin"
 judge pair
 boot debian 700 "$(script_for debian debian)" "$ROOT/guests/debian.json" --smp 2

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+# GRUB and memtest86+ by hand, and what keel create refuses.
+
+guest_of() {
+	printf '{ "version": 1, "name": "%s", "memory": "64M", "vcpus": 1, "boot": ["cdrom"], "cdrom": { "file": "/keel-test/%s.iso" } }\n' \
+		"$1" "$1" >"/tmp/$1.json"
+}
+
+# refused WORDS MANIFEST: with a message that says why; nothing is left behind.
+refused() {
+	printf '%s\n' "$2" >/tmp/refused.json
+	! keel create /tmp/refused.json >/tmp/refused.log 2>&1 && grep -Ei "$1" /tmp/refused.log && [ ! -e /run/keel/refused/control ]
+}
+
+guest_of grub
+check "grub: created" keel create /tmp/grub.json
+check "grub: its menu" shows grub 'Press enter to boot the selected OS' 1 60
+printf c >/run/keel/grub/console
+check "grub: its command line" shows grub 'grub>' 1 30
+send grub 'set answer=42; echo the answer is ${answer}'
+check "grub: carries commands out" shows grub 'the answer is 42' 1 30
+check "grub: ends" keel destroy grub
+
+guest_of memtest
+check "memtest: created" keel create /tmp/memtest.json
+check "memtest: is at its fourth test or beyond" shows memtest '#[4-9] +\[[A-Z]' 1 90
+check "memtest: finds no error" sh -c '! keel console --log memtest | grep -aE "Errors: +[1-9]"'
+check "memtest: ends" keel destroy memtest
+
+truncate -s 1M /tmp/disk.img
+truncate -s 1000 /tmp/odd.img
+disk='{ "version": 1, "name": "owner", "memory": "16M", "vcpus": 1, "disks": [{ "file": "/tmp/disk.img", "mode": "rw" }] }'
+printf '%s\n' "$disk" >/tmp/owner.json
+check "create: a guest with a disk" keel create /tmp/owner.json
+check "create: a disk in use is refused by its user's name" refused owner \
+	'{ "version": 1, "name": "refused", "memory": "16M", "vcpus": 1, "disks": [{ "file": "/tmp/disk.img", "mode": "rw" }] }'
+check "create: an image of a bad size is refused" refused '512|sector|size' \
+	'{ "version": 1, "name": "refused", "memory": "16M", "vcpus": 1, "disks": [{ "file": "/tmp/odd.img", "mode": "rw" }] }'
+check "create: too much memory is refused" refused memory '{ "version": 1, "name": "refused", "memory": "900G", "vcpus": 1 }'
+check "create: an unknown key is refused with its place" refused 'refused.json:1:[0-9]+' '{ "version": 1, "nmae": "refused" }'
+check "create: its owner ends" keel destroy owner
+rmmod keel
+check "create: a missing driver is named" refused '/dev/keel' '{ "version": 1, "name": "refused", "memory": "16M", "vcpus": 1 }'
+check "driver: comes back" insmod /lib/modules/keel.ko
+check "create: nothing is left" sh -c 'keel info | grep "guest memory *0 pages"'
+check "dmesg: the hypervisor's log" sh -c 'keel dmesg | grep "microhypervisor"'
+echo "tests: end"
