@@ -396,6 +396,9 @@ int keel_ram_add(struct keel_vm *vm, u64 gpa, u64 bytes, u32 flags)
 		return -ENOMEM;
 	while (page < end) {
 		order = fitting_order(page, end - page, most);
+		/* Linux has no blocks of the orders between. */
+		if (order < ORDER_1G)
+			order = min_t(unsigned int, order, ORDER_LARGEST);
 		block = donate(vm, order, 0);
 		if (IS_ERR(block))
 			return PTR_ERR(block);
