@@ -111,8 +111,6 @@ static struct page *alloc_order(unsigned int order)
 
 	if (order == ORDER_1G)
 		return alloc_gigabyte();
-	if (order > ORDER_LARGEST)
-		return NULL;
 	return alloc_pages(gfp | (order ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL), order);
 }
 
@@ -386,34 +384,67 @@ int keel_machine_make(struct keel_vm *vm, unsigned long image_pages)
 	return error ?: share_channel(vm);
 }
 
+static int donate_ram(struct keel_vm *vm, unsigned long page, unsigned int most, unsigned int least, u32 flags)
+{
+	struct keel_block *block = donate(vm, most, least);
+
+	if (IS_ERR(block))
+		return PTR_ERR(block);
+	block->use = BLOCK_RAM;
+	block->place = (u64)page * PAGE_SIZE;
+	block->flags = flags;
+	cond_resched();
+	return fatal_signal_pending(current) ? -EINTR : block->order;
+}
+
+/* Pages from here on in blocks of 1 GiB, as long as there are some. Returns the page behind them. */
+static long donate_gigabytes(struct keel_vm *vm, unsigned long page, unsigned long end, u32 flags)
+{
+	int order;
+
+	for (; page + (1ul << ORDER_1G) <= end; page += 1ul << ORDER_1G) {
+		order = donate_ram(vm, page, ORDER_1G, ORDER_1G, flags);
+		if (order == -ENOMEM)
+			break;
+		if (order < 0)
+			return order;
+	}
+	return page;
+}
+
+/* The largest order that Linux was seen to have no block of is not tried again: each try may cost a compaction. */
+static int donate_smaller(struct keel_vm *vm, unsigned long page, unsigned long end, u32 flags)
+{
+	unsigned int most = ORDER_LARGEST, want;
+	int order;
+
+	for (; page < end; page += 1ul << order) {
+		want = fitting_order(page, end - page, most);
+		order = donate_ram(vm, page, want, 0, flags);
+		if (order < 0)
+			return order;
+		if (order < want)
+			most = max_t(unsigned int, order, ORDER_2M);
+	}
+	return 0;
+}
+
+/* The blocks of 1 GiB come first: the others would break up what they are made of. */
 int keel_ram_add(struct keel_vm *vm, u64 gpa, u64 bytes, u32 flags)
 {
-	unsigned long page = gpa / PAGE_SIZE, end = page + bytes / PAGE_SIZE;
-	unsigned int most = ORDER_1G, order;
-	struct keel_block *block;
+	unsigned long page = gpa / PAGE_SIZE, end = page + bytes / PAGE_SIZE, first, behind;
+	long result;
 
 	if (si_mem_available() < (long)(bytes / PAGE_SIZE + SPARE_PAGES))
 		return -ENOMEM;
-	while (page < end) {
-		order = fitting_order(page, end - page, most);
-		/* Linux has no blocks of the orders between. */
-		if (order < ORDER_1G)
-			order = min_t(unsigned int, order, ORDER_LARGEST);
-		block = donate(vm, order, 0);
-		if (IS_ERR(block))
-			return PTR_ERR(block);
-		block->use = BLOCK_RAM;
-		block->place = (u64)page * PAGE_SIZE;
-		block->flags = flags;
-		page += 1ul << block->order;
-		/* An order above 2 MiB that there was no block of is not tried again: each try may cost a compaction. */
-		if (block->order < order)
-			most = max_t(unsigned int, block->order, ORDER_2M);
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		cond_resched();
-	}
-	return commit(vm);
+	first = min(ALIGN(page, 1ul << ORDER_1G), end);
+	result = donate_gigabytes(vm, first, end, flags);
+	if (result < 0)
+		return result;
+	behind = result;
+	result = donate_smaller(vm, page, first, flags);
+	result = result ?: donate_smaller(vm, behind, end, flags);
+	return result ?: commit(vm);
 }
 
 /*

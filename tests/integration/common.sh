@@ -60,6 +60,14 @@ build_module() {
 	printf '%s\n' "$work/$(basename "$source").ko"
 }
 
+# script_for TEST GUEST: TEST-guest.sh as a script for the control domain, with a guest's manifest in $manifest.
+script_for() {
+	local script=$TESTS/guests-$1
+	printf 'manifest=%q\n' "$ROOT/guests/$2.json" >"$script"
+	cat "$ROOT/tests/integration/console.sh" "$ROOT/tests/integration/$1-guest.sh" >>"$script"
+	printf '%s\n' "$script"
+}
+
 # boot LABEL SECONDS SCRIPT [tools/run option...]: runs the script in the control domain. Its lines are in $logs/LABEL/host.log.
 boot() {
 	local label=$1 seconds=$2 script=$3

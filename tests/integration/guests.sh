@@ -16,14 +16,6 @@ guest() {
 		--logs "$logs/$guest" "$@"
 }
 
-# A script for the control domain that knows where the manifests are.
-script_for() {
-	local script=$TESTS/guests-$1
-	printf 'manifest=%q\n' "$ROOT/guests/$2.json" >"$script"
-	cat "$ROOT/tests/integration/console.sh" "$ROOT/tests/integration/$1-guest.sh" >>"$script"
-	printf '%s\n' "$script"
-}
-
 guest tiny 'GUEST-UP [0-9.]+'
 guest i386 'GUEST-UP [0-9.]+'
 guest ipxe 'iPXE initialising devices'

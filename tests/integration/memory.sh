@@ -1,0 +1,12 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A big guest on a host with memory above 4 GiB.
+# timeout: 400
+set -uo pipefail
+# shellcheck source=tests/integration/common.sh
+. "$(dirname "$0")/common.sh"
+
+build_tests
+boot memory 380 "$(script_for memory tiny)" "$ROOT/guests/tiny.json" --memory 6G
+judge memory
+finish
