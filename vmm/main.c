@@ -248,6 +248,8 @@ void main_ap(struct cpu *cpu)
 	const char *missing = hv->probe();
 
 	cpu_features();
+	if (!missing)
+		hv->enable();
 	trap_init_cpu(cpu);
 	if (missing) {
 		print("Keel: processor %u: %s\n", cpu->index, missing);
@@ -306,6 +308,7 @@ void main_boot(uint32_t info)
 		refuse("the boot loader gave no memory map. Start Keel from GRUB, by 'multiboot2'.");
 	screen_init(&boot.framebuffer);
 	check_processor();
+	hv->enable();
 	trap_patch();
 	memory = top_of_memory();
 	processors = find_processors(LOW_4G, ids);

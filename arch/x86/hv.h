@@ -61,6 +61,8 @@ struct hv_ops {
 
 	/* NULL if this CPU and its firmware allow virtualisation, else one line that says what is missing and what to do. */
 	const char *(*probe)(void);
+	/* Makes the instructions usable that trap_patch() puts in; on each CPU before its traps can be taken. */
+	void (*enable)(void);
 	/* Switches virtualisation on; cpu->vendor points to zeroed pages. */
 	void (*cpu_init)(struct cpu *cpu);
 

@@ -105,6 +105,11 @@ static void guest_bitmaps_init(void)
 	svm_msr_permit(control_msrpm, MSR_HSAVE_PA, false, false);
 }
 
+static void svm_enable(void)
+{
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+}
+
 static void svm_cpu_init(struct cpu *cpu)
 {
 	struct svm_cpu *svm = cpu->vendor;
@@ -124,7 +129,6 @@ static void svm_cpu_init(struct cpu *cpu)
 	svm->host_pa = cpu->vendor_pa + 3 * PAGE_SIZE;
 	svm->asid_generation = 1;
 	svm->next_asid = CONTROL_ASID + 1;
-	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 	wrmsr(MSR_HSAVE_PA, svm->hsave_pa);
 	__asm__ volatile("clgi" : : : "memory");
 	__asm__ volatile("sti" : : : "memory");
@@ -402,6 +406,7 @@ const struct hv_ops svm_ops = {
 	.name = "AMD SVM",
 	.second_level = &pt_format_npt,
 	.probe = svm_probe,
+	.enable = svm_enable,
 	.cpu_init = svm_cpu_init,
 	.control_init = svm_control_init,
 	.control_start_linux = svm_control_start_linux,

@@ -1,0 +1,47 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Faults of the hypervisor itself: images in which a hypercall has been overwritten by something that faults. Each stops the
+# machine with the fault's name, the registers, and a backtrace in which the hypercall is named.
+# timeout: 150
+set -uo pipefail
+# shellcheck source=tests/integration/common.sh
+. "$(dirname "$0")/common.sh"
+
+build_tests
+elf=$KEEL_BUILD/keel.elf
+
+# file_offset ADDRESS: where the image has the byte of this virtual address.
+file_offset() {
+	local type offset virtual physical size rest
+	while read -r type offset virtual physical size rest; do
+		if (($1 >= virtual && $1 - virtual < size)); then
+			printf '%d\n' $(($1 - virtual + offset))
+			return
+		fi
+	done < <(readelf -lW "$elf" | grep '^ *LOAD')
+	die "$1 is not in $elf"
+}
+
+# panics NAME FUNCTION BYTES PATTERN: an image with these bytes, in printf's notation, at the start of the function.
+panics() {
+	local image=$TESTS/panic-$1.elf log=$logs/$1/host.log address
+	address=0x$(nm "$elf" | awk -v name="$2" '$3 == name { print $1 }')
+	cp "$elf" "$image"
+	# shellcheck disable=SC2059
+	printf "$3" | dd of="$image" bs=1 seek="$(file_offset "$address")" conv=notrunc status=none
+	"$ROOT/tools/run" --no-build --hypervisor "$image" --command "keel dmesg" --expect 'The machine has stopped' \
+		--timeout 40 --logs "$logs/$1" >"$logs/$1.log" 2>&1
+	check "$1: it is named" grep -aE "Keel panic: $4" "$log"
+	check "$1: the registers" grep -aE '^rip [0-9a-f]{16} rsp [0-9a-f]{16} rfl' "$log"
+	check "$1: the place" grep -aE "^  [0-9a-f]{16} $2\+" "$log"
+}
+
+mkdir -p "$logs"
+# hc_log is the hypercall that keel dmesg makes.
+panics undefined hc_log '\x0f\x0b' 'invalid opcode \(vector 6'
+check "undefined: who called it" grep -aE '^  [0-9a-f]{16} hypercall\+' "$logs/undefined/host.log"
+# mov byte [rip - 7], 0: the code is not writable.
+panics readonly hc_log '\xc6\x05\xf9\xff\xff\xff\x00' 'page fault \(vector 14, error 3\)'
+# push rax; jmp to it: runs into the guard page, and the fault has a stack of its own. At boot: see docs/architecture.md, "Errors".
+panics overflow cpuid_init '\x50\xeb\xfd' 'double fault \(vector 8'
+finish
