@@ -24,10 +24,7 @@ mkdir -p "$image"
 # The kernel's build system writes beside the sources, so it gets a copy of them. make knows what is out of date.
 build_driver() {
 	local work=$BUILD/linux
-	[ -e "$ROOT/linux/Kbuild" ] || return 0
-	mkdir -p "$work/include/keel"
-	cp -u "$ROOT"/linux/{Kbuild,*.c,*.h} "$work/" 2>/dev/null || true
-	cp -u "$ROOT"/include/keel/*.h "$work/include/keel/"
+	"$ROOT/tools/lib/driver-source.sh" "$work"
 	logged "$BUILD/logs/driver.log" make -C "/lib/modules/$version/build" M="$work" modules
 }
 

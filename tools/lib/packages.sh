@@ -10,7 +10,7 @@ build_packages=(
 	check libjansson-dev liburing-dev libzydis-dev libseccomp-dev
 )
 image_packages=(
-	linux-headers-amd64 busybox-static seabios grub-common grub-pc-bin grub-efi-amd64-bin
+	linux-headers-amd64 dkms busybox-static seabios grub-common grub-pc-bin grub-efi-amd64-bin
 	xorriso mtools cpio kmod zstd fdisk e2fsprogs
 )
 emulator_packages=(
