@@ -57,5 +57,20 @@ fi
 if [ -x /usr/bin/keel ]; then
 	check "keel dmesg shows the hypervisor's log" sh -c 'keel dmesg | grep -q "Keel: "'
 fi
+# Processors without counters of their own: the kernel says so at its start, with and without Keel.
+hardware_counters() {
+	/keel-test/perf hardware
+	case $? in
+	0)	true ;;
+	2)	dmesg | grep 'no PMU driver, software events only' ;;
+	*)	false ;;
+	esac
+}
+
+if [ -x /keel-test/perf ]; then
+	check "perf counts" /keel-test/perf count
+	check "perf samples" /keel-test/perf sample
+	check "perf's hardware counters count, or the processor has none" hardware_counters
+fi
 check "no oops" sh -c '! dmesg | grep -E "BUG:|Oops|WARNING:|rcu.*stall|soft lockup|unexpected NMI|Dazed"'
 echo "tests: end"

@@ -9,7 +9,7 @@ set -uo pipefail
 build_tests
 script=$TESTS/control-4
 { printf 'CPUS=4 CYCLES=5\n'; cat "$ROOT/tests/integration/control-guest.sh"; } >"$script"
-boot four 120 "$script" --smp 4 --accel tcg,thread=multi
+boot four 120 "$script" --smp 4 --accel tcg,thread=multi --file "$TESTS/perf:/keel-test/perf"
 judge four
 # The machine ends by itself when the control domain switches it off, and when it resets it: the emulator runs without reboot.
 reboots() {
