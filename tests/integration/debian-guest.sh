@@ -28,5 +28,9 @@ send debian 'echo $((3 * 3))$(cat /root/kept)'
 check "debian: what was written is there" shows debian 9kept 1 30
 send debian 'poweroff'
 check "debian: powers off" gone debian 120
+check "debian: created again" keel create "$manifest"
+check "debian: login prompt once more" shows debian 'keel-debian login:' 1 200
+check "debian: the power button shuts it down" keel shutdown --timeout 120 debian
+check "debian: it is gone" gone debian 5
 check "debian: nothing is left" sh -c 'keel info | grep "guest memory *0 pages"'
 echo "tests: end"
