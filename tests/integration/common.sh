@@ -37,13 +37,17 @@ finish() {
 	exit
 }
 
+# One test at a time: they run side by side.
 build_tests() {
 	local log=$KEEL_BUILD/logs/integration-build.log
-	mkdir -p "$KEEL_BUILD/logs" "$logs"
-	{
-		[ -e "$TESTS/build.ninja" ] || cmake -S "$ROOT/tests/integration" -B "$TESTS" -G Ninja
-		cmake --build "$TESTS"
-	} >"$log" 2>&1 || { tail -n 30 "$log"; die "the build failed, see $log"; }
+	mkdir -p "$KEEL_BUILD/logs" "$logs" "$TESTS"
+	(
+		flock 9
+		{
+			[ -e "$TESTS/build.ninja" ] || cmake -S "$ROOT/tests/integration" -B "$TESTS" -G Ninja
+			cmake --build "$TESTS"
+		} >"$log" 2>&1 || { tail -n 30 "$log"; die "the build failed, see $log"; }
+	) 9>"$TESTS/lock" || exit 1
 	[ -e "$KEEL_BUILD/image/host.iso" ] || die "no host image: run tools/lib/build.sh"
 }
 

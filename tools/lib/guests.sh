@@ -153,6 +153,9 @@ build_image() {
 	mark_current "$guests/$1" "$key"
 }
 
+mkdir -p "$guests"
+exec 9>"$guests/lock"
+flock 9
 [ $# -gt 0 ] || set -- "${images[@]/#/$ROOT/build/guests/}"
 for target in "$@"; do
 	for image in "${images[@]}"; do

@@ -14,12 +14,16 @@ kernel=$("$ROOT/tools/lib/kernel.sh")
 version=$(cat "$kernel/version")
 image=$BUILD/image
 hypervisor=$BUILD/keel.elf
-iso=$image/host.iso
+iso=$image/host.iso tree=$image/iso
 if [ $# -gt 0 ]; then
 	hypervisor=$1
-	iso=$image/host-$(basename "$1" .elf).iso
+	tree=$image/host-$(basename "$1" .elf)
+	iso=$tree.iso
 fi
 mkdir -p "$image"
+# One at a time: tests run side by side.
+exec 9>"$image/lock"
+flock 9
 
 # The kernel's build system writes beside the sources, so it gets a copy of them. make knows what is out of date.
 build_driver() {
@@ -75,7 +79,7 @@ pack_keel() {
 }
 
 pack_iso() {
-	local root=$image/iso
+	local root=$tree
 	rm -rf "$root"
 	mkdir -p "$root/boot/grub"
 	cp "$ROOT/tools/image/grub.cfg" "$root/boot/grub/grub.cfg"
