@@ -47,7 +47,7 @@ bochs_kernel() {
 
 bochs_grub_config() {
 	local cmdline="console=ttyS0,115200 quiet no_timer_check mitigations=off cryptomgr.notests${append:+ $append}"
-	printf 'serial --unit=0 --speed=115200\nterminal_input serial\nterminal_output serial\nset timeout=0\nmenuentry run {\n'
+	printf '%s\n' 'serial --unit=0 --speed=115200' 'terminal_input serial' 'terminal_output serial' 'set timeout=0' 'menuentry run {'
 	case $entry in
 	keel)	printf 'multiboot2 /boot/keel.elf keel\nmodule2 /boot/vmlinuz %s\nmodule2 /boot/initrd\n' "$cmdline" ;;
 	plain)	printf 'linux /boot/vmlinuz %s nokeel\ninitrd /boot/initrd\n' "$cmdline" ;;
@@ -68,7 +68,8 @@ bochs_pack_cdrom() {
 	rm -r "$root" "$logs/cdrom.log"
 }
 
-# Bochs' own display would want a terminal or X; the VNC server takes the first free port from 5900 and waits for nobody.
+# Of the displays only the VNC server needs neither a terminal nor X: it takes the first free port from 5900 and waits for
+# nobody. Without VGA's extension there are no graphics modes, on which GRUB and the video BIOS would come to grief.
 emulator_prepare() {
 	bochs_pack_cdrom
 	cat - "$work/drives" >"$work/bochsrc" <<-CONFIG
@@ -77,6 +78,7 @@ emulator_prepare() {
 		sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
 		cpu: model=$cpu, count=$smp, quantum=32, ips=50000000, reset_on_triple_fault=1, ignore_bad_msrs=1, mwait_is_nop=1
 		memory: guest=$memory, host=$memory
+		vga: extension=none
 		pci: enabled=1, chipset=i440fx
 		clock: sync=none, time0=$(date +%s)
 		romimage: file=$bochs_share/BIOS-bochs-latest, options=fastboot
