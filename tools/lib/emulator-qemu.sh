@@ -5,8 +5,16 @@
 
 qemu=(qemu-system-x86_64)
 
+kvm_check() {
+	[ -w /dev/kvm ] || die "--accel kvm: this user cannot write /dev/kvm. Switch virtualisation on in the firmware setup" \
+		"and load kvm_amd or kvm_intel, or leave --accel out"
+	cat /sys/module/kvm_{amd,intel}/parameters/nested 2>/dev/null | grep -q '[1Y]' ||
+		die "--accel kvm: KVM here has no nested virtualisation. Load kvm_amd or kvm_intel with nested=1, or leave --accel out"
+}
+
 emulator_check() {
 	[ -z "$cpu" ] || die "--cpu: only Bochs has processor models to choose from: add --emulator bochs"
+	[ "$accel" != kvm ] || kvm_check
 	memory=${memory:-2G}
 }
 
