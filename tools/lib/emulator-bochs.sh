@@ -24,8 +24,8 @@ emulator_add_drive() {
 	[ "$drives" -lt ${#bochs_drives[@]} ] ||
 		die "$target: Bochs has room for ${#bochs_drives[@]} drives: name fewer in the manifest, or take --emulator qemu"
 	if [ "$target" = "$ROOT/build/guests/tiny.iso" ]; then
-		"$ROOT/tools/lib/guests.sh" "$ROOT/build/guests/tiny-flat.iso"
-		path=$BUILD/guests/tiny-flat.iso
+		"$ROOT/tools/lib/guests.sh" "$ROOT/build/guests/tiny-lz4.iso"
+		path=$BUILD/guests/tiny-lz4.iso
 	fi
 	[ "$mode" = rw ] && [ -w "$path" ] || disk="mode=volatile, journal=$work/$model.journal"
 	# Bochs puts its lock beside the file, here beside the link, and takes no path with a comma.
@@ -55,7 +55,7 @@ bochs_pack_cdrom() {
 	local archives=("$image/system.cpio" "$image/keel.cpio" "$work/run.cpio")
 	[ "$drives" -eq 0 ] || archives+=("$image/ata.cpio")
 	mkdir -p "$root/boot/grub"
-	cp "$("$ROOT/tools/lib/flat-kernel.sh")" "$root/boot/vmlinuz"
+	cp "$("$ROOT/tools/lib/lz4-kernel.sh")" "$root/boot/vmlinuz"
 	cp "${hypervisor:-$BUILD/keel.elf}" "$root/boot/keel.elf"
 	cat "${archives[@]}" >"$root/boot/initrd"
 	bochs_grub_config >"$root/boot/grub/grub.cfg"

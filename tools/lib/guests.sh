@@ -9,7 +9,7 @@ set -euo pipefail
 
 guests=$BUILD/guests
 work=$guests/work
-images=(tiny.iso tiny-flat.iso i386.iso memtest.iso grub.iso ipxe.iso debian.img)
+images=(tiny.iso tiny-lz4.iso i386.iso memtest.iso grub.iso ipxe.iso debian.img)
 
 linux_words="console=ttyS0,115200 quiet no_timer_check"
 
@@ -68,12 +68,12 @@ make_tiny() {
 }
 
 # The same for Bochs, which stores AVX state in the wrong place by XSAVEC.
-tiny-flat_inputs() {
-	printf '%s\n' "$("$ROOT/tools/lib/flat-kernel.sh")" /bin/busybox "$ROOT/tools/image/guest-init"
+tiny-lz4_inputs() {
+	printf '%s\n' "$("$ROOT/tools/lib/lz4-kernel.sh")" /bin/busybox "$ROOT/tools/image/guest-init"
 }
 
-make_tiny-flat() {
-	pack_linux_iso tiny-flat "$linux_words mitigations=off cryptomgr.notests clearcpuid=xsavec" "$@"
+make_tiny-lz4() {
+	pack_linux_iso tiny-lz4 "$linux_words mitigations=off cryptomgr.notests clearcpuid=xsavec" "$@"
 }
 
 i386_inputs() {
