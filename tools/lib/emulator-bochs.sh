@@ -12,6 +12,7 @@ emulator_check() {
 	[ "$accel" = tcg ] || die "--accel: Bochs is an interpreter, it has no accelerator: take --emulator qemu"
 	command -v bochs >/dev/null || [ "$build" = yes ] || die "bochs is not installed: run without --no-build"
 	cpu=${cpu:-corei7_haswell_4770}
+	[[ $cpu =~ ^[a-z0-9_]+$ ]] || die "--cpu: expected a processor model of Bochs, not '$cpu': bochs --help cpu shows them"
 	memory=${memory:-512M}
 	[[ $memory = *M ]] || memory=$((${memory%G} * 1024))M
 	memory=${memory%M}
@@ -66,12 +67,18 @@ bochs_pack_cdrom() {
 # Of the displays only the VNC server needs neither a terminal nor X: it takes the first free port from 5900 and waits for
 # nobody. Without VGA's extension there are no graphics modes, on which GRUB and the video BIOS would come to grief.
 emulator_prepare() {
+	local reset=1 panic='' commands=1
 	bochs_pack_cdrom
+	# An AMD model resets the machine even for a guest's triple fault, unless it is told to panic, and to go on after that.
+	if [[ $cpu =~ ^(ryzen|zambezi|trinity_apu|phenom_.*)$ ]]; then
+		reset=0 commands=1000
+		panic=$(printf ', cpu%u=report' $(seq 0 $((smp - 1))))
+	fi
 	cat - "$work/drives" >"$work/bochsrc" <<-CONFIG
 		display_library: rfb, options="timeout=0"
 		speaker: enabled=0
 		sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
-		cpu: model=$cpu, count=$smp, quantum=32, ips=120000000, reset_on_triple_fault=1, ignore_bad_msrs=1, mwait_is_nop=1
+		cpu: model=$cpu, count=$smp, quantum=32, ips=120000000, reset_on_triple_fault=$reset, ignore_bad_msrs=1, mwait_is_nop=1
 		memory: guest=$memory, host=$memory
 		vga: extension=none
 		pci: enabled=1, chipset=i440fx
@@ -83,13 +90,15 @@ emulator_prepare() {
 		ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15
 		ata1-master: type=cdrom, path=$work/run.iso, status=inserted
 		log: $logs/emulator.log
-		panic: action=fatal
+		panic: action=fatal$panic
 		error: action=report
 		info: action=report
 		debug: action=ignore
 	CONFIG
-	# The debugger that Debian's Bochs is built with wants to be told to start; at a reset it finds no other command and ends.
-	printf 'c\n' >"$work/debugger"
+	# The debugger that Debian's Bochs is built with wants to be told to start, and to go on after a panic; at a reset it finds
+	# no other command and ends.
+	printf 'c%.0s\n' $(seq "$commands") >"$work/debugger"
+	rm -f "$logs/emulator.log"
 	bochs=(bochs -q -f "$work/bochsrc" -rc "$work/debugger")
 }
 
@@ -132,5 +141,9 @@ emulator_interact() {
 
 # What Bochs has to say about the end of a run.
 emulator_complaint() {
-	grep -E '^[0-9]+[pe]\[' "$logs/emulator.log" | grep -v 'MSR: Unknown register' | tail -n 10
+	if [ -s "$logs/emulator.log" ]; then
+		grep -E '^[0-9]+[pe]\[' "$logs/emulator.log" | grep -vE 'MSR: Unknown register|SVM VMEXIT: I/O' | tail -n 10
+	else
+		tail -n 5 "$work/output"
+	fi
 }
