@@ -12,6 +12,7 @@ emulator_check() {
 	[ "$accel" = tcg ] || die "--accel: Bochs is an interpreter, it has no accelerator: take --emulator qemu"
 	command -v bochs >/dev/null || [ "$build" = yes ] || die "bochs is not installed: run without --no-build"
 	cpu=${cpu:-corei7_haswell_4770}
+	[[ $cpu =~ ^[a-z0-9_]+$ ]] || die "--cpu: expected a processor model of Bochs, not '$cpu': bochs --help cpu shows them"
 	memory=${memory:-512M}
 	[[ $memory = *M ]] || memory=$((${memory%G} * 1024))M
 	memory=${memory%M}
@@ -23,6 +24,10 @@ emulator_add_drive() {
 	local path=$1 target=$2 mode=$3 model=keel-f$drives disk="mode=flat"
 	[ "$drives" -lt ${#bochs_drives[@]} ] ||
 		die "$target: Bochs has room for ${#bochs_drives[@]} drives: name fewer in the manifest, or take --emulator qemu"
+	if [ "$target" = "$ROOT/build/guests/tiny.iso" ]; then
+		"$ROOT/tools/lib/guests.sh" "$ROOT/build/guests/tiny-lz4.iso"
+		path=$BUILD/guests/tiny-lz4.iso
+	fi
 	[ "$mode" = rw ] && [ -w "$path" ] || disk="mode=volatile, journal=$work/$model.journal"
 	# Bochs puts its lock beside the file, here beside the link, and takes no path with a comma.
 	ln -s "$(realpath "$path")" "$work/$model"
@@ -32,22 +37,11 @@ emulator_add_drive() {
 	drives=$((drives + 1))
 }
 
-# The stock kernel without its compression, which Bochs needs more than half of a boot's time for.
-bochs_kernel() {
-	local stock=$BUILD/image/iso/boot/vmlinuz flat=$BUILD/image/vmlinuz-flat key
-	local maker=$ROOT/tools/lib/flat-kernel.py stub=$ROOT/tools/image/flat-kernel.asm
-	key=$(inputs_key "$maker" "$stub" "$stock")
-	if ! is_current "$flat" "$key"; then
-		say "Unpacking the kernel for Bochs"
-		logged "$BUILD/logs/flat-kernel.log" "$maker" "$stock" "$stub" "$flat"
-		mark_current "$flat" "$key"
-	fi
-	ln "$flat" "$1" 2>/dev/null || cp "$flat" "$1"
-}
-
-# Bochs 2.7 puts the AVX state of the compacted XSAVE forms over the header of the area.
+# Bochs 2.7 puts the AVX state of the compacted XSAVE forms over the header of the area, and has not the counters that it
+# announces for APERF and MPERF.
 bochs_grub_config() {
-	local cmdline="console=ttyS0,115200 quiet no_timer_check mitigations=off cryptomgr.notests clearcpuid=xsavec,xsaves"
+	local cmdline="console=ttyS0,115200 quiet no_timer_check mitigations=off cryptomgr.notests"
+	cmdline+=" clearcpuid=xsavec,xsaves,aperfmperf"
 	cmdline+=${append:+ $append}
 	printf '%s\n' 'serial --unit=0 --speed=115200' 'terminal_input serial' 'terminal_output serial' 'set timeout=0' 'menuentry run {'
 	case $entry in
@@ -62,7 +56,7 @@ bochs_pack_cdrom() {
 	local archives=("$image/system.cpio" "$image/keel.cpio" "$work/run.cpio")
 	[ "$drives" -eq 0 ] || archives+=("$image/ata.cpio")
 	mkdir -p "$root/boot/grub"
-	bochs_kernel "$root/boot/vmlinuz"
+	cp "$("$ROOT/tools/lib/lz4-kernel.sh")" "$root/boot/vmlinuz"
 	cp "${hypervisor:-$BUILD/keel.elf}" "$root/boot/keel.elf"
 	cat "${archives[@]}" >"$root/boot/initrd"
 	bochs_grub_config >"$root/boot/grub/grub.cfg"
@@ -73,12 +67,18 @@ bochs_pack_cdrom() {
 # Of the displays only the VNC server needs neither a terminal nor X: it takes the first free port from 5900 and waits for
 # nobody. Without VGA's extension there are no graphics modes, on which GRUB and the video BIOS would come to grief.
 emulator_prepare() {
+	local reset=1 panic='' commands=1
 	bochs_pack_cdrom
+	# An AMD model resets the machine even for a guest's triple fault, unless it is told to panic, and to go on after that.
+	if [[ $cpu =~ ^(ryzen|zambezi|trinity_apu|phenom_.*)$ ]]; then
+		reset=0 commands=1000
+		panic=$(printf ', cpu%u=report' $(seq 0 $((smp - 1))))
+	fi
 	cat - "$work/drives" >"$work/bochsrc" <<-CONFIG
 		display_library: rfb, options="timeout=0"
 		speaker: enabled=0
 		sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
-		cpu: model=$cpu, count=$smp, quantum=32, ips=120000000, reset_on_triple_fault=1, ignore_bad_msrs=1, mwait_is_nop=1
+		cpu: model=$cpu, count=$smp, quantum=32, ips=120000000, reset_on_triple_fault=$reset, ignore_bad_msrs=1, mwait_is_nop=1
 		memory: guest=$memory, host=$memory
 		vga: extension=none
 		pci: enabled=1, chipset=i440fx
@@ -90,13 +90,15 @@ emulator_prepare() {
 		ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15
 		ata1-master: type=cdrom, path=$work/run.iso, status=inserted
 		log: $logs/emulator.log
-		panic: action=fatal
+		panic: action=fatal$panic
 		error: action=report
 		info: action=report
 		debug: action=ignore
 	CONFIG
-	# The debugger that Debian's Bochs is built with wants to be told to start; at a reset it finds no other command and ends.
-	printf 'c\n' >"$work/debugger"
+	# The debugger that Debian's Bochs is built with wants to be told to start, and to go on after a panic; at a reset it finds
+	# no other command and ends.
+	printf 'c%.0s\n' $(seq "$commands") >"$work/debugger"
+	rm -f "$logs/emulator.log"
 	bochs=(bochs -q -f "$work/bochsrc" -rc "$work/debugger")
 }
 
@@ -139,5 +141,9 @@ emulator_interact() {
 
 # What Bochs has to say about the end of a run.
 emulator_complaint() {
-	grep -E '^[0-9]+[pe]\[' "$logs/emulator.log" | grep -v 'MSR: Unknown register' | tail -n 10
+	if [ -s "$logs/emulator.log" ]; then
+		grep -E '^[0-9]+[pe]\[' "$logs/emulator.log" | grep -vE 'MSR: Unknown register|SVM VMEXIT: I/O' | tail -n 10
+	else
+		tail -n 5 "$work/output"
+	fi
 }

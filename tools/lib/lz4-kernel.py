@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-# flat-kernel.py BZIMAGE STUB OUTPUT: a bzImage with the same kernel, not compressed: for machines on which unpacking is most
-# of a boot's time. tools/image/flat-kernel.asm (STUB) stands before the kernel instead of the decompressor.
+# lz4-kernel.py BZIMAGE STUB OUTPUT: a bzImage with the same kernel, packed by LZ4 instead of XZ: for machines on which
+# unpacking is most of a boot's time. tools/image/lz4-kernel.asm (STUB) is the unpacker.
 import lzma
 import struct
 import subprocess
@@ -10,10 +10,12 @@ import sys
 SECTOR = 512
 UNIT = 0x200000
 PAGE = 0x1000
+LZ4_MAGIC = 4
+STUB_MOST = 0x10000
 ELF_LOAD = 1
 # Offsets in the setup header (Documentation/x86/boot.rst).
-SETUP_SECTORS, SYSTEM_SIZE, XLOAD_FLAGS, PAYLOAD, PREFERRED, INIT_SIZE, HANDOVER = \
-    0x1f1, 0x1f4, 0x236, 0x248, 0x258, 0x260, 0x264
+SETUP_SECTORS, SYSTEM_SIZE, XLOAD_FLAGS, PAYLOAD, INIT_SIZE, HANDOVER = \
+    0x1f1, 0x1f4, 0x236, 0x248, 0x260, 0x264
 XLOAD_KERNEL_64 = 1
 
 
@@ -24,36 +26,45 @@ def payload(image):
     return lzma.LZMADecompressor().decompress(image[start + offset:start + offset + length])
 
 
+def up(value, unit):
+    return -(-value // unit) * unit
+
+
 def flat(elf):
-    """The loaded segments by physical address, without zeroes at the end; where they begin; the bytes in memory."""
+    """The loaded segments by physical address."""
     table, = struct.unpack_from("<Q", elf, 32)
     count, = struct.unpack_from("<H", elf, 56)
     headers = [struct.unpack_from("<IIQQQQQQ", elf, table + 56 * i) for i in range(count)]
     loads = [header for header in headers if header[0] == ELF_LOAD]
     base = min(header[4] for header in loads)
     end = max(header[4] + header[6] for header in loads)
-    memory = bytearray(end - base)
+    memory = bytearray(up(end - base, PAGE))
     for _, _, offset, _, address, size, _, _ in loads:
         memory[address - base:address - base + size] = elf[offset:offset + size]
-    used = len(memory.rstrip(b"\0"))
-    return memory[:-(-used // PAGE) * PAGE], base, -(-len(memory) // PAGE) * PAGE
+    return memory
+
+
+def run(*command, **options):
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, **options).stdout
 
 
 def main():
     source, stub, target = sys.argv[1:]
     with open(source, "rb") as file:
         image = file.read()
-    kernel, base, memory = flat(payload(image))
-    subprocess.run(["nasm", "-f", "bin", f"-DFILE_BYTES={len(kernel)}", f"-DMEMORY_BYTES={memory}",
-                    "-o", target + ".stub", stub], check=True)
+    memory = flat(payload(image))
+    # Zeroes at the end are not worth packing; what follows the magic number of "lz4 -l" is blocks.
+    blocks = run("lz4", "-l", "-9", "-c", "-", input=memory.rstrip(b"\0"))[LZ4_MAGIC:] + bytes(4)
+    place = up(STUB_MOST + len(blocks), UNIT)
+    run("nasm", "-f", "bin", f"-DKERNEL={place}", f"-DMEMORY_BYTES={len(memory)}", "-o", target + ".stub", stub)
     with open(target + ".stub", "rb") as file:
-        kernel = file.read() + kernel
+        kernel = file.read() + blocks
+    kernel += bytes(-len(kernel) % 16)
     setup = bytearray(image[:(image[SETUP_SECTORS] + 1) * SECTOR])
     struct.pack_into("<I", setup, SYSTEM_SIZE, len(kernel) // 16)
     struct.pack_into("<H", setup, XLOAD_FLAGS, XLOAD_KERNEL_64)
     struct.pack_into("<II", setup, PAYLOAD, 0, 0)
-    struct.pack_into("<Q", setup, PREFERRED, base - UNIT)
-    struct.pack_into("<II", setup, INIT_SIZE, UNIT + memory, 0)
+    struct.pack_into("<II", setup, INIT_SIZE, place + len(memory), 0)
     with open(target, "wb") as file:
         file.write(setup + kernel)
 

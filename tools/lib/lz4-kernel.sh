@@ -1,0 +1,20 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# lz4-kernel.sh: packs the stock kernel anew, by LZ4, and prints the path: unpacking XZ is more than half of a boot's time in an
+# interpreter like Bochs.
+set -euo pipefail
+# shellcheck source=tools/lib/common.sh
+. "$(dirname "$0")/common.sh"
+
+stock=$("$ROOT/tools/lib/kernel.sh")/vmlinuz
+packed=$BUILD/image/vmlinuz-lz4
+maker=$ROOT/tools/lib/lz4-kernel.py
+stub=$ROOT/tools/image/lz4-kernel.asm
+key=$(inputs_key "$maker" "$stub" "$stock")
+if ! is_current "$packed" "$key"; then
+	say "Packing the kernel by LZ4"
+	mkdir -p "$BUILD/image"
+	logged "$BUILD/logs/lz4-kernel.log" "$maker" "$stock" "$stub" "$packed"
+	mark_current "$packed" "$key"
+fi
+printf '%s\n' "$packed"
