@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # emulator.py: runs the emulator for tools/bench, under the emulator's own name in front of it in PATH, and writes down the
 # CPU time that the whole process had used when each line appeared on a serial port, and at its end.
+# QEMU has the serial ports' files on its command line, Bochs in the file that -f names.
 # Environment: BENCH_EMULATOR, the program; BENCH_OPTIONS, more words for it, as JSON; BENCH_RESULT, the file to write.
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -48,9 +50,16 @@ def log_bytes(arguments):
         return 0
 
 
+def serial_files(arguments):
+    if "-f" not in arguments:
+        return [word[5:] for word in arguments if word.startswith("file:")]
+    with open(arguments[arguments.index("-f") + 1], encoding="utf-8") as file:
+        return [path for _, path in sorted(re.findall(r"^\s*(com\d):.*\bdev=(\S+)", file.read(), re.MULTILINE))]
+
+
 def main():
     arguments = sys.argv[1:] + json.loads(os.environ.get("BENCH_OPTIONS", "[]"))
-    ports = [Serial(word[5:]) for word in arguments if word.startswith("file:")]
+    ports = [Serial(path) for path in serial_files(arguments)]
     lines = []
     process = subprocess.Popen([os.environ["BENCH_EMULATOR"]] + arguments)
     for number in (signal.SIGTERM, signal.SIGINT):

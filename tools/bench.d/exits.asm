@@ -1,11 +1,13 @@
 ; SPDX-License-Identifier: GPL-2.0
 ; What an exit costs, in ticks of the time-stamp counter: "EXIT name ticks rounds" for each kind, where ticks is the median
 ; over the samples of what all rounds of a sample took. Under an emulator that counts instructions a tick is an instruction.
+; Then long runs of some kinds, for those who look at the machine from outside: "RATE name start", "RATE name end exits".
 %define GUEST_NAME "exits"
 %include "guest.inc"
 
 SAMPLES		equ 101				; odd: the median is one of them
 ROUNDS		equ 32
+RATE_EXITS	equ 200000
 TICKS		equ SCRATCH			; of the samples, 8 bytes each
 
 VECTOR_SELF	equ 0x50
@@ -71,6 +73,19 @@ measure:
 	call putdec
 	PUTS 13, 10
 	ret
+
+; RATE name, body: the body may use all registers but RBP and RSP.
+%macro RATE 2
+	PUTS "RATE ", %1, " start", 13, 10
+	mov ebp, RATE_EXITS
+%%next:	call %2
+	dec ebp
+	jnz %%next
+	PUTS "RATE ", %1, " end "
+	mov eax, RATE_EXITS
+	call putdec
+	PUTS 13, 10
+%endmacro
 
 ; By insertion.
 sort:
@@ -216,6 +231,8 @@ guest_main:
 	cmp qword [COUNTS + VECTOR_TIMER * 8], SAMPLES * ROUNDS
 	CHECK e, "timer interrupts were lost"
 	cli
+	RATE "cpuid", body_cpuid
+	RATE "port", body_port
 	ret
 
 align 8
