@@ -21,6 +21,7 @@
 #define CR4_OSXMMEXCPT	(1u << 10)
 #define CR4_UMIP	(1u << 11)
 #define CR4_LA57	(1u << 12)
+#define CR4_PCIDE	(1u << 17)
 #define CR4_OSXSAVE	(1u << 18)
 #define CR4_SMEP	(1u << 20)
 #define CR4_SMAP	(1u << 21)

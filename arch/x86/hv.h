@@ -58,6 +58,13 @@ struct hv_control_state {
 struct hv_ops {
 	const char *name;
 	const struct pt_format *second_level;
+	/* STGI and CLGI hold all events off in Keel. Without them RFLAGS.IF holds interrupts off, and NMIs come at any time. */
+	bool has_gif;
+
+	/* Whether second-level tables have leaves of 1 GiB; NULL: if Keel's own tables have. */
+	bool (*has_1g)(void);
+	/* The memory type of an aligned block in the control domain's table; NULL: the processor sees to it itself. */
+	enum pt_caching (*caching)(uint64_t hpa, uint64_t bytes);
 
 	/* NULL if this CPU and its firmware allow virtualisation, else one line that says what is missing and what to do. */
 	const char *(*probe)(void);
@@ -110,6 +117,7 @@ struct hv_ops {
 };
 
 extern const struct hv_ops svm_ops;
+extern const struct hv_ops vmx_ops;
 extern const struct hv_ops *hv;
 
 #endif

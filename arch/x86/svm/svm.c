@@ -401,6 +401,7 @@ static void svm_cell_finish(struct cpu *cpu, struct vcpu *vcpu)
 const struct hv_ops svm_ops = {
 	.name = "AMD SVM",
 	.second_level = &pt_format_npt,
+	.has_gif = true,
 	.probe = svm_probe,
 	.cpu_init = svm_cpu_init,
 	.control_init = svm_control_init,
