@@ -9,6 +9,8 @@ set -euo pipefail
 
 # Kernel modules of the control domain, by name; what they depend on comes along.
 modules=(virtio_pci virtio_blk ext4 tun)
+# For a machine whose disks are ATA ones, in an archive that is added there.
+ata_modules=(ata_piix sd_mod)
 
 kernel=$("$ROOT/tools/lib/kernel.sh")
 version=$(cat "$kernel/version")
@@ -31,10 +33,16 @@ build_driver() {
 	logged "$BUILD/logs/driver.log" make -C "/lib/modules/$version/build" M="$work" modules
 }
 
-# Prints the files of the modules, each after those that it needs.
-module_files() {
-	/sbin/modprobe -d "$kernel/modules" -S "$version" --show-depends -a "${modules[@]}" |
-		awk '$1 == "insmod" && !seen[$2]++ { print $2 }'
+# add_modules FOLDER NAME...: the modules' files, and their names in the file "order", each after those that it needs.
+add_modules() {
+	local folder=$1 file
+	shift
+	mkdir -p "$folder"
+	while read -r file; do
+		cp "$file" "$folder/"
+		basename "$file" >>"$folder/order"
+	done < <(/sbin/modprobe -d "$kernel/modules" -S "$version" --show-depends -a "$@" |
+		awk '$1 == "insmod" && !seen[$2]++ { print $2 }')
 }
 
 pack_system() {
@@ -45,14 +53,18 @@ pack_system() {
 	for file in $(/bin/busybox --list); do
 		[ "$file" = busybox ] || ln -s /bin/busybox "$root/bin/$file"
 	done
-	while read -r file; do
-		cp "$file" "$root/lib/modules/"
-		basename "$file" >>"$root/lib/modules/order"
-	done < <(module_files)
+	add_modules "$root/lib/modules" "${modules[@]}"
 	printf 'root:x:0:0:root:/root:/bin/sh\nkeel:x:990:990::/nonexistent:/bin/false\n' >"$root/etc/passwd"
 	printf 'root:x:0:\ntty:x:5:\nkeel:x:990:\n' >"$root/etc/group"
 	cp /usr/share/seabios/bios-256k.bin "$root/usr/share/seabios/"
 	pack_cpio "$root" "$image/system.cpio"
+}
+
+pack_ata() {
+	local root=$image/ata
+	rm -rf "$root"
+	add_modules "$root/lib/modules/ata" "${ata_modules[@]}"
+	pack_cpio "$root" "$image/ata.cpio"
 }
 
 # copy_program FILE ROOT: into /usr/bin, with the shared libraries that it needs.
@@ -106,6 +118,7 @@ for file in "$BUILD/tools/keel/keel" "$BUILD/devmodel/host/keel-dm"; do
 done
 build_driver
 make_current "$image/system.cpio" pack_system "$kernel/vmlinuz" /bin/busybox /usr/share/seabios/bios-256k.bin
+make_current "$image/ata.cpio" pack_ata "$kernel/vmlinuz"
 make_current "$image/keel.cpio" pack_keel "$ROOT/tools/image/init" "$BUILD/linux/keel.ko" "${programs[@]}"
 make_current "$iso" pack_iso "$ROOT/tools/image/grub.cfg" "$kernel/vmlinuz" "$hypervisor" \
 	"$image/system.cpio" "$image/keel.cpio"

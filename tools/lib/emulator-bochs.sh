@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2153,SC2154,SC2034
+# emulator-bochs.sh: Bochs for tools/run. To be sourced. Bochs has neither virtio nor SMBIOS strings: every run gets a CD-ROM
+# of its own that boots what was asked for, with the files of the run behind the initrd. Drives are ATA disks, known by the
+# model that they report.
+
+bochs_drives=(ata0-master ata0-slave ata1-slave)
+bochs_share=/usr/share/bochs
+
+emulator_check() {
+	[ "$firmware" = bios ] || die "--uefi: Bochs boots by BIOS only: take --emulator qemu"
+	[ "$accel" = tcg ] || die "--accel: Bochs is an interpreter, it has no accelerator: take --emulator qemu"
+	command -v bochs >/dev/null || [ "$build" = yes ] || die "bochs is not installed: run without --no-build"
+	cpu=${cpu:-corei7_haswell_4770}
+	memory=${memory:-512M}
+	[[ $memory = *M ]] || memory=$((${memory%G} * 1024))M
+	memory=${memory%M}
+	: >"$work/drives"
+}
+
+# emulator_add_drive FILE TARGET MODE: a disk of the host. What may not be written gets a journal, thrown away with the run.
+emulator_add_drive() {
+	local path=$1 target=$2 mode=$3 model=keel-f$drives disk="mode=flat"
+	[ "$drives" -lt ${#bochs_drives[@]} ] ||
+		die "$target: Bochs has room for ${#bochs_drives[@]} drives: name fewer in the manifest, or take --emulator qemu"
+	[ "$mode" = rw ] && [ -w "$path" ] || disk="mode=volatile, journal=$work/$model.journal"
+	# Bochs puts its lock beside the file, here beside the link, and takes no path with a comma.
+	ln -s "$(realpath "$path")" "$work/$model"
+	printf '%s: type=disk, %s, path=%s, cylinders=0, model="%s"\n' "${bochs_drives[drives]}" "$disk" "$work/$model" "$model" \
+		>>"$work/drives"
+	printf '%s %s\n' "$model" "$target" >>"$work/files/keel/drives"
+	drives=$((drives + 1))
+}
+
+# The stock kernel without its compression, which Bochs needs more than half of a boot's time for.
+bochs_kernel() {
+	local stock=$BUILD/image/iso/boot/vmlinuz flat=$BUILD/image/vmlinuz-flat key
+	local maker=$ROOT/tools/lib/flat-kernel.py stub=$ROOT/tools/image/flat-kernel.asm
+	key=$(inputs_key "$maker" "$stub" "$stock")
+	if ! is_current "$flat" "$key"; then
+		say "Unpacking the kernel for Bochs"
+		logged "$BUILD/logs/flat-kernel.log" "$maker" "$stock" "$stub" "$flat"
+		mark_current "$flat" "$key"
+	fi
+	ln "$flat" "$1" 2>/dev/null || cp "$flat" "$1"
+}
+
+bochs_grub_config() {
+	local cmdline="console=ttyS0,115200 quiet no_timer_check mitigations=off cryptomgr.notests${append:+ $append}"
+	printf '%s\n' 'serial --unit=0 --speed=115200' 'terminal_input serial' 'terminal_output serial' 'set timeout=0' 'menuentry run {'
+	case $entry in
+	keel)	printf 'multiboot2 /boot/keel.elf keel\nmodule2 /boot/vmlinuz %s\nmodule2 /boot/initrd\n' "$cmdline" ;;
+	plain)	printf 'linux /boot/vmlinuz %s nokeel\ninitrd /boot/initrd\n' "$cmdline" ;;
+	esac
+	printf '}\n'
+}
+
+bochs_pack_cdrom() {
+	local root=$work/cdrom image=$BUILD/image
+	local archives=("$image/system.cpio" "$image/keel.cpio" "$work/run.cpio")
+	[ "$drives" -eq 0 ] || archives+=("$image/ata.cpio")
+	mkdir -p "$root/boot/grub"
+	bochs_kernel "$root/boot/vmlinuz"
+	cp "${hypervisor:-$BUILD/keel.elf}" "$root/boot/keel.elf"
+	cat "${archives[@]}" >"$root/boot/initrd"
+	bochs_grub_config >"$root/boot/grub/grub.cfg"
+	logged "$logs/cdrom.log" grub-mkrescue -d /usr/lib/grub/i386-pc -o "$work/run.iso" "$root" -- -volid KEEL
+	rm -r "$root" "$logs/cdrom.log"
+}
+
+# Of the displays only the VNC server needs neither a terminal nor X: it takes the first free port from 5900 and waits for
+# nobody. Without VGA's extension there are no graphics modes, on which GRUB and the video BIOS would come to grief.
+emulator_prepare() {
+	bochs_pack_cdrom
+	cat - "$work/drives" >"$work/bochsrc" <<-CONFIG
+		display_library: rfb, options="timeout=0"
+		speaker: enabled=0
+		sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
+		cpu: model=$cpu, count=$smp, quantum=32, ips=50000000, reset_on_triple_fault=1, ignore_bad_msrs=1, mwait_is_nop=1
+		memory: guest=$memory, host=$memory
+		vga: extension=none
+		pci: enabled=1, chipset=i440fx
+		clock: sync=none, time0=$(date +%s)
+		romimage: file=$bochs_share/BIOS-bochs-latest, options=fastboot
+		vgaromimage: file=$bochs_share/VGABIOS-lgpl-latest
+		boot: cdrom
+		ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
+		ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15
+		ata1-master: type=cdrom, path=$work/run.iso, status=inserted
+		log: $logs/emulator.log
+		panic: action=fatal
+		error: action=report
+		info: action=report
+		debug: action=ignore
+	CONFIG
+	# The debugger that Debian's Bochs is built with wants to be told to start; at a reset it finds no other command and ends.
+	printf 'c\n' >"$work/debugger"
+	bochs=(bochs -q -f "$work/bochsrc" -rc "$work/debugger")
+}
+
+bochs_start() {
+	cat >>"$work/bochsrc"
+	"${bochs[@]}" </dev/null >"$work/output" 2>&1 &
+	pid=$!
+}
+
+# Unattended: the serial ports go to the logs.
+emulator_start() {
+	bochs_start <<-CONFIG
+		com1: enabled=1, mode=file, dev=$logs/host.log
+		com2: enabled=1, mode=file, dev=$logs/guest.log
+	CONFIG
+}
+
+# The first serial port is the control domain's console, the second one the guest's. One of them is a pseudo-terminal here,
+# which socat joins to ours; its end is that of the run.
+emulator_interact() {
+	local joined=com1 joined_log=$logs/host.log other=com2 other_log=$logs/guest.log stdio='STDIO,ignoreeof' socat
+	if [ "$mode" = guest ]; then
+		joined=com2 joined_log=$logs/guest.log other=com1 other_log=$logs/host.log
+	fi
+	[ ! -t 0 ] || stdio='STDIO,raw,echo=0,escape=0x1d'
+	socat -R "$joined_log" "$stdio" "PTY,link=$work/terminal,raw,echo=0" <&0 &
+	socat=$!
+	while [ ! -e "$work/terminal" ] && kill -0 "$socat" 2>/dev/null; do
+		sleep 0.1
+	done
+	bochs_start <<-CONFIG
+		$joined: enabled=1, mode=term, dev=$work/terminal
+		$other: enabled=1, mode=file, dev=$other_log
+	CONFIG
+	wait -n "$socat" "$pid" || true
+	stop_emulator
+	kill "$socat" 2>/dev/null || true
+	wait "$socat" 2>/dev/null || true
+}
+
+# What Bochs has to say about the end of a run.
+emulator_complaint() {
+	grep -E '^[0-9]+[pe]\[' "$logs/emulator.log" | grep -v 'MSR: Unknown register' | tail -n 10
+}

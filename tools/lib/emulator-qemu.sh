@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2154
+# emulator-qemu.sh: QEMU for tools/run, from whose options it builds the command line "qemu". To be sourced. The files of the
+# run and its parameters come to the control domain by virtio drives, what GRUB is to boot by SMBIOS strings.
+
+qemu=(qemu-system-x86_64)
+
+emulator_check() {
+	[ -z "$cpu" ] || die "--cpu: only Bochs has processor models to choose from: add --emulator bochs"
+	memory=${memory:-2G}
+}
+
+# emulator_add_drive FILE TARGET MODE: a drive of the host; the control domain finds it at TARGET by its serial number.
+emulator_add_drive() {
+	local path=$1 target=$2 mode=$3 serial=f$((drives++)) options=
+	[ "$mode" = rw ] && [ -w "$path" ] || options=,readonly=on
+	qemu+=(-drive "if=none,id=$serial,format=raw,cache=writeback,file=${path//,/,,}$options"
+		-device "virtio-blk-pci,drive=$serial,serial=$serial")
+	printf '%s %s\n' "$serial" "$target" >>"$work/files/keel/drives"
+}
+
+emulator_prepare() {
+	local cmdline="console=ttyS0 quiet no_timer_check mitigations=off${append:+ $append}"
+	local image=$BUILD/image/host.iso
+	[ -z "$hypervisor" ] || image=$("$ROOT/tools/lib/image.sh" "$hypervisor")
+	# Its size is rounded up so that the kernel's search for partition tables does not run past the end.
+	truncate -s %65536 "$work/run.cpio"
+	qemu+=(-machine pc -smp "$smp" -m "$memory" -no-reboot -display none -net none
+		-cdrom "$image" -boot d
+		-drive "if=none,id=run,format=raw,file=${work//,/,,}/run.cpio,readonly=on"
+		-device "virtio-blk-pci,drive=run,serial=keel-run"
+		-smbios "type=1,product=keel-run,version=$entry,family=${cmdline//,/,,}")
+	case $accel in
+	kvm)	qemu+=(-accel kvm -cpu host) ;;
+	# With several CPUs the emulator's SVM is only reliable when one thread emulates them all.
+	tcg)	qemu+=(-accel "tcg,thread=single" -cpu "max,+svm,-erms") ;;
+	*)	qemu+=(-accel "$accel" -cpu "max,+svm,-erms") ;;
+	esac
+	if [ "$firmware" = uefi ]; then
+		cp /usr/share/OVMF/OVMF_VARS.fd "$work/vars.fd"
+		qemu+=(-drive "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE.fd"
+			-drive "if=pflash,format=raw,file=$work/vars.fd")
+	fi
+}
+
+# Unattended: the serial ports go to the logs.
+emulator_start() {
+	qemu+=(-serial "file:$logs/host.log" -serial "file:$logs/guest.log"
+		-monitor "unix:$logs/monitor,server=on,wait=off")
+	"${qemu[@]}" </dev/null 2>"$logs/emulator.log" &
+	pid=$!
+}
+
+# The first serial port is the control domain's console, the second one the guest's.
+emulator_interact() {
+	local terminal="stdio,id=terminal,mux=on,signal=off,logfile=$logs/guest.log" other="file,id=other,path=$logs/host.log"
+	if [ "$mode" != guest ]; then
+		terminal="stdio,id=terminal,mux=on,signal=off,logfile=$logs/host.log" other="file,id=other,path=$logs/guest.log"
+	fi
+	qemu+=(-chardev "$terminal" -chardev "$other" -mon chardev=terminal)
+	if [ "$mode" = guest ]; then
+		qemu+=(-serial chardev:other -serial chardev:terminal)
+	else
+		qemu+=(-serial chardev:terminal -serial chardev:other)
+	fi
+	# A background job of a script would read from /dev/null.
+	"${qemu[@]}" <&0 &
+	pid=$!
+	wait "$pid" || return 1
+}
+
+emulator_complaint() {
+	cat "$logs/emulator.log"
+}
