@@ -251,7 +251,7 @@ static void exit_wrmsr(struct cpu *cpu, const struct hv_exit *exit)
 			apic_send(high, low);
 	} else if (msr == MSR_APIC_BASE && apic_base_ok((uint64_t)high << 32 | low)) {
 		wrmsr(msr, (uint64_t)high << 32 | low);
-	} else if (!hv->control_wrmsr(cpu, msr, (uint64_t)high << 32 | low)) {
+	} else if (!hv->control_wrmsr || !hv->control_wrmsr(cpu, msr, (uint64_t)high << 32 | low)) {
 		inject_fault(cpu, EXC_GP, true);
 		return;
 	}

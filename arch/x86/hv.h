@@ -85,6 +85,7 @@ struct hv_ops {
 	/* Whether NMIs and writes of the interrupt command register exit. */
 	void (*control_trap)(struct cpu *cpu, bool on);
 	bool (*control_rdmsr)(struct cpu *cpu, uint32_t msr, uint64_t *value);
+	/* NULL: none that exits can be written. */
 	bool (*control_wrmsr)(struct cpu *cpu, uint32_t msr, uint64_t value);
 
 	/* Guests. */
@@ -108,6 +109,7 @@ struct hv_ops {
 	bool (*vcpu_set_sregs)(struct vcpu *vcpu, const struct keel_sregs *sregs);
 	void (*vcpu_set_cr2)(struct vcpu *vcpu, uint64_t cr2);
 	void (*vcpu_set_tsc_offset)(struct vcpu *vcpu, uint64_t offset);
+	/* MSRs of the vendor's that exit; NULL: there are none. */
 	bool (*vcpu_rdmsr)(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 	bool (*vcpu_wrmsr)(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 
@@ -115,6 +117,22 @@ struct hv_ops {
 	void (*cell_prepare)(struct cpu *cpu, struct vcpu *vcpu);
 	void (*cell_finish)(struct cpu *cpu, struct vcpu *vcpu);
 };
+
+/* Both instances name their functions after the fields. */
+#define HV_OPS(v) \
+	.probe = v##_probe, .cpu_init = v##_cpu_init, .control_init = v##_control_init, \
+	.control_start_linux = v##_control_start_linux, .control_start_sipi = v##_control_start_sipi, \
+	.control_enter = v##_control_enter, .control_get = v##_control_get, .control_advance = v##_control_advance, \
+	.control_inject = v##_control_inject, .control_inject_nmi = v##_control_inject_nmi, \
+	.control_set_cr2 = v##_control_set_cr2, .control_flush = v##_control_flush, .control_trap = v##_control_trap, \
+	.control_rdmsr = v##_control_rdmsr, .vcpu_init = v##_vcpu_init, .vcpu_load = v##_vcpu_load, \
+	.vcpu_put = v##_vcpu_put, .vcpu_enter = v##_vcpu_enter, .vcpu_advance = v##_vcpu_advance, \
+	.vcpu_interruptible = v##_vcpu_interruptible, .vcpu_inject = v##_vcpu_inject, \
+	.vcpu_inject_nmi = v##_vcpu_inject_nmi, .vcpu_window = v##_vcpu_window, .vcpu_tpr = v##_vcpu_tpr, \
+	.vcpu_set_tpr = v##_vcpu_set_tpr, .vcpu_cr4 = v##_vcpu_cr4, .vcpu_get_sregs = v##_vcpu_get_sregs, \
+	.vcpu_set_sregs = v##_vcpu_set_sregs, .vcpu_set_cr2 = v##_vcpu_set_cr2, \
+	.vcpu_set_tsc_offset = v##_vcpu_set_tsc_offset, .cell_prepare = v##_cell_prepare, \
+	.cell_finish = v##_cell_finish
 
 extern const struct hv_ops svm_ops;
 extern const struct hv_ops vmx_ops;

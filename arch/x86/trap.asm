@@ -1,6 +1,7 @@
 ; SPDX-License-Identifier: GPL-2.0
 ; Interrupt entry, and ring 3: cell_run() leaves to it, the entry stubs come back from it.
 
+%include "registers.inc"
 %include "vendor.inc"
 
 VECTORS		equ 256
@@ -23,21 +24,7 @@ CPU_TSS_RSP0	equ 28			; struct tss lies at 24, rsp[0] 4 bytes into it
 extern trap_kernel, trap_nmi
 
 %macro POP_REGISTERS 0
-	pop r15
-	pop r14
-	pop r13
-	pop r12
-	pop r11
-	pop r10
-	pop r9
-	pop r8
-	pop rbp
-	pop rdi
-	pop rsi
-	pop rdx
-	pop rcx
-	pop rbx
-	pop rax
+	POPS r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax
 %endmacro
 
 ; Goes on at a label by IRET, which ends the blocking of NMIs. Uses RAX and RCX.
@@ -58,13 +45,7 @@ section .text
 ; void cell_run(struct cell_frame *frame)
 global cell_run
 cell_run:
-	push rbx
-	push rbp
-	push r12
-	push r13
-	push r14
-	push r15
-	push rdi
+	PUSHES rbx, rbp, r12, r13, r14, r15, rdi
 	; the trap frame lands below a 16-byte boundary, and all of this above it
 	mov rax, rsp
 	and rax, PERCPU_MASK
@@ -75,26 +56,12 @@ cell_run:
 	and rdx, -16
 	mov [rax + CPU_TSS_RSP0], rdx
 	mov rsp, rdx
-	push qword [rdi + FRAME_RIP + 32]	; SS
-	push qword [rdi + FRAME_RIP + 24]	; RSP
-	push qword [rdi + FRAME_RIP + 16]	; RFLAGS
-	push qword [rdi + FRAME_RIP + 8]	; CS
-	push qword [rdi + FRAME_RIP]
-	mov r15, [rdi]
-	mov r14, [rdi + 8]
-	mov r13, [rdi + 16]
-	mov r12, [rdi + 24]
-	mov r11, [rdi + 32]
-	mov r10, [rdi + 40]
-	mov r9, [rdi + 48]
-	mov r8, [rdi + 56]
-	mov rbp, [rdi + 64]
-	mov rsi, [rdi + 80]
-	mov rdx, [rdi + 88]
-	mov rcx, [rdi + 96]
-	mov rbx, [rdi + 104]
-	mov rax, [rdi + 112]
-	mov rdi, [rdi + 72]
+	; SS, RSP, RFLAGS, CS, RIP
+	PUSHES qword [rdi + FRAME_RIP + 32], qword [rdi + FRAME_RIP + 24], qword [rdi + FRAME_RIP + 16]
+	PUSHES qword [rdi + FRAME_RIP + 8], qword [rdi + FRAME_RIP]
+	; in the order of struct cell_frame
+	LOADS r15, 0, r14, 1, r13, 2, r12, 3, r11, 4, r10, 5, r9, 6, r8, 7
+	LOADS rbp, 8, rsi, 10, rdx, 11, rcx, 12, rbx, 13, rax, 14, rdi, 9
 	cli
 	EVENTS_ON
 cell_enter_window:
@@ -134,21 +101,7 @@ align 16
 %endrep
 
 trap_common:
-	push rax
-	push rbx
-	push rcx
-	push rdx
-	push rsi
-	push rdi
-	push rbp
-	push r8
-	push r9
-	push r10
-	push r11
-	push r12
-	push r13
-	push r14
-	push r15
+	PUSHES rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15
 	push 2
 	popfq				; interrupt gates keep DF and AC
 	test byte [rsp + FRAME_RIP + 8], 3
@@ -169,13 +122,7 @@ trap_common:
 	; An NMI blocks the next one until an IRET.
 	IRET_TO cell_return
 cell_return:
-	pop rdi
-	pop r15
-	pop r14
-	pop r13
-	pop r12
-	pop rbp
-	pop rbx
+	POPS rdi, r15, r14, r13, r12, rbp, rbx
 	IF_BACK_ON
 	ret
 

@@ -1,49 +1,22 @@
 ; SPDX-License-Identifier: GPL-2.0
 ; The world switch.
 
-; struct keel_regs: gpr[16] in encoding order
-REG_RAX	equ 0
-REG_RCX	equ 8
-REG_RDX	equ 16
-REG_RBX	equ 24
-REG_RBP	equ 40
-REG_RSI	equ 48
-REG_RDI	equ 56
-REG_R8	equ 64
+%include "registers.inc"
 
-VMCS_HOST_RSP equ 0x6c14
+VMCS_HOST_RSP	equ 0x6c14
 
 section .text
 
-; bool vmx_enter(struct keel_regs *regs, bool launched). RSP, RIP and RFLAGS are the VMCS's. False: VMLAUNCH or VMRESUME failed
-; at once, and nothing has changed. The VMCS's host RIP is vmx_exit.
+; bool vmx_enter(struct keel_regs *regs, bool launched). RSP, RIP and RFLAGS are the VMCS's, whose host RIP is vmx_exit.
+; False: VMLAUNCH or VMRESUME failed at once, and nothing has changed.
 global vmx_enter
 vmx_enter:
-	push rbx
-	push rbp
-	push r12
-	push r13
-	push r14
-	push r15
-	push rdi
+	PUSHES rbx, rbp, r12, r13, r14, r15, rdi
 	mov eax, VMCS_HOST_RSP
 	vmwrite rax, rsp
 	test sil, sil			; the loads leave the flags alone
-	mov rax, [rdi + REG_RAX]
-	mov rcx, [rdi + REG_RCX]
-	mov rdx, [rdi + REG_RDX]
-	mov rbx, [rdi + REG_RBX]
-	mov rbp, [rdi + REG_RBP]
-	mov rsi, [rdi + REG_RSI]
-	mov r8, [rdi + REG_R8]
-	mov r9, [rdi + REG_R8 + 8]
-	mov r10, [rdi + REG_R8 + 16]
-	mov r11, [rdi + REG_R8 + 24]
-	mov r12, [rdi + REG_R8 + 32]
-	mov r13, [rdi + REG_R8 + 40]
-	mov r14, [rdi + REG_R8 + 48]
-	mov r15, [rdi + REG_R8 + 56]
-	mov rdi, [rdi + REG_RDI]
+	LOADS rax, 0, rcx, 1, rdx, 2, rbx, 3, rbp, 5, rsi, 6
+	LOADS r8, 8, r9, 9, r10, 10, r11, 11, r12, 12, r13, 13, r14, 14, r15, 15, rdi, 7
 	jnz .resume
 	vmlaunch
 	jmp .failed
@@ -57,28 +30,11 @@ vmx_enter:
 global vmx_exit
 vmx_exit:
 	xchg rdi, [rsp]
-	mov [rdi + REG_RAX], rax
-	mov [rdi + REG_RCX], rcx
-	mov [rdi + REG_RDX], rdx
-	mov [rdi + REG_RBX], rbx
-	mov [rdi + REG_RBP], rbp
-	mov [rdi + REG_RSI], rsi
-	mov [rdi + REG_R8], r8
-	mov [rdi + REG_R8 + 8], r9
-	mov [rdi + REG_R8 + 16], r10
-	mov [rdi + REG_R8 + 24], r11
-	mov [rdi + REG_R8 + 32], r12
-	mov [rdi + REG_R8 + 40], r13
-	mov [rdi + REG_R8 + 48], r14
-	mov [rdi + REG_R8 + 56], r15
+	STORES rax, 0, rcx, 1, rdx, 2, rbx, 3, rbp, 5, rsi, 6
+	STORES r8, 8, r9, 9, r10, 10, r11, 11, r12, 12, r13, 13, r14, 14, r15, 15
 	pop rcx
-	mov [rdi + REG_RDI], rcx
+	STORES rcx, 7
 	mov eax, 1
 vmx_leave:
-	pop r15
-	pop r14
-	pop r13
-	pop r12
-	pop rbp
-	pop rbx
+	POPS r15, r14, r13, r12, rbp, rbx
 	ret

@@ -216,24 +216,28 @@ static const uint16_t zero_fields[] = {
 	VMCS_HOST_FS_BASE, VMCS_HOST_GS_BASE, VMCS_HOST_SYSENTER_CS, VMCS_HOST_SYSENTER_ESP, VMCS_HOST_SYSENTER_EIP,
 };
 
-static const struct {
-	uint16_t field, control;
-} control_fields[] = {
-	{ VMCS_PIN_CONTROLS, VMX_PIN }, { VMCS_PRIMARY_CONTROLS, VMX_PRIMARY },
-	{ VMCS_SECONDARY_CONTROLS, VMX_SECONDARY }, { VMCS_EXIT_CONTROLS, VMX_EXIT },
-	{ VMCS_ENTRY_CONTROLS, VMX_ENTRY },
-};
-
 void vmx_vmcs_init(const struct vmx_setup *setup)
 {
+	static const uint16_t control_fields[VMX_CONTROLS] = {
+		[VMX_PIN] = VMCS_PIN_CONTROLS, [VMX_PRIMARY] = VMCS_PRIMARY_CONTROLS,
+		[VMX_SECONDARY] = VMCS_SECONDARY_CONTROLS, [VMX_EXIT] = VMCS_EXIT_CONTROLS,
+		[VMX_ENTRY] = VMCS_ENTRY_CONTROLS,
+	};
+	static const uint32_t common[VMX_CONTROLS] = {
+		[VMX_PRIMARY] = PRIMARY_MSR_BITMAP | PRIMARY_SECONDARY,
+		[VMX_SECONDARY] = SECONDARY_EPT | SECONDARY_VPID | SECONDARY_UNRESTRICTED | SECONDARY_RDTSCP |
+			SECONDARY_INVPCID,
+		[VMX_EXIT] = EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER |
+			EXIT_LOAD_EFER,
+		[VMX_ENTRY] = ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER,
+	};
 	unsigned int i;
 
 	*(uint32_t *)phys_to_virt(setup->vmcs_pa) = vmx_features.basic & VMX_BASIC_REVISION;
 	vmx_vmclear(setup->vmcs_pa);
 	vmx_vmptrld(setup->vmcs_pa);
-	for (i = 0; i < sizeof(control_fields) / sizeof(control_fields[0]); i++)
-		vmwrite(control_fields[i].field, vmx_adjust(vmx_features.capability[control_fields[i].control],
-							    setup->want[control_fields[i].control]));
+	for (i = 0; i < VMX_CONTROLS; i++)
+		vmwrite(control_fields[i], vmx_adjust(vmx_features.capability[i], common[i] | setup->want[i]));
 	for (i = 0; i < sizeof(zero_fields) / sizeof(zero_fields[0]); i++)
 		vmwrite(zero_fields[i], 0);
 	if (vmread(VMCS_SECONDARY_CONTROLS) & SECONDARY_VPID)
@@ -271,15 +275,8 @@ static void vmx_control_init(struct cpu *cpu, uint64_t table_root)
 	struct vmx_setup setup = {
 		.vmcs_pa = vmx->control_pa, .eptp = vmx_eptp(table_root), .bitmap_pa = image_to_phys(control_bitmap),
 		.host_cr3 = cpu->main_cr3, .vpid = CONTROL_VPID,
-		.want = {
-			[VMX_PRIMARY] = PRIMARY_MSR_BITMAP | PRIMARY_SECONDARY,
-			/* Instructions that the control domain's CPUID shows where the processor has them. */
-			[VMX_SECONDARY] = SECONDARY_EPT | SECONDARY_VPID | SECONDARY_UNRESTRICTED | SECONDARY_RDTSCP |
-				SECONDARY_INVPCID | SECONDARY_XSAVES | SECONDARY_USER_WAIT,
-			[VMX_EXIT] = EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER |
-				EXIT_LOAD_EFER,
-			[VMX_ENTRY] = ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER,
-		},
+		/* Instructions that only the control domain's CPUID shows. */
+		.want = { [VMX_SECONDARY] = SECONDARY_XSAVES | SECONDARY_USER_WAIT },
 	};
 
 	vmx->eptp = setup.eptp;
@@ -613,14 +610,6 @@ static bool vmx_control_rdmsr(struct cpu *cpu, uint32_t msr, uint64_t *value)
 	return true;
 }
 
-static bool vmx_control_wrmsr(struct cpu *cpu, uint32_t msr, uint64_t value)
-{
-	(void)cpu;
-	(void)msr;
-	(void)value;
-	return false;
-}
-
 void vmx_memory_exit(struct hv_exit *exit)
 {
 	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
@@ -636,8 +625,7 @@ void vmx_memory_exit(struct hv_exit *exit)
 
 static void control_fault(struct vmx_cpu *vmx)
 {
-	vmx_inject(&vmx->event, &vmx->error_code, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | EXC_GP,
-		   0);
+	vmx_inject(&vmx->event, &vmx->error_code, KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | EXC_GP, 0);
 }
 
 /* XSETBV exits whatever the controls say. */
@@ -653,6 +641,25 @@ static void control_xsetbv(struct cpu *cpu)
 	vmx_control_advance(cpu, vmx_next_rip());
 }
 
+/* What is the same exit whoever runs. Where it is an instruction's, the next one's address is valid. */
+void vmx_plain_exit(uint32_t reason, struct hv_exit *exit)
+{
+	static const uint8_t reasons[] = {
+		[VMX_EXIT_INTERRUPT] = HV_EXIT_INTERRUPT, [VMX_EXIT_TRIPLE_FAULT] = HV_EXIT_TRIPLE_FAULT,
+		[VMX_EXIT_CPUID] = HV_EXIT_CPUID, [VMX_EXIT_GETSEC] = HV_EXIT_UNDEFINED, [VMX_EXIT_HLT] = HV_EXIT_HLT,
+		[VMX_EXIT_RDPMC] = HV_EXIT_UNDEFINED, [VMX_EXIT_VMCALL] = HV_EXIT_HYPERCALL,
+		[VMX_EXIT_VMCLEAR ... VMX_EXIT_VMXON] = HV_EXIT_UNDEFINED, [VMX_EXIT_RDMSR] = HV_EXIT_RDMSR,
+		[VMX_EXIT_WRMSR] = HV_EXIT_WRMSR, [VMX_EXIT_MWAIT] = HV_EXIT_UNDEFINED,
+		[VMX_EXIT_MONITOR] = HV_EXIT_UNDEFINED, [VMX_EXIT_PAUSE] = HV_EXIT_PAUSE,
+		[VMX_EXIT_INVEPT] = HV_EXIT_UNDEFINED, [VMX_EXIT_INVVPID] = HV_EXIT_UNDEFINED,
+		[VMX_EXIT_XSETBV] = HV_EXIT_XSETBV, [VMX_EXIT_VMFUNC] = HV_EXIT_UNDEFINED,
+	};
+
+	exit->next_rip = vmx_next_rip();
+	exit->reason = reason < sizeof(reasons) && reasons[reason] ? reasons[reason] : HV_EXIT_UNKNOWN;
+	exit->detail = reason;
+}
+
 static void decode_control_exit(struct cpu *cpu, struct hv_exit *exit)
 {
 	struct vmx_cpu *vmx = cpu->vendor;
@@ -660,19 +667,6 @@ static void decode_control_exit(struct cpu *cpu, struct hv_exit *exit)
 
 	exit->reason = HV_EXIT_NONE;
 	switch (reason) {
-	case VMX_EXIT_CPUID:
-		exit->reason = HV_EXIT_CPUID;
-		exit->next_rip = vmx_next_rip();
-		break;
-	case VMX_EXIT_RDMSR:
-	case VMX_EXIT_WRMSR:
-		exit->reason = reason == VMX_EXIT_WRMSR ? HV_EXIT_WRMSR : HV_EXIT_RDMSR;
-		exit->next_rip = vmx_next_rip();
-		break;
-	case VMX_EXIT_VMCALL:
-		exit->reason = HV_EXIT_HYPERCALL;
-		exit->next_rip = vmx_next_rip();
-		break;
 	case VMX_EXIT_EPT_VIOLATION:
 		vmx_memory_exit(exit);
 		break;
@@ -698,19 +692,8 @@ static void decode_control_exit(struct cpu *cpu, struct hv_exit *exit)
 		__asm__ volatile("wbinvd" : : : "memory");
 		vmx_control_advance(cpu, vmx_next_rip());
 		break;
-	case VMX_EXIT_TRIPLE_FAULT:
-		exit->reason = HV_EXIT_TRIPLE_FAULT;
-		break;
-	case VMX_EXIT_VMCLEAR ... VMX_EXIT_VMXON:
-	case VMX_EXIT_GETSEC:
-	case VMX_EXIT_INVEPT:
-	case VMX_EXIT_INVVPID:
-	case VMX_EXIT_VMFUNC:
-		exit->reason = HV_EXIT_UNDEFINED;
-		break;
 	default:
-		exit->reason = HV_EXIT_UNKNOWN;
-		exit->detail = reason;
+		vmx_plain_exit(reason, exit);
 		break;
 	}
 }
@@ -771,39 +754,5 @@ const struct hv_ops vmx_ops = {
 	.second_level = &pt_format_ept,
 	.has_1g = vmx_has_1g,
 	.caching = vmx_caching,
-	.probe = vmx_probe,
-	.cpu_init = vmx_cpu_init,
-	.control_init = vmx_control_init,
-	.control_start_linux = vmx_control_start_linux,
-	.control_start_sipi = vmx_control_start_sipi,
-	.control_enter = vmx_control_enter,
-	.control_get = vmx_control_get,
-	.control_advance = vmx_control_advance,
-	.control_inject = vmx_control_inject,
-	.control_inject_nmi = vmx_control_inject_nmi,
-	.control_set_cr2 = vmx_control_set_cr2,
-	.control_flush = vmx_control_flush,
-	.control_trap = vmx_control_trap,
-	.control_rdmsr = vmx_control_rdmsr,
-	.control_wrmsr = vmx_control_wrmsr,
-	.vcpu_init = vmx_vcpu_init,
-	.vcpu_load = vmx_vcpu_load,
-	.vcpu_put = vmx_vcpu_put,
-	.vcpu_enter = vmx_vcpu_enter,
-	.vcpu_advance = vmx_vcpu_advance,
-	.vcpu_interruptible = vmx_vcpu_interruptible,
-	.vcpu_inject = vmx_vcpu_inject,
-	.vcpu_inject_nmi = vmx_vcpu_inject_nmi,
-	.vcpu_window = vmx_vcpu_window,
-	.vcpu_tpr = vmx_vcpu_tpr,
-	.vcpu_set_tpr = vmx_vcpu_set_tpr,
-	.vcpu_cr4 = vmx_vcpu_cr4,
-	.vcpu_get_sregs = vmx_vcpu_get_sregs,
-	.vcpu_set_sregs = vmx_vcpu_set_sregs,
-	.vcpu_set_cr2 = vmx_vcpu_set_cr2,
-	.vcpu_set_tsc_offset = vmx_vcpu_set_tsc_offset,
-	.vcpu_rdmsr = vmx_vcpu_rdmsr,
-	.vcpu_wrmsr = vmx_vcpu_wrmsr,
-	.cell_prepare = vmx_cell_prepare,
-	.cell_finish = vmx_cell_finish,
+	HV_OPS(vmx),
 };

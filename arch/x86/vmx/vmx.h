@@ -44,7 +44,7 @@ struct vmx_setup {
 	uint64_t eptp, bitmap_pa, host_cr3;
 	uint32_t vpid;
 	uint64_t cr0_mask;		/* beyond the bits that VMX fixes */
-	uint32_t want[VMX_CONTROLS];	/* controls, where the processor has them */
+	uint32_t want[VMX_CONTROLS];	/* controls beyond those of all, where the processor has them */
 };
 
 static inline uint64_t vmread(enum vmcs_field field)
@@ -112,6 +112,7 @@ void vmx_block_nmi_again(void);
 /* Of the entry that has just failed; entered: what vmx_enter() said. */
 uint64_t vmx_failure_detail(bool entered);
 void vmx_memory_exit(struct hv_exit *exit);
+void vmx_plain_exit(uint32_t reason, struct hv_exit *exit);
 
 /* vmx_vcpu.c */
 void vmx_vcpu_init(struct vcpu *vcpu);
@@ -130,7 +131,5 @@ void vmx_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs);
 bool vmx_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs);
 void vmx_vcpu_set_cr2(struct vcpu *vcpu, uint64_t cr2);
 void vmx_vcpu_set_tsc_offset(struct vcpu *vcpu, uint64_t offset);
-bool vmx_vcpu_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
-bool vmx_vcpu_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 
 #endif

@@ -44,14 +44,8 @@ void vmx_vcpu_init(struct vcpu *vcpu)
 		.want = {
 			[VMX_PIN] = PIN_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI | PIN_PREEMPTION_TIMER,
 			[VMX_PRIMARY] = PRIMARY_TSC_OFFSET | PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_RDPMC |
-				PRIMARY_TPR_SHADOW | PRIMARY_MOV_DR | PRIMARY_IO | PRIMARY_MSR_BITMAP |
-				PRIMARY_MONITOR | PRIMARY_SECONDARY,
-			/* RDTSCP and INVPCID, which the guest's CPUID shows where the processor has them. */
-			[VMX_SECONDARY] = SECONDARY_EPT | SECONDARY_VPID | SECONDARY_UNRESTRICTED |
-				SECONDARY_PAUSE_LOOP | SECONDARY_RDTSCP | SECONDARY_INVPCID,
-			[VMX_EXIT] = EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER |
-				EXIT_LOAD_EFER,
-			[VMX_ENTRY] = ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER,
+				PRIMARY_TPR_SHADOW | PRIMARY_MOV_DR | PRIMARY_IO | PRIMARY_MONITOR,
+			[VMX_SECONDARY] = SECONDARY_PAUSE_LOOP,
 		},
 	};
 
@@ -226,12 +220,6 @@ static void window_exit(struct vcpu *vcpu, struct hv_exit *exit, enum hv_exit_re
 	exit->reason = reason;
 }
 
-static void instruction_exit(struct hv_exit *exit, enum hv_exit_reason reason)
-{
-	exit->reason = reason;
-	exit->next_rip = vmx_next_rip();
-}
-
 static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 {
 	struct keel_exit *record = &vcpu->cell.page->exit;
@@ -239,9 +227,6 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit
 
 	exit->reason = HV_EXIT_NONE;
 	switch (reason) {
-	case VMX_EXIT_INTERRUPT:
-		exit->reason = HV_EXIT_INTERRUPT;
-		break;
 	case VMX_EXIT_INIT:
 		((struct vmx_cpu *)cpu->vendor)->init_seen = true;
 		exit->reason = HV_EXIT_INTERRUPT;
@@ -254,27 +239,6 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit
 		break;
 	case VMX_EXIT_EPT_VIOLATION:
 		fault_exit(record, exit);
-		break;
-	case VMX_EXIT_RDMSR:
-		instruction_exit(exit, HV_EXIT_RDMSR);
-		break;
-	case VMX_EXIT_WRMSR:
-		instruction_exit(exit, HV_EXIT_WRMSR);
-		break;
-	case VMX_EXIT_CPUID:
-		instruction_exit(exit, HV_EXIT_CPUID);
-		break;
-	case VMX_EXIT_HLT:
-		instruction_exit(exit, HV_EXIT_HLT);
-		break;
-	case VMX_EXIT_PAUSE:
-		instruction_exit(exit, HV_EXIT_PAUSE);
-		break;
-	case VMX_EXIT_XSETBV:
-		instruction_exit(exit, HV_EXIT_XSETBV);
-		break;
-	case VMX_EXIT_VMCALL:
-		exit->reason = HV_EXIT_HYPERCALL;
 		break;
 	case VMX_EXIT_INTERRUPT_WINDOW:
 		window_exit(vcpu, exit, HV_EXIT_WINDOW);
@@ -305,22 +269,8 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit
 		__asm__ volatile("wbinvd" : : : "memory");
 		vmx_vcpu_advance(vcpu, vmx_next_rip());
 		break;
-	case VMX_EXIT_TRIPLE_FAULT:
-		exit->reason = HV_EXIT_TRIPLE_FAULT;
-		break;
-	case VMX_EXIT_VMCLEAR ... VMX_EXIT_VMXON:
-	case VMX_EXIT_GETSEC:
-	case VMX_EXIT_INVEPT:
-	case VMX_EXIT_INVVPID:
-	case VMX_EXIT_VMFUNC:
-	case VMX_EXIT_MONITOR:
-	case VMX_EXIT_MWAIT:
-	case VMX_EXIT_RDPMC:
-		exit->reason = HV_EXIT_UNDEFINED;
-		break;
 	default:
-		exit->reason = HV_EXIT_UNKNOWN;
-		exit->detail = reason;
+		vmx_plain_exit(reason, exit);
 		break;
 	}
 }
@@ -496,21 +446,4 @@ void vmx_vcpu_set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
 {
 	vcpu->tsc_offset = offset;
 	vcpu->vmx.tsc_offset_new = true;
-}
-
-/* EFER and PAT do not exit. */
-bool vmx_vcpu_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
-{
-	(void)vcpu;
-	(void)msr;
-	(void)value;
-	return false;
-}
-
-bool vmx_vcpu_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
-{
-	(void)vcpu;
-	(void)msr;
-	(void)value;
-	return false;
 }
