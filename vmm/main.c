@@ -242,7 +242,7 @@ static __attribute__((noreturn)) void main_boot_final(void)
 	start_linux(&entry);
 	print("Keel: %s, %u CPUs, %lu KiB reserved\n", hv->name, cpu_count, (reserve.end - reserve.start) >> 10);
 	console_quiet();
-	hv->control_start_linux(cpu, (uint32_t)entry.load, (uint32_t)entry.rsi);
+	control_start_linux(cpu, (uint32_t)entry.load, (uint32_t)entry.rsi);
 	control_run(cpu);
 }
 

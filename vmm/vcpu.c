@@ -333,7 +333,7 @@ static bool apply_events(struct vcpu *vcpu, const struct keel_answer *answer, ui
 	if (flags & KEEL_ANSWER_TPR)
 		hv->vcpu_set_tpr(vcpu, answer->tpr & 0xf);
 	if (flags & KEEL_ANSWER_NMI)
-		hv->vcpu_inject_nmi(vcpu);
+		vcpu->nmi_pending = true;
 	if (inject & KEEL_INJECT_VALID) {
 		bool exception = inject & KEEL_INJECT_EXCEPTION;
 

@@ -78,7 +78,7 @@ struct vcpu {
 	void *xstate;
 	bool debug_registers;		/* the guest uses DR0-3 */
 	bool exit_completes;		/* the exit at hand ends its instruction */
-	bool nmi_pending;
+	bool nmi_pending;		/* deliver one as soon as the guest can take it */
 	uint64_t dr[4];
 	uint64_t tsc_aux;
 	uint64_t misc[64];		/* MSRs that are storage; index by msr.c */

@@ -30,15 +30,6 @@
 #define LENGTH_MSR		2u
 #define LENGTH_VMMCALL		3u
 
-#define DR6_RESET		0xffff0ff0u
-#define DR7_RESET		0x400u
-#define REAL_MODE_LIMIT		0xffffu
-#define SEGMENT_CODE32		0xc9bu	/* 4 GiB, 32-bit, execute and read, accessed */
-#define SEGMENT_DATA32		0xc93u
-#define SEGMENT_CODE16		0x09bu
-#define SEGMENT_DATA16		0x093u
-#define SEGMENT_LDT		0x082u
-#define SEGMENT_TSS_BUSY	0x08bu
 
 struct svm_features svm_features;
 
@@ -153,56 +144,44 @@ static void svm_control_init(struct cpu *cpu, uint64_t table_root)
 	vmcb->pat = rdmsr(MSR_PAT);
 }
 
-static struct svm_segment segment(uint16_t selector, uint16_t attributes, uint32_t limit, uint64_t base)
+static struct svm_segment segment(const struct keel_segment_register *s)
 {
-	return (struct svm_segment){ selector, attributes, limit, base };
+	return (struct svm_segment){ s->selector, s->attributes, s->limit, s->base };
 }
 
-static void control_reset(struct cpu *cpu)
+void svm_set_sregs(struct vmcb *vmcb, const struct keel_sregs *sregs)
+{
+	vmcb->es = segment(&sregs->seg[KEEL_SEG_ES]);
+	vmcb->cs = segment(&sregs->seg[KEEL_SEG_CS]);
+	vmcb->ss = segment(&sregs->seg[KEEL_SEG_SS]);
+	vmcb->ds = segment(&sregs->seg[KEEL_SEG_DS]);
+	vmcb->fs = segment(&sregs->seg[KEEL_SEG_FS]);
+	vmcb->gs = segment(&sregs->seg[KEEL_SEG_GS]);
+	vmcb->ldtr = segment(&sregs->seg[KEEL_SEG_LDTR]);
+	vmcb->tr = segment(&sregs->seg[KEEL_SEG_TR]);
+	vmcb->gdtr = (struct svm_segment){ 0, 0, sregs->gdt_limit, sregs->gdt_base };
+	vmcb->idtr = (struct svm_segment){ 0, 0, sregs->idt_limit, sregs->idt_base };
+	vmcb->cr0 = sregs->cr0;
+	vmcb->cr2 = sregs->cr2;
+	vmcb->cr3 = sregs->cr3;
+	vmcb->cr4 = sregs->cr4;
+	vmcb->dr6 = sregs->dr6;
+	vmcb->dr7 = sregs->dr7;
+	vmcb->event = vmcb->shadow = 0;
+}
+
+static void svm_control_set(struct cpu *cpu, const struct keel_sregs *sregs)
 {
 	struct svm_cpu *svm = cpu->vendor;
 	struct vmcb *vmcb = svm->control;
 
-	vmcb->gdtr = vmcb->idtr = segment(0, 0, REAL_MODE_LIMIT, 0);
-	vmcb->ldtr = segment(0, SEGMENT_LDT, REAL_MODE_LIMIT, 0);
-	vmcb->tr = segment(0, SEGMENT_TSS_BUSY, REAL_MODE_LIMIT, 0);
-	vmcb->efer = EFER_SVME;
-	vmcb->cr0 = CR0_ET;
-	vmcb->cr3 = vmcb->cr4 = vmcb->cr2 = 0;
-	vmcb->dr6 = DR6_RESET;
-	vmcb->dr7 = DR7_RESET;
+	svm_set_sregs(vmcb, sregs);
+	vmcb->efer = sregs->efer | EFER_SVME;
+	vmcb->cpl = (uint8_t)sregs->cpl;
+	vmcb->rip = cpu->control.rip;
 	vmcb->rflags = RFLAGS_FIXED;
-	vmcb->rax = vmcb->rsp = 0;
-	vmcb->cpl = 0;
-	vmcb->shadow = vmcb->event = vmcb->vintr = 0;
+	vmcb->rsp = vmcb->vintr = 0;
 	vmcb->tlb_control = SVM_TLB_FLUSH_ALL;
-	memset(&cpu->control, 0, sizeof(cpu->control));
-}
-
-static void svm_control_start_linux(struct cpu *cpu, uint32_t entry, uint32_t boot_params)
-{
-	struct svm_cpu *svm = cpu->vendor;
-	struct vmcb *vmcb = svm->control;
-
-	control_reset(cpu);
-	vmcb->cs = segment(0x10, SEGMENT_CODE32, 0xffffffffu, 0);
-	vmcb->ds = vmcb->es = vmcb->ss = vmcb->fs = vmcb->gs = segment(0x18, SEGMENT_DATA32, 0xffffffffu, 0);
-	vmcb->cr0 |= CR0_PE;
-	vmcb->rip = entry;
-	cpu->control.gpr[KEEL_RSI] = boot_params;
-	svm_vmload(svm->control_pa);
-}
-
-static void svm_control_start_sipi(struct cpu *cpu, uint8_t vector)
-{
-	struct svm_cpu *svm = cpu->vendor;
-	struct vmcb *vmcb = svm->control;
-
-	control_reset(cpu);
-	vmcb->cs = segment((uint16_t)(vector << 8), SEGMENT_CODE16, REAL_MODE_LIMIT, (uint64_t)vector << 12);
-	vmcb->ds = vmcb->es = vmcb->ss = vmcb->fs = vmcb->gs = segment(0, SEGMENT_DATA16, REAL_MODE_LIMIT, 0);
-	vmcb->rip = 0;
-	cpu->control.gpr[KEEL_RDX] = cpuid(1, 0).eax;
 	svm_vmload(svm->control_pa);
 }
 

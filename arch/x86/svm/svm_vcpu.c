@@ -15,9 +15,6 @@
 #define LENGTH_PAUSE	2u
 #define LENGTH_3	3u
 
-#define EFER_GUEST	(EFER_SCE | EFER_LME | EFER_NXE)
-#define DR6_RESET	0xffff0ff0u
-#define DR7_RESET	0x400u
 #define DR_INTERCEPTS	0x00ff00ffu	/* reads and writes of DR0-7 */
 #define EXCEPTION_INTERCEPTS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
 #define PAUSE_COUNT	3000u
@@ -307,11 +304,6 @@ void svm_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
 	svm_inject(vcpu->svm.vmcb, inject, error_code);
 }
 
-void svm_vcpu_inject_nmi(struct vcpu *vcpu)
-{
-	vcpu->nmi_pending = true;
-}
-
 void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
 {
 	struct vmcb *vmcb = vcpu->svm.vmcb;
@@ -367,11 +359,6 @@ static struct keel_segment_register get_segment(const struct svm_segment *s)
 	return (struct keel_segment_register){ s->selector, s->attributes, s->limit, s->base };
 }
 
-static struct svm_segment set_segment(const struct keel_segment_register *s)
-{
-	return (struct svm_segment){ s->selector, s->attributes, s->limit, s->base };
-}
-
 void svm_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs)
 {
 	struct vmcb *vmcb = vcpu->svm.vmcb;
@@ -408,27 +395,10 @@ bool svm_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs)
 
 	if (cpl > 3 || efer & ~(uint64_t)(EFER_GUEST | EFER_LMA))
 		return false;
-	vmcb->es = set_segment(&sregs->seg[KEEL_SEG_ES]);
-	vmcb->cs = set_segment(&sregs->seg[KEEL_SEG_CS]);
-	vmcb->ss = set_segment(&sregs->seg[KEEL_SEG_SS]);
-	vmcb->ds = set_segment(&sregs->seg[KEEL_SEG_DS]);
-	vmcb->fs = set_segment(&sregs->seg[KEEL_SEG_FS]);
-	vmcb->gs = set_segment(&sregs->seg[KEEL_SEG_GS]);
-	vmcb->ldtr = set_segment(&sregs->seg[KEEL_SEG_LDTR]);
-	vmcb->tr = set_segment(&sregs->seg[KEEL_SEG_TR]);
-	vmcb->gdtr = (struct svm_segment){ 0, 0, sregs->gdt_limit, sregs->gdt_base };
-	vmcb->idtr = (struct svm_segment){ 0, 0, sregs->idt_limit, sregs->idt_base };
-	vmcb->cr0 = sregs->cr0;
-	vmcb->cr2 = sregs->cr2;
-	vmcb->cr3 = sregs->cr3;
-	vmcb->cr4 = sregs->cr4;
+	svm_set_sregs(vmcb, sregs);
 	vmcb->efer = efer | EFER_SVME;
-	vmcb->dr6 = sregs->dr6;
-	vmcb->dr7 = sregs->dr7;
 	vmcb->cpl = (uint8_t)cpl;
-	vmcb->event = 0;
 	vmcb->vintr &= ~SVM_VINTR_REQUEST;
-	vmcb->shadow = 0;
 	vmcb->rflags = vcpu->cell.page->regs.rflags | RFLAGS_FIXED;
 	vcpu->svm.nmi_blocked = vcpu->svm.nmi_iret = false;
 	/* A vCPU that starts anew keeps no translation of its former life. */

@@ -97,31 +97,21 @@ enum {
 };
 
 /* Events: entry, exit and IDT-vectoring information (25.8.3, 25.9.2, 25.9.3). */
-#define EVENT_VECTOR		0xffu
-#define EVENT_TYPE		(7u << 8)
-#define EVENT_INTERRUPT		(0u << 8)
-#define EVENT_NMI		(2u << 8)
-#define EVENT_EXCEPTION		(3u << 8)
-#define EVENT_SOFTWARE_INT	(4u << 8)
-#define EVENT_PRIVILEGED	(5u << 8)
-#define EVENT_SOFTWARE		(6u << 8)
-#define EVENT_ERROR_CODE	(1u << 11)
-#define EVENT_NMI_UNBLOCKED	(1u << 12)	/* by IRET: exit information alone */
-#define EVENT_VALID		(1u << 31)
+enum {
+	EVENT_VECTOR = 0xffu, EVENT_TYPE = 7u << 8, EVENT_ERROR_CODE = 1u << 11, EVENT_VALID = 1u << 31,
+	EVENT_INTERRUPT = 0u << 8, EVENT_NMI = 2u << 8, EVENT_EXCEPTION = 3u << 8, EVENT_SOFTWARE_INT = 4u << 8,
+	EVENT_PRIVILEGED = 5u << 8,
+	EVENT_NMI_UNBLOCKED = 1u << 12,		/* by IRET: exit information alone */
+};
 
 /* Interruptibility state (25.4.2). */
-#define SHADOW_STI		(1u << 0)
-#define SHADOW_MOV_SS		(1u << 1)
-#define SHADOW_NMI		(1u << 3)
+enum { SHADOW_STI = 1u << 0, SHADOW_MOV_SS = 1u << 1, SHADOW_NMI = 1u << 3 };
 
-/* Access rights of a segment (25.4.1). */
-#define RIGHTS_TYPE_AND_P	0xffu
-#define RIGHTS_P		(1u << 7)
-#define RIGHTS_DPL_SHIFT	5
-#define RIGHTS_DPL		3u
-#define RIGHTS_HIGH		0xf000u		/* AVL, L, D/B, G: four bits higher than in struct keel_segment_register */
-#define RIGHTS_HIGH_SHIFT	4
-#define RIGHTS_UNUSABLE		(1u << 16)
+/* Access rights of a segment (25.4.1); AVL, L, D/B, G are four bits higher than in struct keel_segment_register. */
+enum {
+	RIGHTS_TYPE_AND_P = 0xffu, RIGHTS_P = 1u << 7, RIGHTS_UNUSABLE = 1u << 16, RIGHTS_DPL_SHIFT = 5,
+	RIGHTS_DPL = 3u, RIGHTS_HIGH = 0xf000u, RIGHTS_HIGH_SHIFT = 4,
+};
 
 enum vmx_exit_reason {
 	VMX_EXIT_EXCEPTION = 0, VMX_EXIT_INTERRUPT = 1, VMX_EXIT_TRIPLE_FAULT = 2, VMX_EXIT_INIT = 3,
@@ -136,68 +126,42 @@ enum vmx_exit_reason {
 #define VMX_EXIT_REASON		0xffffu
 #define VMX_EXIT_ENTRY_FAILED	(1u << 31)
 
-/* Exit qualifications (28.2.1): control registers, I/O, EPT violations. */
-#define QUAL_CR_NUMBER		0xfu
-#define QUAL_CR_ACCESS_SHIFT	4
-#define QUAL_CR_ACCESS		3u		/* 0: MOV to CR */
-#define QUAL_CR_GPR_SHIFT	8
-#define QUAL_CR_GPR		0xfu
-#define QUAL_IO_SIZE		7u		/* bytes less one */
-#define QUAL_IO_IN		(1u << 3)
-#define QUAL_IO_STRING		(1u << 4)
-#define QUAL_IO_REP		(1u << 5)
-#define QUAL_IO_PORT_SHIFT	16
-#define QUAL_EPT_WRITE		(1u << 1)
-#define QUAL_EPT_FETCH		(1u << 2)
-#define QUAL_EPT_LINEAR		(1u << 7)	/* the linear address is valid ... */
-#define QUAL_EPT_TRANSLATED	(1u << 8)	/* ... and it was its translation, not a walk to it, that faulted */
-#define QUAL_EPT_NMI_UNBLOCKED	(1u << 12)
-#define QUAL_DB_BITS		0x600fu		/* B0-3, BD, BS: as in DR6 */
+/* Exit qualifications (28.2.1): control registers (access 0: MOV to), I/O (size: bytes less one), EPT violations, #DB. */
+enum {
+	QUAL_CR_NUMBER = 0xfu, QUAL_CR_ACCESS = 3u, QUAL_CR_ACCESS_SHIFT = 4, QUAL_CR_GPR = 0xfu, QUAL_CR_GPR_SHIFT = 8,
+	QUAL_IO_SIZE = 7u, QUAL_IO_IN = 1u << 3, QUAL_IO_STRING = 1u << 4, QUAL_IO_REP = 1u << 5, QUAL_IO_PORT_SHIFT = 16,
+	QUAL_EPT_WRITE = 1u << 1, QUAL_EPT_FETCH = 1u << 2, QUAL_EPT_NMI_UNBLOCKED = 1u << 12,
+	QUAL_EPT_LINEAR = 1u << 7,	/* the linear address is valid ... */
+	QUAL_EPT_TRANSLATED = 1u << 8,	/* ... and it was its translation, not a walk to it, that faulted */
+	QUAL_DB_BITS = 0x600fu,		/* B0-3, BD, BS: as in DR6 */
+};
 
-/* Instruction information of INS and OUTS (28.2.5). */
-#define INSN_ADDRESS_SHIFT	7
-#define INSN_ADDRESS		7u		/* 0: 16 bits, 1: 32, 2: 64 */
-#define INSN_SEGMENT_SHIFT	15
-#define INSN_SEGMENT		7u
+/* Instruction information of INS and OUTS (28.2.5); address size 0: 16 bits, 1: 32, 2: 64. */
+enum { INSN_ADDRESS = 7u, INSN_ADDRESS_SHIFT = 7, INSN_SEGMENT = 7u, INSN_SEGMENT_SHIFT = 15 };
 
 /* EPT pointer (25.6.11). */
-#define EPTP_WB			6u
-#define EPTP_FOUR_LEVELS	(3u << 3)
-#define EPTP_ACCESSED_DIRTY	(1u << 6)
+enum { EPTP_WB = 6u, EPTP_FOUR_LEVELS = 3u << 3, EPTP_ACCESSED_DIRTY = 1u << 6 };
 
-/* Capabilities (appendix A). */
-#define MSR_FEATURE_CONTROL	0x3au
-#define FEATURE_CONTROL_LOCK	(1u << 0)
-#define FEATURE_CONTROL_VMX_SMX	(1u << 1)
-#define FEATURE_CONTROL_VMX	(1u << 2)
-#define MSR_VMX_FIRST		0x480u
-#define MSR_VMX_LAST		0x493u
-#define MSR_VMX_BASIC		0x480u
+/* Capabilities (appendix A); FIXED0 and FIXED1 of CR0 and CR4 are neighbours. */
+enum {
+	MSR_FEATURE_CONTROL = 0x3au, MSR_VMX_FIRST = 0x480u, MSR_VMX_LAST = 0x493u, MSR_VMX_BASIC = 0x480u,
+	MSR_VMX_MISC = 0x485u, MSR_VMX_CR0_FIXED0 = 0x486u, MSR_VMX_CR0_FIXED1 = 0x487u, MSR_VMX_CR4_FIXED0 = 0x488u,
+	MSR_VMX_CR4_FIXED1 = 0x489u, MSR_VMX_SECONDARY = 0x48bu, MSR_VMX_EPT_VPID = 0x48cu,
+};
+enum { FEATURE_CONTROL_LOCK = 1u << 0, FEATURE_CONTROL_VMX_SMX = 1u << 1, FEATURE_CONTROL_VMX = 1u << 2 };
 #define VMX_BASIC_REVISION	0x7fffffffu
 #define VMX_BASIC_INSN_INFO	(1ull << 54)
 #define VMX_BASIC_TRUE		(1ull << 55)
-#define MSR_VMX_MISC		0x485u
 #define VMX_MISC_TIMER_SHIFT	0x1fu
-#define MSR_VMX_CR0_FIXED0	0x486u
-#define MSR_VMX_CR0_FIXED1	0x487u
-#define MSR_VMX_CR4_FIXED0	0x488u
-#define MSR_VMX_CR4_FIXED1	0x489u
-#define MSR_VMX_SECONDARY	0x48bu
-#define MSR_VMX_EPT_VPID	0x48cu
-#define VMX_EPT_FOUR_LEVELS	(1ull << 6)
-#define VMX_EPT_WB		(1ull << 14)
-#define VMX_EPT_2M		(1ull << 16)
-#define VMX_EPT_1G		(1ull << 17)
-#define VMX_EPT_INVEPT		(1ull << 20)
-#define VMX_EPT_ACCESSED_DIRTY	(1ull << 21)
-#define VMX_EPT_INVEPT_SINGLE	(1ull << 25)
-#define VMX_EPT_INVEPT_ALL	(1ull << 26)
+enum {
+	VMX_EPT_FOUR_LEVELS = 1u << 6, VMX_EPT_WB = 1u << 14, VMX_EPT_2M = 1u << 16, VMX_EPT_1G = 1u << 17,
+	VMX_EPT_INVEPT = 1u << 20, VMX_EPT_ACCESSED_DIRTY = 1u << 21, VMX_EPT_INVEPT_SINGLE = 1u << 25,
+	VMX_EPT_INVEPT_ALL = 1u << 26,
+};
 #define VMX_VPID_INVVPID	(1ull << 32)
 #define VMX_VPID_SINGLE		(1ull << 41)
-#define VMX_VPID_ALL		(1ull << 42)
 
 /* INVEPT and INVVPID (31.3). */
-#define INVALIDATE_SINGLE	1u
-#define INVALIDATE_ALL		2u
+enum { INVALIDATE_SINGLE = 1, INVALIDATE_ALL = 2 };
 
 #endif

@@ -19,15 +19,6 @@
 
 #define CONTROL_VPID		1u
 
-#define DR6_RESET		0xffff0ff0u
-#define DR7_RESET		0x400u
-#define REAL_MODE_LIMIT		0xffffu
-#define SEGMENT_CODE32		0xc9bu	/* 4 GiB, 32-bit, execute and read, accessed */
-#define SEGMENT_DATA32		0xc93u
-#define SEGMENT_CODE16		0x09bu
-#define SEGMENT_DATA16		0x093u
-#define SEGMENT_LDT		0x082u
-#define SEGMENT_TSS_BUSY	0x08bu
 #define SEGMENT_LONG		(1u << 9)
 
 #define PAE_TABLE		0xffffffe0u	/* CR3 (4.4.1) */
@@ -303,19 +294,19 @@ uint64_t vmx_cr4(void)
 	return (vmread(VMCS_GUEST_CR4) & ~mask) | (vmread(VMCS_CR4_SHADOW) & mask);
 }
 
-void vmx_set_cr0(uint64_t value)
+static void set_cr0(uint64_t value)
 {
 	vmwrite(VMCS_CR0_SHADOW, value);
 	vmwrite(VMCS_GUEST_CR0, (value & ~vmread(VMCS_CR0_MASK)) | vmx_features.cr0_fixed);
 }
 
-void vmx_set_cr4(uint64_t value)
+static void set_cr4(uint64_t value)
 {
 	vmwrite(VMCS_CR4_SHADOW, value);
 	vmwrite(VMCS_GUEST_CR4, value | vmx_features.cr4_fixed);
 }
 
-void vmx_set_efer(uint64_t value)
+static void set_efer(uint64_t value)
 {
 	uint64_t entry = vmread(VMCS_ENTRY_CONTROLS);
 
@@ -338,7 +329,7 @@ struct keel_segment_register vmx_segment(enum keel_segment segment)
 	};
 }
 
-void vmx_set_segment(enum keel_segment segment, const struct keel_segment_register *s)
+static void set_segment(enum keel_segment segment, const struct keel_segment_register *s)
 {
 	uint64_t rights = (s->attributes & RIGHTS_TYPE_AND_P) |
 			  ((uint64_t)s->attributes << RIGHTS_HIGH_SHIFT & RIGHTS_HIGH);
@@ -381,7 +372,7 @@ static bool switch_paging(bool on, uint64_t cr4)
 		return true;
 	if (code64 || (on ? !(cr4 & CR4_PAE) : cr4 & CR4_PCIDE))
 		return false;
-	vmx_set_efer(on ? efer | EFER_LMA : efer & ~(uint64_t)EFER_LMA);
+	set_efer(on ? efer | EFER_LMA : efer & ~(uint64_t)EFER_LMA);
 	return true;
 }
 
@@ -397,7 +388,7 @@ static bool guest_cr0(uint64_t value, const struct page_table *memory)
 		return false;
 	if (changed & CR0_PG && !switch_paging(value & CR0_PG, cr4))
 		return false;
-	vmx_set_cr0(value);
+	set_cr0(value);
 	/* What the processor would have dropped by itself. */
 	if (changed & CR0_PG && vmread(VMCS_SECONDARY_CONTROLS) & SECONDARY_VPID)
 		vmx_invvpid(vmread(VMCS_VPID));
@@ -416,69 +407,42 @@ bool vmx_write_cr(const struct keel_regs *regs, const struct page_table *memory)
 	return guest_cr0(code64 ? value : (uint32_t)value, memory);
 }
 
-static void control_reset(struct cpu *cpu)
+void vmx_set_sregs(const struct keel_sregs *sregs, uint64_t cr0, uint64_t cr4, uint64_t efer)
 {
-	static const struct keel_segment_register ldtr = { 0, SEGMENT_LDT, REAL_MODE_LIMIT, 0 };
-	static const struct keel_segment_register tr = { 0, SEGMENT_TSS_BUSY, REAL_MODE_LIMIT, 0 };
-	struct vmx_cpu *vmx = cpu->vendor;
+	struct keel_segment_register seg;
+	unsigned int i;
 
-	vmwrite(VMCS_GUEST_GDTR_BASE, 0);
-	vmwrite(VMCS_GUEST_GDTR_LIMIT, REAL_MODE_LIMIT);
-	vmwrite(VMCS_GUEST_IDTR_BASE, 0);
-	vmwrite(VMCS_GUEST_IDTR_LIMIT, REAL_MODE_LIMIT);
-	vmx_set_segment(KEEL_SEG_LDTR, &ldtr);
-	vmx_set_segment(KEEL_SEG_TR, &tr);
-	vmx_set_efer(0);
-	vmx_set_cr0(CR0_ET);
-	vmx_set_cr4(0);
-	vmwrite(VMCS_GUEST_CR3, 0);
-	write_cr2(0);
-	write_dr6(DR6_RESET);
-	vmwrite(VMCS_GUEST_DR7, DR7_RESET);
-	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
-	vmwrite(VMCS_GUEST_RSP, 0);
+	for (i = 0; i < KEEL_SEG_COUNT; i++) {
+		seg = sregs->seg[i];
+		set_segment(i, &seg);
+	}
+	vmwrite(VMCS_GUEST_GDTR_BASE, sregs->gdt_base);
+	vmwrite(VMCS_GUEST_GDTR_LIMIT, sregs->gdt_limit);
+	vmwrite(VMCS_GUEST_IDTR_BASE, sregs->idt_base);
+	vmwrite(VMCS_GUEST_IDTR_LIMIT, sregs->idt_limit);
+	set_cr0(cr0);
+	set_cr4(cr4);
+	set_efer(efer);
+	vmwrite(VMCS_GUEST_CR3, sregs->cr3);
+	write_cr2(sregs->cr2);
+	vmwrite(VMCS_GUEST_DR7, (uint32_t)sregs->dr7);
 	vmwrite(VMCS_GUEST_ACTIVITY, 0);
 	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
 	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
+}
+
+static void vmx_control_set(struct cpu *cpu, const struct keel_sregs *sregs)
+{
+	struct vmx_cpu *vmx = cpu->vendor;
+
+	vmx_set_sregs(sregs, sregs->cr0, sregs->cr4, sregs->efer);
+	write_dr6(sregs->dr6);
+	vmwrite(VMCS_GUEST_RIP, cpu->control.rip);
+	vmwrite(VMCS_GUEST_RSP, 0);
+	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
 	vmx->event = 0;
 	vmx->nmi_pending = false;
 	vmx_invvpid(CONTROL_VPID);
-	memset(&cpu->control, 0, sizeof(cpu->control));
-}
-
-static void set_data_segments(const struct keel_segment_register *data)
-{
-	static const uint8_t segments[] = { KEEL_SEG_ES, KEEL_SEG_SS, KEEL_SEG_DS, KEEL_SEG_FS, KEEL_SEG_GS };
-	unsigned int i;
-
-	for (i = 0; i < sizeof(segments); i++)
-		vmx_set_segment(segments[i], data);
-}
-
-static void vmx_control_start_linux(struct cpu *cpu, uint32_t entry, uint32_t boot_params)
-{
-	static const struct keel_segment_register code = { 0x10, SEGMENT_CODE32, 0xffffffffu, 0 };
-	static const struct keel_segment_register data = { 0x18, SEGMENT_DATA32, 0xffffffffu, 0 };
-
-	control_reset(cpu);
-	vmx_set_segment(KEEL_SEG_CS, &code);
-	set_data_segments(&data);
-	vmx_set_cr0(CR0_ET | CR0_PE);
-	vmwrite(VMCS_GUEST_RIP, entry);
-	cpu->control.gpr[KEEL_RSI] = boot_params;
-}
-
-static void vmx_control_start_sipi(struct cpu *cpu, uint8_t vector)
-{
-	struct keel_segment_register code = { (uint16_t)(vector << 8), SEGMENT_CODE16, REAL_MODE_LIMIT,
-					      (uint64_t)vector << 12 };
-	static const struct keel_segment_register data = { 0, SEGMENT_DATA16, REAL_MODE_LIMIT, 0 };
-
-	control_reset(cpu);
-	vmx_set_segment(KEEL_SEG_CS, &code);
-	set_data_segments(&data);
-	vmwrite(VMCS_GUEST_RIP, 0);
-	cpu->control.gpr[KEEL_RDX] = cpuid(CPUID_FEATURES, 0).eax;
 }
 
 static unsigned int current_cpl(void)

@@ -93,11 +93,9 @@ void vmx_msr_permit(uint8_t *bitmap, uint32_t msr, bool read, bool write);
 void vmx_primary(uint32_t *now, uint32_t bits, bool on);
 uint64_t vmx_cr0(void);
 uint64_t vmx_cr4(void);
-void vmx_set_cr0(uint64_t value);
-void vmx_set_cr4(uint64_t value);
-void vmx_set_efer(uint64_t value);
 struct keel_segment_register vmx_segment(enum keel_segment segment);
-void vmx_set_segment(enum keel_segment segment, const struct keel_segment_register *s);
+/* All but DR6. The control registers may have been read from the structure, which others may be writing, only once. */
+void vmx_set_sregs(const struct keel_sregs *sregs, uint64_t cr0, uint64_t cr4, uint64_t efer);
 /* Table entries of PAE paging, which are part of the VMCS; memory: what holds them. False: not there, or not valid. */
 bool vmx_load_pdptes(const struct page_table *memory);
 /* The exit at hand is a MOV to a control register with bits that are not the guest's to change. False: #GP. */
@@ -115,21 +113,6 @@ void vmx_memory_exit(struct hv_exit *exit);
 void vmx_plain_exit(uint32_t reason, struct hv_exit *exit);
 
 /* vmx_vcpu.c */
-void vmx_vcpu_init(struct vcpu *vcpu);
-void vmx_vcpu_load(struct cpu *cpu, struct vcpu *vcpu);
-void vmx_vcpu_put(struct cpu *cpu, struct vcpu *vcpu);
-void vmx_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit);
-void vmx_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip);
-bool vmx_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction);
-void vmx_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
-void vmx_vcpu_inject_nmi(struct vcpu *vcpu);
-void vmx_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold);
-unsigned int vmx_vcpu_tpr(struct vcpu *vcpu);
-void vmx_vcpu_set_tpr(struct vcpu *vcpu, unsigned int tpr);
-uint64_t vmx_vcpu_cr4(struct vcpu *vcpu);
-void vmx_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs);
-bool vmx_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs);
-void vmx_vcpu_set_cr2(struct vcpu *vcpu, uint64_t cr2);
-void vmx_vcpu_set_tsc_offset(struct vcpu *vcpu, uint64_t offset);
+HV_VCPU_FUNCTIONS(vmx);
 
 #endif

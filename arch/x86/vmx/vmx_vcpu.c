@@ -10,10 +10,7 @@
 #include "string.h"
 #include "vcpu.h"
 
-#define EFER_GUEST	(EFER_SCE | EFER_LME | EFER_NXE)
-#define DR6_RESET	0xffff0ff0u
 #define DR6_B0_B3	0xfu
-#define DR7_RESET	0x400u
 #define DR7_GD		(1u << 13)
 #define EXCEPTION_EXITS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
 #define PAUSE_GAP	128u		/* ticks between two PAUSEs of one loop */
@@ -62,10 +59,6 @@ void vmx_vcpu_init(struct vcpu *vcpu)
 		vmwrite(VMCS_PLE_WINDOW, PAUSE_WINDOW);
 	}
 	vmwrite(VMCS_GUEST_PAT, PAT_RESET);
-	vmx_set_efer(0);
-	vmx_set_cr0(CR0_ET);
-	vmx_set_cr4(0);
-	vmwrite(VMCS_GUEST_DR7, DR7_RESET);
 	/* On no CPU; the one that runs it makes it current. */
 	vmx_vmclear(setup.vmcs_pa);
 	vmx_vmptrld(((struct vmx_cpu *)cpu->vendor)->control_pa);
@@ -339,11 +332,6 @@ void vmx_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
 	vmx_inject(&vcpu->vmx.event, &vcpu->vmx.error_code, inject, error_code);
 }
 
-void vmx_vcpu_inject_nmi(struct vcpu *vcpu)
-{
-	vcpu->nmi_pending = true;
-}
-
 void vmx_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
 {
 	vmx_primary(&vcpu->vmx.primary, PRIMARY_INTERRUPT_WINDOW, open);
@@ -388,47 +376,25 @@ void vmx_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs)
 	sregs->cpl = sregs->seg[KEEL_SEG_SS].attributes >> RIGHTS_DPL_SHIFT & RIGHTS_DPL;
 }
 
-/* In PAE paging the table's top entries are state of their own. */
-static bool set_control_registers(struct vcpu *vcpu, const struct keel_sregs *sregs, uint64_t efer)
-{
-	uint64_t cr0 = __atomic_load_n(&sregs->cr0, __ATOMIC_RELAXED);
-	uint64_t cr4 = __atomic_load_n(&sregs->cr4, __ATOMIC_RELAXED);
-
-	vmx_set_cr0(cr0);
-	vmwrite(VMCS_GUEST_CR3, sregs->cr3);
-	vmx_set_cr4(cr4);
-	vmx_set_efer(efer);
-	return !(cr4 & vmx_features.cr4_fixed) && (!(cr0 & CR0_PG) || !(cr4 & CR4_PAE) || efer & EFER_LMA ||
-						   vmx_load_pdptes(&vcpu->vm->guest_table));
-}
-
 bool vmx_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs)
 {
 	/* Other contexts of the cell can write the page. */
+	uint64_t cr0 = __atomic_load_n(&sregs->cr0, __ATOMIC_RELAXED);
+	uint64_t cr4 = __atomic_load_n(&sregs->cr4, __ATOMIC_RELAXED);
 	uint64_t efer = __atomic_load_n(&sregs->efer, __ATOMIC_RELAXED);
 	struct vcpu_vmx *vmx = &vcpu->vmx;
-	struct keel_segment_register seg;
-	unsigned int i;
 
-	if (sregs->cpl > 3 || efer & ~(uint64_t)(EFER_GUEST | EFER_LMA) || !set_control_registers(vcpu, sregs, efer))
+	if (sregs->cpl > 3 || efer & ~(uint64_t)(EFER_GUEST | EFER_LMA) || cr4 & vmx_features.cr4_fixed)
 		return false;
-	for (i = 0; i < KEEL_SEG_COUNT; i++) {
-		seg = sregs->seg[i];
-		vmx_set_segment(i, &seg);
-	}
-	vmwrite(VMCS_GUEST_GDTR_BASE, sregs->gdt_base);
-	vmwrite(VMCS_GUEST_GDTR_LIMIT, sregs->gdt_limit);
-	vmwrite(VMCS_GUEST_IDTR_BASE, sregs->idt_base);
-	vmwrite(VMCS_GUEST_IDTR_LIMIT, sregs->idt_limit);
-	write_cr2(sregs->cr2);
+	vmx_set_sregs(sregs, cr0, cr4, efer);
+	/* In PAE paging the table's top entries are state of their own. */
+	if (cr0 & CR0_PG && cr4 & CR4_PAE && !(efer & EFER_LMA) && !vmx_load_pdptes(&vcpu->vm->guest_table))
+		return false;
 	vmx->dr6 = DR6_RESET | (sregs->dr6 & QUAL_DB_BITS);
 	if (vcpu->debug_registers)
 		write_dr6(vmx->dr6);
-	vmwrite(VMCS_GUEST_DR7, (uint32_t)sregs->dr7);
 	vmx->event = 0;
 	vmx_vcpu_window(vcpu, false, 0);
-	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
-	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
 	vmx->rflags = vcpu->cell.page->regs.rflags;
 	/* A vCPU that starts anew keeps no translation of its former life. */
 	vcpu->last_cpu = NULL;
