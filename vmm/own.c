@@ -251,25 +251,6 @@ static void merge(uint64_t hpa, unsigned order)
 	}
 }
 
-/* One entry; where its memory is of several types and has a frame for a table, by leaves of one type each. */
-static void entry_set(uint64_t *slot, uint64_t hpa, unsigned order, unsigned owner, enum own_state state)
-{
-	const struct pt_format *format = own.table.format;
-	unsigned below = order - PT_ORDER_STEP;
-	uint64_t *entries;
-
-	if ((state != OWN_MAPPED && state != OWN_SHARED) || order == 0 || caching(hpa, order) != PT_MIXED ||
-	    frame_below(hpa, order) == 0) {
-		pt_store(slot, encode(owner, state, hpa, order));
-		return;
-	}
-	if (!pt_is_table(format, *slot, order))
-		pt_split(format, slot, order, frame_below(hpa, order));
-	entries = pt_table(format, *slot);
-	for (unsigned i = 0; i < PT_ENTRIES; i++)
-		entry_set(&entries[i], hpa + i * order_bytes(below), below, owner, state);
-}
-
 /* Cannot fail once the block is known to lie below the limit. Tables that the block covers drop out. */
 static void block_set(uint64_t hpa, unsigned order, unsigned owner, enum own_state state)
 {
@@ -282,16 +263,17 @@ static void block_set(uint64_t hpa, unsigned order, unsigned owner, enum own_sta
 		pt_walk(&own.table, hpa, leaf, &place);
 	}
 	for (unsigned i = 0; i < 1u << (order - leaf); i++)
-		entry_set(&place.slot[i], hpa + i * order_bytes(leaf), leaf, owner, state);
+		pt_store(&place.slot[i], encode(owner, state, hpa + i * order_bytes(leaf), leaf));
 	merge(hpa, leaf);
 }
 
-/* The largest block that starts at start and ends at or before end. */
+/* The largest block of one memory type that starts at start and ends at or before end. */
 static unsigned block_order(uint64_t start, uint64_t end)
 {
 	unsigned order = OWN_ORDER_MAX;
 
-	while (order > 0 && (start % order_bytes(order) != 0 || end - start < order_bytes(order)))
+	while (order > 0 && (start % order_bytes(order) != 0 || end - start < order_bytes(order) ||
+			     caching(start, order) == PT_MIXED))
 		order--;
 	return order;
 }

@@ -4,6 +4,7 @@
 #include "mtrr.h"
 
 #include "cpu.h"
+#include "memory.h"
 
 #define CPUID_MTRR		(1u << 12)	/* leaf 1 EDX */
 #define MSR_MTRR_CAP		0xfeu
@@ -72,67 +73,37 @@ void mtrr_read(struct mtrr *mtrr)
 	}
 }
 
-static enum pt_caching caching(bool cached)
+static bool fixed_is_cached(const struct mtrr *mtrr, uint64_t address)
 {
-	return cached ? PT_CACHED : PT_NOT_CACHED;
+	unsigned int i, n = 0;
+
+	for (i = 0; i < FIXED_RANGES - 1 && address >= fixed_ranges[i + 1].start; i++)
+		n += fixed_ranges[i].msrs * FIXED_PER_MSR;
+	return mtrr->fixed[n + (address - fixed_ranges[i].start) / fixed_ranges[i].bytes] == MTRR_TYPE_WB;
 }
 
 /* Where ranges overlap, UC wins, and WT over WB; all other mixtures are undefined (12.11.4.1). */
-static enum pt_caching by_variable(const struct mtrr *mtrr, uint64_t start, uint64_t bytes)
+enum pt_caching mtrr_caching(const struct mtrr *mtrr, uint64_t start, uint64_t bytes)
 {
-	bool covered = false, cached = true, part_cached = false, part_uncached = false;
+	bool fixed = mtrr->fixed_enabled && start < FIXED_END, part = fixed && bytes > PAGE_SIZE, covered = false, cached = true;
+	enum pt_caching low, high;
 	unsigned int i;
 
 	for (i = 0; i < mtrr->count; i++) {
-		uint64_t mask = mtrr->variable[i].mask;
-		bool write_back = mtrr->variable[i].type == MTRR_TYPE_WB;
-
-		if ((start ^ mtrr->variable[i].base) & mask & ~(bytes - 1))
+		if ((start ^ mtrr->variable[i].base) & mtrr->variable[i].mask & ~(bytes - 1))
 			continue;
-		if (mask & (bytes - 1)) {
-			part_cached |= write_back;
-			part_uncached |= !write_back;
-		} else {
-			covered = true;
-			cached &= write_back;
-		}
+		part |= (mtrr->variable[i].mask & (bytes - 1)) != 0;
+		covered = true;
+		cached &= mtrr->variable[i].type == MTRR_TYPE_WB;
 	}
-	if (!covered)
+	if (part && mtrr->enabled) {
+		low = mtrr_caching(mtrr, start, bytes / 2);
+		high = mtrr_caching(mtrr, start + bytes / 2, bytes / 2);
+		return low == high ? low : PT_MIXED;
+	}
+	if (fixed)
+		cached = fixed_is_cached(mtrr, start);
+	else if (!covered)
 		cached = mtrr->default_type == MTRR_TYPE_WB;
-	if (cached ? part_uncached : part_cached && !covered)
-		return PT_MIXED;
-	return caching(cached);
-}
-
-static enum pt_caching by_fixed(const struct mtrr *mtrr, uint64_t start, uint64_t end)
-{
-	bool some_cached = false, some_uncached = false;
-	unsigned int i, j, n = 0;
-
-	for (i = 0; i < FIXED_RANGES; i++) {
-		for (j = 0; j < fixed_ranges[i].msrs * FIXED_PER_MSR; j++, n++) {
-			uint64_t from = fixed_ranges[i].start + j * fixed_ranges[i].bytes;
-
-			if (from >= end || from + fixed_ranges[i].bytes <= start)
-				continue;
-			some_cached |= mtrr->fixed[n] == MTRR_TYPE_WB;
-			some_uncached |= mtrr->fixed[n] != MTRR_TYPE_WB;
-		}
-	}
-	return some_cached && some_uncached ? PT_MIXED : caching(some_cached);
-}
-
-enum pt_caching mtrr_caching(const struct mtrr *mtrr, uint64_t start, uint64_t bytes)
-{
-	enum pt_caching fixed, variable;
-
-	if (!mtrr->enabled)
-		return PT_NOT_CACHED;
-	if (!mtrr->fixed_enabled || start >= FIXED_END)
-		return by_variable(mtrr, start, bytes);
-	fixed = by_fixed(mtrr, start, start + bytes);
-	if (start + bytes <= FIXED_END)
-		return fixed;
-	variable = by_variable(mtrr, start, bytes);
-	return fixed == variable ? fixed : PT_MIXED;
+	return mtrr->enabled && cached ? PT_CACHED : PT_NOT_CACHED;
 }

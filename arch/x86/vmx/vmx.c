@@ -31,55 +31,39 @@ uint8_t vmx_guest_bitmap[VMX_BITMAP_BYTES] __attribute__((aligned(4096)));
 static uint8_t control_bitmap[VMX_BITMAP_BYTES] __attribute__((aligned(4096)));
 static struct mtrr mtrr;
 
-void vmx_instruction_failed(const char *instruction)
+void vmx_instruction_failed(const char *instruction, uint64_t error)
 {
-	print("Keel: %s: %s\n", instruction, vmx_failure(VMX_DETAIL_INSTRUCTION | vmread(VMCS_INSTRUCTION_ERROR)));
-	panic("an instruction of VMX failed");
+	print("Keel: %s: %s\n", instruction, vmx_failure(VMX_DETAIL_INSTRUCTION | error));
+	panic(instruction);
 }
 
-void vmx_vmclear(uint64_t vmcs_pa)
-{
-	bool failed;
+/* Instructions with a physical address, and those with a type and a descriptor. */
+#define VMX_INSTRUCTION(name, error) \
+	void vmx_##name(uint64_t pa) \
+	{ \
+		bool failed; \
+		__asm__ volatile(#name " %1" : "=@ccna"(failed) : "m"(pa) : "memory"); \
+		if (failed) \
+			vmx_instruction_failed(#name, error); \
+	}
+VMX_INSTRUCTION(vmxon, 0)
+VMX_INSTRUCTION(vmclear, vmread(VMCS_INSTRUCTION_ERROR))
+VMX_INSTRUCTION(vmptrld, vmread(VMCS_INSTRUCTION_ERROR))
 
-	__asm__ volatile("vmclear %1" : "=@ccna"(failed) : "m"(vmcs_pa) : "memory");
-	if (failed)
-		vmx_instruction_failed("VMCLEAR");
-}
-
-void vmx_vmptrld(uint64_t vmcs_pa)
-{
-	bool failed;
-
-	__asm__ volatile("vmptrld %1" : "=@ccna"(failed) : "m"(vmcs_pa) : "memory");
-	if (failed)
-		vmx_instruction_failed("VMPTRLD");
-}
-
-/* Translations of one EPT pointer, with all that was combined from them. */
-void vmx_invept(uint64_t eptp)
-{
-	uint64_t descriptor[2] = { eptp, 0 };
-	uint64_t type = vmx_features.ept_vpid & VMX_EPT_INVEPT_SINGLE ? INVALIDATE_SINGLE : INVALIDATE_ALL;
-	bool failed;
-
-	__asm__ volatile("invept %2, %1" : "=@ccna"(failed) : "r"(type), "m"(descriptor) : "memory");
-	if (failed)
-		vmx_instruction_failed("INVEPT");
-}
-
-/* Without VPIDs every entry and exit drops all. */
-void vmx_invvpid(uint64_t vpid)
-{
-	uint64_t descriptor[2] = { vpid, 0 };
-	uint64_t type = vmx_features.ept_vpid & VMX_VPID_SINGLE ? INVALIDATE_SINGLE : INVALIDATE_ALL;
-	bool failed;
-
-	if (!(vmx_features.ept_vpid & VMX_VPID_INVVPID))
-		return;
-	__asm__ volatile("invvpid %2, %1" : "=@ccna"(failed) : "r"(type), "m"(descriptor) : "memory");
-	if (failed)
-		vmx_instruction_failed("INVVPID");
-}
+#define VMX_INVALIDATION(name, single, there) \
+	void vmx_##name(uint64_t context) \
+	{ \
+		uint64_t descriptor[2] = { context, 0 }; \
+		uint64_t type = vmx_features.ept_vpid & (single) ? INVALIDATE_SINGLE : INVALIDATE_ALL; \
+		bool failed = false; \
+		if (vmx_features.ept_vpid & (there)) \
+			__asm__ volatile(#name " %2, %1" : "=@ccna"(failed) : "r"(type), "m"(descriptor) : "memory"); \
+		if (failed) \
+			vmx_instruction_failed(#name, vmread(VMCS_INSTRUCTION_ERROR)); \
+	}
+/* Translations of one EPT pointer, with all that was combined from them; of one VPID. Without VPIDs entries drop all. */
+VMX_INVALIDATION(invept, VMX_EPT_INVEPT_SINGLE, VMX_EPT_INVEPT)
+VMX_INVALIDATION(invvpid, VMX_VPID_SINGLE, VMX_VPID_INVVPID)
 
 uint64_t vmx_eptp(uint64_t table_root)
 {
@@ -182,7 +166,6 @@ static void vmx_cpu_init(struct cpu *cpu)
 	struct vmx_cpu *vmx = cpu->vendor;
 	uint32_t *vmxon = (uint32_t *)((uint8_t *)vmx + PAGE_SIZE);
 	uint64_t feature = rdmsr(MSR_FEATURE_CONTROL);
-	bool failed;
 
 	if (!vmx_features.known)
 		features_init();
@@ -193,9 +176,7 @@ static void vmx_cpu_init(struct cpu *cpu)
 	write_cr0((read_cr0() | rdmsr(MSR_VMX_CR0_FIXED0)) & rdmsr(MSR_VMX_CR0_FIXED1));
 	write_cr4((read_cr4() | rdmsr(MSR_VMX_CR4_FIXED0)) & rdmsr(MSR_VMX_CR4_FIXED1));
 	*vmxon = vmx_features.basic & VMX_BASIC_REVISION;
-	__asm__ volatile("vmxon %1" : "=@ccna"(failed) : "m"(vmx->vmxon_pa) : "memory");
-	if (failed)
-		panic("VMXON failed");
+	vmx_vmxon(vmx->vmxon_pa);
 }
 
 /* Fields that are 0 in every VMCS. */

@@ -55,7 +55,7 @@ static inline uint64_t vmread(enum vmcs_field field)
 	return value;
 }
 
-__attribute__((noreturn)) void vmx_instruction_failed(const char *instruction);
+__attribute__((noreturn)) void vmx_instruction_failed(const char *instruction, uint64_t error);
 
 static inline void vmwrite(enum vmcs_field field, uint64_t value)
 {
@@ -63,7 +63,7 @@ static inline void vmwrite(enum vmcs_field field, uint64_t value)
 
 	__asm__ volatile("vmwrite %2, %1" : "=@ccna"(failed) : "r"((uint64_t)field), "r"(value));
 	if (failed)
-		vmx_instruction_failed("VMWRITE");
+		vmx_instruction_failed("vmwrite", vmread(VMCS_INSTRUCTION_ERROR));
 }
 
 /* A field of the segments' arrays: selector, base, limit or rights. */
@@ -80,10 +80,11 @@ static inline uint64_t vmx_next_rip(void)
 bool vmx_enter(struct keel_regs *regs, bool launched);
 extern const uint8_t vmx_exit[];
 
-void vmx_vmclear(uint64_t vmcs_pa);
-void vmx_vmptrld(uint64_t vmcs_pa);
-void vmx_invept(uint64_t eptp);
-void vmx_invvpid(uint64_t vpid);
+void vmx_vmxon(uint64_t pa);
+void vmx_vmclear(uint64_t pa);
+void vmx_vmptrld(uint64_t pa);
+void vmx_invept(uint64_t context);
+void vmx_invvpid(uint64_t context);
 uint64_t vmx_eptp(uint64_t table_root);
 /* Makes the VMCS current and fills in all but the guest's registers. */
 void vmx_vmcs_init(const struct vmx_setup *setup);

@@ -29,7 +29,7 @@ static const struct {
 		"this processor's VMX does not switch PAT and EFER, which Keel needs. Use a newer processor." },
 };
 
-/* SDM vol. 3, table 31-1. */
+/* SDM vol. 3, table 31-1, without what belongs to system-management mode. */
 static const char *const instruction_errors[] = {
 	[1] = "VMCALL in VMX root operation",
 	[2] = "VMCLEAR with invalid physical address",
@@ -40,20 +40,10 @@ static const char *const instruction_errors[] = {
 	[7] = "VM entry with invalid control fields",
 	[8] = "VM entry with invalid host-state fields",
 	[9] = "VMPTRLD with invalid physical address",
-	[10] = "VMPTRLD with VMXON pointer",
 	[11] = "VMPTRLD with incorrect VMCS revision",
 	[12] = "VMREAD or VMWRITE of an unsupported VMCS field",
 	[13] = "VMWRITE to a read-only VMCS field",
 	[15] = "VMXON in VMX root operation",
-	[16] = "VM entry with invalid executive-VMCS pointer",
-	[17] = "VM entry with non-launched executive VMCS",
-	[18] = "VM entry with executive-VMCS pointer not VMXON pointer",
-	[19] = "VMCALL with non-clear VMCS",
-	[20] = "VMCALL with invalid VM-exit control fields",
-	[22] = "VMCALL with incorrect MSEG revision identifier",
-	[23] = "VMXOFF under dual-monitor treatment",
-	[24] = "VMCALL with invalid SMM-monitor features",
-	[25] = "VM entry with invalid VM-execution control fields in executive VMCS",
 	[26] = "VM entry with events blocked by MOV SS",
 	[28] = "invalid operand to INVEPT or INVVPID",
 };
