@@ -23,6 +23,10 @@ emulator_add_drive() {
 	local path=$1 target=$2 mode=$3 model=keel-f$drives disk="mode=flat"
 	[ "$drives" -lt ${#bochs_drives[@]} ] ||
 		die "$target: Bochs has room for ${#bochs_drives[@]} drives: name fewer in the manifest, or take --emulator qemu"
+	if [ "$target" = "$ROOT/build/guests/tiny.iso" ]; then
+		"$ROOT/tools/lib/guests.sh" "$ROOT/build/guests/tiny-flat.iso"
+		path=$BUILD/guests/tiny-flat.iso
+	fi
 	[ "$mode" = rw ] && [ -w "$path" ] || disk="mode=volatile, journal=$work/$model.journal"
 	# Bochs puts its lock beside the file, here beside the link, and takes no path with a comma.
 	ln -s "$(realpath "$path")" "$work/$model"
@@ -32,22 +36,11 @@ emulator_add_drive() {
 	drives=$((drives + 1))
 }
 
-# The stock kernel without its compression, which Bochs needs more than half of a boot's time for.
-bochs_kernel() {
-	local stock=$BUILD/image/iso/boot/vmlinuz flat=$BUILD/image/vmlinuz-flat key
-	local maker=$ROOT/tools/lib/flat-kernel.py stub=$ROOT/tools/image/flat-kernel.asm
-	key=$(inputs_key "$maker" "$stub" "$stock")
-	if ! is_current "$flat" "$key"; then
-		say "Unpacking the kernel for Bochs"
-		logged "$BUILD/logs/flat-kernel.log" "$maker" "$stock" "$stub" "$flat"
-		mark_current "$flat" "$key"
-	fi
-	ln "$flat" "$1" 2>/dev/null || cp "$flat" "$1"
-}
-
-# Bochs 2.7 puts the AVX state of the compacted XSAVE forms over the header of the area.
+# Bochs 2.7 puts the AVX state of the compacted XSAVE forms over the header of the area, and has not the counters that it
+# announces for APERF and MPERF.
 bochs_grub_config() {
-	local cmdline="console=ttyS0,115200 quiet no_timer_check mitigations=off cryptomgr.notests clearcpuid=xsavec,xsaves"
+	local cmdline="console=ttyS0,115200 quiet no_timer_check mitigations=off cryptomgr.notests"
+	cmdline+=" clearcpuid=xsavec,xsaves,aperfmperf"
 	cmdline+=${append:+ $append}
 	printf '%s\n' 'serial --unit=0 --speed=115200' 'terminal_input serial' 'terminal_output serial' 'set timeout=0' 'menuentry run {'
 	case $entry in
@@ -62,7 +55,7 @@ bochs_pack_cdrom() {
 	local archives=("$image/system.cpio" "$image/keel.cpio" "$work/run.cpio")
 	[ "$drives" -eq 0 ] || archives+=("$image/ata.cpio")
 	mkdir -p "$root/boot/grub"
-	bochs_kernel "$root/boot/vmlinuz"
+	cp "$("$ROOT/tools/lib/flat-kernel.sh")" "$root/boot/vmlinuz"
 	cp "${hypervisor:-$BUILD/keel.elf}" "$root/boot/keel.elf"
 	cat "${archives[@]}" >"$root/boot/initrd"
 	bochs_grub_config >"$root/boot/grub/grub.cfg"
@@ -78,7 +71,7 @@ emulator_prepare() {
 		display_library: rfb, options="timeout=0"
 		speaker: enabled=0
 		sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
-		cpu: model=$cpu, count=$smp, quantum=32, ips=50000000, reset_on_triple_fault=1, ignore_bad_msrs=1, mwait_is_nop=1
+		cpu: model=$cpu, count=$smp, quantum=32, ips=120000000, reset_on_triple_fault=1, ignore_bad_msrs=1, mwait_is_nop=1
 		memory: guest=$memory, host=$memory
 		vga: extension=none
 		pci: enabled=1, chipset=i440fx

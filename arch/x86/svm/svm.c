@@ -204,12 +204,16 @@ static void svm_control_advance(struct cpu *cpu, uint64_t next_rip)
 }
 
 /*
- * Interrupts go in as virtual interrupts (15.21.4), which are taken before the first instruction as RFLAGS.IF is set, not as
- * injected events: QEMU delivers an injected external interrupt a second time when its own main loop breaks in,
- * whatever RFLAGS.IF says by then.
+ * QEMU, whose processor lacks NRIPS, delivers an injected external interrupt a second time when its own main loop breaks in,
+ * whatever RFLAGS.IF says by then: there it goes in as a virtual interrupt (15.21.4), which is taken before the first
+ * instruction as RFLAGS.IF is set. Bochs in turn does not look at virtual interrupts until the guest sets RFLAGS.IF.
  */
-static void request_interrupt(struct vmcb *vmcb, uint64_t vector)
+static void inject_interrupt(struct vmcb *vmcb, uint64_t vector)
 {
+	if (svm_features.nrips) {
+		vmcb->event = SVM_EVENT_VALID | SVM_EVENT_INTERRUPT | vector;
+		return;
+	}
 	vmcb->vintr = (vmcb->vintr & ~SVM_VINTR_REQUEST) | SVM_VINTR_IRQ | SVM_VINTR_IGNORE_TPR | SVM_VINTR_PRIORITY |
 		      vector << SVM_VINTR_VECTOR_SHIFT;
 	svm_intercept(vmcb, SVM_INTERCEPT_VINTR, false);
@@ -220,7 +224,7 @@ void svm_inject(struct vmcb *vmcb, uint32_t inject, uint32_t error_code)
 	uint64_t vector = inject & KEEL_INJECT_VECTOR;
 
 	if (!(inject & KEEL_INJECT_EXCEPTION)) {
-		request_interrupt(vmcb, vector);
+		inject_interrupt(vmcb, vector);
 		return;
 	}
 	vmcb->event = SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | vector;
@@ -239,7 +243,7 @@ void svm_requeue(struct vmcb *vmcb)
 	    (type == SVM_EVENT_EXCEPTION && (vector == EXC_BP || vector == EXC_OF)))
 		return;
 	if (type == SVM_EVENT_INTERRUPT)
-		request_interrupt(vmcb, vector);
+		inject_interrupt(vmcb, vector);
 	else
 		vmcb->event = event;
 }
