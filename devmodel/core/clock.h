@@ -8,10 +8,10 @@
 
 #include "core/time.h"
 
-#define CLOCK_KHZ_LEAST	40000ull	/* 40 MHz, as emulators have it, and ... */
+#define CLOCK_KHZ_LEAST	100000ull	/* 100 MHz and ... */
 #define CLOCK_KHZ_MOST	100000000ull	/* ... 100 GHz: what both fixed-point factors below have room for */
 
-#define CLOCK_NS_SHIFT	59		/* at most 25 ns a tick: 5 bits before the point */
+#define CLOCK_NS_SHIFT	60		/* at most 10 ns a tick: 4 bits before the point */
 #define CLOCK_TSC_SHIFT	57		/* at most 100 ticks a ns: 7 bits */
 
 struct clock {
