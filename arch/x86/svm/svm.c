@@ -26,9 +26,6 @@
 #define MSR_HSAVE_PA		0xc0010117u
 
 #define CONTROL_ASID		1u
-#define LENGTH_CPUID		2u
-#define LENGTH_MSR		2u
-#define LENGTH_VMMCALL		3u
 
 
 struct svm_features svm_features;
@@ -151,12 +148,10 @@ static struct svm_segment segment(const struct keel_segment_register *s)
 
 void svm_set_sregs(struct vmcb *vmcb, const struct keel_sregs *sregs)
 {
-	vmcb->es = segment(&sregs->seg[KEEL_SEG_ES]);
-	vmcb->cs = segment(&sregs->seg[KEEL_SEG_CS]);
-	vmcb->ss = segment(&sregs->seg[KEEL_SEG_SS]);
-	vmcb->ds = segment(&sregs->seg[KEEL_SEG_DS]);
-	vmcb->fs = segment(&sregs->seg[KEEL_SEG_FS]);
-	vmcb->gs = segment(&sregs->seg[KEEL_SEG_GS]);
+	unsigned int i;
+
+	for (i = 0; i < SVM_SEGMENTS; i++)
+		vmcb->seg[i] = segment(&sregs->seg[i]);
 	vmcb->ldtr = segment(&sregs->seg[KEEL_SEG_LDTR]);
 	vmcb->tr = segment(&sregs->seg[KEEL_SEG_TR]);
 	vmcb->gdtr = (struct svm_segment){ 0, 0, sregs->gdt_limit, sregs->gdt_base };
@@ -311,44 +306,31 @@ void svm_memory_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 		       (info & SVM_NPF_WALK ? KEEL_ACCESS_WALK : 0);
 }
 
-static void decode_control_exit(const struct vmcb *vmcb, struct hv_exit *exit)
+/* What is the same exit whoever runs, and the length of its instruction. */
+void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 {
-	switch ((uint32_t)vmcb->exit_code) {
-	case SVM_EXIT_CPUID:
-		exit->reason = HV_EXIT_CPUID;
-		exit->next_rip = svm_next_rip(vmcb, LENGTH_CPUID);
-		break;
-	case SVM_EXIT_MSR:
-		exit->reason = vmcb->exit_info1 ? HV_EXIT_WRMSR : HV_EXIT_RDMSR;
-		exit->next_rip = svm_next_rip(vmcb, LENGTH_MSR);
-		break;
-	case SVM_EXIT_VMMCALL:
-		exit->reason = HV_EXIT_HYPERCALL;
-		exit->next_rip = svm_next_rip(vmcb, LENGTH_VMMCALL);
-		break;
-	case SVM_EXIT_NPF:
-		svm_memory_exit(vmcb, exit);
-		break;
-	case SVM_EXIT_NMI:
-		exit->reason = HV_EXIT_NMI;
-		break;
-	case SVM_EXIT_SHUTDOWN:
-		exit->reason = HV_EXIT_TRIPLE_FAULT;
-		break;
-	case SVM_EXIT_VMRUN:
-	case SVM_EXIT_VMLOAD:
-	case SVM_EXIT_VMSAVE:
-	case SVM_EXIT_STGI:
-	case SVM_EXIT_CLGI:
-	case SVM_EXIT_SKINIT:
-	case SVM_EXIT_INVLPGA:
-		exit->reason = HV_EXIT_UNDEFINED;
-		break;
-	default:
-		exit->reason = (uint32_t)vmcb->exit_code == UINT32_MAX ? HV_EXIT_ENTRY_FAILED : HV_EXIT_UNKNOWN;
-		exit->detail = vmcb->exit_code;
-		break;
+	static const struct {
+		uint8_t reason, length;
+	} exits[] = {
+		[SVM_EXIT_INTR] = { HV_EXIT_INTERRUPT, 0 }, [SVM_EXIT_NMI] = { HV_EXIT_NMI, 0 },
+		[SVM_EXIT_INIT] = { HV_EXIT_INTERRUPT, 0 }, [SVM_EXIT_RDPMC] = { HV_EXIT_UNDEFINED, 0 },
+		[SVM_EXIT_CPUID] = { HV_EXIT_CPUID, 2 }, [SVM_EXIT_PAUSE] = { HV_EXIT_PAUSE, 2 },
+		[SVM_EXIT_HLT] = { HV_EXIT_HLT, 1 }, [SVM_EXIT_INVLPGA] = { HV_EXIT_UNDEFINED, 0 },
+		[SVM_EXIT_MSR] = { HV_EXIT_RDMSR, 2 }, [SVM_EXIT_SHUTDOWN] = { HV_EXIT_TRIPLE_FAULT, 0 },
+		[SVM_EXIT_VMRUN] = { HV_EXIT_UNDEFINED, 0 }, [SVM_EXIT_VMMCALL] = { HV_EXIT_HYPERCALL, 3 },
+		[SVM_EXIT_VMLOAD ... SVM_EXIT_SKINIT] = { HV_EXIT_UNDEFINED, 0 },
+		[SVM_EXIT_MONITOR ... SVM_EXIT_MWAIT_ARMED] = { HV_EXIT_UNDEFINED, 0 },
+		[SVM_EXIT_XSETBV] = { HV_EXIT_XSETBV, 3 },
+	};
+	uint32_t code = (uint32_t)vmcb->exit_code;
+
+	exit->detail = vmcb->exit_code;
+	if (code >= sizeof(exits) / sizeof(exits[0]) || !exits[code].reason) {
+		exit->reason = code == UINT32_MAX ? HV_EXIT_ENTRY_FAILED : HV_EXIT_UNKNOWN;
+		return;
 	}
+	exit->reason = code == SVM_EXIT_MSR && vmcb->exit_info1 ? HV_EXIT_WRMSR : exits[code].reason;
+	exit->next_rip = svm_next_rip(vmcb, exits[code].length);
 }
 
 static void svm_control_enter(struct cpu *cpu, struct hv_exit *exit)
@@ -363,7 +345,10 @@ static void svm_control_enter(struct cpu *cpu, struct hv_exit *exit)
 	cpu->control.rip = vmcb->rip;
 	vmcb->tlb_control = SVM_TLB_KEEP;
 	svm_requeue(vmcb);
-	decode_control_exit(vmcb, exit);
+	if ((uint32_t)vmcb->exit_code == SVM_EXIT_NPF)
+		svm_memory_exit(vmcb, exit);
+	else
+		svm_plain_exit(vmcb, exit);
 }
 
 static void svm_cell_prepare(struct cpu *cpu, struct vcpu *vcpu)
