@@ -28,6 +28,14 @@
 
 #define WORD			8u
 
+#define REAL_MODE_LIMIT		0xffffu
+#define SEGMENT_CODE32		0xc9bu	/* 4 GiB, 32-bit, execute and read, accessed */
+#define SEGMENT_DATA32		0xc93u
+#define SEGMENT_CODE16		0x09bu
+#define SEGMENT_DATA16		0x093u
+#define SEGMENT_LDT		0x082u
+#define SEGMENT_TSS_BUSY	0x08bu
+
 #define RESET_PORT		0xcf9u
 #define RESET_FULL		0x6u
 
@@ -105,6 +113,46 @@ static bool take_sipi(struct cpu *cpu, uint8_t *vector)
 	return true;
 }
 
+/* As after INIT (SDM vol. 3, table 10-1), but for what is given. */
+static void start(struct cpu *cpu, const struct keel_segment_register *code, const struct keel_segment_register *data,
+		  uint64_t cr0, uint64_t rip)
+{
+	struct keel_sregs sregs = {
+		.gdt_limit = REAL_MODE_LIMIT, .idt_limit = REAL_MODE_LIMIT, .cr0 = CR0_ET | cr0, .dr6 = DR6_RESET,
+		.dr7 = DR7_RESET,
+	};
+	unsigned int i;
+
+	for (i = 0; i < KEEL_SEG_COUNT; i++)
+		sregs.seg[i] = *data;
+	sregs.seg[KEEL_SEG_CS] = *code;
+	sregs.seg[KEEL_SEG_LDTR] = (struct keel_segment_register){ 0, SEGMENT_LDT, REAL_MODE_LIMIT, 0 };
+	sregs.seg[KEEL_SEG_TR] = (struct keel_segment_register){ 0, SEGMENT_TSS_BUSY, REAL_MODE_LIMIT, 0 };
+	memset(&cpu->control, 0, sizeof(cpu->control));
+	cpu->control.rip = rip;
+	hv->control_set(cpu, &sregs);
+}
+
+/* The 32-bit boot protocol of Linux. */
+void control_start_linux(struct cpu *cpu, uint32_t entry, uint32_t boot_params)
+{
+	static const struct keel_segment_register code = { 0x10, SEGMENT_CODE32, 0xffffffffu, 0 };
+	static const struct keel_segment_register data = { 0x18, SEGMENT_DATA32, 0xffffffffu, 0 };
+
+	start(cpu, &code, &data, CR0_PE, entry);
+	cpu->control.gpr[KEEL_RSI] = boot_params;
+}
+
+static void start_sipi(struct cpu *cpu, uint8_t vector)
+{
+	const struct keel_segment_register code = { (uint16_t)(vector << 8), SEGMENT_CODE16, REAL_MODE_LIMIT,
+						    (uint64_t)vector << 12 };
+	static const struct keel_segment_register data = { 0, SEGMENT_DATA16, REAL_MODE_LIMIT, 0 };
+
+	start(cpu, &code, &data, 0, 0);
+	cpu->control.gpr[KEEL_RDX] = cpuid(1, 0).eax;
+}
+
 void control_park(struct cpu *cpu)
 {
 	uint8_t vector;
@@ -117,7 +165,7 @@ void control_park(struct cpu *cpu)
 	cpu->nmi_seen = 0;
 	cpu->flushed = vm_donations();
 	set_trapped(cpu, true);
-	hv->control_start_sipi(cpu, vector);
+	start_sipi(cpu, vector);
 }
 
 /* INIT or SIPI for one CPU (SDM vol. 3, 9.4.4: a second SIPI finds the CPU running and is ignored). */
@@ -251,7 +299,7 @@ static void exit_wrmsr(struct cpu *cpu, const struct hv_exit *exit)
 			apic_send(high, low);
 	} else if (msr == MSR_APIC_BASE && apic_base_ok((uint64_t)high << 32 | low)) {
 		wrmsr(msr, (uint64_t)high << 32 | low);
-	} else if (!hv->control_wrmsr(cpu, msr, (uint64_t)high << 32 | low)) {
+	} else if (!hv->control_wrmsr || !hv->control_wrmsr(cpu, msr, (uint64_t)high << 32 | low)) {
 		inject_fault(cpu, EXC_GP, true);
 		return;
 	}

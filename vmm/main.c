@@ -86,6 +86,8 @@ static const struct hv_ops *choose_vendor(void)
 	memcpy(vendor + 8, &r.ecx, 4);
 	if (!memcmp(vendor, "AuthenticAMD", 12) || !memcmp(vendor, "HygonGenuine", 12))
 		return &svm_ops;
+	if (!memcmp(vendor, "GenuineIntel", 12))
+		return &vmx_ops;
 	return NULL;
 }
 
@@ -97,7 +99,7 @@ static void check_processor(void)
 		refuse("this processor lacks XSAVE. Use a newer processor.");
 	hv = choose_vendor();
 	if (!hv)
-		refuse("this processor is not an AMD one with SVM; Intel VT-x is not supported yet.");
+		refuse("this processor is neither an AMD one with SVM nor an Intel one with VMX. Use another machine.");
 	missing = hv->probe();
 	if (missing)
 		refuse(missing);
@@ -116,7 +118,9 @@ static uint64_t top_of_memory(void)
 
 static unsigned int largest_page(void)
 {
-	return cpuid(CPUID_EXT, 0).edx & CPUID_EXT_1G ? PT_ORDER_1G : PT_ORDER_2M;
+	bool has_1g = cpuid(CPUID_EXT, 0).edx & CPUID_EXT_1G && (!hv->has_1g || hv->has_1g());
+
+	return has_1g ? PT_ORDER_1G : PT_ORDER_2M;
 }
 
 /* RAM as whole pages, sorted and merged, for the ownership record. */
@@ -238,7 +242,7 @@ static __attribute__((noreturn)) void main_boot_final(void)
 	start_linux(&entry);
 	print("Keel: %s, %u CPUs, %lu KiB reserved\n", hv->name, cpu_count, (reserve.end - reserve.start) >> 10);
 	console_quiet();
-	hv->control_start_linux(cpu, (uint32_t)entry.load, (uint32_t)entry.rsi);
+	control_start_linux(cpu, (uint32_t)entry.load, (uint32_t)entry.rsi);
 	control_run(cpu);
 }
 
@@ -248,7 +252,7 @@ void main_ap(struct cpu *cpu)
 	const char *missing = hv->probe();
 
 	cpu_features();
-	if (!missing)
+	if (!missing && hv->enable)
 		hv->enable();
 	trap_init_cpu(cpu);
 	if (missing) {
@@ -308,13 +312,14 @@ void main_boot(uint32_t info)
 		refuse("the boot loader gave no memory map. Start Keel from GRUB, by 'multiboot2'.");
 	screen_init(&boot.framebuffer);
 	check_processor();
-	hv->enable();
+	if (hv->enable)
+		hv->enable();
 	trap_patch();
 	memory = top_of_memory();
 	processors = find_processors(LOW_4G, ids);
 	ownership.config = (struct own_config){
 		.format = hv->second_level, .largest = largest_page(), .limit = address_space(memory),
-		.ranges = ranges, .count = ram_ranges(ranges, BOOT_RANGES),
+		.ranges = ranges, .count = ram_ranges(ranges, BOOT_RANGES), .caching = hv->caching,
 	};
 	own_pages = own_frames_needed(&ownership.config);
 	tables = paging_frames(memory, ownership.config.largest);

@@ -106,7 +106,7 @@ bool msr_guest_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 	}
 	rule = find(msr, &slot);
 	if (!rule)
-		return hv->vcpu_rdmsr(vcpu, msr, value);
+		return hv->vcpu_rdmsr && hv->vcpu_rdmsr(vcpu, msr, value);
 	*value = rule->policy == MSR_STORAGE ? vcpu->misc[slot] : rule->value;
 	return true;
 }
@@ -132,7 +132,7 @@ bool msr_guest_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 		return false;
 	rule = find(msr, &slot);
 	if (!rule)
-		return hv->vcpu_wrmsr(vcpu, msr, value);
+		return hv->vcpu_wrmsr && hv->vcpu_wrmsr(vcpu, msr, value);
 	if (rule->policy == MSR_STORAGE)
 		vcpu->misc[slot] = value;
 	return true;

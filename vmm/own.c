@@ -40,6 +40,7 @@ struct spans {
 static struct {
 	struct page_table table;
 	uint64_t limit;
+	enum pt_caching (*caching)(uint64_t hpa, uint64_t bytes);
 	struct spans directories;	/* for blocks of 1 GiB */
 	struct spans tables;		/* for blocks of 2 MiB */
 	uint64_t spare;
@@ -119,6 +120,7 @@ static uint64_t plan(const struct own_config *config, uint64_t reserve)
 	memset(&own, 0, sizeof(own));
 	own.table = (struct page_table){ config->format, reserve, config->largest };
 	own.limit = round_up(config->limit, GIB_BYTES);
+	own.caching = config->caching;
 	if (config->largest == PT_ORDER_2M)
 		spans_add(&own.directories, 0, own.limit, GIB_BYTES);
 	for (unsigned i = 0; i < config->count; i++) {
@@ -162,16 +164,23 @@ static struct own_frame decode(uint64_t entry)
 	return frame;
 }
 
+static enum pt_caching caching(uint64_t hpa, unsigned order)
+{
+	return own.caching != NULL ? own.caching(hpa, order_bytes(order)) : PT_CACHED;
+}
+
+/* A leaf over memory of several types is not cached: slow, but right for all of it. */
 static uint64_t encode(unsigned owner, enum own_state state, uint64_t hpa, unsigned order)
 {
 	uint64_t mark = (uint64_t)owner << PT_SOFTWARE_SHIFT;
+	unsigned cached = caching(hpa, order) != PT_CACHED ? PT_UNCACHED : 0;
 
 	switch (state) {
 	case OWN_MAPPED:
 	case OWN_SHARED:
-		return pt_leaf(own.table.format, hpa, order, PT_READ | PT_WRITE | PT_EXEC, mark);
+		return pt_leaf(own.table.format, hpa, order, PT_READ | PT_WRITE | PT_EXEC | cached, mark);
 	case OWN_TRAPPED:
-		return pt_leaf(own.table.format, hpa, order, PT_READ, mark);
+		return pt_leaf(own.table.format, hpa, order, PT_READ | cached, mark);
 	default:
 		return mark | (uint64_t)state << STATE_SHIFT;
 	}
@@ -258,12 +267,13 @@ static void block_set(uint64_t hpa, unsigned order, unsigned owner, enum own_sta
 	merge(hpa, leaf);
 }
 
-/* The largest block that starts at start and ends at or before end. */
+/* The largest block of one memory type that starts at start and ends at or before end. */
 static unsigned block_order(uint64_t start, uint64_t end)
 {
 	unsigned order = OWN_ORDER_MAX;
 
-	while (order > 0 && (start % order_bytes(order) != 0 || end - start < order_bytes(order)))
+	while (order > 0 && (start % order_bytes(order) != 0 || end - start < order_bytes(order) ||
+			     caching(start, order) == PT_MIXED))
 		order--;
 	return order;
 }
@@ -300,6 +310,21 @@ static void build(void)
 	}
 }
 
+/* Leaves that came about by splitting have the type of the larger one: each gets its own. */
+static void set_types(uint64_t *entries, unsigned order, uint64_t hpa)
+{
+	const struct pt_format *format = own.table.format;
+
+	for (unsigned i = 0; i < PT_ENTRIES; i++, hpa += order_bytes(order)) {
+		struct own_frame frame = decode(entries[i]);
+
+		if (pt_is_table(format, entries[i], order))
+			set_types(pt_table(format, entries[i]), order - PT_ORDER_STEP, hpa);
+		else if (pt_present(format, entries[i]))
+			pt_store(&entries[i], encode(frame.owner, frame.state, hpa, order));
+	}
+}
+
 int own_init(const struct own_config *config, uint64_t reserve, uint64_t *root)
 {
 	if (!config_valid(config) || reserve % PAGE_SIZE != 0)
@@ -308,6 +333,8 @@ int own_init(const struct own_config *config, uint64_t reserve, uint64_t *root)
 	build();
 	for (unsigned i = 0; i < config->count; i++)
 		range_set(config->ranges[i].start, config->ranges[i].end, OWN_CONTROL, OWN_MAPPED);
+	if (config->caching != NULL)
+		set_types(phys_to_virt(reserve), PT_ORDER_TOP, 0);
 	*root = reserve;
 	return 0;
 }

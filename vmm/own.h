@@ -70,6 +70,8 @@ struct own_config {
 	uint64_t limit;			/* the map covers addresses below it; rounded up to 1 GiB */
 	const struct own_range *ranges;
 	unsigned count;
+	/* The memory type of an aligned block; NULL: the same for all. */
+	enum pt_caching (*caching)(uint64_t hpa, uint64_t bytes);
 };
 
 /* Before own_init(): pages of the reserve, enough for all memory in 4 KiB pages. 0: config is invalid. */

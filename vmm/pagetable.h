@@ -35,6 +35,13 @@
 #define PT_UNCACHED	(1u << 4)	/* x86: PCD and PWT; EPT: type UC; NPT leaves it to the MTRRs */
 #define PT_GLOBAL	(1u << 5)	/* host tables only */
 
+/* How a block of addresses may be cached. */
+enum pt_caching {
+	PT_CACHED,
+	PT_NOT_CACHED,
+	PT_MIXED,		/* some of it one way, some the other */
+};
+
 /* Software bits that all formats leave alone in present leaves (APM 2 5.4, SDM 3 29.3.2). */
 #define PT_SOFTWARE_SHIFT	52
 #define PT_SOFTWARE_MASK	(UINT64_C(0x7f) << PT_SOFTWARE_SHIFT)

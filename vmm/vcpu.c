@@ -196,15 +196,12 @@ static void exit_cpuid(struct vcpu *vcpu, const struct hv_exit *exit)
 	hv->vcpu_advance(vcpu, exit->next_rip);
 }
 
-/* XSETBV (SDM vol. 1, 13.3): x87 always, AVX needs SSE, the AVX-512 parts come together and need AVX. */
 static void exit_xsetbv(struct vcpu *vcpu, const struct hv_exit *exit)
 {
 	const struct keel_regs *regs = &vcpu->cell.page->regs;
 	uint64_t value = (regs->gpr[KEEL_RDX] << 32) | (uint32_t)regs->gpr[KEEL_RAX];
 
-	if ((uint32_t)regs->gpr[KEEL_RCX] || !(value & XCR0_X87) || value & ~cpuid_guest_xcr0() ||
-	    (value & XCR0_AVX && !(value & XCR0_SSE)) ||
-	    (value & XCR0_AVX512 && (value & (XCR0_AVX512 | XCR0_AVX)) != (XCR0_AVX512 | XCR0_AVX))) {
+	if ((uint32_t)regs->gpr[KEEL_RCX] || !xcr0_valid(value, cpuid_guest_xcr0())) {
 		inject_fault(vcpu, EXC_GP, true);
 		return;
 	}
@@ -336,7 +333,7 @@ static bool apply_events(struct vcpu *vcpu, const struct keel_answer *answer, ui
 	if (flags & KEEL_ANSWER_TPR)
 		hv->vcpu_set_tpr(vcpu, answer->tpr & 0xf);
 	if (flags & KEEL_ANSWER_NMI)
-		hv->vcpu_inject_nmi(vcpu);
+		vcpu->nmi_pending = true;
 	if (inject & KEEL_INJECT_VALID) {
 		bool exception = inject & KEEL_INJECT_EXCEPTION;
 

@@ -49,6 +49,22 @@ struct vcpu_svm {
 	bool nmi_iret;			/* it is about to: the IRET is at nmi_iret_rip */
 };
 
+#define VCPU_VMX_MSRS	5u		/* of SYSCALL and SWAPGS */
+
+struct vcpu_vmx {
+	uint64_t vmcs_pa;
+	uint8_t *apic;			/* virtual-APIC page */
+	struct cpu *host;		/* whose host state the VMCS holds */
+	uint64_t seen[4];		/* CPUs that have dropped what they knew of the VM's table; bit mask */
+	uint64_t msr[VCPU_VMX_MSRS];
+	uint64_t cr2, dr6, rflags;
+	uint32_t event, error_code;	/* for the next entry */
+	uint32_t primary;		/* controls as they are in the VMCS */
+	uint32_t tpr_threshold;
+	bool launched;
+	bool tsc_offset_new;
+};
+
 /* First page of the vCPU's block. */
 struct vcpu {
 	struct cell_context cell;	/* first: cell.c goes from one to the other */
@@ -62,19 +78,23 @@ struct vcpu {
 	void *xstate;
 	bool debug_registers;		/* the guest uses DR0-3 */
 	bool exit_completes;		/* the exit at hand ends its instruction */
-	bool nmi_pending;
+	bool nmi_pending;		/* deliver one as soon as the guest can take it */
 	uint64_t dr[4];
 	uint64_t tsc_aux;
 	uint64_t misc[64];		/* MSRs that are storage; index by msr.c */
 	struct cpu *last_cpu;
-	struct vcpu_svm svm;
+	union {
+		struct vcpu_svm svm;
+		struct vcpu_vmx vmx;
+	};
 };
 
 /* Pages of a vCPU's block. */
 #define VCPU_PAGE_CONTEXT	1u
-#define VCPU_PAGE_VMCB		2u
+#define VCPU_PAGE_VMCB		2u	/* or VMCS */
 #define VCPU_PAGE_XSTATE	3u
 #define VCPU_XSTATE_PAGES	3u
+#define VCPU_PAGE_APIC		6u	/* VMX: virtual-APIC page */
 
 struct vm {
 	enum vm_state state;

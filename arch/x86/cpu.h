@@ -21,6 +21,7 @@
 #define CR4_OSXMMEXCPT	(1u << 10)
 #define CR4_UMIP	(1u << 11)
 #define CR4_LA57	(1u << 12)
+#define CR4_PCIDE	(1u << 17)
 #define CR4_OSXSAVE	(1u << 18)
 #define CR4_SMEP	(1u << 20)
 #define CR4_SMAP	(1u << 21)
@@ -31,6 +32,7 @@
 #define EFER_LMA	(1u << 10)
 #define EFER_NXE	(1u << 11)
 #define EFER_SVME	(1u << 12)
+#define EFER_GUEST	(EFER_SCE | EFER_LME | EFER_NXE)	/* what guests may set */
 
 #define RFLAGS_FIXED	(1u << 1)
 #define RFLAGS_TF	(1u << 8)
@@ -51,6 +53,8 @@
 #define APIC_BASE_ADDRESS	0x000ffffffffff000ull
 
 #define PAT_RESET	0x0007040600070406ull
+#define DR6_RESET	0xffff0ff0u
+#define DR7_RESET	0x400u
 
 enum exception {
 	EXC_DE, EXC_DB, EXC_NMI, EXC_BP, EXC_OF, EXC_BR, EXC_UD, EXC_NM, EXC_DF,

@@ -58,18 +58,25 @@ struct hv_control_state {
 struct hv_ops {
 	const char *name;
 	const struct pt_format *second_level;
+	/* STGI and CLGI hold all events off in Keel. Without them RFLAGS.IF holds interrupts off, and NMIs come at any time. */
+	bool has_gif;
+
+	/* Whether second-level tables have leaves of 1 GiB; NULL: if Keel's own tables have. */
+	bool (*has_1g)(void);
+	/* The memory type of an aligned block in the control domain's table; NULL: the processor sees to it itself. */
+	enum pt_caching (*caching)(uint64_t hpa, uint64_t bytes);
 
 	/* NULL if this CPU and its firmware allow virtualisation, else one line that says what is missing and what to do. */
 	const char *(*probe)(void);
-	/* Makes the instructions usable that trap_patch() puts in; on each CPU before its traps can be taken. */
+	/* Makes the instructions usable that trap_patch() puts in; on each CPU before its traps can be taken. NULL: none. */
 	void (*enable)(void);
 	/* Switches virtualisation on; cpu->vendor points to zeroed pages. */
 	void (*cpu_init)(struct cpu *cpu);
 
 	/* The control domain. */
 	void (*control_init)(struct cpu *cpu, uint64_t table_root);
-	void (*control_start_linux)(struct cpu *cpu, uint32_t entry, uint32_t boot_params);
-	void (*control_start_sipi)(struct cpu *cpu, uint8_t vector);
+	/* The state from which it starts; the general registers are in cpu->control, RSP and flags are as after INIT. */
+	void (*control_set)(struct cpu *cpu, const struct keel_sregs *sregs);
 	void (*control_enter)(struct cpu *cpu, struct hv_exit *exit);
 	void (*control_get)(struct cpu *cpu, struct hv_control_state *state);
 	void (*control_advance)(struct cpu *cpu, uint64_t next_rip);
@@ -80,6 +87,7 @@ struct hv_ops {
 	/* Whether NMIs and writes of the interrupt command register exit. */
 	void (*control_trap)(struct cpu *cpu, bool on);
 	bool (*control_rdmsr)(struct cpu *cpu, uint32_t msr, uint64_t *value);
+	/* NULL: none that exits can be written. */
 	bool (*control_wrmsr)(struct cpu *cpu, uint32_t msr, uint64_t value);
 
 	/* Guests. */
@@ -92,8 +100,6 @@ struct hv_ops {
 	void (*vcpu_advance)(struct vcpu *vcpu, uint64_t next_rip);
 	bool (*vcpu_interruptible)(struct vcpu *vcpu, bool after_instruction);
 	void (*vcpu_inject)(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
-	/* NMI as soon as the guest can take it. */
-	void (*vcpu_inject_nmi)(struct vcpu *vcpu);
 	/* Exit WINDOW when an interrupt can be taken, or, with a threshold, when CR8 has fallen below it; 0, 0: neither. */
 	void (*vcpu_window)(struct vcpu *vcpu, bool open, unsigned int tpr_threshold);
 	unsigned int (*vcpu_tpr)(struct vcpu *vcpu);
@@ -103,6 +109,7 @@ struct hv_ops {
 	bool (*vcpu_set_sregs)(struct vcpu *vcpu, const struct keel_sregs *sregs);
 	void (*vcpu_set_cr2)(struct vcpu *vcpu, uint64_t cr2);
 	void (*vcpu_set_tsc_offset)(struct vcpu *vcpu, uint64_t offset);
+	/* MSRs of the vendor's that exit; NULL: there are none. */
 	bool (*vcpu_rdmsr)(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 	bool (*vcpu_wrmsr)(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 
@@ -111,7 +118,42 @@ struct hv_ops {
 	void (*cell_finish)(struct cpu *cpu, struct vcpu *vcpu);
 };
 
+/* Both instances name their functions after the fields. */
+#define HV_OPS(v) \
+	.probe = v##_probe, .cpu_init = v##_cpu_init, .control_init = v##_control_init, \
+	.control_set = v##_control_set, \
+	.control_enter = v##_control_enter, .control_get = v##_control_get, .control_advance = v##_control_advance, \
+	.control_inject = v##_control_inject, .control_inject_nmi = v##_control_inject_nmi, \
+	.control_set_cr2 = v##_control_set_cr2, .control_flush = v##_control_flush, .control_trap = v##_control_trap, \
+	.control_rdmsr = v##_control_rdmsr, .vcpu_init = v##_vcpu_init, .vcpu_load = v##_vcpu_load, \
+	.vcpu_put = v##_vcpu_put, .vcpu_enter = v##_vcpu_enter, .vcpu_advance = v##_vcpu_advance, \
+	.vcpu_interruptible = v##_vcpu_interruptible, .vcpu_inject = v##_vcpu_inject, \
+	.vcpu_window = v##_vcpu_window, .vcpu_tpr = v##_vcpu_tpr, \
+	.vcpu_set_tpr = v##_vcpu_set_tpr, .vcpu_cr4 = v##_vcpu_cr4, .vcpu_get_sregs = v##_vcpu_get_sregs, \
+	.vcpu_set_sregs = v##_vcpu_set_sregs, .vcpu_set_cr2 = v##_vcpu_set_cr2, \
+	.vcpu_set_tsc_offset = v##_vcpu_set_tsc_offset, .cell_prepare = v##_cell_prepare, \
+	.cell_finish = v##_cell_finish
+
+/* Those of the vendor's second file. */
+#define HV_VCPU_FUNCTIONS(v) \
+	void v##_vcpu_init(struct vcpu *vcpu); \
+	void v##_vcpu_load(struct cpu *cpu, struct vcpu *vcpu); \
+	void v##_vcpu_put(struct cpu *cpu, struct vcpu *vcpu); \
+	void v##_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit); \
+	void v##_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip); \
+	bool v##_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction); \
+	void v##_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code); \
+	void v##_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold); \
+	unsigned int v##_vcpu_tpr(struct vcpu *vcpu); \
+	void v##_vcpu_set_tpr(struct vcpu *vcpu, unsigned int tpr); \
+	uint64_t v##_vcpu_cr4(struct vcpu *vcpu); \
+	void v##_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs); \
+	bool v##_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs); \
+	void v##_vcpu_set_cr2(struct vcpu *vcpu, uint64_t cr2); \
+	void v##_vcpu_set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
+
 extern const struct hv_ops svm_ops;
+extern const struct hv_ops vmx_ops;
 extern const struct hv_ops *hv;
 
 #endif

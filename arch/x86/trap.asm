@@ -1,6 +1,7 @@
 ; SPDX-License-Identifier: GPL-2.0
 ; Interrupt entry, and ring 3: cell_run() leaves to it, the entry stubs come back from it.
 
+%include "registers.inc"
 %include "vendor.inc"
 
 VECTORS		equ 256
@@ -22,18 +23,29 @@ CPU_TSS_RSP0	equ 28			; struct tss lies at 24, rsp[0] 4 bytes into it
 
 extern trap_kernel, trap_nmi
 
+%macro POP_REGISTERS 0
+	POPS r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax
+%endmacro
+
+; Goes on at a label by IRET, which ends the blocking of NMIs. Uses RAX and RCX.
+%macro IRET_TO 1
+	mov rax, ss
+	mov rcx, rsp
+	push rax
+	push rcx
+	pushfq
+	push SEL_KERNEL_CODE
+	lea rax, [rel %1]
+	push rax
+	iretq
+%endmacro
+
 section .text
 
 ; void cell_run(struct cell_frame *frame)
 global cell_run
 cell_run:
-	push rbx
-	push rbp
-	push r12
-	push r13
-	push r14
-	push r15
-	push rdi
+	PUSHES rbx, rbp, r12, r13, r14, r15, rdi
 	; the trap frame lands below a 16-byte boundary, and all of this above it
 	mov rax, rsp
 	and rax, PERCPU_MASK
@@ -44,26 +56,12 @@ cell_run:
 	and rdx, -16
 	mov [rax + CPU_TSS_RSP0], rdx
 	mov rsp, rdx
-	push qword [rdi + FRAME_RIP + 32]	; SS
-	push qword [rdi + FRAME_RIP + 24]	; RSP
-	push qword [rdi + FRAME_RIP + 16]	; RFLAGS
-	push qword [rdi + FRAME_RIP + 8]	; CS
-	push qword [rdi + FRAME_RIP]
-	mov r15, [rdi]
-	mov r14, [rdi + 8]
-	mov r13, [rdi + 16]
-	mov r12, [rdi + 24]
-	mov r11, [rdi + 32]
-	mov r10, [rdi + 40]
-	mov r9, [rdi + 48]
-	mov r8, [rdi + 56]
-	mov rbp, [rdi + 64]
-	mov rsi, [rdi + 80]
-	mov rdx, [rdi + 88]
-	mov rcx, [rdi + 96]
-	mov rbx, [rdi + 104]
-	mov rax, [rdi + 112]
-	mov rdi, [rdi + 72]
+	; SS, RSP, RFLAGS, CS, RIP
+	PUSHES qword [rdi + FRAME_RIP + 32], qword [rdi + FRAME_RIP + 24], qword [rdi + FRAME_RIP + 16]
+	PUSHES qword [rdi + FRAME_RIP + 8], qword [rdi + FRAME_RIP]
+	; in the order of struct cell_frame
+	LOADS r15, 0, r14, 1, r13, 2, r12, 3, r11, 4, r10, 5, r9, 6, r8, 7
+	LOADS rbp, 8, rsi, 10, rdx, 11, rcx, 12, rbx, 13, rax, 14, rdi, 9
 	cli
 	EVENTS_ON
 cell_enter_window:
@@ -103,21 +101,7 @@ align 16
 %endrep
 
 trap_common:
-	push rax
-	push rbx
-	push rcx
-	push rdx
-	push rsi
-	push rdi
-	push rbp
-	push r8
-	push r9
-	push r10
-	push r11
-	push r12
-	push r13
-	push r14
-	push r15
+	PUSHES rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15
 	push 2
 	popfq				; interrupt gates keep DF and AC
 	test byte [rsp + FRAME_RIP + 8], 3
@@ -136,24 +120,10 @@ trap_common:
 	cmp qword [rdi + FRAME_VECTOR], NMI
 	jne cell_return
 	; An NMI blocks the next one until an IRET.
-	mov rax, ss
-	mov rcx, rsp
-	push rax
-	push rcx
-	pushfq
-	push SEL_KERNEL_CODE
-	lea rax, [rel cell_return]
-	push rax
-	iretq
+	IRET_TO cell_return
 cell_return:
-	pop rdi
-	pop r15
-	pop r14
-	pop r13
-	pop r12
-	pop rbp
-	pop rbx
-	sti				; held off by GIF on SVM
+	POPS rdi, r15, r14, r13, r12, rbp, rbx
+	IF_BACK_ON
 	ret
 
 trap_from_kernel:
@@ -162,7 +132,8 @@ trap_from_kernel:
 	je trap_kernel_nmi
 	call trap_kernel		; does not return
 trap_kernel_nmi:
-	; In ring 0 an NMI comes only where it was let in: in a window, or between ring 3 and this file's first instructions.
+	; On SVM an NMI comes to ring 0 only where it was let in: in a window, or between ring 3 and this file's first
+	; instructions. On VMX it comes anywhere.
 	lea rax, [rel cell_enter_window]
 	cmp [rsp + FRAME_RIP], rax
 	je trap_abort
@@ -171,31 +142,33 @@ trap_kernel_nmi:
 	jb trap_count
 	lea rax, [rel park_window_end]
 	cmp [rsp + FRAME_RIP], rax
-	jae trap_count
+	ja trap_count
 	mov [rsp + FRAME_RIP], rax	; the wake-up call of cpu_park_wait: do not halt after it
 	jmp trap_resume
 trap_count:
 	call trap_nmi
+	test al, al
+	jnz trap_resume_blocked
 trap_resume:
-	pop r15
-	pop r14
-	pop r13
-	pop r12
-	pop r11
-	pop r10
-	pop r9
-	pop r8
-	pop rbp
-	pop rdi
-	pop rsi
-	pop rdx
-	pop rcx
-	pop rbx
-	pop rax
+	POP_REGISTERS
 	add rsp, 16
 	; stay as it was: interrupted with events let in, so let them in again
 	EVENTS_ON
 	iretq
+trap_resume_blocked:
+	; Back without IRET, so that the next NMI waits: RFLAGS and RIP go below the interrupted stack pointer, where there
+	; is nothing but the processor's frame.
+	mov rax, [rsp + FRAME_RIP + 24]
+	mov rcx, [rsp + FRAME_RIP + 16]
+	mov rdx, [rsp + FRAME_RIP]
+	sub rax, 16
+	mov [rax], rcx
+	mov [rax + 8], rdx
+	mov [rsp + FRAME_VECTOR], rax
+	POP_REGISTERS
+	pop rsp
+	popfq
+	ret
 trap_abort:
 	; Ring 3 was not reached yet: its frame is as it was, but for the reason.
 	mov rax, rsp
@@ -204,38 +177,32 @@ trap_abort:
 	mov rdi, [rax + CPU_FRAME]
 	mov qword [rdi + FRAME_VECTOR], NMI
 	mov rsp, [rax + CPU_RSP0]
-	mov rax, ss
-	mov rcx, rsp
-	push rax
-	push rcx
-	pushfq
-	push SEL_KERNEL_CODE
-	lea rax, [rel cell_return]
-	push rax
-	iretq
+	IRET_TO cell_return
 
-; void cpu_open_window(void): takes a pending NMI, through the IDT.
+; void cpu_open_window(void): takes an NMI that holding events off has kept waiting, through the IDT.
 global cpu_open_window
 cpu_open_window:
 	cli
 	EVENTS_ON
 	nop
 	EVENTS_OFF
-	sti
+	IF_BACK_ON
 	ret
 
 ; void cpu_park_wait(const uint32_t *request): halts until *request is not 0; woken by NMI.
 global cpu_park_wait
 cpu_park_wait:
 	cli
+	; The NMI that led here may block the one that is waited for.
+	IRET_TO park_window
+park_window:
 	cmp dword [rdi], 0
 	jne park_out
 	EVENTS_ON
-park_window:
 	hlt
 park_window_end:
 	EVENTS_OFF
 	jmp cpu_park_wait
 park_out:
-	sti
+	IF_BACK_ON
 	ret

@@ -5,9 +5,11 @@
 
 #include <stddef.h>
 
+#include "apic.h"
 #include "cell_frame.h"
 #include "console.h"
 #include "cpu.h"
+#include "hv.h"
 #include "image.h"
 #include "paging.h"
 #include "string.h"
@@ -51,7 +53,7 @@ static struct gate idt[VECTORS];
 
 extern const uint8_t trap_stubs[VECTORS][STUB_BYTES], trap_answer[];
 struct patch {
-	uint64_t place, off;
+	uint64_t place, kind;
 };
 extern const struct patch patches_start[], patches_end[];
 
@@ -63,11 +65,12 @@ static const char *const names[] = {
 
 void trap_patch(void)
 {
-	static const uint8_t stgi[3] = { 0x0f, 0x01, 0xdc }, clgi[3] = { 0x0f, 0x01, 0xdd };
+	/* STGI, CLGI, STI: in the order of vendor.inc. */
+	static const uint8_t code[][3] = { { 0x0f, 0x01, 0xdc }, { 0x0f, 0x01, 0xdd }, { 0xfb, 0x66, 0x90 } };
 	const struct patch *patch;
 
-	for (patch = patches_start; patch < patches_end; patch++)
-		memcpy((void *)(uintptr_t)patch->place, patch->off ? clgi : stgi, sizeof(stgi));
+	for (patch = patches_start; hv->has_gif && patch < patches_end; patch++)
+		memcpy((void *)(uintptr_t)patch->place, code[patch->kind], sizeof(code[0]));
 }
 
 static void set_gate(unsigned int vector, const uint8_t *entry, unsigned int type, unsigned int ist)
@@ -90,10 +93,15 @@ void trap_init(void)
 	set_gate(KEEL_CELL_GATE, trap_answer, GATE_INTERRUPT | GATE_DPL3, 0);
 }
 
+uint64_t trap_idt(void)
+{
+	return (uint64_t)(uintptr_t)idt;
+}
+
 void trap_reload(struct cpu *cpu)
 {
 	struct table_register gdtr = { sizeof(cpu->gdt) - 1, (uint64_t)(uintptr_t)cpu->gdt };
-	struct table_register idtr = { sizeof(idt) - 1, (uint64_t)(uintptr_t)idt };
+	struct table_register idtr = { sizeof(idt) - 1, trap_idt() };
 
 	__asm__ volatile("lgdt %0\n\tlidt %1" : : "m"(gdtr), "m"(idtr));
 }
@@ -194,8 +202,23 @@ void trap_kernel(const struct cell_frame *f)
 	stop();
 }
 
-void trap_nmi(void);
-void trap_nmi(void)
+/*
+ * An NMI in ring 0, to be handed on to the control domain. Where it comes at a known place it is noted. Where it comes at any
+ * time it could come just before an entry and be forgotten until the next exit: there it is raised again, while this
+ * one still blocks it, and so is pending at the entry. True: keep it blocked.
+ */
+bool trap_nmi(void);
+bool trap_nmi(void)
 {
-	this_cpu()->nmi_seen = 1;
+	struct cpu *cpu = this_cpu();
+	uint64_t cr3 = read_cr3();
+
+	if (!hv || hv->has_gif) {
+		cpu->nmi_seen = 1;
+		return false;
+	}
+	write_cr3(cpu->main_cr3);
+	apic_send(cpu->apic_id, ICR_MODE_NMI | ICR_ASSERT);
+	write_cr3(cr3);
+	return true;
 }

@@ -8,7 +8,7 @@
 
 #include "percpu.h"
 
-/* Turns the NOPs of vendor.inc into STGI and CLGI. Before the image is write-protected. */
+/* Turns the NOPs of vendor.inc into what the processor needs. Before the image is write-protected. */
 void trap_patch(void);
 /* The interrupt table, once. */
 void trap_init(void);
@@ -16,6 +16,8 @@ void trap_init(void);
 void trap_init_cpu(struct cpu *cpu);
 /* GDT and IDT registers and TR anew: VM exits of VMX leave their limits wide open. */
 void trap_reload(struct cpu *cpu);
+/* The interrupt table's address. */
+uint64_t trap_idt(void);
 
 /* Takes a pending NMI; cpu->nmi_seen tells. */
 void cpu_open_window(void);

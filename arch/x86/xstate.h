@@ -3,6 +3,7 @@
 #ifndef ARCH_XSTATE_H
 #define ARCH_XSTATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "cpu.h"
@@ -10,7 +11,9 @@
 #define XCR0_X87	(1u << 0)
 #define XCR0_SSE	(1u << 1)
 #define XCR0_AVX	(1u << 2)
+#define XCR0_BOUNDS	(3u << 3)
 #define XCR0_AVX512	(7u << 5)
+#define XCR0_TILES	(3u << 17)
 
 #define CPUID_XSTATE	0xdu
 #define MXCSR_RESET	0x1f80u
@@ -25,6 +28,20 @@ static inline void xsave(void *area, uint64_t mask)
 static inline void xrstor(const void *area, uint64_t mask)
 {
 	__asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32)) : "memory");
+}
+
+/* Bits that come together. */
+static inline bool xcr0_all_or_none(uint64_t value, uint64_t bits)
+{
+	return !(value & bits) || (value & bits) == bits;
+}
+
+/* What XSETBV takes (SDM vol. 1, 13.3): x87 always, AVX needs SSE, the AVX-512 parts come together and need AVX. */
+static inline bool xcr0_valid(uint64_t value, uint64_t supported)
+{
+	return value & XCR0_X87 && !(value & ~supported) && !(value & XCR0_AVX && !(value & XCR0_SSE)) &&
+	       xcr0_all_or_none(value, XCR0_AVX512) && !(value & XCR0_AVX512 && !(value & XCR0_AVX)) &&
+	       xcr0_all_or_none(value, XCR0_BOUNDS) && xcr0_all_or_none(value, XCR0_TILES);
 }
 
 /* Every component the processor has, and the bytes that an area for all of them takes. */

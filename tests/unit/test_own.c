@@ -337,7 +337,7 @@ START_TEST(bad_configs)
 	static const struct own_range ragged[] = { { 0, MIB2 + 1 } };
 	static const struct own_range beyond[] = { { 0, 2 * GIB } };
 	static const struct own_range empty[] = { { MIB2, MIB2 } };
-	struct own_config bad = { &pt_format_npt, PT_ORDER_1G, GIB, overlap, 2 };
+	struct own_config bad = { &pt_format_npt, PT_ORDER_1G, GIB, overlap, 2, NULL };
 
 	ck_assert_uint_eq(own_frames_needed(&bad), 0);
 	ck_assert_int_eq(own_init(&bad, 0, &root), -EINVAL);
@@ -555,7 +555,7 @@ END_TEST
 START_TEST(many_ranges)
 {
 	static struct own_range many[100];
-	struct own_config wide = { &pt_format_npt, PT_ORDER_1G, 128 * GIB, many, 100 };
+	struct own_config wide = { &pt_format_npt, PT_ORDER_1G, 128 * GIB, many, 100, NULL };
 	bool good = true;
 
 	for (unsigned i = 0; i < 100; i++)
@@ -570,6 +570,56 @@ START_TEST(many_ranges)
 	ck_assert(good);
 	ck_assert_uint_eq(own_count(3), 100);
 	finish();
+}
+END_TEST
+
+/* Not cached: half of a block of memory in the first GiB, a page of memory above 4 GiB, and devices from 1 GiB on. */
+static bool page_cached(uint64_t hpa)
+{
+	return (hpa < 3 * MIB2 + MIB2 / 2 || hpa >= 4 * MIB2) && (hpa < GIB || hpa >= 4 * GIB) && hpa != 4 * GIB + 5 * KIB4;
+}
+
+static enum pt_caching caching(uint64_t hpa, uint64_t bytes)
+{
+	static const uint64_t edges[] = { 3 * MIB2 + MIB2 / 2, 4 * MIB2, GIB, 4 * GIB, 4 * GIB + 5 * KIB4, 4 * GIB + 6 * KIB4 };
+
+	for (unsigned i = 0; i < sizeof(edges) / sizeof(edges[0]); i++) {
+		if (edges[i] > hpa && edges[i] < hpa + bytes)
+			return PT_MIXED;
+	}
+	return page_cached(hpa) ? PT_CACHED : PT_NOT_CACHED;
+}
+
+/* Leaves are cached where all of their memory is, and memory is mapped by leaves of one type. */
+static void check_types(void)
+{
+	static const uint64_t places[] = { 0, MIB2, 2 * MIB2, 3 * MIB2, 3 * MIB2 + MIB2 / 2, 4 * MIB2, 6 * MIB2, 7 * MIB2,
+					   GIB, 3 * GIB, 4 * GIB, 4 * GIB + 5 * KIB4, 4 * GIB + 6 * KIB4, 4 * GIB + MIB2 };
+	const struct page_table table = { config.format, root, config.largest };
+	const uint64_t mask = config.format->cached;
+	struct pt_place place;
+
+	for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		ck_assert(pt_lookup(&table, places[i], &place));
+		ck_assert_uint_eq(place.entry & mask, page_cached(places[i]) ? mask : 0);
+	}
+}
+
+START_TEST(memory_types)
+{
+	for (unsigned variant = 1; variant < 4; variant += 2) {
+		start(variant);
+		config.caching = caching;
+		ck_assert_int_eq(own_init(&config, PAGE_SIZE, &root), 0);
+		check_types();
+		ck_assert_int_eq(own_donate(2 * MIB2, PT_ORDER_2M, 1), 0);
+		ck_assert_int_eq(own_reclaim(2 * MIB2, PT_ORDER_2M, 1), 0);
+		ck_assert_int_eq(own_donate(4 * GIB + 5 * KIB4, 0, 1), 0);
+		ck_assert_int_eq(own_reclaim(4 * GIB + 5 * KIB4, 0, 1), 0);
+		ck_assert_int_eq(own_trap_writes(3 * GIB), 0);
+		check_types();
+		finish();
+	}
 }
 END_TEST
 
@@ -589,6 +639,7 @@ int main(void)
 	tcase_add_loop_test(tests, worst_case, 0, 4);
 	tcase_add_loop_test(tests, keel_and_traps, 0, 4);
 	tcase_add_test(tests, many_ranges);
+	tcase_add_test(tests, memory_types);
 	suite_add_tcase(suite, tests);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -27,3 +27,10 @@ keel_unit_test(acpi_madt
 	SOURCES tests/unit/test_acpi_madt.c arch/x86/acpi.c
 	INCLUDES vmm arch/x86
 	DEFINES KEEL_HOST_TEST)
+keel_unit_test(mtrr
+	SOURCES tests/unit/test_mtrr.c
+	INCLUDES vmm arch/x86
+	DEFINES KEEL_HOST_TEST)
+keel_unit_test(vmx_caps
+	SOURCES tests/unit/test_vmx_caps.c arch/x86/vmx/vmx_caps.c
+	INCLUDES vmm arch/x86/vmx)

@@ -26,19 +26,7 @@
 #define MSR_HSAVE_PA		0xc0010117u
 
 #define CONTROL_ASID		1u
-#define LENGTH_CPUID		2u
-#define LENGTH_MSR		2u
-#define LENGTH_VMMCALL		3u
 
-#define DR6_RESET		0xffff0ff0u
-#define DR7_RESET		0x400u
-#define REAL_MODE_LIMIT		0xffffu
-#define SEGMENT_CODE32		0xc9bu	/* 4 GiB, 32-bit, execute and read, accessed */
-#define SEGMENT_DATA32		0xc93u
-#define SEGMENT_CODE16		0x09bu
-#define SEGMENT_DATA16		0x093u
-#define SEGMENT_LDT		0x082u
-#define SEGMENT_TSS_BUSY	0x08bu
 
 struct svm_features svm_features;
 
@@ -157,9 +145,9 @@ static void svm_control_init(struct cpu *cpu, uint64_t table_root)
 	vmcb->pat = rdmsr(MSR_PAT);
 }
 
-static struct svm_segment segment(uint16_t selector, uint16_t attributes, uint32_t limit, uint64_t base)
+static struct svm_segment segment(const struct keel_segment_register *s)
 {
-	return (struct svm_segment){ selector, attributes, limit, base };
+	return (struct svm_segment){ s->selector, s->attributes, s->limit, s->base };
 }
 
 /* The control domain's translations alone, where the processor can tell them from others (15.16.2). */
@@ -168,51 +156,37 @@ static uint8_t flush_own(void)
 	return svm_features.flush_asid ? SVM_TLB_FLUSH_ASID : SVM_TLB_FLUSH_ALL;
 }
 
-static void control_reset(struct cpu *cpu)
+void svm_set_sregs(struct vmcb *vmcb, const struct keel_sregs *sregs)
+{
+	unsigned int i;
+
+	for (i = 0; i < SVM_SEGMENTS; i++)
+		vmcb->seg[i] = segment(&sregs->seg[i]);
+	vmcb->ldtr = segment(&sregs->seg[KEEL_SEG_LDTR]);
+	vmcb->tr = segment(&sregs->seg[KEEL_SEG_TR]);
+	vmcb->gdtr = (struct svm_segment){ 0, 0, sregs->gdt_limit, sregs->gdt_base };
+	vmcb->idtr = (struct svm_segment){ 0, 0, sregs->idt_limit, sregs->idt_base };
+	vmcb->cr0 = sregs->cr0;
+	vmcb->cr2 = sregs->cr2;
+	vmcb->cr3 = sregs->cr3;
+	vmcb->cr4 = sregs->cr4;
+	vmcb->dr6 = sregs->dr6;
+	vmcb->dr7 = sregs->dr7;
+	vmcb->event = vmcb->shadow = 0;
+}
+
+static void svm_control_set(struct cpu *cpu, const struct keel_sregs *sregs)
 {
 	struct svm_cpu *svm = cpu->vendor;
 	struct vmcb *vmcb = svm->control;
 
-	vmcb->gdtr = vmcb->idtr = segment(0, 0, REAL_MODE_LIMIT, 0);
-	vmcb->ldtr = segment(0, SEGMENT_LDT, REAL_MODE_LIMIT, 0);
-	vmcb->tr = segment(0, SEGMENT_TSS_BUSY, REAL_MODE_LIMIT, 0);
-	vmcb->efer = EFER_SVME;
-	vmcb->cr0 = CR0_ET;
-	vmcb->cr3 = vmcb->cr4 = vmcb->cr2 = 0;
-	vmcb->dr6 = DR6_RESET;
-	vmcb->dr7 = DR7_RESET;
+	svm_set_sregs(vmcb, sregs);
+	vmcb->efer = sregs->efer | EFER_SVME;
+	vmcb->cpl = (uint8_t)sregs->cpl;
+	vmcb->rip = cpu->control.rip;
 	vmcb->rflags = RFLAGS_FIXED;
-	vmcb->rax = vmcb->rsp = 0;
-	vmcb->cpl = 0;
-	vmcb->shadow = vmcb->event = vmcb->vintr = 0;
+	vmcb->rsp = vmcb->vintr = 0;
 	vmcb->tlb_control = flush_own();
-	memset(&cpu->control, 0, sizeof(cpu->control));
-}
-
-static void svm_control_start_linux(struct cpu *cpu, uint32_t entry, uint32_t boot_params)
-{
-	struct svm_cpu *svm = cpu->vendor;
-	struct vmcb *vmcb = svm->control;
-
-	control_reset(cpu);
-	vmcb->cs = segment(0x10, SEGMENT_CODE32, 0xffffffffu, 0);
-	vmcb->ds = vmcb->es = vmcb->ss = vmcb->fs = vmcb->gs = segment(0x18, SEGMENT_DATA32, 0xffffffffu, 0);
-	vmcb->cr0 |= CR0_PE;
-	vmcb->rip = entry;
-	cpu->control.gpr[KEEL_RSI] = boot_params;
-	svm_vmload(svm->control_pa);
-}
-
-static void svm_control_start_sipi(struct cpu *cpu, uint8_t vector)
-{
-	struct svm_cpu *svm = cpu->vendor;
-	struct vmcb *vmcb = svm->control;
-
-	control_reset(cpu);
-	vmcb->cs = segment((uint16_t)(vector << 8), SEGMENT_CODE16, REAL_MODE_LIMIT, (uint64_t)vector << 12);
-	vmcb->ds = vmcb->es = vmcb->ss = vmcb->fs = vmcb->gs = segment(0, SEGMENT_DATA16, REAL_MODE_LIMIT, 0);
-	vmcb->rip = 0;
-	cpu->control.gpr[KEEL_RDX] = cpuid(1, 0).eax;
 	svm_vmload(svm->control_pa);
 }
 
@@ -342,44 +316,31 @@ void svm_memory_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 		       (info & SVM_NPF_WALK ? KEEL_ACCESS_WALK : 0);
 }
 
-static void decode_control_exit(const struct vmcb *vmcb, struct hv_exit *exit)
+/* What is the same exit whoever runs, and the length of its instruction. */
+void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 {
-	switch ((uint32_t)vmcb->exit_code) {
-	case SVM_EXIT_CPUID:
-		exit->reason = HV_EXIT_CPUID;
-		exit->next_rip = svm_next_rip(vmcb, LENGTH_CPUID);
-		break;
-	case SVM_EXIT_MSR:
-		exit->reason = vmcb->exit_info1 ? HV_EXIT_WRMSR : HV_EXIT_RDMSR;
-		exit->next_rip = svm_next_rip(vmcb, LENGTH_MSR);
-		break;
-	case SVM_EXIT_VMMCALL:
-		exit->reason = HV_EXIT_HYPERCALL;
-		exit->next_rip = svm_next_rip(vmcb, LENGTH_VMMCALL);
-		break;
-	case SVM_EXIT_NPF:
-		svm_memory_exit(vmcb, exit);
-		break;
-	case SVM_EXIT_NMI:
-		exit->reason = HV_EXIT_NMI;
-		break;
-	case SVM_EXIT_SHUTDOWN:
-		exit->reason = HV_EXIT_TRIPLE_FAULT;
-		break;
-	case SVM_EXIT_VMRUN:
-	case SVM_EXIT_VMLOAD:
-	case SVM_EXIT_VMSAVE:
-	case SVM_EXIT_STGI:
-	case SVM_EXIT_CLGI:
-	case SVM_EXIT_SKINIT:
-	case SVM_EXIT_INVLPGA:
-		exit->reason = HV_EXIT_UNDEFINED;
-		break;
-	default:
-		exit->reason = (uint32_t)vmcb->exit_code == UINT32_MAX ? HV_EXIT_ENTRY_FAILED : HV_EXIT_UNKNOWN;
-		exit->detail = vmcb->exit_code;
-		break;
+	static const struct {
+		uint8_t reason, length;
+	} exits[] = {
+		[SVM_EXIT_INTR] = { HV_EXIT_INTERRUPT, 0 }, [SVM_EXIT_NMI] = { HV_EXIT_NMI, 0 },
+		[SVM_EXIT_INIT] = { HV_EXIT_INTERRUPT, 0 }, [SVM_EXIT_RDPMC] = { HV_EXIT_UNDEFINED, 0 },
+		[SVM_EXIT_CPUID] = { HV_EXIT_CPUID, 2 }, [SVM_EXIT_PAUSE] = { HV_EXIT_PAUSE, 2 },
+		[SVM_EXIT_HLT] = { HV_EXIT_HLT, 1 }, [SVM_EXIT_INVLPGA] = { HV_EXIT_UNDEFINED, 0 },
+		[SVM_EXIT_MSR] = { HV_EXIT_RDMSR, 2 }, [SVM_EXIT_SHUTDOWN] = { HV_EXIT_TRIPLE_FAULT, 0 },
+		[SVM_EXIT_VMRUN] = { HV_EXIT_UNDEFINED, 0 }, [SVM_EXIT_VMMCALL] = { HV_EXIT_HYPERCALL, 3 },
+		[SVM_EXIT_VMLOAD ... SVM_EXIT_SKINIT] = { HV_EXIT_UNDEFINED, 0 },
+		[SVM_EXIT_MONITOR ... SVM_EXIT_MWAIT_ARMED] = { HV_EXIT_UNDEFINED, 0 },
+		[SVM_EXIT_XSETBV] = { HV_EXIT_XSETBV, 3 },
+	};
+	uint32_t code = (uint32_t)vmcb->exit_code;
+
+	exit->detail = vmcb->exit_code;
+	if (code >= sizeof(exits) / sizeof(exits[0]) || !exits[code].reason) {
+		exit->reason = code == UINT32_MAX ? HV_EXIT_ENTRY_FAILED : HV_EXIT_UNKNOWN;
+		return;
 	}
+	exit->reason = code == SVM_EXIT_MSR && vmcb->exit_info1 ? HV_EXIT_WRMSR : exits[code].reason;
+	exit->next_rip = svm_next_rip(vmcb, exits[code].length);
 }
 
 static void svm_control_enter(struct cpu *cpu, struct hv_exit *exit)
@@ -394,7 +355,10 @@ static void svm_control_enter(struct cpu *cpu, struct hv_exit *exit)
 	cpu->control.rip = vmcb->rip;
 	vmcb->tlb_control = SVM_TLB_KEEP;
 	svm_requeue(vmcb);
-	decode_control_exit(vmcb, exit);
+	if ((uint32_t)vmcb->exit_code == SVM_EXIT_NPF)
+		svm_memory_exit(vmcb, exit);
+	else
+		svm_plain_exit(vmcb, exit);
 }
 
 static void svm_cell_prepare(struct cpu *cpu, struct vcpu *vcpu)
@@ -415,40 +379,10 @@ static void svm_cell_finish(struct cpu *cpu, struct vcpu *vcpu)
 const struct hv_ops svm_ops = {
 	.name = "AMD SVM",
 	.second_level = &pt_format_npt,
-	.probe = svm_probe,
+	.has_gif = true,
 	.enable = svm_enable,
-	.cpu_init = svm_cpu_init,
-	.control_init = svm_control_init,
-	.control_start_linux = svm_control_start_linux,
-	.control_start_sipi = svm_control_start_sipi,
-	.control_enter = svm_control_enter,
-	.control_get = svm_control_get,
-	.control_advance = svm_control_advance,
-	.control_inject = svm_control_inject,
-	.control_inject_nmi = svm_control_inject_nmi,
-	.control_set_cr2 = svm_control_set_cr2,
-	.control_flush = svm_control_flush,
-	.control_trap = svm_control_trap,
-	.control_rdmsr = svm_control_rdmsr,
+	HV_OPS(svm),
 	.control_wrmsr = svm_control_wrmsr,
-	.vcpu_init = svm_vcpu_init,
-	.vcpu_load = svm_vcpu_load,
-	.vcpu_put = svm_vcpu_put,
-	.vcpu_enter = svm_vcpu_enter,
-	.vcpu_advance = svm_vcpu_advance,
-	.vcpu_interruptible = svm_vcpu_interruptible,
-	.vcpu_inject = svm_vcpu_inject,
-	.vcpu_inject_nmi = svm_vcpu_inject_nmi,
-	.vcpu_window = svm_vcpu_window,
-	.vcpu_tpr = svm_vcpu_tpr,
-	.vcpu_set_tpr = svm_vcpu_set_tpr,
-	.vcpu_cr4 = svm_vcpu_cr4,
-	.vcpu_get_sregs = svm_vcpu_get_sregs,
-	.vcpu_set_sregs = svm_vcpu_set_sregs,
-	.vcpu_set_cr2 = svm_vcpu_set_cr2,
-	.vcpu_set_tsc_offset = svm_vcpu_set_tsc_offset,
 	.vcpu_rdmsr = svm_vcpu_rdmsr,
 	.vcpu_wrmsr = svm_vcpu_wrmsr,
-	.cell_prepare = svm_cell_prepare,
-	.cell_finish = svm_cell_finish,
 };

@@ -50,27 +50,15 @@ static inline void svm_vmload(uint64_t vmcb_pa)
 void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa);
 void svm_intercept(struct vmcb *vmcb, unsigned int bit, bool on);
 void svm_msr_permit(uint8_t *msrpm, uint32_t msr, bool read, bool write);
+/* All but EFER and the CPL. */
+void svm_set_sregs(struct vmcb *vmcb, const struct keel_sregs *sregs);
 void svm_inject(struct vmcb *vmcb, uint32_t inject, uint32_t error_code);
 void svm_requeue(struct vmcb *vmcb);
 void svm_memory_exit(const struct vmcb *vmcb, struct hv_exit *exit);
+void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit);
 
 /* svm_vcpu.c */
-void svm_vcpu_init(struct vcpu *vcpu);
-void svm_vcpu_load(struct cpu *cpu, struct vcpu *vcpu);
-void svm_vcpu_put(struct cpu *cpu, struct vcpu *vcpu);
-void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit);
-void svm_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip);
-bool svm_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction);
-void svm_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
-void svm_vcpu_inject_nmi(struct vcpu *vcpu);
-void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold);
-unsigned int svm_vcpu_tpr(struct vcpu *vcpu);
-void svm_vcpu_set_tpr(struct vcpu *vcpu, unsigned int tpr);
-uint64_t svm_vcpu_cr4(struct vcpu *vcpu);
-void svm_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs);
-bool svm_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs);
-void svm_vcpu_set_cr2(struct vcpu *vcpu, uint64_t cr2);
-void svm_vcpu_set_tsc_offset(struct vcpu *vcpu, uint64_t offset);
+HV_VCPU_FUNCTIONS(svm);
 bool svm_vcpu_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 bool svm_vcpu_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 

@@ -9,15 +9,8 @@
 #include "string.h"
 #include "vcpu.h"
 
-#define LENGTH_HLT	1u
-#define LENGTH_CPUID	2u
-#define LENGTH_MSR	2u
-#define LENGTH_PAUSE	2u
-#define LENGTH_3	3u
 
-#define EFER_GUEST	(EFER_SCE | EFER_LME | EFER_NXE)
-#define DR6_RESET	0xffff0ff0u
-#define DR7_RESET	0x400u
+#define LENGTH_INVD	2u
 #define DR_INTERCEPTS	0x00ff00ffu	/* reads and writes of DR0-7 */
 #define EXCEPTION_INTERCEPTS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
 #define PAUSE_COUNT	3000u
@@ -165,13 +158,6 @@ static void window_exit(struct vcpu *vcpu, struct hv_exit *exit)
 	svm_vcpu_window(vcpu, false, 0);
 }
 
-static void instruction_exit(const struct vmcb *vmcb, struct hv_exit *exit, enum hv_exit_reason reason,
-			     unsigned int length)
-{
-	exit->reason = reason;
-	exit->next_rip = svm_next_rip(vmcb, length);
-}
-
 static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 {
 	struct vmcb *vmcb = vcpu->svm.vmcb;
@@ -179,33 +165,11 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit
 	uint32_t code = (uint32_t)vmcb->exit_code;
 
 	switch (code) {
-	case SVM_EXIT_INTR:
-	case SVM_EXIT_INIT:
-		exit->reason = HV_EXIT_INTERRUPT;
-		break;
-	case SVM_EXIT_NMI:
-		exit->reason = HV_EXIT_NMI;
-		break;
 	case SVM_EXIT_IOIO:
 		io_exit(vmcb, record, exit);
 		break;
 	case SVM_EXIT_NPF:
 		fault_exit(vmcb, record, exit);
-		break;
-	case SVM_EXIT_MSR:
-		instruction_exit(vmcb, exit, vmcb->exit_info1 ? HV_EXIT_WRMSR : HV_EXIT_RDMSR, LENGTH_MSR);
-		break;
-	case SVM_EXIT_CPUID:
-		instruction_exit(vmcb, exit, HV_EXIT_CPUID, LENGTH_CPUID);
-		break;
-	case SVM_EXIT_HLT:
-		instruction_exit(vmcb, exit, HV_EXIT_HLT, LENGTH_HLT);
-		break;
-	case SVM_EXIT_PAUSE:
-		instruction_exit(vmcb, exit, HV_EXIT_PAUSE, LENGTH_PAUSE);
-		break;
-	case SVM_EXIT_XSETBV:
-		instruction_exit(vmcb, exit, HV_EXIT_XSETBV, LENGTH_3);
 		break;
 	case SVM_EXIT_VINTR:
 		window_exit(vcpu, exit);
@@ -232,23 +196,11 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit
 	case SVM_EXIT_INVD:
 		/* Writing back is a legal way to invalidate, and no guest may throw other people's lines away. */
 		__asm__ volatile("wbinvd" : : : "memory");
-		svm_vcpu_advance(vcpu, svm_next_rip(vmcb, LENGTH_CPUID));
+		svm_vcpu_advance(vcpu, svm_next_rip(vmcb, LENGTH_INVD));
 		exit->reason = HV_EXIT_NONE;
 		break;
-	case SVM_EXIT_SHUTDOWN:
-		exit->reason = HV_EXIT_TRIPLE_FAULT;
-		break;
-	case SVM_EXIT_VMRUN ... SVM_EXIT_SKINIT:
-	case SVM_EXIT_INVLPGA:
-	case SVM_EXIT_MONITOR:
-	case SVM_EXIT_MWAIT:
-	case SVM_EXIT_MWAIT_ARMED:
-	case SVM_EXIT_RDPMC:
-		exit->reason = HV_EXIT_UNDEFINED;
-		break;
 	default:
-		exit->reason = code == UINT32_MAX ? HV_EXIT_ENTRY_FAILED : HV_EXIT_UNKNOWN;
-		exit->detail = vmcb->exit_code;
+		svm_plain_exit(vmcb, exit);
 		break;
 	}
 }
@@ -307,11 +259,6 @@ void svm_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
 	svm_inject(vcpu->svm.vmcb, inject, error_code);
 }
 
-void svm_vcpu_inject_nmi(struct vcpu *vcpu)
-{
-	vcpu->nmi_pending = true;
-}
-
 void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
 {
 	struct vmcb *vmcb = vcpu->svm.vmcb;
@@ -367,22 +314,14 @@ static struct keel_segment_register get_segment(const struct svm_segment *s)
 	return (struct keel_segment_register){ s->selector, s->attributes, s->limit, s->base };
 }
 
-static struct svm_segment set_segment(const struct keel_segment_register *s)
-{
-	return (struct svm_segment){ s->selector, s->attributes, s->limit, s->base };
-}
-
 void svm_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs)
 {
 	struct vmcb *vmcb = vcpu->svm.vmcb;
+	unsigned int i;
 
 	svm_vmsave(vcpu->svm.vmcb_pa);
-	sregs->seg[KEEL_SEG_ES] = get_segment(&vmcb->es);
-	sregs->seg[KEEL_SEG_CS] = get_segment(&vmcb->cs);
-	sregs->seg[KEEL_SEG_SS] = get_segment(&vmcb->ss);
-	sregs->seg[KEEL_SEG_DS] = get_segment(&vmcb->ds);
-	sregs->seg[KEEL_SEG_FS] = get_segment(&vmcb->fs);
-	sregs->seg[KEEL_SEG_GS] = get_segment(&vmcb->gs);
+	for (i = 0; i < SVM_SEGMENTS; i++)
+		sregs->seg[i] = get_segment(&vmcb->seg[i]);
 	sregs->seg[KEEL_SEG_LDTR] = get_segment(&vmcb->ldtr);
 	sregs->seg[KEEL_SEG_TR] = get_segment(&vmcb->tr);
 	sregs->gdt_base = vmcb->gdtr.base;
@@ -408,27 +347,10 @@ bool svm_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs)
 
 	if (cpl > 3 || efer & ~(uint64_t)(EFER_GUEST | EFER_LMA))
 		return false;
-	vmcb->es = set_segment(&sregs->seg[KEEL_SEG_ES]);
-	vmcb->cs = set_segment(&sregs->seg[KEEL_SEG_CS]);
-	vmcb->ss = set_segment(&sregs->seg[KEEL_SEG_SS]);
-	vmcb->ds = set_segment(&sregs->seg[KEEL_SEG_DS]);
-	vmcb->fs = set_segment(&sregs->seg[KEEL_SEG_FS]);
-	vmcb->gs = set_segment(&sregs->seg[KEEL_SEG_GS]);
-	vmcb->ldtr = set_segment(&sregs->seg[KEEL_SEG_LDTR]);
-	vmcb->tr = set_segment(&sregs->seg[KEEL_SEG_TR]);
-	vmcb->gdtr = (struct svm_segment){ 0, 0, sregs->gdt_limit, sregs->gdt_base };
-	vmcb->idtr = (struct svm_segment){ 0, 0, sregs->idt_limit, sregs->idt_base };
-	vmcb->cr0 = sregs->cr0;
-	vmcb->cr2 = sregs->cr2;
-	vmcb->cr3 = sregs->cr3;
-	vmcb->cr4 = sregs->cr4;
+	svm_set_sregs(vmcb, sregs);
 	vmcb->efer = efer | EFER_SVME;
-	vmcb->dr6 = sregs->dr6;
-	vmcb->dr7 = sregs->dr7;
 	vmcb->cpl = (uint8_t)cpl;
-	vmcb->event = 0;
 	vmcb->vintr &= ~SVM_VINTR_REQUEST;
-	vmcb->shadow = 0;
 	vmcb->rflags = vcpu->cell.page->regs.rflags | RFLAGS_FIXED;
 	vcpu->svm.nmi_blocked = vcpu->svm.nmi_iret = false;
 	/* A vCPU that starts anew keeps no translation of its former life. */

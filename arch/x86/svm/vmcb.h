@@ -130,6 +130,8 @@ struct svm_segment {
 	uint64_t base;
 };
 
+#define SVM_SEGMENTS	6u
+
 struct vmcb {
 	uint32_t intercept[6];
 	uint8_t reserved0[0x3c - 0x18];
@@ -151,7 +153,7 @@ struct vmcb {
 	uint8_t insn_length, insn[15];
 	uint8_t reserved4[0x400 - 0xe0];
 	/* State save area. */
-	struct svm_segment es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr;
+	struct svm_segment seg[SVM_SEGMENTS], gdtr, ldtr, idtr, tr;	/* seg: ES to GS, as in enum keel_segment */
 	uint8_t reserved5[0x4cb - 0x4a0];
 	uint8_t cpl;
 	uint32_t reserved6;

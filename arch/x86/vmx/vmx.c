@@ -1,0 +1,703 @@
+// SPDX-License-Identifier: GPL-2.0
+// Intel VMX (SDM vol. 3, chapters 24 to 31): the control domain's side and what both sides share. Guests: vmx_vcpu.c.
+
+#include "vmx.h"
+
+#include "cell_frame.h"
+#include "console.h"
+#include "control.h"
+#include "cpu.h"
+#include "image.h"
+#include "memory.h"
+#include "mtrr.h"
+#include "string.h"
+#include "trap.h"
+#include "xstate.h"
+
+#define CPUID_FEATURES		1u
+#define CPUID_VMX		(1u << 5)	/* ECX */
+
+#define CONTROL_VPID		1u
+
+#define SEGMENT_LONG		(1u << 9)
+
+#define PAE_TABLE		0xffffffe0u	/* CR3 (4.4.1) */
+#define PDPTE_PRESENT		1u
+#define PDPTE_RESERVED		0xfff00000000001e6ull
+
+struct vmx_features vmx_features;
+
+uint8_t vmx_guest_bitmap[VMX_BITMAP_BYTES] __attribute__((aligned(4096)));
+static uint8_t control_bitmap[VMX_BITMAP_BYTES] __attribute__((aligned(4096)));
+static struct mtrr mtrr;
+
+void vmx_instruction_failed(const char *instruction, uint64_t error)
+{
+	print("Keel: %s: %s\n", instruction, vmx_failure(VMX_DETAIL_INSTRUCTION | error));
+	panic(instruction);
+}
+
+/* Instructions with a physical address, and those with a type and a descriptor. */
+#define VMX_INSTRUCTION(name, error) \
+	void vmx_##name(uint64_t pa) \
+	{ \
+		bool failed; \
+		__asm__ volatile(#name " %1" : "=@ccna"(failed) : "m"(pa) : "memory"); \
+		if (failed) \
+			vmx_instruction_failed(#name, error); \
+	}
+VMX_INSTRUCTION(vmxon, 0)
+VMX_INSTRUCTION(vmclear, vmread(VMCS_INSTRUCTION_ERROR))
+VMX_INSTRUCTION(vmptrld, vmread(VMCS_INSTRUCTION_ERROR))
+
+#define VMX_INVALIDATION(name, single, there) \
+	void vmx_##name(uint64_t context) \
+	{ \
+		uint64_t descriptor[2] = { context, 0 }; \
+		uint64_t type = vmx_features.ept_vpid & (single) ? INVALIDATE_SINGLE : INVALIDATE_ALL; \
+		bool failed = false; \
+		if (vmx_features.ept_vpid & (there)) \
+			__asm__ volatile(#name " %2, %1" : "=@ccna"(failed) : "r"(type), "m"(descriptor) : "memory"); \
+		if (failed) \
+			vmx_instruction_failed(#name, vmread(VMCS_INSTRUCTION_ERROR)); \
+	}
+/* Translations of one EPT pointer, with all that was combined from them; of one VPID. Without VPIDs entries drop all. */
+VMX_INVALIDATION(invept, VMX_EPT_INVEPT_SINGLE, VMX_EPT_INVEPT)
+VMX_INVALIDATION(invvpid, VMX_VPID_SINGLE, VMX_VPID_INVVPID)
+
+uint64_t vmx_eptp(uint64_t table_root)
+{
+	return table_root | EPTP_WB | EPTP_FOUR_LEVELS |
+	       (vmx_features.ept_vpid & VMX_EPT_ACCESSED_DIRTY ? EPTP_ACCESSED_DIRTY : 0);
+}
+
+/* One bit an MSR; reads of two ranges, then writes of them (25.6.9). */
+void vmx_msr_permit(uint8_t *bitmap, uint32_t msr, bool read, bool write)
+{
+	uint8_t *byte = bitmap + (msr & 0x1fff) / 8 + (msr >= 0xc0000000u ? 0x400 : 0);
+	uint8_t bit = (uint8_t)(1u << msr % 8);
+
+	byte[0] = (uint8_t)((byte[0] & ~bit) | (read ? 0 : bit));
+	byte[0x800] = (uint8_t)((byte[0x800] & ~bit) | (write ? 0 : bit));
+}
+
+void vmx_primary(uint32_t *now, uint32_t bits, bool on)
+{
+	uint32_t value = on ? *now | bits : *now & ~bits;
+
+	if (value != *now)
+		vmwrite(VMCS_PRIMARY_CONTROLS, value);
+	*now = value;
+}
+
+static const char *vmx_probe(void)
+{
+	uint64_t basic, feature;
+	const char *missing;
+	unsigned int group;
+
+	if (!(cpuid(CPUID_FEATURES, 0).ecx & CPUID_VMX))
+		return "this Intel processor shows no VMX (VT-x). Switch VT-x on in the firmware setup, or use another machine.";
+	feature = rdmsr(MSR_FEATURE_CONTROL);
+	if (feature & FEATURE_CONTROL_LOCK && !(feature & FEATURE_CONTROL_VMX))
+		return "VMX (VT-x) is disabled by the firmware. Switch VT-x on in the firmware setup and power-cycle the machine.";
+	basic = rdmsr(MSR_VMX_BASIC);
+	for (group = 0; group < VMX_CONTROLS; group++) {
+		/* The MSR of the secondary controls exists only where the primary ones can switch them on. */
+		missing = vmx_missing(group, rdmsr(vmx_control_msr(group, basic)));
+		if (missing)
+			return missing;
+	}
+	return vmx_ept_missing(rdmsr(MSR_VMX_EPT_VPID));
+}
+
+static bool vmx_has_1g(void)
+{
+	return rdmsr(MSR_VMX_EPT_VPID) & VMX_EPT_1G;
+}
+
+static enum pt_caching vmx_caching(uint64_t hpa, uint64_t bytes)
+{
+	if (!mtrr.read)
+		mtrr_read(&mtrr);
+	return mtrr_caching(&mtrr, hpa, bytes);
+}
+
+static void bitmaps_init(void)
+{
+	static const uint32_t passed[] = {
+		0x174, 0x175, 0x176,					/* SYSENTER */
+		0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084,		/* STAR and on */
+		0xc0000100, 0xc0000101, 0xc0000102,			/* FS, GS, kernel GS base */
+		MSR_EFER, MSR_PAT,					/* in the VMCS, and checked by the processor */
+	};
+	uint32_t msr;
+	unsigned int i;
+
+	memset(vmx_guest_bitmap, 0xff, sizeof(vmx_guest_bitmap));
+	for (i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
+		vmx_msr_permit(vmx_guest_bitmap, passed[i], true, true);
+	vmx_msr_permit(control_bitmap, MSR_APIC_BASE, true, false);
+	vmx_msr_permit(control_bitmap, MSR_FEATURE_CONTROL, false, false);
+	for (msr = MSR_VMX_FIRST; msr <= MSR_VMX_LAST; msr++)
+		vmx_msr_permit(control_bitmap, msr, false, false);
+}
+
+static void features_init(void)
+{
+	struct vmx_features *f = &vmx_features;
+	unsigned int group;
+
+	f->basic = rdmsr(MSR_VMX_BASIC);
+	f->ept_vpid = rdmsr(MSR_VMX_EPT_VPID);
+	for (group = 0; group < VMX_CONTROLS; group++)
+		f->capability[group] = rdmsr(vmx_control_msr(group, f->basic));
+	f->timer = vmx_adjust(f->capability[VMX_PIN], PIN_PREEMPTION_TIMER) & PIN_PREEMPTION_TIMER;
+	f->timer_shift = (unsigned int)rdmsr(MSR_VMX_MISC) & VMX_MISC_TIMER_SHIFT;
+	/* An unrestricted guest need not have protection and paging on (24.8). */
+	f->cr0_fixed = rdmsr(MSR_VMX_CR0_FIXED0) & ~(uint64_t)(CR0_PE | CR0_PG);
+	f->cr4_fixed = rdmsr(MSR_VMX_CR4_FIXED0);
+	f->known = true;
+	bitmaps_init();
+}
+
+static void vmx_cpu_init(struct cpu *cpu)
+{
+	struct vmx_cpu *vmx = cpu->vendor;
+	uint32_t *vmxon = (uint32_t *)((uint8_t *)vmx + PAGE_SIZE);
+	uint64_t feature = rdmsr(MSR_FEATURE_CONTROL);
+
+	if (!vmx_features.known)
+		features_init();
+	vmx->vmxon_pa = cpu->vendor_pa + PAGE_SIZE;
+	vmx->control_pa = cpu->vendor_pa + 2 * PAGE_SIZE;
+	if (!(feature & FEATURE_CONTROL_LOCK))
+		wrmsr(MSR_FEATURE_CONTROL, feature | FEATURE_CONTROL_VMX | FEATURE_CONTROL_LOCK);
+	write_cr0((read_cr0() | rdmsr(MSR_VMX_CR0_FIXED0)) & rdmsr(MSR_VMX_CR0_FIXED1));
+	write_cr4((read_cr4() | rdmsr(MSR_VMX_CR4_FIXED0)) & rdmsr(MSR_VMX_CR4_FIXED1));
+	*vmxon = vmx_features.basic & VMX_BASIC_REVISION;
+	vmx_vmxon(vmx->vmxon_pa);
+}
+
+/* Fields that are 0 in every VMCS. */
+static const uint16_t zero_fields[] = {
+	VMCS_PAGE_FAULT_MASK, VMCS_PAGE_FAULT_MATCH, VMCS_CR3_TARGETS, VMCS_EXIT_MSR_STORES, VMCS_EXIT_MSR_LOADS,
+	VMCS_ENTRY_MSR_LOADS, VMCS_ENTRY_EVENT, VMCS_EXCEPTION_BITMAP, VMCS_TSC_OFFSET, VMCS_GUEST_DEBUGCTL,
+	VMCS_GUEST_ACTIVITY, VMCS_GUEST_INTERRUPTIBILITY, VMCS_GUEST_PENDING_DEBUG, VMCS_GUEST_SYSENTER_CS,
+	VMCS_GUEST_SYSENTER_ESP, VMCS_GUEST_SYSENTER_EIP, VMCS_GUEST_CR3, VMCS_HOST_FS_SELECTOR, VMCS_HOST_GS_SELECTOR,
+	VMCS_HOST_FS_BASE, VMCS_HOST_GS_BASE, VMCS_HOST_SYSENTER_CS, VMCS_HOST_SYSENTER_ESP, VMCS_HOST_SYSENTER_EIP,
+};
+
+void vmx_vmcs_init(const struct vmx_setup *setup)
+{
+	static const uint16_t control_fields[VMX_CONTROLS] = {
+		[VMX_PIN] = VMCS_PIN_CONTROLS, [VMX_PRIMARY] = VMCS_PRIMARY_CONTROLS,
+		[VMX_SECONDARY] = VMCS_SECONDARY_CONTROLS, [VMX_EXIT] = VMCS_EXIT_CONTROLS,
+		[VMX_ENTRY] = VMCS_ENTRY_CONTROLS,
+	};
+	static const uint32_t common[VMX_CONTROLS] = {
+		[VMX_PRIMARY] = PRIMARY_MSR_BITMAP | PRIMARY_SECONDARY,
+		[VMX_SECONDARY] = SECONDARY_EPT | SECONDARY_VPID | SECONDARY_UNRESTRICTED | SECONDARY_RDTSCP |
+			SECONDARY_INVPCID,
+		[VMX_EXIT] = EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER |
+			EXIT_LOAD_EFER,
+		[VMX_ENTRY] = ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER,
+	};
+	unsigned int i;
+
+	*(uint32_t *)phys_to_virt(setup->vmcs_pa) = vmx_features.basic & VMX_BASIC_REVISION;
+	vmx_vmclear(setup->vmcs_pa);
+	vmx_vmptrld(setup->vmcs_pa);
+	for (i = 0; i < VMX_CONTROLS; i++)
+		vmwrite(control_fields[i], vmx_adjust(vmx_features.capability[i], common[i] | setup->want[i]));
+	for (i = 0; i < sizeof(zero_fields) / sizeof(zero_fields[0]); i++)
+		vmwrite(zero_fields[i], 0);
+	if (vmread(VMCS_SECONDARY_CONTROLS) & SECONDARY_VPID)
+		vmwrite(VMCS_VPID, setup->vpid);
+	if (vmread(VMCS_SECONDARY_CONTROLS) & SECONDARY_XSAVES)
+		vmwrite(VMCS_XSS_EXITING, 0);
+	vmwrite(VMCS_LINK_POINTER, VMCS_NO_LINK);
+	vmwrite(VMCS_MSR_BITMAP, setup->bitmap_pa);
+	vmwrite(VMCS_EPT_POINTER, setup->eptp);
+	vmwrite(VMCS_CR0_MASK, setup->cr0_mask | vmx_features.cr0_fixed);
+	vmwrite(VMCS_CR4_MASK, vmx_features.cr4_fixed);
+	vmwrite(VMCS_HOST_CR0, read_cr0() | CR0_TS);
+	vmwrite(VMCS_HOST_CR3, setup->host_cr3);
+	vmwrite(VMCS_HOST_CR4, read_cr4());
+	vmwrite(VMCS_HOST_EFER, rdmsr(MSR_EFER));
+	vmwrite(VMCS_HOST_PAT, rdmsr(MSR_PAT));
+	vmwrite(VMCS_HOST_CS_SELECTOR, SEL_KERNEL_CODE);
+	vmwrite(VMCS_HOST_SS_SELECTOR, SEL_KERNEL_DATA);
+	vmwrite(VMCS_HOST_DS_SELECTOR, SEL_KERNEL_DATA);
+	vmwrite(VMCS_HOST_ES_SELECTOR, SEL_KERNEL_DATA);
+	vmwrite(VMCS_HOST_TR_SELECTOR, SEL_TSS);
+	vmwrite(VMCS_HOST_IDTR_BASE, trap_idt());
+	vmwrite(VMCS_HOST_RIP, (uint64_t)(uintptr_t)vmx_exit);
+}
+
+void vmx_host_init(struct cpu *cpu)
+{
+	vmwrite(VMCS_HOST_TR_BASE, (uint64_t)(uintptr_t)&cpu->tss);
+	vmwrite(VMCS_HOST_GDTR_BASE, (uint64_t)(uintptr_t)cpu->gdt);
+}
+
+static void vmx_control_init(struct cpu *cpu, uint64_t table_root)
+{
+	struct vmx_cpu *vmx = cpu->vendor;
+	struct vmx_setup setup = {
+		.vmcs_pa = vmx->control_pa, .eptp = vmx_eptp(table_root), .bitmap_pa = image_to_phys(control_bitmap),
+		.host_cr3 = cpu->main_cr3, .vpid = CONTROL_VPID,
+		/* Instructions that only the control domain's CPUID shows. */
+		.want = { [VMX_SECONDARY] = SECONDARY_XSAVES | SECONDARY_USER_WAIT },
+	};
+
+	vmx->eptp = setup.eptp;
+	vmx_vmcs_init(&setup);
+	vmx_host_init(cpu);
+	vmwrite(VMCS_GUEST_PAT, rdmsr(MSR_PAT));
+	vmx->primary = (uint32_t)vmread(VMCS_PRIMARY_CONTROLS);
+	/* What an earlier user of VMX may have left. */
+	vmx_invept(vmx->eptp);
+	vmx_invvpid(CONTROL_VPID);
+}
+
+uint64_t vmx_cr0(void)
+{
+	uint64_t mask = vmread(VMCS_CR0_MASK);
+
+	return (vmread(VMCS_GUEST_CR0) & ~mask) | (vmread(VMCS_CR0_SHADOW) & mask);
+}
+
+uint64_t vmx_cr4(void)
+{
+	uint64_t mask = vmread(VMCS_CR4_MASK);
+
+	return (vmread(VMCS_GUEST_CR4) & ~mask) | (vmread(VMCS_CR4_SHADOW) & mask);
+}
+
+static void set_cr0(uint64_t value)
+{
+	vmwrite(VMCS_CR0_SHADOW, value);
+	vmwrite(VMCS_GUEST_CR0, (value & ~vmread(VMCS_CR0_MASK)) | vmx_features.cr0_fixed);
+}
+
+static void set_cr4(uint64_t value)
+{
+	vmwrite(VMCS_CR4_SHADOW, value);
+	vmwrite(VMCS_GUEST_CR4, value | vmx_features.cr4_fixed);
+}
+
+static void set_efer(uint64_t value)
+{
+	uint64_t entry = vmread(VMCS_ENTRY_CONTROLS);
+
+	vmwrite(VMCS_GUEST_EFER, value);
+	vmwrite(VMCS_ENTRY_CONTROLS, value & EFER_LMA ? entry | ENTRY_LONG_MODE : entry & ~(uint64_t)ENTRY_LONG_MODE);
+}
+
+struct keel_segment_register vmx_segment(enum keel_segment segment)
+{
+	uint64_t rights = vmread(vmx_segment_field(VMCS_GUEST_ES_RIGHTS, segment));
+	uint64_t attributes = (rights & RIGHTS_TYPE_AND_P) | (rights & RIGHTS_HIGH) >> RIGHTS_HIGH_SHIFT;
+
+	if (rights & RIGHTS_UNUSABLE)
+		attributes &= ~(uint64_t)RIGHTS_P;
+	return (struct keel_segment_register){
+		.selector = (uint16_t)vmread(vmx_segment_field(VMCS_GUEST_ES_SELECTOR, segment)),
+		.attributes = (uint16_t)attributes,
+		.limit = (uint32_t)vmread(vmx_segment_field(VMCS_GUEST_ES_LIMIT, segment)),
+		.base = vmread(vmx_segment_field(VMCS_GUEST_ES_BASE, segment)),
+	};
+}
+
+static void set_segment(enum keel_segment segment, const struct keel_segment_register *s)
+{
+	uint64_t rights = (s->attributes & RIGHTS_TYPE_AND_P) |
+			  ((uint64_t)s->attributes << RIGHTS_HIGH_SHIFT & RIGHTS_HIGH);
+
+	if (!(rights & RIGHTS_P))
+		rights |= RIGHTS_UNUSABLE;
+	vmwrite(vmx_segment_field(VMCS_GUEST_ES_SELECTOR, segment), s->selector);
+	vmwrite(vmx_segment_field(VMCS_GUEST_ES_RIGHTS, segment), rights);
+	vmwrite(vmx_segment_field(VMCS_GUEST_ES_LIMIT, segment), s->limit);
+	vmwrite(vmx_segment_field(VMCS_GUEST_ES_BASE, segment), s->base);
+}
+
+bool vmx_load_pdptes(const struct page_table *memory)
+{
+	uint64_t at = vmread(VMCS_GUEST_CR3) & PAE_TABLE, host = read_cr3(), entry[4];
+	struct pt_place place;
+	bool found;
+	unsigned int i;
+
+	/* A guest's memory is in the main address space alone. */
+	write_cr3(this_cpu()->main_cr3);
+	found = pt_lookup(memory, at, &place);
+	if (found)
+		memcpy(entry, phys_to_virt(pt_leaf_address(memory->format, &place, at)), sizeof(entry));
+	write_cr3(host);
+	for (i = 0; found && i < 4; i++)
+		found = !(entry[i] & PDPTE_PRESENT) || !(entry[i] & PDPTE_RESERVED);
+	for (i = 0; found && i < 4; i++)
+		vmwrite((enum vmcs_field)(VMCS_GUEST_PDPTE0 + 2 * i), entry[i]);
+	return found;
+}
+
+/* CR0.PG is new: long mode begins or ends with it (SDM vol. 3, 10.8.5). False: #GP. */
+static bool switch_paging(bool on, uint64_t cr4)
+{
+	uint64_t efer = vmread(VMCS_GUEST_EFER);
+	bool code64 = vmx_segment(KEEL_SEG_CS).attributes & SEGMENT_LONG;
+
+	if (!(efer & EFER_LME))
+		return true;
+	if (code64 || (on ? !(cr4 & CR4_PAE) : cr4 & CR4_PCIDE))
+		return false;
+	set_efer(on ? efer | EFER_LMA : efer & ~(uint64_t)EFER_LMA);
+	return true;
+}
+
+static bool guest_cr0(uint64_t value, const struct page_table *memory)
+{
+	uint64_t changed = value ^ vmx_cr0(), cr4 = vmx_cr4();
+	bool long_mode = vmread(VMCS_GUEST_EFER) & EFER_LME;
+
+	if (value >> 32 || (value & CR0_PG && !(value & CR0_PE)) || (value & CR0_NW && !(value & CR0_CD)))
+		return false;
+	if (value & CR0_PG && changed & (CR0_PG | CR0_CD | CR0_NW) && cr4 & CR4_PAE && !long_mode &&
+	    !vmx_load_pdptes(memory))
+		return false;
+	if (changed & CR0_PG && !switch_paging(value & CR0_PG, cr4))
+		return false;
+	set_cr0(value);
+	/* What the processor would have dropped by itself. */
+	if (changed & CR0_PG && vmread(VMCS_SECONDARY_CONTROLS) & SECONDARY_VPID)
+		vmx_invvpid(vmread(VMCS_VPID));
+	return true;
+}
+
+/* Only CR0 and CR4 have bits that are Keel's; of CR4's, VMXE, no value but 0 is allowed. */
+bool vmx_write_cr(const struct keel_regs *regs, const struct page_table *memory)
+{
+	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
+	uint64_t value = regs->gpr[qualification >> QUAL_CR_GPR_SHIFT & QUAL_CR_GPR];
+	bool code64 = vmx_segment(KEEL_SEG_CS).attributes & SEGMENT_LONG && vmread(VMCS_GUEST_EFER) & EFER_LMA;
+
+	if (qualification & QUAL_CR_NUMBER || qualification >> QUAL_CR_ACCESS_SHIFT & QUAL_CR_ACCESS)
+		return false;
+	return guest_cr0(code64 ? value : (uint32_t)value, memory);
+}
+
+void vmx_set_sregs(const struct keel_sregs *sregs, uint64_t cr0, uint64_t cr4, uint64_t efer)
+{
+	struct keel_segment_register seg;
+	unsigned int i;
+
+	for (i = 0; i < KEEL_SEG_COUNT; i++) {
+		seg = sregs->seg[i];
+		set_segment(i, &seg);
+	}
+	vmwrite(VMCS_GUEST_GDTR_BASE, sregs->gdt_base);
+	vmwrite(VMCS_GUEST_GDTR_LIMIT, sregs->gdt_limit);
+	vmwrite(VMCS_GUEST_IDTR_BASE, sregs->idt_base);
+	vmwrite(VMCS_GUEST_IDTR_LIMIT, sregs->idt_limit);
+	set_cr0(cr0);
+	set_cr4(cr4);
+	set_efer(efer);
+	vmwrite(VMCS_GUEST_CR3, sregs->cr3);
+	write_cr2(sregs->cr2);
+	vmwrite(VMCS_GUEST_DR7, (uint32_t)sregs->dr7);
+	vmwrite(VMCS_GUEST_ACTIVITY, 0);
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
+	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
+}
+
+static void vmx_control_set(struct cpu *cpu, const struct keel_sregs *sregs)
+{
+	struct vmx_cpu *vmx = cpu->vendor;
+
+	vmx_set_sregs(sregs, sregs->cr0, sregs->cr4, sregs->efer);
+	write_dr6(sregs->dr6);
+	vmwrite(VMCS_GUEST_RIP, cpu->control.rip);
+	vmwrite(VMCS_GUEST_RSP, 0);
+	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
+	vmx->event = 0;
+	vmx->nmi_pending = false;
+	vmx_invvpid(CONTROL_VPID);
+}
+
+static unsigned int current_cpl(void)
+{
+	return (unsigned int)vmread(VMCS_GUEST_SS_RIGHTS) >> RIGHTS_DPL_SHIFT & RIGHTS_DPL;
+}
+
+static void vmx_control_get(struct cpu *cpu, struct hv_control_state *state)
+{
+	(void)cpu;
+	*state = (struct hv_control_state){
+		.cr0 = vmx_cr0(), .cr3 = vmread(VMCS_GUEST_CR3), .cr4 = vmx_cr4(), .efer = vmread(VMCS_GUEST_EFER),
+		.rflags = vmread(VMCS_GUEST_RFLAGS), .cpl = current_cpl(),
+		.interrupt_shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY) & (SHADOW_STI | SHADOW_MOV_SS),
+	};
+}
+
+static void vmx_control_advance(struct cpu *cpu, uint64_t next_rip)
+{
+	cpu->control.rip = next_rip;
+	vmwrite(VMCS_GUEST_RIP, next_rip);
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
+		vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint64_t)(SHADOW_STI | SHADOW_MOV_SS));
+}
+
+/* The forms agree but for the reserved bits, which are another's to write. */
+void vmx_inject(uint32_t *event, uint32_t *error_code, uint32_t inject, uint32_t error)
+{
+	*event = EVENT_VALID | (inject & KEEL_INJECT_VECTOR) |
+		 (inject & KEEL_INJECT_EXCEPTION ? EVENT_EXCEPTION : EVENT_INTERRUPT);
+	if (inject & KEEL_INJECT_EXCEPTION && inject & KEEL_INJECT_ERROR_CODE)
+		*event |= EVENT_ERROR_CODE;
+	*error_code = error;
+}
+
+/* What was being delivered at the exit goes in again; INT n, INT1, INT3 and INTO are simply executed again. */
+void vmx_requeue(uint32_t *event, uint32_t *error_code)
+{
+	uint32_t info = (uint32_t)vmread(VMCS_IDT_EVENT), type = info & EVENT_TYPE;
+
+	*event = 0;
+	if (!(info & EVENT_VALID) || type >= EVENT_SOFTWARE_INT)
+		return;
+	*event = info & (EVENT_VALID | EVENT_ERROR_CODE | EVENT_TYPE | EVENT_VECTOR);
+	if (info & EVENT_ERROR_CODE)
+		*error_code = (uint32_t)vmread(VMCS_IDT_ERROR_CODE);
+	if (type == EVENT_NMI)	/* the delivery that was broken off has set it */
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint64_t)SHADOW_NMI);
+}
+
+void vmx_deliver_nmi(bool *pending, uint32_t *event, uint32_t *primary)
+{
+	if (!*pending)
+		return;
+	if (!*event && !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & (SHADOW_STI | SHADOW_MOV_SS | SHADOW_NMI))) {
+		*pending = false;
+		*event = EVENT_VALID | EVENT_NMI | EXC_NMI;
+	}
+	vmx_primary(primary, PRIMARY_NMI_WINDOW, *pending);
+}
+
+/* In real mode exceptions have no error code (27.2.1.3). */
+void vmx_write_event(uint32_t *event, uint32_t error_code)
+{
+	if (*event & EVENT_ERROR_CODE) {
+		if (vmread(VMCS_GUEST_CR0) & CR0_PE)
+			vmwrite(VMCS_ENTRY_ERROR_CODE, error_code);
+		else
+			*event &= ~EVENT_ERROR_CODE;
+	}
+	vmwrite(VMCS_ENTRY_EVENT, *event);
+}
+
+void vmx_block_nmi_again(void)
+{
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) | SHADOW_NMI);
+}
+
+uint64_t vmx_failure_detail(bool entered)
+{
+	return entered ? vmread(VMCS_EXIT_REASON) : VMX_DETAIL_INSTRUCTION | vmread(VMCS_INSTRUCTION_ERROR);
+}
+
+static void vmx_control_inject(struct cpu *cpu, uint32_t inject, uint32_t error_code)
+{
+	struct vmx_cpu *vmx = cpu->vendor;
+
+	vmx_inject(&vmx->event, &vmx->error_code, inject, error_code);
+}
+
+static void vmx_control_inject_nmi(struct cpu *cpu)
+{
+	((struct vmx_cpu *)cpu->vendor)->nmi_pending = true;
+}
+
+static void vmx_control_set_cr2(struct cpu *cpu, uint64_t cr2)
+{
+	(void)cpu;
+	write_cr2(cr2);
+}
+
+static void vmx_control_flush(struct cpu *cpu)
+{
+	((struct vmx_cpu *)cpu->vendor)->flush = true;
+}
+
+static void vmx_control_trap(struct cpu *cpu, bool on)
+{
+	struct vmx_cpu *vmx = cpu->vendor;
+	uint64_t pin = vmread(VMCS_PIN_CONTROLS);
+
+	/* Without NMI exits there is no window for one either: it is raised again. */
+	if (!on && vmx->nmi_pending) {
+		vmx->nmi_pending = false;
+		cpu->nmi_seen = 1;
+	}
+	if (!on)
+		vmx_primary(&vmx->primary, PRIMARY_NMI_WINDOW, false);
+	vmwrite(VMCS_PIN_CONTROLS, on ? pin | PIN_NMI | PIN_VIRTUAL_NMI : pin & ~(uint64_t)(PIN_NMI | PIN_VIRTUAL_NMI));
+	vmx_msr_permit(control_bitmap, MSR_X2APIC_ICR, true, !on);
+}
+
+static bool vmx_control_rdmsr(struct cpu *cpu, uint32_t msr, uint64_t *value)
+{
+	(void)cpu;
+	if (msr != MSR_FEATURE_CONTROL)
+		return false;
+	*value = (rdmsr(msr) & ~(uint64_t)(FEATURE_CONTROL_VMX | FEATURE_CONTROL_VMX_SMX)) | FEATURE_CONTROL_LOCK;
+	return true;
+}
+
+void vmx_memory_exit(struct hv_exit *exit)
+{
+	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
+	bool walk = qualification & QUAL_EPT_LINEAR && !(qualification & QUAL_EPT_TRANSLATED);
+
+	exit->reason = HV_EXIT_MEMORY;
+	exit->gpa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
+	exit->access = (qualification & QUAL_EPT_WRITE ? KEEL_ACCESS_WRITE : 0) |
+		       (qualification & QUAL_EPT_FETCH ? KEEL_ACCESS_FETCH : 0) | (walk ? KEEL_ACCESS_WALK : 0);
+	if (qualification & QUAL_EPT_NMI_UNBLOCKED && !(vmread(VMCS_IDT_EVENT) & EVENT_VALID))
+		vmx_block_nmi_again();
+}
+
+static void control_fault(struct vmx_cpu *vmx)
+{
+	vmx_inject(&vmx->event, &vmx->error_code, KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | EXC_GP, 0);
+}
+
+/* XSETBV exits whatever the controls say. */
+static void control_xsetbv(struct cpu *cpu)
+{
+	uint64_t value = cpu->control.gpr[KEEL_RDX] << 32 | (uint32_t)cpu->control.gpr[KEEL_RAX];
+
+	if (current_cpl() || (uint32_t)cpu->control.gpr[KEEL_RCX] || !xcr0_valid(value, xstate_supported())) {
+		control_fault(cpu->vendor);
+		return;
+	}
+	xsetbv(value);
+	vmx_control_advance(cpu, vmx_next_rip());
+}
+
+/* What is the same exit whoever runs. Where it is an instruction's, the next one's address is valid. */
+void vmx_plain_exit(uint32_t reason, struct hv_exit *exit)
+{
+	static const uint8_t reasons[] = {
+		[VMX_EXIT_INTERRUPT] = HV_EXIT_INTERRUPT, [VMX_EXIT_TRIPLE_FAULT] = HV_EXIT_TRIPLE_FAULT,
+		[VMX_EXIT_CPUID] = HV_EXIT_CPUID, [VMX_EXIT_GETSEC] = HV_EXIT_UNDEFINED, [VMX_EXIT_HLT] = HV_EXIT_HLT,
+		[VMX_EXIT_RDPMC] = HV_EXIT_UNDEFINED, [VMX_EXIT_VMCALL] = HV_EXIT_HYPERCALL,
+		[VMX_EXIT_VMCLEAR ... VMX_EXIT_VMXON] = HV_EXIT_UNDEFINED, [VMX_EXIT_RDMSR] = HV_EXIT_RDMSR,
+		[VMX_EXIT_WRMSR] = HV_EXIT_WRMSR, [VMX_EXIT_MWAIT] = HV_EXIT_UNDEFINED,
+		[VMX_EXIT_MONITOR] = HV_EXIT_UNDEFINED, [VMX_EXIT_PAUSE] = HV_EXIT_PAUSE,
+		[VMX_EXIT_INVEPT] = HV_EXIT_UNDEFINED, [VMX_EXIT_INVVPID] = HV_EXIT_UNDEFINED,
+		[VMX_EXIT_XSETBV] = HV_EXIT_XSETBV, [VMX_EXIT_VMFUNC] = HV_EXIT_UNDEFINED,
+	};
+
+	exit->next_rip = vmx_next_rip();
+	exit->reason = reason < sizeof(reasons) && reasons[reason] ? reasons[reason] : HV_EXIT_UNKNOWN;
+	exit->detail = reason;
+}
+
+static void decode_control_exit(struct cpu *cpu, struct hv_exit *exit)
+{
+	struct vmx_cpu *vmx = cpu->vendor;
+	uint32_t reason = (uint32_t)vmread(VMCS_EXIT_REASON);
+
+	exit->reason = HV_EXIT_NONE;
+	switch (reason) {
+	case VMX_EXIT_EPT_VIOLATION:
+		vmx_memory_exit(exit);
+		break;
+	case VMX_EXIT_EXCEPTION:
+		/* No exception exits, so it is an NMI. */
+		exit->reason = HV_EXIT_NMI;
+		break;
+	case VMX_EXIT_NMI_WINDOW:
+		break;
+	case VMX_EXIT_INIT:
+		vmx->init_seen = true;
+		break;
+	case VMX_EXIT_CR:
+		if (vmx_write_cr(&cpu->control, &control_table))
+			vmx_control_advance(cpu, vmx_next_rip());
+		else
+			control_fault(vmx);
+		break;
+	case VMX_EXIT_XSETBV:
+		control_xsetbv(cpu);
+		break;
+	case VMX_EXIT_INVD:
+		__asm__ volatile("wbinvd" : : : "memory");
+		vmx_control_advance(cpu, vmx_next_rip());
+		break;
+	default:
+		vmx_plain_exit(reason, exit);
+		break;
+	}
+}
+
+/* An INIT from hardware is taken as what it asks for when it comes through the command register. */
+static bool init_is_due(struct cpu *cpu)
+{
+	struct vmx_cpu *vmx = cpu->vendor;
+
+	if (!vmx->init_seen)
+		return false;
+	vmx->init_seen = false;
+	__atomic_or_fetch(&cpu->request, CPU_REQUEST_INIT, __ATOMIC_ACQ_REL);
+	return true;
+}
+
+static void vmx_control_enter(struct cpu *cpu, struct hv_exit *exit)
+{
+	struct vmx_cpu *vmx = cpu->vendor;
+	bool entered;
+
+	do {
+		if (init_is_due(cpu)) {
+			exit->reason = HV_EXIT_NMI;
+			return;
+		}
+		if (vmx->flush)
+			vmx_invept(vmx->eptp);
+		vmx->flush = false;
+		vmx_deliver_nmi(&vmx->nmi_pending, &vmx->event, &vmx->primary);
+		vmx_write_event(&vmx->event, vmx->error_code);
+		entered = vmx_enter(&cpu->control, vmx->launched);
+		if (!entered || vmread(VMCS_EXIT_REASON) & VMX_EXIT_ENTRY_FAILED)
+			panic(vmx_failure(vmx_failure_detail(entered)));
+		vmx->launched = true;
+		cpu->control.gpr[KEEL_RSP] = vmread(VMCS_GUEST_RSP);
+		cpu->control.rip = vmread(VMCS_GUEST_RIP);
+		vmx_requeue(&vmx->event, &vmx->error_code);
+		decode_control_exit(cpu, exit);
+	} while (exit->reason == HV_EXIT_NONE);
+}
+
+/* An exit leaves the descriptor tables' limits wide open (28.5.2); ring 3 shall find the real ones. */
+static void vmx_cell_prepare(struct cpu *cpu, struct vcpu *vcpu)
+{
+	(void)vcpu;
+	trap_reload(cpu);
+}
+
+static void vmx_cell_finish(struct cpu *cpu, struct vcpu *vcpu)
+{
+	(void)cpu;
+	(void)vcpu;
+}
+
+const struct hv_ops vmx_ops = {
+	.name = "Intel VMX",
+	.second_level = &pt_format_ept,
+	.has_1g = vmx_has_1g,
+	.caching = vmx_caching,
+	HV_OPS(vmx),
+};

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Shared by the files of the VMX side. The functions work on the current VMCS unless they say otherwise. */
+#ifndef VMX_VMX_H
+#define VMX_VMX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hv.h"
+#include "percpu.h"
+#include "vm.h"
+#include "vmcs.h"
+#include "vmx_caps.h"
+
+#define VMX_BITMAP_BYTES	4096u
+
+struct vmx_features {
+	bool known, timer;
+	unsigned int timer_shift;	/* the preemption timer counts every 2^shift-th tick of the TSC */
+	uint64_t basic, ept_vpid;
+	uint64_t cr0_fixed, cr4_fixed;	/* bits that are 1 in VMX operation, whatever a guest may think */
+	uint64_t capability[VMX_CONTROLS];
+};
+extern struct vmx_features vmx_features;
+
+extern uint8_t vmx_guest_bitmap[VMX_BITMAP_BYTES];
+
+/* First of the CPU's vendor pages; the others: VMXON region, control domain's VMCS. */
+struct vmx_cpu {
+	uint64_t vmxon_pa, control_pa;
+	uint64_t eptp;			/* the control domain's */
+	bool launched, flush, nmi_pending;
+	bool init_seen;			/* an INIT ended guest mode: the CPU is to be parked */
+	uint32_t event, error_code;	/* for the control domain's next entry */
+	uint32_t primary;		/* controls as they are in its VMCS */
+	/* The control domain's while a guest runs. */
+	uint64_t msr[VCPU_VMX_MSRS];
+	uint64_t cr2, dr6;
+};
+
+/* What differs between VMCSs. */
+struct vmx_setup {
+	uint64_t vmcs_pa;
+	uint64_t eptp, bitmap_pa, host_cr3;
+	uint32_t vpid;
+	uint64_t cr0_mask;		/* beyond the bits that VMX fixes */
+	uint32_t want[VMX_CONTROLS];	/* controls beyond those of all, where the processor has them */
+};
+
+static inline uint64_t vmread(enum vmcs_field field)
+{
+	uint64_t value;
+
+	__asm__ volatile("vmread %1, %0" : "=r"(value) : "r"((uint64_t)field) : "cc");
+	return value;
+}
+
+__attribute__((noreturn)) void vmx_instruction_failed(const char *instruction, uint64_t error);
+
+static inline void vmwrite(enum vmcs_field field, uint64_t value)
+{
+	bool failed;
+
+	__asm__ volatile("vmwrite %2, %1" : "=@ccna"(failed) : "r"((uint64_t)field), "r"(value));
+	if (failed)
+		vmx_instruction_failed("vmwrite", vmread(VMCS_INSTRUCTION_ERROR));
+}
+
+/* A field of the segments' arrays: selector, base, limit or rights. */
+static inline enum vmcs_field vmx_segment_field(enum vmcs_field first, enum keel_segment segment)
+{
+	return (enum vmcs_field)(first + VMCS_SEGMENT_STEP * segment);
+}
+
+static inline uint64_t vmx_next_rip(void)
+{
+	return vmread(VMCS_GUEST_RIP) + vmread(VMCS_EXIT_LENGTH);
+}
+
+bool vmx_enter(struct keel_regs *regs, bool launched);
+extern const uint8_t vmx_exit[];
+
+void vmx_vmxon(uint64_t pa);
+void vmx_vmclear(uint64_t pa);
+void vmx_vmptrld(uint64_t pa);
+void vmx_invept(uint64_t context);
+void vmx_invvpid(uint64_t context);
+uint64_t vmx_eptp(uint64_t table_root);
+/* Makes the VMCS current and fills in all but the guest's registers. */
+void vmx_vmcs_init(const struct vmx_setup *setup);
+/* The part of the host's state that differs between CPUs. */
+void vmx_host_init(struct cpu *cpu);
+void vmx_msr_permit(uint8_t *bitmap, uint32_t msr, bool read, bool write);
+void vmx_primary(uint32_t *now, uint32_t bits, bool on);
+uint64_t vmx_cr0(void);
+uint64_t vmx_cr4(void);
+struct keel_segment_register vmx_segment(enum keel_segment segment);
+/* All but DR6. The control registers may have been read from the structure, which others may be writing, only once. */
+void vmx_set_sregs(const struct keel_sregs *sregs, uint64_t cr0, uint64_t cr4, uint64_t efer);
+/* Table entries of PAE paging, which are part of the VMCS; memory: what holds them. False: not there, or not valid. */
+bool vmx_load_pdptes(const struct page_table *memory);
+/* The exit at hand is a MOV to a control register with bits that are not the guest's to change. False: #GP. */
+bool vmx_write_cr(const struct keel_regs *regs, const struct page_table *memory);
+/* For the next entry: what Keel injects, what was being delivered at the exit, an NMI or a window for it. */
+void vmx_inject(uint32_t *event, uint32_t *error_code, uint32_t inject, uint32_t error);
+void vmx_requeue(uint32_t *event, uint32_t *error_code);
+void vmx_deliver_nmi(bool *pending, uint32_t *event, uint32_t *primary);
+void vmx_write_event(uint32_t *event, uint32_t error_code);
+/* After the exit: an IRET that did not complete has ended the blocking of NMIs, which must not be. */
+void vmx_block_nmi_again(void);
+/* Of the entry that has just failed; entered: what vmx_enter() said. */
+uint64_t vmx_failure_detail(bool entered);
+void vmx_memory_exit(struct hv_exit *exit);
+void vmx_plain_exit(uint32_t reason, struct hv_exit *exit);
+
+/* vmx_vcpu.c */
+HV_VCPU_FUNCTIONS(vmx);
+
+#endif

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+// Intel VMX: capabilities and error texts (SDM vol. 3, appendix A; 31.4; 27.8).
+
+#include "vmx_caps.h"
+
+#include <stddef.h>
+
+#include "vmcs.h"
+
+/* What Keel cannot do without, and bits it cannot live with where the processor insists on them. */
+static const struct {
+	uint32_t msr, true_msr;
+	uint32_t need, refuse;
+	const char *missing;
+} groups[VMX_CONTROLS] = {
+	[VMX_PIN] = { 0x481, 0x48d, PIN_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI, 0,
+		"this processor's VMX lacks virtual NMIs, which Keel needs. Use a newer processor." },
+	[VMX_PRIMARY] = { 0x482, 0x48e, PRIMARY_INTERRUPT_WINDOW | PRIMARY_TSC_OFFSET | PRIMARY_HLT | PRIMARY_MWAIT |
+		PRIMARY_RDPMC | PRIMARY_TPR_SHADOW | PRIMARY_NMI_WINDOW | PRIMARY_MOV_DR | PRIMARY_IO |
+		PRIMARY_MSR_BITMAP | PRIMARY_MONITOR | PRIMARY_SECONDARY,
+		PRIMARY_CR3_LOAD | PRIMARY_CR3_STORE | PRIMARY_CR8_LOAD | PRIMARY_CR8_STORE | PRIMARY_INVLPG,
+		"this processor's VMX lacks execution controls that Keel needs. Use a newer processor." },
+	[VMX_SECONDARY] = { MSR_VMX_SECONDARY, MSR_VMX_SECONDARY, SECONDARY_EPT | SECONDARY_UNRESTRICTED, 0,
+		"this processor has VMX without EPT and unrestricted guests, which Keel needs. Use a newer processor." },
+	[VMX_EXIT] = { 0x483, 0x48f, EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER |
+		EXIT_LOAD_EFER, 0,
+		"this processor's VMX does not switch PAT and EFER, which Keel needs. Use a newer processor." },
+	[VMX_ENTRY] = { 0x484, 0x490, ENTRY_LOAD_DEBUG | ENTRY_LONG_MODE | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0,
+		"this processor's VMX does not switch PAT and EFER, which Keel needs. Use a newer processor." },
+};
+
+/* SDM vol. 3, table 31-1, without what belongs to system-management mode. */
+static const char *const instruction_errors[] = {
+	[1] = "VMCALL in VMX root operation",
+	[2] = "VMCLEAR with invalid physical address",
+	[3] = "VMCLEAR with VMXON pointer",
+	[4] = "VMLAUNCH with non-clear VMCS",
+	[5] = "VMRESUME with non-launched VMCS",
+	[6] = "VMRESUME after VMXOFF",
+	[7] = "VM entry with invalid control fields",
+	[8] = "VM entry with invalid host-state fields",
+	[9] = "VMPTRLD with invalid physical address",
+	[11] = "VMPTRLD with incorrect VMCS revision",
+	[12] = "VMREAD or VMWRITE of an unsupported VMCS field",
+	[13] = "VMWRITE to a read-only VMCS field",
+	[15] = "VMXON in VMX root operation",
+	[26] = "VM entry with events blocked by MOV SS",
+	[28] = "invalid operand to INVEPT or INVVPID",
+};
+
+uint32_t vmx_control_msr(enum vmx_control group, uint64_t basic)
+{
+	return basic & VMX_BASIC_TRUE ? groups[group].true_msr : groups[group].msr;
+}
+
+uint32_t vmx_adjust(uint64_t capability, uint32_t want)
+{
+	return (want | (uint32_t)capability) & (uint32_t)(capability >> 32);
+}
+
+const char *vmx_missing(enum vmx_control group, uint64_t capability)
+{
+	uint32_t need = groups[group].need, forced = vmx_adjust(capability, 0);
+
+	return (vmx_adjust(capability, need) & need) == need && !(forced & groups[group].refuse) ? NULL :
+										    groups[group].missing;
+}
+
+const char *vmx_ept_missing(uint64_t ept_vpid)
+{
+	const uint64_t need = VMX_EPT_FOUR_LEVELS | VMX_EPT_WB | VMX_EPT_2M | VMX_EPT_INVEPT;
+
+	if ((ept_vpid & need) != need || !(ept_vpid & (VMX_EPT_INVEPT_SINGLE | VMX_EPT_INVEPT_ALL)))
+		return "this processor's EPT lacks write-back tables of four levels with 2 MiB pages. Use a newer processor.";
+	return NULL;
+}
+
+const char *vmx_failure(uint64_t detail)
+{
+	const size_t count = sizeof(instruction_errors) / sizeof(instruction_errors[0]);
+	uint32_t code = (uint32_t)detail;
+
+	if (detail & VMX_DETAIL_INSTRUCTION)
+		return code < count && instruction_errors[code] ? instruction_errors[code] : "no current VMCS";
+	switch (code & VMX_EXIT_REASON) {
+	case VMX_EXIT_BAD_STATE:
+		return "VM entry with invalid guest state";
+	case VMX_EXIT_BAD_MSR:
+		return "VM entry could not load an MSR";
+	case VMX_EXIT_ENTRY_MCE:
+		return "machine check during VM entry";
+	default:
+		return "VM entry failed for a reason that the SDM does not list";
+	}
+}
+
+enum vmx_flush vmx_flush_needed(bool same_cpu, bool seen)
+{
+	if (!seen)
+		return VMX_FLUSH_EPT;
+	return same_cpu ? VMX_FLUSH_NONE : VMX_FLUSH_VPID;
+}

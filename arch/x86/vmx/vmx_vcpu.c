@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: GPL-2.0
+// Intel VMX: guests.
+
+#include "vmx.h"
+
+#include "console.h"
+#include "cpu.h"
+#include "image.h"
+#include "memory.h"
+#include "string.h"
+#include "vcpu.h"
+
+#define DR6_B0_B3	0xfu
+#define DR7_GD		(1u << 13)
+#define EXCEPTION_EXITS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
+#define PAUSE_GAP	128u		/* ticks between two PAUSEs of one loop */
+#define PAUSE_WINDOW	4096u		/* ticks that a loop may take */
+#define FIRST_VPID	2u
+#define APIC_TPR	0x80u		/* in the virtual-APIC page */
+#define TPR_SHIFT	4
+
+/*
+ * The longest time in a guest, in ticks of the TSC. Every interrupt ends it sooner, except under Bochs, where a guest
+ * entered with interrupts masked does not see one until it unmasks them.
+ */
+#define LONGEST_RUN	(1u << 20)
+
+/* What VMX does not switch: STAR, LSTAR, CSTAR, SFMASK, KernelGSBase. */
+static const uint32_t swapped[VCPU_VMX_MSRS] = { 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102 };
+
+void vmx_vcpu_init(struct vcpu *vcpu)
+{
+	struct cpu *cpu = this_cpu();
+	struct vmx_setup setup = {
+		.vmcs_pa = virt_to_phys((uint8_t *)vcpu + VCPU_PAGE_VMCB * PAGE_SIZE),
+		.eptp = vmx_eptp(vcpu->vm->guest_table.root), .bitmap_pa = image_to_phys(vmx_guest_bitmap),
+		.host_cr3 = vcpu->vm->cell_table.root,
+		.vpid = FIRST_VPID + (vcpu->vm->id - 1) * KEEL_MAX_VCPUS + vcpu->index,
+		/* A guest's caches are everybody's. */
+		.cr0_mask = CR0_CD | CR0_NW,
+		.want = {
+			[VMX_PIN] = PIN_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI | PIN_PREEMPTION_TIMER,
+			[VMX_PRIMARY] = PRIMARY_TSC_OFFSET | PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_RDPMC |
+				PRIMARY_TPR_SHADOW | PRIMARY_MOV_DR | PRIMARY_IO | PRIMARY_MONITOR,
+			[VMX_SECONDARY] = SECONDARY_PAUSE_LOOP,
+		},
+	};
+
+	vcpu->vmx.vmcs_pa = setup.vmcs_pa;
+	vcpu->vmx.apic = (uint8_t *)vcpu + VCPU_PAGE_APIC * PAGE_SIZE;
+	vcpu->vmx.dr6 = DR6_RESET;
+	vmx_vmcs_init(&setup);
+	vcpu->vmx.primary = (uint32_t)vmread(VMCS_PRIMARY_CONTROLS);
+	vmwrite(VMCS_EXCEPTION_BITMAP, EXCEPTION_EXITS);
+	vmwrite(VMCS_VIRTUAL_APIC, virt_to_phys(vcpu->vmx.apic));
+	vmwrite(VMCS_TPR_THRESHOLD, 0);
+	if (vmread(VMCS_SECONDARY_CONTROLS) & SECONDARY_PAUSE_LOOP) {
+		vmwrite(VMCS_PLE_GAP, PAUSE_GAP);
+		vmwrite(VMCS_PLE_WINDOW, PAUSE_WINDOW);
+	}
+	vmwrite(VMCS_GUEST_PAT, PAT_RESET);
+	/* On no CPU; the one that runs it makes it current. */
+	vmx_vmclear(setup.vmcs_pa);
+	vmx_vmptrld(((struct vmx_cpu *)cpu->vendor)->control_pa);
+}
+
+static void swap_msrs(uint64_t *out, const uint64_t *in)
+{
+	unsigned int i;
+
+	for (i = 0; i < VCPU_VMX_MSRS; i++) {
+		out[i] = rdmsr(swapped[i]);
+		if (in[i] != out[i])
+			wrmsr(swapped[i], in[i]);
+	}
+}
+
+static void swap_dr6(uint64_t *out, uint64_t in)
+{
+	*out = read_dr6();
+	write_dr6(in);
+}
+
+void vmx_vcpu_load(struct cpu *cpu, struct vcpu *vcpu)
+{
+	struct vmx_cpu *vmx = cpu->vendor;
+
+	vmx->cr2 = read_cr2();
+	write_cr2(vcpu->vmx.cr2);
+	swap_msrs(vmx->msr, vcpu->vmx.msr);
+	if (vcpu->debug_registers)
+		swap_dr6(&vmx->dr6, vcpu->vmx.dr6);
+	vmx_vmptrld(vcpu->vmx.vmcs_pa);
+	vcpu->vmx.launched = false;
+	if (vcpu->vmx.host != cpu)
+		vmx_host_init(cpu);
+	vcpu->vmx.host = cpu;
+}
+
+/* The VMCS goes back to memory whole: the next CPU may be another one, or the memory may be reclaimed. */
+void vmx_vcpu_put(struct cpu *cpu, struct vcpu *vcpu)
+{
+	struct vmx_cpu *vmx = cpu->vendor;
+
+	vmx_vmclear(vcpu->vmx.vmcs_pa);
+	vmx_vmptrld(vmx->control_pa);
+	if (vcpu->debug_registers)
+		swap_dr6(&vcpu->vmx.dr6, vmx->dr6);
+	swap_msrs(vcpu->vmx.msr, vmx->msr);
+	vcpu->vmx.cr2 = read_cr2();
+	write_cr2(vmx->cr2);
+}
+
+/* VPIDs are the vCPUs' own for good, EPT translations are tagged by the table's top frame. */
+static void flush(struct cpu *cpu, struct vcpu *vcpu)
+{
+	uint64_t *seen = &vcpu->vmx.seen[cpu->index / 64], bit = 1ull << cpu->index % 64;
+
+	switch (vmx_flush_needed(vcpu->last_cpu == cpu, *seen & bit)) {
+	case VMX_FLUSH_EPT:
+		vmx_invept(vmread(VMCS_EPT_POINTER));
+		break;
+	case VMX_FLUSH_VPID:
+		vmx_invvpid(FIRST_VPID + (vcpu->vm->id - 1) * KEEL_MAX_VCPUS + vcpu->index);
+		break;
+	case VMX_FLUSH_NONE:
+		break;
+	}
+	*seen |= bit;
+	vcpu->last_cpu = cpu;
+}
+
+/* The guest comes back when its cell wants to see it. */
+static void set_timer(const struct vcpu *vcpu)
+{
+	uint64_t now = rdtsc(), left = vcpu->deadline > now ? vcpu->deadline - now : 0;
+
+	if (vmx_features.timer)
+		vmwrite(VMCS_PREEMPTION_TIMER, (left < LONGEST_RUN ? left : LONGEST_RUN) >> vmx_features.timer_shift);
+}
+
+static void io_exit(struct keel_exit *record, struct hv_exit *exit)
+{
+	uint32_t info = (uint32_t)vmread(VMCS_EXIT_QUALIFICATION), insn;
+
+	exit->reason = HV_EXIT_IO;
+	exit->next_rip = vmx_next_rip();
+	record->port = (uint16_t)(info >> QUAL_IO_PORT_SHIFT);
+	record->size = (uint8_t)((info & QUAL_IO_SIZE) + 1);
+	record->io = (uint8_t)((info & QUAL_IO_IN ? KEEL_IO_IN : 0) | (info & QUAL_IO_STRING ? KEEL_IO_STRING : 0) |
+			       (info & QUAL_IO_REP ? KEEL_IO_REP : 0));
+	record->address_size = 0;
+	record->segment = KEEL_SEG_NONE;
+	if (info & QUAL_IO_STRING && vmx_features.basic & VMX_BASIC_INSN_INFO) {
+		insn = (uint32_t)vmread(VMCS_EXIT_INSTRUCTION);
+		record->address_size = (uint8_t)(2u << (insn >> INSN_ADDRESS_SHIFT & INSN_ADDRESS));
+		record->segment = info & QUAL_IO_IN ? KEEL_SEG_ES :
+						      (uint8_t)(insn >> INSN_SEGMENT_SHIFT & INSN_SEGMENT);
+	}
+}
+
+static void fault_exit(struct keel_exit *record, struct hv_exit *exit)
+{
+	vmx_memory_exit(exit);
+	record->gpa = exit->gpa;
+	record->access = (uint8_t)exit->access;
+	record->insn_length = 0;
+}
+
+/* What the processor would have told in the debug registers (28.2.1, 18.2). */
+static void set_dr6(struct vcpu *vcpu)
+{
+	uint64_t bits = vmread(VMCS_EXIT_QUALIFICATION) & QUAL_DB_BITS;
+	uint64_t dr6 = vcpu->debug_registers ? read_dr6() : vcpu->vmx.dr6;
+
+	dr6 = (dr6 & ~(uint64_t)DR6_B0_B3) | bits;
+	if (vcpu->debug_registers)
+		write_dr6(dr6);
+	else
+		vcpu->vmx.dr6 = dr6;
+	vmwrite(VMCS_GUEST_DR7, vmread(VMCS_GUEST_DR7) & ~(uint64_t)DR7_GD);
+}
+
+/* The fault is the guest's own: #DB and #AC exit only because a guest can raise them without end inside one instruction. */
+static void exception_exit(struct vcpu *vcpu, struct hv_exit *exit)
+{
+	uint32_t info = (uint32_t)vmread(VMCS_EXIT_EVENT), vector = info & EVENT_VECTOR;
+
+	if ((info & EVENT_TYPE) == EVENT_NMI) {
+		exit->reason = HV_EXIT_NMI;
+		return;
+	}
+	if (info & EVENT_NMI_UNBLOCKED && !(vmread(VMCS_IDT_EVENT) & EVENT_VALID))
+		vmx_block_nmi_again();
+	/* To the control domain and back: such a loop never comes to where interrupts are taken. */
+	exit->reason = HV_EXIT_INTERRUPT;
+	if (vector == EXC_MC) {
+		exit->reason = HV_EXIT_MACHINE_CHECK;
+		return;
+	}
+	if (vector == EXC_DB) {
+		set_dr6(vcpu);
+		if ((info & EVENT_TYPE) == EVENT_PRIVILEGED)	/* INT1, a trap */
+			vcpu->cell.page->regs.rip = vmx_next_rip();
+	}
+	vcpu->vmx.event = EVENT_VALID | EVENT_EXCEPTION | (info & EVENT_ERROR_CODE) | vector;
+	vcpu->vmx.error_code = info & EVENT_ERROR_CODE ? (uint32_t)vmread(VMCS_EXIT_ERROR_CODE) : 0;
+}
+
+static void window_exit(struct vcpu *vcpu, struct hv_exit *exit, enum hv_exit_reason reason)
+{
+	vmx_vcpu_window(vcpu, false, 0);
+	exit->reason = reason;
+}
+
+static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
+{
+	struct keel_exit *record = &vcpu->cell.page->exit;
+	uint32_t reason = (uint32_t)vmread(VMCS_EXIT_REASON);
+
+	exit->reason = HV_EXIT_NONE;
+	switch (reason) {
+	case VMX_EXIT_INIT:
+		((struct vmx_cpu *)cpu->vendor)->init_seen = true;
+		exit->reason = HV_EXIT_INTERRUPT;
+		break;
+	case VMX_EXIT_EXCEPTION:
+		exception_exit(vcpu, exit);
+		break;
+	case VMX_EXIT_IO:
+		io_exit(record, exit);
+		break;
+	case VMX_EXIT_EPT_VIOLATION:
+		fault_exit(record, exit);
+		break;
+	case VMX_EXIT_INTERRUPT_WINDOW:
+		window_exit(vcpu, exit, HV_EXIT_WINDOW);
+		break;
+	case VMX_EXIT_TPR:
+		window_exit(vcpu, exit, HV_EXIT_TPR);
+		break;
+	case VMX_EXIT_NMI_WINDOW:
+		break;
+	case VMX_EXIT_PREEMPTION_TIMER:
+		/* At the deadline the cell has its turn. Before it the control domain sees what is pending. */
+		if (rdtsc() < vcpu->deadline)
+			exit->reason = HV_EXIT_INTERRUPT;
+		break;
+	case VMX_EXIT_DR:
+		vmx_primary(&vcpu->vmx.primary, PRIMARY_MOV_DR, false);
+		swap_dr6(&((struct vmx_cpu *)cpu->vendor)->dr6, vcpu->vmx.dr6);
+		vcpu_use_debug_registers(cpu, vcpu);
+		break;
+	case VMX_EXIT_CR:
+		if (vmx_write_cr(&vcpu->cell.page->regs, &vcpu->vm->guest_table))
+			vmx_vcpu_advance(vcpu, vmx_next_rip());
+		else
+			vmx_vcpu_inject(vcpu, KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | EXC_GP, 0);
+		break;
+	case VMX_EXIT_INVD:
+		/* Writing back is a legal way to invalidate, and no guest may throw other people's lines away. */
+		__asm__ volatile("wbinvd" : : : "memory");
+		vmx_vcpu_advance(vcpu, vmx_next_rip());
+		break;
+	default:
+		vmx_plain_exit(reason, exit);
+		break;
+	}
+}
+
+static void entry_failed(struct vcpu *vcpu, bool entered, struct hv_exit *exit)
+{
+	exit->reason = HV_EXIT_ENTRY_FAILED;
+	exit->detail = vmx_failure_detail(entered);
+	exit->cpl = 0;
+	print("Keel: VM %u, vCPU %u: %s\n", vcpu->vm->id, vcpu->index, vmx_failure(exit->detail));
+}
+
+void vmx_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
+{
+	struct keel_regs *regs = &vcpu->cell.page->regs;
+	struct vcpu_vmx *vmx = &vcpu->vmx;
+	bool entered;
+
+	exit->cpl = 0;
+	/* An entry with the threshold above the priority would fail (27.2.1.1). */
+	if (vmx_vcpu_tpr(vcpu) < vmx->tpr_threshold) {
+		window_exit(vcpu, exit, HV_EXIT_TPR);
+		return;
+	}
+	flush(cpu, vcpu);
+	if (vmx->tsc_offset_new)
+		vmwrite(VMCS_TSC_OFFSET, vcpu->tsc_offset);
+	vmx->tsc_offset_new = false;
+	vmwrite(VMCS_GUEST_RIP, regs->rip);
+	vmwrite(VMCS_GUEST_RSP, regs->gpr[KEEL_RSP]);
+	vmwrite(VMCS_GUEST_RFLAGS, regs->rflags | RFLAGS_FIXED);
+	vmx_deliver_nmi(&vcpu->nmi_pending, &vmx->event, &vmx->primary);
+	vmx_write_event(&vmx->event, vmx->error_code);
+	set_timer(vcpu);
+	entered = vmx_enter(regs, vmx->launched);
+	if (!entered || vmread(VMCS_EXIT_REASON) & VMX_EXIT_ENTRY_FAILED) {
+		entry_failed(vcpu, entered, exit);
+		return;
+	}
+	vmx->launched = true;
+	regs->rip = vmread(VMCS_GUEST_RIP);
+	regs->gpr[KEEL_RSP] = vmread(VMCS_GUEST_RSP);
+	regs->rflags = vmx->rflags = vmread(VMCS_GUEST_RFLAGS);
+	exit->cpl = (unsigned int)vmread(VMCS_GUEST_SS_RIGHTS) >> RIGHTS_DPL_SHIFT & RIGHTS_DPL;
+	vmx_requeue(&vmx->event, &vmx->error_code);
+	decode_exit(cpu, vcpu, exit);
+}
+
+void vmx_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip)
+{
+	uint64_t state = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+
+	vcpu->cell.page->regs.rip = next_rip;
+	if (state & (SHADOW_STI | SHADOW_MOV_SS))
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, state & ~(uint64_t)(SHADOW_STI | SHADOW_MOV_SS));
+}
+
+bool vmx_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction)
+{
+	return vcpu->vmx.rflags & RFLAGS_IF && !vcpu->vmx.event &&
+	       (after_instruction || !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & (SHADOW_STI | SHADOW_MOV_SS)));
+}
+
+void vmx_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
+{
+	vmx_inject(&vcpu->vmx.event, &vcpu->vmx.error_code, inject, error_code);
+}
+
+void vmx_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
+{
+	vmx_primary(&vcpu->vmx.primary, PRIMARY_INTERRUPT_WINDOW, open);
+	if (vcpu->vmx.tpr_threshold != tpr_threshold)
+		vmwrite(VMCS_TPR_THRESHOLD, tpr_threshold);
+	vcpu->vmx.tpr_threshold = tpr_threshold;
+}
+
+unsigned int vmx_vcpu_tpr(struct vcpu *vcpu)
+{
+	return vcpu->vmx.apic[APIC_TPR] >> TPR_SHIFT;
+}
+
+void vmx_vcpu_set_tpr(struct vcpu *vcpu, unsigned int tpr)
+{
+	vcpu->vmx.apic[APIC_TPR] = (uint8_t)(tpr << TPR_SHIFT);
+}
+
+uint64_t vmx_vcpu_cr4(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return vmx_cr4();
+}
+
+void vmx_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs)
+{
+	unsigned int i;
+
+	for (i = 0; i < KEEL_SEG_COUNT; i++)
+		sregs->seg[i] = vmx_segment(i);
+	sregs->gdt_base = vmread(VMCS_GUEST_GDTR_BASE);
+	sregs->gdt_limit = (uint32_t)vmread(VMCS_GUEST_GDTR_LIMIT);
+	sregs->idt_base = vmread(VMCS_GUEST_IDTR_BASE);
+	sregs->idt_limit = (uint32_t)vmread(VMCS_GUEST_IDTR_LIMIT);
+	sregs->cr0 = vmx_cr0();
+	sregs->cr2 = read_cr2();
+	sregs->cr3 = vmread(VMCS_GUEST_CR3);
+	sregs->cr4 = vmx_cr4();
+	sregs->efer = vmread(VMCS_GUEST_EFER);
+	sregs->dr6 = vcpu->debug_registers ? read_dr6() : vcpu->vmx.dr6;
+	sregs->dr7 = vmread(VMCS_GUEST_DR7);
+	sregs->cpl = sregs->seg[KEEL_SEG_SS].attributes >> RIGHTS_DPL_SHIFT & RIGHTS_DPL;
+}
+
+bool vmx_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs)
+{
+	/* Other contexts of the cell can write the page. */
+	uint64_t cr0 = __atomic_load_n(&sregs->cr0, __ATOMIC_RELAXED);
+	uint64_t cr4 = __atomic_load_n(&sregs->cr4, __ATOMIC_RELAXED);
+	uint64_t efer = __atomic_load_n(&sregs->efer, __ATOMIC_RELAXED);
+	struct vcpu_vmx *vmx = &vcpu->vmx;
+
+	if (sregs->cpl > 3 || efer & ~(uint64_t)(EFER_GUEST | EFER_LMA) || cr4 & vmx_features.cr4_fixed)
+		return false;
+	vmx_set_sregs(sregs, cr0, cr4, efer);
+	/* In PAE paging the table's top entries are state of their own. */
+	if (cr0 & CR0_PG && cr4 & CR4_PAE && !(efer & EFER_LMA) && !vmx_load_pdptes(&vcpu->vm->guest_table))
+		return false;
+	vmx->dr6 = DR6_RESET | (sregs->dr6 & QUAL_DB_BITS);
+	if (vcpu->debug_registers)
+		write_dr6(vmx->dr6);
+	vmx->event = 0;
+	vmx_vcpu_window(vcpu, false, 0);
+	vmx->rflags = vcpu->cell.page->regs.rflags;
+	/* A vCPU that starts anew keeps no translation of its former life. */
+	vcpu->last_cpu = NULL;
+	return true;
+}
+
+void vmx_vcpu_set_cr2(struct vcpu *vcpu, uint64_t cr2)
+{
+	(void)vcpu;
+	write_cr2(cr2);
+}
+
+/* Also called while the VMCS is not current. */
+void vmx_vcpu_set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
+{
+	vcpu->tsc_offset = offset;
+	vcpu->vmx.tsc_offset_new = true;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* VMX without a processor: what its capabilities are taken for, its errors in words, and what must be flushed. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmcs.h"
+#include "vmx_caps.h"
+
+#define ANYTHING	0xffffffff00000000ull	/* every bit may be 0 or 1 */
+
+static uint64_t without(uint32_t bit)
+{
+	return ANYTHING & ~((uint64_t)bit << 32);
+}
+
+START_TEST(adjusts)
+{
+	ck_assert_uint_eq(vmx_adjust(ANYTHING, 0), 0);
+	ck_assert_uint_eq(vmx_adjust(ANYTHING, 0x1234), 0x1234);
+	ck_assert_uint_eq(vmx_adjust(0x000000ff00000016ull, 0x108), 0x1e);	/* 2, 4, 16 forced; 256 not to be had */
+}
+END_TEST
+
+START_TEST(picks_msrs)
+{
+	static const uint32_t expected[VMX_CONTROLS][2] = {
+		[VMX_PIN] = { 0x481, 0x48d }, [VMX_PRIMARY] = { 0x482, 0x48e }, [VMX_SECONDARY] = { 0x48b, 0x48b },
+		[VMX_EXIT] = { 0x483, 0x48f }, [VMX_ENTRY] = { 0x484, 0x490 },
+	};
+
+	for (unsigned int group = 0; group < VMX_CONTROLS; group++) {
+		ck_assert_uint_eq(vmx_control_msr(group, 0), expected[group][0]);
+		ck_assert_uint_eq(vmx_control_msr(group, VMX_BASIC_TRUE), expected[group][1]);
+	}
+}
+END_TEST
+
+START_TEST(finds_what_is_missing)
+{
+	for (unsigned int group = 0; group < VMX_CONTROLS; group++)
+		ck_assert_ptr_null(vmx_missing(group, ANYTHING));
+	ck_assert_ptr_nonnull(vmx_missing(VMX_PIN, without(PIN_VIRTUAL_NMI)));
+	ck_assert_ptr_null(vmx_missing(VMX_PIN, without(PIN_PREEMPTION_TIMER)));
+	ck_assert_ptr_nonnull(vmx_missing(VMX_PRIMARY, without(PRIMARY_SECONDARY)));
+	ck_assert_ptr_nonnull(vmx_missing(VMX_PRIMARY, without(PRIMARY_TPR_SHADOW)));
+	ck_assert_ptr_nonnull(vmx_missing(VMX_PRIMARY, ANYTHING | PRIMARY_CR3_LOAD));
+	ck_assert_ptr_nonnull(strstr(vmx_missing(VMX_SECONDARY, without(SECONDARY_EPT)), "EPT"));
+	ck_assert_ptr_nonnull(strstr(vmx_missing(VMX_SECONDARY, without(SECONDARY_UNRESTRICTED)), "unrestricted"));
+	ck_assert_ptr_null(vmx_missing(VMX_SECONDARY, without(SECONDARY_VPID | SECONDARY_PAUSE_LOOP | SECONDARY_XSAVES)));
+	ck_assert_ptr_nonnull(vmx_missing(VMX_EXIT, without(EXIT_LOAD_EFER)));
+	ck_assert_ptr_nonnull(vmx_missing(VMX_ENTRY, without(ENTRY_LOAD_PAT)));
+}
+END_TEST
+
+START_TEST(ept)
+{
+	const uint64_t least = VMX_EPT_FOUR_LEVELS | VMX_EPT_WB | VMX_EPT_2M | VMX_EPT_INVEPT;
+
+	ck_assert_ptr_null(vmx_ept_missing(least | VMX_EPT_INVEPT_SINGLE));
+	ck_assert_ptr_null(vmx_ept_missing(least | VMX_EPT_INVEPT_ALL));
+	ck_assert_ptr_nonnull(vmx_ept_missing(least));
+	ck_assert_ptr_nonnull(vmx_ept_missing(least & ~(uint64_t)VMX_EPT_2M));
+	ck_assert_ptr_nonnull(vmx_ept_missing(0));
+}
+END_TEST
+
+START_TEST(failures_in_words)
+{
+	for (uint64_t detail = 0; detail < 64; detail++)
+		ck_assert_uint_gt(strlen(vmx_failure(VMX_DETAIL_INSTRUCTION | detail)), 10);
+	ck_assert_str_eq(vmx_failure(VMX_DETAIL_INSTRUCTION | 7), "VM entry with invalid control fields");
+	ck_assert_str_eq(vmx_failure(VMX_DETAIL_INSTRUCTION | 8), "VM entry with invalid host-state fields");
+	ck_assert_str_eq(vmx_failure(VMX_EXIT_ENTRY_FAILED | VMX_EXIT_BAD_STATE), "VM entry with invalid guest state");
+	ck_assert_str_eq(vmx_failure(VMX_EXIT_ENTRY_FAILED | VMX_EXIT_ENTRY_MCE), "machine check during VM entry");
+	ck_assert_uint_gt(strlen(vmx_failure(VMX_EXIT_ENTRY_FAILED | 63)), 10);
+}
+END_TEST
+
+/* Nothing on the CPU where it was, its own translations where it has been, the whole table where it is new. */
+START_TEST(flushes)
+{
+	ck_assert_int_eq(vmx_flush_needed(true, true), VMX_FLUSH_NONE);
+	ck_assert_int_eq(vmx_flush_needed(false, true), VMX_FLUSH_VPID);
+	ck_assert_int_eq(vmx_flush_needed(false, false), VMX_FLUSH_EPT);
+	ck_assert_int_eq(vmx_flush_needed(true, false), VMX_FLUSH_EPT);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("vmx_caps");
+	TCase *tests = tcase_create("vmx_caps");
+	SRunner *runner;
+	int bad;
+
+	tcase_add_test(tests, adjusts);
+	tcase_add_test(tests, picks_msrs);
+	tcase_add_test(tests, finds_what_is_missing);
+	tcase_add_test(tests, ept);
+	tcase_add_test(tests, failures_in_words);
+	tcase_add_test(tests, flushes);
+	suite_add_tcase(suite, tests);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
+	srunner_free(runner);
+	return bad;
+}
