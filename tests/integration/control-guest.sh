@@ -62,7 +62,7 @@ hardware_counters() {
 	/keel-test/perf hardware
 	case $? in
 	0)	true ;;
-	2)	dmesg | grep 'no PMU driver, software events only' ;;
+	2)	dmesg | grep 'using software events only\|no PMU driver, software events only' ;;
 	*)	false ;;
 	esac
 }
