@@ -23,7 +23,7 @@
  * The longest time in a guest, in ticks of the TSC. Every interrupt ends it sooner, except under Bochs, where a guest
  * entered with interrupts masked does not see one until it unmasks them.
  */
-#define LONGEST_RUN	(1u << 20)
+#define LONGEST_RUN	(1u << 21)
 
 /* What VMX does not switch: STAR, LSTAR, CSTAR, SFMASK, KernelGSBase. */
 static const uint32_t swapped[VCPU_VMX_MSRS] = { 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102 };
@@ -136,7 +136,8 @@ static void set_timer(const struct vcpu *vcpu)
 	uint64_t now = rdtsc(), left = vcpu->deadline > now ? vcpu->deadline - now : 0;
 
 	if (vmx_features.timer)
-		vmwrite(VMCS_PREEMPTION_TIMER, (left < LONGEST_RUN ? left : LONGEST_RUN) >> vmx_features.timer_shift);
+		vmwrite(VMCS_PREEMPTION_TIMER,
+			((left < LONGEST_RUN ? left : LONGEST_RUN) >> vmx_features.timer_shift) + 1);
 }
 
 static void io_exit(struct keel_exit *record, struct hv_exit *exit)
