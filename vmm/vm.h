@@ -49,19 +49,24 @@ struct vcpu_svm {
 	bool nmi_iret;			/* it is about to: the IRET is at nmi_iret_rip */
 };
 
+/* What the owner of a VMCS keeps of it outside. */
+struct vmx_context {
+	uint64_t vmcs_pa;
+	uint32_t event, error_code;	/* for the next entry */
+	uint32_t primary;		/* controls as they are in the VMCS */
+	bool launched;
+};
+
 #define VCPU_VMX_MSRS	5u		/* of SYSCALL and SWAPGS */
 
 struct vcpu_vmx {
-	uint64_t vmcs_pa;
+	struct vmx_context context;
 	uint8_t *apic;			/* virtual-APIC page */
 	struct cpu *host;		/* whose host state the VMCS holds */
 	uint64_t seen[4];		/* CPUs that have dropped what they knew of the VM's table; bit mask */
 	uint64_t msr[VCPU_VMX_MSRS];
 	uint64_t cr2, dr6, rflags;
-	uint32_t event, error_code;	/* for the next entry */
-	uint32_t primary;		/* controls as they are in the VMCS */
 	uint32_t tpr_threshold;
-	bool launched;
 	bool tsc_offset_new;
 };
 

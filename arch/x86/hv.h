@@ -121,8 +121,7 @@ struct hv_ops {
 /* Both instances name their functions after the fields. */
 #define HV_OPS(v) \
 	.probe = v##_probe, .cpu_init = v##_cpu_init, .control_init = v##_control_init, \
-	.control_set = v##_control_set, \
-	.control_enter = v##_control_enter, .control_get = v##_control_get, .control_advance = v##_control_advance, \
+	.control_set = v##_control_set, .control_enter = v##_control_enter, .control_get = v##_control_get, .control_advance = v##_control_advance, \
 	.control_inject = v##_control_inject, .control_inject_nmi = v##_control_inject_nmi, \
 	.control_set_cr2 = v##_control_set_cr2, .control_flush = v##_control_flush, .control_trap = v##_control_trap, \
 	.control_rdmsr = v##_control_rdmsr, .vcpu_init = v##_vcpu_init, .vcpu_load = v##_vcpu_load, \
@@ -137,19 +136,16 @@ struct hv_ops {
 /* Those of the vendor's second file. */
 #define HV_VCPU_FUNCTIONS(v) \
 	void v##_vcpu_init(struct vcpu *vcpu); \
-	void v##_vcpu_load(struct cpu *cpu, struct vcpu *vcpu); \
-	void v##_vcpu_put(struct cpu *cpu, struct vcpu *vcpu); \
+	void v##_vcpu_load(struct cpu *cpu, struct vcpu *vcpu); void v##_vcpu_put(struct cpu *cpu, struct vcpu *vcpu); \
 	void v##_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit); \
 	void v##_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip); \
 	bool v##_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction); \
 	void v##_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code); \
 	void v##_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold); \
-	unsigned int v##_vcpu_tpr(struct vcpu *vcpu); \
-	void v##_vcpu_set_tpr(struct vcpu *vcpu, unsigned int tpr); \
-	uint64_t v##_vcpu_cr4(struct vcpu *vcpu); \
+	unsigned int v##_vcpu_tpr(struct vcpu *vcpu); void v##_vcpu_set_tpr(struct vcpu *vcpu, unsigned int tpr); \
+	uint64_t v##_vcpu_cr4(struct vcpu *vcpu); void v##_vcpu_set_cr2(struct vcpu *vcpu, uint64_t cr2); \
 	void v##_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs); \
 	bool v##_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs); \
-	void v##_vcpu_set_cr2(struct vcpu *vcpu, uint64_t cr2); \
 	void v##_vcpu_set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
 
 extern const struct hv_ops svm_ops;

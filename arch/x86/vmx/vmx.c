@@ -81,13 +81,13 @@ void vmx_msr_permit(uint8_t *bitmap, uint32_t msr, bool read, bool write)
 	byte[0x800] = (uint8_t)((byte[0x800] & ~bit) | (write ? 0 : bit));
 }
 
-void vmx_primary(uint32_t *now, uint32_t bits, bool on)
+void vmx_primary(struct vmx_context *context, uint32_t bits, bool on)
 {
-	uint32_t value = on ? *now | bits : *now & ~bits;
+	uint32_t value = on ? context->primary | bits : context->primary & ~bits;
 
-	if (value != *now)
+	if (value != context->primary)
 		vmwrite(VMCS_PRIMARY_CONTROLS, value);
-	*now = value;
+	context->primary = value;
 }
 
 static const char *vmx_probe(void)
@@ -169,14 +169,13 @@ static void vmx_cpu_init(struct cpu *cpu)
 
 	if (!vmx_features.known)
 		features_init();
-	vmx->vmxon_pa = cpu->vendor_pa + PAGE_SIZE;
-	vmx->control_pa = cpu->vendor_pa + 2 * PAGE_SIZE;
+	vmx->control.vmcs_pa = cpu->vendor_pa + 2 * PAGE_SIZE;
 	if (!(feature & FEATURE_CONTROL_LOCK))
 		wrmsr(MSR_FEATURE_CONTROL, feature | FEATURE_CONTROL_VMX | FEATURE_CONTROL_LOCK);
 	write_cr0((read_cr0() | rdmsr(MSR_VMX_CR0_FIXED0)) & rdmsr(MSR_VMX_CR0_FIXED1));
 	write_cr4((read_cr4() | rdmsr(MSR_VMX_CR4_FIXED0)) & rdmsr(MSR_VMX_CR4_FIXED1));
 	*vmxon = vmx_features.basic & VMX_BASIC_REVISION;
-	vmx_vmxon(vmx->vmxon_pa);
+	vmx_vmxon(cpu->vendor_pa + PAGE_SIZE);
 }
 
 /* Fields that are 0 in every VMCS. */
@@ -245,7 +244,7 @@ static void vmx_control_init(struct cpu *cpu, uint64_t table_root)
 {
 	struct vmx_cpu *vmx = cpu->vendor;
 	struct vmx_setup setup = {
-		.vmcs_pa = vmx->control_pa, .eptp = vmx_eptp(table_root), .bitmap_pa = image_to_phys(control_bitmap),
+		.vmcs_pa = vmx->control.vmcs_pa, .eptp = vmx_eptp(table_root), .bitmap_pa = image_to_phys(control_bitmap),
 		.host_cr3 = cpu->main_cr3, .vpid = CONTROL_VPID,
 		/* Instructions that only the control domain's CPUID shows. */
 		.want = { [VMX_SECONDARY] = SECONDARY_XSAVES | SECONDARY_USER_WAIT },
@@ -255,7 +254,7 @@ static void vmx_control_init(struct cpu *cpu, uint64_t table_root)
 	vmx_vmcs_init(&setup);
 	vmx_host_init(cpu);
 	vmwrite(VMCS_GUEST_PAT, rdmsr(MSR_PAT));
-	vmx->primary = (uint32_t)vmread(VMCS_PRIMARY_CONTROLS);
+	vmx->control.primary = (uint32_t)vmread(VMCS_PRIMARY_CONTROLS);
 	/* What an earlier user of VMX may have left. */
 	vmx_invept(vmx->eptp);
 	vmx_invvpid(CONTROL_VPID);
@@ -377,7 +376,7 @@ static bool guest_cr0(uint64_t value, const struct page_table *memory)
 }
 
 /* Only CR0 and CR4 have bits that are Keel's; of CR4's, VMXE, no value but 0 is allowed. */
-bool vmx_write_cr(const struct keel_regs *regs, const struct page_table *memory)
+static bool write_cr(const struct keel_regs *regs, const struct page_table *memory)
 {
 	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
 	uint64_t value = regs->gpr[qualification >> QUAL_CR_GPR_SHIFT & QUAL_CR_GPR];
@@ -418,15 +417,14 @@ static void vmx_control_set(struct cpu *cpu, const struct keel_sregs *sregs)
 
 	vmx_set_sregs(sregs, sregs->cr0, sregs->cr4, sregs->efer);
 	write_dr6(sregs->dr6);
-	vmwrite(VMCS_GUEST_RIP, cpu->control.rip);
 	vmwrite(VMCS_GUEST_RSP, 0);
 	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
-	vmx->event = 0;
+	vmx->control.event = 0;
 	vmx->nmi_pending = false;
 	vmx_invvpid(CONTROL_VPID);
 }
 
-static unsigned int current_cpl(void)
+unsigned int vmx_cpl(void)
 {
 	return (unsigned int)vmread(VMCS_GUEST_SS_RIGHTS) >> RIGHTS_DPL_SHIFT & RIGHTS_DPL;
 }
@@ -436,65 +434,69 @@ static void vmx_control_get(struct cpu *cpu, struct hv_control_state *state)
 	(void)cpu;
 	*state = (struct hv_control_state){
 		.cr0 = vmx_cr0(), .cr3 = vmread(VMCS_GUEST_CR3), .cr4 = vmx_cr4(), .efer = vmread(VMCS_GUEST_EFER),
-		.rflags = vmread(VMCS_GUEST_RFLAGS), .cpl = current_cpl(),
+		.rflags = vmread(VMCS_GUEST_RFLAGS), .cpl = vmx_cpl(),
 		.interrupt_shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY) & (SHADOW_STI | SHADOW_MOV_SS),
 	};
 }
 
+void vmx_advance(struct keel_regs *regs, uint64_t next_rip)
+{
+	uint64_t state = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+
+	regs->rip = next_rip;
+	if (state & (SHADOW_STI | SHADOW_MOV_SS))
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, state & ~(uint64_t)(SHADOW_STI | SHADOW_MOV_SS));
+}
+
 static void vmx_control_advance(struct cpu *cpu, uint64_t next_rip)
 {
-	cpu->control.rip = next_rip;
-	vmwrite(VMCS_GUEST_RIP, next_rip);
-	vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
-		vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint64_t)(SHADOW_STI | SHADOW_MOV_SS));
+	vmx_advance(&cpu->control, next_rip);
 }
 
 /* The forms agree but for the reserved bits, which are another's to write. */
-void vmx_inject(uint32_t *event, uint32_t *error_code, uint32_t inject, uint32_t error)
+void vmx_inject(struct vmx_context *context, uint32_t inject, uint32_t error_code)
 {
-	*event = EVENT_VALID | (inject & KEEL_INJECT_VECTOR) |
-		 (inject & KEEL_INJECT_EXCEPTION ? EVENT_EXCEPTION : EVENT_INTERRUPT);
+	context->event = EVENT_VALID | (inject & KEEL_INJECT_VECTOR) |
+			 (inject & KEEL_INJECT_EXCEPTION ? EVENT_EXCEPTION : EVENT_INTERRUPT);
 	if (inject & KEEL_INJECT_EXCEPTION && inject & KEEL_INJECT_ERROR_CODE)
-		*event |= EVENT_ERROR_CODE;
-	*error_code = error;
+		context->event |= EVENT_ERROR_CODE;
+	context->error_code = error_code;
 }
 
 /* What was being delivered at the exit goes in again; INT n, INT1, INT3 and INTO are simply executed again. */
-void vmx_requeue(uint32_t *event, uint32_t *error_code)
+static void requeue(struct vmx_context *context)
 {
 	uint32_t info = (uint32_t)vmread(VMCS_IDT_EVENT), type = info & EVENT_TYPE;
 
-	*event = 0;
+	context->event = 0;
 	if (!(info & EVENT_VALID) || type >= EVENT_SOFTWARE_INT)
 		return;
-	*event = info & (EVENT_VALID | EVENT_ERROR_CODE | EVENT_TYPE | EVENT_VECTOR);
+	context->event = info & (EVENT_VALID | EVENT_ERROR_CODE | EVENT_TYPE | EVENT_VECTOR);
 	if (info & EVENT_ERROR_CODE)
-		*error_code = (uint32_t)vmread(VMCS_IDT_ERROR_CODE);
+		context->error_code = (uint32_t)vmread(VMCS_IDT_ERROR_CODE);
 	if (type == EVENT_NMI)	/* the delivery that was broken off has set it */
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint64_t)SHADOW_NMI);
 }
 
-void vmx_deliver_nmi(bool *pending, uint32_t *event, uint32_t *primary)
+static void deliver_nmi(struct vmx_context *context, bool *pending)
 {
 	if (!*pending)
 		return;
-	if (!*event && !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & (SHADOW_STI | SHADOW_MOV_SS | SHADOW_NMI))) {
+	if (!context->event && !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & (SHADOW_STI | SHADOW_MOV_SS | SHADOW_NMI))) {
 		*pending = false;
-		*event = EVENT_VALID | EVENT_NMI | EXC_NMI;
+		context->event = EVENT_VALID | EVENT_NMI | EXC_NMI;
 	}
-	vmx_primary(primary, PRIMARY_NMI_WINDOW, *pending);
+	vmx_primary(context, PRIMARY_NMI_WINDOW, *pending);
 }
 
 /* In real mode exceptions have no error code (27.2.1.3). */
-void vmx_write_event(uint32_t *event, uint32_t error_code)
+static void write_event(struct vmx_context *context)
 {
-	if (*event & EVENT_ERROR_CODE) {
-		if (vmread(VMCS_GUEST_CR0) & CR0_PE)
-			vmwrite(VMCS_ENTRY_ERROR_CODE, error_code);
-		else
-			*event &= ~EVENT_ERROR_CODE;
-	}
-	vmwrite(VMCS_ENTRY_EVENT, *event);
+	if (context->event & EVENT_ERROR_CODE && !(vmread(VMCS_GUEST_CR0) & CR0_PE))
+		context->event &= ~EVENT_ERROR_CODE;
+	if (context->event & EVENT_ERROR_CODE)
+		vmwrite(VMCS_ENTRY_ERROR_CODE, context->error_code);
+	vmwrite(VMCS_ENTRY_EVENT, context->event);
 }
 
 void vmx_block_nmi_again(void)
@@ -502,16 +504,94 @@ void vmx_block_nmi_again(void)
 	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) | SHADOW_NMI);
 }
 
-uint64_t vmx_failure_detail(bool entered)
+static void memory_exit(struct hv_exit *exit)
 {
-	return entered ? vmread(VMCS_EXIT_REASON) : VMX_DETAIL_INSTRUCTION | vmread(VMCS_INSTRUCTION_ERROR);
+	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
+	bool walk = qualification & QUAL_EPT_LINEAR && !(qualification & QUAL_EPT_TRANSLATED);
+
+	exit->reason = HV_EXIT_MEMORY;
+	exit->gpa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
+	exit->access = (qualification & QUAL_EPT_WRITE ? KEEL_ACCESS_WRITE : 0) |
+		       (qualification & QUAL_EPT_FETCH ? KEEL_ACCESS_FETCH : 0) | (walk ? KEEL_ACCESS_WALK : 0);
+	if (qualification & QUAL_EPT_NMI_UNBLOCKED && !(vmread(VMCS_IDT_EVENT) & EVENT_VALID))
+		vmx_block_nmi_again();
+}
+
+/* Where it is an instruction's exit, the next one's address is valid. */
+static void plain_exit(uint32_t reason, struct hv_exit *exit)
+{
+	static const uint8_t reasons[] = {
+		[VMX_EXIT_INTERRUPT] = HV_EXIT_INTERRUPT, [VMX_EXIT_TRIPLE_FAULT] = HV_EXIT_TRIPLE_FAULT,
+		[VMX_EXIT_CPUID] = HV_EXIT_CPUID, [VMX_EXIT_GETSEC] = HV_EXIT_UNDEFINED, [VMX_EXIT_HLT] = HV_EXIT_HLT,
+		[VMX_EXIT_RDPMC] = HV_EXIT_UNDEFINED, [VMX_EXIT_VMCALL] = HV_EXIT_HYPERCALL,
+		[VMX_EXIT_VMCLEAR ... VMX_EXIT_VMXON] = HV_EXIT_UNDEFINED, [VMX_EXIT_RDMSR] = HV_EXIT_RDMSR,
+		[VMX_EXIT_WRMSR] = HV_EXIT_WRMSR, [VMX_EXIT_MWAIT] = HV_EXIT_UNDEFINED,
+		[VMX_EXIT_MONITOR] = HV_EXIT_UNDEFINED, [VMX_EXIT_PAUSE] = HV_EXIT_PAUSE,
+		[VMX_EXIT_INVEPT] = HV_EXIT_UNDEFINED, [VMX_EXIT_INVVPID] = HV_EXIT_UNDEFINED,
+		[VMX_EXIT_XSETBV] = HV_EXIT_XSETBV, [VMX_EXIT_VMFUNC] = HV_EXIT_UNDEFINED,
+	};
+
+	exit->next_rip = vmx_next_rip();
+	exit->reason = reason < sizeof(reasons) && reasons[reason] ? reasons[reason] : HV_EXIT_UNKNOWN;
+}
+
+static void decode_exit(struct vmx_context *context, struct keel_regs *regs, const struct page_table *memory,
+			uint32_t reason, struct hv_exit *exit)
+{
+	switch (reason) {
+	case VMX_EXIT_EPT_VIOLATION:
+		memory_exit(exit);
+		break;
+	case VMX_EXIT_NMI_WINDOW:
+		break;
+	case VMX_EXIT_CR:
+		if (write_cr(regs, memory))
+			vmx_advance(regs, vmx_next_rip());
+		else
+			vmx_inject(context, KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | EXC_GP, 0);
+		break;
+	case VMX_EXIT_INVD:
+		/* Writing back is a legal way to invalidate, and nobody may throw other people's lines away. */
+		__asm__ volatile("wbinvd" : : : "memory");
+		vmx_advance(regs, vmx_next_rip());
+		break;
+	default:
+		plain_exit(reason, exit);
+		break;
+	}
+}
+
+uint32_t vmx_run(struct vmx_context *context, struct keel_regs *regs, bool *nmi_pending, const struct page_table *memory,
+		 struct hv_exit *exit)
+{
+	uint32_t reason = 0;
+	bool entered;
+
+	vmwrite(VMCS_GUEST_RIP, regs->rip);
+	deliver_nmi(context, nmi_pending);
+	write_event(context);
+	entered = vmx_enter(regs, context->launched);
+	if (entered)
+		reason = (uint32_t)vmread(VMCS_EXIT_REASON);
+	*exit = (struct hv_exit){ .reason = HV_EXIT_NONE, .detail = reason };
+	if (!entered || reason & VMX_EXIT_ENTRY_FAILED) {
+		exit->reason = HV_EXIT_ENTRY_FAILED;
+		if (!entered)
+			exit->detail = VMX_DETAIL_INSTRUCTION | vmread(VMCS_INSTRUCTION_ERROR);
+		return reason;
+	}
+	context->launched = true;
+	regs->rip = vmread(VMCS_GUEST_RIP);
+	regs->gpr[KEEL_RSP] = vmread(VMCS_GUEST_RSP);
+	exit->cpl = vmx_cpl();
+	requeue(context);
+	decode_exit(context, regs, memory, reason, exit);
+	return reason;
 }
 
 static void vmx_control_inject(struct cpu *cpu, uint32_t inject, uint32_t error_code)
 {
-	struct vmx_cpu *vmx = cpu->vendor;
-
-	vmx_inject(&vmx->event, &vmx->error_code, inject, error_code);
+	vmx_inject(&((struct vmx_cpu *)cpu->vendor)->control, inject, error_code);
 }
 
 static void vmx_control_inject_nmi(struct cpu *cpu)
@@ -541,7 +621,7 @@ static void vmx_control_trap(struct cpu *cpu, bool on)
 		cpu->nmi_seen = 1;
 	}
 	if (!on)
-		vmx_primary(&vmx->primary, PRIMARY_NMI_WINDOW, false);
+		vmx_primary(&vmx->control, PRIMARY_NMI_WINDOW, false);
 	vmwrite(VMCS_PIN_CONTROLS, on ? pin | PIN_NMI | PIN_VIRTUAL_NMI : pin & ~(uint64_t)(PIN_NMI | PIN_VIRTUAL_NMI));
 	vmx_msr_permit(control_bitmap, MSR_X2APIC_ICR, true, !on);
 }
@@ -555,92 +635,17 @@ static bool vmx_control_rdmsr(struct cpu *cpu, uint32_t msr, uint64_t *value)
 	return true;
 }
 
-void vmx_memory_exit(struct hv_exit *exit)
-{
-	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
-	bool walk = qualification & QUAL_EPT_LINEAR && !(qualification & QUAL_EPT_TRANSLATED);
-
-	exit->reason = HV_EXIT_MEMORY;
-	exit->gpa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
-	exit->access = (qualification & QUAL_EPT_WRITE ? KEEL_ACCESS_WRITE : 0) |
-		       (qualification & QUAL_EPT_FETCH ? KEEL_ACCESS_FETCH : 0) | (walk ? KEEL_ACCESS_WALK : 0);
-	if (qualification & QUAL_EPT_NMI_UNBLOCKED && !(vmread(VMCS_IDT_EVENT) & EVENT_VALID))
-		vmx_block_nmi_again();
-}
-
-static void control_fault(struct vmx_cpu *vmx)
-{
-	vmx_inject(&vmx->event, &vmx->error_code, KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | EXC_GP, 0);
-}
-
 /* XSETBV exits whatever the controls say. */
-static void control_xsetbv(struct cpu *cpu)
+static void control_xsetbv(struct cpu *cpu, const struct hv_exit *exit)
 {
 	uint64_t value = cpu->control.gpr[KEEL_RDX] << 32 | (uint32_t)cpu->control.gpr[KEEL_RAX];
 
-	if (current_cpl() || (uint32_t)cpu->control.gpr[KEEL_RCX] || !xcr0_valid(value, xstate_supported())) {
-		control_fault(cpu->vendor);
+	if (exit->cpl || (uint32_t)cpu->control.gpr[KEEL_RCX] || !xcr0_valid(value, xstate_supported())) {
+		vmx_control_inject(cpu, KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | EXC_GP, 0);
 		return;
 	}
 	xsetbv(value);
-	vmx_control_advance(cpu, vmx_next_rip());
-}
-
-/* What is the same exit whoever runs. Where it is an instruction's, the next one's address is valid. */
-void vmx_plain_exit(uint32_t reason, struct hv_exit *exit)
-{
-	static const uint8_t reasons[] = {
-		[VMX_EXIT_INTERRUPT] = HV_EXIT_INTERRUPT, [VMX_EXIT_TRIPLE_FAULT] = HV_EXIT_TRIPLE_FAULT,
-		[VMX_EXIT_CPUID] = HV_EXIT_CPUID, [VMX_EXIT_GETSEC] = HV_EXIT_UNDEFINED, [VMX_EXIT_HLT] = HV_EXIT_HLT,
-		[VMX_EXIT_RDPMC] = HV_EXIT_UNDEFINED, [VMX_EXIT_VMCALL] = HV_EXIT_HYPERCALL,
-		[VMX_EXIT_VMCLEAR ... VMX_EXIT_VMXON] = HV_EXIT_UNDEFINED, [VMX_EXIT_RDMSR] = HV_EXIT_RDMSR,
-		[VMX_EXIT_WRMSR] = HV_EXIT_WRMSR, [VMX_EXIT_MWAIT] = HV_EXIT_UNDEFINED,
-		[VMX_EXIT_MONITOR] = HV_EXIT_UNDEFINED, [VMX_EXIT_PAUSE] = HV_EXIT_PAUSE,
-		[VMX_EXIT_INVEPT] = HV_EXIT_UNDEFINED, [VMX_EXIT_INVVPID] = HV_EXIT_UNDEFINED,
-		[VMX_EXIT_XSETBV] = HV_EXIT_XSETBV, [VMX_EXIT_VMFUNC] = HV_EXIT_UNDEFINED,
-	};
-
-	exit->next_rip = vmx_next_rip();
-	exit->reason = reason < sizeof(reasons) && reasons[reason] ? reasons[reason] : HV_EXIT_UNKNOWN;
-	exit->detail = reason;
-}
-
-static void decode_control_exit(struct cpu *cpu, struct hv_exit *exit)
-{
-	struct vmx_cpu *vmx = cpu->vendor;
-	uint32_t reason = (uint32_t)vmread(VMCS_EXIT_REASON);
-
-	exit->reason = HV_EXIT_NONE;
-	switch (reason) {
-	case VMX_EXIT_EPT_VIOLATION:
-		vmx_memory_exit(exit);
-		break;
-	case VMX_EXIT_EXCEPTION:
-		/* No exception exits, so it is an NMI. */
-		exit->reason = HV_EXIT_NMI;
-		break;
-	case VMX_EXIT_NMI_WINDOW:
-		break;
-	case VMX_EXIT_INIT:
-		vmx->init_seen = true;
-		break;
-	case VMX_EXIT_CR:
-		if (vmx_write_cr(&cpu->control, &control_table))
-			vmx_control_advance(cpu, vmx_next_rip());
-		else
-			control_fault(vmx);
-		break;
-	case VMX_EXIT_XSETBV:
-		control_xsetbv(cpu);
-		break;
-	case VMX_EXIT_INVD:
-		__asm__ volatile("wbinvd" : : : "memory");
-		vmx_control_advance(cpu, vmx_next_rip());
-		break;
-	default:
-		vmx_plain_exit(reason, exit);
-		break;
-	}
+	vmx_control_advance(cpu, exit->next_rip);
 }
 
 /* An INIT from hardware is taken as what it asks for when it comes through the command register. */
@@ -658,26 +663,23 @@ static bool init_is_due(struct cpu *cpu)
 static void vmx_control_enter(struct cpu *cpu, struct hv_exit *exit)
 {
 	struct vmx_cpu *vmx = cpu->vendor;
-	bool entered;
+	uint32_t reason;
 
 	do {
-		if (init_is_due(cpu)) {
-			exit->reason = HV_EXIT_NMI;
-			return;
-		}
 		if (vmx->flush)
 			vmx_invept(vmx->eptp);
 		vmx->flush = false;
-		vmx_deliver_nmi(&vmx->nmi_pending, &vmx->event, &vmx->primary);
-		vmx_write_event(&vmx->event, vmx->error_code);
-		entered = vmx_enter(&cpu->control, vmx->launched);
-		if (!entered || vmread(VMCS_EXIT_REASON) & VMX_EXIT_ENTRY_FAILED)
-			panic(vmx_failure(vmx_failure_detail(entered)));
-		vmx->launched = true;
-		cpu->control.gpr[KEEL_RSP] = vmread(VMCS_GUEST_RSP);
-		cpu->control.rip = vmread(VMCS_GUEST_RIP);
-		vmx_requeue(&vmx->event, &vmx->error_code);
-		decode_control_exit(cpu, exit);
+		reason = vmx_run(&vmx->control, &cpu->control, &vmx->nmi_pending, &control_table, exit);
+		vmx->init_seen |= reason == VMX_EXIT_INIT;
+		if (exit->reason == HV_EXIT_ENTRY_FAILED)
+			panic(vmx_failure(exit->detail));
+		/* No exception exits, so it is an NMI. */
+		if (init_is_due(cpu) || reason == VMX_EXIT_EXCEPTION)
+			exit->reason = HV_EXIT_NMI;
+		if (exit->reason == HV_EXIT_XSETBV) {
+			exit->reason = HV_EXIT_NONE;
+			control_xsetbv(cpu, exit);
+		}
 	} while (exit->reason == HV_EXIT_NONE);
 }
 

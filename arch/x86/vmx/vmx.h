@@ -27,12 +27,10 @@ extern uint8_t vmx_guest_bitmap[VMX_BITMAP_BYTES];
 
 /* First of the CPU's vendor pages; the others: VMXON region, control domain's VMCS. */
 struct vmx_cpu {
-	uint64_t vmxon_pa, control_pa;
+	struct vmx_context control;
 	uint64_t eptp;			/* the control domain's */
-	bool launched, flush, nmi_pending;
+	bool flush, nmi_pending;
 	bool init_seen;			/* an INIT ended guest mode: the CPU is to be parked */
-	uint32_t event, error_code;	/* for the control domain's next entry */
-	uint32_t primary;		/* controls as they are in its VMCS */
 	/* The control domain's while a guest runs. */
 	uint64_t msr[VCPU_VMX_MSRS];
 	uint64_t cr2, dr6;
@@ -91,7 +89,7 @@ void vmx_vmcs_init(const struct vmx_setup *setup);
 /* The part of the host's state that differs between CPUs. */
 void vmx_host_init(struct cpu *cpu);
 void vmx_msr_permit(uint8_t *bitmap, uint32_t msr, bool read, bool write);
-void vmx_primary(uint32_t *now, uint32_t bits, bool on);
+void vmx_primary(struct vmx_context *context, uint32_t bits, bool on);
 uint64_t vmx_cr0(void);
 uint64_t vmx_cr4(void);
 struct keel_segment_register vmx_segment(enum keel_segment segment);
@@ -99,19 +97,17 @@ struct keel_segment_register vmx_segment(enum keel_segment segment);
 void vmx_set_sregs(const struct keel_sregs *sregs, uint64_t cr0, uint64_t cr4, uint64_t efer);
 /* Table entries of PAE paging, which are part of the VMCS; memory: what holds them. False: not there, or not valid. */
 bool vmx_load_pdptes(const struct page_table *memory);
-/* The exit at hand is a MOV to a control register with bits that are not the guest's to change. False: #GP. */
-bool vmx_write_cr(const struct keel_regs *regs, const struct page_table *memory);
-/* For the next entry: what Keel injects, what was being delivered at the exit, an NMI or a window for it. */
-void vmx_inject(uint32_t *event, uint32_t *error_code, uint32_t inject, uint32_t error);
-void vmx_requeue(uint32_t *event, uint32_t *error_code);
-void vmx_deliver_nmi(bool *pending, uint32_t *event, uint32_t *primary);
-void vmx_write_event(uint32_t *event, uint32_t error_code);
+void vmx_inject(struct vmx_context *context, uint32_t inject, uint32_t error_code);
+void vmx_advance(struct keel_regs *regs, uint64_t next_rip);
+unsigned int vmx_cpl(void);
 /* After the exit: an IRET that did not complete has ended the blocking of NMIs, which must not be. */
 void vmx_block_nmi_again(void);
-/* Of the entry that has just failed; entered: what vmx_enter() said. */
-uint64_t vmx_failure_detail(bool entered);
-void vmx_memory_exit(struct hv_exit *exit);
-void vmx_plain_exit(uint32_t reason, struct hv_exit *exit);
+/*
+ * Enters, and decodes the exit as far as it is the same for all; the others have HV_EXIT_UNKNOWN. An NMI that is pending is
+ * injected, or waited for by a window. Returns the exit reason.
+ */
+uint32_t vmx_run(struct vmx_context *context, struct keel_regs *regs, bool *nmi_pending, const struct page_table *memory,
+		 struct hv_exit *exit);
 
 /* vmx_vcpu.c */
 HV_VCPU_FUNCTIONS(vmx);

@@ -23,7 +23,7 @@
  * The longest time in a guest, in ticks of the TSC. Every interrupt ends it sooner, except under Bochs, where a guest
  * entered with interrupts masked does not see one until it unmasks them.
  */
-#define LONGEST_RUN	(1u << 20)
+#define LONGEST_RUN	(1u << 21)
 
 /* What VMX does not switch: STAR, LSTAR, CSTAR, SFMASK, KernelGSBase. */
 static const uint32_t swapped[VCPU_VMX_MSRS] = { 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102 };
@@ -46,11 +46,11 @@ void vmx_vcpu_init(struct vcpu *vcpu)
 		},
 	};
 
-	vcpu->vmx.vmcs_pa = setup.vmcs_pa;
+	vcpu->vmx.context.vmcs_pa = setup.vmcs_pa;
 	vcpu->vmx.apic = (uint8_t *)vcpu + VCPU_PAGE_APIC * PAGE_SIZE;
 	vcpu->vmx.dr6 = DR6_RESET;
 	vmx_vmcs_init(&setup);
-	vcpu->vmx.primary = (uint32_t)vmread(VMCS_PRIMARY_CONTROLS);
+	vcpu->vmx.context.primary = (uint32_t)vmread(VMCS_PRIMARY_CONTROLS);
 	vmwrite(VMCS_EXCEPTION_BITMAP, EXCEPTION_EXITS);
 	vmwrite(VMCS_VIRTUAL_APIC, virt_to_phys(vcpu->vmx.apic));
 	vmwrite(VMCS_TPR_THRESHOLD, 0);
@@ -61,7 +61,7 @@ void vmx_vcpu_init(struct vcpu *vcpu)
 	vmwrite(VMCS_GUEST_PAT, PAT_RESET);
 	/* On no CPU; the one that runs it makes it current. */
 	vmx_vmclear(setup.vmcs_pa);
-	vmx_vmptrld(((struct vmx_cpu *)cpu->vendor)->control_pa);
+	vmx_vmptrld(((struct vmx_cpu *)cpu->vendor)->control.vmcs_pa);
 }
 
 static void swap_msrs(uint64_t *out, const uint64_t *in)
@@ -90,8 +90,8 @@ void vmx_vcpu_load(struct cpu *cpu, struct vcpu *vcpu)
 	swap_msrs(vmx->msr, vcpu->vmx.msr);
 	if (vcpu->debug_registers)
 		swap_dr6(&vmx->dr6, vcpu->vmx.dr6);
-	vmx_vmptrld(vcpu->vmx.vmcs_pa);
-	vcpu->vmx.launched = false;
+	vmx_vmptrld(vcpu->vmx.context.vmcs_pa);
+	vcpu->vmx.context.launched = false;
 	if (vcpu->vmx.host != cpu)
 		vmx_host_init(cpu);
 	vcpu->vmx.host = cpu;
@@ -102,8 +102,8 @@ void vmx_vcpu_put(struct cpu *cpu, struct vcpu *vcpu)
 {
 	struct vmx_cpu *vmx = cpu->vendor;
 
-	vmx_vmclear(vcpu->vmx.vmcs_pa);
-	vmx_vmptrld(vmx->control_pa);
+	vmx_vmclear(vcpu->vmx.context.vmcs_pa);
+	vmx_vmptrld(vmx->control.vmcs_pa);
 	if (vcpu->debug_registers)
 		swap_dr6(&vcpu->vmx.dr6, vmx->dr6);
 	swap_msrs(vcpu->vmx.msr, vmx->msr);
@@ -136,7 +136,8 @@ static void set_timer(const struct vcpu *vcpu)
 	uint64_t now = rdtsc(), left = vcpu->deadline > now ? vcpu->deadline - now : 0;
 
 	if (vmx_features.timer)
-		vmwrite(VMCS_PREEMPTION_TIMER, (left < LONGEST_RUN ? left : LONGEST_RUN) >> vmx_features.timer_shift);
+		vmwrite(VMCS_PREEMPTION_TIMER,
+			((left < LONGEST_RUN ? left : LONGEST_RUN) >> vmx_features.timer_shift) + 1);
 }
 
 static void io_exit(struct keel_exit *record, struct hv_exit *exit)
@@ -157,14 +158,6 @@ static void io_exit(struct keel_exit *record, struct hv_exit *exit)
 		record->segment = info & QUAL_IO_IN ? KEEL_SEG_ES :
 						      (uint8_t)(insn >> INSN_SEGMENT_SHIFT & INSN_SEGMENT);
 	}
-}
-
-static void fault_exit(struct keel_exit *record, struct hv_exit *exit)
-{
-	vmx_memory_exit(exit);
-	record->gpa = exit->gpa;
-	record->access = (uint8_t)exit->access;
-	record->insn_length = 0;
 }
 
 /* What the processor would have told in the debug registers (28.2.1, 18.2). */
@@ -203,8 +196,8 @@ static void exception_exit(struct vcpu *vcpu, struct hv_exit *exit)
 		if ((info & EVENT_TYPE) == EVENT_PRIVILEGED)	/* INT1, a trap */
 			vcpu->cell.page->regs.rip = vmx_next_rip();
 	}
-	vcpu->vmx.event = EVENT_VALID | EVENT_EXCEPTION | (info & EVENT_ERROR_CODE) | vector;
-	vcpu->vmx.error_code = info & EVENT_ERROR_CODE ? (uint32_t)vmread(VMCS_EXIT_ERROR_CODE) : 0;
+	vmx_inject(&vcpu->vmx.context, KEEL_INJECT_EXCEPTION | (info & EVENT_ERROR_CODE) | vector,
+		   info & EVENT_ERROR_CODE ? (uint32_t)vmread(VMCS_EXIT_ERROR_CODE) : 0);
 }
 
 static void window_exit(struct vcpu *vcpu, struct hv_exit *exit, enum hv_exit_reason reason)
@@ -213,12 +206,11 @@ static void window_exit(struct vcpu *vcpu, struct hv_exit *exit, enum hv_exit_re
 	exit->reason = reason;
 }
 
-static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
+/* What is left of the decoding, and what only guests have. */
+static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, uint32_t reason, struct hv_exit *exit)
 {
 	struct keel_exit *record = &vcpu->cell.page->exit;
-	uint32_t reason = (uint32_t)vmread(VMCS_EXIT_REASON);
 
-	exit->reason = HV_EXIT_NONE;
 	switch (reason) {
 	case VMX_EXIT_INIT:
 		((struct vmx_cpu *)cpu->vendor)->init_seen = true;
@@ -231,7 +223,9 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit
 		io_exit(record, exit);
 		break;
 	case VMX_EXIT_EPT_VIOLATION:
-		fault_exit(record, exit);
+		record->gpa = exit->gpa;
+		record->access = (uint8_t)exit->access;
+		record->insn_length = 0;
 		break;
 	case VMX_EXIT_INTERRUPT_WINDOW:
 		window_exit(vcpu, exit, HV_EXIT_WINDOW);
@@ -239,52 +233,28 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit
 	case VMX_EXIT_TPR:
 		window_exit(vcpu, exit, HV_EXIT_TPR);
 		break;
-	case VMX_EXIT_NMI_WINDOW:
-		break;
 	case VMX_EXIT_PREEMPTION_TIMER:
 		/* At the deadline the cell has its turn. Before it the control domain sees what is pending. */
-		if (rdtsc() < vcpu->deadline)
-			exit->reason = HV_EXIT_INTERRUPT;
+		exit->reason = rdtsc() < vcpu->deadline ? HV_EXIT_INTERRUPT : HV_EXIT_NONE;
 		break;
 	case VMX_EXIT_DR:
-		vmx_primary(&vcpu->vmx.primary, PRIMARY_MOV_DR, false);
+		vmx_primary(&vcpu->vmx.context, PRIMARY_MOV_DR, false);
 		swap_dr6(&((struct vmx_cpu *)cpu->vendor)->dr6, vcpu->vmx.dr6);
 		vcpu_use_debug_registers(cpu, vcpu);
-		break;
-	case VMX_EXIT_CR:
-		if (vmx_write_cr(&vcpu->cell.page->regs, &vcpu->vm->guest_table))
-			vmx_vcpu_advance(vcpu, vmx_next_rip());
-		else
-			vmx_vcpu_inject(vcpu, KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | EXC_GP, 0);
-		break;
-	case VMX_EXIT_INVD:
-		/* Writing back is a legal way to invalidate, and no guest may throw other people's lines away. */
-		__asm__ volatile("wbinvd" : : : "memory");
-		vmx_vcpu_advance(vcpu, vmx_next_rip());
-		break;
-	default:
-		vmx_plain_exit(reason, exit);
+		exit->reason = HV_EXIT_NONE;
 		break;
 	}
-}
-
-static void entry_failed(struct vcpu *vcpu, bool entered, struct hv_exit *exit)
-{
-	exit->reason = HV_EXIT_ENTRY_FAILED;
-	exit->detail = vmx_failure_detail(entered);
-	exit->cpl = 0;
-	print("Keel: VM %u, vCPU %u: %s\n", vcpu->vm->id, vcpu->index, vmx_failure(exit->detail));
 }
 
 void vmx_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 {
 	struct keel_regs *regs = &vcpu->cell.page->regs;
 	struct vcpu_vmx *vmx = &vcpu->vmx;
-	bool entered;
+	uint32_t reason;
 
-	exit->cpl = 0;
 	/* An entry with the threshold above the priority would fail (27.2.1.1). */
 	if (vmx_vcpu_tpr(vcpu) < vmx->tpr_threshold) {
+		exit->cpl = 0;
 		window_exit(vcpu, exit, HV_EXIT_TPR);
 		return;
 	}
@@ -292,49 +262,37 @@ void vmx_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 	if (vmx->tsc_offset_new)
 		vmwrite(VMCS_TSC_OFFSET, vcpu->tsc_offset);
 	vmx->tsc_offset_new = false;
-	vmwrite(VMCS_GUEST_RIP, regs->rip);
 	vmwrite(VMCS_GUEST_RSP, regs->gpr[KEEL_RSP]);
 	vmwrite(VMCS_GUEST_RFLAGS, regs->rflags | RFLAGS_FIXED);
-	vmx_deliver_nmi(&vcpu->nmi_pending, &vmx->event, &vmx->primary);
-	vmx_write_event(&vmx->event, vmx->error_code);
 	set_timer(vcpu);
-	entered = vmx_enter(regs, vmx->launched);
-	if (!entered || vmread(VMCS_EXIT_REASON) & VMX_EXIT_ENTRY_FAILED) {
-		entry_failed(vcpu, entered, exit);
+	reason = vmx_run(&vmx->context, regs, &vcpu->nmi_pending, &vcpu->vm->guest_table, exit);
+	if (exit->reason == HV_EXIT_ENTRY_FAILED) {
+		print("Keel: VM %u, vCPU %u: %s\n", vcpu->vm->id, vcpu->index, vmx_failure(exit->detail));
 		return;
 	}
-	vmx->launched = true;
-	regs->rip = vmread(VMCS_GUEST_RIP);
-	regs->gpr[KEEL_RSP] = vmread(VMCS_GUEST_RSP);
 	regs->rflags = vmx->rflags = vmread(VMCS_GUEST_RFLAGS);
-	exit->cpl = (unsigned int)vmread(VMCS_GUEST_SS_RIGHTS) >> RIGHTS_DPL_SHIFT & RIGHTS_DPL;
-	vmx_requeue(&vmx->event, &vmx->error_code);
-	decode_exit(cpu, vcpu, exit);
+	decode_exit(cpu, vcpu, reason, exit);
 }
 
 void vmx_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip)
 {
-	uint64_t state = vmread(VMCS_GUEST_INTERRUPTIBILITY);
-
-	vcpu->cell.page->regs.rip = next_rip;
-	if (state & (SHADOW_STI | SHADOW_MOV_SS))
-		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, state & ~(uint64_t)(SHADOW_STI | SHADOW_MOV_SS));
+	vmx_advance(&vcpu->cell.page->regs, next_rip);
 }
 
 bool vmx_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction)
 {
-	return vcpu->vmx.rflags & RFLAGS_IF && !vcpu->vmx.event &&
+	return vcpu->vmx.rflags & RFLAGS_IF && !vcpu->vmx.context.event &&
 	       (after_instruction || !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & (SHADOW_STI | SHADOW_MOV_SS)));
 }
 
 void vmx_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
 {
-	vmx_inject(&vcpu->vmx.event, &vcpu->vmx.error_code, inject, error_code);
+	vmx_inject(&vcpu->vmx.context, inject, error_code);
 }
 
 void vmx_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
 {
-	vmx_primary(&vcpu->vmx.primary, PRIMARY_INTERRUPT_WINDOW, open);
+	vmx_primary(&vcpu->vmx.context, PRIMARY_INTERRUPT_WINDOW, open);
 	if (vcpu->vmx.tpr_threshold != tpr_threshold)
 		vmwrite(VMCS_TPR_THRESHOLD, tpr_threshold);
 	vcpu->vmx.tpr_threshold = tpr_threshold;
@@ -393,7 +351,7 @@ bool vmx_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs)
 	vmx->dr6 = DR6_RESET | (sregs->dr6 & QUAL_DB_BITS);
 	if (vcpu->debug_registers)
 		write_dr6(vmx->dr6);
-	vmx->event = 0;
+	vmx->context.event = 0;
 	vmx_vcpu_window(vcpu, false, 0);
 	vmx->rflags = vcpu->cell.page->regs.rflags;
 	/* A vCPU that starts anew keeps no translation of its former life. */
