@@ -16,6 +16,7 @@ emulator_check() {
 	memory=${memory:-512M}
 	[[ $memory = *M ]] || memory=$((${memory%G} * 1024))M
 	memory=${memory%M}
+	modules=
 	: >"$work/drives"
 }
 
@@ -35,6 +36,7 @@ emulator_add_drive() {
 		>>"$work/drives"
 	printf '%s %s\n' "$model" "$target" >>"$work/files/keel/drives"
 	drives=$((drives + 1))
+	modules=/lib/modules/ata
 }
 
 # Bochs 2.7 puts the AVX state of the compacted XSAVE forms over the header of the area, and has not the counters that it
