@@ -127,7 +127,7 @@ emulator_interact() {
 	if [ "$mode" = guest ]; then
 		joined=com2 joined_log=$logs/guest.log other=com1 other_log=$logs/host.log
 	fi
-	[ ! -t 0 ] || stdio='STDIO,raw,echo=0,escape=0x1d'
+	[ ! -t 0 ] || stdio='STDIO,raw,echo=0,escape=0x1c'
 	socat -R "$joined_log" "$stdio" "PTY,link=$work/terminal,raw,echo=0" <&0 &
 	socat=$!
 	while [ ! -e "$work/terminal" ] && kill -0 "$socat" 2>/dev/null; do
