@@ -55,9 +55,11 @@ bochs_grub_config() {
 
 bochs_pack_cdrom() {
 	local root=$work/cdrom image=$BUILD/image
-	local archives=("$image/system.cpio" "$image/keel.cpio" "$work/run.cpio")
+	local archives=("$image/system.cpio" "$image/keel.cpio" "$work/initrd.cpio")
 	[ "$drives" -eq 0 ] || archives+=("$image/ata.cpio")
-	mkdir -p "$root/boot/grub"
+	mkdir -p "$root/boot/grub" "$work/initrd/keel"
+	mv "$work/run.cpio" "$work/initrd/keel/"
+	pack_cpio "$work/initrd" "$work/initrd.cpio"
 	cp "$("$ROOT/tools/lib/lz4-kernel.sh")" "$root/boot/vmlinuz"
 	cp "${hypervisor:-$BUILD/keel.elf}" "$root/boot/keel.elf"
 	cat "${archives[@]}" >"$root/boot/initrd"
