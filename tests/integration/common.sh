@@ -58,11 +58,14 @@ build_module() {
 	local source=$1 work version
 	work=$TESTS/$(basename "$source")
 	version=$(cat "$("$ROOT/tools/lib/kernel.sh")/version")
-	mkdir -p "$work/include/keel"
-	cp -u "$source"/* "$work/"
-	cp -u "$ROOT"/include/keel/*.h "$work/include/keel/"
-	make -C "/lib/modules/$version/build" M="$work" modules >"$KEEL_BUILD/logs/$name-module.log" 2>&1 ||
-		die "the module does not build, see $KEEL_BUILD/logs/$name-module.log"
+	(
+		flock 9
+		mkdir -p "$work/include/keel"
+		cp -u "$source"/* "$work/"
+		cp -u "$ROOT"/include/keel/*.h "$work/include/keel/"
+		make -C "/lib/modules/$version/build" M="$work" modules >"$KEEL_BUILD/logs/$name-module.log" 2>&1 ||
+			die "the module does not build, see $KEEL_BUILD/logs/$name-module.log"
+	) 9>"$TESTS/lock" || exit 1
 	printf '%s\n' "$work/$(basename "$source").ko"
 }
 

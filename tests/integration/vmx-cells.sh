@@ -1,0 +1,8 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Hostile cells on Intel VMX, by Bochs.
+# timeout: 500
+set -uo pipefail
+KEEL_RUN_OPTIONS="--emulator bochs --timeout 450"
+# shellcheck source=tests/integration/cells.sh
+. "$(dirname "$0")/cells.sh"

@@ -1,0 +1,8 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The driver, bare and hostile guests and the hostile module on Intel VMX, by Bochs.
+# timeout: 1300
+set -uo pipefail
+KEEL_RUN_OPTIONS="--emulator bochs --memory 512M --timeout 1200"
+# shellcheck source=tests/integration/driver.sh
+. "$(dirname "$0")/driver.sh"
