@@ -61,17 +61,17 @@ static u64 ticks_to_ns(u64 ticks)
 	return mul_u64_u64_div_u64(ticks, NSEC_PER_MSEC, tsc_khz) + 1;
 }
 
+/* One that has passed needs no timer, which would but interrupt the run that sees to it. */
 static void set_deadline(struct keel_vcpu *vcpu, u64 deadline)
 {
-	u64 now;
+	u64 now = rdtsc_ordered();
 
-	if (deadline == NEVER) {
+	if (deadline <= now)
+		atomic_set(&vcpu->kicked, 1);
+	if (deadline <= now || deadline == NEVER)
 		hrtimer_cancel(&vcpu->timer);
-	} else if (deadline != vcpu->deadline || !hrtimer_is_queued(&vcpu->timer)) {
-		now = rdtsc_ordered();
-		hrtimer_start(&vcpu->timer, ns_to_ktime(deadline > now ? ticks_to_ns(deadline - now) : 0),
-			      HRTIMER_MODE_REL);
-	}
+	else if (deadline != vcpu->deadline || !hrtimer_is_queued(&vcpu->timer))
+		hrtimer_start(&vcpu->timer, ns_to_ktime(ticks_to_ns(deadline - now)), HRTIMER_MODE_REL);
 	vcpu->deadline = deadline;
 }
 

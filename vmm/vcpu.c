@@ -445,10 +445,14 @@ int vcpu_run(struct cpu *cpu, struct vm *vm, uint64_t index, struct vm_run *run)
 	flags = (int)loop(cpu, vcpu, run);
 	put(cpu, vcpu);
 	run->deadline = vcpu->deadline;
-	/* A finite one is told every time: the driver's timer may have gone off a little early. */
-	if (vcpu->deadline != vcpu->armed || vcpu->deadline != UINT64_MAX)
+	/*
+	 * A finite one is told every time: the driver's timer may have gone off a little early. While the cell is at work on it
+	 * the next deadline is not known, and a timer for the last one would only interrupt the cell.
+	 */
+	if (!vcpu->cell.pending && (vcpu->deadline != vcpu->armed || vcpu->deadline != UINT64_MAX)) {
 		flags |= KEEL_RUN_DEADLINE;
-	vcpu->armed = vcpu->deadline;
+		vcpu->armed = vcpu->deadline;
+	}
 	leave_context(vm, context);
 	return flags;
 }

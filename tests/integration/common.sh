@@ -12,6 +12,8 @@ TESTS=$KEEL_BUILD/integration
 name=$(basename "$0" .sh)
 logs=$KEEL_BUILD/logs/$name
 passed=0 failed=0
+# More options for tools/run, which win over a test's own: KEEL_RUN_OPTIONS="--emulator bochs --timeout 400"
+read -ra run_options <<<"${KEEL_RUN_OPTIONS:-}"
 
 die() {
 	printf '%s: %s\n' "$name" "$*" >&2
@@ -73,14 +75,12 @@ script_for() {
 }
 
 # boot LABEL SECONDS SCRIPT [tools/run option...]: runs the script in the control domain. Its lines are in $logs/LABEL/host.log.
-# KEEL_RUN_OPTIONS has more options, which win: KEEL_RUN_OPTIONS="--emulator bochs --timeout 400" tools/test cells
 boot() {
-	local label=$1 seconds=$2 script=$3 options
+	local label=$1 seconds=$2 script=$3
 	shift 3
-	read -ra options <<<"${KEEL_RUN_OPTIONS:-}"
 	mkdir -p "$logs/$label"
 	"$ROOT/tools/run" --no-build --command ". /keel-test/script" --file "$script:/keel-test/script" \
-		--expect 'tests: end$' --timeout "$seconds" --logs "$logs/$label" "$@" "${options[@]}" >"$logs/$label/run.log" 2>&1
+		--expect 'tests: end$' --timeout "$seconds" --logs "$logs/$label" "$@" "${run_options[@]}" >"$logs/$label/run.log" 2>&1
 }
 
 # Counts and prints the checks of a boot. One that does not come to its end is a failure.

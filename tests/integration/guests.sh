@@ -13,7 +13,7 @@ guest() {
 	local guest=$1 regex=$2
 	shift 2
 	check "$guest" "$ROOT/tools/run" --no-build "$ROOT/guests/$guest.json" --expect "$regex" --timeout 120 \
-		--logs "$logs/$guest" "$@"
+		--logs "$logs/$guest" "$@" "${run_options[@]}"
 }
 
 guest tiny 'GUEST-UP [0-9.]+'

@@ -12,10 +12,11 @@ emulator_check() {
 	[ "$accel" = tcg ] || die "--accel: Bochs is an interpreter, it has no accelerator: take --emulator qemu"
 	command -v bochs >/dev/null || [ "$build" = yes ] || die "bochs is not installed: run without --no-build"
 	cpu=${cpu:-corei7_haswell_4770}
-	[[ $cpu =~ ^[a-z0-9_]+$ ]] || die "--cpu: expected a processor model of Bochs, not '$cpu': bochs --help cpu shows them"
 	memory=${memory:-512M}
 	[[ $memory = *M ]] || memory=$((${memory%G} * 1024))M
 	memory=${memory%M}
+	[ "$memory" -le 2048 ] || die "--memory: Bochs takes 2G at most: take --emulator qemu"
+	modules=
 	: >"$work/drives"
 }
 
@@ -35,6 +36,7 @@ emulator_add_drive() {
 		>>"$work/drives"
 	printf '%s %s\n' "$model" "$target" >>"$work/files/keel/drives"
 	drives=$((drives + 1))
+	modules=/lib/modules/ata
 }
 
 # Bochs 2.7 puts the AVX state of the compacted XSAVE forms over the header of the area, and has not the counters that it
@@ -53,9 +55,11 @@ bochs_grub_config() {
 
 bochs_pack_cdrom() {
 	local root=$work/cdrom image=$BUILD/image
-	local archives=("$image/system.cpio" "$image/keel.cpio" "$work/run.cpio")
+	local archives=("$image/system.cpio" "$image/keel.cpio" "$work/initrd.cpio")
 	[ "$drives" -eq 0 ] || archives+=("$image/ata.cpio")
-	mkdir -p "$root/boot/grub"
+	mkdir -p "$root/boot/grub" "$work/initrd/keel"
+	mv "$work/run.cpio" "$work/initrd/keel/"
+	pack_cpio "$work/initrd" "$work/initrd.cpio"
 	cp "$("$ROOT/tools/lib/lz4-kernel.sh")" "$root/boot/vmlinuz"
 	cp "${hypervisor:-$BUILD/keel.elf}" "$root/boot/keel.elf"
 	cat "${archives[@]}" >"$root/boot/initrd"
@@ -68,6 +72,8 @@ bochs_pack_cdrom() {
 # nobody. Without VGA's extension there are no graphics modes, on which GRUB and the video BIOS would come to grief.
 emulator_prepare() {
 	local reset=1 panic='' commands=1
+	bochs --help cpu 2>&1 | grep -x -- "$cpu" >/dev/null ||
+		die "--cpu: expected a processor model of Bochs, not '$cpu': bochs --help cpu shows them"
 	bochs_pack_cdrom
 	# An AMD model resets the machine even for a guest's triple fault, unless it is told to panic, and to go on after that.
 	if [[ $cpu =~ ^(ryzen|zambezi|trinity_apu|phenom_.*)$ ]]; then
@@ -123,7 +129,7 @@ emulator_interact() {
 	if [ "$mode" = guest ]; then
 		joined=com2 joined_log=$logs/guest.log other=com1 other_log=$logs/host.log
 	fi
-	[ ! -t 0 ] || stdio='STDIO,raw,echo=0,escape=0x1d'
+	[ ! -t 0 ] || stdio='STDIO,raw,echo=0,escape=0x1c'
 	socat -R "$joined_log" "$stdio" "PTY,link=$work/terminal,raw,echo=0" <&0 &
 	socat=$!
 	while [ ! -e "$work/terminal" ] && kill -0 "$socat" 2>/dev/null; do
@@ -144,6 +150,6 @@ emulator_complaint() {
 	if [ -s "$logs/emulator.log" ]; then
 		grep -E '^[0-9]+[pe]\[' "$logs/emulator.log" | grep -vE 'MSR: Unknown register|SVM VMEXIT: I/O' | tail -n 10
 	else
-		tail -n 5 "$work/output"
+		grep -A 1 'following message' "$work/output" || tail -n 5 "$work/output"
 	fi
 }
