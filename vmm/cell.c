@@ -71,6 +71,7 @@ enum cell_result cell_call(struct cpu *cpu, struct cell_context *context, struct
 	context->frame.rflags = (context->frame.rflags & CELL_RFLAGS) | RFLAGS_FIXED | RFLAGS_IF;
 	hv->cell_prepare(cpu, vcpu);
 	cell_run(&context->frame);
-	hv->cell_finish(cpu, vcpu);
+	if (hv->cell_finish)
+		hv->cell_finish(cpu, vcpu);
 	return leave(cpu, context);
 }

@@ -13,6 +13,7 @@
 
 struct call {
 	struct cpu *cpu;
+	struct vm *vm;			/* of the calls that have one, their first argument */
 	uint64_t arg[5];
 	uint64_t result[4];	/* RDI, RSI, RDX, R8 */
 	unsigned int results;
@@ -50,9 +51,7 @@ static int64_t hc_create(struct call *call)
 
 static int64_t hc_donate(struct call *call)
 {
-	struct vm *vm = vm_get(call->arg[0]);
-
-	return vm ? vm_donate(vm, call->arg[1], call->arg[2]) : -ENOENT;
+	return vm_donate(call->vm, call->arg[1], call->arg[2]);
 }
 
 static int64_t hc_flush(struct call *call)
@@ -64,38 +63,22 @@ static int64_t hc_flush(struct call *call)
 
 static int64_t hc_assign(struct call *call)
 {
-	struct vm *vm = vm_get(call->arg[0]);
-
-	return vm ? vm_assign(vm, call->arg[1], call->arg[2], call->arg[3], call->arg[4]) : -ENOENT;
+	return vm_assign(call->vm, call->arg[1], call->arg[2], call->arg[3], call->arg[4]);
 }
 
 static int64_t hc_map(struct call *call)
 {
-	struct vm *vm = vm_get(call->arg[0]);
-
-	return vm ? vm_map(vm, call->arg[1], call->arg[2], call->arg[3], call->arg[4]) : -ENOENT;
+	return vm_map(call->vm, call->arg[1], call->arg[2], call->arg[3], call->arg[4]);
 }
 
 static int64_t hc_share(struct call *call)
 {
-	struct vm *vm = vm_get(call->arg[0]);
-
-	return vm ? vm_share(vm, call->arg[1], call->arg[2], call->arg[3]) : -ENOENT;
+	return vm_share(call->vm, call->arg[1], call->arg[2], call->arg[3]);
 }
 
 static int64_t hc_start(struct call *call)
 {
-	struct vm *vm = vm_get(call->arg[0]);
-
-	return vm ? vm_start(vm) : -ENOENT;
-}
-
-static int64_t run_result(struct call *call, const struct vm_run *run)
-{
-	call->results = 2;
-	call->result[0] = run->deadline;
-	call->result[1] = run->kick;
-	return 0;
+	return vm_start(call->vm);
 }
 
 /*
@@ -110,62 +93,48 @@ static bool may_run(struct call *call)
 	return state.rflags & RFLAGS_IF;
 }
 
-static int64_t hc_run(struct call *call)
+static int64_t run(struct call *call, bool event)
 {
-	struct vm *vm = vm_get(call->arg[0]);
-	struct vm_run run = { UINT64_MAX, 0 };
+	struct vm_run result = { UINT64_MAX, 0 };
 	int64_t flags;
 
-	if (!vm)
-		return -ENOENT;
 	if (!may_run(call))
 		return -EINVAL;
-	flags = vcpu_run(call->cpu, vm, call->arg[1], &run);
-	run_result(call, &run);
+	flags = event ? vm_event(call->cpu, call->vm, &result) : vcpu_run(call->cpu, call->vm, call->arg[1], &result);
+	call->results = 2;
+	call->result[0] = result.deadline;
+	call->result[1] = result.kick;
 	return flags;
+}
+
+static int64_t hc_run(struct call *call)
+{
+	return run(call, false);
 }
 
 static int64_t hc_event(struct call *call)
 {
-	struct vm *vm = vm_get(call->arg[0]);
-	struct vm_run run = { UINT64_MAX, 0 };
-	int64_t flags;
-
-	if (!vm)
-		return -ENOENT;
-	if (!may_run(call))
-		return -EINVAL;
-	flags = vm_event(call->cpu, vm, &run);
-	run_result(call, &run);
-	return flags;
+	return run(call, true);
 }
 
 static int64_t hc_status(struct call *call)
 {
-	struct vm *vm = vm_get(call->arg[0]);
-	int64_t end;
+	int64_t end = __atomic_load_n(&call->vm->end, __ATOMIC_ACQUIRE);
 
-	if (!vm)
-		return -ENOENT;
-	end = __atomic_load_n(&vm->end, __ATOMIC_ACQUIRE);
 	call->results = 2;
-	call->result[0] = vm->end_detail;
-	call->result[1] = vm->end_address;
+	call->result[0] = call->vm->end_detail;
+	call->result[1] = call->vm->end_address;
 	return end;
 }
 
 static int64_t hc_kill(struct call *call)
 {
-	struct vm *vm = vm_get(call->arg[0]);
-
-	return vm ? vm_kill(vm) : -ENOENT;
+	return vm_kill(call->vm);
 }
 
 static int64_t hc_reclaim(struct call *call)
 {
-	struct vm *vm = vm_get(call->arg[0]);
-
-	return vm ? vm_reclaim(vm, call->arg[1], call->arg[2]) : -ENOENT;
+	return vm_reclaim(call->vm, call->arg[1], call->arg[2]);
 }
 
 static int64_t hc_trap(struct call *call)
@@ -195,13 +164,19 @@ void hypercall(struct cpu *cpu)
 {
 	static const uint8_t arguments[5] = { KEEL_RDI, KEEL_RSI, KEEL_RDX, KEEL_R10, KEEL_R8 };
 	static const uint8_t results[4] = { KEEL_RDI, KEEL_RSI, KEEL_RDX, KEEL_R8 };
+	const uint32_t without_vm = 1u << KEEL_HC_INFO | 1u << KEEL_HC_LOG | 1u << KEEL_HC_VM_CREATE | 1u << KEEL_HC_FLUSH |
+				    1u << KEEL_HC_TRAP;
 	uint64_t number = cpu->control.gpr[KEEL_RAX];
 	struct call call = { .cpu = cpu };
+	int64_t value = -ENOSYS;
 	unsigned int i;
 
 	for (i = 0; i < 5; i++)
 		call.arg[i] = cpu->control.gpr[arguments[i]];
-	cpu->control.gpr[KEEL_RAX] = number < KEEL_HC_COUNT ? (uint64_t)calls[number](&call) : (uint64_t)-ENOSYS;
+	call.vm = vm_get(call.arg[0]);
+	if (number < KEEL_HC_COUNT)
+		value = call.vm || without_vm >> number & 1 ? calls[number](&call) : -ENOENT;
+	cpu->control.gpr[KEEL_RAX] = (uint64_t)value;
 	for (i = 0; i < call.results; i++)
 		cpu->control.gpr[results[i]] = call.result[i];
 }

@@ -118,9 +118,7 @@ static uint64_t top_of_memory(void)
 
 static unsigned int largest_page(void)
 {
-	bool has_1g = cpuid(CPUID_EXT, 0).edx & CPUID_EXT_1G && (!hv->has_1g || hv->has_1g());
-
-	return has_1g ? PT_ORDER_1G : PT_ORDER_2M;
+	return cpuid(CPUID_EXT, 0).edx & CPUID_EXT_1G && (!hv->has_1g || hv->has_1g()) ? PT_ORDER_1G : PT_ORDER_2M;
 }
 
 /* RAM as whole pages, sorted and merged, for the ownership record. */

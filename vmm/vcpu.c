@@ -13,28 +13,16 @@
 #include "xstate.h"
 
 /* Registers that the world switch leaves alone. */
-static void debug_swap_in(struct cpu *cpu, struct vcpu *vcpu)
+static void debug_swap(uint64_t out[4], const uint64_t in[4])
 {
-	cpu->control_dr[0] = read_dr0();
-	cpu->control_dr[1] = read_dr1();
-	cpu->control_dr[2] = read_dr2();
-	cpu->control_dr[3] = read_dr3();
-	write_dr0(vcpu->dr[0]);
-	write_dr1(vcpu->dr[1]);
-	write_dr2(vcpu->dr[2]);
-	write_dr3(vcpu->dr[3]);
-}
-
-static void debug_swap_out(struct cpu *cpu, struct vcpu *vcpu)
-{
-	vcpu->dr[0] = read_dr0();
-	vcpu->dr[1] = read_dr1();
-	vcpu->dr[2] = read_dr2();
-	vcpu->dr[3] = read_dr3();
-	write_dr0(cpu->control_dr[0]);
-	write_dr1(cpu->control_dr[1]);
-	write_dr2(cpu->control_dr[2]);
-	write_dr3(cpu->control_dr[3]);
+	out[0] = read_dr0();
+	out[1] = read_dr1();
+	out[2] = read_dr2();
+	out[3] = read_dr3();
+	write_dr0(in[0]);
+	write_dr1(in[1]);
+	write_dr2(in[2]);
+	write_dr3(in[3]);
 }
 
 void vcpu_use_debug_registers(struct cpu *cpu, struct vcpu *vcpu)
@@ -42,7 +30,7 @@ void vcpu_use_debug_registers(struct cpu *cpu, struct vcpu *vcpu)
 	if (vcpu->debug_registers)
 		return;
 	vcpu->debug_registers = true;
-	debug_swap_in(cpu, vcpu);
+	debug_swap(cpu->control_dr, vcpu->dr);
 }
 
 static void set_xcr0(uint64_t *current, uint64_t value)
@@ -55,34 +43,32 @@ static void set_xcr0(uint64_t *current, uint64_t value)
 /*
  * SSE state exists whatever XCR0 says, so each side is saved with SSE at least; the guest's with all that it may ever use.
  */
+static void xstate_swap(void *out, uint64_t out_mask, const void *in, uint64_t in_mask, uint64_t xcr0)
+{
+	uint64_t now = xgetbv();
+
+	write_cr0(read_cr0() & ~(uint64_t)CR0_TS);
+	set_xcr0(&now, out_mask);
+	xsave(out, out_mask);
+	set_xcr0(&now, in_mask);
+	xrstor(in, in_mask);
+	set_xcr0(&now, xcr0);
+	write_cr0(read_cr0() | CR0_TS);
+}
+
 static void xstate_swap_in(struct cpu *cpu, struct vcpu *vcpu)
 {
-	uint64_t now = xgetbv(), mine, guest = cpuid_guest_xcr0();
-
-	cpu->control_xcr0 = now;
-	mine = now | XCR0_X87 | XCR0_SSE;
-	write_cr0(read_cr0() & ~(uint64_t)CR0_TS);
-	set_xcr0(&now, mine);
-	xsave(cpu->control_xstate, mine);
-	set_xcr0(&now, guest);
-	xrstor(vcpu->xstate, guest);
-	set_xcr0(&now, vcpu->xcr0);
-	write_cr0(read_cr0() | CR0_TS);
+	cpu->control_xcr0 = xgetbv();
+	xstate_swap(cpu->control_xstate, cpu->control_xcr0 | XCR0_X87 | XCR0_SSE, vcpu->xstate, cpuid_guest_xcr0(),
+		    vcpu->xcr0);
 }
 
 static void xstate_swap_out(struct cpu *cpu, struct vcpu *vcpu)
 {
-	uint64_t now = xgetbv(), mine = cpu->control_xcr0 | XCR0_X87 | XCR0_SSE, guest = cpuid_guest_xcr0();
-
 	/* QEMU's SVM lets the guest's XSETBV through, whatever the intercept says. */
-	vcpu->xcr0 = now & guest;
-	write_cr0(read_cr0() & ~(uint64_t)CR0_TS);
-	set_xcr0(&now, guest);
-	xsave(vcpu->xstate, guest);
-	set_xcr0(&now, mine);
-	xrstor(cpu->control_xstate, mine);
-	set_xcr0(&now, cpu->control_xcr0);
-	write_cr0(read_cr0() | CR0_TS);
+	vcpu->xcr0 = xgetbv() & cpuid_guest_xcr0();
+	xstate_swap(vcpu->xstate, cpuid_guest_xcr0(), cpu->control_xstate, cpu->control_xcr0 | XCR0_X87 | XCR0_SSE,
+		    cpu->control_xcr0);
 }
 
 /*
@@ -107,7 +93,7 @@ static void load(struct cpu *cpu, struct vcpu *vcpu)
 	mask_low_vectors(cpu);
 	xstate_swap_in(cpu, vcpu);
 	if (vcpu->debug_registers)
-		debug_swap_in(cpu, vcpu);
+		debug_swap(cpu->control_dr, vcpu->dr);
 	if (cpuid_guest_tsc_aux()) {
 		cpu->control_tsc_aux = rdmsr(MSR_TSC_AUX);
 		wrmsr(MSR_TSC_AUX, vcpu->tsc_aux);
@@ -123,7 +109,7 @@ static void put(struct cpu *cpu, struct vcpu *vcpu)
 	if (cpuid_guest_tsc_aux())
 		wrmsr(MSR_TSC_AUX, cpu->control_tsc_aux);
 	if (vcpu->debug_registers)
-		debug_swap_out(cpu, vcpu);
+		debug_swap(vcpu->dr, cpu->control_dr);
 	xstate_swap_out(cpu, vcpu);
 	unmask_low_vectors(cpu);
 }

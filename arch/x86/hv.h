@@ -49,10 +49,13 @@ struct hv_exit {
 
 /* State of the control domain that exits need. */
 struct hv_control_state {
-	uint64_t cr0, cr3, cr4, efer, rflags;
+	uint64_t cr3, cr4, efer, rflags;
 	unsigned int cpl;
-	bool interrupt_shadow;
 };
+
+/* MSRs that every guest has for itself, beyond those that belong to one vendor: SYSENTER, STAR and on, FS, GS, kernel GS base. */
+#define HV_GUEST_MSRS \
+	0x174, 0x175, 0x176, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102
 
 /* Fields of a vendor's instance are its whole contract; struct vcpu is in vm.h. */
 struct hv_ops {
@@ -113,7 +116,10 @@ struct hv_ops {
 	bool (*vcpu_rdmsr)(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 	bool (*vcpu_wrmsr)(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 
-	/* Ring 3: the state that the world switch leaves to the guest (or, with NULL, the control domain) is set aside, and taken up again. */
+	/*
+	 * Ring 3: the state that the world switch leaves to the guest (or, with NULL, the control domain) is set aside, and taken
+	 * up again; no cell_finish: nothing is.
+	 */
 	void (*cell_prepare)(struct cpu *cpu, struct vcpu *vcpu);
 	void (*cell_finish)(struct cpu *cpu, struct vcpu *vcpu);
 };
@@ -130,8 +136,7 @@ struct hv_ops {
 	.vcpu_window = v##_vcpu_window, .vcpu_tpr = v##_vcpu_tpr, \
 	.vcpu_set_tpr = v##_vcpu_set_tpr, .vcpu_cr4 = v##_vcpu_cr4, .vcpu_get_sregs = v##_vcpu_get_sregs, \
 	.vcpu_set_sregs = v##_vcpu_set_sregs, .vcpu_set_cr2 = v##_vcpu_set_cr2, \
-	.vcpu_set_tsc_offset = v##_vcpu_set_tsc_offset, .cell_prepare = v##_cell_prepare, \
-	.cell_finish = v##_cell_finish
+	.vcpu_set_tsc_offset = v##_vcpu_set_tsc_offset, .cell_prepare = v##_cell_prepare
 
 /* Those of the vendor's second file. */
 #define HV_VCPU_FUNCTIONS(v) \

@@ -8,7 +8,6 @@
 
 #include "pagetable.h"
 
-#define MTRR_TYPE_UC	0u
 #define MTRR_TYPE_WB	6u
 
 #define MTRR_VARIABLE	32u	/* most that are looked at */

@@ -17,6 +17,7 @@ static struct cpuid processor_cpuid(uint32_t leaf, uint32_t subleaf);
 #define MIB	0x100000ull
 #define GIB	0x40000000ull
 #define PHYSICAL 0x0000007ffffff000ull	/* 39 bits */
+#define MTRR_TYPE_UC 0u
 #define TYPE_WC	1u
 #define TYPE_WT	4u
 

@@ -75,11 +75,7 @@ static const char *svm_probe(void)
 
 static void guest_bitmaps_init(void)
 {
-	static const uint32_t passed[] = {
-		0x174, 0x175, 0x176,					/* SYSENTER */
-		0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084,		/* STAR and on */
-		0xc0000100, 0xc0000101, 0xc0000102,			/* FS, GS, kernel GS base */
-	};
+	static const uint32_t passed[] = { HV_GUEST_MSRS };
 	unsigned int i;
 
 	memset(svm_guest_iopm, 0xff, sizeof(svm_guest_iopm));
@@ -145,11 +141,6 @@ static void svm_control_init(struct cpu *cpu, uint64_t table_root)
 	vmcb->pat = rdmsr(MSR_PAT);
 }
 
-static struct svm_segment segment(const struct keel_segment_register *s)
-{
-	return (struct svm_segment){ s->selector, s->attributes, s->limit, s->base };
-}
-
 /* The control domain's translations alone, where the processor can tell them from others (15.16.2). */
 static uint8_t flush_own(void)
 {
@@ -161,11 +152,11 @@ void svm_set_sregs(struct vmcb *vmcb, const struct keel_sregs *sregs)
 	unsigned int i;
 
 	for (i = 0; i < SVM_SEGMENTS; i++)
-		vmcb->seg[i] = segment(&sregs->seg[i]);
-	vmcb->ldtr = segment(&sregs->seg[KEEL_SEG_LDTR]);
-	vmcb->tr = segment(&sregs->seg[KEEL_SEG_TR]);
-	vmcb->gdtr = (struct svm_segment){ 0, 0, sregs->gdt_limit, sregs->gdt_base };
-	vmcb->idtr = (struct svm_segment){ 0, 0, sregs->idt_limit, sregs->idt_base };
+		vmcb->seg[i] = sregs->seg[i];
+	vmcb->ldtr = sregs->seg[KEEL_SEG_LDTR];
+	vmcb->tr = sregs->seg[KEEL_SEG_TR];
+	vmcb->gdtr = (struct keel_segment_register){ 0, 0, sregs->gdt_limit, sregs->gdt_base };
+	vmcb->idtr = (struct keel_segment_register){ 0, 0, sregs->idt_limit, sregs->idt_base };
 	vmcb->cr0 = sregs->cr0;
 	vmcb->cr2 = sregs->cr2;
 	vmcb->cr3 = sregs->cr3;
@@ -195,8 +186,8 @@ static void svm_control_get(struct cpu *cpu, struct hv_control_state *state)
 	const struct vmcb *vmcb = ((struct svm_cpu *)cpu->vendor)->control;
 
 	*state = (struct hv_control_state){
-		.cr0 = vmcb->cr0, .cr3 = vmcb->cr3, .cr4 = vmcb->cr4, .efer = vmcb->efer & ~(uint64_t)EFER_SVME,
-		.rflags = vmcb->rflags, .cpl = vmcb->cpl, .interrupt_shadow = vmcb->shadow & SVM_SHADOW,
+		.cr3 = vmcb->cr3, .cr4 = vmcb->cr4, .efer = vmcb->efer & ~(uint64_t)EFER_SVME, .rflags = vmcb->rflags,
+		.cpl = vmcb->cpl,
 	};
 }
 
@@ -385,4 +376,5 @@ const struct hv_ops svm_ops = {
 	.control_wrmsr = svm_control_wrmsr,
 	.vcpu_rdmsr = svm_vcpu_rdmsr,
 	.vcpu_wrmsr = svm_vcpu_wrmsr,
+	.cell_finish = svm_cell_finish,
 };

@@ -309,11 +309,6 @@ uint64_t svm_vcpu_cr4(struct vcpu *vcpu)
 	return vcpu->svm.vmcb->cr4;
 }
 
-static struct keel_segment_register get_segment(const struct svm_segment *s)
-{
-	return (struct keel_segment_register){ s->selector, s->attributes, s->limit, s->base };
-}
-
 void svm_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs)
 {
 	struct vmcb *vmcb = vcpu->svm.vmcb;
@@ -321,9 +316,9 @@ void svm_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs)
 
 	svm_vmsave(vcpu->svm.vmcb_pa);
 	for (i = 0; i < SVM_SEGMENTS; i++)
-		sregs->seg[i] = get_segment(&vmcb->seg[i]);
-	sregs->seg[KEEL_SEG_LDTR] = get_segment(&vmcb->ldtr);
-	sregs->seg[KEEL_SEG_TR] = get_segment(&vmcb->tr);
+		sregs->seg[i] = vmcb->seg[i];
+	sregs->seg[KEEL_SEG_LDTR] = vmcb->ldtr;
+	sregs->seg[KEEL_SEG_TR] = vmcb->tr;
 	sregs->gdt_base = vmcb->gdtr.base;
 	sregs->gdt_limit = vmcb->gdtr.limit;
 	sregs->idt_base = vmcb->idtr.base;

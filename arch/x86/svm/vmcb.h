@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <keel/cell.h>
+
 /* Intercepts: word index * 32 + bit. */
 enum svm_intercept {
 	SVM_INTERCEPT_CR8_WRITE = 0 * 32 + 16 + 8,
@@ -124,12 +126,6 @@ enum svm_exit_code {
 #define SVM_NPF_FETCH		(1ull << 4)
 #define SVM_NPF_WALK		(1ull << 33)
 
-struct svm_segment {
-	uint16_t selector, attributes;
-	uint32_t limit;
-	uint64_t base;
-};
-
 #define SVM_SEGMENTS	6u
 
 struct vmcb {
@@ -153,7 +149,7 @@ struct vmcb {
 	uint8_t insn_length, insn[15];
 	uint8_t reserved4[0x400 - 0xe0];
 	/* State save area. */
-	struct svm_segment seg[SVM_SEGMENTS], gdtr, ldtr, idtr, tr;	/* seg: ES to GS, as in enum keel_segment */
+	struct keel_segment_register seg[SVM_SEGMENTS], gdtr, ldtr, idtr, tr;	/* seg: ES to GS, as in enum keel_segment */
 	uint8_t reserved5[0x4cb - 0x4a0];
 	uint8_t cpl;
 	uint32_t reserved6;

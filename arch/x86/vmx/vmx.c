@@ -125,12 +125,7 @@ static enum pt_caching vmx_caching(uint64_t hpa, uint64_t bytes)
 
 static void bitmaps_init(void)
 {
-	static const uint32_t passed[] = {
-		0x174, 0x175, 0x176,					/* SYSENTER */
-		0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084,		/* STAR and on */
-		0xc0000100, 0xc0000101, 0xc0000102,			/* FS, GS, kernel GS base */
-		MSR_EFER, MSR_PAT,					/* in the VMCS, and checked by the processor */
-	};
+	static const uint32_t passed[] = { HV_GUEST_MSRS, MSR_EFER, MSR_PAT };	/* in the VMCS, and checked by the processor */
 	uint32_t msr;
 	unsigned int i;
 
@@ -309,17 +304,17 @@ struct keel_segment_register vmx_segment(enum keel_segment segment)
 	};
 }
 
-static void set_segment(enum keel_segment segment, const struct keel_segment_register *s)
+static void set_segment(enum keel_segment segment, struct keel_segment_register s)
 {
-	uint64_t rights = (s->attributes & RIGHTS_TYPE_AND_P) |
-			  ((uint64_t)s->attributes << RIGHTS_HIGH_SHIFT & RIGHTS_HIGH);
+	uint64_t rights = (s.attributes & RIGHTS_TYPE_AND_P) |
+			  ((uint64_t)s.attributes << RIGHTS_HIGH_SHIFT & RIGHTS_HIGH);
 
 	if (!(rights & RIGHTS_P))
 		rights |= RIGHTS_UNUSABLE;
-	vmwrite(vmx_segment_field(VMCS_GUEST_ES_SELECTOR, segment), s->selector);
+	vmwrite(vmx_segment_field(VMCS_GUEST_ES_SELECTOR, segment), s.selector);
 	vmwrite(vmx_segment_field(VMCS_GUEST_ES_RIGHTS, segment), rights);
-	vmwrite(vmx_segment_field(VMCS_GUEST_ES_LIMIT, segment), s->limit);
-	vmwrite(vmx_segment_field(VMCS_GUEST_ES_BASE, segment), s->base);
+	vmwrite(vmx_segment_field(VMCS_GUEST_ES_LIMIT, segment), s.limit);
+	vmwrite(vmx_segment_field(VMCS_GUEST_ES_BASE, segment), s.base);
 }
 
 bool vmx_load_pdptes(const struct page_table *memory)
@@ -389,13 +384,10 @@ static bool write_cr(const struct keel_regs *regs, const struct page_table *memo
 
 void vmx_set_sregs(const struct keel_sregs *sregs, uint64_t cr0, uint64_t cr4, uint64_t efer)
 {
-	struct keel_segment_register seg;
 	unsigned int i;
 
-	for (i = 0; i < KEEL_SEG_COUNT; i++) {
-		seg = sregs->seg[i];
-		set_segment(i, &seg);
-	}
+	for (i = 0; i < KEEL_SEG_COUNT; i++)
+		set_segment(i, sregs->seg[i]);
 	vmwrite(VMCS_GUEST_GDTR_BASE, sregs->gdt_base);
 	vmwrite(VMCS_GUEST_GDTR_LIMIT, sregs->gdt_limit);
 	vmwrite(VMCS_GUEST_IDTR_BASE, sregs->idt_base);
@@ -433,9 +425,8 @@ static void vmx_control_get(struct cpu *cpu, struct hv_control_state *state)
 {
 	(void)cpu;
 	*state = (struct hv_control_state){
-		.cr0 = vmx_cr0(), .cr3 = vmread(VMCS_GUEST_CR3), .cr4 = vmx_cr4(), .efer = vmread(VMCS_GUEST_EFER),
+		.cr3 = vmread(VMCS_GUEST_CR3), .cr4 = vmx_cr4(), .efer = vmread(VMCS_GUEST_EFER),
 		.rflags = vmread(VMCS_GUEST_RFLAGS), .cpl = vmx_cpl(),
-		.interrupt_shadow = vmread(VMCS_GUEST_INTERRUPTIBILITY) & (SHADOW_STI | SHADOW_MOV_SS),
 	};
 }
 
@@ -616,12 +607,11 @@ static void vmx_control_trap(struct cpu *cpu, bool on)
 	uint64_t pin = vmread(VMCS_PIN_CONTROLS);
 
 	/* Without NMI exits there is no window for one either: it is raised again. */
-	if (!on && vmx->nmi_pending) {
+	if (!on) {
+		cpu->nmi_seen |= vmx->nmi_pending;
 		vmx->nmi_pending = false;
-		cpu->nmi_seen = 1;
-	}
-	if (!on)
 		vmx_primary(&vmx->control, PRIMARY_NMI_WINDOW, false);
+	}
 	vmwrite(VMCS_PIN_CONTROLS, on ? pin | PIN_NMI | PIN_VIRTUAL_NMI : pin & ~(uint64_t)(PIN_NMI | PIN_VIRTUAL_NMI));
 	vmx_msr_permit(control_bitmap, MSR_X2APIC_ICR, true, !on);
 }
@@ -636,10 +626,11 @@ static bool vmx_control_rdmsr(struct cpu *cpu, uint32_t msr, uint64_t *value)
 }
 
 /* XSETBV exits whatever the controls say. */
-static void control_xsetbv(struct cpu *cpu, const struct hv_exit *exit)
+static void control_xsetbv(struct cpu *cpu, struct hv_exit *exit)
 {
 	uint64_t value = cpu->control.gpr[KEEL_RDX] << 32 | (uint32_t)cpu->control.gpr[KEEL_RAX];
 
+	exit->reason = HV_EXIT_NONE;
 	if (exit->cpl || (uint32_t)cpu->control.gpr[KEEL_RCX] || !xcr0_valid(value, xstate_supported())) {
 		vmx_control_inject(cpu, KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | EXC_GP, 0);
 		return;
@@ -648,39 +639,30 @@ static void control_xsetbv(struct cpu *cpu, const struct hv_exit *exit)
 	vmx_control_advance(cpu, exit->next_rip);
 }
 
-/* An INIT from hardware is taken as what it asks for when it comes through the command register. */
-static bool init_is_due(struct cpu *cpu)
-{
-	struct vmx_cpu *vmx = cpu->vendor;
-
-	if (!vmx->init_seen)
-		return false;
-	vmx->init_seen = false;
-	__atomic_or_fetch(&cpu->request, CPU_REQUEST_INIT, __ATOMIC_ACQ_REL);
-	return true;
-}
-
 static void vmx_control_enter(struct cpu *cpu, struct hv_exit *exit)
 {
 	struct vmx_cpu *vmx = cpu->vendor;
-	uint32_t reason;
+	uint32_t reason = 0;
 
-	do {
+	for (exit->reason = HV_EXIT_NONE; exit->reason == HV_EXIT_NONE || reason == VMX_EXIT_INIT;) {
+		/* An INIT from hardware is taken as what it asks for when it comes through the command register. */
+		if (vmx->init_seen || reason == VMX_EXIT_INIT) {
+			vmx->init_seen = false;
+			__atomic_or_fetch(&cpu->request, CPU_REQUEST_INIT, __ATOMIC_ACQ_REL);
+			exit->reason = HV_EXIT_NMI;
+			return;
+		}
 		if (vmx->flush)
 			vmx_invept(vmx->eptp);
 		vmx->flush = false;
 		reason = vmx_run(&vmx->control, &cpu->control, &vmx->nmi_pending, &control_table, exit);
-		vmx->init_seen |= reason == VMX_EXIT_INIT;
 		if (exit->reason == HV_EXIT_ENTRY_FAILED)
 			panic(vmx_failure(exit->detail));
-		/* No exception exits, so it is an NMI. */
-		if (init_is_due(cpu) || reason == VMX_EXIT_EXCEPTION)
+		if (reason == VMX_EXIT_EXCEPTION)	/* no exception exits, so it is an NMI */
 			exit->reason = HV_EXIT_NMI;
-		if (exit->reason == HV_EXIT_XSETBV) {
-			exit->reason = HV_EXIT_NONE;
+		if (exit->reason == HV_EXIT_XSETBV)
 			control_xsetbv(cpu, exit);
-		}
-	} while (exit->reason == HV_EXIT_NONE);
+	}
 }
 
 /* An exit leaves the descriptor tables' limits wide open (28.5.2); ring 3 shall find the real ones. */
@@ -688,12 +670,6 @@ static void vmx_cell_prepare(struct cpu *cpu, struct vcpu *vcpu)
 {
 	(void)vcpu;
 	trap_reload(cpu);
-}
-
-static void vmx_cell_finish(struct cpu *cpu, struct vcpu *vcpu)
-{
-	(void)cpu;
-	(void)vcpu;
 }
 
 const struct hv_ops vmx_ops = {

@@ -31,20 +31,13 @@ static const struct {
 
 /* SDM vol. 3, table 31-1, without what belongs to system-management mode. */
 static const char *const instruction_errors[] = {
-	[1] = "VMCALL in VMX root operation",
-	[2] = "VMCLEAR with invalid physical address",
-	[3] = "VMCLEAR with VMXON pointer",
-	[4] = "VMLAUNCH with non-clear VMCS",
-	[5] = "VMRESUME with non-launched VMCS",
-	[6] = "VMRESUME after VMXOFF",
-	[7] = "VM entry with invalid control fields",
-	[8] = "VM entry with invalid host-state fields",
-	[9] = "VMPTRLD with invalid physical address",
-	[11] = "VMPTRLD with incorrect VMCS revision",
-	[12] = "VMREAD or VMWRITE of an unsupported VMCS field",
-	[13] = "VMWRITE to a read-only VMCS field",
-	[15] = "VMXON in VMX root operation",
-	[26] = "VM entry with events blocked by MOV SS",
+	[1] = "VMCALL in VMX root operation", [2] = "VMCLEAR with invalid physical address",
+	[3] = "VMCLEAR with VMXON pointer", [4] = "VMLAUNCH with non-clear VMCS",
+	[5] = "VMRESUME with non-launched VMCS", [6] = "VMRESUME after VMXOFF",
+	[7] = "VM entry with invalid control fields", [8] = "VM entry with invalid host-state fields",
+	[9] = "VMPTRLD with invalid physical address", [11] = "VMPTRLD with incorrect VMCS revision",
+	[12] = "VMREAD or VMWRITE of an unsupported VMCS field", [13] = "VMWRITE to a read-only VMCS field",
+	[15] = "VMXON in VMX root operation", [26] = "VM entry with events blocked by MOV SS",
 	[28] = "invalid operand to INVEPT or INVVPID",
 };
 
@@ -70,28 +63,20 @@ const char *vmx_ept_missing(uint64_t ept_vpid)
 {
 	const uint64_t need = VMX_EPT_FOUR_LEVELS | VMX_EPT_WB | VMX_EPT_2M | VMX_EPT_INVEPT;
 
-	if ((ept_vpid & need) != need || !(ept_vpid & (VMX_EPT_INVEPT_SINGLE | VMX_EPT_INVEPT_ALL)))
-		return "this processor's EPT lacks write-back tables of four levels with 2 MiB pages. Use a newer processor.";
-	return NULL;
+	return (ept_vpid & need) == need && ept_vpid & (VMX_EPT_INVEPT_SINGLE | VMX_EPT_INVEPT_ALL) ? NULL :
+	       "this processor's EPT lacks write-back tables of four levels with 2 MiB pages. Use a newer processor.";
 }
 
 const char *vmx_failure(uint64_t detail)
 {
 	const size_t count = sizeof(instruction_errors) / sizeof(instruction_errors[0]);
-	uint32_t code = (uint32_t)detail;
+	uint32_t code = (uint32_t)detail, reason = code & VMX_EXIT_REASON;
 
 	if (detail & VMX_DETAIL_INSTRUCTION)
 		return code < count && instruction_errors[code] ? instruction_errors[code] : "no current VMCS";
-	switch (code & VMX_EXIT_REASON) {
-	case VMX_EXIT_BAD_STATE:
-		return "VM entry with invalid guest state";
-	case VMX_EXIT_BAD_MSR:
-		return "VM entry could not load an MSR";
-	case VMX_EXIT_ENTRY_MCE:
-		return "machine check during VM entry";
-	default:
-		return "VM entry failed for a reason that the SDM does not list";
-	}
+	return reason == VMX_EXIT_BAD_STATE ? "VM entry with invalid guest state" :
+	       reason == VMX_EXIT_BAD_MSR ? "VM entry could not load an MSR" :
+	       reason == VMX_EXIT_ENTRY_MCE ? "machine check during VM entry" : "VM entry failed for an unknown reason";
 }
 
 enum vmx_flush vmx_flush_needed(bool same_cpu, bool seen)

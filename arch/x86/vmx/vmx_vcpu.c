@@ -115,17 +115,13 @@ void vmx_vcpu_put(struct cpu *cpu, struct vcpu *vcpu)
 static void flush(struct cpu *cpu, struct vcpu *vcpu)
 {
 	uint64_t *seen = &vcpu->vmx.seen[cpu->index / 64], bit = 1ull << cpu->index % 64;
+	enum vmx_flush needed;
 
-	switch (vmx_flush_needed(vcpu->last_cpu == cpu, *seen & bit)) {
-	case VMX_FLUSH_EPT:
+	needed = vmx_flush_needed(vcpu->last_cpu == cpu, *seen & bit);
+	if (needed == VMX_FLUSH_EPT)
 		vmx_invept(vmread(VMCS_EPT_POINTER));
-		break;
-	case VMX_FLUSH_VPID:
+	else if (needed == VMX_FLUSH_VPID)
 		vmx_invvpid(FIRST_VPID + (vcpu->vm->id - 1) * KEEL_MAX_VCPUS + vcpu->index);
-		break;
-	case VMX_FLUSH_NONE:
-		break;
-	}
 	*seen |= bit;
 	vcpu->last_cpu = cpu;
 }
