@@ -35,11 +35,9 @@ static int64_t hc_info(struct call *call)
 static int64_t hc_log(struct call *call)
 {
 	uint64_t position = call->arg[0];
+	int64_t count = log_read(&position, (uint8_t *)call->result);
 
 	call->results = 4;
-	call->result[0] = call->result[1] = call->result[2] = 0;
-	position = call->arg[0];
-	int64_t count = log_read(&position, (uint8_t *)call->result);
 	call->result[3] = position;
 	return count;
 }
@@ -85,20 +83,14 @@ static int64_t hc_start(struct call *call)
  * A cell may be left by a physical interrupt, which is then injected whatever the control domain's IF says; so IF must be
  * set. The interrupt shadow ended when the call's instruction was skipped.
  */
-static bool may_run(struct call *call)
-{
-	struct hv_control_state state;
-
-	hv->control_get(call->cpu, &state);
-	return state.rflags & RFLAGS_IF;
-}
-
 static int64_t run(struct call *call, bool event)
 {
 	struct vm_run result = { UINT64_MAX, 0 };
+	struct hv_control_state state;
 	int64_t flags;
 
-	if (!may_run(call))
+	hv->control_get(call->cpu, &state);
+	if (!(state.rflags & RFLAGS_IF))
 		return -EINVAL;
 	flags = event ? vm_event(call->cpu, call->vm, &result) : vcpu_run(call->cpu, call->vm, call->arg[1], &result);
 	call->results = 2;

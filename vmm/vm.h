@@ -65,7 +65,7 @@ struct vcpu_vmx {
 	struct cpu *host;		/* whose host state the VMCS holds */
 	uint64_t seen[4];		/* CPUs that have dropped what they knew of the VM's table; bit mask */
 	uint64_t msr[VCPU_VMX_MSRS];
-	uint64_t cr2, dr6, rflags;
+	uint64_t cr2, dr6;
 	uint32_t tpr_threshold;
 	bool tsc_offset_new;
 };

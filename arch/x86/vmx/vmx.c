@@ -454,13 +454,12 @@ void vmx_inject(struct vmx_context *context, uint32_t inject, uint32_t error_cod
 	context->error_code = error_code;
 }
 
-/* What was being delivered at the exit goes in again; INT n, INT1, INT3 and INTO are simply executed again. */
-static void requeue(struct vmx_context *context)
+/* INT n, INT1, INT3 and INTO are simply executed again. */
+void vmx_requeue(struct vmx_context *context, uint32_t info)
 {
-	uint32_t info = (uint32_t)vmread(VMCS_IDT_EVENT), type = info & EVENT_TYPE;
+	uint32_t type = info & EVENT_TYPE;
 
-	context->event = 0;
-	if (!(info & EVENT_VALID) || type >= EVENT_SOFTWARE_INT)
+	if (type >= EVENT_SOFTWARE_INT)
 		return;
 	context->event = info & (EVENT_VALID | EVENT_ERROR_CODE | EVENT_TYPE | EVENT_VECTOR);
 	if (info & EVENT_ERROR_CODE)
@@ -469,10 +468,8 @@ static void requeue(struct vmx_context *context)
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint64_t)SHADOW_NMI);
 }
 
-static void deliver_nmi(struct vmx_context *context, bool *pending)
+void vmx_deliver_nmi(struct vmx_context *context, bool *pending)
 {
-	if (!*pending)
-		return;
 	if (!context->event && !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & (SHADOW_STI | SHADOW_MOV_SS | SHADOW_NMI))) {
 		*pending = false;
 		context->event = EVENT_VALID | EVENT_NMI | EXC_NMI;
@@ -481,7 +478,7 @@ static void deliver_nmi(struct vmx_context *context, bool *pending)
 }
 
 /* In real mode exceptions have no error code (27.2.1.3). */
-static void write_event(struct vmx_context *context)
+void vmx_write_event(struct vmx_context *context)
 {
 	if (context->event & EVENT_ERROR_CODE && !(vmread(VMCS_GUEST_CR0) & CR0_PE))
 		context->event &= ~EVENT_ERROR_CODE;
@@ -508,27 +505,27 @@ static void memory_exit(struct hv_exit *exit)
 		vmx_block_nmi_again();
 }
 
-/* Where it is an instruction's exit, the next one's address is valid. */
-static void plain_exit(uint32_t reason, struct hv_exit *exit)
-{
-	static const uint8_t reasons[] = {
-		[VMX_EXIT_INTERRUPT] = HV_EXIT_INTERRUPT, [VMX_EXIT_TRIPLE_FAULT] = HV_EXIT_TRIPLE_FAULT,
-		[VMX_EXIT_CPUID] = HV_EXIT_CPUID, [VMX_EXIT_GETSEC] = HV_EXIT_UNDEFINED, [VMX_EXIT_HLT] = HV_EXIT_HLT,
-		[VMX_EXIT_RDPMC] = HV_EXIT_UNDEFINED, [VMX_EXIT_VMCALL] = HV_EXIT_HYPERCALL,
-		[VMX_EXIT_VMCLEAR ... VMX_EXIT_VMXON] = HV_EXIT_UNDEFINED, [VMX_EXIT_RDMSR] = HV_EXIT_RDMSR,
-		[VMX_EXIT_WRMSR] = HV_EXIT_WRMSR, [VMX_EXIT_MWAIT] = HV_EXIT_UNDEFINED,
-		[VMX_EXIT_MONITOR] = HV_EXIT_UNDEFINED, [VMX_EXIT_PAUSE] = HV_EXIT_PAUSE,
-		[VMX_EXIT_INVEPT] = HV_EXIT_UNDEFINED, [VMX_EXIT_INVVPID] = HV_EXIT_UNDEFINED,
-		[VMX_EXIT_XSETBV] = HV_EXIT_XSETBV, [VMX_EXIT_VMFUNC] = HV_EXIT_UNDEFINED,
-	};
+/* Those that say all by themselves. */
+static const uint8_t plain_exits[] = {
+	[VMX_EXIT_INTERRUPT] = HV_EXIT_INTERRUPT, [VMX_EXIT_TRIPLE_FAULT] = HV_EXIT_TRIPLE_FAULT,
+	[VMX_EXIT_CPUID] = HV_EXIT_CPUID, [VMX_EXIT_GETSEC] = HV_EXIT_UNDEFINED, [VMX_EXIT_HLT] = HV_EXIT_HLT,
+	[VMX_EXIT_RDPMC] = HV_EXIT_UNDEFINED, [VMX_EXIT_VMCALL] = HV_EXIT_HYPERCALL,
+	[VMX_EXIT_VMCLEAR ... VMX_EXIT_VMXON] = HV_EXIT_UNDEFINED, [VMX_EXIT_RDMSR] = HV_EXIT_RDMSR,
+	[VMX_EXIT_WRMSR] = HV_EXIT_WRMSR, [VMX_EXIT_MWAIT] = HV_EXIT_UNDEFINED,
+	[VMX_EXIT_MONITOR] = HV_EXIT_UNDEFINED, [VMX_EXIT_PAUSE] = HV_EXIT_PAUSE,
+	[VMX_EXIT_INVEPT] = HV_EXIT_UNDEFINED, [VMX_EXIT_INVVPID] = HV_EXIT_UNDEFINED,
+	[VMX_EXIT_XSETBV] = HV_EXIT_XSETBV, [VMX_EXIT_VMFUNC] = HV_EXIT_UNDEFINED,
+};
 
-	exit->next_rip = vmx_next_rip();
-	exit->reason = reason < sizeof(reasons) && reasons[reason] ? reasons[reason] : HV_EXIT_UNKNOWN;
-}
-
-static void decode_exit(struct vmx_context *context, struct keel_regs *regs, const struct page_table *memory,
-			uint32_t reason, struct hv_exit *exit)
+void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const struct page_table *memory,
+		     uint32_t reason, struct hv_exit *exit)
 {
+	if (reason < sizeof(plain_exits) && plain_exits[reason]) {
+		/* Valid where it is an instruction's exit. */
+		exit->next_rip = regs->rip + vmread(VMCS_EXIT_LENGTH);
+		exit->reason = plain_exits[reason];
+		return;
+	}
 	switch (reason) {
 	case VMX_EXIT_EPT_VIOLATION:
 		memory_exit(exit);
@@ -547,37 +544,9 @@ static void decode_exit(struct vmx_context *context, struct keel_regs *regs, con
 		vmx_advance(regs, vmx_next_rip());
 		break;
 	default:
-		plain_exit(reason, exit);
+		exit->reason = HV_EXIT_UNKNOWN;
 		break;
 	}
-}
-
-uint32_t vmx_run(struct vmx_context *context, struct keel_regs *regs, bool *nmi_pending, const struct page_table *memory,
-		 struct hv_exit *exit)
-{
-	uint32_t reason = 0;
-	bool entered;
-
-	vmwrite(VMCS_GUEST_RIP, regs->rip);
-	deliver_nmi(context, nmi_pending);
-	write_event(context);
-	entered = vmx_enter(regs, context->launched);
-	if (entered)
-		reason = (uint32_t)vmread(VMCS_EXIT_REASON);
-	*exit = (struct hv_exit){ .reason = HV_EXIT_NONE, .detail = reason };
-	if (!entered || reason & VMX_EXIT_ENTRY_FAILED) {
-		exit->reason = HV_EXIT_ENTRY_FAILED;
-		if (!entered)
-			exit->detail = VMX_DETAIL_INSTRUCTION | vmread(VMCS_INSTRUCTION_ERROR);
-		return reason;
-	}
-	context->launched = true;
-	regs->rip = vmread(VMCS_GUEST_RIP);
-	regs->gpr[KEEL_RSP] = vmread(VMCS_GUEST_RSP);
-	exit->cpl = vmx_cpl();
-	requeue(context);
-	decode_exit(context, regs, memory, reason, exit);
-	return reason;
 }
 
 static void vmx_control_inject(struct cpu *cpu, uint32_t inject, uint32_t error_code)

@@ -102,12 +102,50 @@ void vmx_advance(struct keel_regs *regs, uint64_t next_rip);
 unsigned int vmx_cpl(void);
 /* After the exit: an IRET that did not complete has ended the blocking of NMIs, which must not be. */
 void vmx_block_nmi_again(void);
+/* The rare parts of vmx_run(): an NMI is pending, an event is to be injected, one was being delivered at the exit. */
+void vmx_deliver_nmi(struct vmx_context *context, bool *pending);
+void vmx_write_event(struct vmx_context *context);
+void vmx_requeue(struct vmx_context *context, uint32_t info);
+/* As far as the exit is the same for all; the others have HV_EXIT_UNKNOWN. */
+void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const struct page_table *memory,
+		     uint32_t reason, struct hv_exit *exit);
+
 /*
- * Enters, and decodes the exit as far as it is the same for all; the others have HV_EXIT_UNKNOWN. An NMI that is pending is
- * injected, or waited for by a window. Returns the exit reason.
+ * Enters, and decodes the exit so far. An NMI that is pending is injected, or waited for by a window. Returns the exit
+ * reason.
  */
-uint32_t vmx_run(struct vmx_context *context, struct keel_regs *regs, bool *nmi_pending, const struct page_table *memory,
-		 struct hv_exit *exit);
+static inline uint32_t vmx_run(struct vmx_context *context, struct keel_regs *regs, bool *nmi_pending,
+			       const struct page_table *memory, struct hv_exit *exit)
+{
+	uint32_t reason, info;
+
+	vmwrite(VMCS_GUEST_RIP, regs->rip);
+	if (*nmi_pending)
+		vmx_deliver_nmi(context, nmi_pending);
+	/* Every exit clears the field's valid bit (25.8.3). */
+	if (context->event)
+		vmx_write_event(context);
+	exit->reason = HV_EXIT_ENTRY_FAILED;
+	if (!vmx_enter(regs, context->launched)) {
+		exit->detail = VMX_DETAIL_INSTRUCTION | vmread(VMCS_INSTRUCTION_ERROR);
+		return 0;
+	}
+	exit->detail = reason = (uint32_t)vmread(VMCS_EXIT_REASON);
+	if (reason & VMX_EXIT_ENTRY_FAILED)
+		return reason;
+	exit->reason = HV_EXIT_NONE;
+	context->launched = true;
+	context->event = 0;
+	regs->rip = vmread(VMCS_GUEST_RIP);
+	regs->gpr[KEEL_RSP] = vmread(VMCS_GUEST_RSP);
+	/* All other instructions whose exit asks for it fault first (26.1.1), and so does this one, but not under Bochs. */
+	exit->cpl = reason == VMX_EXIT_XSETBV ? vmx_cpl() : 0;
+	info = (uint32_t)vmread(VMCS_IDT_EVENT);
+	if (info & EVENT_VALID)
+		vmx_requeue(context, info);
+	vmx_decode_exit(context, regs, memory, reason, exit);
+	return reason;
+}
 
 /* vmx_vcpu.c */
 HV_VCPU_FUNCTIONS(vmx);

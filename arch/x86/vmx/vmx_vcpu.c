@@ -23,7 +23,7 @@
  * The longest time in a guest, in ticks of the TSC. Every interrupt ends it sooner, except under Bochs, where a guest
  * entered with interrupts masked does not see one until it unmasks them.
  */
-#define LONGEST_RUN	(1u << 21)
+#define LONGEST_RUN	(1u << 24)
 
 /* What VMX does not switch: STAR, LSTAR, CSTAR, SFMASK, KernelGSBase. */
 static const uint32_t swapped[VCPU_VMX_MSRS] = { 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102 };
@@ -115,9 +115,8 @@ void vmx_vcpu_put(struct cpu *cpu, struct vcpu *vcpu)
 static void flush(struct cpu *cpu, struct vcpu *vcpu)
 {
 	uint64_t *seen = &vcpu->vmx.seen[cpu->index / 64], bit = 1ull << cpu->index % 64;
-	enum vmx_flush needed;
+	enum vmx_flush needed = vmx_flush_needed(vcpu->last_cpu == cpu, *seen & bit);
 
-	needed = vmx_flush_needed(vcpu->last_cpu == cpu, *seen & bit);
 	if (needed == VMX_FLUSH_EPT)
 		vmx_invept(vmread(VMCS_EPT_POINTER));
 	else if (needed == VMX_FLUSH_VPID)
@@ -126,10 +125,13 @@ static void flush(struct cpu *cpu, struct vcpu *vcpu)
 	vcpu->last_cpu = cpu;
 }
 
-/* The guest comes back when its cell wants to see it. */
+/*
+ * The guest comes back when its cell wants to see it. The deadline was not there yet a moment ago; if it has passed meanwhile,
+ * the control domain's timer, which is set for it as well, ends the run.
+ */
 static void set_timer(const struct vcpu *vcpu)
 {
-	uint64_t now = rdtsc(), left = vcpu->deadline > now ? vcpu->deadline - now : 0;
+	uint64_t left = vcpu->deadline - rdtsc();
 
 	if (vmx_features.timer)
 		vmwrite(VMCS_PREEMPTION_TIMER,
@@ -249,15 +251,17 @@ void vmx_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 	uint32_t reason;
 
 	/* An entry with the threshold above the priority would fail (27.2.1.1). */
-	if (vmx_vcpu_tpr(vcpu) < vmx->tpr_threshold) {
+	if (vmx->tpr_threshold && vmx_vcpu_tpr(vcpu) < vmx->tpr_threshold) {
 		exit->cpl = 0;
 		window_exit(vcpu, exit, HV_EXIT_TPR);
 		return;
 	}
-	flush(cpu, vcpu);
-	if (vmx->tsc_offset_new)
+	if (vcpu->last_cpu != cpu)
+		flush(cpu, vcpu);
+	if (vmx->tsc_offset_new) {
 		vmwrite(VMCS_TSC_OFFSET, vcpu->tsc_offset);
-	vmx->tsc_offset_new = false;
+		vmx->tsc_offset_new = false;
+	}
 	vmwrite(VMCS_GUEST_RSP, regs->gpr[KEEL_RSP]);
 	vmwrite(VMCS_GUEST_RFLAGS, regs->rflags | RFLAGS_FIXED);
 	set_timer(vcpu);
@@ -266,7 +270,7 @@ void vmx_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 		print("Keel: VM %u, vCPU %u: %s\n", vcpu->vm->id, vcpu->index, vmx_failure(exit->detail));
 		return;
 	}
-	regs->rflags = vmx->rflags = vmread(VMCS_GUEST_RFLAGS);
+	regs->rflags = vmread(VMCS_GUEST_RFLAGS);
 	decode_exit(cpu, vcpu, reason, exit);
 }
 
@@ -277,7 +281,7 @@ void vmx_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip)
 
 bool vmx_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction)
 {
-	return vcpu->vmx.rflags & RFLAGS_IF && !vcpu->vmx.context.event &&
+	return vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF && !vcpu->vmx.context.event &&
 	       (after_instruction || !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & (SHADOW_STI | SHADOW_MOV_SS)));
 }
 
@@ -349,7 +353,7 @@ bool vmx_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs)
 		write_dr6(vmx->dr6);
 	vmx->context.event = 0;
 	vmx_vcpu_window(vcpu, false, 0);
-	vmx->rflags = vcpu->cell.page->regs.rflags;
+	vmwrite(VMCS_GUEST_RFLAGS, vcpu->cell.page->regs.rflags | RFLAGS_FIXED);
 	/* A vCPU that starts anew keeps no translation of its former life. */
 	vcpu->last_cpu = NULL;
 	return true;
