@@ -321,8 +321,7 @@ void main_boot(uint32_t info)
 	};
 	own_pages = own_frames_needed(&ownership.config);
 	tables = paging_frames(memory, ownership.config.largest);
-	reserve_init(own_pages + tables +
-		     processors * (PERCPU_PAGES + XSTATE_MOST / PAGE_SIZE));
+	reserve_init(own_pages + tables + processors * (PERCPU_PAGES + XSTATE_MOST / PAGE_SIZE));
 	for (i = 0; i < tables; i++)
 		frame_pool_put(&pool, reserve_take(1));
 	paging_init(&pool, memory, ownership.config.largest);

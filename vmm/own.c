@@ -193,8 +193,7 @@ static unsigned leaf_order(unsigned order)
 	return level < own.table.largest ? level : own.table.largest;
 }
 
-static bool entries_match(const uint64_t *slot, unsigned order, unsigned count, unsigned owner,
-			  unsigned states)
+static bool entries_match(const uint64_t *slot, unsigned order, unsigned count, unsigned owner, unsigned states)
 {
 	const struct pt_format *format = own.table.format;
 

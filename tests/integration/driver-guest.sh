@@ -26,6 +26,12 @@ for guest in hello modes xstate hostile-msr hostile-port hostile-mmio hostile-cp
 	check "guest $guest" ./blob --timeout 25 --expect "$guest: ok" $guest.bin
 done
 check "guest smp with 4 vCPUs" ./blob --vcpus 4 --timeout 25 --expect "smp: ok" smp.bin
+# An interpreter needs longer for each of the interrupts that are to hit the guest between STI and HLT.
+period=70
+[ "$(awk '/^cpu MHz/ { print int($4); exit }' /proc/cpuinfo)" -gt 500 ] || period=2000
+taskset 1 ./timer $period &
+check "guest halt among interrupts" taskset 1 ./blob --timeout 40 --expect "halt: ok" halt.bin
+kill $!
 check "guest triple" ./blob --timeout 5 --expect-end triple-fault triple.bin
 check "guest spin cannot be stopped but by its owner" ./blob --timeout 1 --expect-end running --expect "here I go" spin.bin
 check "guest hostile-walk" ./blob --timeout 5 --expect-end cell-refused,poweroff hostile-walk.bin

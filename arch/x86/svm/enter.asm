@@ -5,14 +5,20 @@
 
 section .text
 
-; void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa). RAX and RSP are the VMCB's. IF is set and GIF
+; void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t shadow). RAX and RSP are the VMCB's. IF is set and GIF
 ; clear all along in Keel's ring 0, so that an interrupt ends a guest that masks interrupts virtually.
+; QEMU does not look at the VMCB's interrupt shadow, but lets that of an STI before VMRUN pass into the guest. So a shadow that
+; the guest is in is made in this way too; else an interrupt could slip between a guest's STI and HLT, which would not end then.
 global svm_enter
 svm_enter:
 	PUSHES rbx, rbp, r12, r13, r14, r15, rdi
 	mov rax, rsi
+	test dl, 1			; the loads leave the flags alone
 	LOADS rcx, 1, rdx, 2, rbx, 3, rbp, 5, rsi, 6
 	LOADS r8, 8, r9, 9, r10, 10, r11, 11, r12, 12, r13, 13, r14, 14, r15, 15, rdi, 7
+	jz .enter
+	sti
+.enter:
 	vmrun
 	; only RAX, RSP and RFLAGS are Keel's again
 	xchg rdi, [rsp]

@@ -340,7 +340,7 @@ static void svm_control_enter(struct cpu *cpu, struct hv_exit *exit)
 	struct vmcb *vmcb = svm->control;
 
 	vmcb->rax = cpu->control.gpr[KEEL_RAX];
-	svm_enter(&cpu->control, svm->control_pa);
+	svm_enter(&cpu->control, svm->control_pa, vmcb->shadow);
 	cpu->control.gpr[KEEL_RAX] = vmcb->rax;
 	cpu->control.gpr[KEEL_RSP] = vmcb->rsp;
 	cpu->control.rip = vmcb->rip;

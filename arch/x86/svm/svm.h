@@ -47,7 +47,7 @@ static inline void svm_vmload(uint64_t vmcb_pa)
 	__asm__ volatile("vmload" : : "a"(vmcb_pa) : "memory");
 }
 
-void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa);
+void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t shadow);
 void svm_intercept(struct vmcb *vmcb, unsigned int bit, bool on);
 void svm_msr_permit(uint8_t *msrpm, uint32_t msr, bool read, bool write);
 /* All but EFER and the CPL. */

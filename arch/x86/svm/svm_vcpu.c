@@ -223,7 +223,7 @@ void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 	vmcb->rsp = regs->gpr[KEEL_RSP];
 	if (vcpu->nmi_pending || vcpu->svm.nmi_iret)
 		deliver_nmi(vcpu);
-	svm_enter(regs, vcpu->svm.vmcb_pa);
+	svm_enter(regs, vcpu->svm.vmcb_pa, vmcb->shadow);
 	regs->gpr[KEEL_RAX] = vmcb->rax;
 	regs->gpr[KEEL_RSP] = vmcb->rsp;
 	regs->rip = vmcb->rip;
