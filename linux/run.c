@@ -81,8 +81,11 @@ static void set_deadline(struct keel_vcpu *vcpu, u64 deadline)
  */
 static s64 enter(struct keel_vcpu *vcpu, struct keel_args *args)
 {
-	*args = (struct keel_args){ .rdi = vcpu->vm->id, .rsi = vcpu->index };
+	*args = (struct keel_args){ .rdi = vcpu->vm->id, .rsi = vcpu->index, .rdx = NEVER };
 	local_irq_disable();
+	/* If it goes off from here on, that is an interrupt which ends the call. */
+	if (hrtimer_is_queued(&vcpu->timer))
+		args->rdx = vcpu->deadline;
 	if (signal_pending(current) || need_resched()) {
 		local_irq_enable();
 		return 0;

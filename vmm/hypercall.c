@@ -92,7 +92,8 @@ static int64_t run(struct call *call, bool event)
 	hv->control_get(call->cpu, &state);
 	if (!(state.rflags & RFLAGS_IF))
 		return -EINVAL;
-	flags = event ? vm_event(call->cpu, call->vm, &result) : vcpu_run(call->cpu, call->vm, call->arg[1], &result);
+	flags = event ? vm_event(call->cpu, call->vm, &result) :
+			vcpu_run(call->cpu, call->vm, call->arg[1], call->arg[2], &result);
 	call->results = 2;
 	call->result[0] = result.deadline;
 	call->result[1] = result.kick;

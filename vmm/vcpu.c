@@ -432,7 +432,7 @@ static void leave_context(struct vm *vm, struct cell_context *context)
 	__atomic_sub_fetch(&vm->running, 1, __ATOMIC_SEQ_CST);
 }
 
-int vcpu_run(struct cpu *cpu, struct vm *vm, uint64_t index, struct vm_run *run)
+int vcpu_run(struct cpu *cpu, struct vm *vm, uint64_t index, uint64_t armed, struct vm_run *run)
 {
 	struct cell_context *context;
 	struct vcpu *vcpu;
@@ -441,18 +441,17 @@ int vcpu_run(struct cpu *cpu, struct vm *vm, uint64_t index, struct vm_run *run)
 	if (flags)
 		return flags;
 	vcpu = vm->vcpu[index];
+	vcpu->armed = armed;
 	load(cpu, vcpu);
 	flags = (int)loop(cpu, vcpu, run);
 	put(cpu, vcpu);
 	run->deadline = vcpu->deadline;
 	/*
-	 * A finite one is told every time: the driver's timer may have gone off a little early. While the cell is at work on it
-	 * the next deadline is not known, and a timer for the last one would only interrupt the cell.
+	 * While the cell is at work on it the next deadline is not known, and a timer for the last one would only interrupt the
+	 * cell.
 	 */
-	if (!vcpu->cell.pending && (vcpu->deadline != vcpu->armed || vcpu->deadline != UINT64_MAX)) {
+	if (!vcpu->cell.pending && vcpu->deadline != vcpu->armed)
 		flags |= KEEL_RUN_DEADLINE;
-		vcpu->armed = vcpu->deadline;
-	}
 	leave_context(vm, context);
 	return flags;
 }

@@ -281,7 +281,7 @@ static void vcpu_build(struct vm *vm, struct vcpu *vcpu, unsigned int index)
 	vcpu->vm = vm;
 	vcpu->index = index;
 	vcpu->poll = 1;
-	vcpu->deadline = vcpu->armed = UINT64_MAX;
+	vcpu->deadline = UINT64_MAX;
 	vcpu->xcr0 = XCR0_X87;
 	vcpu->xstate = pages + VCPU_PAGE_XSTATE * PAGE_SIZE;
 	*(uint32_t *)((uint8_t *)vcpu->xstate + XSAVE_MXCSR) = MXCSR_RESET;

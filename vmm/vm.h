@@ -77,7 +77,7 @@ struct vcpu {
 	unsigned int index;
 	uint32_t poll;			/* the cell wants to see this vCPU before it enters the guest */
 	uint64_t deadline;		/* host TSC */
-	uint64_t armed;			/* the deadline that the driver was last told */
+	uint64_t armed;			/* the deadline that the driver has a timer for */
 	uint64_t tsc_offset;
 	uint64_t xcr0;
 	void *xstate;
@@ -151,7 +151,8 @@ struct vm_run {
 };
 
 struct cpu;
-int vcpu_run(struct cpu *cpu, struct vm *vm, uint64_t index, struct vm_run *result);
+/* armed: the deadline that the driver has a timer for, UINT64_MAX: none. */
+int vcpu_run(struct cpu *cpu, struct vm *vm, uint64_t index, uint64_t armed, struct vm_run *result);
 int vm_event(struct cpu *cpu, struct vm *vm, struct vm_run *result);
 
 enum cell_result { CELL_ANSWERED, CELL_BUSY, CELL_INTERRUPTED, CELL_ENDED };

@@ -68,7 +68,8 @@ enum keel_hypercall {
 	KEEL_HC_START,
 
 	/*
-	 * (vm, vcpu) -> RAX = flags KEEL_RUN_*, RDI = deadline (host TSC; all ones: none), RSI = vCPUs to kick (bit mask).
+	 * (vm, vcpu, armed) -> RAX = flags KEEL_RUN_*, RDI = deadline, RSI = vCPUs to kick (bit mask).
+	 * armed: the deadline that the caller has a timer for. Deadlines are of the host's TSC; all ones: none.
 	 * Runs a vCPU until the control domain is needed. Needs RFLAGS.IF = 1 (-EINVAL otherwise).
 	 * -EBUSY the vCPU runs elsewhere, -ESHUTDOWN the VM has ended.
 	 */
@@ -114,7 +115,7 @@ enum keel_use {
 #define KEEL_RUN_WAIT		(1u << 1)	/* halted: run again after a kick or at the deadline */
 #define KEEL_RUN_DOORBELL	(1u << 2)	/* wake the resource half */
 #define KEEL_RUN_KICK		(1u << 3)	/* RSI: vCPUs that must come round to their cell */
-#define KEEL_RUN_DEADLINE	(1u << 4)	/* RDI is new */
+#define KEEL_RUN_DEADLINE	(1u << 4)	/* RDI is not what the caller has a timer for */
 #define KEEL_RUN_BUSY		(1u << 5)	/* another context is in the cell: yield and run again */
 #define KEEL_RUN_ENDED		(1u << 6)	/* the VM has ended: STATUS tells why */
 #define KEEL_RUN_YIELD		(1u << 7)	/* the guest spins (PAUSE): let another thread run, then run again */

@@ -113,10 +113,12 @@ hook:
 .eoi:	mov dword [rdx + 0xb0], 0
 	ret
 
-; AWAIT value, count, text: waits until [value] is count, with interrupts on, for a long time.
+; AWAIT value, count, text: waits until [value] is count, with interrupts on, for a long time. The shadow of STI covers the next
+; instruction, and under QEMU, if that is PAUSE, the one after it too.
 %macro AWAIT 3+
 	mov rcx, MANY
 %%wait:	sti
+	nop
 	pause
 	cli
 	cmp [%1], %2
