@@ -52,6 +52,9 @@ check_undefined:
 	EXPECT_UD clgi
 	EXPECT_UD invlpga
 	EXPECT_UD skinit
+	EXPECT_UD vmlaunch
+	EXPECT_UD vmresume
+	EXPECT_UD vmxoff
 	EXPECT_UD ud2
 	mov qword [try_rax], SCRATCH
 	xor ecx, ecx

@@ -3,7 +3,7 @@
 
 cd /keel-test || exit 1
 ./cells
-if dmesg | grep -E "BUG:|Oops|WARNING:|rcu.*stall|soft lockup"; then
+if dmesg | grep -E "BUG:|Oops|\[#[0-9]+\]|WARNING:|rcu.*stall|soft lockup"; then
 	echo "not ok - no oops: see above"
 else
 	echo "ok - no oops"

@@ -71,5 +71,5 @@ if [ -x /keel-test/perf ]; then
 	check "perf samples" /keel-test/perf sample
 	check "perf's hardware counters count, or the processor has none" hardware_counters
 fi
-check "no oops" sh -c '! dmesg | grep -E "BUG:|Oops|WARNING:|rcu.*stall|soft lockup|unexpected NMI|Dazed"'
+check "no oops" sh -c '! dmesg | grep -E "BUG:|Oops|\[#[0-9]+\]|WARNING:|rcu.*stall|soft lockup|unexpected NMI|Dazed"'
 echo "tests: end"

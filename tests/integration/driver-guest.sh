@@ -55,6 +55,7 @@ if [ -e hostile.ko ]; then
 	sleep 1
 	insmod hostile.ko $(reserved)
 	dmesg | grep -o 'hostile: .*' | sed 's/^hostile: //' | grep -E '^(not )?ok - '
+	check "the hostile module comes to its end" sh -c 'dmesg | grep "hostile: ok - .*it comes to its end"'
 	check "the guest beside it is undisturbed" sh -c '! grep -E "FAIL|end" /tmp/secret.log && grep hidden /tmp/secret.log'
 	kill %1
 	wait
@@ -63,5 +64,5 @@ if [ -e hostile.ko ]; then
 fi
 check "guest tpr" ./blob --timeout 10 --expect "tpr: ok" tpr.bin
 # A read of donated memory is a general protection fault, at which the kernel's copy from /proc/kcore wonders once.
-check "no oops" sh -c '! dmesg | grep -E "BUG:|Oops|WARNING:|rcu.*stall|soft lockup" | grep -v ex_handler_uaccess'
+check "no oops" sh -c '! dmesg | grep -E "BUG:|Oops|\[#[0-9]+\]|WARNING:|rcu.*stall|soft lockup" | grep -v ex_handler_uaccess'
 echo "tests: end"

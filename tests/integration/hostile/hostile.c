@@ -66,9 +66,14 @@ static s64 hypercall(struct call *call)
 	call->rdi = call->arg[0];
 	call->rsi = call->arg[1];
 	call->rdx = call->arg[2];
-	asm volatile("vmmcall"
-		     : "+a"(rax), "+D"(call->rdi), "+S"(call->rsi), "+d"(call->rdx), "+r"(r10), "+r"(r8)
-		     : : "memory", "rcx", "r11");
+	if (boot_cpu_data.x86_vendor == X86_VENDOR_INTEL)
+		asm volatile("vmcall"
+			     : "+a"(rax), "+D"(call->rdi), "+S"(call->rsi), "+d"(call->rdx), "+r"(r10), "+r"(r8)
+			     : : "memory", "rcx", "r11");
+	else
+		asm volatile("vmmcall"
+			     : "+a"(rax), "+D"(call->rdi), "+S"(call->rsi), "+d"(call->rdx), "+r"(r10), "+r"(r8)
+			     : : "memory", "rcx", "r11");
 	call->r8 = r8;
 	return rax;
 }
@@ -354,6 +359,7 @@ static int __init hostile_init(void)
 	/* Pages that are not back must not be used by anybody. */
 	if (pool_is_back())
 		__free_pages(pool, POOL_ORDER);
+	report(true, "it comes to its end", 0);
 	return 0;
 }
 
