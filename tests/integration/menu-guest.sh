@@ -20,6 +20,8 @@ printf c >/run/keel/grub/console
 check "grub: its command line" shows grub 'grub>' 1 30
 send grub 'set answer=42; echo the answer is ${answer}'
 check "grub: carries commands out" shows grub 'the answer is 42' 1 30
+check "grub: reset by its owner" keel reboot --force --timeout 30 grub
+check "grub: its menu again" shows grub 'Press enter to boot the selected OS' 2 60
 check "grub: ends" keel destroy grub
 
 guest_of memtest
@@ -39,6 +41,8 @@ check "create: an image of a bad size is refused" refused '512|sector|size' \
 	'{ "version": 1, "name": "refused", "memory": "16M", "vcpus": 1, "disks": [{ "file": "/tmp/odd.img", "mode": "rw" }] }'
 check "create: too much memory is refused" refused memory '{ "version": 1, "name": "refused", "memory": "900G", "vcpus": 1 }'
 check "create: an unknown key is refused with its place" refused 'refused.json:1:[0-9]+' '{ "version": 1, "nmae": "refused" }'
+check "check: a good manifest" keel check /tmp/owner.json
+check "check: all errors of a bad one" sh -c 'keel check /tmp/refused.json 2>&1 | grep -c "^/tmp/refused.json:1:" | grep -x "[2-9]"'
 check "create: its owner ends" keel destroy owner
 rmmod keel
 check "create: a missing driver is named" refused '/dev/keel' '{ "version": 1, "name": "refused", "memory": "16M", "vcpus": 1 }'
