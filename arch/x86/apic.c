@@ -61,3 +61,13 @@ void apic_send(uint32_t destination, uint32_t icr_low)
 		cpu_pause();
 	apic_write(APIC_REG_ICR_HIGH, high);
 }
+
+/* After the end of a level-triggered one the I/O APIC sends it again by itself, as long as its line is asserted. */
+void apic_raise_again(uint32_t self, uint8_t vector)
+{
+	bool level = apic_read(APIC_REG_TMR + vector / 32 * 0x10u) >> vector % 32 & 1;
+
+	apic_write(APIC_REG_EOI, 0);
+	if (!level)
+		apic_send(self, ICR_ASSERT | vector);
+}

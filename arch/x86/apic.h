@@ -7,6 +7,8 @@
 #include <stdint.h>
 
 #define APIC_REG_ID		0x20u
+#define APIC_REG_EOI		0xb0u
+#define APIC_REG_TMR		0x180u	/* and on, 32 vectors each */
 #define APIC_REG_ICR_LOW	0x300u
 #define APIC_REG_ICR_HIGH	0x310u
 
@@ -31,6 +33,8 @@ uint32_t apic_id(void);
 /* Registers by their xAPIC offset; needs the direct map (main address space). */
 uint32_t apic_read(uint32_t reg);
 void apic_write(uint32_t reg, uint32_t value);
+/* An interrupt that is in service on this CPU becomes pending again. */
+void apic_raise_again(uint32_t self, uint8_t vector);
 /* Sends an IPI; destination is an APIC ID. */
 void apic_send(uint32_t destination, uint32_t icr_low);
 

@@ -3,6 +3,7 @@
 
 #include "svm.h"
 
+#include "apic.h"
 #include "cell_frame.h"
 #include "console.h"
 #include "cpu.h"
@@ -246,7 +247,13 @@ void svm_requeue(struct vmcb *vmcb)
 
 static void svm_control_inject(struct cpu *cpu, uint32_t inject, uint32_t error_code)
 {
-	svm_inject(((struct svm_cpu *)cpu->vendor)->control, inject, error_code);
+	struct svm_cpu *svm = cpu->vendor;
+
+	/* QEMU would forget a virtual interrupt if another one came in before it was taken. */
+	if (inject & KEEL_INJECT_EXCEPTION || svm_features.nrips)
+		svm_inject(svm->control, inject, error_code);
+	else
+		svm->again = (uint8_t)inject;
 }
 
 static void svm_control_inject_nmi(struct cpu *cpu)
@@ -339,6 +346,9 @@ static void svm_control_enter(struct cpu *cpu, struct hv_exit *exit)
 	struct svm_cpu *svm = cpu->vendor;
 	struct vmcb *vmcb = svm->control;
 
+	if (svm->again)
+		apic_raise_again(cpu->apic_id, svm->again);
+	svm->again = 0;
 	vmcb->rax = cpu->control.gpr[KEEL_RAX];
 	svm_enter(&cpu->control, svm->control_pa, vmcb->shadow);
 	cpu->control.gpr[KEEL_RAX] = vmcb->rax;

@@ -29,6 +29,7 @@ struct svm_cpu {
 	struct vmcb *control;
 	uint64_t asid_generation;
 	uint32_t next_asid;
+	uint8_t again;		/* an interrupt that is to be raised again for the control domain, or 0 */
 };
 
 /* The instruction's end: as the processor says, else its fixed length. */
