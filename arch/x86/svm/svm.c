@@ -28,7 +28,6 @@
 
 #define CONTROL_ASID		1u
 
-
 struct svm_features svm_features;
 
 uint8_t svm_guest_msrpm[SVM_MSRPM_BYTES] __attribute__((aligned(4096)));

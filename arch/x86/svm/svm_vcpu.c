@@ -9,8 +9,7 @@
 #include "string.h"
 #include "vcpu.h"
 
-
-#define LENGTH_INVD	2u
+#define LENGTH_2	2u	/* CPUID, INVD, RDMSR, WRMSR */
 #define DR_INTERCEPTS	0x00ff00ffu	/* reads and writes of DR0-7 */
 #define EXCEPTION_INTERCEPTS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
 #define PAUSE_COUNT	3000u
@@ -165,6 +164,15 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit
 	uint32_t code = (uint32_t)vmcb->exit_code;
 
 	switch (code) {
+	/* The two by which local APICs and programs are heard of most; svm_plain_exit() would say the same. */
+	case SVM_EXIT_MSR:
+		exit->reason = vmcb->exit_info1 ? HV_EXIT_WRMSR : HV_EXIT_RDMSR;
+		exit->next_rip = svm_next_rip(vmcb, LENGTH_2);
+		break;
+	case SVM_EXIT_CPUID:
+		exit->reason = HV_EXIT_CPUID;
+		exit->next_rip = svm_next_rip(vmcb, LENGTH_2);
+		break;
 	case SVM_EXIT_IOIO:
 		io_exit(vmcb, record, exit);
 		break;
@@ -196,7 +204,7 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit
 	case SVM_EXIT_INVD:
 		/* Writing back is a legal way to invalidate, and no guest may throw other people's lines away. */
 		__asm__ volatile("wbinvd" : : : "memory");
-		svm_vcpu_advance(vcpu, svm_next_rip(vmcb, LENGTH_INVD));
+		svm_vcpu_advance(vcpu, svm_next_rip(vmcb, LENGTH_2));
 		exit->reason = HV_EXIT_NONE;
 		break;
 	default:
