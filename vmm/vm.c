@@ -309,9 +309,11 @@ static int assign_vcpu(struct vm *vm, uint64_t hpa, unsigned int order, uint64_t
 	if (error)
 		return error;
 	memset(vcpu, 0, PAGE_SIZE << KEEL_VCPU_ORDER);
-	/* In the VM's address space: Keel's view of the block, and the cell's of the context page. */
+	/* In the VM's address space: Keel's view of the block, and the cell's of the context page and the APIC page. */
 	pt_map(&vm->cell_table, (uint64_t)(uintptr_t)vcpu, hpa, order, PT_READ | PT_WRITE, 0, &vm->tables);
 	pt_map(&vm->cell_table, KEEL_CELL_CONTEXTS + index * PAGE_SIZE, hpa + VCPU_PAGE_CONTEXT * PAGE_SIZE, 0,
+	       PT_READ | PT_WRITE | PT_USER, 0, &vm->tables);
+	pt_map(&vm->cell_table, KEEL_CELL_APICS + index * PAGE_SIZE, hpa + VCPU_PAGE_APIC * PAGE_SIZE, 0,
 	       PT_READ | PT_WRITE | PT_USER, 0, &vm->tables);
 	vcpu_build(vm, vcpu, (unsigned int)index);
 	return 0;

@@ -99,7 +99,7 @@ struct vcpu {
 #define VCPU_PAGE_VMCB		2u	/* or VMCS */
 #define VCPU_PAGE_XSTATE	3u
 #define VCPU_XSTATE_PAGES	3u
-#define VCPU_PAGE_APIC		6u	/* VMX: virtual-APIC page */
+#define VCPU_PAGE_APIC		6u	/* the cell's too; VMX: virtual-APIC page */
 
 struct vm {
 	enum vm_state state;

@@ -23,6 +23,7 @@
 #define KEEL_CELL_STACK_PAGES	4u
 #define KEEL_CELL_STACK_STRIDE	0x8000ull	/* the rest of the stride is a guard */
 #define KEEL_CELL_CONTEXTS	0x1000000ull	/* context i: one page, struct keel_context */
+#define KEEL_CELL_APICS		0x1080000ull	/* vCPU i: one page, its APIC page */
 #define KEEL_CELL_CHANNEL	0x40000000ull	/* struct keel_channel; shared with the resource half */
 #define KEEL_CELL_CHANNEL_MAX	0x10000000ull
 #define KEEL_CELL_GUEST		0x1000000000ull	/* guest-physical address 0 */
@@ -55,7 +56,17 @@ enum keel_exit_kind {
 	KEEL_EXIT_WINDOW,	/* the guest can take an interrupt now; asked for by KEEL_ANSWER_WINDOW */
 	KEEL_EXIT_TPR,		/* the guest wrote CR8 while the answer's tpr_threshold asked for a notice, or KEEL_EXIT_F_CR8 */
 	KEEL_EXIT_EVENT,	/* event context only: look at the channel */
+	KEEL_EXIT_EOI,		/* the guest has ended the interrupt of a vector whose bit is set in the APIC page's TMR */
+	KEEL_EXIT_APIC_WRITE,	/* the guest's value is in the APIC page's register; the instruction is done */
 };
+
+/*
+ * A vCPU's APIC page is its local APIC's registers, each at its offset (SDM vol. 3, 11.4.1). The cell keeps it. While exits
+ * carry KEEL_EXIT_F_APIC the processor works with it as well (SDM vol. 3, chapter 30): between two entries of the vCPU's
+ * context it delivers what IRR requests as TPR and ISR allow, keeps IRR, ISR, TPR and PPR, and lets the guest read and
+ * write registers. So a context writes the pages of other vCPUs never, and its own before it answers.
+ */
+#define KEEL_APIC_BASE		0xfee00000ull	/* guest-physical, where KEEL_APIC_PAGE puts the registers */
 
 /* The MSRs that come to the cell. All other MSRs are the hypervisor's. */
 #define KEEL_MSR_APIC_BASE	0x1bu
@@ -80,7 +91,7 @@ struct keel_exit {
 	uint8_t access;		/* MMIO: KEEL_ACCESS_* */
 	/* RDMSR, WRMSR: value in EDX:EAX of regs */
 	uint32_t msr;
-	uint32_t reserved;
+	uint32_t apic;		/* EOI: the vector; APIC_WRITE: the register's offset in the page */
 	/* MMIO */
 	uint64_t gpa;
 	uint8_t insn[16];	/* bytes at CS:RIP */
@@ -93,6 +104,8 @@ struct keel_exit {
  * the value if it is new and KEEL_ANSWER_RIP past the instruction, or #GP for a value over 15.
  */
 #define KEEL_EXIT_F_CR8		(1u << 2)
+
+#define KEEL_EXIT_F_APIC	(1u << 3)	/* the processor works with the APIC page: all exits of a vCPU, or none */
 
 #define KEEL_IO_IN		(1u << 0)
 #define KEEL_IO_STRING		(1u << 1)
@@ -155,7 +168,7 @@ struct keel_answer {
 	uint64_t kick;		/* vCPUs that must poll, bit mask */
 	uint64_t deadline;	/* host TSC when this vCPU must poll; all ones: never. Event context: ignored */
 	uint32_t tpr;		/* KEEL_ANSWER_TPR: the guest's CR8 from now on, 0 to 15 */
-	uint32_t reserved;
+	uint32_t apic;		/* KEEL_ANSWER_APIC: KEEL_APIC_*, which replace what an earlier answer said */
 };
 
 #define KEEL_ANSWER_REGS	(1u << 0)	/* regs.gpr changed */
@@ -167,6 +180,14 @@ struct keel_answer {
 #define KEEL_ANSWER_NMI		(1u << 6)	/* deliver an NMI when the guest can take it */
 #define KEEL_ANSWER_CR2		(1u << 7)	/* sregs.cr2 changed (with an injected page fault) */
 #define KEEL_ANSWER_TPR		(1u << 8)	/* tpr is new: the local APIC's register changed */
+
+#define KEEL_ANSWER_APIC	(1u << 9)	/* apic is new; only after exits with KEEL_EXIT_F_APIC */
+
+#define KEEL_APIC_REQUESTED	0xffu		/* the highest vector in the page's IRR, 0: none */
+#define KEEL_APIC_IN_SERVICE_SHIFT 8		/* the highest vector in its ISR, 8 bits, 0: none */
+#define KEEL_APIC_X2		(1u << 16)	/* x2APIC mode: MSRs go to the page as far as the processor can */
+#define KEEL_APIC_PAGE		(1u << 17)	/* xAPIC mode, registers at KEEL_APIC_BASE: accesses go to the page likewise */
+#define KEEL_APIC_EOI_EXITS	(1u << 18)	/* the page's TMR has changed: it says which ends of interrupts exit */
 
 #define KEEL_INJECT_VALID	(1u << 31)
 #define KEEL_INJECT_ERROR_CODE	(1u << 11)

@@ -373,7 +373,9 @@ static void check_vm(const struct vm *vm)
 	for (unsigned int i = 0; i < vm->vcpu_count; i++)
 		ck_assert(!vm->vcpu[i] ||
 			  (is_mapped(vm, (uint64_t)(uintptr_t)vm->vcpu[i], vm->vcpu[i]) &&
-			   is_mapped(vm, KEEL_CELL_CONTEXTS + i * PAGE_SIZE, vm->vcpu[i]->cell.page)));
+			   is_mapped(vm, KEEL_CELL_CONTEXTS + i * PAGE_SIZE, vm->vcpu[i]->cell.page) &&
+			   is_mapped(vm, KEEL_CELL_APICS + i * PAGE_SIZE,
+				     (uint8_t *)vm->vcpu[i] + VCPU_PAGE_APIC * PAGE_SIZE)));
 	if (vm->state == VM_STARTED)
 		ck_assert(is_mapped(vm, KEEL_CELL_CONTEXTS + KEEL_CONTEXT_EVENT * PAGE_SIZE, vm->event.page) &&
 			  is_mapped(vm, (uint64_t)(uintptr_t)vm->event.page, vm->event.page));
