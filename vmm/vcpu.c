@@ -126,7 +126,7 @@ static void report(struct vcpu *vcpu, enum keel_exit_kind kind, uint64_t next_ri
 	page->exit.tpr = hv->vcpu_tpr(vcpu);
 	if (hv->vcpu_interruptible(vcpu, vcpu->exit_completes))
 		flags |= KEEL_EXIT_F_INTERRUPTIBLE;
-	page->exit.flags = flags;
+	page->exit.flags = flags | vcpu->exit_flags;
 	page->exit.next_rip = next_rip;
 	page->exit.tsc_offset = vcpu->tsc_offset;
 	if (flags & KEEL_EXIT_F_SREGS)
@@ -246,6 +246,12 @@ static bool handle_exit(struct cpu *cpu, struct vcpu *vcpu, const struct hv_exit
 	case HV_EXIT_TPR:
 		report(vcpu, KEEL_EXIT_TPR, 0, 0);
 		return false;
+	case HV_EXIT_EOI:
+		report(vcpu, KEEL_EXIT_EOI, 0, 0);
+		return false;
+	case HV_EXIT_APIC_WRITE:
+		report(vcpu, KEEL_EXIT_APIC_WRITE, 0, 0);
+		return false;
 	case HV_EXIT_CR8_WRITE:
 		report(vcpu, KEEL_EXIT_TPR, 0, KEEL_EXIT_F_CR8 | KEEL_EXIT_F_SREGS);
 		return false;
@@ -318,6 +324,8 @@ static bool apply_events(struct vcpu *vcpu, const struct keel_answer *answer, ui
 		hv->vcpu_set_cr2(vcpu, vcpu->cell.page->sregs.cr2);
 	if (flags & KEEL_ANSWER_TPR)
 		hv->vcpu_set_tpr(vcpu, answer->tpr & 0xf);
+	if (flags & KEEL_ANSWER_APIC && vcpu->exit_flags)
+		hv->vcpu_set_apic(vcpu, answer->apic);
 	if (flags & KEEL_ANSWER_NMI)
 		vcpu->nmi_pending = true;
 	if (inject & KEEL_INJECT_VALID) {

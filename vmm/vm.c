@@ -287,9 +287,9 @@ static void vcpu_build(struct vm *vm, struct vcpu *vcpu, unsigned int index)
 	*(uint32_t *)((uint8_t *)vcpu->xstate + XSAVE_MXCSR) = MXCSR_RESET;
 	/* All vCPUs of a VM count from the same moment. */
 	vcpu->tsc_offset = index ? vm->vcpu[0]->tsc_offset : -rdtsc();
+	vm->vcpu[index] = vcpu;
 	hv->vcpu_init(vcpu);
 	hv->vcpu_set_tsc_offset(vcpu, vcpu->tsc_offset);
-	vm->vcpu[index] = vcpu;
 	vm->vcpus_made++;
 }
 
@@ -437,9 +437,14 @@ int vm_start(struct vm *vm)
 	    vm->channel_mapped != vm->channel_pages ||
 	    vm->cell_pages != vm_cell_image_pages() + KEEL_CELL_STACK_PAGES * (vm->vcpu_count + 1)) {
 		error = -EINVAL;
-	} else if (!room(vm, 6)) {
+	} else if (!room(vm, 9)) {
 		error = -ENOMEM;
 	} else {
+		/* Where the guest has memory instead, that stays. */
+		if (vm->vcpu[0]->exit_flags)
+			pt_map(&vm->guest_table, KEEL_APIC_BASE,
+			       virt_to_phys(vm->vcpu[0]) + VCPU_PAGE_APIC_ACCESS * PAGE_SIZE, 0,
+			       PT_READ | PT_WRITE | PT_USER, 0, &vm->tables);
 		pt_map(&vm->cell_table, context, vm->record + RECORD_CONTEXT * PAGE_SIZE, 0,
 		       PT_READ | PT_WRITE | PT_USER, 0, &vm->tables);
 		pt_map(&vm->cell_table, (uint64_t)(uintptr_t)vm->event.page,

@@ -81,6 +81,7 @@ struct vcpu {
 	uint64_t tsc_offset;
 	uint64_t xcr0;
 	void *xstate;
+	uint32_t exit_flags;		/* KEEL_EXIT_F_APIC: the processor works with the APIC page */
 	bool debug_registers;		/* the guest uses DR0-3 */
 	bool exit_completes;		/* the exit at hand ends its instruction */
 	bool nmi_pending;		/* deliver one as soon as the guest can take it */
@@ -100,6 +101,7 @@ struct vcpu {
 #define VCPU_PAGE_XSTATE	3u
 #define VCPU_XSTATE_PAGES	3u
 #define VCPU_PAGE_APIC		6u	/* the cell's too; VMX: virtual-APIC page */
+#define VCPU_PAGE_APIC_ACCESS	7u	/* of vCPU 0: what guests have at KEEL_APIC_BASE where the processor stands in for it */
 
 struct vm {
 	enum vm_state state;

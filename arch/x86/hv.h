@@ -31,6 +31,8 @@ enum hv_exit_reason {
 	HV_EXIT_PAUSE,
 	HV_EXIT_WINDOW,
 	HV_EXIT_TPR,
+	HV_EXIT_EOI,		/* of a vector whose end the cell wants to see */
+	HV_EXIT_APIC_WRITE,	/* the value is in the APIC page */
 	HV_EXIT_CR8_WRITE,	/* a MOV to CR8 that has not been executed */
 	HV_EXIT_UNDEFINED,	/* an instruction that does not exist here: #UD */
 	HV_EXIT_TRIPLE_FAULT,
@@ -107,6 +109,8 @@ struct hv_ops {
 	void (*vcpu_window)(struct vcpu *vcpu, bool open, unsigned int tpr_threshold);
 	unsigned int (*vcpu_tpr)(struct vcpu *vcpu);
 	void (*vcpu_set_tpr)(struct vcpu *vcpu, unsigned int tpr);
+	/* KEEL_APIC_*; only for vCPUs that the processor delivers interrupts to. */
+	void (*vcpu_set_apic)(struct vcpu *vcpu, uint32_t apic);
 	uint64_t (*vcpu_cr4)(struct vcpu *vcpu);
 	void (*vcpu_get_sregs)(struct vcpu *vcpu, struct keel_sregs *sregs);
 	bool (*vcpu_set_sregs)(struct vcpu *vcpu, const struct keel_sregs *sregs);

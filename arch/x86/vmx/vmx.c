@@ -28,6 +28,7 @@
 struct vmx_features vmx_features;
 
 uint8_t vmx_guest_bitmap[VMX_BITMAP_BYTES] __attribute__((aligned(4096)));
+uint8_t vmx_x2apic_bitmap[VMX_BITMAP_BYTES] __attribute__((aligned(4096)));	/* while MSRs are the APIC page's */
 static uint8_t control_bitmap[VMX_BITMAP_BYTES] __attribute__((aligned(4096)));
 static struct mtrr mtrr;
 
@@ -126,12 +127,18 @@ static enum pt_caching vmx_caching(uint64_t hpa, uint64_t bytes)
 static void bitmaps_init(void)
 {
 	static const uint32_t passed[] = { HV_GUEST_MSRS, MSR_EFER, MSR_PAT };	/* in the VMCS, and checked by the processor */
+	/* x2APIC registers from 800H on: all that can be read but ICR and the current count; TPR, EOI and self-IPI. */
+	const uint64_t x2apic_reads = 0x41fc81ffffffa50cull;
+	const uint64_t x2apic_writes = 1ull << 0x08 | 1ull << 0x0b | 1ull << 0x3f;
 	uint32_t msr;
 	unsigned int i;
 
 	memset(vmx_guest_bitmap, 0xff, sizeof(vmx_guest_bitmap));
 	for (i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
 		vmx_msr_permit(vmx_guest_bitmap, passed[i], true, true);
+	memcpy(vmx_x2apic_bitmap, vmx_guest_bitmap, sizeof(vmx_x2apic_bitmap));
+	for (i = 0; i < 64; i++)
+		vmx_msr_permit(vmx_x2apic_bitmap, KEEL_MSR_X2APIC_FIRST + i, x2apic_reads >> i & 1, x2apic_writes >> i & 1);
 	vmx_msr_permit(control_bitmap, MSR_APIC_BASE, true, false);
 	vmx_msr_permit(control_bitmap, MSR_FEATURE_CONTROL, false, false);
 	for (msr = MSR_VMX_FIRST; msr <= MSR_VMX_LAST; msr++)
@@ -147,6 +154,8 @@ static void features_init(void)
 	f->ept_vpid = rdmsr(MSR_VMX_EPT_VPID);
 	for (group = 0; group < VMX_CONTROLS; group++)
 		f->capability[group] = rdmsr(vmx_control_msr(group, f->basic));
+	f->apic = !(~vmx_adjust(f->capability[VMX_SECONDARY], VMX_APIC_CONTROLS | VMX_APIC_MODES) &
+		    (VMX_APIC_CONTROLS | VMX_APIC_MODES));
 	f->timer = vmx_adjust(f->capability[VMX_PIN], PIN_PREEMPTION_TIMER) & PIN_PREEMPTION_TIMER;
 	f->timer_shift = (unsigned int)rdmsr(MSR_VMX_MISC) & VMX_MISC_TIMER_SHIFT;
 	/* An unrestricted guest need not have protection and paging on (24.8). */
@@ -430,15 +439,6 @@ static void vmx_control_get(struct cpu *cpu, struct hv_control_state *state)
 	};
 }
 
-void vmx_advance(struct keel_regs *regs, uint64_t next_rip)
-{
-	uint64_t state = vmread(VMCS_GUEST_INTERRUPTIBILITY);
-
-	regs->rip = next_rip;
-	if (state & (SHADOW_STI | SHADOW_MOV_SS))
-		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, state & ~(uint64_t)(SHADOW_STI | SHADOW_MOV_SS));
-}
-
 static void vmx_control_advance(struct cpu *cpu, uint64_t next_rip)
 {
 	vmx_advance(&cpu->control, next_rip);
@@ -455,7 +455,7 @@ void vmx_inject(struct vmx_context *context, uint32_t inject, uint32_t error_cod
 }
 
 /* INT n, INT1, INT3 and INTO are simply executed again. */
-void vmx_requeue(struct vmx_context *context, uint32_t info)
+static void requeue(struct vmx_context *context, uint32_t info)
 {
 	uint32_t type = info & EVENT_TYPE;
 
@@ -505,8 +505,8 @@ static void memory_exit(struct hv_exit *exit)
 		vmx_block_nmi_again();
 }
 
-/* Those that say all by themselves. */
-static const uint8_t plain_exits[] = {
+/* None of them comes while an event is being delivered. */
+const uint8_t vmx_plain_exits[VMX_PLAIN_EXITS] = {
 	[VMX_EXIT_INTERRUPT] = HV_EXIT_INTERRUPT, [VMX_EXIT_TRIPLE_FAULT] = HV_EXIT_TRIPLE_FAULT,
 	[VMX_EXIT_CPUID] = HV_EXIT_CPUID, [VMX_EXIT_GETSEC] = HV_EXIT_UNDEFINED, [VMX_EXIT_HLT] = HV_EXIT_HLT,
 	[VMX_EXIT_RDPMC] = HV_EXIT_UNDEFINED, [VMX_EXIT_VMCALL] = HV_EXIT_HYPERCALL,
@@ -514,18 +514,21 @@ static const uint8_t plain_exits[] = {
 	[VMX_EXIT_WRMSR] = HV_EXIT_WRMSR, [VMX_EXIT_MWAIT] = HV_EXIT_UNDEFINED,
 	[VMX_EXIT_MONITOR] = HV_EXIT_UNDEFINED, [VMX_EXIT_PAUSE] = HV_EXIT_PAUSE,
 	[VMX_EXIT_INVEPT] = HV_EXIT_UNDEFINED, [VMX_EXIT_INVVPID] = HV_EXIT_UNDEFINED,
-	[VMX_EXIT_XSETBV] = HV_EXIT_XSETBV, [VMX_EXIT_VMFUNC] = HV_EXIT_UNDEFINED,
+	[VMX_EXIT_VMFUNC] = HV_EXIT_UNDEFINED,
 };
 
 void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const struct page_table *memory,
 		     uint32_t reason, struct hv_exit *exit)
 {
-	if (reason < sizeof(plain_exits) && plain_exits[reason]) {
-		/* Valid where it is an instruction's exit. */
-		exit->next_rip = regs->rip + vmread(VMCS_EXIT_LENGTH);
-		exit->reason = plain_exits[reason];
+	uint32_t info;
+
+	exit->reason = HV_EXIT_ENTRY_FAILED;
+	if (reason & VMX_EXIT_ENTRY_FAILED)
 		return;
-	}
+	info = (uint32_t)vmread(VMCS_IDT_EVENT);
+	if (info & EVENT_VALID)
+		requeue(context, info);
+	exit->reason = HV_EXIT_NONE;
 	switch (reason) {
 	case VMX_EXIT_EPT_VIOLATION:
 		memory_exit(exit);
@@ -542,6 +545,12 @@ void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const 
 		/* Writing back is a legal way to invalidate, and nobody may throw other people's lines away. */
 		__asm__ volatile("wbinvd" : : : "memory");
 		vmx_advance(regs, vmx_next_rip());
+		break;
+	case VMX_EXIT_XSETBV:
+		/* All other instructions whose exit asks for it fault first (26.1.1), and so does this one, but not under Bochs. */
+		exit->cpl = vmx_cpl();
+		exit->next_rip = vmx_next_rip();
+		exit->reason = HV_EXIT_XSETBV;
 		break;
 	default:
 		exit->reason = HV_EXIT_UNKNOWN;
@@ -646,5 +655,6 @@ const struct hv_ops vmx_ops = {
 	.second_level = &pt_format_ept,
 	.has_1g = vmx_has_1g,
 	.caching = vmx_caching,
+	.vcpu_set_apic = vmx_vcpu_set_apic,
 	HV_OPS(vmx),
 };

@@ -16,6 +16,7 @@
 
 struct vmx_features {
 	bool known, timer;
+	bool apic;			/* virtual-interrupt delivery and all that goes with it */
 	unsigned int timer_shift;	/* the preemption timer counts every 2^shift-th tick of the TSC */
 	uint64_t basic, ept_vpid;
 	uint64_t cr0_fixed, cr4_fixed;	/* bits that are 1 in VMX operation, whatever a guest may think */
@@ -23,7 +24,9 @@ struct vmx_features {
 };
 extern struct vmx_features vmx_features;
 
-extern uint8_t vmx_guest_bitmap[VMX_BITMAP_BYTES];
+extern uint8_t vmx_guest_bitmap[VMX_BITMAP_BYTES], vmx_x2apic_bitmap[VMX_BITMAP_BYTES];
+#define VMX_APIC_CONTROLS	(SECONDARY_APIC_REGISTERS | SECONDARY_VIRTUAL_INTERRUPTS)
+#define VMX_APIC_MODES		(SECONDARY_APIC_ACCESSES | SECONDARY_X2APIC)
 
 /* First of the CPU's vendor pages; the others: VMXON region, control domain's VMCS. */
 struct vmx_cpu {
@@ -75,6 +78,15 @@ static inline uint64_t vmx_next_rip(void)
 	return vmread(VMCS_GUEST_RIP) + vmread(VMCS_EXIT_LENGTH);
 }
 
+static inline void vmx_advance(struct keel_regs *regs, uint64_t next_rip)
+{
+	uint64_t state = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+
+	regs->rip = next_rip;
+	if (state & (SHADOW_STI | SHADOW_MOV_SS))
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, state & ~(uint64_t)(SHADOW_STI | SHADOW_MOV_SS));
+}
+
 bool vmx_enter(struct keel_regs *regs, bool launched);
 extern const uint8_t vmx_exit[];
 
@@ -98,15 +110,16 @@ void vmx_set_sregs(const struct keel_sregs *sregs, uint64_t cr0, uint64_t cr4, u
 /* Table entries of PAE paging, which are part of the VMCS; memory: what holds them. False: not there, or not valid. */
 bool vmx_load_pdptes(const struct page_table *memory);
 void vmx_inject(struct vmx_context *context, uint32_t inject, uint32_t error_code);
-void vmx_advance(struct keel_regs *regs, uint64_t next_rip);
 unsigned int vmx_cpl(void);
 /* After the exit: an IRET that did not complete has ended the blocking of NMIs, which must not be. */
 void vmx_block_nmi_again(void);
-/* The rare parts of vmx_run(): an NMI is pending, an event is to be injected, one was being delivered at the exit. */
+/* The rare parts of vmx_run(): an NMI is pending, an event is to be injected. */
 void vmx_deliver_nmi(struct vmx_context *context, bool *pending);
 void vmx_write_event(struct vmx_context *context);
-void vmx_requeue(struct vmx_context *context, uint32_t info);
-/* As far as the exit is the same for all; the others have HV_EXIT_UNKNOWN. */
+/* Exits that say all by their reason: enum hv_exit_reason, 0 for the others. */
+#define VMX_PLAIN_EXITS		(VMX_EXIT_VMFUNC + 1)
+extern const uint8_t vmx_plain_exits[VMX_PLAIN_EXITS];
+/* The others as far as they are the same for all; what is left has HV_EXIT_UNKNOWN. */
 void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const struct page_table *memory,
 		     uint32_t reason, struct hv_exit *exit);
 
@@ -117,7 +130,7 @@ void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const 
 static inline uint32_t vmx_run(struct vmx_context *context, struct keel_regs *regs, bool *nmi_pending,
 			       const struct page_table *memory, struct hv_exit *exit)
 {
-	uint32_t reason, info;
+	uint32_t reason;
 
 	vmwrite(VMCS_GUEST_RIP, regs->rip);
 	if (*nmi_pending)
@@ -125,29 +138,29 @@ static inline uint32_t vmx_run(struct vmx_context *context, struct keel_regs *re
 	/* Every exit clears the field's valid bit (25.8.3). */
 	if (context->event)
 		vmx_write_event(context);
-	exit->reason = HV_EXIT_ENTRY_FAILED;
 	if (!vmx_enter(regs, context->launched)) {
+		exit->reason = HV_EXIT_ENTRY_FAILED;
 		exit->detail = VMX_DETAIL_INSTRUCTION | vmread(VMCS_INSTRUCTION_ERROR);
 		return 0;
 	}
 	exit->detail = reason = (uint32_t)vmread(VMCS_EXIT_REASON);
-	if (reason & VMX_EXIT_ENTRY_FAILED)
-		return reason;
-	exit->reason = HV_EXIT_NONE;
 	context->launched = true;
 	context->event = 0;
 	regs->rip = vmread(VMCS_GUEST_RIP);
 	regs->gpr[KEEL_RSP] = vmread(VMCS_GUEST_RSP);
-	/* All other instructions whose exit asks for it fault first (26.1.1), and so does this one, but not under Bochs. */
-	exit->cpl = reason == VMX_EXIT_XSETBV ? vmx_cpl() : 0;
-	info = (uint32_t)vmread(VMCS_IDT_EVENT);
-	if (info & EVENT_VALID)
-		vmx_requeue(context, info);
-	vmx_decode_exit(context, regs, memory, reason, exit);
+	exit->cpl = 0;
+	if (reason < VMX_PLAIN_EXITS && vmx_plain_exits[reason]) {
+		/* Valid where it is an instruction's exit. */
+		exit->next_rip = regs->rip + vmread(VMCS_EXIT_LENGTH);
+		exit->reason = vmx_plain_exits[reason];
+	} else {
+		vmx_decode_exit(context, regs, memory, reason, exit);
+	}
 	return reason;
 }
 
 /* vmx_vcpu.c */
 HV_VCPU_FUNCTIONS(vmx);
+void vmx_vcpu_set_apic(struct vcpu *vcpu, uint32_t apic);
 
 #endif

@@ -17,7 +17,9 @@
 #define PAUSE_WINDOW	4096u		/* ticks that a loop may take */
 #define FIRST_VPID	2u
 #define APIC_TPR	0x80u		/* in the virtual-APIC page */
+#define APIC_TMR	0x180u		/* 32 vectors each 16 bytes */
 #define TPR_SHIFT	4
+#define EOI_EXIT_FIELDS	4u
 
 /*
  * The longest time in a guest, in ticks of the TSC. Every interrupt ends it sooner, except under Bochs, where a guest
@@ -42,7 +44,7 @@ void vmx_vcpu_init(struct vcpu *vcpu)
 			[VMX_PIN] = PIN_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI | PIN_PREEMPTION_TIMER,
 			[VMX_PRIMARY] = PRIMARY_TSC_OFFSET | PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_RDPMC |
 				PRIMARY_TPR_SHADOW | PRIMARY_MOV_DR | PRIMARY_IO | PRIMARY_MONITOR,
-			[VMX_SECONDARY] = SECONDARY_PAUSE_LOOP,
+			[VMX_SECONDARY] = SECONDARY_PAUSE_LOOP | (vmx_features.apic ? VMX_APIC_CONTROLS : 0),
 		},
 	};
 
@@ -54,6 +56,11 @@ void vmx_vcpu_init(struct vcpu *vcpu)
 	vmwrite(VMCS_EXCEPTION_BITMAP, EXCEPTION_EXITS);
 	vmwrite(VMCS_VIRTUAL_APIC, virt_to_phys(vcpu->vmx.apic));
 	vmwrite(VMCS_TPR_THRESHOLD, 0);
+	if (vmx_features.apic) {
+		vcpu->exit_flags = KEEL_EXIT_F_APIC;
+		vmwrite(VMCS_APIC_ACCESS, virt_to_phys((uint8_t *)vcpu->vm->vcpu[0] + VCPU_PAGE_APIC_ACCESS * PAGE_SIZE));
+		vmx_vcpu_set_apic(vcpu, KEEL_APIC_EOI_EXITS);
+	}
 	if (vmread(VMCS_SECONDARY_CONTROLS) & SECONDARY_PAUSE_LOOP) {
 		vmwrite(VMCS_PLE_GAP, PAUSE_GAP);
 		vmwrite(VMCS_PLE_WINDOW, PAUSE_WINDOW);
@@ -109,6 +116,12 @@ void vmx_vcpu_put(struct cpu *cpu, struct vcpu *vcpu)
 	swap_msrs(vcpu->vmx.msr, vmx->msr);
 	vcpu->vmx.cr2 = read_cr2();
 	write_cr2(vmx->cr2);
+}
+
+static void forget(struct vcpu *vcpu)
+{
+	memset(vcpu->vmx.seen, 0, sizeof(vcpu->vmx.seen));
+	vcpu->last_cpu = NULL;
 }
 
 /* VPIDs are the vCPUs' own for good, EPT translations are tagged by the table's top frame. */
@@ -198,13 +211,31 @@ static void exception_exit(struct vcpu *vcpu, struct hv_exit *exit)
 		   info & EVENT_ERROR_CODE ? (uint32_t)vmread(VMCS_EXIT_ERROR_CODE) : 0);
 }
 
+/* Only at linear addresses does the processor say more than that it was an access (28.2.1). */
+static void apic_access_exit(struct keel_exit *record, struct hv_exit *exit)
+{
+	uint64_t info = vmread(VMCS_EXIT_QUALIFICATION), type = info & QUAL_APIC_TYPE;
+
+	exit->reason = HV_EXIT_MEMORY;
+	record->gpa = KEEL_APIC_BASE | (info & QUAL_APIC_OFFSET);
+	record->access = type == QUAL_APIC_READ ? 0 : type == QUAL_APIC_WRITE ? KEEL_ACCESS_WRITE :
+			 type == QUAL_APIC_FETCH ? KEEL_ACCESS_FETCH : KEEL_ACCESS_WALK;
+	record->insn_length = 0;
+}
+
+static void apic_exit(struct keel_exit *record, struct hv_exit *exit, enum hv_exit_reason reason)
+{
+	record->apic = (uint32_t)vmread(VMCS_EXIT_QUALIFICATION) & QUAL_APIC_OFFSET;
+	exit->reason = reason;
+}
+
 static void window_exit(struct vcpu *vcpu, struct hv_exit *exit, enum hv_exit_reason reason)
 {
 	vmx_vcpu_window(vcpu, false, 0);
 	exit->reason = reason;
 }
 
-/* What is left of the decoding, and what only guests have. */
+/* What only guests have. */
 static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, uint32_t reason, struct hv_exit *exit)
 {
 	struct keel_exit *record = &vcpu->cell.page->exit;
@@ -230,6 +261,15 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, uint32_t reason, str
 		break;
 	case VMX_EXIT_TPR:
 		window_exit(vcpu, exit, HV_EXIT_TPR);
+		break;
+	case VMX_EXIT_APIC_ACCESS:
+		apic_access_exit(record, exit);
+		break;
+	case VMX_EXIT_APIC_WRITE:
+		apic_exit(record, exit, HV_EXIT_APIC_WRITE);
+		break;
+	case VMX_EXIT_EOI:
+		apic_exit(record, exit, HV_EXIT_EOI);
 		break;
 	case VMX_EXIT_PREEMPTION_TIMER:
 		/* At the deadline the cell has its turn. Before it the control domain sees what is pending. */
@@ -271,7 +311,8 @@ void vmx_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 		return;
 	}
 	regs->rflags = vmread(VMCS_GUEST_RFLAGS);
-	decode_exit(cpu, vcpu, reason, exit);
+	if (exit->reason == HV_EXIT_UNKNOWN || exit->reason == HV_EXIT_MEMORY)
+		decode_exit(cpu, vcpu, reason, exit);
 }
 
 void vmx_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip)
@@ -303,9 +344,30 @@ unsigned int vmx_vcpu_tpr(struct vcpu *vcpu)
 	return vcpu->vmx.apic[APIC_TPR] >> TPR_SHIFT;
 }
 
+/* The register's lower half is the cell's. */
 void vmx_vcpu_set_tpr(struct vcpu *vcpu, unsigned int tpr)
 {
-	vcpu->vmx.apic[APIC_TPR] = (uint8_t)(tpr << TPR_SHIFT);
+	if (vmx_vcpu_tpr(vcpu) != tpr)
+		vcpu->vmx.apic[APIC_TPR] = (uint8_t)(tpr << TPR_SHIFT);
+}
+
+/* The state of a virtual APIC that is not in its page (30.1 to 30.5, 25.4.2). */
+void vmx_vcpu_set_apic(struct vcpu *vcpu, uint32_t apic)
+{
+	uint64_t controls = vmread(VMCS_SECONDARY_CONTROLS), mode = controls & ~(uint64_t)VMX_APIC_MODES;
+	const uint32_t *tmr = (const uint32_t *)(vcpu->vmx.apic + APIC_TMR);
+	unsigned int i;
+
+	mode |= apic & KEEL_APIC_X2 ? SECONDARY_X2APIC : apic & KEEL_APIC_PAGE ? SECONDARY_APIC_ACCESSES : 0;
+	vmwrite(VMCS_GUEST_INTERRUPT_STATUS, (uint16_t)apic);
+	if (mode != controls) {
+		vmwrite(VMCS_SECONDARY_CONTROLS, mode);
+		vmwrite(VMCS_MSR_BITMAP, image_to_phys(apic & KEEL_APIC_X2 ? vmx_x2apic_bitmap : vmx_guest_bitmap));
+		/* Translations remember whether they lead to the page of APIC accesses (30.4.5). */
+		forget(vcpu);
+	}
+	for (i = 0; apic & KEEL_APIC_EOI_EXITS && i < EOI_EXIT_FIELDS; i++)
+		vmwrite((enum vmcs_field)(VMCS_EOI_EXITS + 2 * i), (uint64_t)tmr[8 * i + 4] << 32 | tmr[8 * i]);
 }
 
 uint64_t vmx_vcpu_cr4(struct vcpu *vcpu)
