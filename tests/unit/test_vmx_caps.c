@@ -72,8 +72,30 @@ START_TEST(failures_in_words)
 	ck_assert_str_eq(vmx_failure(VMX_DETAIL_INSTRUCTION | 7), "VM entry with invalid control fields");
 	ck_assert_str_eq(vmx_failure(VMX_DETAIL_INSTRUCTION | 8), "VM entry with invalid host-state fields");
 	ck_assert_str_eq(vmx_failure(VMX_EXIT_ENTRY_FAILED | VMX_EXIT_BAD_STATE), "VM entry with invalid guest state");
+	for (uint64_t qualification = 0; qualification < 8; qualification++)
+		ck_assert_uint_gt(strlen(vmx_failure(qualification << VMX_DETAIL_QUALIFICATION_SHIFT |
+						     VMX_EXIT_ENTRY_FAILED | VMX_EXIT_BAD_STATE)), 10);
+	ck_assert_ptr_nonnull(strstr(vmx_failure(4ull << VMX_DETAIL_QUALIFICATION_SHIFT | VMX_EXIT_ENTRY_FAILED |
+						 VMX_EXIT_BAD_STATE), "link pointer"));
 	ck_assert_str_eq(vmx_failure(VMX_EXIT_ENTRY_FAILED | VMX_EXIT_ENTRY_MCE), "machine check during VM entry");
 	ck_assert_uint_gt(strlen(vmx_failure(VMX_EXIT_ENTRY_FAILED | 63)), 10);
+}
+END_TEST
+
+/* Off and locked: the firmware's word. Off and open: switched on and locked. Else as it is. */
+START_TEST(feature_control)
+{
+	const uint64_t lock = FEATURE_CONTROL_LOCK, vmx = FEATURE_CONTROL_VMX, smx = FEATURE_CONTROL_VMX_SMX;
+
+	ck_assert_ptr_nonnull(strstr(vmx_locked_off(lock), "firmware setup"));
+	ck_assert_ptr_nonnull(vmx_locked_off(lock | smx));
+	ck_assert_ptr_null(vmx_locked_off(0));
+	ck_assert_ptr_null(vmx_locked_off(vmx));
+	ck_assert_ptr_null(vmx_locked_off(lock | vmx));
+	ck_assert_uint_eq(vmx_switched_on(0), lock | vmx);
+	ck_assert_uint_eq(vmx_switched_on(smx), lock | vmx | smx);
+	ck_assert_uint_eq(vmx_switched_on(lock | vmx | smx), lock | vmx | smx);
+	ck_assert_uint_eq(vmx_switched_on(lock), lock);
 }
 END_TEST
 
@@ -99,6 +121,7 @@ int main(void)
 	tcase_add_test(tests, finds_what_is_missing);
 	tcase_add_test(tests, ept);
 	tcase_add_test(tests, failures_in_words);
+	tcase_add_test(tests, feature_control);
 	tcase_add_test(tests, flushes);
 	suite_add_tcase(suite, tests);
 	runner = srunner_create(suite);

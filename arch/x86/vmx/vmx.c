@@ -93,15 +93,15 @@ void vmx_primary(struct vmx_context *context, uint32_t bits, bool on)
 
 static const char *vmx_probe(void)
 {
-	uint64_t basic, feature;
 	const char *missing;
+	uint64_t basic;
 	unsigned int group;
 
 	if (!(cpuid(CPUID_FEATURES, 0).ecx & CPUID_VMX))
 		return "this Intel processor shows no VMX (VT-x). Switch VT-x on in the firmware setup, or use another machine.";
-	feature = rdmsr(MSR_FEATURE_CONTROL);
-	if (feature & FEATURE_CONTROL_LOCK && !(feature & FEATURE_CONTROL_VMX))
-		return "VMX (VT-x) is disabled by the firmware. Switch VT-x on in the firmware setup and power-cycle the machine.";
+	missing = vmx_locked_off(rdmsr(MSR_FEATURE_CONTROL));
+	if (missing)
+		return missing;
 	basic = rdmsr(MSR_VMX_BASIC);
 	for (group = 0; group < VMX_CONTROLS; group++) {
 		/* The MSR of the secondary controls exists only where the primary ones can switch them on. */
@@ -174,8 +174,8 @@ static void vmx_cpu_init(struct cpu *cpu)
 	if (!vmx_features.known)
 		features_init();
 	vmx->control.vmcs_pa = cpu->vendor_pa + 2 * PAGE_SIZE;
-	if (!(feature & FEATURE_CONTROL_LOCK))
-		wrmsr(MSR_FEATURE_CONTROL, feature | FEATURE_CONTROL_VMX | FEATURE_CONTROL_LOCK);
+	if (vmx_switched_on(feature) != feature)
+		wrmsr(MSR_FEATURE_CONTROL, vmx_switched_on(feature));
 	write_cr0((read_cr0() | rdmsr(MSR_VMX_CR0_FIXED0)) & rdmsr(MSR_VMX_CR0_FIXED1));
 	write_cr4((read_cr4() | rdmsr(MSR_VMX_CR4_FIXED0)) & rdmsr(MSR_VMX_CR4_FIXED1));
 	*vmxon = vmx_features.basic & VMX_BASIC_REVISION;
@@ -523,8 +523,10 @@ void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const 
 	uint32_t info;
 
 	exit->reason = HV_EXIT_ENTRY_FAILED;
-	if (reason & VMX_EXIT_ENTRY_FAILED)
+	if (reason & VMX_EXIT_ENTRY_FAILED) {
+		exit->detail |= vmread(VMCS_EXIT_QUALIFICATION) << VMX_DETAIL_QUALIFICATION_SHIFT;
 		return;
+	}
 	info = (uint32_t)vmread(VMCS_IDT_EVENT);
 	if (info & EVENT_VALID)
 		requeue(context, info);

@@ -41,6 +41,12 @@ static const char *const instruction_errors[] = {
 	[28] = "invalid operand to INVEPT or INVVPID",
 };
 
+/* Exit qualifications of invalid guest state (27.8). */
+static const char *const bad_states[] = {
+	[0] = "VM entry with invalid guest state", [2] = "VM entry with invalid page-directory-pointer-table entries",
+	[3] = "VM entry with an NMI in the shadow of STI or MOV SS", [4] = "VM entry with an invalid VMCS link pointer",
+};
+
 uint32_t vmx_control_msr(enum vmx_control group, uint64_t basic)
 {
 	return basic & VMX_BASIC_TRUE ? groups[group].true_msr : groups[group].msr;
@@ -67,16 +73,34 @@ const char *vmx_ept_missing(uint64_t ept_vpid)
 	       "this processor's EPT lacks write-back tables of four levels with 2 MiB pages. Use a newer processor.";
 }
 
+const char *vmx_locked_off(uint64_t feature_control)
+{
+	return feature_control & FEATURE_CONTROL_LOCK && !(feature_control & FEATURE_CONTROL_VMX) ?
+	       "VMX (VT-x) is disabled by the firmware. Switch VT-x on in the firmware setup and power-cycle the machine." :
+	       NULL;
+}
+
+/* A write under the lock is a fault. */
+uint64_t vmx_switched_on(uint64_t feature_control)
+{
+	return feature_control & FEATURE_CONTROL_LOCK ? feature_control :
+							feature_control | FEATURE_CONTROL_VMX | FEATURE_CONTROL_LOCK;
+}
+
 const char *vmx_failure(uint64_t detail)
 {
 	const size_t count = sizeof(instruction_errors) / sizeof(instruction_errors[0]);
+	const size_t states = sizeof(bad_states) / sizeof(bad_states[0]);
 	uint32_t code = (uint32_t)detail, reason = code & VMX_EXIT_REASON;
+	uint64_t qualification = detail >> VMX_DETAIL_QUALIFICATION_SHIFT;
 
 	if (detail & VMX_DETAIL_INSTRUCTION)
 		return code < count && instruction_errors[code] ? instruction_errors[code] : "no current VMCS";
-	return reason == VMX_EXIT_BAD_STATE ? "VM entry with invalid guest state" :
-	       reason == VMX_EXIT_BAD_MSR ? "VM entry could not load an MSR" :
-	       reason == VMX_EXIT_ENTRY_MCE ? "machine check during VM entry" : "VM entry failed for an unknown reason";
+	if (reason == VMX_EXIT_BAD_STATE)
+		return bad_states[qualification < states && bad_states[qualification] ? qualification : 0];
+	return reason == VMX_EXIT_BAD_MSR ? "VM entry could not load an MSR" :
+	       reason == VMX_EXIT_ENTRY_MCE ? "machine check during VM entry" :
+					      "VM entry failed for an unknown reason";
 }
 
 enum vmx_flush vmx_flush_needed(bool same_cpu, bool seen)

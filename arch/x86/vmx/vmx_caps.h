@@ -16,9 +16,16 @@ uint32_t vmx_adjust(uint64_t capability, uint32_t want);
 /* NULL: the group can do all that Keel needs, else what is missing. */
 const char *vmx_missing(enum vmx_control group, uint64_t capability);
 const char *vmx_ept_missing(uint64_t ept_vpid);
+/* The firmware has locked IA32_FEATURE_CONTROL without VMX, or not; what Keel makes of it otherwise (24.7). */
+const char *vmx_locked_off(uint64_t feature_control);
+uint64_t vmx_switched_on(uint64_t feature_control);
 
-/* The detail of an entry that failed: the exit reason, or, if the processor did not get that far, the error's number. */
+/*
+ * The detail of an entry that failed: the exit reason with the exit qualification above it, or, if the processor did not get
+ * that far, the error's number.
+ */
 #define VMX_DETAIL_INSTRUCTION	(1ull << 32)
+#define VMX_DETAIL_QUALIFICATION_SHIFT 40
 const char *vmx_failure(uint64_t detail);
 
 /* What a vCPU that is about to run must drop of this CPU's translations. */
