@@ -203,82 +203,80 @@ static bool is_privileged(enum hv_exit_reason reason)
 	return reason == HV_EXIT_RDMSR || reason == HV_EXIT_WRMSR || reason == HV_EXIT_XSETBV || reason == HV_EXIT_HLT;
 }
 
-/* True: the exit needs the control domain, *flags says what for. */
-static bool handle_exit(struct cpu *cpu, struct vcpu *vcpu, const struct hv_exit *exit, unsigned int *flags)
+/* Exits that are the cell's to see to. */
+static const struct {
+	uint8_t kind, flags;
+} reports[HV_EXIT_UNKNOWN + 1] = {
+	[HV_EXIT_IO] = { KEEL_EXIT_IO, 0 },
+	[HV_EXIT_MEMORY] = { KEEL_EXIT_MMIO, KEEL_EXIT_F_SREGS },
+	[HV_EXIT_HLT] = { KEEL_EXIT_HLT, 0 },
+	[HV_EXIT_WINDOW] = { KEEL_EXIT_WINDOW, 0 },
+	[HV_EXIT_TPR] = { KEEL_EXIT_TPR, 0 },
+	[HV_EXIT_EOI] = { KEEL_EXIT_EOI, 0 },
+	[HV_EXIT_APIC_WRITE] = { KEEL_EXIT_APIC_WRITE, 0 },
+	[HV_EXIT_CR8_WRITE] = { KEEL_EXIT_TPR, KEEL_EXIT_F_CR8 | KEEL_EXIT_F_SREGS },
+};
+
+static void exit_to_cell(struct vcpu *vcpu, const struct hv_exit *exit)
+{
+	uint32_t flags = reports[exit->reason].flags;
+
+	if (exit->reason == HV_EXIT_IO && vcpu->cell.page->exit.io & KEEL_IO_STRING)
+		flags |= KEEL_EXIT_F_SREGS;
+	report(vcpu, reports[exit->reason].kind, exit->next_rip, flags);
+}
+
+static unsigned int end(struct vcpu *vcpu, enum keel_end reason, uint64_t detail)
+{
+	vm_end(vcpu->vm, reason, detail, vcpu->cell.page->regs.rip);
+	return KEEL_RUN_ENDED;
+}
+
+/* What the exit needs the control domain for; 0: nothing. */
+static unsigned int handle_exit(struct cpu *cpu, struct vcpu *vcpu, const struct hv_exit *exit)
 {
 	if (exit->cpl && is_privileged(exit->reason)) {
 		inject_fault(vcpu, EXC_GP, true);
-		return false;
+		return 0;
 	}
 	switch (exit->reason) {
 	case HV_EXIT_NONE:
-		return false;
+		return 0;
 	case HV_EXIT_INTERRUPT:
-		*flags = KEEL_RUN_INTERRUPT;
-		return true;
+		return KEEL_RUN_INTERRUPT;
 	case HV_EXIT_NMI:
 		cpu->nmi_seen = 1;
-		*flags = KEEL_RUN_INTERRUPT;
-		return true;
+		return KEEL_RUN_INTERRUPT;
 	case HV_EXIT_CPUID:
 		exit_cpuid(vcpu, exit);
-		return false;
+		return 0;
 	case HV_EXIT_RDMSR:
 	case HV_EXIT_WRMSR:
 		exit_msr(vcpu, exit);
-		return false;
+		return 0;
 	case HV_EXIT_XSETBV:
 		exit_xsetbv(vcpu, exit);
-		return false;
-	case HV_EXIT_IO:
-		report(vcpu, KEEL_EXIT_IO, exit->next_rip,
-		       vcpu->cell.page->exit.io & KEEL_IO_STRING ? KEEL_EXIT_F_SREGS : 0);
-		return false;
-	case HV_EXIT_MEMORY:
-		report(vcpu, KEEL_EXIT_MMIO, 0, KEEL_EXIT_F_SREGS);
-		return false;
-	case HV_EXIT_HLT:
-		report(vcpu, KEEL_EXIT_HLT, exit->next_rip, 0);
-		return false;
-	case HV_EXIT_WINDOW:
-		report(vcpu, KEEL_EXIT_WINDOW, 0, 0);
-		return false;
-	case HV_EXIT_TPR:
-		report(vcpu, KEEL_EXIT_TPR, 0, 0);
-		return false;
-	case HV_EXIT_EOI:
-		report(vcpu, KEEL_EXIT_EOI, 0, 0);
-		return false;
-	case HV_EXIT_APIC_WRITE:
-		report(vcpu, KEEL_EXIT_APIC_WRITE, 0, 0);
-		return false;
-	case HV_EXIT_CR8_WRITE:
-		report(vcpu, KEEL_EXIT_TPR, 0, KEEL_EXIT_F_CR8 | KEEL_EXIT_F_SREGS);
-		return false;
+		return 0;
 	case HV_EXIT_PAUSE:
 		hv->vcpu_advance(vcpu, exit->next_rip);
-		*flags = KEEL_RUN_YIELD;
-		return true;
+		return KEEL_RUN_YIELD;
 	case HV_EXIT_UNDEFINED:
 	case HV_EXIT_HYPERCALL:
 		inject_fault(vcpu, EXC_UD, false);
-		return false;
+		return 0;
 	case HV_EXIT_MACHINE_CHECK:
 		hv->control_inject(cpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | EXC_MC, 0);
-		*flags = KEEL_RUN_INTERRUPT;
-		return true;
+		return KEEL_RUN_INTERRUPT;
 	case HV_EXIT_TRIPLE_FAULT:
-		vm_end(vcpu->vm, KEEL_END_TRIPLE_FAULT, vcpu->index, vcpu->cell.page->regs.rip);
-		break;
+		return end(vcpu, KEEL_END_TRIPLE_FAULT, vcpu->index);
 	case HV_EXIT_ENTRY_FAILED:
-		vm_end(vcpu->vm, KEEL_END_ENTRY_FAILED, exit->detail, vcpu->cell.page->regs.rip);
-		break;
+		return end(vcpu, KEEL_END_ENTRY_FAILED, exit->detail);
 	case HV_EXIT_UNKNOWN:
-		vm_end(vcpu->vm, KEEL_END_UNHANDLED, exit->detail, vcpu->cell.page->regs.rip);
-		break;
+		return end(vcpu, KEEL_END_UNHANDLED, exit->detail);
+	default:
+		exit_to_cell(vcpu, exit);
+		return 0;
 	}
-	*flags = KEEL_RUN_ENDED;
-	return true;
 }
 
 static void kick(struct vm *vm, uint64_t mask)
@@ -375,24 +373,16 @@ refuse:
 static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 {
 	struct vm *vm = vcpu->vm;
-	unsigned int flags = 0;
-	struct hv_exit exit;
+	struct hv_exit exit = { 0 };
+	enum cell_result result;
+	unsigned int flags;
 
 	for (;;) {
 		if (__atomic_load_n(&vm->end, __ATOMIC_ACQUIRE))
 			return KEEL_RUN_ENDED;
 		if (vcpu->cell.pending) {
-			switch (cell_call(cpu, &vcpu->cell, vcpu)) {
-			case CELL_ANSWERED:
-				flags = apply_answer(vcpu, run);
-				break;
-			case CELL_BUSY:
-				return KEEL_RUN_BUSY;
-			case CELL_INTERRUPTED:
-				return KEEL_RUN_INTERRUPT;
-			case CELL_ENDED:
-				return KEEL_RUN_ENDED;
-			}
+			result = cell_call(cpu, &vcpu->cell, vcpu);
+			flags = result == CELL_ANSWERED ? apply_answer(vcpu, run) : result;
 			if (flags)
 				return flags;
 			continue;
@@ -402,7 +392,8 @@ static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 			continue;
 		}
 		hv->vcpu_enter(cpu, vcpu, &exit);
-		if (handle_exit(cpu, vcpu, &exit, &flags))
+		flags = handle_exit(cpu, vcpu, &exit);
+		if (flags)
 			return flags;
 	}
 }
@@ -477,11 +468,9 @@ int vm_event(struct cpu *cpu, struct vm *vm, struct vm_run *run)
 	if (!context->inside)
 		context->page->exit = (struct keel_exit){ .kind = KEEL_EXIT_EVENT, .context = KEEL_CONTEXT_EVENT };
 	result = cell_call(cpu, context, NULL);
+	flags = (int)result;
 	if (result == CELL_ANSWERED)
-		flags = (int)common_answer(vm, &context->page->answer, run) | KEEL_RUN_DONE;
-	else
-		flags = result == CELL_BUSY ? KEEL_RUN_BUSY : result == CELL_INTERRUPTED ? KEEL_RUN_INTERRUPT :
-			KEEL_RUN_ENDED;
+		flags = (int)(common_answer(vm, &context->page->answer, run) | KEEL_RUN_DONE);
 	write_cr3(cpu->main_cr3);
 	unmask_low_vectors(cpu);
 	leave_context(vm, context);

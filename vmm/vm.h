@@ -157,7 +157,10 @@ struct cpu;
 int vcpu_run(struct cpu *cpu, struct vm *vm, uint64_t index, uint64_t armed, struct vm_run *result);
 int vm_event(struct cpu *cpu, struct vm *vm, struct vm_run *result);
 
-enum cell_result { CELL_ANSWERED, CELL_BUSY, CELL_INTERRUPTED, CELL_ENDED };
+/* All but the first are also what RUN says then. */
+enum cell_result {
+	CELL_ANSWERED = 0, CELL_BUSY = KEEL_RUN_BUSY, CELL_INTERRUPTED = KEEL_RUN_INTERRUPT, CELL_ENDED = KEEL_RUN_ENDED,
+};
 
 /* Lets the cell see to its context's page. vcpu: whose state the processor holds; NULL: the control domain's. */
 enum cell_result cell_call(struct cpu *cpu, struct cell_context *context, struct vcpu *vcpu);
