@@ -17,6 +17,7 @@
 #define RFLAGS_IF		(1ull << 9)
 #define TPR_CLASS_SHIFT		4
 #define SIPI_PAGE_SHIFT		12
+#define INTERRUPT_EXTERNAL	0x100
 
 static void inject_exception(struct keel_context *ctx, const struct emulate_fault *fault)
 {
@@ -166,6 +167,22 @@ static void exit_tpr(struct pc *pc, struct keel_context *ctx)
 	emulated(pc, ctx, result, rip, &fault);
 }
 
+static void exit_eoi(struct pc *pc, struct keel_context *ctx)
+{
+	lapic_ended(&pc->vcpu[pc->current].lapic, (uint8_t)ctx->exit.apic);
+}
+
+static void exit_apic_write(struct pc *pc, struct keel_context *ctx)
+{
+	lapic_written(&pc->vcpu[pc->current].lapic, ctx->exit.apic, pc->now);
+}
+
+static void exit_unknown(struct pc *pc, struct keel_context *ctx)
+{
+	(void)ctx;
+	pc_end(pc, KEEL_END_CELL_REFUSED, CELL_REFUSED_EXIT);
+}
+
 /* The vCPU came only to be looked at. */
 static void exit_nothing(struct pc *pc, struct keel_context *ctx)
 {
@@ -182,6 +199,9 @@ static void (*const exits[])(struct pc *pc, struct keel_context *ctx) = {
 	[KEEL_EXIT_WRMSR] = exit_wrmsr,
 	[KEEL_EXIT_WINDOW] = exit_nothing,
 	[KEEL_EXIT_TPR] = exit_tpr,
+	[KEEL_EXIT_EVENT] = exit_unknown,
+	[KEEL_EXIT_EOI] = exit_eoi,
+	[KEEL_EXIT_APIC_WRITE] = exit_apic_write,
 };
 
 /* INIT and SIPI (SDM vol. 3, 9.4.2 and 11.4.7). True: the vCPU's state is new, or it has none to run with. */
@@ -204,7 +224,10 @@ static bool start_or_stop(struct pc_vcpu *v, struct keel_context *ctx)
 	return true;
 }
 
-/* CR8 is the class of TPR (SDM vol. 3, 11.8.6), whichever way TPR came by it. */
+/*
+ * CR8 is the class of TPR (SDM vol. 3, 11.8.6), whichever way TPR came by it. A processor that works with the page sees
+ * to that itself.
+ */
 static void tell_cr8(struct pc_vcpu *v, struct keel_context *ctx)
 {
 	uint8_t class = lapic_tpr(&v->lapic) >> TPR_CLASS_SHIFT;
@@ -217,55 +240,54 @@ static void tell_cr8(struct pc_vcpu *v, struct keel_context *ctx)
 	v->lapic.s.cr8 = class;
 }
 
-static void take_interrupt(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx, bool external)
+/* A vector of the local APIC's, if that counts, or INTERRUPT_EXTERNAL for one of the 8259 pair's, or -1. */
+static int next_interrupt(const struct pc *pc, const struct pc_vcpu *v, bool local)
 {
-	uint8_t vector = external ? pc_extint_acknowledge(pc) : lapic_acknowledge(&v->lapic);
+	int vector = local && v->lapic.s.requesting ? lapic_pending(&v->lapic) : -1;
 
+	if (vector >= 0)
+		return vector;
+	return pc->intr && v == &pc->vcpu[0] && pc_extint_pending(pc) ? INTERRUPT_EXTERNAL : -1;
+}
+
+static void inject_interrupt(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx, int interrupt)
+{
+	uint8_t vector = (uint8_t)interrupt;
+
+	if (interrupt == INTERRUPT_EXTERNAL)
+		vector = pc_extint_acknowledge(pc);
+	else
+		lapic_acknowledge(&v->lapic, vector);
 	ctx->answer.inject = KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | vector;
-}
-
-/* Most entries find no request at all: a quicker answer than lapic_pending's. */
-static bool any_request(const struct lapic *lapic)
-{
-	uint64_t irr[LAPIC_VECTOR_WORDS / 2];
-
-	_Static_assert(sizeof(irr) == sizeof(lapic->s.irr), "as many bits");
-	memcpy(irr, lapic->s.irr, sizeof(irr));
-	return irr[0] | irr[1] | irr[2] | irr[3];
-}
-
-static bool interrupt_pending(const struct pc *pc, const struct pc_vcpu *v, bool *external)
-{
-	*external = false;
-	if (any_request(&v->lapic) && lapic_pending(&v->lapic) >= 0)
-		return true;
-	*external = pc->intr && v == &pc->vcpu[0] && pc_extint_pending(pc);
-	return *external;
 }
 
 static void deliver(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx)
 {
 	struct keel_answer *answer = &ctx->answer;
-	bool external, pending = interrupt_pending(pc, v, &external);
+	/* Else the processor delivers the local APIC's, from the page; they only wake. */
+	bool local = !(ctx->exit.flags & KEEL_EXIT_F_APIC);
+	int next = next_interrupt(pc, v, local || v->halted);
 
 	if (v->lapic.s.nmi_pending) {
 		v->lapic.s.nmi_pending = 0;
 		v->halted = false;
 		answer->flags |= KEEL_ANSWER_NMI;
 	}
-	if (v->halted && !(pending && ctx->regs.rflags & RFLAGS_IF)) {
+	if (v->halted && !(next >= 0 && ctx->regs.rflags & RFLAGS_IF)) {
 		answer->action = KEEL_ACTION_WAIT;
 		return;
 	}
 	v->halted = false;
-	if (pending && ctx->exit.flags & KEEL_EXIT_F_INTERRUPTIBLE && !answer->inject &&
+	if (!local)
+		next = next_interrupt(pc, v, false);
+	if (next >= 0 && ctx->exit.flags & KEEL_EXIT_F_INTERRUPTIBLE && !answer->inject &&
 	    !(answer->flags & KEEL_ANSWER_NMI)) {
-		take_interrupt(pc, v, ctx, external);
-		pending = interrupt_pending(pc, v, &external);
+		inject_interrupt(pc, v, ctx, next);
+		next = next_interrupt(pc, v, local);
 	}
-	if (pending)
+	if (next >= 0)
 		answer->flags |= KEEL_ANSWER_WINDOW;
-	else if (any_request(&v->lapic))
+	else if (local && v->lapic.s.requesting)
 		answer->tpr_threshold = lapic_tpr_threshold(&v->lapic);
 }
 
@@ -311,23 +333,29 @@ static void refuse(struct keel_answer *answer, enum cell_refusal why)
 	answer->detail = why;
 }
 
-static void run_vcpu(struct pc *pc, struct keel_context *ctx)
+static void run_vcpu(struct pc *pc, struct keel_context *ctx, uint64_t tsc)
 {
-	struct pc_vcpu *v = &pc->vcpu[pc->current];
+	struct pc_vcpu *v = &pc->vcpu[ctx->exit.context];
+	bool by_processor = ctx->exit.flags & KEEL_EXIT_F_APIC;
 	uint32_t kind = ctx->exit.kind;
+
+	lapic_begin(&v->lapic, ctx->exit.tpr, by_processor);
+	pc_begin(pc, ctx->exit.context, tsc);
 
 	/* One that executes instructions does not sleep. */
 	if (kind != KEEL_EXIT_POLL)
 		v->halted = false;
-	lapic_set_tpr(&v->lapic, (uint8_t)(ctx->exit.tpr << TPR_CLASS_SHIFT));
 	lapic_advance(&v->lapic, pc->now);
 	if (kind < sizeof(exits) / sizeof(exits[0]))
 		exits[kind](pc, ctx);
 	else
-		pc_end(pc, KEEL_END_CELL_REFUSED, CELL_REFUSED_EXIT);
-	tell_cr8(v, ctx);
+		exit_unknown(pc, ctx);
+	if (!by_processor)
+		tell_cr8(v, ctx);
 	if (!start_or_stop(v, ctx))
 		deliver(pc, v, ctx);
+	if (by_processor && lapic_tell(&v->lapic, &ctx->answer.apic))
+		ctx->answer.flags |= KEEL_ANSWER_APIC;
 	finish(pc, &ctx->answer);
 }
 
@@ -336,12 +364,13 @@ static void run_event(struct pc *pc, const struct entry_place *place, struct kee
 	unsigned int refusal;
 
 	if (!pc->ready) {
-		refusal = pc_init(pc, place->channel, place->guest, tsc);
+		refusal = pc_init(pc, place->channel, place->guest, place->apics, tsc);
 		if (refusal) {
 			refuse(&ctx->answer, refusal);
 			return;
 		}
 	}
+	pc->bus.current = NULL;
 	pc_begin(pc, KEEL_CONTEXT_EVENT, tsc);
 	pc_event(pc);
 	finish(pc, &ctx->answer);
@@ -370,15 +399,14 @@ void entry_run(struct pc *pc, const struct entry_place *place, struct keel_conte
 {
 	uint32_t context = ctx->exit.context;
 
-	if (ctx->exit.kind == KEEL_EXIT_WRMSR && ctx->exit.msr == MSR_X2APIC_EOI && pc->ready &&
-	    context < pc->machine.vcpus && end_of_interrupt(pc, ctx))
+	if (ctx->exit.kind == KEEL_EXIT_WRMSR && ctx->exit.msr == MSR_X2APIC_EOI &&
+	    !(ctx->exit.flags & KEEL_EXIT_F_APIC) && pc->ready && context < pc->machine.vcpus && end_of_interrupt(pc, ctx))
 		return;
 	ctx->answer = (struct keel_answer){ .action = KEEL_ACTION_RESUME };
 	if (context == KEEL_CONTEXT_EVENT) {
 		run_event(pc, place, ctx, tsc);
 	} else if (pc->ready && context < pc->machine.vcpus) {
-		pc_begin(pc, context, tsc);
-		run_vcpu(pc, ctx);
+		run_vcpu(pc, ctx, tsc);
 	} else {
 		refuse(&ctx->answer, CELL_REFUSED_CONTEXT);
 	}

@@ -122,7 +122,7 @@ static struct line irq_line(struct pc *pc, unsigned int irq)
 	return line_to(pc, set_irq, IRQ_PIN(PC_IRQ_ISA, irq));
 }
 
-static void init_interrupts(struct pc *pc)
+static void init_interrupts(struct pc *pc, struct lapic_page *apics)
 {
 	pc->pic_master.master = true;
 	pc->pic_master.out = line_to(pc, set_intr, 0);
@@ -140,7 +140,7 @@ static void init_interrupts(struct pc *pc)
 
 		*lapic = (struct lapic){
 			.bus = &pc->bus, .id = i, .bsp = i == 0, .address_bits = ADDRESS_BITS,
-			.tsc_khz = pc->machine.tsc_khz,
+			.tsc_khz = pc->machine.tsc_khz, .page = &apics[i],
 		};
 		pc->bus.cpu[i] = lapic;
 		lapic_init(lapic);
@@ -367,7 +367,7 @@ static unsigned int init_memory(struct pc *pc, uint8_t *guest)
 	return 0;
 }
 
-unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, uint64_t tsc)
+unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, struct lapic_page *apics, uint64_t tsc)
 {
 	unsigned int refusal = link_init(&pc->link, channel, &pc->machine);
 
@@ -377,7 +377,7 @@ unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, uint64_t tsc)
 		return refusal;
 	clock_init(&pc->clock, tsc, pc->machine.tsc_khz);
 	pc->emulate_bus = (struct emulate_bus){ pc, pc_mmio_read, pc_mmio_write, pc_port_read, pc_port_write };
-	init_interrupts(pc);
+	init_interrupts(pc, apics);
 	init_timers(pc);
 	init_consoles(pc);
 	pc_ports_init(pc);

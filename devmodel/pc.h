@@ -105,11 +105,12 @@ struct pc {
 };
 
 /*
- * Builds the machine that the channel describes; guest is where guest-physical address 0 is mapped. 0, or an enum cell_refusal.
+ * Builds the machine that the channel describes; guest is where guest-physical address 0 is mapped, apics are the
+ * vCPUs' APIC pages. 0, or an enum cell_refusal.
  */
-unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, uint64_t tsc);
+unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, struct lapic_page *apics, uint64_t tsc);
 
-/* An entry of this context at this host TSC: sets the time and lets shared chips act that are due. */
+/* An entry of this context at this host TSC, after lapic_begin: sets the time and lets shared chips act that are due. */
 void pc_begin(struct pc *pc, unsigned int context, uint64_t tsc);
 /* The earliest time at which a shared chip wants to act; every entry ends with it. */
 uint64_t pc_deadline(struct pc *pc);

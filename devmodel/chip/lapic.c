@@ -1,106 +1,39 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Local APIC. Section numbers are those of the Intel SDM, volume 3. */
-#include "chip/lapic.h"
+#include "chip/lapic_internal.h"
 
 #include <keel/cell.h>
 
+#include "core/string.h"
 #include "core/time.h"
 
-/* IA32_APIC_BASE (11.4.4, 11.12.1) */
-#define BASE_BSP		(1ull << 8)
-#define BASE_EXTD		(1ull << 10)
-#define BASE_ENABLE		(1ull << 11)
-#define BASE_MODE		(BASE_ENABLE | BASE_EXTD)
 #define BASE_PAGE_SHIFT		12
 #define ADDRESS_BITS_MAX	52
 
 #define VERSION			0x14u
 #define VERSION_LVTS_SHIFT	16
 
-#define SVR_ENABLE		(1u << 8)
 #define SVR_FOCUS		(1u << 9)
 #define SVR_RESET		0xffu
-#define VECTOR_MASK		0xffu
-#define VECTOR_FIRST		16	/* lower ones are illegal in a message (11.5.2) */
 
-#define LVT_MODE_SHIFT		8
-#define LVT_MODE_MASK		(7u << LVT_MODE_SHIFT)
 #define LVT_STATUS		(1u << 12)
 #define LVT_POLARITY		(1u << 13)
-#define LVT_REMOTE_IRR		(1u << 14)
-#define LVT_LEVEL		(1u << 15)
-#define LVT_MASKED		(1u << 16)
-#define LVT_TIMER_MODE		(3u << 17)
-#define TIMER_ONE_SHOT		(0u << 17)
-#define TIMER_PERIODIC		(1u << 17)
-#define TIMER_TSC_DEADLINE	(2u << 17)
 
-#define ESR_SEND_ILLEGAL	(1u << 5)
-#define ESR_RECEIVE_ILLEGAL	(1u << 6)
-#define ESR_ILLEGAL_REGISTER	(1u << 7)
-
-/* ICR (11.6.1) */
-#define ICR_MODE_SHIFT		8
-#define ICR_MODE_MASK		7u
-#define ICR_LOGICAL		(1u << 11)
-#define ICR_STATUS		(1u << 12)
-#define ICR_ASSERT		(1u << 14)
-#define ICR_LEVEL		(1u << 15)
-#define ICR_SHORTHAND		(3u << 18)
-#define ICR_SELF		(1u << 18)
-#define ICR_ALL			(2u << 18)
-#define ICR_OTHERS		(3u << 18)
 #define ICR_LOW			(VECTOR_MASK | ICR_MODE_MASK << ICR_MODE_SHIFT | ICR_LOGICAL | ICR_ASSERT | ICR_LEVEL | \
 				 ICR_SHORTHAND)
-#define ICR_DEST_SHIFT		32
-#define XAPIC_DEST_SHIFT	24
-#define XAPIC_DEST		0xffu
-#define BROADCAST		0xffffffffu
 
 #define DFR_RESERVED		0x0fffffffu	/* ones */
-#define DFR_MODEL_SHIFT		28
-#define DFR_FLAT		0xfu
-#define DFR_CLUSTER		0x0u
-#define CLUSTER_SHIFT		4		/* of an 8-bit logical address */
-#define CLUSTER_MEMBERS		0xfu
-#define X2_CLUSTER_SHIFT	16
-#define X2_CLUSTER_MEMBERS	0xffffu
-#define X2_CLUSTER_ID_SHIFT	4
-
-#define DIVIDE_LOW		0x3u
-#define DIVIDE_HIGH		0x8u
-#define CLASS_SHIFT		4
 #define CLASS_MASK		0xf0u
-
-/* MSI (11.11) */
-#define MSI_ADDRESS_SHIFT	20
-#define MSI_ADDRESS		0xfeeull
-#define MSI_DEST_SHIFT		12
-#define MSI_LOGICAL		(1u << 2)
-#define MSI_ASSERT		(1u << 14)
-#define MSI_LEVEL		(1u << 15)
-
-/* A periodic timer asks to be advanced no more often than this, whatever its period. */
-#define PERIOD_MIN		20000u
-#define USEC_PER_SEC		1000000ull
-/* A TSC deadline farther away never comes: 292 years. */
-#define TSC_HORIZON_MS		(INT64_MAX / USEC_PER_SEC)
-
-/* Registers by number: offset / 16 of the page, or MSR - 0x800 (table 11-6). */
-#define REGISTER_SHIFT		4
 #define REGISTER_ALIGN		0xfu
 #define REGISTER_BITS		32
-enum {
-	REG_ID = 0x02, REG_VERSION, REG_TPR = 0x08, REG_APR, REG_PPR, REG_EOI, REG_RRD, REG_LDR, REG_DFR, REG_SVR,
-	REG_ISR = 0x10, REG_TMR = 0x18, REG_IRR = 0x20, REG_ESR = 0x28, REG_LVT_CMCI = 0x2f, REG_ICR, REG_ICR_HIGH,
-	REG_LVT_TIMER, REG_LVT_THERMAL, REG_LVT_PERF, REG_LVT_LINT0, REG_LVT_LINT1, REG_LVT_ERROR,
-	REG_INITIAL_COUNT, REG_CURRENT_COUNT, REG_DIVIDE = 0x3e, REG_SELF_IPI, REG_COUNT,
-};
+#define REQUESTING_UNKNOWN	((1u << LAPIC_VECTOR_WORDS) - 1)
 
 #define XAPIC			(1u << 0)	/* exists in the page */
 #define X2_READ			(1u << 1)	/* RDMSR works */
 #define X2_WRITE		(1u << 2)	/* WRMSR works */
 #define X2_BOTH			(X2_READ | X2_WRITE)
+#define PUBLISHED		(1u << 3)	/* held by the state; the page has a copy to be read by the guest */
+#define XAPIC_COPY		(XAPIC | PUBLISHED)
 
 struct apic_register {
 	uint8_t access;
@@ -109,38 +42,37 @@ struct apic_register {
 };
 
 static const struct apic_register registers[REG_COUNT] = {
-	[REG_ID] = { XAPIC | X2_READ, 0, 0 },
-	[REG_VERSION] = { XAPIC | X2_READ, 0, 0 },
+	[REG_ID] = { XAPIC_COPY | X2_READ, 0, 0 },
+	[REG_VERSION] = { XAPIC_COPY | X2_READ, 0, 0 },
 	[REG_TPR] = { XAPIC | X2_BOTH, VECTOR_MASK, 0 },
 	[REG_APR] = { XAPIC, 0, 0 },
 	[REG_PPR] = { XAPIC | X2_READ, 0, 0 },
 	[REG_EOI] = { XAPIC | X2_WRITE, 0, 0 },
 	[REG_RRD] = { XAPIC, 0, 0 },
-	[REG_LDR] = { XAPIC | X2_READ, XAPIC_DEST << XAPIC_DEST_SHIFT, 0 },
-	[REG_DFR] = { XAPIC, ~DFR_RESERVED, DFR_RESERVED },
-	[REG_SVR] = { XAPIC | X2_BOTH, VECTOR_MASK | SVR_ENABLE | SVR_FOCUS, 0 },
+	[REG_LDR] = { XAPIC_COPY | X2_READ, XAPIC_DEST << XAPIC_DEST_SHIFT, 0 },
+	[REG_DFR] = { XAPIC_COPY, ~DFR_RESERVED, DFR_RESERVED },
+	[REG_SVR] = { XAPIC_COPY | X2_BOTH, VECTOR_MASK | SVR_ENABLE | SVR_FOCUS, 0 },
 	[REG_ISR ... REG_ESR - 1] = { XAPIC | X2_READ, 0, 0 },
-	[REG_ESR] = { XAPIC | X2_BOTH, 0, 0 },
-	[REG_LVT_CMCI] = { XAPIC | X2_BOTH, VECTOR_MASK | LVT_MODE_MASK | LVT_MASKED, LVT_STATUS },
+	[REG_ESR] = { XAPIC_COPY | X2_BOTH, 0, 0 },
+	[REG_LVT_CMCI] = { XAPIC_COPY | X2_BOTH, VECTOR_MASK | LVT_MODE_MASK | LVT_MASKED, LVT_STATUS },
 	[REG_ICR] = { XAPIC | X2_BOTH, ICR_LOW, ICR_STATUS },
 	[REG_ICR_HIGH] = { XAPIC, XAPIC_DEST << XAPIC_DEST_SHIFT, 0 },
-	[REG_LVT_TIMER] = { XAPIC | X2_BOTH, VECTOR_MASK | LVT_MASKED | LVT_TIMER_MODE, LVT_STATUS },
-	[REG_LVT_THERMAL] = { XAPIC | X2_BOTH, VECTOR_MASK | LVT_MODE_MASK | LVT_MASKED, LVT_STATUS },
-	[REG_LVT_PERF] = { XAPIC | X2_BOTH, VECTOR_MASK | LVT_MODE_MASK | LVT_MASKED, LVT_STATUS },
+	[REG_LVT_TIMER] = { XAPIC_COPY | X2_BOTH, VECTOR_MASK | LVT_MASKED | LVT_TIMER_MODE, LVT_STATUS },
+	[REG_LVT_THERMAL] = { XAPIC_COPY | X2_BOTH, VECTOR_MASK | LVT_MODE_MASK | LVT_MASKED, LVT_STATUS },
+	[REG_LVT_PERF] = { XAPIC_COPY | X2_BOTH, VECTOR_MASK | LVT_MODE_MASK | LVT_MASKED, LVT_STATUS },
 	[REG_LVT_LINT0 ... REG_LVT_LINT1] = {
-		XAPIC | X2_BOTH, VECTOR_MASK | LVT_MODE_MASK | LVT_POLARITY | LVT_LEVEL | LVT_MASKED,
+		XAPIC_COPY | X2_BOTH, VECTOR_MASK | LVT_MODE_MASK | LVT_POLARITY | LVT_LEVEL | LVT_MASKED,
 		LVT_STATUS | LVT_REMOTE_IRR
 	},
-	[REG_LVT_ERROR] = { XAPIC | X2_BOTH, VECTOR_MASK | LVT_MASKED, LVT_STATUS },
-	[REG_INITIAL_COUNT] = { XAPIC | X2_BOTH, UINT32_MAX, 0 },
+	[REG_LVT_ERROR] = { XAPIC_COPY | X2_BOTH, VECTOR_MASK | LVT_MASKED, LVT_STATUS },
+	[REG_INITIAL_COUNT] = { XAPIC_COPY | X2_BOTH, UINT32_MAX, 0 },
 	[REG_CURRENT_COUNT] = { XAPIC | X2_READ, 0, 0 },
-	[REG_DIVIDE] = { XAPIC | X2_BOTH, DIVIDE_LOW | DIVIDE_HIGH, 0 },
+	[REG_DIVIDE] = { XAPIC_COPY | X2_BOTH, DIVIDE_LOW | DIVIDE_HIGH, 0 },
 	[REG_SELF_IPI] = { X2_WRITE, VECTOR_MASK, 0 },
 };
 
 static const struct state_field fields[] = {
 	STATE_FIELD(struct lapic_state, base),
-	STATE_FIELD(struct lapic_state, icr),
 	STATE_FIELD(struct lapic_state, tsc_deadline),
 	STATE_FIELD(struct lapic_state, deadline),
 	STATE_FIELD(struct lapic_state, ldr),
@@ -151,82 +83,71 @@ static const struct state_field fields[] = {
 	STATE_FIELD(struct lapic_state, initial_count),
 	STATE_FIELD(struct lapic_state, divide),
 	STATE_ARRAY(struct lapic_state, lvt),
-	STATE_ARRAY(struct lapic_state, isr),
-	STATE_ARRAY(struct lapic_state, tmr),
-	STATE_ARRAY(struct lapic_state, irr),
-	STATE_FIELD(struct lapic_state, tpr),
-	STATE_FIELD(struct lapic_state, cr8),
-	STATE_FIELD(struct lapic_state, lint),
+	STATE_ARRAY(struct lapic_state, posted_vectors),
+	STATE_ARRAY(struct lapic_state, posted_level),
 	STATE_FIELD(struct lapic_state, nmi_pending),
 	STATE_FIELD(struct lapic_state, init_pending),
 	STATE_FIELD(struct lapic_state, sipi_pending),
-	STATE_FIELD(struct lapic_state, sipi_vector),
 	STATE_FIELD(struct lapic_state, wait_sipi),
+	STATE_FIELD(struct lapic_state, requesting),
+	STATE_FIELD(struct lapic_state, posted),
+	STATE_FIELD(struct lapic_state, cr8),
+	STATE_FIELD(struct lapic_state, lint),
+	STATE_FIELD(struct lapic_state, sipi_vector),
 };
 
 const struct state_table lapic_state_table = {
 	.name = "lapic",
-	.version = 1,
+	.version = 2,
 	.fields = fields,
 	.count = sizeof(fields) / sizeof(fields[0]),
 };
 
-static bool enabled(const struct lapic *lapic)
+#define PAGE_FIELD(number)	STATE_FIELD(struct lapic_page, reg[number].value)
+#define PAGE_VECTORS(first) \
+	PAGE_FIELD(first), PAGE_FIELD((first) + 1), PAGE_FIELD((first) + 2), PAGE_FIELD((first) + 3), \
+	PAGE_FIELD((first) + 4), PAGE_FIELD((first) + 5), PAGE_FIELD((first) + 6), PAGE_FIELD((first) + 7)
+
+static const struct state_field page_fields[] = {
+	PAGE_FIELD(REG_TPR),
+	PAGE_FIELD(REG_ICR),
+	STATE_FIELD(struct lapic_page, reg[REG_ICR].high),
+	PAGE_FIELD(REG_ICR_HIGH),
+	PAGE_VECTORS(REG_ISR),
+	PAGE_VECTORS(REG_TMR),
+	PAGE_VECTORS(REG_IRR),
+};
+
+const struct state_table lapic_page_table = {
+	.name = "lapic-page",
+	.version = 1,
+	.fields = page_fields,
+	.count = sizeof(page_fields) / sizeof(page_fields[0]),
+};
+
+uint8_t lapic_tpr(const struct lapic *lapic)
 {
-	return lapic->s.base & BASE_ENABLE;
+	return lapic_page_read(lapic, REG_TPR) & VECTOR_MASK;
 }
 
-static bool x2apic(const struct lapic *lapic)
+static void set_tpr(struct lapic *lapic, uint8_t tpr)
 {
-	return (lapic->s.base & BASE_MODE) == BASE_MODE;
-}
-
-static void kick(struct lapic *lapic)
-{
-	lapic->bus->kick |= 1ull << lapic->id;
-}
-
-static void vector_set(uint32_t *words, uint8_t vector)
-{
-	words[vector / 32] |= 1u << vector % 32;
-}
-
-static void vector_clear(uint32_t *words, uint8_t vector)
-{
-	words[vector / 32] &= ~(1u << vector % 32);
-}
-
-static bool vector_test(const uint32_t *words, uint8_t vector)
-{
-	return words[vector / 32] >> vector % 32 & 1;
-}
-
-static int vector_highest(const uint32_t *words)
-{
-	for (int word = LAPIC_VECTOR_WORDS - 1; word >= 0; word--) {
-		if (words[word])
-			return word * 32 + 31 - __builtin_clz(words[word]);
-	}
-	return -1;
-}
-
-static unsigned int class_of(int vector)
-{
-	return vector < 0 ? 0 : (unsigned int)vector >> CLASS_SHIFT;
+	lapic->page->reg[REG_TPR].value = tpr;
 }
 
 /* 11.8.3.1 */
-static uint8_t processor_priority(const struct lapic *lapic)
+uint8_t lapic_processor_priority(const struct lapic *lapic)
 {
-	int in_service = vector_highest(lapic->s.isr);
+	int in_service = lapic_highest(lapic, REG_ISR);
+	uint8_t tpr = lapic_tpr(lapic);
 
-	if (class_of(lapic->s.tpr) >= class_of(in_service))
-		return lapic->s.tpr;
+	if (lapic_class_of(tpr) >= lapic_class_of(in_service))
+		return tpr;
 	return (unsigned int)in_service & CLASS_MASK;
 }
 
 /* 11.4.7.1: also the state after INIT (11.4.7.3), which leaves IA32_APIC_BASE as it was. */
-static void reset_registers(struct lapic *lapic)
+void lapic_reset(struct lapic *lapic)
 {
 	struct lapic_state *s = &lapic->s;
 
@@ -245,6 +166,18 @@ static void reset_registers(struct lapic *lapic)
 	};
 	for (unsigned int i = 0; i < LAPIC_LVTS; i++)
 		s->lvt[i] = LVT_MASKED;
+	if (lapic == lapic->bus->current)
+		lapic_reset_page(lapic);
+	else
+		s->posted = LAPIC_POSTED_RESET;
+}
+
+void lapic_reset_page(struct lapic *lapic)
+{
+	memset(lapic->page->reg, 0, REG_COUNT * sizeof(lapic->page->reg[0]));
+	lapic->s.requesting = 0;
+	lapic->news = NEWS_STATE | NEWS_TMR;
+	lapic_publish(lapic);
 }
 
 void lapic_init(struct lapic *lapic)
@@ -253,455 +186,98 @@ void lapic_init(struct lapic *lapic)
 		.base = LAPIC_BASE_DEFAULT | BASE_ENABLE | (lapic->bsp ? BASE_BSP : 0),
 		.wait_sipi = !lapic->bsp,
 	};
-	reset_registers(lapic);
+	lapic_reset(lapic);
 }
 
-/* True when the vector is waiting, even if it was before: requests of one vector merge (11.8.4). */
-static bool request_vector(struct lapic *lapic, uint8_t vector, unsigned int trigger)
+void lapic_begin(struct lapic *lapic, uint32_t cr8, bool by_processor)
 {
-	struct lapic_state *s = &lapic->s;
-
-	if (!vector_test(s->irr, vector)) {
-		vector_set(s->irr, vector);
-		kick(lapic);
-	}
-	if (trigger == LAPIC_LEVEL)
-		vector_set(s->tmr, vector);
-	else
-		vector_clear(s->tmr, vector);
-	return true;
-}
-
-/*
- * 11.5.3. A write of ESR arms the error interrupt again. An illegal vector in the error entry itself raises nothing:
- * it would report itself for ever.
- */
-static void raise_error(struct lapic *lapic, uint32_t error)
-{
-	struct lapic_state *s = &lapic->s;
-	uint32_t lvt = s->lvt[LAPIC_LVT_ERROR];
-	bool armed = !s->errors;
-
-	s->errors |= error;
-	if (armed && !(lvt & LVT_MASKED) && (lvt & VECTOR_MASK) >= VECTOR_FIRST)
-		request_vector(lapic, lvt & VECTOR_MASK, LAPIC_EDGE);
-}
-
-static bool accept_vector(struct lapic *lapic, uint8_t vector, unsigned int trigger)
-{
-	if (!(lapic->s.svr & SVR_ENABLE))
-		return false;
-	if (vector < VECTOR_FIRST) {
-		raise_error(lapic, ESR_RECEIVE_ILLEGAL);
-		return false;
-	}
-	return request_vector(lapic, vector, trigger);
-}
-
-static bool accept_nmi(struct lapic *lapic)
-{
-	/* A processor that waits for its SIPI blocks NMIs. */
-	if (lapic->s.wait_sipi)
-		return false;
-	if (!lapic->s.nmi_pending) {
-		lapic->s.nmi_pending = 1;
-		kick(lapic);
-	}
-	return true;
-}
-
-static bool accept_init(struct lapic *lapic)
-{
-	struct lapic_state *s = &lapic->s;
-
-	reset_registers(lapic);
-	s->nmi_pending = 0;
-	s->sipi_pending = 0;
-	s->init_pending = 1;
-	s->wait_sipi = !(s->base & BASE_BSP);
-	kick(lapic);
-	return true;
-}
-
-static bool accept_sipi(struct lapic *lapic, uint8_t vector)
-{
-	struct lapic_state *s = &lapic->s;
-
-	if (!s->wait_sipi)
-		return false;
-	s->wait_sipi = 0;
-	s->sipi_pending = 1;
-	s->sipi_vector = vector;
-	kick(lapic);
-	return true;
-}
-
-static bool accept(struct lapic *lapic, enum lapic_delivery mode, uint8_t vector, unsigned int trigger)
-{
-	switch (mode) {
-	case LAPIC_FIXED:
-	case LAPIC_LOWEST:
-		return accept_vector(lapic, vector, trigger);
-	case LAPIC_NMI:
-		return accept_nmi(lapic);
-	case LAPIC_INIT:
-		return accept_init(lapic);
-	case LAPIC_SIPI:
-		return accept_sipi(lapic, vector);
-	case LAPIC_SMI:
-	case LAPIC_REMOTE_READ:
-	case LAPIC_EXTINT:
-		return false;
-	}
-	return false;
-}
-
-/* 11.12.10.2: fixed by the ID. */
-static uint32_t logical_id(const struct lapic *lapic)
-{
-	if (x2apic(lapic))
-		return lapic->id >> X2_CLUSTER_ID_SHIFT << X2_CLUSTER_SHIFT |
-		       1u << (lapic->id & ((1u << X2_CLUSTER_ID_SHIFT) - 1));
-	return lapic->s.ldr;
-}
-
-/* 11.6.2.2 */
-static bool matches_logical(const struct lapic *lapic, uint32_t dest)
-{
-	uint32_t own = logical_id(lapic);
-
-	if (dest == BROADCAST)
-		return true;
-	if (x2apic(lapic))
-		return dest >> X2_CLUSTER_SHIFT == own >> X2_CLUSTER_SHIFT && dest & own & X2_CLUSTER_MEMBERS;
-	if (dest > XAPIC_DEST)
-		return false;
-	if (dest == XAPIC_DEST)
-		return true;
-	own >>= XAPIC_DEST_SHIFT;
-	switch (lapic->s.dfr >> DFR_MODEL_SHIFT) {
-	case DFR_FLAT:
-		return dest & own;
-	case DFR_CLUSTER:
-		return dest >> CLUSTER_SHIFT == own >> CLUSTER_SHIFT && dest & own & CLUSTER_MEMBERS;
-	default:
-		return false;
+	lapic->bus->current = lapic;
+	if (!by_processor)
+		lapic_set_tpr(lapic, (uint8_t)(cr8 << CLASS_SHIFT));
+	if (lapic->s.posted)
+		lapic_take_up(lapic);
+	if (by_processor) {
+		lapic->s.cr8 = lapic_tpr(lapic) >> CLASS_SHIFT;
+		lapic->s.requesting = REQUESTING_UNKNOWN;
 	}
 }
 
-static bool matches(const struct lapic *lapic, uint32_t dest, unsigned int dest_mode)
+static void write_xapic_icr(struct lapic *lapic, uint32_t value)
 {
-	if (!enabled(lapic))
-		return false;
-	if (dest_mode == LAPIC_LOGICAL)
-		return matches_logical(lapic, dest);
-	/* No APIC has the ID 255: it is the broadcast of all senders with 8-bit destinations. */
-	return dest == lapic->id || dest == XAPIC_DEST || dest == BROADCAST;
+	lapic->page->reg[REG_ICR].value = value;
+	lapic_send_ipi(lapic, value, lapic_page_read(lapic, REG_ICR_HIGH) >> XAPIC_DEST_SHIFT);
 }
 
-struct message {
-	uint32_t dest;
-	unsigned int dest_mode;
-	enum lapic_delivery mode;
-	uint8_t vector;
-	unsigned int trigger;
-	const struct lapic *except;	/* the sender, where it leaves itself out */
-};
-
-static bool addressed(const struct lapic *lapic, const struct message *message)
+static void write_x2apic_icr(struct lapic *lapic, uint32_t value, uint32_t dest)
 {
-	return lapic != message->except && matches(lapic, message->dest, message->dest_mode);
-}
-
-/*
- * 11.6.2.4: one processor of the lowest priority. Among equals the vector chooses, so that
- * different interrupts spread and each stays where its data is warm.
- */
-static bool deliver_lowest(struct lapic_bus *bus, const struct message *message)
-{
-	struct lapic *equal[KEEL_MAX_VCPUS];
-	unsigned int count = 0, best = 0;
-
-	for (unsigned int i = 0; i < bus->count; i++) {
-		struct lapic *lapic = bus->cpu[i];
-		unsigned int class = class_of(processor_priority(lapic));
-
-		if (!addressed(lapic, message) || !(lapic->s.svr & SVR_ENABLE) || (count && class > best))
-			continue;
-		if (class < best)
-			count = 0;
-		best = class;
-		equal[count++] = lapic;
-	}
-	return count && accept(equal[message->vector % count], message->mode, message->vector, message->trigger);
-}
-
-static bool deliver(struct lapic_bus *bus, const struct message *message)
-{
-	bool taken = false;
-
-	if (message->mode == LAPIC_LOWEST)
-		return deliver_lowest(bus, message);
-	for (unsigned int i = 0; i < bus->count; i++) {
-		if (addressed(bus->cpu[i], message))
-			taken |= accept(bus->cpu[i], message->mode, message->vector, message->trigger);
-	}
-	return taken;
-}
-
-bool lapic_deliver(struct lapic_bus *bus, uint32_t dest, unsigned int dest_mode, enum lapic_delivery delivery_mode,
-		   uint8_t vector, bool level, unsigned int trigger)
-{
-	struct message message = {
-		.dest = dest, .dest_mode = dest_mode, .mode = delivery_mode, .vector = vector, .trigger = trigger,
-	};
-
-	if (delivery_mode == LAPIC_INIT && trigger == LAPIC_LEVEL && !level)
-		return true;
-	return deliver(bus, &message);
-}
-
-bool lapic_deliver_msi(struct lapic_bus *bus, uint64_t address, uint32_t data)
-{
-	if (address >> MSI_ADDRESS_SHIFT != MSI_ADDRESS)
-		return false;
-	return lapic_deliver(bus, address >> MSI_DEST_SHIFT & XAPIC_DEST,
-			     address & MSI_LOGICAL ? LAPIC_LOGICAL : LAPIC_PHYSICAL,
-			     (enum lapic_delivery)(data >> ICR_MODE_SHIFT & ICR_MODE_MASK), data & VECTOR_MASK,
-			     data & MSI_ASSERT, data & MSI_LEVEL ? LAPIC_LEVEL : LAPIC_EDGE);
-}
-
-/* Table 11-3. Interprocessor interrupts are edges but for the de-assertion of INIT, which does nothing any more. */
-static void send_ipi(struct lapic *lapic, uint32_t dest)
-{
-	uint32_t low = lapic->s.icr;
-	struct message message = {
-		.dest = dest,
-		.dest_mode = low & ICR_LOGICAL ? LAPIC_LOGICAL : LAPIC_PHYSICAL,
-		.mode = (enum lapic_delivery)(low >> ICR_MODE_SHIFT & ICR_MODE_MASK),
-		.vector = low & VECTOR_MASK,
-		.trigger = LAPIC_EDGE,
-	};
-	uint32_t shorthand = low & ICR_SHORTHAND;
-
-	if (message.mode == LAPIC_INIT && low & ICR_LEVEL && !(low & ICR_ASSERT))
-		return;
-	if ((message.mode == LAPIC_FIXED || message.mode == LAPIC_LOWEST) && message.vector < VECTOR_FIRST) {
-		raise_error(lapic, ESR_SEND_ILLEGAL);
-		return;
-	}
-	if (shorthand) {
-		message.dest = BROADCAST;
-		message.dest_mode = LAPIC_PHYSICAL;
-	}
-	if (shorthand == ICR_OTHERS)
-		message.except = lapic;
-	else if (shorthand && message.mode != LAPIC_FIXED)
-		return;
-	if (shorthand == ICR_SELF)
-		accept(lapic, message.mode, message.vector, message.trigger);
-	else
-		deliver(lapic->bus, &message);
-}
-
-static void send_xapic(struct lapic *lapic)
-{
-	send_ipi(lapic, lapic->s.icr >> ICR_DEST_SHIFT >> XAPIC_DEST_SHIFT);
-}
-
-static void send_x2apic(struct lapic *lapic)
-{
-	uint32_t dest = lapic->s.icr >> ICR_DEST_SHIFT;
-
+	lapic->page->reg[REG_ICR].value = value;
+	lapic->page->reg[REG_ICR].high = dest;
 	/* 255 is a plain ID here, and nobody's. */
-	if (dest == XAPIC_DEST && !(lapic->s.icr & (ICR_LOGICAL | ICR_SHORTHAND)))
-		return;
-	send_ipi(lapic, dest);
+	if (dest != XAPIC_DEST || value & (ICR_LOGICAL | ICR_SHORTHAND))
+		lapic_send_ipi(lapic, value, dest);
 }
 
-/* The divisor as a shift: codes 0 to 6 are 2 to 128, code 7 is 1 (11.5.4). */
-static unsigned int divide_shift(const struct lapic *lapic)
+static void send_self_ipi(struct lapic *lapic, uint8_t vector)
 {
-	uint32_t code = (lapic->s.divide & DIVIDE_HIGH) >> 1 | (lapic->s.divide & DIVIDE_LOW);
-
-	return (code + 1) & 7;
-}
-
-static uint32_t timer_mode(const struct lapic *lapic)
-{
-	return lapic->s.lvt[LAPIC_LVT_TIMER] & LVT_TIMER_MODE;
-}
-
-static uint64_t timer_period(const struct lapic *lapic)
-{
-	return (uint64_t)lapic->s.initial_count << divide_shift(lapic);
-}
-
-static uint32_t timer_count(const struct lapic *lapic, uint64_t now)
-{
-	const struct lapic_state *s = &lapic->s;
-	uint64_t left, period = timer_period(lapic);
-
-	if (timer_mode(lapic) == TIMER_TSC_DEADLINE || s->deadline == TIME_NEVER || s->deadline <= now || !period)
-		return 0;
-	left = s->deadline - now;
-	/* Short periods are passed over several at a time. */
-	if (left > period)
-		left = (left - 1) % period + 1;
-	return (left + (1ull << divide_shift(lapic)) - 1) >> divide_shift(lapic);
-}
-
-static void timer_disarm(struct lapic *lapic)
-{
-	lapic->s.deadline = TIME_NEVER;
-	lapic->s.tsc_deadline = 0;
-}
-
-static void timer_start(struct lapic *lapic, uint32_t count, uint64_t now)
-{
-	if (timer_mode(lapic) == TIMER_TSC_DEADLINE)
-		return;
-	lapic->s.initial_count = count;
-	lapic->s.deadline = count ? now + timer_period(lapic) : TIME_NEVER;
-}
-
-static void timer_set_divide(struct lapic *lapic, uint32_t divide, uint64_t now)
-{
-	uint64_t left = timer_count(lapic, now);
-
-	lapic->s.divide = divide;
-	if (left)
-		lapic->s.deadline = now + (left << divide_shift(lapic));
-}
-
-/* 11.5.4.1: a change to or from TSC-deadline mode disarms. */
-static void timer_set_lvt(struct lapic *lapic, uint32_t lvt)
-{
-	bool was_tsc = timer_mode(lapic) == TIMER_TSC_DEADLINE;
-
-	lapic->s.lvt[LAPIC_LVT_TIMER] = lvt;
-	if (was_tsc != (timer_mode(lapic) == TIMER_TSC_DEADLINE)) {
-		timer_disarm(lapic);
-		lapic->s.initial_count = 0;
-	}
-}
-
-static void timer_next_period(struct lapic *lapic, uint64_t now)
-{
-	struct lapic_state *s = &lapic->s;
-	uint64_t period = timer_period(lapic);
-	uint64_t until = period < PERIOD_MIN ? now + PERIOD_MIN : now;
-
-	if (!period) {
-		s->deadline = TIME_NEVER;
-		return;
-	}
-	s->deadline += ((until - s->deadline) / period + 1) * period;
-}
-
-/* However many periods have passed, the guest gets one interrupt: requests of one vector merge anyway. */
-void lapic_advance(struct lapic *lapic, uint64_t now)
-{
-	struct lapic_state *s = &lapic->s;
-	uint32_t lvt = s->lvt[LAPIC_LVT_TIMER];
-
-	if (now < s->deadline || s->deadline == TIME_NEVER)
-		return;
-	if (timer_mode(lapic) == TIMER_PERIODIC)
-		timer_next_period(lapic, now);
+	if (vector < VECTOR_FIRST)
+		lapic_raise_error(lapic, ESR_SEND_ILLEGAL);
 	else
-		timer_disarm(lapic);
-	if (!(lvt & LVT_MASKED))
-		accept_vector(lapic, lvt & VECTOR_MASK, LAPIC_EDGE);
+		lapic_accept_vector(lapic, vector, LAPIC_EDGE);
 }
 
-uint64_t lapic_deadline(const struct lapic *lapic)
+/* ISR's register with the highest vector in service, and its bit, or NULL. TMR's is REG_TMR - REG_ISR farther on. */
+static struct lapic_register *in_service(struct lapic *lapic, uint32_t *bit)
 {
-	return lapic->s.lvt[LAPIC_LVT_TIMER] & LVT_MASKED ? TIME_NEVER : lapic->s.deadline;
-}
+#pragma GCC unroll 8
+	for (unsigned int word = LAPIC_VECTOR_WORDS; word-- > 0;) {
+		struct lapic_register *isr = &lapic->page->reg[REG_ISR + word];
 
-void lapic_write_tsc_deadline(struct lapic *lapic, uint64_t deadline_tsc, uint64_t guest_tsc, uint64_t now)
-{
-	struct lapic_state *s = &lapic->s;
-	uint64_t ticks = deadline_tsc > guest_tsc ? deadline_tsc - guest_tsc : 0;
-
-	lapic_advance(lapic, now);
-	if (timer_mode(lapic) != TIMER_TSC_DEADLINE)
-		return;
-	s->tsc_deadline = deadline_tsc;
-	if (!deadline_tsc || !lapic->tsc_khz || ticks / lapic->tsc_khz >= TSC_HORIZON_MS)
-		s->deadline = TIME_NEVER;
-	else
-		s->deadline = now + time_scale(ticks, USEC_PER_SEC, lapic->tsc_khz) + (ticks ? 1 : 0);
-	lapic_advance(lapic, now);
-}
-
-static void lint_evaluate(struct lapic *lapic, unsigned int pin, bool rising)
-{
-	uint32_t *lvt = &lapic->s.lvt[LAPIC_LVT_LINT0 + pin];
-	enum lapic_delivery mode = (enum lapic_delivery)((*lvt & LVT_MODE_MASK) >> LVT_MODE_SHIFT);
-	/* 11.5.1: LINT1 is edge-triggered, and so is everything but fixed delivery. */
-	bool level = pin == 0 && mode == LAPIC_FIXED && *lvt & LVT_LEVEL;
-
-	if (*lvt & LVT_MASKED || !(lapic->s.lint >> pin & 1))
-		return;
-	if (!level) {
-		if (rising && (mode == LAPIC_FIXED || mode == LAPIC_NMI || mode == LAPIC_INIT))
-			accept(lapic, mode, *lvt & VECTOR_MASK, LAPIC_EDGE);
-		return;
+		if (isr->value) {
+			*bit = 1u << (VECTORS_EACH - 1) >> __builtin_clz(isr->value);
+			return isr;
+		}
 	}
-	if (!(*lvt & LVT_REMOTE_IRR) && accept_vector(lapic, *lvt & VECTOR_MASK, LAPIC_LEVEL))
-		*lvt |= LVT_REMOTE_IRR;
-}
-
-void lapic_set_lint(void *sink, unsigned int pin, bool level)
-{
-	struct lapic *lapic = sink;
-	uint8_t bit = 1u << pin;
-	bool rising = level && !(lapic->s.lint & bit);
-
-	if (level)
-		lapic->s.lint |= bit;
-	else
-		lapic->s.lint &= ~bit;
-	if (enabled(lapic))
-		lint_evaluate(lapic, pin, rising);
+	return NULL;
 }
 
 /* 11.8.5 */
-static void end_of_interrupt(struct lapic *lapic)
+void lapic_ended(struct lapic *lapic, uint8_t vector)
 {
-	struct lapic_state *s = &lapic->s;
-	int vector = vector_highest(s->isr);
-	uint32_t *lint0 = &s->lvt[LAPIC_LVT_LINT0];
+	uint32_t *lint0 = &lapic->s.lvt[LAPIC_LVT_LINT0];
 
-	if (vector < 0)
-		return;
-	vector_clear(s->isr, vector);
-	if (!vector_test(s->tmr, vector))
-		return;
-	if (*lint0 & LVT_REMOTE_IRR && (*lint0 & VECTOR_MASK) == (unsigned int)vector) {
+	if (*lint0 & LVT_REMOTE_IRR && (*lint0 & VECTOR_MASK) == vector) {
 		*lint0 &= ~LVT_REMOTE_IRR;
-		lint_evaluate(lapic, 0, false);
+		lapic_publish_register(lapic, REG_LVT_LINT0);
+		lapic_evaluate_lint(lapic, 0, false);
 	}
 	if (lapic->bus->eoi)
 		lapic->bus->eoi(lapic->bus->owner, vector);
 }
 
+static void end_of_interrupt(struct lapic *lapic)
+{
+	uint32_t bit;
+	struct lapic_register *isr = in_service(lapic, &bit);
+
+	if (!isr)
+		return;
+	isr->value ^= bit;
+	lapic->news |= NEWS_STATE;
+	if (isr[REG_TMR - REG_ISR].value & bit)
+		lapic_ended(lapic, (uint8_t)((isr - &lapic->page->reg[REG_ISR]) * VECTORS_EACH + __builtin_ctz(bit)));
+}
+
 bool lapic_eoi_alone(struct lapic *lapic, uint64_t value, uint32_t cr8)
 {
-	struct lapic_state *s = &lapic->s;
-	const uint32_t *irr = s->irr;
-	int vector;
+	struct lapic_register *isr;
+	uint32_t bit;
 
-	if (value || cr8 != s->cr8 || (s->base & BASE_MODE) != BASE_MODE ||
-	    s->nmi_pending | s->init_pending | s->sipi_pending | s->wait_sipi ||
-	    irr[7] | irr[6] | irr[5] | irr[4] | irr[3] | irr[2] | irr[1] | irr[0])
+	if (value || cr8 != lapic->s.cr8 || !lapic_x2apic(lapic) || lapic->s.attention)
 		return false;
-	vector = vector_highest(s->isr);
-	if (vector < 0 || vector_test(s->tmr, vector))
+	isr = in_service(lapic, &bit);
+	if (!isr || isr[REG_TMR - REG_ISR].value & bit)
 		return false;
-	vector_clear(s->isr, vector);
+	isr->value ^= bit;
 	return true;
 }
 
@@ -713,6 +289,7 @@ static void write_svr(struct lapic *lapic, uint32_t value)
 		return;
 	for (unsigned int i = 0; i < LAPIC_LVTS; i++)
 		lapic->s.lvt[i] |= LVT_MASKED;
+	lapic_publish(lapic);
 }
 
 static enum lapic_lvt lvt_of(unsigned int reg)
@@ -727,60 +304,70 @@ static void write_lvt(struct lapic *lapic, enum lapic_lvt which, uint32_t value)
 	if (!(lapic->s.svr & SVR_ENABLE))
 		value |= LVT_MASKED;
 	if (which == LAPIC_LVT_TIMER) {
-		timer_set_lvt(lapic, value);
+		lapic_timer_set_lvt(lapic, value);
 		return;
 	}
 	if (which == LAPIC_LVT_LINT0 && value & LVT_LEVEL)
 		value |= *lvt & LVT_REMOTE_IRR;
 	*lvt = value;
 	if (which == LAPIC_LVT_LINT0 || which == LAPIC_LVT_LINT1)
-		lint_evaluate(lapic, which - LAPIC_LVT_LINT0, false);
+		lapic_evaluate_lint(lapic, which - LAPIC_LVT_LINT0, false);
 }
 
-static uint32_t read_register(struct lapic *lapic, unsigned int reg, uint64_t now)
+static uint32_t read_register(const struct lapic *lapic, unsigned int reg, uint64_t now)
 {
 	const struct lapic_state *s = &lapic->s;
 
 	switch (reg) {
 	case REG_ID:
-		return x2apic(lapic) ? lapic->id : lapic->id << XAPIC_DEST_SHIFT;
+		return lapic_x2apic(lapic) ? lapic->id : lapic->id << XAPIC_DEST_SHIFT;
 	case REG_VERSION:
 		return VERSION | (LAPIC_LVTS - 1) << VERSION_LVTS_SHIFT;
 	case REG_TPR:
-		return s->tpr;
+		return lapic_tpr(lapic);
 	case REG_APR:
 	case REG_PPR:
-		return processor_priority(lapic);
+		return lapic_processor_priority(lapic);
 	case REG_LDR:
-		return logical_id(lapic);
+		return lapic_logical_id(lapic);
 	case REG_DFR:
 		return s->dfr;
 	case REG_SVR:
 		return s->svr;
-	case REG_ISR ... REG_TMR - 1:
-		return s->isr[reg - REG_ISR];
-	case REG_TMR ... REG_IRR - 1:
-		return s->tmr[reg - REG_TMR];
-	case REG_IRR ... REG_ESR - 1:
-		return s->irr[reg - REG_IRR];
+	case REG_ISR ... REG_ESR - 1:
+		return lapic_page_read(lapic, reg);
+	case REG_ICR ... REG_ICR_HIGH:
+		return lapic_page_read(lapic, reg) & registers[reg].writable;
 	case REG_ESR:
 		return s->esr;
-	case REG_ICR:
-		return s->icr;
-	case REG_ICR_HIGH:
-		return s->icr >> ICR_DEST_SHIFT;
 	case REG_LVT_CMCI:
 	case REG_LVT_TIMER ... REG_LVT_ERROR:
 		return s->lvt[lvt_of(reg)];
 	case REG_INITIAL_COUNT:
 		return s->initial_count;
 	case REG_CURRENT_COUNT:
-		return timer_count(lapic, now);
+		return lapic_timer_count(lapic, now);
 	case REG_DIVIDE:
 		return s->divide;
 	default:
 		return 0;	/* EOI and remote read */
 	}
+}
+
+void lapic_publish_register(struct lapic *lapic, unsigned int reg)
+{
+	/* Another vCPU's: it finds that something is posted, and does this. */
+	if (lapic != lapic->bus->current)
+		lapic->s.posted |= LAPIC_POSTED_COPY;
+	else
+		lapic->page->reg[reg].value = read_register(lapic, reg, 0);
+}
+
+void lapic_publish(struct lapic *lapic)
+{
+	for (unsigned int reg = 0; reg < REG_COUNT; reg++)
+		if (registers[reg].access & PUBLISHED)
+			lapic_publish_register(lapic, reg);
 }
 
 /* ICR and the self IPI are left to the callers, since they differ between the two modes. */
@@ -790,7 +377,7 @@ static void write_register(struct lapic *lapic, unsigned int reg, uint32_t value
 
 	switch (reg) {
 	case REG_TPR:
-		s->tpr = value;
+		set_tpr(lapic, (uint8_t)value);
 		break;
 	case REG_EOI:
 		end_of_interrupt(lapic);
@@ -813,14 +400,16 @@ static void write_register(struct lapic *lapic, unsigned int reg, uint32_t value
 		write_lvt(lapic, lvt_of(reg), value);
 		break;
 	case REG_INITIAL_COUNT:
-		timer_start(lapic, value, now);
+		lapic_timer_start(lapic, value, now);
 		break;
 	case REG_DIVIDE:
-		timer_set_divide(lapic, value, now);
+		lapic_timer_set_divide(lapic, value, now);
 		break;
 	default:
 		break;		/* read-only */
 	}
+	if (registers[reg].access & PUBLISHED)
+		lapic_publish_register(lapic, reg);
 }
 
 uint64_t lapic_mmio_base(const struct lapic *lapic)
@@ -838,7 +427,7 @@ static bool decode(struct lapic *lapic, unsigned int offset, unsigned int *reg)
 	*reg = offset >> REGISTER_SHIFT;
 	if (*reg < REG_COUNT && registers[*reg].access & XAPIC)
 		return true;
-	raise_error(lapic, ESR_ILLEGAL_REGISTER);
+	lapic_raise_error(lapic, ESR_ILLEGAL_REGISTER);
 	return false;
 }
 
@@ -860,16 +449,32 @@ void lapic_write(struct lapic *lapic, unsigned int offset, uint32_t value, uint6
 	value &= registers[reg].writable;
 	switch (reg) {
 	case REG_ICR_HIGH:
-		lapic->s.icr = (uint32_t)lapic->s.icr | (uint64_t)value << ICR_DEST_SHIFT;
+		lapic->page->reg[REG_ICR_HIGH].value = value;
 		break;
 	case REG_ICR:
-		lapic->s.icr = lapic->s.icr >> ICR_DEST_SHIFT << ICR_DEST_SHIFT | value;
-		send_xapic(lapic);
+		write_xapic_icr(lapic, value);
 		break;
 	default:
 		write_register(lapic, reg, value, now);
 		break;
 	}
+}
+
+void lapic_written(struct lapic *lapic, unsigned int offset, uint64_t now)
+{
+	unsigned int reg = offset >> REGISTER_SHIFT;
+	uint32_t value;
+
+	/* What an INIT has passed on the way is lost: the page has been reset since. */
+	if (reg >= REG_COUNT || lapic->s.init_pending)
+		return;
+	value = lapic_page_read(lapic, reg);
+	if (!lapic_x2apic(lapic))
+		lapic_write(lapic, reg << REGISTER_SHIFT, value, now);
+	else if (reg == REG_SELF_IPI)
+		send_self_ipi(lapic, value & VECTOR_MASK);
+	if (registers[reg].access & PUBLISHED)
+		lapic_publish_register(lapic, reg);
 }
 
 /* 11.12.5: disabled and xAPIC change freely; x2APIC is entered from xAPIC and left for disabled. */
@@ -892,11 +497,13 @@ static bool write_base(struct lapic *lapic, uint64_t value)
 		return false;
 	/* 11.4.3: an APIC that is switched off comes back in its power-up state. */
 	if (s->base & BASE_ENABLE && !(value & BASE_ENABLE))
-		reset_registers(lapic);
+		lapic_reset(lapic);
 	/* The destination stands elsewhere in x2APIC mode. */
 	if (!(s->base & BASE_EXTD) && value & BASE_EXTD)
-		s->icr = (uint32_t)s->icr;
+		lapic->page->reg[REG_ICR_HIGH].value = 0;
 	s->base = value;
+	lapic->news |= NEWS_STATE;
+	lapic_publish(lapic);
 	return true;
 }
 
@@ -904,7 +511,7 @@ static const struct apic_register *x2apic_register(const struct lapic *lapic, ui
 {
 	uint32_t reg = msr - KEEL_MSR_X2APIC_FIRST;
 
-	if (!x2apic(lapic) || reg >= REG_COUNT || !(registers[reg].access & access))
+	if (!lapic_x2apic(lapic) || reg >= REG_COUNT || !(registers[reg].access & access))
 		return NULL;
 	return &registers[reg];
 }
@@ -922,10 +529,9 @@ bool lapic_read_msr(struct lapic *lapic, uint32_t msr, uint64_t *value, uint64_t
 	}
 	if (!x2apic_register(lapic, msr, X2_READ))
 		return false;
+	*value = read_register(lapic, msr - KEEL_MSR_X2APIC_FIRST, now);
 	if (msr - KEEL_MSR_X2APIC_FIRST == REG_ICR)
-		*value = lapic->s.icr;
-	else
-		*value = read_register(lapic, msr - KEEL_MSR_X2APIC_FIRST, now);
+		*value |= (uint64_t)lapic->page->reg[REG_ICR].high << REGISTER_BITS;
 	return true;
 }
 
@@ -937,19 +543,16 @@ static bool write_x2apic(struct lapic *lapic, uint32_t msr, uint64_t value, uint
 	if (!reg || (uint32_t)value & ~(reg->writable | reg->ignored))
 		return false;
 	if (number == REG_ICR) {
-		lapic->s.icr = value & ~(uint64_t)ICR_STATUS;
-		send_x2apic(lapic);
+		write_x2apic_icr(lapic, (uint32_t)value & ICR_LOW, value >> REGISTER_BITS);
 		return true;
 	}
 	if (value >> REGISTER_BITS)
 		return false;
 	value &= reg->writable;
-	if (number != REG_SELF_IPI)
-		write_register(lapic, number, value, now);
-	else if (value < VECTOR_FIRST)
-		raise_error(lapic, ESR_SEND_ILLEGAL);
+	if (number == REG_SELF_IPI)
+		send_self_ipi(lapic, (uint8_t)value);
 	else
-		accept_vector(lapic, value, LAPIC_EDGE);
+		write_register(lapic, number, value, now);
 	return true;
 }
 
@@ -969,33 +572,38 @@ bool lapic_write_msr(struct lapic *lapic, uint32_t msr, uint64_t value, uint64_t
 
 int lapic_pending(const struct lapic *lapic)
 {
-	int vector = enabled(lapic) ? vector_highest(lapic->s.irr) : -1;
+	int vector;
 
-	return vector >= 0 && class_of(vector) > class_of(processor_priority(lapic)) ? vector : -1;
+	if (!lapic->s.requesting || !lapic_enabled(lapic))
+		return -1;
+	vector = lapic_highest(lapic, REG_IRR);
+	return lapic_class_of(vector) > lapic_class_of(lapic_processor_priority(lapic)) ? vector : -1;
 }
 
-uint8_t lapic_acknowledge(struct lapic *lapic)
+void lapic_acknowledge(struct lapic *lapic, uint8_t vector)
 {
-	int vector = lapic_pending(lapic);
+	unsigned int word = vector / VECTORS_EACH;
+	struct lapic_register *irr = &lapic->page->reg[REG_IRR + word], *isr = &lapic->page->reg[REG_ISR + word];
+	uint32_t bit = 1u << vector % VECTORS_EACH;
 
-	if (vector < 0)
-		return lapic->s.svr & VECTOR_MASK;
-	vector_clear(lapic->s.irr, vector);
-	vector_set(lapic->s.isr, vector);
-	return vector;
+	irr->value &= ~bit;
+	if (!irr->value)
+		lapic->s.requesting &= ~(1u << word);
+	isr->value |= bit;
+	lapic->news |= NEWS_STATE;
 }
 
 /* What the register alone holds back needs no notice of CR8: VMX exits at once while CR8 is below its threshold. */
 unsigned int lapic_tpr_threshold(const struct lapic *lapic)
 {
-	unsigned int requested = class_of(vector_highest(lapic->s.irr));
-	unsigned int held = class_of(lapic->s.tpr);
+	unsigned int requested, held = lapic_class_of(lapic_tpr(lapic));
 
+	if (!lapic->s.requesting || !lapic_enabled(lapic))
+		return 0;
+	requested = lapic_class_of(lapic_highest(lapic, REG_IRR));
 	if (held > lapic->s.cr8)
 		held = lapic->s.cr8;
-	if (!enabled(lapic) || requested <= class_of(vector_highest(lapic->s.isr)) || requested > held)
-		return 0;
-	return requested;
+	return requested <= lapic_class_of(lapic_highest(lapic, REG_ISR)) || requested > held ? 0 : requested;
 }
 
 void lapic_set_tpr(struct lapic *lapic, uint8_t tpr)
@@ -1005,19 +613,34 @@ void lapic_set_tpr(struct lapic *lapic, uint8_t tpr)
 	if (class == lapic->s.cr8)
 		return;
 	lapic->s.cr8 = class;
-	lapic->s.tpr = tpr;
+	set_tpr(lapic, tpr);
 }
 
-uint8_t lapic_tpr(const struct lapic *lapic)
+bool lapic_tell(struct lapic *lapic, uint32_t *apic)
 {
-	return lapic->s.tpr;
+	int requested, served;
+
+	if (!lapic->news)
+		return false;
+	requested = lapic_enabled(lapic) ? lapic_highest(lapic, REG_IRR) : -1;
+	served = lapic_highest(lapic, REG_ISR);
+	*apic = requested < 0 ? 0 : (uint32_t)requested;
+	*apic |= served < 0 ? 0 : (uint32_t)served << KEEL_APIC_IN_SERVICE_SHIFT;
+	if (lapic_x2apic(lapic))
+		*apic |= KEEL_APIC_X2;
+	else if (lapic_mmio_base(lapic) == KEEL_APIC_BASE)
+		*apic |= KEEL_APIC_PAGE;
+	if (lapic->news & NEWS_TMR)
+		*apic |= KEEL_APIC_EOI_EXITS;
+	lapic->news = 0;
+	return true;
 }
 
 bool lapic_accepts_extint(const struct lapic *lapic)
 {
 	uint32_t lint0 = lapic->s.lvt[LAPIC_LVT_LINT0];
 
-	if (!enabled(lapic))
+	if (!lapic_enabled(lapic))
 		return true;
 	return !(lint0 & LVT_MASKED) && (lint0 & LVT_MODE_MASK) >> LVT_MODE_SHIFT == LAPIC_EXTINT;
 }

@@ -6,6 +6,12 @@
  * at 1 GHz before its divider; the APIC ID is the vCPU's number and cannot be changed. ExtINT passes through LINT0
  * alone: the machine asks the interrupt controller itself when lapic_accepts_extint() allows it.
  * SMI and remote read do nothing: the machine has no SMM.
+ *
+ * The processor may work with a vCPU's APIC page between two of its entries (keel/cell.h). ISR, TMR, IRR, TPR and ICR are
+ * kept there alone; of the other registers it has copies, for the guest to read.
+ * What somebody else's entry does to a local APIC is posted, and taken up when its vCPU begins an entry of its own: so
+ * lapic_init, lapic_set_lint, lapic_deliver and lapic_deliver_msi reach every one, and what else changes something, or
+ * looks at what is pending, the current one alone.
  */
 #ifndef KEEL_CHIP_LAPIC_H
 #define KEEL_CHIP_LAPIC_H
@@ -34,26 +40,48 @@ enum lapic_lvt {
 };
 
 #define LAPIC_VECTOR_WORDS	8
+#define LAPIC_POSTED_VECTORS	0xffu		/* these are in posted_vectors */
+#define LAPIC_POSTED_COPY	(1u << 8)	/* LINT0's copy in the page is not right */
+#define LAPIC_POSTED_RESET	(1u << 9)	/* the page is to be reset, before anything else */
+
+struct lapic_register {
+	uint32_t value;
+	uint32_t high;			/* x2APIC mode reads it too: the upper half of ICR, of others 0 */
+	uint32_t unused[2];
+};
+
+/* Anything may be found in it: the guest writes there. */
+struct lapic_page {
+	struct lapic_register reg[LAPIC_PAGE_BYTES / sizeof(struct lapic_register)];
+};
 
 struct lapic_state {
 	uint64_t base;			/* IA32_APIC_BASE */
-	uint64_t icr;
 	uint64_t tsc_deadline;		/* IA32_TSC_DEADLINE; 0: not armed */
 	uint64_t deadline;		/* ns of the next expiry, or TIME_NEVER */
 	uint32_t ldr, dfr, svr;
 	uint32_t esr, errors;		/* as read, and gathered since the last write of ESR */
 	uint32_t initial_count, divide;
 	uint32_t lvt[LAPIC_LVTS];
-	uint32_t isr[LAPIC_VECTOR_WORDS], tmr[LAPIC_VECTOR_WORDS], irr[LAPIC_VECTOR_WORDS];
-	uint8_t tpr;
+	uint32_t posted_vectors[LAPIC_VECTOR_WORDS];
+	uint32_t posted_level[LAPIC_VECTOR_WORDS];	/* of these the level-triggered ones */
+	union {
+		struct {
+			/* For the machine, which clears them as it acts. */
+			uint8_t nmi_pending;
+			uint8_t init_pending;	/* reset the vCPU, which starts unless wait_sipi is set */
+			uint8_t sipi_pending;	/* start at sipi_vector << 12 */
+			/* Kept by the APIC alone. */
+			uint8_t wait_sipi;	/* the vCPU must not run */
+			/* A bit for each register of IRR: it has vectors, or may have if the processor works with it. */
+			uint16_t requesting;
+			uint16_t posted;	/* one likewise, for posted_vectors; and LAPIC_POSTED_* */
+		};
+		uint64_t attention;		/* any of these */
+	};
 	uint8_t cr8;			/* class last seen in CR8 */
 	uint8_t lint;			/* levels of LINT0 and LINT1, one bit each */
-	/* For the machine, which clears them as it acts. */
-	uint8_t nmi_pending;
-	uint8_t init_pending;		/* reset the vCPU; unless wait_sipi is set it starts at its reset vector */
-	uint8_t sipi_pending;		/* start at sipi_vector << 12 */
 	uint8_t sipi_vector;
-	uint8_t wait_sipi;		/* the vCPU must not run; kept by the APIC alone */
 };
 
 struct lapic {
@@ -61,23 +89,39 @@ struct lapic {
 	uint32_t id;			/* APIC ID: the vCPU's number, its place in bus->cpu and its bit in bus->kick */
 	bool bsp;
 	uint8_t address_bits;		/* physical address width that CPUID reports */
+	uint8_t news;			/* for lapic_tell */
 	uint64_t tsc_khz;		/* of the guest's TSC */
+	struct lapic_page *page;
 	struct lapic_state s;
 };
 
 struct lapic_bus {
 	struct lapic *cpu[KEEL_MAX_VCPUS];
 	unsigned int count;
+	const struct lapic *current;	/* whose entry it is; NULL: nobody's */
 	/* A level-triggered vector reached its end of interrupt: for the IO APICs. */
 	void (*eoi)(void *owner, uint8_t vector);
 	void *owner;
 	uint64_t kick;			/* vCPUs with something new pending; the machine takes and clears it */
 };
 
-extern const struct state_table lapic_state_table;
+/* Over struct lapic_state and struct lapic_page. After a load of both lapic_publish makes the page's copies. */
+extern const struct state_table lapic_state_table, lapic_page_table;
+void lapic_publish(struct lapic *lapic);
 
 /* Power-on. The wiring must be complete. */
 void lapic_init(struct lapic *lapic);
+
+/*
+ * An entry of this vCPU begins, and what others have posted is taken up. With by_processor the processor works with the
+ * page and TPR is right there; else CR8 is brought in as lapic_set_tpr does.
+ */
+void lapic_begin(struct lapic *lapic, uint32_t cr8, bool by_processor);
+/*
+ * An entry ends. True: IRR, ISR, TMR or the mode are not as the processor left them, and it must be told what the page
+ * says now, by KEEL_ANSWER_APIC.
+ */
+bool lapic_tell(struct lapic *lapic, uint32_t *apic);
 
 /* Address of the xAPIC page, or all ones when there is none (disabled or x2APIC). */
 uint64_t lapic_mmio_base(const struct lapic *lapic);
@@ -94,6 +138,10 @@ bool lapic_write_msr(struct lapic *lapic, uint32_t msr, uint64_t value, uint64_t
  * False: nothing was done, and the write goes the ordinary way.
  */
 bool lapic_eoi_alone(struct lapic *lapic, uint64_t value, uint32_t cr8);
+/* The processor has ended an interrupt in the page: what follows where that was level-triggered. */
+void lapic_ended(struct lapic *lapic, uint8_t vector);
+/* The guest's value of a register stands in the page at this offset. */
+void lapic_written(struct lapic *lapic, unsigned int offset, uint64_t now);
 void lapic_write_tsc_deadline(struct lapic *lapic, uint64_t deadline_tsc, uint64_t guest_tsc, uint64_t now);
 
 uint64_t lapic_deadline(const struct lapic *lapic);
@@ -113,12 +161,12 @@ bool lapic_deliver_msi(struct lapic_bus *bus, uint64_t address, uint32_t data);
 
 /* Highest vector that the processor may take now, or -1. */
 int lapic_pending(const struct lapic *lapic);
-/* Takes it into service. The spurious vector if there is none. */
-uint8_t lapic_acknowledge(struct lapic *lapic);
+/* Takes it into service. */
+void lapic_acknowledge(struct lapic *lapic, uint8_t vector);
 /* 1 to 15: priority class of the highest request, if a write of CR8 alone can let it through; else 0. */
 unsigned int lapic_tpr_threshold(const struct lapic *lapic);
 /*
- * Brings CR8 in, as tpr = CR8 << 4, before every use of the APIC. Acts when CR8 has changed since the last call: a
+ * Brings CR8 in, as tpr = CR8 << 4. Acts when CR8 has changed since the last call: a
  * guest that writes the register itself leaves CR8 as it is, and the register must win.
  */
 void lapic_set_tpr(struct lapic *lapic, uint8_t tpr);

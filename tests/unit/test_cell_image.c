@@ -110,6 +110,7 @@ static void setup(void)
 	load_image();
 	map(KEEL_CELL_GUEST, GUEST_BYTES, PROT_READ | PROT_WRITE);
 	map(KEEL_CELL_CHANNEL, (sizeof(*channel) + KEEL_PAGE_SIZE - 1) & ~(KEEL_PAGE_SIZE - 1), PROT_READ | PROT_WRITE);
+	map(KEEL_CELL_APICS, KEEL_PAGE_SIZE, PROT_READ | PROT_WRITE);
 	map_context(0);
 	map_context(KEEL_CONTEXT_EVENT);
 	channel->c.magic = KEEL_CHANNEL_MAGIC;

@@ -16,8 +16,31 @@
 #define LOGICAL 0x800u
 
 static struct lapic cpu[CPUS];
+static struct lapic_page pages[CPUS];
 static struct lapic_bus bus;
 static struct ioapic chip;
+
+/* An entry of this one's. */
+static struct lapic *at(unsigned int i)
+{
+	lapic_begin(&cpu[i], 0, false);
+	return &cpu[i];
+}
+
+static int pending(unsigned int i)
+{
+	return lapic_pending(at(i));
+}
+
+/* What it takes into service, or -1. */
+static int acknowledge(unsigned int i)
+{
+	int vector = pending(i);
+
+	if (vector >= 0)
+		lapic_acknowledge(&cpu[i], (uint8_t)vector);
+	return vector;
+}
 
 static void pass_eoi(void *owner, uint8_t vector)
 {
@@ -54,17 +77,20 @@ static void setup(void)
 	bus = (struct lapic_bus){ .count = CPUS, .eoi = pass_eoi, .owner = &chip };
 	chip.bus = &bus;
 	for (unsigned int i = 0; i < CPUS; i++) {
-		cpu[i] = (struct lapic){ .bus = &bus, .id = i, .bsp = i == 0, .address_bits = 40, .tsc_khz = 1000000 };
+		cpu[i] = (struct lapic){
+			.bus = &bus, .id = i, .bsp = i == 0, .address_bits = 40, .tsc_khz = 1000000, .page = &pages[i],
+		};
 		bus.cpu[i] = &cpu[i];
 		lapic_init(&cpu[i]);
-		lapic_write(&cpu[i], SVR, 0x1ff, 0);
+		lapic_write(at(i), SVR, 0x1ff, 0);
 	}
 	ioapic_init(&chip);
+	bus.current = NULL;
 }
 
 static void end(unsigned int i)
 {
-	lapic_write(&cpu[i], EOI, 0, 0);
+	lapic_write(at(i), EOI, 0, 0);
 }
 
 START_TEST(registers)
@@ -97,14 +123,14 @@ START_TEST(edge)
 	route(4, 1, 0x34);
 	ioapic_set_pin(&chip, 4, true);
 	ck_assert_uint_eq(bus.kick, 2);
-	ck_assert_uint_eq(lapic_acknowledge(&cpu[1]), 0x34);
+	ck_assert_int_eq(acknowledge(1), 0x34);
 	ck_assert_uint_eq(low(4), 0x34);
 	end(1);
 	ioapic_set_pin(&chip, 4, true);
-	ck_assert_int_eq(lapic_pending(&cpu[1]), -1);
+	ck_assert_int_eq(pending(1), -1);
 	ioapic_set_pin(&chip, 4, false);
 	ioapic_set_pin(&chip, 4, true);
-	ck_assert_int_eq(lapic_pending(&cpu[1]), 0x34);
+	ck_assert_int_eq(pending(1), 0x34);
 }
 END_TEST
 
@@ -113,11 +139,11 @@ START_TEST(masked_edge_is_lost)
 	route(4, 0, MASKED | 0x34);
 	ioapic_set_pin(&chip, 4, true);
 	route(4, 0, 0x34);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+	ck_assert_int_eq(pending(0), -1);
 	ioapic_set_pin(&chip, 4, false);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+	ck_assert_int_eq(pending(0), -1);
 	ioapic_set_pin(&chip, 4, true);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), 0x34);
+	ck_assert_int_eq(pending(0), 0x34);
 }
 END_TEST
 
@@ -126,18 +152,18 @@ START_TEST(level)
 	route(10, 0, LEVEL | 0x45);
 	ioapic_set_pin(&chip, 10, true);
 	ck_assert_uint_eq(low(10), REMOTE_IRR | LEVEL | 0x45);
-	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0x45);
+	ck_assert_int_eq(acknowledge(0), 0x45);
 	/* Not again before its end, then again while the pin is asserted. */
 	ioapic_set_pin(&chip, 10, false);
 	ioapic_set_pin(&chip, 10, true);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+	ck_assert_int_eq(pending(0), -1);
 	end(0);
-	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0x45);
+	ck_assert_int_eq(acknowledge(0), 0x45);
 	ck_assert_uint_eq(low(10), REMOTE_IRR | LEVEL | 0x45);
 	ioapic_set_pin(&chip, 10, false);
 	end(0);
 	ck_assert_uint_eq(low(10), LEVEL | 0x45);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+	ck_assert_int_eq(pending(0), -1);
 }
 END_TEST
 
@@ -145,25 +171,25 @@ START_TEST(masked_level_waits)
 {
 	route(10, 0, MASKED | LEVEL | 0x45);
 	ioapic_set_pin(&chip, 10, true);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+	ck_assert_int_eq(pending(0), -1);
 	route(10, 0, LEVEL | 0x45);
-	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0x45);
+	ck_assert_int_eq(acknowledge(0), 0x45);
 	/* Masked in service: the end clears remote IRR, delivery waits for the mask. */
 	route(10, 0, MASKED | LEVEL | 0x45);
 	end(0);
 	ck_assert_uint_eq(low(10), MASKED | LEVEL | 0x45);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+	ck_assert_int_eq(pending(0), -1);
 	route(10, 0, LEVEL | 0x45);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), 0x45);
+	ck_assert_int_eq(pending(0), 0x45);
 }
 END_TEST
 
 START_TEST(polarity_is_only_kept)
 {
 	route(10, 0, LEVEL | 0x2000 | 0x45);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+	ck_assert_int_eq(pending(0), -1);
 	ioapic_set_pin(&chip, 10, true);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), 0x45);
+	ck_assert_int_eq(pending(0), 0x45);
 	ck_assert_uint_eq(low(10) & 0x2000, 0x2000);
 }
 END_TEST
@@ -187,16 +213,16 @@ END_TEST
 
 START_TEST(logical_and_lowest)
 {
-	lapic_write(&cpu[0], LDR, 1u << 24, 0);
-	lapic_write(&cpu[1], LDR, 2u << 24, 0);
+	lapic_write(at(0), LDR, 1u << 24, 0);
+	lapic_write(at(1), LDR, 2u << 24, 0);
 	route(5, 3, LOGICAL | 0x50);
 	ioapic_set_pin(&chip, 5, true);
-	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0x50);
-	ck_assert_int_eq(lapic_pending(&cpu[1]), 0x50);
+	ck_assert_int_eq(acknowledge(0), 0x50);
+	ck_assert_int_eq(pending(1), 0x50);
 	route(6, 3, LOGICAL | 0x160);
 	ioapic_set_pin(&chip, 6, true);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
-	ck_assert_int_eq(lapic_pending(&cpu[1]), 0x60);
+	ck_assert_int_eq(pending(0), -1);
+	ck_assert_int_eq(pending(1), 0x60);
 }
 END_TEST
 
@@ -218,11 +244,11 @@ START_TEST(nobody_there)
 	ioapic_set_pin(&chip, 10, true);
 	ck_assert_uint_eq(low(10), LEVEL | 0x45);
 	route(10, 0, LEVEL | 0x45);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), 0x45);
+	ck_assert_int_eq(pending(0), 0x45);
 	route(11, 9, LEVEL | 0x46);
 	ioapic_set_pin(&chip, 11, true);
 	write_reg(0x11 + 2 * 11, 0);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), 0x46);
+	ck_assert_int_eq(pending(0), 0x46);
 	ioapic_set_pin(&chip, IOAPIC_PINS, true);
 	ioapic_set_pin(&chip, 4000, true);
 	ck_assert_uint_eq(chip.s.pins, 3u << 10);
@@ -259,7 +285,7 @@ static uint64_t next_random(uint64_t *seed)
 
 static bool read_enabled(unsigned int i)
 {
-	return lapic_read(&cpu[i], SVR, 0) & 0x100;
+	return lapic_read(at(i), SVR, 0) & 0x100;
 }
 
 static bool entries_sound(void)
@@ -294,8 +320,7 @@ START_TEST(random_accesses)
 			write_reg(value >> 32 & 0x4f, value >> 32 & 1 ? (value & 1) << 24 : value & ~0x700ull);
 			break;
 		default:
-			if (lapic_pending(&cpu[value & 1]) >= 0)
-				lapic_acknowledge(&cpu[value & 1]);
+			acknowledge(value & 1);
 			end(value & 1);
 			break;
 		}

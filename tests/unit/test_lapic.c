@@ -1,138 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Local APIC: priorities, messages, timers, x2APIC rules, against the Intel SDM, volume 3, chapter 11. */
-#include <check.h>
-#include <string.h>
-
-#include <keel/cell.h>
-
-#include "chip/lapic.h"
-#include "core/time.h"
-
-#define CPUS 4u
-
-/* Offsets in the page. */
-#define ID 0x20u
-#define VERSION 0x30u
-#define TPR 0x80u
-#define PPR 0xa0u
-#define EOI 0xb0u
-#define LDR 0xd0u
-#define DFR 0xe0u
-#define SVR 0xf0u
-#define ISR 0x100u
-#define TMR 0x180u
-#define IRR 0x200u
-#define ESR 0x280u
-#define CMCI 0x2f0u
-#define ICR 0x300u
-#define ICR_HIGH 0x310u
-#define TIMER 0x320u
-#define LINT0 0x350u
-#define LINT1 0x360u
-#define LVT_ERROR 0x370u
-#define INITIAL 0x380u
-#define CURRENT 0x390u
-#define DIVIDE 0x3e0u
-
-#define MASKED 0x10000u
-#define PERIODIC 0x20000u
-#define TSC_DEADLINE 0x40000u
-#define DIVIDE_BY_1 0xbu
-#define ENABLE 0x800u
-#define EXTD 0x400u
-#define BSP 0x100u
-#define X2(offset) (KEEL_MSR_X2APIC_FIRST + (offset) / 16)
-
-static struct lapic cpu[CPUS];
-static struct lapic_bus bus;
-static unsigned int eois;
-static int eoi_vector;
-
-static void note_eoi(void *owner, uint8_t vector)
-{
-	ck_assert_ptr_eq(owner, &eois);
-	eois++;
-	eoi_vector = vector;
-}
-
-static void power_on(void)
-{
-	memset(cpu, 0, sizeof(cpu));
-	bus = (struct lapic_bus){ .count = CPUS, .eoi = note_eoi, .owner = &eois };
-	for (unsigned int i = 0; i < CPUS; i++) {
-		cpu[i] = (struct lapic){
-			.bus = &bus, .id = i, .bsp = i == 0, .address_bits = 40, .tsc_khz = 2000000,
-		};
-		bus.cpu[i] = &cpu[i];
-		lapic_init(&cpu[i]);
-	}
-	eois = 0;
-	eoi_vector = -1;
-}
-
-static void write_reg(unsigned int i, unsigned int offset, uint32_t value)
-{
-	lapic_write(&cpu[i], offset, value, 0);
-}
-
-static uint32_t read_reg(unsigned int i, unsigned int offset)
-{
-	return lapic_read(&cpu[i], offset, 0);
-}
-
-static bool wrmsr(unsigned int i, uint32_t msr, uint64_t value)
-{
-	return lapic_write_msr(&cpu[i], msr, value, 0, 0);
-}
-
-static uint64_t rdmsr(unsigned int i, uint32_t msr)
-{
-	uint64_t value;
-
-	ck_assert(lapic_read_msr(&cpu[i], msr, &value, 0));
-	return value;
-}
-
-static bool rdmsr_faults(unsigned int i, uint32_t msr)
-{
-	uint64_t value;
-
-	return !lapic_read_msr(&cpu[i], msr, &value, 0);
-}
-
-static void enable(void)
-{
-	power_on();
-	for (unsigned int i = 0; i < CPUS; i++)
-		write_reg(i, SVR, 0x1ff);
-}
-
-static void enable_x2(void)
-{
-	enable();
-	for (unsigned int i = 0; i < CPUS; i++)
-		ck_assert(wrmsr(i, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE | EXTD | (i ? 0 : BSP)));
-}
-
-static bool fixed(uint32_t dest, unsigned int dest_mode, uint8_t vector)
-{
-	return lapic_deliver(&bus, dest, dest_mode, LAPIC_FIXED, vector, true, LAPIC_EDGE);
-}
-
-/* The processors that hold a request of the vector, as a mask; takes it back. */
-static uint64_t requested(uint8_t vector)
-{
-	uint64_t mask = 0;
-
-	for (unsigned int i = 0; i < CPUS; i++) {
-		uint32_t *word = &cpu[i].s.irr[vector / 32];
-		uint32_t bit = 1u << vector % 32;
-
-		mask |= *word & bit ? 1u << i : 0;
-		*word &= ~bit;
-	}
-	return mask;
-}
+#include "lapic_rig.h"
 
 START_TEST(power_up_state)
 {
@@ -168,7 +36,7 @@ START_TEST(software_disabled)
 	/* What was requested before is still delivered (11.4.7.2). */
 	write_reg(0, SVR, 0xff);
 	ck_assert_uint_eq(read_reg(0, LINT0), MASKED | 0x700);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), 0x40);
+	ck_assert_int_eq(pending(0), 0x40);
 	ck_assert(lapic_deliver(&bus, 0, LAPIC_PHYSICAL, LAPIC_NMI, 0, true, LAPIC_EDGE));
 }
 END_TEST
@@ -177,24 +45,24 @@ START_TEST(priorities_and_nesting)
 {
 	fixed(0, LAPIC_PHYSICAL, 0x41);
 	fixed(0, LAPIC_PHYSICAL, 0x45);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), 0x45);
-	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0x45);
+	ck_assert_int_eq(pending(0), 0x45);
+	ck_assert_int_eq(acknowledge(0), 0x45);
 	ck_assert_uint_eq(read_reg(0, ISR + 0x20), 1u << 5);
 	ck_assert_uint_eq(read_reg(0, IRR + 0x20), 1u << 1);
 	ck_assert_uint_eq(read_reg(0, PPR), 0x40);
 	/* The same class waits, a higher one does not. */
-	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+	ck_assert_int_eq(pending(0), -1);
 	fixed(0, LAPIC_PHYSICAL, 0x51);
-	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0x51);
+	ck_assert_int_eq(acknowledge(0), 0x51);
 	write_reg(0, EOI, 0);
 	ck_assert_uint_eq(read_reg(0, PPR), 0x40);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+	ck_assert_int_eq(pending(0), -1);
 	write_reg(0, EOI, 0);
-	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0x41);
+	ck_assert_int_eq(acknowledge(0), 0x41);
 	write_reg(0, EOI, 0);
 	write_reg(0, EOI, 0);
 	ck_assert_uint_eq(eois, 0);
-	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0xff);
+	ck_assert_int_eq(acknowledge(0), -1);
 	ck_assert_uint_eq(read_reg(0, ISR + 0x70), 0);
 }
 END_TEST
@@ -203,11 +71,11 @@ START_TEST(task_priority)
 {
 	fixed(0, LAPIC_PHYSICAL, 0x61);
 	write_reg(0, TPR, 0x60);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+	ck_assert_int_eq(pending(0), -1);
 	write_reg(0, TPR, 0x5f);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), 0x61);
+	ck_assert_int_eq(pending(0), 0x61);
 	ck_assert_uint_eq(read_reg(0, PPR), 0x5f);
-	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0x61);
+	ck_assert_int_eq(acknowledge(0), 0x61);
 	ck_assert_uint_eq(read_reg(0, PPR), 0x60);
 	write_reg(0, TPR, 0x6f);
 	ck_assert_uint_eq(read_reg(0, PPR), 0x6f);
@@ -217,36 +85,36 @@ END_TEST
 START_TEST(threshold_of_cr8)
 {
 	fixed(0, LAPIC_PHYSICAL, 0x61);
-	lapic_set_tpr(&cpu[0], 0x60);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
-	ck_assert_uint_eq(lapic_tpr_threshold(&cpu[0]), 6);
-	lapic_set_tpr(&cpu[0], 0x50);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), 0x61);
-	ck_assert_uint_eq(lapic_tpr_threshold(&cpu[0]), 0);
+	lapic_set_tpr(at(0), 0x60);
+	ck_assert_int_eq(pending(0), -1);
+	ck_assert_uint_eq(lapic_tpr_threshold(at(0)), 6);
+	lapic_set_tpr(at(0), 0x50);
+	ck_assert_int_eq(pending(0), 0x61);
+	ck_assert_uint_eq(lapic_tpr_threshold(at(0)), 0);
 	/* Held back by the register with a low CR8: a notice would come at once and for ever. */
 	write_reg(0, TPR, 0x70);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
-	ck_assert_uint_eq(lapic_tpr_threshold(&cpu[0]), 0);
+	ck_assert_int_eq(pending(0), -1);
+	ck_assert_uint_eq(lapic_tpr_threshold(at(0)), 0);
 	/* By service: not by TPR alone. */
 	write_reg(0, TPR, 0);
-	lapic_acknowledge(&cpu[0]);
+	acknowledge(0);
 	fixed(0, LAPIC_PHYSICAL, 0x62);
-	lapic_set_tpr(&cpu[0], 0xf0);
-	ck_assert_uint_eq(lapic_tpr_threshold(&cpu[0]), 0);
+	lapic_set_tpr(at(0), 0xf0);
+	ck_assert_uint_eq(lapic_tpr_threshold(at(0)), 0);
 	fixed(0, LAPIC_PHYSICAL, 0xff);
-	ck_assert_uint_eq(lapic_tpr_threshold(&cpu[0]), 15);
+	ck_assert_uint_eq(lapic_tpr_threshold(at(0)), 15);
 }
 END_TEST
 
 START_TEST(cr8_is_brought_in)
 {
-	lapic_set_tpr(&cpu[0], 0x50);
-	ck_assert_uint_eq(lapic_tpr(&cpu[0]), 0x50);
+	lapic_set_tpr(at(0), 0x50);
+	ck_assert_uint_eq(lapic_tpr(at(0)), 0x50);
 	/* The register was written by the guest: an unchanged CR8 does not undo that. */
 	write_reg(0, TPR, 0x23);
-	lapic_set_tpr(&cpu[0], 0x50);
+	lapic_set_tpr(at(0), 0x50);
 	ck_assert_uint_eq(read_reg(0, TPR), 0x23);
-	lapic_set_tpr(&cpu[0], 0x00);
+	lapic_set_tpr(at(0), 0x00);
 	ck_assert_uint_eq(read_reg(0, TPR), 0);
 }
 END_TEST
@@ -255,14 +123,14 @@ START_TEST(level_eoi_is_broadcast)
 {
 	lapic_deliver(&bus, 1, LAPIC_PHYSICAL, LAPIC_FIXED, 0x71, true, LAPIC_LEVEL);
 	ck_assert_uint_eq(read_reg(1, TMR + 0x30), 1u << 17);
-	lapic_acknowledge(&cpu[1]);
+	acknowledge(1);
 	write_reg(1, EOI, 0);
 	ck_assert_uint_eq(eois, 1);
 	ck_assert_int_eq(eoi_vector, 0x71);
 	/* The same vector as an edge. */
 	fixed(1, LAPIC_PHYSICAL, 0x71);
 	ck_assert_uint_eq(read_reg(1, TMR + 0x30), 0);
-	lapic_acknowledge(&cpu[1]);
+	acknowledge(1);
 	write_reg(1, EOI, 0);
 	ck_assert_uint_eq(eois, 1);
 }
@@ -376,7 +244,7 @@ START_TEST(start_of_a_processor)
 	ck_assert_uint_eq(read_reg(1, TPR), 0);
 	ck_assert_uint_eq(read_reg(1, LDR), 0);
 	ck_assert_uint_eq(read_reg(1, ID), 1u << 24);
-	ck_assert_int_eq(lapic_pending(&cpu[1]), -1);
+	ck_assert_int_eq(pending(1), -1);
 	ck_assert_uint_eq(rdmsr(1, KEEL_MSR_APIC_BASE), LAPIC_BASE_DEFAULT | ENABLE);
 	cpu[1].s.init_pending = 0;
 	write_reg(0, ICR, 0x8500);
@@ -421,13 +289,13 @@ START_TEST(errors)
 	write_reg(0, 0x3f0, 0);
 	write_reg(0, ESR, 0);
 	ck_assert_uint_eq(read_reg(0, ESR), 1u << 7);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+	ck_assert_int_eq(pending(0), -1);
 }
 END_TEST
 
 START_TEST(one_shot_timer)
 {
-	struct lapic *l = &cpu[0];
+	struct lapic *l = at(0);
 
 	lapic_write(l, TIMER, 0x31, 0);
 	lapic_write(l, DIVIDE, 0x3, 0);
@@ -439,7 +307,7 @@ START_TEST(one_shot_timer)
 	lapic_advance(l, 5000 + 15999);
 	ck_assert_int_eq(lapic_pending(l), -1);
 	lapic_advance(l, 5000 + 16000);
-	ck_assert_uint_eq(lapic_acknowledge(l), 0x31);
+	ck_assert_int_eq(acknowledge(0), 0x31);
 	ck_assert_uint_eq(lapic_read(l, CURRENT, 30000), 0);
 	ck_assert_uint_eq(lapic_deadline(l), TIME_NEVER);
 	/* A count of 0 stops. */
@@ -465,26 +333,26 @@ START_TEST(timer_divisors)
 	/* A change on the way keeps the count. */
 	write_reg(0, DIVIDE, 0);
 	write_reg(0, INITIAL, 100);
-	lapic_write(&cpu[0], DIVIDE, 1, 100);
-	ck_assert_uint_eq(lapic_read(&cpu[0], CURRENT, 100), 50);
+	lapic_write(at(0), DIVIDE, 1, 100);
+	ck_assert_uint_eq(lapic_read(at(0), CURRENT, 100), 50);
 	ck_assert_uint_eq(lapic_deadline(&cpu[0]), 300);
 }
 END_TEST
 
 START_TEST(periodic_timer)
 {
-	struct lapic *l = &cpu[0];
+	struct lapic *l = at(0);
 
 	write_reg(0, TIMER, PERIODIC | 0x31);
 	write_reg(0, DIVIDE, DIVIDE_BY_1);
 	write_reg(0, INITIAL, 1000000);
 	lapic_advance(l, 1000000);
-	ck_assert_uint_eq(lapic_acknowledge(l), 0x31);
+	ck_assert_int_eq(acknowledge(0), 0x31);
 	ck_assert_uint_eq(lapic_deadline(l), 2000000);
 	write_reg(0, EOI, 0);
 	/* Many missed periods give one interrupt, and the phase stays. */
 	lapic_advance(l, 7300000);
-	ck_assert_uint_eq(lapic_acknowledge(l), 0x31);
+	ck_assert_int_eq(acknowledge(0), 0x31);
 	lapic_write(l, EOI, 0, 7300000);
 	lapic_advance(l, 7300001);
 	ck_assert_int_eq(lapic_pending(l), -1);
@@ -501,7 +369,7 @@ END_TEST
 
 START_TEST(short_period_does_not_storm)
 {
-	struct lapic *l = &cpu[0];
+	struct lapic *l = at(0);
 	uint64_t now = 0;
 	unsigned int steps = 0;
 
@@ -524,7 +392,7 @@ END_TEST
 
 START_TEST(tsc_deadline_timer)
 {
-	struct lapic *l = &cpu[0];
+	struct lapic *l = at(0);
 
 	/* In another mode writes are ignored. */
 	ck_assert(lapic_write_msr(l, KEEL_MSR_TSC_DEADLINE, 9000, 1000, 0));
@@ -539,12 +407,12 @@ START_TEST(tsc_deadline_timer)
 	ck_assert_uint_eq(lapic_read(l, INITIAL, 600), 0);
 	ck_assert_uint_eq(lapic_read(l, CURRENT, 600), 0);
 	lapic_advance(l, 4501);
-	ck_assert_uint_eq(lapic_acknowledge(l), 0x31);
+	ck_assert_int_eq(acknowledge(0), 0x31);
 	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_TSC_DEADLINE), 0);
 	lapic_write(l, EOI, 0, 4501);
 	/* A deadline in the past fires at once, one of 0 disarms. */
 	lapic_write_tsc_deadline(l, 5, 10000, 5000);
-	ck_assert_uint_eq(lapic_acknowledge(l), 0x31);
+	ck_assert_int_eq(acknowledge(0), 0x31);
 	lapic_write(l, EOI, 0, 5000);
 	lapic_write_tsc_deadline(l, 20000, 10000, 5000);
 	lapic_write_tsc_deadline(l, 0, 10000, 5000);
@@ -578,19 +446,19 @@ START_TEST(local_pins)
 	write_reg(0, LINT0, 0x8000 | 0x55);
 	lapic_set_lint(&cpu[0], 0, true);
 	ck_assert_uint_eq(read_reg(0, LINT0), 0xc000 | 0x55);
-	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0x55);
+	ck_assert_int_eq(acknowledge(0), 0x55);
 	write_reg(0, EOI, 0);
-	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0x55);
+	ck_assert_int_eq(acknowledge(0), 0x55);
 	lapic_set_lint(&cpu[0], 0, false);
 	write_reg(0, EOI, 0);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+	ck_assert_int_eq(pending(0), -1);
 	ck_assert_uint_eq(read_reg(0, LINT0), 0x8000 | 0x55);
 	/* As an edge. */
 	write_reg(0, LINT0, 0x56);
 	lapic_set_lint(&cpu[0], 0, true);
-	ck_assert_uint_eq(lapic_acknowledge(&cpu[0]), 0x56);
+	ck_assert_int_eq(acknowledge(0), 0x56);
 	write_reg(0, EOI, 0);
-	ck_assert_int_eq(lapic_pending(&cpu[0]), -1);
+	ck_assert_int_eq(pending(0), -1);
 }
 END_TEST
 
@@ -647,14 +515,14 @@ START_TEST(switched_off)
 	ck_assert_uint_eq(lapic_mmio_base(&cpu[1]), UINT64_MAX);
 	ck_assert(!fixed(1, LAPIC_PHYSICAL, 0x40));
 	ck_assert(!lapic_deliver(&bus, 1, LAPIC_PHYSICAL, LAPIC_NMI, 0, true, LAPIC_EDGE));
-	ck_assert_int_eq(lapic_pending(&cpu[1]), -1);
-	ck_assert_uint_eq(lapic_tpr_threshold(&cpu[1]), 0);
+	ck_assert_int_eq(pending(1), -1);
+	ck_assert_uint_eq(lapic_tpr_threshold(at(1)), 0);
 	ck_assert(lapic_accepts_extint(&cpu[1]));
 	write_reg(1, SVR, 0x1ff);
 	ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE));
 	ck_assert_uint_eq(read_reg(1, SVR), 0xff);
 	ck_assert_uint_eq(read_reg(1, TPR), 0);
-	ck_assert_int_eq(lapic_pending(&cpu[1]), -1);
+	ck_assert_int_eq(pending(1), -1);
 }
 END_TEST
 
@@ -724,72 +592,80 @@ START_TEST(short_end_of_interrupt)
 {
 	enable_x2();
 	cpu[1].s.wait_sipi = 0;
-	ck_assert(!lapic_eoi_alone(&cpu[1], 0, 0));
+	ck_assert(!lapic_eoi_alone(at(1), 0, 0));
 	fixed(1, LAPIC_PHYSICAL, 0x45);
-	ck_assert(!lapic_eoi_alone(&cpu[1], 0, 0));	/* requested, not in service */
-	lapic_acknowledge(&cpu[1]);
-	ck_assert(!lapic_eoi_alone(&cpu[1], 1, 0));	/* #GP */
-	ck_assert(!lapic_eoi_alone(&cpu[1], 0, 3));	/* CR8 has changed */
+	ck_assert(!lapic_eoi_alone(at(1), 0, 0));	/* requested, not in service */
+	acknowledge(1);
+	ck_assert(!lapic_eoi_alone(at(1), 1, 0));	/* #GP */
+	ck_assert(!lapic_eoi_alone(at(1), 0, 3));	/* CR8 has changed */
 	fixed(1, LAPIC_PHYSICAL, 0x23);
-	ck_assert(!lapic_eoi_alone(&cpu[1], 0, 0));	/* another one waits for it */
+	ck_assert(!lapic_eoi_alone(at(1), 0, 0));	/* another one waits for it */
 	ck_assert_uint_eq(requested(0x23), 2);
 	cpu[1].s.nmi_pending = 1;
-	ck_assert(!lapic_eoi_alone(&cpu[1], 0, 0));
+	ck_assert(!lapic_eoi_alone(at(1), 0, 0));
 	cpu[1].s.nmi_pending = 0;
 	ck_assert_uint_eq(rdmsr(1, X2(ISR + 0x20)), 1u << 5);
-	ck_assert(lapic_eoi_alone(&cpu[1], 0, 0));
+	ck_assert(lapic_eoi_alone(at(1), 0, 0));
 	ck_assert_uint_eq(rdmsr(1, X2(ISR + 0x20)), 0);
 	lapic_deliver(&bus, 1, LAPIC_PHYSICAL, LAPIC_FIXED, 0x71, true, LAPIC_LEVEL);
-	lapic_acknowledge(&cpu[1]);
-	ck_assert(!lapic_eoi_alone(&cpu[1], 0, 0));	/* the IO APIC must hear of it */
+	acknowledge(1);
+	ck_assert(!lapic_eoi_alone(at(1), 0, 0));	/* the IO APIC must hear of it */
 	ck_assert(wrmsr(1, X2(EOI), 0));
 	ck_assert_uint_eq(eois, 1);
 	/* Not for the page of an APIC in the older mode. */
 	enable();
 	cpu[1].s.wait_sipi = 0;
 	fixed(1, LAPIC_PHYSICAL, 0x45);
-	lapic_acknowledge(&cpu[1]);
-	ck_assert(!lapic_eoi_alone(&cpu[1], 0, 0));
+	acknowledge(1);
+	ck_assert(!lapic_eoi_alone(at(1), 0, 0));
 }
 END_TEST
 
 START_TEST(save_load_save)
 {
-	uint8_t first[512], second[512];
+	static struct lapic_page copied;
+	uint8_t first[1024], second[1024];
 	struct lapic copy = cpu[1];
-	size_t length;
+	size_t state, page;
 
 	write_reg(1, TIMER, PERIODIC | 0x31);
 	write_reg(1, INITIAL, 1000);
+	write_reg(1, ICR_HIGH, 2u << 24);
 	fixed(1, LAPIC_PHYSICAL, 0x99);
-	lapic_acknowledge(&cpu[1]);
+	acknowledge(1);
 	lapic_deliver(&bus, 1, LAPIC_PHYSICAL, LAPIC_FIXED, 0xa0, true, LAPIC_LEVEL);
 	write_reg(1, TPR, 0x23);
-	length = state_save(&lapic_state_table, 1, &cpu[1].s, first, sizeof(first));
-	ck_assert_uint_eq(length, state_size(&lapic_state_table));
-	ck_assert_uint_eq(state_load(&lapic_state_table, 1, &copy.s, first, length), length);
-	ck_assert_uint_eq(state_save(&lapic_state_table, 1, &copy.s, second, sizeof(second)), length);
-	ck_assert_mem_eq(first, second, length);
+	fixed(1, LAPIC_PHYSICAL, 0xa1);		/* posted, and not taken up */
+	state = state_save(&lapic_state_table, 1, &cpu[1].s, first, sizeof(first));
+	ck_assert_uint_eq(state, state_size(&lapic_state_table));
+	page = state_save(&lapic_page_table, 1, &pages[1], first + state, sizeof(first) - state);
+	ck_assert_uint_eq(page, state_size(&lapic_page_table));
+	copy.page = &copied;
+	ck_assert_uint_eq(state_load(&lapic_state_table, 1, &copy.s, first, state), state);
+	ck_assert_uint_eq(state_load(&lapic_page_table, 1, &copied, first + state, page), page);
+	ck_assert_uint_eq(state_save(&lapic_state_table, 1, &copy.s, second, sizeof(second)), state);
+	ck_assert_uint_eq(state_save(&lapic_page_table, 1, &copied, second + state, sizeof(second) - state), page);
+	ck_assert_mem_eq(first, second, state + page);
+
+	bus.current = &copy;
+	lapic_publish(&copy);
+	for (unsigned int offset = 0; offset < 0x400; offset += 16)
+		if (offset != 0x3f0)
+			ck_assert_uint_eq(copied.reg[offset / 16].value, pages[1].reg[offset / 16].value);
 	ck_assert_uint_eq(lapic_deadline(&copy), 2000);
 	ck_assert_int_eq(lapic_pending(&copy), 0xa0);
+	lapic_begin(&copy, 0, false);
+	ck_assert_int_eq(lapic_pending(&copy), 0xa1);
 	/* Every byte of the state is in the table, but for padding. */
 	memset(&copy.s, 0xa5, sizeof(copy.s));
-	ck_assert_uint_eq(state_load(&lapic_state_table, 1, &copy.s, first, length), length);
-	ck_assert_int_eq(memcmp(&copy.s, &cpu[1].s, sizeof(copy.s)), 0);
+	ck_assert_uint_eq(state_load(&lapic_state_table, 1, &copy.s, first, state), state);
+	ck_assert_mem_eq(&copy.s, &cpu[1].s, offsetof(struct lapic_state, sipi_vector) + 1);
 }
 END_TEST
 
-static uint64_t next_random(uint64_t *seed)
-{
-	*seed ^= *seed << 13;
-	*seed ^= *seed >> 7;
-	*seed ^= *seed << 17;
-	return *seed;
-}
-
 static void random_step(uint64_t *seed, uint64_t now)
 {
-	struct lapic *l = &cpu[next_random(seed) % CPUS];
+	struct lapic *l = at(next_random(seed) % CPUS);
 	uint64_t value = next_random(seed) >> next_random(seed) % 64;
 	uint64_t got;
 
@@ -829,10 +705,11 @@ START_TEST(random_accesses)
 	uint64_t seed = 0x4b65656c, now = 0;
 
 	for (unsigned int step = 0; step < 50000; step++) {
-		struct lapic *l = &cpu[step % CPUS];
+		struct lapic *l;
 		int vector;
 
 		random_step(&seed, now);
+		l = at(step % CPUS);
 		now += next_random(&seed) >> next_random(&seed) % 64 >> 24;
 		lapic_advance(l, now);
 		ck_assert_uint_gt(lapic_deadline(l), now);
@@ -840,7 +717,7 @@ START_TEST(random_accesses)
 		vector = lapic_pending(l);
 		ck_assert_int_lt(vector, 256);
 		if (vector >= 0)
-			ck_assert_uint_eq(lapic_acknowledge(l), vector);
+			lapic_acknowledge(l, (uint8_t)vector);
 	}
 }
 END_TEST

@@ -29,6 +29,7 @@ static struct test_channel *channel;
 static uint8_t *guest;
 static struct pc *pc;
 static struct keel_context ctx[EVENT + 1];
+static struct lapic_page apics[VCPUS];
 static uint64_t tsc;
 
 /* Driving it */
@@ -36,7 +37,7 @@ static uint64_t tsc;
 static struct keel_answer *enter(unsigned int context, unsigned int kind)
 {
 	struct keel_exit *exit = &ctx[context].exit;
-	struct entry_place place = { channel, guest };
+	struct entry_place place = { channel, guest, apics };
 
 	exit->kind = kind;
 	exit->context = context;
@@ -226,6 +227,7 @@ static void make(void)
 	guest = mmap(NULL, GUEST_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	ck_assert_ptr_ne(guest, MAP_FAILED);
 	memset(ctx, 0, sizeof(ctx));
+	memset(apics, 0, sizeof(apics));
 	tsc = TSC_START;
 	channel->c.magic = KEEL_CHANNEL_MAGIC;
 	channel->c.version = KEEL_CHANNEL_VERSION;
