@@ -2,6 +2,7 @@
 # Interrupt controllers of the APIC family, HPET, ACPI power management.
 set(lapic devmodel/chip/lapic.c devmodel/chip/lapic_bus.c devmodel/chip/lapic_timer.c devmodel/core/state.c)
 keel_unit_test(lapic SOURCES tests/unit/test_lapic.c ${lapic})
+keel_unit_test(lapic_page SOURCES tests/unit/test_lapic_page.c ${lapic})
 keel_unit_test(ioapic SOURCES tests/unit/test_ioapic.c devmodel/chip/ioapic.c ${lapic})
 keel_unit_test(piix4_pm
 	SOURCES tests/unit/test_piix4_pm.c devmodel/chip/piix4_pm.c devmodel/chip/reset_control.c devmodel/core/state.c)

@@ -13,6 +13,7 @@ set(machine
 	pci/i440fx pci/pci pci/piix3 pci/piix3_ide pci/piix4_acpi)
 list(TRANSFORM machine REPLACE "(.+)" "devmodel/\\1.c")
 keel_unit_test(pc SOURCES tests/unit/test_pc.c ${machine} DEFINES _GNU_SOURCE)
+keel_unit_test(pc_apic SOURCES tests/unit/test_pc_apic.c ${machine} DEFINES _GNU_SOURCE)
 
 # The image itself, in a process. Its addresses are the sanitizers' too, so it is built without.
 if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)

@@ -1,258 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The machine as a cell sees it: exits in, answers out, with the channel's other end played by the test. */
-#include <check.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-
-#include "entry.h"
-
-#define TSC_KHZ		2000000ull	/* two ticks a nanosecond */
-#define TSC_START	123456789ull
-#define VCPUS		4u
-#define LOW_MEMORY	0x2000000ull
-#define GUEST_BYTES	0x100000000ull
-#define FIRMWARE_BYTES	0x40000u
-#define DISK_BYTES	0x100000u
-#define EVENT		KEEL_CONTEXT_EVENT
-#define NEVER		UINT64_MAX
-#define IF		0x200u
-
-struct test_channel {
-	struct keel_channel c;
-	uint8_t firmware[FIRMWARE_BYTES];
-	uint8_t item[64];
-	uint8_t bounce[2][KEEL_BOUNCE_BYTES];
-};
-
-static struct test_channel *channel;
-static uint8_t *guest;
-static struct pc *pc;
-static struct keel_context ctx[EVENT + 1];
-static struct lapic_page apics[VCPUS];
-static uint64_t tsc;
-
-/* Driving it */
-
-static struct keel_answer *enter(unsigned int context, unsigned int kind)
-{
-	struct keel_exit *exit = &ctx[context].exit;
-	struct entry_place place = { channel, guest, apics };
-
-	exit->kind = kind;
-	exit->context = context;
-	exit->flags |= KEEL_EXIT_F_SREGS;
-	exit->flags &= ~KEEL_EXIT_F_INTERRUPTIBLE;
-	if (ctx[context].regs.rflags & IF)
-		exit->flags |= KEEL_EXIT_F_INTERRUPTIBLE;
-	exit->next_rip = ctx[context].regs.rip + 2;
-	tsc += 100;
-	entry_run(pc, &place, &ctx[context], tsc);
-	return &ctx[context].answer;
-}
-
-static struct keel_answer *event(void)
-{
-	return enter(EVENT, KEEL_EXIT_EVENT);
-}
-
-static struct keel_answer *poll(unsigned int vcpu)
-{
-	return enter(vcpu, KEEL_EXIT_POLL);
-}
-
-static uint32_t in_by(unsigned int vcpu, uint16_t port, uint8_t size)
-{
-	ctx[vcpu].exit.port = port;
-	ctx[vcpu].exit.size = size;
-	ctx[vcpu].exit.io = KEEL_IO_IN;
-	ctx[vcpu].regs.gpr[KEEL_RAX] = 0x5555555555555555ull;
-	enter(vcpu, KEEL_EXIT_IO);
-	return (uint32_t)ctx[vcpu].regs.gpr[KEEL_RAX] & (uint32_t)((1ull << (8 * size)) - 1);
-}
-
-static uint32_t in(uint16_t port, uint8_t size)
-{
-	return in_by(0, port, size);
-}
-
-static struct keel_answer *out_by(unsigned int vcpu, uint16_t port, uint8_t size, uint32_t value)
-{
-	ctx[vcpu].exit.port = port;
-	ctx[vcpu].exit.size = size;
-	ctx[vcpu].exit.io = 0;
-	ctx[vcpu].regs.gpr[KEEL_RAX] = value;
-	return enter(vcpu, KEEL_EXIT_IO);
-}
-
-static struct keel_answer *out(uint16_t port, uint8_t value)
-{
-	return out_by(0, port, 1, value);
-}
-
-static struct keel_answer *wrmsr(unsigned int vcpu, uint32_t msr, uint64_t value)
-{
-	ctx[vcpu].exit.msr = msr;
-	ctx[vcpu].regs.gpr[KEEL_RAX] = (uint32_t)value;
-	ctx[vcpu].regs.gpr[KEEL_RDX] = value >> 32;
-	return enter(vcpu, KEEL_EXIT_WRMSR);
-}
-
-static uint64_t rdmsr(unsigned int vcpu, uint32_t msr)
-{
-	ctx[vcpu].exit.msr = msr;
-	enter(vcpu, KEEL_EXIT_RDMSR);
-	return ctx[vcpu].regs.gpr[KEEL_RDX] << 32 | (uint32_t)ctx[vcpu].regs.gpr[KEEL_RAX];
-}
-
-/* Flat protected mode without paging. */
-static void flat(unsigned int vcpu)
-{
-	struct keel_sregs *s = &ctx[vcpu].sregs;
-
-	for (unsigned int i = 0; i < KEEL_SEG_COUNT; i++)
-		s->seg[i] = (struct keel_segment_register){ 0x10, 0xc93, UINT32_MAX, 0 };
-	s->seg[KEEL_SEG_CS] = (struct keel_segment_register){ 8, 0xc9b, UINT32_MAX, 0 };
-	s->cr0 = 0x11;
-	ctx[vcpu].regs.rip = 0x100000;
-	ctx[vcpu].regs.rflags = 2;
-}
-
-/* MOV between EAX and an absolute address. */
-static struct keel_answer *mmio(unsigned int vcpu, uint8_t opcode, uint32_t address)
-{
-	struct keel_exit *exit = &ctx[vcpu].exit;
-
-	exit->insn[0] = opcode;
-	memcpy(exit->insn + 1, &address, sizeof(address));
-	exit->insn_length = 15;
-	exit->gpa = address;
-	exit->access = opcode == 0xa3 ? KEEL_ACCESS_WRITE : 0;
-	return enter(vcpu, KEEL_EXIT_MMIO);
-}
-
-static struct keel_answer *mmio_write(unsigned int vcpu, uint32_t address, uint32_t value)
-{
-	struct keel_answer *answer;
-
-	ctx[vcpu].regs.gpr[KEEL_RAX] = value;
-	answer = mmio(vcpu, 0xa3, address);
-	ck_assert_uint_eq(answer->flags & KEEL_ANSWER_RIP, KEEL_ANSWER_RIP);
-	return answer;
-}
-
-static uint32_t mmio_read(unsigned int vcpu, uint32_t address)
-{
-	struct keel_answer *answer = mmio(vcpu, 0xa1, address);
-
-	ck_assert_uint_eq(answer->flags & KEEL_ANSWER_RIP, KEEL_ANSWER_RIP);
-	return (uint32_t)ctx[vcpu].regs.gpr[KEEL_RAX];
-}
-
-static void pci_put(unsigned int slot, unsigned int function, unsigned int offset, uint8_t size, uint32_t value)
-{
-	out_by(0, 0xcf8, 4, 0x80000000u | slot << 11 | function << 8 | (offset & ~3u));
-	out_by(0, (uint16_t)(0xcfc + offset % 4), size, value);
-}
-
-static uint32_t pci_get(unsigned int slot, unsigned int function, unsigned int offset)
-{
-	out_by(0, 0xcf8, 4, 0x80000000u | slot << 11 | function << 8 | offset);
-	return in(0xcfc, 4);
-}
-
-#define APIC		0xfee00000u
-#define IOAPIC		0xfec00000u
-#define HPET		0xfed00000u
-#define INJECTED(v)	(KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | (v))
-
-/* What firmware does: 8259 pair at 0x20 and 0x28, all masked but for 'mask'; LINT0 lets them through. */
-static void pics(uint16_t open)
-{
-	static const uint8_t icw[2][3] = { { 0x20, 4, 1 }, { 0x28, 2, 1 } };
-
-	for (unsigned int i = 0; i < 2; i++) {
-		uint16_t port = i ? 0xa0 : 0x20;
-
-		out(port, 0x11);
-		for (unsigned int n = 0; n < 3; n++)
-			out(port + 1, icw[i][n]);
-		out(port + 1, (uint8_t)~(open >> (8 * i)));
-	}
-	mmio_write(0, APIC + 0xf0, 0x1ff);
-	mmio_write(0, APIC + 0x350, 0x8700);
-}
-
-static void redirect(unsigned int pin, uint32_t low, uint32_t high)
-{
-	mmio_write(0, IOAPIC, 0x11 + 2 * pin);
-	mmio_write(0, IOAPIC + 0x10, high);
-	mmio_write(0, IOAPIC, 0x10 + 2 * pin);
-	mmio_write(0, IOAPIC + 0x10, low);
-}
-
-/* Counter 0, rate generator. */
-static void pit_rate(uint16_t count)
-{
-	out(0x43, 0x34);
-	out(0x40, (uint8_t)count);
-	out(0x40, (uint8_t)(count >> 8));
-}
-
-static void fill_machine(struct keel_machine *m)
-{
-	m->vcpus = VCPUS;
-	m->low_memory = LOW_MEMORY;
-	m->tsc_khz = TSC_KHZ;
-	m->wall_tsc = TSC_START;
-	m->wall_ns = 86400ll * 365 * 1000000000ll;	/* 1 January 1971 */
-	m->firmware = offsetof(struct test_channel, firmware);
-	m->firmware_bytes = FIRMWARE_BYTES;
-	m->drives[0] = (struct keel_drive){
-		.kind = KEEL_DRIVE_DISK, .bytes = DISK_BYTES, .serial = "K1",
-		.bounce = offsetof(struct test_channel, bounce[0]),
-	};
-	m->drives[2] = (struct keel_drive){
-		.kind = KEEL_DRIVE_CDROM, .bounce = offsetof(struct test_channel, bounce[1]),
-	};
-	m->items = 2;
-	m->item[0] = (struct keel_item){ .name = "etc/e820", .size = 20, .offset = offsetof(struct test_channel, item) };
-	m->item[1] = (struct keel_item){ .key = 0x8003, .size = 4, .offset = offsetof(struct test_channel, item) };
-}
-
-static void make(void)
-{
-	channel = calloc(1, sizeof(*channel));
-	pc = calloc(1, sizeof(*pc));
-	guest = mmap(NULL, GUEST_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	ck_assert_ptr_ne(guest, MAP_FAILED);
-	memset(ctx, 0, sizeof(ctx));
-	memset(apics, 0, sizeof(apics));
-	tsc = TSC_START;
-	channel->c.magic = KEEL_CHANNEL_MAGIC;
-	channel->c.version = KEEL_CHANNEL_VERSION;
-	channel->c.bytes = sizeof(*channel);
-	for (unsigned int i = 0; i < FIRMWARE_BYTES; i++)
-		channel->firmware[i] = (uint8_t)(i * 7 + i / 256);
-	for (unsigned int i = 0; i < sizeof(channel->item); i++)
-		channel->item[i] = (uint8_t)('a' + i);
-	fill_machine(&channel->c.machine);
-}
-
-static void destroy(void)
-{
-	munmap(guest, GUEST_BYTES);
-	free(pc);
-	free(channel);
-}
-
-static void start(void)
-{
-	make();
-	ck_assert_uint_eq(event()->action, KEEL_ACTION_RESUME);
-	ck_assert_uint_eq(poll(0)->flags & KEEL_ANSWER_SREGS, KEEL_ANSWER_SREGS);
-	flat(0);
-}
+/* The machine as a cell sees it. */
+#include "pc_rig.h"
 
 /* Start */
 
@@ -1073,13 +821,31 @@ static void random_insn(struct keel_exit *exit)
 	exit->access = random_bits() % 32 ? random_bits() % 2 : (uint8_t)random_bits();
 }
 
-static void random_exit(unsigned int context)
+/* What the guest and the processor leave in the APIC page. */
+static void scramble_page(unsigned int vcpu)
+{
+	for (unsigned int i = random_bits() % 4; i > 0; i--)
+		apics[vcpu].reg[random_bits() % 64].value = (uint32_t)(random_bits() >> random_bits() % 32);
+}
+
+static unsigned int random_kind(bool by_processor)
+{
+	static const unsigned int kinds[] = { KEEL_EXIT_EOI, KEEL_EXIT_APIC_WRITE };
+
+	if (random_bits() % 64 == 0)
+		return (unsigned int)random_bits();
+	return by_processor && random_bits() % 3 == 0 ? kinds[random_bits() % 2] : random_bits() % KEEL_EXIT_EVENT;
+}
+
+static void random_exit(unsigned int context, bool by_processor)
 {
 	struct keel_exit *exit = &ctx[context].exit;
 	static const uint8_t sizes[] = { 1, 1, 2, 4, 4, 1, 2, 3 };
 
 	exit->tpr = random_bits() % 4 ? 0 : random_bits() % 16;
 	exit->flags = random_bits() % 2 ? KEEL_EXIT_F_CR8 : 0;
+	exit->flags |= by_processor ? KEEL_EXIT_F_APIC : 0;
+	exit->apic = (uint32_t)(random_bits() % 8 ? random_bits() % 0x40 * 16 : random_bits());
 	exit->port = random_port();
 	exit->size = sizes[random_bits() % (random_bits() % 64 ? 7 : 8)];
 	exit->io = random_bits() % 8;
@@ -1104,6 +870,10 @@ static void check_answer(unsigned int context)
 	ck_assert_uint_le(a->tpr, 15);
 	if (a->flags & KEEL_ANSWER_TPR)
 		ck_assert_uint_ne(a->tpr, ctx[context].exit.tpr);
+	if (ctx[context].exit.flags & KEEL_EXIT_F_APIC)
+		ck_assert_uint_eq(a->tpr_threshold | (a->flags & KEEL_ANSWER_TPR), 0);
+	else
+		ck_assert_uint_eq(a->flags & KEEL_ANSWER_APIC, 0);
 	if (context != EVENT)
 		ck_assert_uint_eq(a->kick >> context & 1, 0);
 	if (a->action == KEEL_ACTION_END)
@@ -1149,8 +919,10 @@ START_TEST(random_exits)
 			scramble_channel();
 			event();
 		} else {
-			random_exit(context);
-			enter(context, random_bits() % 64 ? random_bits() % KEEL_EXIT_EVENT : (unsigned int)random_bits());
+			random_exit(context, _i % 2);
+			if (_i % 2)
+				scramble_page(context);
+			enter(context, random_kind(_i % 2));
 		}
 		check_answer(context);
 		if (ctx[context].answer.flags & KEEL_ANSWER_SREGS)
