@@ -4,13 +4,11 @@
 
 #include <stddef.h>
 
-#include "error.h"
 #include "memory.h"
 #include "string.h"
 
 #define FOUR_GIB	(UINT64_C(1) << 32)
 #define SECTOR		512u
-#define ENTRY_64	0x200u		/* the 64-bit entry's distance from the load address (boot.rst) */
 
 #define BOOT_FLAG	0xaa55u
 #define HEADER_MAGIC	0x53726448u	/* "HdrS" */
@@ -44,9 +42,6 @@ enum efi_memory {
 #define VGA_TEXT_MODE	3u
 #define VLFB_UNIT	0x10000u	/* lfb_size counts 64 KiB for VLFB, bytes for EFI */
 
-#define FRAMEBUFFER_RGB	1u
-#define FRAMEBUFFER_TEXT	2u
-
 /* boot.rst, "The Real-Mode Kernel Header": at the same offset of the image and of the zero page. */
 #define HEADER_OFFSET	0x1f1u
 #define HEADER_JUMP	0x202u		/* the byte before it says how far the header reaches from here */
@@ -54,29 +49,20 @@ enum efi_memory {
 
 struct setup_header {
 	uint8_t setup_sectors;
-	uint16_t root_flags;
-	uint32_t system_size;
-	uint16_t ram_size;
-	uint16_t video_mode;
-	uint16_t root_device;
+	uint8_t unused1f2[0xc];
 	uint16_t boot_flag;
 	uint8_t jump_opcode;
 	uint8_t jump_length;
 	uint32_t magic;
 	uint16_t version;
-	uint32_t realmode_switch;
-	uint16_t start_segment;
-	uint16_t kernel_version;
+	uint8_t unused208[8];
 	uint8_t loader_type;
 	uint8_t load_flags;
 	uint16_t setup_move_size;
 	uint32_t code32_start;
 	uint32_t ramdisk_image;
 	uint32_t ramdisk_size;
-	uint32_t bootsect_kludge;
-	uint16_t heap_end;
-	uint8_t ext_loader_version;
-	uint8_t ext_loader_type;
+	uint8_t unused220[8];
 	uint32_t cmdline_pointer;
 	uint32_t initrd_max;
 	uint32_t alignment;
@@ -84,10 +70,7 @@ struct setup_header {
 	uint8_t min_alignment;
 	uint16_t xload_flags;
 	uint32_t cmdline_size;
-	uint32_t subarch;
-	uint64_t subarch_data;
-	uint32_t payload_offset;
-	uint32_t payload_length;
+	uint8_t unused23c[0x14];
 	uint64_t setup_data;
 	uint64_t pref_address;
 	uint32_t init_size;
@@ -132,7 +115,7 @@ struct efi_info {
 	uint32_t map_size;
 	uint32_t system_table_high;
 	uint32_t map_high;
-};
+} __attribute__((packed));
 
 struct e820_entry {
 	uint64_t start;
@@ -181,57 +164,27 @@ struct efi_descriptor {
 
 /* What overlays the firmware's maps: Keel's ranges, and in the EFI map the block; the RSDP's page in both. */
 #define OVERLAYS	(LINUX_HIDDEN + 2u)
-#define KEEP_CLEAR	(LINUX_HIDDEN + 3u)	/* Keel's ranges, kernel, initrd, block */
 
 struct loader {
-	const struct boot_info *boot;
+	struct boot_info *boot;
 	struct linux_entry *entry;
-	struct setup_header header;
-	uint64_t image, image_end;		/* the protected-mode part in the module */
-	uint32_t header_bytes;
-	const char *cmdline;
-	struct boot_range clear[KEEP_CLEAR];
-	unsigned clear_count;
+	const struct boot_module *kernel;
+	const struct setup_header *header;	/* in that module, as is the protected-mode part */
+	uint64_t image;
+	struct boot_params *params;
 	struct boot_range overlay[OVERLAYS];	/* type: as in E820 */
 	unsigned overlay_count;
 	uint64_t cmdline_pa, rsdp_pa, e820_pa, efi_pa;
 };
 
-static int fail(struct loader *loader, int error, const char *message)
-{
-	loader->entry->error = message;
-	return error;
-}
-
 static uint64_t page_up(uint64_t value)
 {
-	return (value + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
-}
-
-static void keep_clear(struct loader *loader, uint64_t start, uint64_t end)
-{
-	loader->clear[loader->clear_count++] = (struct boot_range){ .start = start, .end = end };
+	return round_up(value, PAGE_SIZE);
 }
 
 static void add_overlay(struct loader *loader, uint64_t start, uint64_t end, uint32_t type)
 {
 	loader->overlay[loader->overlay_count++] = (struct boot_range){ start, end, type };
-}
-
-static int take_layout(struct loader *loader, const struct linux_layout *layout)
-{
-	if (layout->kernel >= loader->boot->module_count || layout->hidden_count > LINUX_HIDDEN ||
-	    (layout->initrd >= 0 && (unsigned)layout->initrd >= loader->boot->module_count))
-		return fail(loader, -EINVAL, "no such module: GRUB must load a kernel and an initrd");
-	for (unsigned i = 0; i < layout->hidden_count; i++) {
-		const struct boot_range *hidden = &layout->hidden[i];
-
-		if ((hidden->start | hidden->end) % PAGE_SIZE != 0 || hidden->end <= hidden->start)
-			return fail(loader, -EINVAL, "a hidden range is not made of whole pages");
-		keep_clear(loader, hidden->start, hidden->end);
-		add_overlay(loader, hidden->start, hidden->end, BOOT_RESERVED);
-	}
-	return 0;
 }
 
 static bool header_valid(const struct setup_header *header)
@@ -245,78 +198,60 @@ static bool header_suits(const struct setup_header *header)
 	       header->alignment >= PAGE_SIZE && (header->alignment & (header->alignment - 1)) == 0;
 }
 
-static int read_kernel(struct loader *loader, const struct boot_module *module)
+static const char *read_kernel(struct loader *loader)
 {
-	struct setup_header *header = &loader->header;
-	uint64_t size = module->end - module->start;
+	const struct boot_module *kernel = loader->kernel;
+	const struct setup_header *header = loader->header;
 	uint32_t sectors;
 
-	if (size < HEADER_OFFSET + sizeof(*header))
-		return fail(loader, -EINVAL, "the kernel module is too short");
-	memcpy(header, phys_to_virt(module->start + HEADER_OFFSET), sizeof(*header));
+	if (kernel->end - kernel->start < HEADER_OFFSET + sizeof(*header))
+		return "the kernel module is too short";
 	if (!header_valid(header))
-		return fail(loader, -EINVAL, "the kernel module is not a bzImage of boot protocol 2.12 or later");
+		return "the kernel module is not a bzImage of boot protocol 2.12 or later";
 	if (!header_suits(header))
-		return fail(loader, -EINVAL, "the kernel is not a relocatable 64-bit one");
+		return "the kernel is not a relocatable 64-bit one";
 	sectors = header->setup_sectors != 0 ? header->setup_sectors : DEFAULT_SETUP_SECTORS;
-	loader->image = module->start + (sectors + 1) * SECTOR;
-	loader->image_end = module->end;
-	if (loader->image + ENTRY_64 >= loader->image_end || header->init_size < loader->image_end - loader->image)
-		return fail(loader, -EINVAL, "the kernel module is damaged");
-	loader->header_bytes = HEADER_JUMP + header->jump_length - HEADER_OFFSET;
-	if (loader->header_bytes > HEADER_ROOM - HEADER_OFFSET)
-		loader->header_bytes = HEADER_ROOM - HEADER_OFFSET;
-	return 0;
+	loader->image = kernel->start + (sectors + 1) * SECTOR;
+	if (loader->image >= kernel->end || header->init_size < kernel->end - loader->image)
+		return "the kernel module is damaged";
+	return NULL;
 }
 
-static int place_kernel(struct loader *loader)
+static const char *place_kernel(struct loader *loader)
 {
-	const struct setup_header *header = &loader->header;
-	struct linux_entry *entry = loader->entry;
+	const struct setup_header *header = loader->header;
 	uint64_t load = header->pref_address, size = page_up(header->init_size);
 
-	if (load % header->alignment != 0 || load >= FOUR_GIB - size ||
-	    !memory_is_free(loader->boot, loader->clear, loader->clear_count, load, load + size))
-		load = memory_choose(loader->boot, loader->clear, loader->clear_count, size, header->alignment,
-				     FOUR_GIB);
+	if (load % header->alignment != 0 || load >= FOUR_GIB - size || !memory_is_free(loader->boot, load, load + size))
+		load = memory_choose(loader->boot, size, header->alignment, FOUR_GIB);
 	if (load == 0)
-		return fail(loader, -ENOMEM, "no room for the kernel below 4 GiB");
-	entry->load = load;
-	entry->load_end = load + size;
-	entry->rip = load + ENTRY_64;
-	keep_clear(loader, entry->load, entry->load_end);
-	memcpy(phys_to_virt(load), phys_to_virt(loader->image), loader->image_end - loader->image);
-	return 0;
+		return "no room for the kernel below 4 GiB";
+	loader->entry->load = load;
+	loader->entry->load_end = load + size;
+	memory_take(loader->boot, load, load + size);
+	memcpy(phys_to_virt(load), phys_to_virt(loader->image), loader->kernel->end - loader->image);
+	return NULL;
 }
 
-static bool is_hidden(const struct loader *loader, uint64_t start, uint64_t end)
+static const char *place_initrd(struct loader *loader)
 {
-	for (unsigned i = 0; i < loader->clear_count; i++) {
-		if (start < loader->clear[i].end && end > loader->clear[i].start)
-			return true;
-	}
-	return false;
-}
-
-static int place_initrd(struct loader *loader, const struct boot_module *module)
-{
+	const struct boot_module *module = &loader->boot->module[1];
 	uint64_t size = module->end - module->start, start = module->start;
-	uint64_t limit = (loader->header.xload_flags & XLF_ABOVE_4G) != 0 ?
-			 FOUR_GIB : UINT64_C(1) + loader->header.initrd_max;
+	uint64_t limit = (loader->header->xload_flags & XLF_ABOVE_4G) != 0 ?
+			 FOUR_GIB : UINT64_C(1) + loader->header->initrd_max;
 
-	if (size == 0)
-		return 0;
-	if (start % PAGE_SIZE != 0 || start + size > limit || is_hidden(loader, start, start + page_up(size))) {
-		start = memory_choose(loader->boot, loader->clear, loader->clear_count, page_up(size), PAGE_SIZE,
-				      limit);
+	if (loader->boot->module_count < 2 || size == 0)
+		return NULL;
+	if (start % PAGE_SIZE != 0 || start + size > limit) {
+		start = memory_choose(loader->boot, page_up(size), PAGE_SIZE, limit);
 		if (start == 0)
-			return fail(loader, -ENOMEM, "no room for the initrd where the kernel wants it");
+			return "no room for the initrd where the kernel wants it";
+		memory_take(loader->boot, start, start + size);
 		memcpy(phys_to_virt(start), phys_to_virt(module->start), size);
 	}
 	loader->entry->initrd = start;
 	loader->entry->initrd_end = start + size;
-	keep_clear(loader, start, start + page_up(size));
-	return 0;
+	return NULL;
 }
 
 static uint64_t efi_map_bytes(const struct boot_info *boot)
@@ -331,91 +266,83 @@ static bool efi_booted(const struct boot_info *boot)
 	return boot->efi.system_table != 0 && boot->efi.map != 0 && !boot->efi.services_running;
 }
 
-/* boot_params, command line, more E820 entries, EFI map, scratch, and a page for the RSDP. */
-static int place_block(struct loader *loader)
+/* boot_params, command line, more E820 entries, EFI map, and a page for the RSDP. */
+static const char *place_block(struct loader *loader)
 {
-	struct linux_entry *entry = loader->entry;
 	const struct boot_info *boot = loader->boot;
-	uint64_t cmdline = page_up(strlen(loader->cmdline) + 1);
+	uint64_t cmdline = page_up(strlen(loader->kernel->string) + 1);
 	uint64_t pieces = boot->map_count * (1 + OVERLAYS) + OVERLAYS;
 	uint64_t e820 = page_up(sizeof(struct setup_data) + pieces * sizeof(struct e820_entry));
 	uint64_t efi = efi_booted(boot) ? page_up(efi_map_bytes(boot)) : 0;
-	uint64_t size = PAGE_SIZE + cmdline + e820 + efi + LINUX_SCRATCH + PAGE_SIZE;
+	uint64_t size = PAGE_SIZE + cmdline + e820 + efi + PAGE_SIZE;
 	uint64_t block;
 
-	if (strlen(loader->cmdline) > loader->header.cmdline_size)
-		return fail(loader, -EINVAL, "the kernel's command line is too long");
-	block = memory_choose(boot, loader->clear, loader->clear_count, size, PAGE_SIZE, FOUR_GIB);
+	if (strlen(loader->kernel->string) > loader->header->cmdline_size)
+		return "the kernel's command line is too long";
+	block = memory_choose(boot, size, PAGE_SIZE, FOUR_GIB);
 	if (block == 0)
-		return fail(loader, -ENOMEM, "no room for the boot parameters below 4 GiB");
+		return "no room for the boot parameters below 4 GiB";
 	memset(phys_to_virt(block), 0, size);
-	entry->block = block;
-	entry->block_end = block + size;
-	entry->rsi = block;
+	loader->entry->block = block;
+	loader->entry->block_end = block + size;
+	loader->params = phys_to_virt(block);
 	loader->cmdline_pa = block + PAGE_SIZE;
 	loader->e820_pa = loader->cmdline_pa + cmdline;
 	loader->efi_pa = loader->e820_pa + e820;
-	entry->scratch = loader->efi_pa + efi;
-	loader->rsdp_pa = entry->scratch + LINUX_SCRATCH;
-	return 0;
+	loader->rsdp_pa = loader->efi_pa + efi;
+	return NULL;
 }
 
-/* The overlay that holds pos, or else the next one before end. */
-static const struct boot_range *overlay_at(const struct loader *loader, uint64_t pos, uint64_t end)
+/* Where the piece at pos ends that lies wholly in *overlay or, that being NULL, in none. */
+static uint64_t piece_end(const struct loader *loader, uint64_t pos, uint64_t end, const struct boot_range **overlay)
 {
 	const struct boot_range *next = NULL;
 
 	for (unsigned i = 0; i < loader->overlay_count; i++) {
-		const struct boot_range *overlay = &loader->overlay[i];
+		const struct boot_range *other = &loader->overlay[i];
 
-		if (overlay->end > pos && overlay->start < end && (next == NULL || overlay->start < next->start))
-			next = overlay;
+		if (boot_range_overlaps(other, pos, end) && (next == NULL || other->start < next->start))
+			next = other;
 	}
-	return next;
+	*overlay = next != NULL && next->start <= pos ? next : NULL;
+	if (next == NULL)
+		return end;
+	if (next->start > pos)
+		return next->start;
+	return next->end < end ? next->end : end;
 }
 
-static void e820_add(struct loader *loader, unsigned *count, uint64_t start, uint64_t end, uint32_t type)
+static void e820_add(struct loader *loader, uint64_t start, uint64_t end, uint32_t type)
 {
-	struct boot_params *params = phys_to_virt(loader->entry->block);
+	struct boot_params *params = loader->params;
 	struct setup_data *more = phys_to_virt(loader->e820_pa);
 	struct e820_entry entry = { start, end - start, type };
 
-	if (*count < E820_ENTRIES) {
-		params->e820[*count] = entry;
-		params->e820_count++;
+	if (params->e820_count < E820_ENTRIES) {
+		params->e820[params->e820_count++] = entry;
 	} else {
 		memcpy((uint8_t *)(more + 1) + more->length, &entry, sizeof(entry));
 		more->type = SETUP_E820_EXT;
 		more->length += sizeof(entry);
 		params->header.setup_data = loader->e820_pa;
 	}
-	(*count)++;
 }
 
 /* Overlays are cut out, not laid over: the decompressor places the kernel by the RAM entries alone. */
 static void build_e820(struct loader *loader)
 {
-	unsigned count = 0;
+	const struct boot_range *range, *overlay;
 
 	for (unsigned i = 0; i < loader->boot->map_count; i++) {
-		const struct boot_range *range = &loader->boot->map[i];
-		const struct boot_range *overlay;
-
-		for (uint64_t pos = range->start; pos < range->end; pos = overlay->end) {
-			uint64_t end = range->end;
-
-			overlay = overlay_at(loader, pos, range->end);
-			if (overlay != NULL)
-				end = overlay->start;
-			if (end > pos)
-				e820_add(loader, &count, pos, end, range->type);
+		range = &loader->boot->map[i];
+		for (uint64_t end, pos = range->start; pos < range->end; pos = end) {
+			end = piece_end(loader, pos, range->end, &overlay);
 			if (overlay == NULL)
-				break;
+				e820_add(loader, pos, end, range->type);
 		}
 	}
 	for (unsigned i = 0; i < loader->overlay_count; i++)
-		e820_add(loader, &count, loader->overlay[i].start, loader->overlay[i].end,
-			 loader->overlay[i].type);
+		e820_add(loader, loader->overlay[i].start, loader->overlay[i].end, loader->overlay[i].type);
 }
 
 static bool efi_usable(uint32_t type)
@@ -437,40 +364,30 @@ static uint32_t efi_type(uint32_t type)
 }
 
 /* A descriptor of [start, end) with everything else as the firmware gave it. */
-static void efi_add(struct loader *loader, uint64_t from, uint64_t start, uint64_t end, uint32_t type)
+static void efi_add(struct loader *loader, const void *from, uint64_t start, uint64_t end, uint32_t type)
 {
-	struct boot_params *params = phys_to_virt(loader->entry->block);
+	struct efi_info *efi = &loader->params->efi;
 	uint32_t size = loader->boot->efi.descriptor_size;
-	struct efi_descriptor *descriptor = phys_to_virt(loader->efi_pa + params->efi.map_size);
+	struct efi_descriptor *descriptor = phys_to_virt(loader->efi_pa + efi->map_size);
 
-	if (start >= end || params->efi.map_size + size > efi_map_bytes(loader->boot))
+	if (efi->map_size + size > efi_map_bytes(loader->boot))
 		return;
-	memcpy(descriptor, phys_to_virt(from), size);
+	memcpy(descriptor, from, size);
 	descriptor->type = type;
 	descriptor->start = start;
 	descriptor->pages = (end - start) / PAGE_SIZE;
-	params->efi.map_size += size;
+	efi->map_size += size;
 }
 
-static void efi_cut(struct loader *loader, uint64_t from, const struct efi_descriptor *descriptor)
+static void efi_cut(struct loader *loader, const struct efi_descriptor *descriptor)
 {
-	uint64_t pos = descriptor->start, end = pos + descriptor->pages * PAGE_SIZE;
+	uint64_t pos = descriptor->start, last = pos + descriptor->pages * PAGE_SIZE, end = last;
+	const struct boot_range *overlay = NULL;
 
-	while (pos < end) {
-		const struct boot_range *overlay = overlay_at(loader, pos, end);
-		uint64_t stop;
-
-		if (overlay == NULL || !efi_usable(descriptor->type)) {
-			efi_add(loader, from, pos, end, descriptor->type);
-			return;
-		}
-		stop = overlay->end < end ? overlay->end : end;
-		if (overlay->start > pos) {
-			efi_add(loader, from, pos, overlay->start, descriptor->type);
-			pos = overlay->start;
-		}
-		efi_add(loader, from, pos, stop, efi_type(overlay->type));
-		pos = stop;
+	for (; pos < last; pos = end) {
+		if (efi_usable(descriptor->type))
+			end = piece_end(loader, pos, last, &overlay);
+		efi_add(loader, descriptor, pos, end, overlay != NULL ? efi_type(overlay->type) : descriptor->type);
 	}
 }
 
@@ -480,23 +397,22 @@ static void efi_cut(struct loader *loader, uint64_t from, const struct efi_descr
  */
 static void build_efi(struct loader *loader)
 {
-	struct boot_params *params = phys_to_virt(loader->entry->block);
+	struct efi_info *info = &loader->params->efi;
 	const struct boot_efi *efi = &loader->boot->efi;
 
 	add_overlay(loader, loader->entry->block, loader->rsdp_pa, BOOT_RAM);
 	for (uint32_t at = 0; at < efi->map_size; at += efi->descriptor_size) {
-		struct efi_descriptor descriptor;
+		const struct efi_descriptor *descriptor = phys_to_virt(efi->map + at);
 
-		memcpy(&descriptor, phys_to_virt(efi->map + at), sizeof(descriptor));
-		if (descriptor.pages <= (UINT64_MAX - descriptor.start) / PAGE_SIZE)
-			efi_cut(loader, efi->map + at, &descriptor);
+		if (descriptor->pages <= (UINT64_MAX - descriptor->start) / PAGE_SIZE)
+			efi_cut(loader, descriptor);
 	}
-	params->efi.signature = EFI_SIGNATURE;
-	params->efi.system_table = (uint32_t)efi->system_table;
-	params->efi.system_table_high = (uint32_t)(efi->system_table >> 32);
-	params->efi.descriptor_size = efi->descriptor_size;
-	params->efi.descriptor_version = efi->descriptor_version;
-	params->efi.map = (uint32_t)loader->efi_pa;
+	info->signature = EFI_SIGNATURE;
+	info->system_table = (uint32_t)efi->system_table;
+	info->system_table_high = (uint32_t)(efi->system_table >> 32);
+	info->descriptor_size = efi->descriptor_size;
+	info->descriptor_version = efi->descriptor_version;
+	info->map = (uint32_t)loader->efi_pa;
 }
 
 static void build_framebuffer(struct screen_info *screen, const struct boot_framebuffer *buffer, bool efi)
@@ -542,65 +458,64 @@ static void build_screen(struct screen_info *screen, const struct boot_info *boo
 	}
 }
 
-static void build_header(struct loader *loader, const struct boot_module *module)
+static void build_header(struct loader *loader)
 {
-	struct boot_params *params = phys_to_virt(loader->entry->block);
+	struct setup_header *header = &loader->params->header;
 	const struct linux_entry *entry = loader->entry;
+	uint32_t bytes = HEADER_JUMP + loader->header->jump_length - HEADER_OFFSET;
 
-	memcpy(&params->header, phys_to_virt(module->start + HEADER_OFFSET), loader->header_bytes);
-	params->header.loader_type = LOADER_OTHER;
-	params->header.load_flags |= LOADED_HIGH;
-	params->header.code32_start = (uint32_t)entry->load;
-	params->header.ramdisk_image = (uint32_t)entry->initrd;
-	params->header.ramdisk_size = (uint32_t)(entry->initrd_end - entry->initrd);
-	params->header.cmdline_pointer = (uint32_t)loader->cmdline_pa;
-	params->header.setup_data = 0;
-	memcpy(phys_to_virt(loader->cmdline_pa), loader->cmdline, strlen(loader->cmdline) + 1);
+	if (bytes > HEADER_ROOM - HEADER_OFFSET)
+		bytes = HEADER_ROOM - HEADER_OFFSET;
+	memcpy(header, loader->header, bytes);
+	header->loader_type = LOADER_OTHER;
+	header->load_flags |= LOADED_HIGH;
+	header->code32_start = (uint32_t)entry->load;
+	header->ramdisk_image = (uint32_t)entry->initrd;
+	header->ramdisk_size = (uint32_t)(entry->initrd_end - entry->initrd);
+	header->cmdline_pointer = (uint32_t)loader->cmdline_pa;
+	header->setup_data = 0;
+	memcpy(phys_to_virt(loader->cmdline_pa), loader->kernel->string, strlen(loader->kernel->string) + 1);
 }
 
 /* The loader hands on a copy of the RSDP; Linux wants an address, in memory that it keeps. */
 static void build_rsdp(struct loader *loader)
 {
-	struct boot_params *params = phys_to_virt(loader->entry->block);
+	const struct boot_info *boot = loader->boot;
 
-	if (loader->boot->rsdp_size == 0)
+	if (boot->rsdp_size == 0)
 		return;
-	memcpy(phys_to_virt(loader->rsdp_pa), loader->boot->rsdp, loader->boot->rsdp_size);
-	params->rsdp = loader->rsdp_pa;
+	memcpy(phys_to_virt(loader->rsdp_pa), boot->rsdp, boot->rsdp_size);
+	loader->params->rsdp = loader->rsdp_pa;
 	add_overlay(loader, loader->rsdp_pa, loader->rsdp_pa + PAGE_SIZE, BOOT_ACPI);
 }
 
-static int place_all(struct loader *loader, const struct linux_layout *layout)
+const char *linux_load(struct boot_info *boot, const struct boot_range hidden[LINUX_HIDDEN], struct linux_entry *entry)
 {
-	int error = place_kernel(loader);
-
-	if (error == 0 && layout->initrd >= 0)
-		error = place_initrd(loader, &loader->boot->module[layout->initrd]);
-	return error == 0 ? place_block(loader) : error;
-}
-
-int linux_load(const struct boot_info *boot, const struct linux_layout *layout, struct linux_entry *entry)
-{
-	struct loader loader = { .boot = boot, .entry = entry };
-	const struct boot_module *kernel;
-	int error;
+	struct loader loader = {
+		.boot = boot, .entry = entry, .kernel = &boot->module[0],
+		.header = phys_to_virt(boot->module[0].start + HEADER_OFFSET),
+	};
+	const char *error;
 
 	memset(entry, 0, sizeof(*entry));
-	error = take_layout(&loader, layout);
-	if (error != 0)
+	if (boot->module_count == 0)
+		return "the loader gave no Linux kernel. In the boot menu, 'module2' lines must name the kernel and the initrd.";
+	for (unsigned i = 0; i < LINUX_HIDDEN; i++)
+		add_overlay(&loader, hidden[i].start, hidden[i].end, BOOT_RESERVED);
+	error = read_kernel(&loader);
+	if (error == NULL)
+		error = place_kernel(&loader);
+	if (error == NULL)
+		error = place_initrd(&loader);
+	if (error == NULL)
+		error = place_block(&loader);
+	if (error != NULL)
 		return error;
-	kernel = &boot->module[layout->kernel];
-	loader.cmdline = layout->cmdline != NULL ? layout->cmdline : kernel->string;
-	error = read_kernel(&loader, kernel);
-	if (error == 0)
-		error = place_all(&loader, layout);
-	if (error != 0)
-		return error;
-	build_header(&loader, kernel);
+	build_header(&loader);
 	build_rsdp(&loader);
 	build_e820(&loader);
 	if (efi_booted(boot))
 		build_efi(&loader);
-	build_screen(&((struct boot_params *)phys_to_virt(entry->block))->screen, boot);
-	return 0;
+	build_screen(&loader.params->screen, boot);
+	return NULL;
 }

@@ -24,7 +24,6 @@
 #define LOW_4G		0x100000000ull
 #define SIZE_2M		0x200000ull
 #define SIZE_1G		0x40000000ull
-#define LOW_END		0x100000ull
 #define TRAMPOLINE	0x8000ull
 #define XSTATE_MOST	(4 * PAGE_SIZE)
 
@@ -113,7 +112,7 @@ static uint64_t top_of_memory(void)
 	for (i = 0; i < boot.map_count; i++)
 		if (boot.map[i].type != BOOT_RESERVED && boot.map[i].end > top)
 			top = boot.map[i].end;
-	return (top + SIZE_1G - 1) & ~(SIZE_1G - 1);
+	return round_up(top, SIZE_1G);
 }
 
 static unsigned int largest_page(void)
@@ -127,8 +126,7 @@ static unsigned int ram_ranges(struct own_range *ranges, unsigned int room)
 	unsigned int count = 0, i, j;
 
 	for (i = 0; i < boot.map_count && count < room; i++) {
-		struct own_range r = { (boot.map[i].start + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1),
-				       boot.map[i].end & ~(PAGE_SIZE - 1) };
+		struct own_range r = { round_up(boot.map[i].start, PAGE_SIZE), boot.map[i].end & ~(PAGE_SIZE - 1) };
 
 		if (boot.map[i].type != BOOT_RAM || r.end <= r.start)
 			continue;
@@ -166,7 +164,7 @@ static void cpu_features(void)
 
 static void cpus_create(struct frame_pool *pool, const uint32_t *ids, unsigned int count)
 {
-	uint64_t area, xstate_pages = (xstate_bytes() + PAGE_SIZE - 1) >> PAGE_SHIFT;
+	uint64_t area, xstate_pages = round_up(xstate_bytes(), PAGE_SIZE) >> PAGE_SHIFT;
 	unsigned int i;
 
 	for (i = 0; i < count; i++) {
@@ -204,25 +202,22 @@ static unsigned int find_processors(uint64_t limit, uint32_t *ids)
 	return count;
 }
 
-static void start_linux(struct linux_entry *entry)
+static void load_linux(struct linux_entry *entry)
 {
-	struct linux_layout layout = {
-		.hidden = { { (uint64_t)(uintptr_t)image_start, (uint64_t)(uintptr_t)image_end, BOOT_RESERVED },
-			    { reserve.start, reserve.end, BOOT_RESERVED } },
-		.hidden_count = 2,
-		.initrd = boot.module_count > 1 ? 1 : -1,
+	const struct boot_range keel[LINUX_HIDDEN] = {
+		{ .start = (uint64_t)(uintptr_t)image_start, .end = (uint64_t)(uintptr_t)image_end },
+		{ .start = reserve.start, .end = reserve.end },
 	};
+	const char *error = linux_load(&boot, keel, entry);
 
-	if (!boot.module_count)
-		refuse("the loader gave no Linux kernel. In the boot menu, 'module2' lines must name the kernel and the initrd.");
-	if (linux_load(&boot, &layout, entry))
-		refuse(entry->error);
+	if (error)
+		refuse(error);
 }
 
 /* On the first CPU's own stack, in the final address space: the direct map reaches all memory. */
 static __attribute__((noreturn)) void main_boot_final(void)
 {
-	static struct linux_entry entry;
+	struct linux_entry entry;
 	struct cpu *cpu = cpus[0];
 
 	cpu_features();
@@ -237,10 +232,10 @@ static __attribute__((noreturn)) void main_boot_final(void)
 	hv->control_init(cpu, control_table.root);
 	cpu->online = 1;
 	smp_start(TRAMPOLINE);
-	start_linux(&entry);
+	load_linux(&entry);
 	print("Keel: %s, %u CPUs, %lu KiB reserved\n", hv->name, cpu_count, (reserve.end - reserve.start) >> 10);
 	console_quiet();
-	control_start_linux(cpu, (uint32_t)entry.load, (uint32_t)entry.rsi);
+	control_start_linux(cpu, (uint32_t)entry.load, (uint32_t)entry.block);
 	control_run(cpu);
 }
 
@@ -284,14 +279,15 @@ static uint64_t address_space(uint64_t memory)
 /* The reserve: page tables, the ownership record, the CPUs' own memory. */
 static void reserve_init(uint64_t pages)
 {
-	static const struct boot_range image[1] = { { 0x200000, 0x400000, BOOT_RESERVED } };
-	uint64_t bytes = ((pages << PAGE_SHIFT) + SIZE_2M - 1) & ~(SIZE_2M - 1);
+	uint64_t bytes = round_up(pages << PAGE_SHIFT, SIZE_2M);
 
-	reserve.start = memory_choose(&boot, image, 1, bytes, SIZE_2M, LOW_4G);
+	memory_take(&boot, (uint64_t)(uintptr_t)image_start, (uint64_t)(uintptr_t)image_end);
+	reserve.start = memory_choose(&boot, bytes, SIZE_2M, LOW_4G);
 	if (!reserve.start)
 		refuse("there is no room for the hypervisor's reserve below 4 GiB. Use a machine with more memory.");
 	reserve.next = reserve.start;
 	reserve.end = reserve.start + bytes;
+	memory_take(&boot, reserve.start, reserve.end);
 }
 
 void main_boot(uint32_t info);

@@ -2,11 +2,14 @@
 /* Reads what the multiboot2 loader left, and finds free memory by it. */
 #include "multiboot2.h"
 
+#include <stddef.h>
+
 #include "error.h"
 #include "memory.h"
 #include "string.h"
 
 #define INFO_MAX	(UINT64_C(16) << 20)	/* far beyond any real one */
+#define HEADER		8u			/* bytes before the first tag, and of a tag before its contents */
 #define TAG_ALIGN	8u
 
 #define LOW_MEMORY_END	(UINT64_C(1) << 20)	/* firmware's data, trampolines, video */
@@ -15,7 +18,6 @@
 /* Multiboot2 Specification 2.0, 3.6. */
 enum tag_type {
 	TAG_END = 0,
-	TAG_CMDLINE = 1,
 	TAG_MODULE = 3,
 	TAG_MAP = 6,
 	TAG_FRAMEBUFFER = 8,
@@ -26,26 +28,24 @@ enum tag_type {
 	TAG_EFI_SERVICES = 18,
 };
 
-struct info_header {
-	uint32_t total_size;
-	uint32_t reserved;
-};
-
-struct tag_header {
+/* In the loader's memory, at a multiple of 8. The size is known to lie within the information and to hold the fixed part. */
+struct tag {
 	uint32_t type;
 	uint32_t size;
-};
-
-struct tag_module {
-	struct tag_header header;
-	uint32_t start;
-	uint32_t end;
-};
-
-struct tag_map {
-	struct tag_header header;
-	uint32_t entry_size;
-	uint32_t entry_version;
+	union {
+		struct {
+			uint32_t start, end;
+		} module;				/* and a string */
+		struct {
+			uint32_t entry_size, entry_version;
+		} map;					/* and entries */
+		uint8_t framebuffer[offsetof(struct boot_framebuffer, red_position)];	/* and the rest, if it is RGB */
+		uint64_t efi64;
+		struct {
+			uint32_t descriptor_size, descriptor_version;
+		} efi_map;				/* and descriptors */
+		uint8_t rsdp[1];			/* and the rest of it */
+	};
 };
 
 struct map_entry {
@@ -53,265 +53,154 @@ struct map_entry {
 	uint64_t length;
 	uint32_t type;
 	uint32_t reserved;
-};
+} __attribute__((packed));
 
-struct tag_framebuffer {
-	struct tag_header header;
-	uint64_t address;
-	uint32_t pitch;
-	uint32_t width;
-	uint32_t height;
-	uint8_t bits;
-	uint8_t type;
-	uint16_t reserved;
-};
+_Static_assert(offsetof(struct boot_framebuffer, red_position) == 24, "as specified");
+_Static_assert(sizeof(struct map_entry) == 24, "as specified");
 
-struct framebuffer_colors {
-	uint8_t red_position, red_size, green_position, green_size, blue_position, blue_size;
-};
-
-struct tag_efi64 {
-	struct tag_header header;
-	uint64_t pointer;
-};
-
-struct tag_efi_map {
-	struct tag_header header;
-	uint32_t descriptor_size;
-	uint32_t descriptor_version;
-};
-
-_Static_assert(sizeof(struct tag_framebuffer) == 32 && sizeof(struct map_entry) == 24, "as specified");
-
-#define FRAMEBUFFER_RGB		1u
 #define EFI_DESCRIPTOR_MIN	40u	/* UEFI 2.10, 7.2.3: EFI_MEMORY_DESCRIPTOR */
 
-/* A tag in the loader's memory; size is known to lie within the information. */
-struct tag {
-	uint64_t pa;
-	uint32_t size;
+/* The string ends within the tag. */
+static bool string_ends(const char *string, const struct tag *tag)
+{
+	const char *end = (const char *)tag + tag->size;
+
+	while (string < end && *string != '\0')
+		string++;
+	return string < end;
+}
+
+static void parse_module(const struct tag *tag, struct boot_info *boot)
+{
+	uint64_t start = tag->module.start, end = tag->module.end;
+	const char *string = (const char *)(&tag->module + 1);
+
+	if (end < start || boot->module_count == BOOT_MODULES || !string_ends(string, tag))
+		return;
+	boot->module[boot->module_count++] = (struct boot_module){ start, end, string };
+	memory_take(boot, start, end);
+}
+
+static void parse_map(const struct tag *tag, struct boot_info *boot)
+{
+	uint32_t step = tag->map.entry_size;
+
+	if (step < sizeof(struct map_entry) || step > tag->size)
+		return;
+	for (uint32_t at = HEADER + sizeof(tag->map); at + sizeof(struct map_entry) <= tag->size; at += step) {
+		const struct map_entry *entry = (const void *)((const uint8_t *)tag + at);
+		uint64_t end = entry->base + entry->length;
+
+		if (end > entry->base && boot->map_count < BOOT_RANGES)
+			boot->map[boot->map_count++] = (struct boot_range){ entry->base, end, entry->type };
+	}
+}
+
+static void parse_framebuffer(const struct tag *tag, struct boot_info *boot)
+{
+	uint32_t bytes = sizeof(tag->framebuffer);
+
+	if (tag->framebuffer[offsetof(struct boot_framebuffer, type)] == FRAMEBUFFER_RGB)
+		bytes = offsetof(struct boot_framebuffer, present);
+	if (tag->size - HEADER < bytes)
+		return;
+	memcpy(&boot->framebuffer, tag->framebuffer, bytes);
+	boot->framebuffer.present = true;
+}
+
+static void parse_efi64(const struct tag *tag, struct boot_info *boot)
+{
+	boot->efi.system_table = tag->efi64;
+}
+
+static void parse_efi_map(const struct tag *tag, struct boot_info *boot)
+{
+	uint32_t step = tag->efi_map.descriptor_size, bytes = tag->size - HEADER - sizeof(tag->efi_map);
+
+	if (step < EFI_DESCRIPTOR_MIN || step > tag->size || step % TAG_ALIGN != 0)
+		return;
+	boot->efi.map = virt_to_phys(&tag->efi_map + 1);
+	boot->efi.map_size = bytes - bytes % step;
+	boot->efi.descriptor_size = step;
+	boot->efi.descriptor_version = tag->efi_map.descriptor_version;
+}
+
+static void parse_efi_services(const struct tag *tag, struct boot_info *boot)
+{
+	(void)tag;
+	boot->efi.services_running = true;
+}
+
+static void parse_rsdp(const struct tag *tag, struct boot_info *boot)
+{
+	uint32_t bytes = tag->size - HEADER;
+
+	if (bytes > sizeof(boot->rsdp) || (tag->type == TAG_ACPI_OLD && boot->rsdp_size != 0))
+		return;
+	memcpy(boot->rsdp, tag->rsdp, bytes);
+	boot->rsdp_size = bytes;
+}
+
+/* Those that Keel has a use for, and the bytes of their fixed parts. */
+static const struct {
+	enum tag_type type;
+	uint32_t least;
+	void (*parse)(const struct tag *tag, struct boot_info *boot);
+} kinds[] = {
+	{ TAG_MODULE, sizeof(((struct tag *)0)->module), parse_module },
+	{ TAG_MAP, sizeof(((struct tag *)0)->map), parse_map },
+	{ TAG_FRAMEBUFFER, sizeof(((struct tag *)0)->framebuffer), parse_framebuffer },
+	{ TAG_EFI64, sizeof(((struct tag *)0)->efi64), parse_efi64 },
+	{ TAG_ACPI_OLD, sizeof(((struct tag *)0)->rsdp), parse_rsdp },
+	{ TAG_ACPI_NEW, sizeof(((struct tag *)0)->rsdp), parse_rsdp },
+	{ TAG_EFI_MAP, sizeof(((struct tag *)0)->efi_map), parse_efi_map },
+	{ TAG_EFI_SERVICES, 0, parse_efi_services },
 };
-
-static bool tag_read(const struct tag *tag, uint32_t offset, void *to, uint32_t size)
-{
-	if (offset > tag->size || size > tag->size - offset)
-		return false;
-	memcpy(to, phys_to_virt(tag->pa + offset), size);
-	return true;
-}
-
-/* NULL: the string does not end within the tag. */
-static const char *tag_string(const struct tag *tag, uint32_t offset)
-{
-	const char *string = phys_to_virt(tag->pa + offset);
-
-	for (uint32_t i = offset; i < tag->size; i++) {
-		if (string[i - offset] == '\0')
-			return string;
-	}
-	return NULL;
-}
-
-static bool parse_cmdline(const struct tag *tag, struct boot_info *boot)
-{
-	const char *string = tag_string(tag, sizeof(struct tag_header));
-
-	if (string == NULL || strlen(string) >= sizeof(boot->cmdline))
-		return false;
-	memcpy(boot->cmdline, string, strlen(string) + 1);
-	return true;
-}
-
-static bool parse_module(const struct tag *tag, struct boot_info *boot)
-{
-	const char *string = tag_string(tag, sizeof(struct tag_module));
-	struct tag_module module;
-
-	if (!tag_read(tag, 0, &module, sizeof(module)) || string == NULL || module.end < module.start ||
-	    boot->module_count == BOOT_MODULES)
-		return false;
-	boot->module[boot->module_count++] = (struct boot_module){ module.start, module.end, string };
-	return true;
-}
-
-static bool parse_map(const struct tag *tag, struct boot_info *boot)
-{
-	struct tag_map map;
-	struct map_entry entry;
-
-	if (!tag_read(tag, 0, &map, sizeof(map)) || map.entry_size < sizeof(entry) || map.entry_size > tag->size)
-		return false;
-	for (uint32_t at = sizeof(map); tag_read(tag, at, &entry, sizeof(entry)); at += map.entry_size) {
-		uint64_t end = entry.base + entry.length;
-
-		if (entry.length == 0)
-			continue;
-		if (end < entry.base || boot->map_count == BOOT_RANGES) {
-			boot->lost++;
-			continue;
-		}
-		boot->map[boot->map_count++] = (struct boot_range){ entry.base, end, entry.type };
-	}
-	return true;
-}
-
-static bool parse_framebuffer(const struct tag *tag, struct boot_info *boot)
-{
-	struct framebuffer_colors colors = { 0 };
-	struct tag_framebuffer found;
-
-	if (!tag_read(tag, 0, &found, sizeof(found)))
-		return false;
-	if (found.type == FRAMEBUFFER_RGB && !tag_read(tag, sizeof(found), &colors, sizeof(colors)))
-		return false;
-	boot->framebuffer = (struct boot_framebuffer){
-		.present = true,
-		.address = found.address,
-		.pitch = found.pitch,
-		.width = found.width,
-		.height = found.height,
-		.bits = found.bits,
-		.type = found.type,
-		.red_position = colors.red_position,
-		.red_size = colors.red_size,
-		.green_position = colors.green_position,
-		.green_size = colors.green_size,
-		.blue_position = colors.blue_position,
-		.blue_size = colors.blue_size,
-	};
-	return true;
-}
-
-static bool parse_efi64(const struct tag *tag, struct boot_info *boot)
-{
-	struct tag_efi64 efi;
-
-	if (!tag_read(tag, 0, &efi, sizeof(efi)))
-		return false;
-	boot->efi.system_table = efi.pointer;
-	return true;
-}
-
-static bool parse_efi_map(const struct tag *tag, struct boot_info *boot)
-{
-	struct tag_efi_map map;
-
-	if (!tag_read(tag, 0, &map, sizeof(map)) || map.descriptor_size < EFI_DESCRIPTOR_MIN ||
-	    map.descriptor_size > tag->size || map.descriptor_size % TAG_ALIGN != 0)
-		return false;
-	boot->efi.map = tag->pa + sizeof(map);
-	boot->efi.map_size = tag->size - sizeof(map);
-	boot->efi.map_size -= boot->efi.map_size % map.descriptor_size;
-	boot->efi.descriptor_size = map.descriptor_size;
-	boot->efi.descriptor_version = map.descriptor_version;
-	return true;
-}
-
-static bool parse_rsdp(const struct tag *tag, struct boot_info *boot)
-{
-	uint32_t size = tag->size - sizeof(struct tag_header);
-
-	if (size == 0 || size > sizeof(boot->rsdp))
-		return false;
-	boot->rsdp_size = size;
-	return tag_read(tag, sizeof(struct tag_header), boot->rsdp, size);
-}
-
-static bool parse_tag(uint32_t type, const struct tag *tag, struct boot_info *boot)
-{
-	switch (type) {
-	case TAG_CMDLINE:
-		return parse_cmdline(tag, boot);
-	case TAG_MODULE:
-		return parse_module(tag, boot);
-	case TAG_MAP:
-		return parse_map(tag, boot);
-	case TAG_FRAMEBUFFER:
-		return parse_framebuffer(tag, boot);
-	case TAG_EFI64:
-		return parse_efi64(tag, boot);
-	case TAG_ACPI_OLD:
-		return boot->rsdp_size != 0 || parse_rsdp(tag, boot);
-	case TAG_ACPI_NEW:
-		return parse_rsdp(tag, boot);
-	case TAG_EFI_MAP:
-		return parse_efi_map(tag, boot);
-	case TAG_EFI_SERVICES:
-		boot->efi.services_running = true;
-		return true;
-	default:
-		return true;	/* tags that Keel has no use for */
-	}
-}
 
 int multiboot2_parse(uint64_t pa, struct boot_info *boot)
 {
-	struct info_header info;
-	uint64_t at = pa + sizeof(info);
+	const struct tag *tag;
+	uint32_t size;
 
 	memset(boot, 0, sizeof(*boot));
-	memcpy(&info, phys_to_virt(pa), sizeof(info));
-	if (info.total_size < sizeof(info) || info.total_size > INFO_MAX)
+	memcpy(&size, phys_to_virt(pa), sizeof(size));
+	if (size < HEADER || size > INFO_MAX)
 		return -EINVAL;
-	boot->start = pa;
-	boot->end = pa + info.total_size;
-	while (boot->end - at >= sizeof(struct tag_header)) {
-		struct tag_header header;
-		struct tag tag = { .pa = at };
-
-		memcpy(&header, phys_to_virt(at), sizeof(header));
-		if (header.type == TAG_END)
+	memory_take(boot, pa, pa + size);
+	for (uint64_t at = HEADER; at + HEADER <= size; at += round_up(tag->size, TAG_ALIGN)) {
+		tag = phys_to_virt(pa + at);
+		if (tag->type == TAG_END || tag->size < HEADER || tag->size > size - at)
 			break;
-		if (header.size < sizeof(header) || header.size > boot->end - at) {
-			boot->lost++;
-			break;
+		for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+			if (tag->type == kinds[i].type && tag->size >= HEADER + kinds[i].least)
+				kinds[i].parse(tag, boot);
 		}
-		tag.size = header.size;
-		if (!parse_tag(header.type, &tag, boot))
-			boot->lost++;
-		at += (header.size + UINT64_C(7)) & ~(uint64_t)(TAG_ALIGN - 1);
-		if (at > boot->end)
-			break;
 	}
 	return boot->map_count > 0 ? 0 : -EINVAL;
 }
 
-/* Two ranges meet; blocker: where the other one begins. */
-static bool overlap(uint64_t start, uint64_t end, uint64_t other_start, uint64_t other_end, uint64_t *blocker)
+void memory_take(struct boot_info *boot, uint64_t start, uint64_t end)
 {
-	if (other_start >= end || other_end <= start)
-		return false;
-	*blocker = other_start;
-	return true;
+	boot->taken[boot->taken_count++] = (struct boot_range){ .start = start, .end = end };
 }
 
-static bool blocked(const struct boot_info *boot, const struct boot_range *hidden, unsigned hidden_count,
-		    uint64_t start, uint64_t end, uint64_t *blocker)
+/* What keeps [start, end) from being free RAM, or NULL. */
+static const struct boot_range *obstacle(const struct boot_info *boot, uint64_t start, uint64_t end)
 {
-	if (overlap(start, end, boot->start, boot->end, blocker))
-		return true;
-	for (unsigned i = 0; i < boot->module_count; i++) {
-		if (overlap(start, end, boot->module[i].start, boot->module[i].end, blocker))
-			return true;
-	}
-	for (unsigned i = 0; i < hidden_count; i++) {
-		if (overlap(start, end, hidden[i].start, hidden[i].end, blocker))
-			return true;
+	for (unsigned i = 0; i < boot->taken_count; i++) {
+		if (boot_range_overlaps(&boot->taken[i], start, end))
+			return &boot->taken[i];
 	}
 	for (unsigned i = 0; i < boot->map_count; i++) {
-		if (boot->map[i].type != BOOT_RAM &&
-		    overlap(start, end, boot->map[i].start, boot->map[i].end, blocker))
-			return true;
+		if (boot->map[i].type != BOOT_RAM && boot_range_overlaps(&boot->map[i], start, end))
+			return &boot->map[i];
 	}
-	return false;
+	return NULL;
 }
 
-bool memory_is_free(const struct boot_info *boot, const struct boot_range *hidden, unsigned hidden_count,
-		    uint64_t start, uint64_t end)
+bool memory_is_free(const struct boot_info *boot, uint64_t start, uint64_t end)
 {
-	uint64_t blocker;
-
-	if (start < LOW_MEMORY_END || end <= start || blocked(boot, hidden, hidden_count, start, end, &blocker))
+	if (start < LOW_MEMORY_END || end <= start || obstacle(boot, start, end) != NULL)
 		return false;
 	for (unsigned i = 0; i < boot->map_count; i++) {
 		const struct boot_range *range = &boot->map[i];
@@ -323,32 +212,32 @@ bool memory_is_free(const struct boot_info *boot, const struct boot_range *hidde
 }
 
 /* The highest place in one range, stepping below whatever is in the way; 0: none. */
-static uint64_t choose_in(const struct boot_info *boot, const struct boot_range *hidden,
-			  unsigned hidden_count, const struct boot_range *range, uint64_t bytes,
-			  uint64_t align, uint64_t below)
+static uint64_t choose_in(const struct boot_info *boot, const struct boot_range *range, uint64_t bytes, uint64_t align,
+			  uint64_t below)
 {
 	uint64_t top = range->end < below ? range->end : below;
 
 	while (top >= bytes) {
 		uint64_t start = (top - bytes) & ~(align - 1);
+		const struct boot_range *other = obstacle(boot, start, start + bytes);
 
 		if (start < range->start || start < LOW_MEMORY_END)
 			return 0;
-		if (!blocked(boot, hidden, hidden_count, start, start + bytes, &top))
+		if (other == NULL)
 			return start;
+		top = other->start;
 	}
 	return 0;
 }
 
-uint64_t memory_choose(const struct boot_info *boot, const struct boot_range *hidden, unsigned hidden_count,
-		       uint64_t bytes, uint64_t align, uint64_t below)
+uint64_t memory_choose(const struct boot_info *boot, uint64_t bytes, uint64_t align, uint64_t below)
 {
 	uint64_t best = 0;
 
 	if (bytes == 0)
 		return 0;
 	if (below > FOUR_GIB) {
-		best = memory_choose(boot, hidden, hidden_count, bytes, align, FOUR_GIB);
+		best = memory_choose(boot, bytes, align, FOUR_GIB);
 		if (best != 0)
 			return best;
 	}
@@ -357,7 +246,7 @@ uint64_t memory_choose(const struct boot_info *boot, const struct boot_range *hi
 
 		if (boot->map[i].type != BOOT_RAM)
 			continue;
-		place = choose_in(boot, hidden, hidden_count, &boot->map[i], bytes, align, below);
+		place = choose_in(boot, &boot->map[i], bytes, align, below);
 		if (place > best)
 			best = place;
 	}

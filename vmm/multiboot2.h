@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The multiboot2 information (Multiboot2 Specification 2.0, 3.6) as a structure of fixed size.
+ * The multiboot2 information (Multiboot2 Specification 2.0, 3.6) as a structure of fixed size, and the memory that is free by it.
  *
  * Nothing of the loader's is trusted for its lengths: a tag that is cut off or malformed is left out, a
- * table that is too long is cut and the loss counted. Strings are copied or point into the loader's memory,
- * where they are known to end before the tag does.
+ * table that is too long is cut. Strings point into the loader's memory, where they are known to end before
+ * the tag does.
  */
 #ifndef VMM_MULTIBOOT2_H
 #define VMM_MULTIBOOT2_H
@@ -12,11 +12,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define MULTIBOOT2_BOOT_MAGIC	0x36d76289u	/* in EAX at entry */
-
 #define BOOT_RANGES	512u
 #define BOOT_MODULES	8u
-#define BOOT_CMDLINE	1024u
+#define BOOT_TAKEN	(BOOT_MODULES + 8u)
 #define BOOT_RSDP	64u
 
 /* Types of memory, as in E820. */
@@ -24,7 +22,6 @@
 #define BOOT_RESERVED	2u
 #define BOOT_ACPI	3u
 #define BOOT_NVS	4u
-#define BOOT_BAD	5u
 
 struct boot_range {
 	uint64_t start;
@@ -38,16 +35,18 @@ struct boot_module {
 	const char *string;	/* in the loader's memory; never NULL */
 };
 
+/* But for the last field as in the loader's tag. */
 struct boot_framebuffer {
-	bool present;
 	uint64_t address;
-	uint32_t pitch;
-	uint32_t width;
-	uint32_t height;
-	uint8_t bits;
-	uint8_t type;		/* 0 indexed, 1 RGB, 2 EGA text */
+	uint32_t pitch, width, height;
+	uint8_t bits, type;
+	uint16_t reserved;
 	uint8_t red_position, red_size, green_position, green_size, blue_position, blue_size;
+	bool present;
 };
+
+#define FRAMEBUFFER_RGB		1u
+#define FRAMEBUFFER_TEXT	2u
 
 struct boot_efi {
 	uint64_t system_table;	/* 64-bit table; 0: not booted by 64-bit UEFI */
@@ -59,33 +58,37 @@ struct boot_efi {
 };
 
 struct boot_info {
-	uint64_t start;		/* where the information itself lies */
-	uint64_t end;
-	char cmdline[BOOT_CMDLINE];
 	struct boot_range map[BOOT_RANGES];	/* as the loader gave it; entries of no length left out */
 	unsigned map_count;
+	struct boot_range taken[BOOT_TAKEN];	/* in use: this information, the modules, what memory_take() adds; no types */
+	unsigned taken_count;
 	struct boot_module module[BOOT_MODULES];
 	unsigned module_count;
 	struct boot_framebuffer framebuffer;
 	struct boot_efi efi;
 	uint8_t rsdp[BOOT_RSDP];		/* copy of the ACPI root pointer; the newer one if there are two */
 	uint32_t rsdp_size;			/* 0: none */
-	unsigned lost;				/* entries and modules for which there was no room, and malformed tags */
 };
+
+static inline bool boot_range_overlaps(const struct boot_range *range, uint64_t start, uint64_t end)
+{
+	return range->start < end && range->end > start;
+}
 
 /* Reads the information at pa through phys_to_virt(). -EINVAL: no well-formed total size or no memory map. */
 int multiboot2_parse(uint64_t pa, struct boot_info *boot);
 
+/* What follows keeps clear of [start, end). There is room for a handful of them. */
+void memory_take(struct boot_info *boot, uint64_t start, uint64_t end);
+
 /* All of [start, end) is RAM of one entry of the map, and clear as memory_choose() asks. */
-bool memory_is_free(const struct boot_info *boot, const struct boot_range *hidden, unsigned hidden_count,
-		    uint64_t start, uint64_t end);
+bool memory_is_free(const struct boot_info *boot, uint64_t start, uint64_t end);
 
 /*
- * Room of this many bytes in RAM, clear of the modules, the information itself and the first MiB: the highest
- * that ends at or below `below`, but under 4 GiB where that is possible. The address is a multiple of align
- * (a power of two, at least a page). hidden: more ranges to keep clear of, such as Keel's image. 0: no room.
+ * Room of this many bytes in RAM, clear of all that is taken and the first MiB: the highest that ends at or below
+ * `below`, but under 4 GiB where that is possible. The address is a multiple of align (a power of two, at
+ * least a page). 0: no room. It is not taken by this.
  */
-uint64_t memory_choose(const struct boot_info *boot, const struct boot_range *hidden, unsigned hidden_count,
-		       uint64_t bytes, uint64_t align, uint64_t below);
+uint64_t memory_choose(const struct boot_info *boot, uint64_t bytes, uint64_t align, uint64_t below);
 
 #endif

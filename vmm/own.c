@@ -54,11 +54,6 @@ static uint64_t order_bytes(unsigned order)
 	return PAGE_SIZE << order;
 }
 
-static uint64_t round_up(uint64_t value, uint64_t unit)
-{
-	return (value + unit - 1) / unit * unit;
-}
-
 static bool config_valid(const struct own_config *config)
 {
 	uint64_t end = 0;

@@ -18,8 +18,6 @@
 #define GLYPH_HEIGHT	16u
 #define GLYPH_FIRST	' '
 #define GLYPH_LAST	'~'
-#define TYPE_RGB	1u
-#define TYPE_TEXT	2u
 #define LIMIT		0x100000000ull
 
 /* font.asm, made by tools/lib/font.sh. */
@@ -43,10 +41,10 @@ void screen_init(const struct boot_framebuffer *framebuffer)
 {
 	uint64_t bytes = (uint64_t)framebuffer->pitch * framebuffer->height;
 
-	if (!framebuffer->present || framebuffer->type == TYPE_TEXT)
+	if (!framebuffer->present || framebuffer->type == FRAMEBUFFER_TEXT)
 		return;
 	text = NULL;
-	if (framebuffer->type != TYPE_RGB || (framebuffer->bits != 32 && framebuffer->bits != 24) ||
+	if (framebuffer->type != FRAMEBUFFER_RGB || (framebuffer->bits != 32 && framebuffer->bits != 24) ||
 	    framebuffer->address >= LIMIT || bytes > LIMIT - framebuffer->address ||
 	    framebuffer->height < GLYPH_HEIGHT || framebuffer->width < GLYPH_WIDTH ||
 	    (uint64_t)framebuffer->width * (framebuffer->bits / 8) > framebuffer->pitch)

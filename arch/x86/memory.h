@@ -16,6 +16,11 @@ extern uint8_t *memory_test_arena;
 #define DIRECT_MAP_BASE	UINT64_C(0xffff800000000000)
 #endif
 
+static inline uint64_t round_up(uint64_t value, uint64_t unit)
+{
+	return (value + unit - 1) / unit * unit;
+}
+
 static inline void *phys_to_virt(uint64_t pa)
 {
 	return (void *)(uintptr_t)(DIRECT_MAP_BASE + pa);
