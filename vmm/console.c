@@ -61,13 +61,6 @@ static void put_number(uint64_t value, unsigned int base, unsigned int width)
 		put(digits[--count]);
 }
 
-static void put_signed(int value)
-{
-	if (value < 0)
-		put('-');
-	put_number(value < 0 ? -(uint64_t)value : (uint64_t)value, 10, 0);
-}
-
 void print(const char *format, ...)
 {
 	va_list args;
@@ -93,12 +86,6 @@ void print(const char *format, ...)
 		case 's':
 			for (text = va_arg(args, const char *); *text; text++)
 				put(*text);
-			break;
-		case 'c':
-			put((char)va_arg(args, int));
-			break;
-		case 'd':
-			put_signed(va_arg(args, int));
 			break;
 		case 'u':
 			put_number(is_long ? va_arg(args, uint64_t) : va_arg(args, unsigned int), 10, width);

@@ -14,7 +14,7 @@ void console_quiet(void);
 /* The opposite, for a panic. */
 void console_loud(void);
 
-/* %s %d %u %x %lx %lu %c; x may have a width with leading zeros, as in %016lx. */
+/* %s %u %x %lx %lu; x may have a width with leading zeros, as in %016lx. */
 __attribute__((format(printf, 1, 2))) void print(const char *format, ...);
 
 /* Copies up to 24 bytes of the log from *position on, moves it; returns their number. */

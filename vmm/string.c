@@ -55,14 +55,3 @@ size_t strlen(const char *string)
 		end++;
 	return (size_t)(end - string);
 }
-
-int strncmp(const char *a, const char *b, size_t size)
-{
-	for (; size > 0; a++, b++, size--) {
-		if (*a != *b)
-			return (unsigned char)*a - (unsigned char)*b;
-		if (*a == '\0')
-			break;
-	}
-	return 0;
-}

@@ -16,6 +16,5 @@ void *memmove(void *to, const void *from, size_t size);
 void *memset(void *to, int byte, size_t size);
 int memcmp(const void *a, const void *b, size_t size);
 size_t strlen(const char *string);
-int strncmp(const char *a, const char *b, size_t size);
 
 #endif

@@ -3,10 +3,10 @@
 
 #include "symbols.h"
 
-#define IMAGE_BASE 0xffffffff80000000ull
+#include "image.h"
 
 struct symbol {
-	uint32_t offset;	/* from IMAGE_BASE */
+	uint32_t offset;	/* from IMAGE_VIRTUAL */
 	uint32_t name;		/* in symbol_names */
 };
 
@@ -16,19 +16,13 @@ extern const char symbol_names[];
 
 const char *symbols_find(uint64_t address, uint64_t *offset)
 {
-	uint32_t low = 0, high = symbol_count, middle;
+	uint32_t next = 0;
 
-	*offset = address - IMAGE_BASE;
-	if (address < IMAGE_BASE || !symbol_count || *offset < symbol_table[0].offset ||
-	    *offset > symbol_table[symbol_count - 1].offset)
+	*offset = address - IMAGE_VIRTUAL;
+	while (next < symbol_count && symbol_table[next].offset <= *offset)
+		next++;
+	if (next == 0 || next == symbol_count)
 		return "?";
-	while (high - low > 1) {
-		middle = low + (high - low) / 2;
-		if (symbol_table[middle].offset <= *offset)
-			low = middle;
-		else
-			high = middle;
-	}
-	*offset -= symbol_table[low].offset;
-	return symbol_names + symbol_table[low].name;
+	*offset -= symbol_table[next - 1].offset;
+	return symbol_names + symbol_table[next - 1].name;
 }

@@ -17,7 +17,6 @@
 #define PORT_B_GATE	1u
 #define PORT_B_OUT	(1u << 5)
 #define PIT_HZ		1193182u
-#define PIT_MOST	50000u	/* microseconds in one go */
 
 #define START_TRIES	200u	/* milliseconds */
 
@@ -25,13 +24,11 @@
 extern uint8_t ap_trampoline[], ap_trampoline_end[];
 extern uint64_t ap_stack, ap_cpu, ap_cr3;
 
-static void delay(uint32_t microseconds)
+/* At most 50 ms, which is what the counter holds. */
+static void delay(uint32_t milliseconds)
 {
-	uint32_t ticks;
+	uint32_t ticks = milliseconds * PIT_HZ / 1000;
 
-	for (; microseconds > PIT_MOST; microseconds -= PIT_MOST)
-		delay(PIT_MOST);
-	ticks = microseconds * (PIT_HZ / 1000) / 1000 + 1;
 	outb(PORT_B, (uint8_t)((inb(PORT_B) & ~2u) | PORT_B_GATE));
 	outb(PIT_COMMAND, PIT_ONE_SHOT);
 	outb(PIT_CHANNEL2, (uint8_t)ticks);
@@ -48,7 +45,7 @@ static uint64_t *boot_variable(uint64_t *physical)
 static bool wait_online(const struct cpu *cpu, unsigned int milliseconds)
 {
 	while (milliseconds-- && !__atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE))
-		delay(1000);
+		delay(1);
 	return __atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE);
 }
 
@@ -60,7 +57,7 @@ static bool start(struct cpu *cpu, uint64_t trampoline)
 	*boot_variable(&ap_cpu) = (uint64_t)(uintptr_t)cpu;
 	*boot_variable(&ap_cr3) = cpu->main_cr3;
 	apic_send(cpu->apic_id, ICR_MODE_INIT | ICR_ASSERT | ICR_LEVEL);
-	delay(10000);
+	delay(10);
 	apic_send(cpu->apic_id, sipi);
 	if (wait_online(cpu, 20))
 		return true;
