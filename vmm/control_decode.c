@@ -10,7 +10,6 @@
 #include "string.h"
 
 #define INSN_MAX	15u
-#define LEVELS		4u
 #define PTE_PRESENT	1u
 #define PTE_LARGE	(1u << 7)
 #define PTE_ADDRESS	0x000ffffffffff000ull
@@ -93,40 +92,54 @@ static unsigned int operand_length(const uint8_t *modrm, unsigned int count)
 	return length + (mod == 1 ? 1 : mod == 2 ? 4 : 0);
 }
 
+/* Where the parts of a MOV between a register or an immediate and memory are in its bytes. */
+struct mov {
+	unsigned int rex, opcode;
+	unsigned int modrm, end;	/* of the memory operand: SIB and displacement are in between */
+};
+
+static bool decode(const uint8_t *bytes, unsigned int count, struct mov *mov)
+{
+	unsigned int at = 0, length;
+
+	mov->rex = count && bytes[0] >= REX_FIRST && bytes[0] <= REX_LAST ? bytes[at++] : 0;
+	if (at + 2 > count)
+		return false;
+	mov->opcode = bytes[at++];
+	mov->modrm = at;
+	length = operand_length(bytes + at, count - at);
+	mov->end = at + length;
+	return length && mov->end <= count;
+}
+
 bool control_decode_bytes(const uint8_t *bytes, unsigned int count, const struct keel_regs *regs,
 			  struct control_store *store)
 {
-	unsigned int at = 0, rex = 0, length, reg;
+	unsigned int reg;
+	struct mov mov;
 
-	if (at < count && bytes[at] >= REX_FIRST && bytes[at] <= REX_LAST)
-		rex = bytes[at++];
-	if (at + 2 > count || rex & REX_W || (bytes[at] != OP_MOV_REG && bytes[at] != OP_MOV_IMM))
+	if (!decode(bytes, count, &mov) || mov.rex & REX_W)
 		return false;
-	length = operand_length(bytes + at + 1, count - at - 1);
-	reg = (bytes[at + 1] >> 3 & 7) | (rex & REX_R ? 8 : 0);
-	if (!length)
-		return false;
-	if (bytes[at] == OP_MOV_REG) {
+	reg = (bytes[mov.modrm] >> 3 & 7) | (mov.rex & REX_R ? 8 : 0);
+	if (mov.opcode == OP_MOV_REG) {
 		store->value = (uint32_t)regs->gpr[reg];
-	} else {
-		if (reg & 7 || at + 1 + length + 4 > count)
-			return false;
-		memcpy(&store->value, bytes + at + 1 + length, 4);
-		length += 4;
+		store->next_rip = mov.end;
+		return true;
 	}
-	store->next_rip = at + 1 + length;
-	return store->next_rip <= count;
+	if (mov.opcode != OP_MOV_IMM || reg & 7 || mov.end + sizeof(store->value) > count)
+		return false;
+	memcpy(&store->value, bytes + mov.end, sizeof(store->value));
+	store->next_rip = mov.end + sizeof(store->value);
+	return true;
 }
 
 bool control_decode_store(struct cpu *cpu, struct control_store *store)
 {
 	struct hv_control_state state;
 	uint8_t bytes[INSN_MAX];
-	unsigned int count;
 
 	hv->control_get(cpu, &state);
-	count = fetch(&state, cpu->control.rip, bytes);
-	if (!control_decode_bytes(bytes, count, &cpu->control, store))
+	if (!control_decode_bytes(bytes, fetch(&state, cpu->control.rip, bytes), &cpu->control, store))
 		return false;
 	store->next_rip += cpu->control.rip;
 	return true;
@@ -134,34 +147,30 @@ bool control_decode_store(struct cpu *cpu, struct control_store *store)
 
 bool control_decode_load_bytes(const uint8_t *bytes, unsigned int count, const struct keel_regs *regs, uint64_t *address)
 {
-	unsigned int rex, mod, rm, length, at = 3, index;
-	int8_t byte;
+	unsigned int mod, base, index;
+	const uint8_t *at;
+	struct mov mov;
 	int32_t word;
 
-	if (count < 3 || bytes[0] < (REX_FIRST | REX_W) || bytes[0] > REX_LAST || bytes[1] != OP_MOV_LOAD)
+	if (!decode(bytes, count, &mov) || !(mov.rex & REX_W) || mov.opcode != OP_MOV_LOAD)
 		return false;
-	rex = bytes[0];
-	mod = bytes[2] >> 6;
-	rm = bytes[2] & 7;
-	length = operand_length(bytes + 2, count - 2);
-	if (!length || 2 + length > count || (mod == 0 && rm == 5))
-		return false;
+	at = bytes + mov.modrm;
+	mod = *at >> 6;
+	base = *at++ & 7;
 	*address = 0;
-	if (rm == 4) {
-		index = (bytes[3] >> 3 & 7) | (rex & REX_X ? 8 : 0);
+	if (base == 4) {
+		index = (*at >> 3 & 7) | (mov.rex & REX_X ? 8 : 0);
 		if (index != 4)
-			*address = regs->gpr[index] << (bytes[3] >> 6);
-		rm = bytes[3] & 7;
-		if (mod == 0 && rm == 5)
-			return false;
-		at++;
+			*address = regs->gpr[index] << (*at >> 6);
+		base = *at++ & 7;
 	}
-	*address += regs->gpr[rm | (rex & REX_B ? 8 : 0)];
+	if (mod == 0 && base == 5)
+		return false;
+	*address += regs->gpr[base | (mov.rex & REX_B ? 8 : 0)];
 	if (mod == 1) {
-		memcpy(&byte, bytes + at, sizeof(byte));
-		*address += (uint64_t)(int64_t)byte;
+		*address += (uint64_t)(int64_t)(int8_t)*at;
 	} else if (mod == 2) {
-		memcpy(&word, bytes + at, sizeof(word));
+		memcpy(&word, at, sizeof(word));
 		*address += (uint64_t)(int64_t)word;
 	}
 	return true;
