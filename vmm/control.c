@@ -24,7 +24,6 @@
 #define CPUID_INVLPGB		(1u << 3)	/* leaf 0x80000008 EBX */
 #define CPUID_X2APIC		(1u << 21)	/* leaf 1 ECX */
 #define CPUID_OSPKE		(1u << 4)	/* leaf 7 ECX */
-#define CPUID_PKE_CR4		(1u << 22)
 
 #define WORD			8u
 
@@ -238,7 +237,7 @@ static void exit_cpuid(struct cpu *cpu, const struct hv_exit *exit)
 	case 7:
 		hv->control_get(cpu, &state);
 		if (!(uint32_t)cpu->control.gpr[KEEL_RCX])
-			r.ecx = (r.ecx & ~CPUID_OSPKE) | (state.cr4 & CPUID_PKE_CR4 ? CPUID_OSPKE : 0);
+			r.ecx = (r.ecx & ~CPUID_OSPKE) | (state.cr4 & CR4_PKE ? CPUID_OSPKE : 0);
 		break;
 	case KEEL_CPUID_BASE:
 		r.eax = KEEL_CPUID_BASE + 1;

@@ -71,8 +71,7 @@ static __attribute__((noreturn)) void refuse(const char *why)
 {
 	console_loud();
 	print("\nKeel cannot start: %s\nThe boot menu's plain Linux entry works without Keel.\n", why);
-	for (;;)
-		__asm__ volatile("cli; hlt");
+	cpu_stop();
 }
 
 static const struct hv_ops *choose_vendor(void)
@@ -250,8 +249,7 @@ void main_ap(struct cpu *cpu)
 	trap_init_cpu(cpu);
 	if (missing) {
 		print("Keel: processor %u: %s\n", cpu->index, missing);
-		for (;;)
-			__asm__ volatile("cli; hlt");
+		cpu_stop();
 	}
 	hv->cpu_init(cpu);
 	hv->control_init(cpu, control_table.root);

@@ -21,6 +21,18 @@ SEL_DATA	equ 0x18
 extern main_boot
 extern main_ap
 
+; Switches long mode on, which paging makes active. EAX = PML4; uses ECX and EDX.
+%macro LONG_MODE 0
+	mov cr3, eax
+	mov eax, cr4
+	or eax, CR4_PAE
+	mov cr4, eax
+	mov ecx, MSR_EFER
+	rdmsr
+	or eax, EFER_LME | EFER_NXE
+	wrmsr
+%endmacro
+
 section .multiboot align=8
 header:
 	dd MB2_MAGIC, 0, header_end - header, -(MB2_MAGIC + (header_end - header))
@@ -48,7 +60,6 @@ boot_entry:
 	cli
 	cld
 	mov esp, boot_stack_end
-	mov [boot_magic], eax
 	mov [boot_info_pa], ebx
 	cmp eax, MB2_LOADER
 	jne .halt
@@ -87,7 +98,10 @@ boot_entry:
 	mov dword [boot_pml4 + 511 * 8], boot_pdpt_high + PTE_TABLE
 
 	mov eax, boot_pml4
-	call enter_long_mode
+	LONG_MODE
+	mov eax, cr0
+	or eax, CR0_PG | CR0_WP | CR0_PE
+	mov cr0, eax
 	lgdt [boot_gdt_pointer]
 	jmp SEL_CODE64:.long
 .no_long_mode:
@@ -112,21 +126,6 @@ bits 64
 	ud2
 
 bits 32
-; EAX = PML4. Leaves paging on, still in a 32-bit code segment.
-enter_long_mode:
-	mov cr3, eax
-	mov eax, cr4
-	or eax, CR4_PAE
-	mov cr4, eax
-	mov ecx, MSR_EFER
-	rdmsr
-	or eax, EFER_LME | EFER_NXE
-	wrmsr
-	mov eax, cr0
-	or eax, CR0_PG | CR0_WP | CR0_PE
-	mov cr0, eax
-	ret
-
 ; ESI = text. COM1 as the firmware left it, and the text screen.
 print32:
 	mov edi, 0xb8000
@@ -156,7 +155,6 @@ boot_gdt_end:
 boot_gdt_pointer:
 	dw boot_gdt_end - boot_gdt - 1
 	dd boot_gdt
-boot_magic:	dd 0
 boot_info_pa:	dd 0
 
 ; Real-mode start of the other CPUs, copied below 1 MiB; runs with CS = its page.
@@ -169,15 +167,8 @@ ap_trampoline:
 	mov ax, cs
 	mov ds, ax
 	lgdt [ap_gdt_pointer - ap_trampoline]
-	mov eax, cr4
-	or eax, CR4_PAE
-	mov cr4, eax
 	mov eax, [ap_boot_tables - ap_trampoline]
-	mov cr3, eax
-	mov ecx, MSR_EFER
-	rdmsr
-	or eax, EFER_LME | EFER_NXE
-	wrmsr
+	LONG_MODE
 	mov eax, CR0_PG | CR0_WP | CR0_PE
 	mov cr0, eax
 	jmp far dword [ap_jump - ap_trampoline]

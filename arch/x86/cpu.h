@@ -35,7 +35,6 @@
 #define EFER_GUEST	(EFER_SCE | EFER_LME | EFER_NXE)	/* what guests may set */
 
 #define RFLAGS_FIXED	(1u << 1)
-#define RFLAGS_TF	(1u << 8)
 #define RFLAGS_IF	(1u << 9)
 #define RFLAGS_DF	(1u << 10)
 #define RFLAGS_AC	(1u << 18)
@@ -139,6 +138,12 @@ static inline void invlpg(const void *address)
 static inline void cpu_pause(void)
 {
 	__asm__ volatile("pause" : : : "memory");
+}
+
+static inline __attribute__((noreturn)) void cpu_stop(void)
+{
+	for (;;)
+		__asm__ volatile("cli; hlt");
 }
 
 static inline void outb(uint16_t port, uint8_t value)

@@ -162,8 +162,8 @@ static void backtrace(uint64_t rip, uint64_t rsp)
 
 static __attribute__((noreturn)) void stop(void)
 {
-	for (;;)
-		__asm__ volatile("cli; hlt");
+	print("The machine has stopped. Reset it; please report the lines above.\n");
+	cpu_stop();
 }
 
 /* The screen is in the main address space only. */
@@ -179,7 +179,6 @@ void panic(const char *message)
 	be_heard();
 	print("\nKeel panic: %s\n", message);
 	backtrace((uint64_t)(uintptr_t)__builtin_return_address(0), (uint64_t)(uintptr_t)__builtin_frame_address(0));
-	print("The machine has stopped. Reset it; please report the lines above.\n");
 	stop();
 }
 
@@ -198,7 +197,6 @@ void trap_kernel(const struct cell_frame *f)
 	print("rdi %016lx rbp %016lx r8  %016lx r9  %016lx r10 %016lx\n", f->rdi, f->rbp, f->r8, f->r9, f->r10);
 	print("r11 %016lx r12 %016lx r13 %016lx r14 %016lx r15 %016lx\n", f->r11, f->r12, f->r13, f->r14, f->r15);
 	backtrace(f->rip, f->rsp);
-	print("The machine has stopped. Reset it; please report the lines above.\n");
 	stop();
 }
 
