@@ -43,11 +43,10 @@ struct page_table control_table;
 static struct spinlock trap_lock;
 static uint64_t *apic_slot;	/* the entry of the local APIC's page */
 
-void control_init(uint64_t table, unsigned int largest)
+void control_init(void)
 {
 	struct pt_place place;
 
-	control_table = (struct page_table){ hv->second_level, table, largest };
 	if (own_trap_writes(apic_base()) || !pt_lookup(&control_table, apic_base(), &place))
 		panic("the local APIC is not in the control domain's map");
 	apic_slot = place.slot;

@@ -15,10 +15,10 @@
 #include "pagetable.h"
 #include "percpu.h"
 
+/* The second-level table, which own.c built. */
 extern struct page_table control_table;
 
-/* table: root of the second-level table that own.c built. */
-void control_init(uint64_t table, unsigned int largest);
+void control_init(void);
 /* Sets the first CPU up to enter the kernel; 32-bit addresses. */
 void control_start_linux(struct cpu *cpu, uint32_t entry, uint32_t boot_params);
 /* Waits for a SIPI and sets the CPU up as it says. */

@@ -45,11 +45,6 @@ const struct hv_ops *hv;
 
 static struct boot_info boot;
 
-static struct {
-	struct own_config config;
-	uint64_t table;
-} ownership;
-
 /* One stretch, given out from its start. */
 static struct {
 	uint64_t start, next, end;
@@ -221,7 +216,7 @@ static __attribute__((noreturn)) void main_boot_final(void)
 
 	cpu_features();
 	trap_init_cpu(cpu);
-	control_init(ownership.table, ownership.config.largest);
+	control_init();
 	if (own_take_for_keel(reserve.start, reserve.end) ||
 	    own_take_for_keel((uint64_t)(uintptr_t)image_start, (uint64_t)(uintptr_t)image_end))
 		refuse("the hypervisor's memory cannot be set aside.");
@@ -294,6 +289,7 @@ void main_boot(uint32_t info)
 	static uint32_t ids[MAX_CPUS];
 	static struct own_range ranges[BOOT_RANGES];
 	struct frame_pool pool = { 0 };
+	struct own_config config;
 	uint64_t memory, own_pages, tables, i;
 	unsigned int processors;
 
@@ -309,18 +305,19 @@ void main_boot(uint32_t info)
 	trap_patch();
 	memory = top_of_memory();
 	processors = find_processors(LOW_4G, ids);
-	ownership.config = (struct own_config){
+	config = (struct own_config){
 		.format = hv->second_level, .largest = largest_page(), .limit = address_space(memory),
 		.ranges = ranges, .count = ram_ranges(ranges, BOOT_RANGES), .caching = hv->caching,
 	};
-	own_pages = own_frames_needed(&ownership.config);
-	tables = paging_frames(memory, ownership.config.largest);
+	own_pages = own_frames_needed(&config);
+	tables = paging_frames(memory, config.largest);
 	reserve_init(own_pages + tables + processors * (PERCPU_PAGES + XSTATE_MOST / PAGE_SIZE));
 	for (i = 0; i < tables; i++)
 		frame_pool_put(&pool, reserve_take(1));
-	paging_init(&pool, memory, ownership.config.largest);
+	paging_init(&pool, memory, config.largest);
 	cpus_create(&pool, ids, processors);
-	if (own_init(&ownership.config, reserve_take(own_pages), &ownership.table))
+	control_table = (struct page_table){ config.format, reserve_take(own_pages), config.largest };
+	if (own_init(&config, control_table.root))
 		refuse("the firmware's memory map is not usable.");
 	switch_stack();
 }

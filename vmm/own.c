@@ -188,38 +188,33 @@ static unsigned leaf_order(unsigned order)
 	return level < own.table.largest ? level : own.table.largest;
 }
 
-static bool entries_match(const uint64_t *slot, unsigned order, unsigned count, unsigned owner, unsigned states)
+struct own_frame own_query(uint64_t hpa)
 {
-	const struct pt_format *format = own.table.format;
+	struct own_frame frame = { .state = OWN_NONE, .order = PT_ORDER_TOP };
+	struct pt_place place;
 
-	for (unsigned i = 0; i < count; i++) {
-		struct own_frame frame;
-
-		if (pt_is_table(format, slot[i], order)) {
-			const uint64_t *entries = pt_table(format, slot[i]);
-
-			if (!entries_match(entries, order - PT_ORDER_STEP, PT_ENTRIES, owner, states))
-				return false;
-			continue;
-		}
-		frame = decode(slot[i]);
-		if (frame.owner != owner || (states & 1u << frame.state) == 0)
-			return false;
-	}
-	return true;
+	if (hpa >= own.limit)
+		return frame;
+	pt_lookup(&own.table, hpa, &place);
+	frame = decode(place.entry);
+	frame.order = place.order;
+	return frame;
 }
 
 /* All of the block is owner's, in one of the states (a bit mask). */
 static bool block_matches(uint64_t hpa, unsigned order, unsigned owner, unsigned states)
 {
-	unsigned leaf = leaf_order(order), count;
-	struct pt_place place;
+	uint64_t end = hpa + order_bytes(order);
+	struct own_frame frame;
 
 	if (hpa >= own.limit)
 		return false;
-	pt_walk(&own.table, hpa, leaf, &place);
-	count = place.order > leaf ? 1 : 1u << (order - leaf);
-	return entries_match(place.slot, place.order, count, owner, states);
+	for (; hpa < end; hpa += order_bytes(frame.order)) {
+		frame = own_query(hpa);
+		if (frame.owner != owner || (states & 1u << frame.state) == 0)
+			return false;
+	}
+	return true;
 }
 
 static uint64_t frame_take(uint64_t hpa, unsigned order)
@@ -319,7 +314,7 @@ static void set_types(uint64_t *entries, unsigned order, uint64_t hpa)
 	}
 }
 
-int own_init(const struct own_config *config, uint64_t reserve, uint64_t *root)
+int own_init(const struct own_config *config, uint64_t reserve)
 {
 	if (!config_valid(config) || reserve % PAGE_SIZE != 0)
 		return -EINVAL;
@@ -329,7 +324,6 @@ int own_init(const struct own_config *config, uint64_t reserve, uint64_t *root)
 		range_set(config->ranges[i].start, config->ranges[i].end, OWN_CONTROL, OWN_MAPPED);
 	if (config->caching != NULL)
 		set_types(phys_to_virt(reserve), PT_ORDER_TOP, 0);
-	*root = reserve;
 	return 0;
 }
 
@@ -347,23 +341,14 @@ static unsigned spares_needed(uint64_t hpa)
 	return needed;
 }
 
-static bool block_is_free(uint64_t hpa, unsigned order)
-{
-	return block_matches(hpa, order, OWN_CONTROL, 1u << OWN_MAPPED) ||
-	       block_matches(hpa, order, OWN_DEVICE, 1u << OWN_MAPPED);
-}
-
 static bool range_is_free(uint64_t start, uint64_t end)
 {
-	while (start < end) {
-		unsigned order = block_order(start, end);
+	struct own_frame frame;
 
-		if (!block_is_free(start, order)) {
-			if (!block_is_free(start, 0))
-				return false;
-			order = 0;
-		}
-		start += order_bytes(order);
+	for (; start < end; start = round_up(start + 1, order_bytes(frame.order))) {
+		frame = own_query(start);
+		if (frame.state != OWN_MAPPED)
+			return false;
 	}
 	return true;
 }
@@ -460,19 +445,6 @@ int own_reclaim(uint64_t hpa, unsigned order, unsigned vm)
 	block_set(hpa, order, OWN_CONTROL, OWN_MAPPED);
 	own.out[vm] -= 1u << order;
 	return 0;
-}
-
-struct own_frame own_query(uint64_t hpa)
-{
-	struct own_frame frame = { .state = OWN_NONE, .order = PT_ORDER_TOP };
-	struct pt_place place;
-
-	if (hpa >= own.limit)
-		return frame;
-	pt_lookup(&own.table, hpa, &place);
-	frame = decode(place.entry);
-	frame.order = place.order;
-	return frame;
 }
 
 uint64_t own_count(unsigned vm)

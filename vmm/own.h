@@ -79,11 +79,10 @@ uint64_t own_frames_needed(const struct own_config *config);
 
 /*
  * Builds the table in the reserve: own_frames_needed() contiguous pages, reached through the direct map. They
- * and everything else of Keel's are to be taken with own_take_for_keel() afterwards. root: the physical
- * address of the top table, for the nested CR3 or the EPT pointer. -EINVAL: ranges not sorted, not whole
- * pages, beyond the limit.
+ * and everything else of Keel's are to be taken with own_take_for_keel() afterwards. The first page is the top
+ * table, for the nested CR3 or the EPT pointer. -EINVAL: ranges not sorted, not whole pages, beyond the limit.
  */
-int own_init(const struct own_config *config, uint64_t reserve, uint64_t *root);
+int own_init(const struct own_config *config, uint64_t reserve);
 
 /*
  * At boot: whole pages that are the control domain's, or not memory, become Keel's for good. Any length.

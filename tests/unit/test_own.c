@@ -20,7 +20,6 @@ uint8_t *memory_test_arena;
 static const struct own_range ranges[] = { { 2 * MIB2, 6 * MIB2 }, { 4 * GIB, 5 * GIB } };
 static struct own_config config;
 static uint64_t reserve_pages;
-static uint64_t root;
 
 /* Pages between two neighbouring block boundaries: no operation of a test tells them apart. */
 struct atom {
@@ -49,8 +48,7 @@ static void start(unsigned variant)
 	reserve_pages = own_frames_needed(&config);
 	memory_test_arena = calloc(reserve_pages + 1, PAGE_SIZE);
 	ck_assert_ptr_nonnull(memory_test_arena);
-	ck_assert_int_eq(own_init(&config, PAGE_SIZE, &root), 0);
-	ck_assert_uint_eq(root, PAGE_SIZE);
+	ck_assert_int_eq(own_init(&config, PAGE_SIZE), 0);
 }
 
 static void finish(void)
@@ -257,7 +255,7 @@ static struct survey survey(void)
 {
 	struct survey result = { .used = calloc(reserve_pages + 1, 1), .sound = true };
 
-	survey_table(&result, root, 0, 27);
+	survey_table(&result, PAGE_SIZE, 0, 27);
 	free(result.used);
 	return result;
 }
@@ -340,17 +338,17 @@ START_TEST(bad_configs)
 	struct own_config bad = { &pt_format_npt, PT_ORDER_1G, GIB, overlap, 2, NULL };
 
 	ck_assert_uint_eq(own_frames_needed(&bad), 0);
-	ck_assert_int_eq(own_init(&bad, 0, &root), -EINVAL);
+	ck_assert_int_eq(own_init(&bad, 0), -EINVAL);
 	bad.count = 1;
 	bad.ranges = ragged;
-	ck_assert_int_eq(own_init(&bad, 0, &root), -EINVAL);
+	ck_assert_int_eq(own_init(&bad, 0), -EINVAL);
 	bad.ranges = beyond;
-	ck_assert_int_eq(own_init(&bad, 0, &root), -EINVAL);
+	ck_assert_int_eq(own_init(&bad, 0), -EINVAL);
 	bad.ranges = empty;
-	ck_assert_int_eq(own_init(&bad, 0, &root), -EINVAL);
+	ck_assert_int_eq(own_init(&bad, 0), -EINVAL);
 	bad.count = 0;
 	bad.limit = UINT64_C(1) << 49;
-	ck_assert_int_eq(own_init(&bad, 0, &root), -EINVAL);
+	ck_assert_int_eq(own_init(&bad, 0), -EINVAL);
 }
 END_TEST
 
@@ -379,7 +377,7 @@ static bool step(unsigned op)
 
 static void restart(void)
 {
-	own_init(&config, PAGE_SIZE, &root);
+	own_init(&config, PAGE_SIZE);
 	model_reset();
 }
 
@@ -563,7 +561,7 @@ START_TEST(many_ranges)
 	config = wide;
 	reserve_pages = own_frames_needed(&config);
 	memory_test_arena = calloc(reserve_pages + 1, PAGE_SIZE);
-	ck_assert_int_eq(own_init(&config, PAGE_SIZE, &root), 0);
+	ck_assert_int_eq(own_init(&config, PAGE_SIZE), 0);
 	for (unsigned i = 0; i < 100; i++)
 		good &= own_donate(many[i].start, 0, 3) == 0 &&
 			own_donate(many[i].start - KIB4, 0, 3) == -EPERM;
@@ -595,7 +593,7 @@ static void check_types(void)
 {
 	static const uint64_t places[] = { 0, MIB2, 2 * MIB2, 3 * MIB2, 3 * MIB2 + MIB2 / 2, 4 * MIB2, 6 * MIB2, 7 * MIB2,
 					   GIB, 3 * GIB, 4 * GIB, 4 * GIB + 5 * KIB4, 4 * GIB + 6 * KIB4, 4 * GIB + MIB2 };
-	const struct page_table table = { config.format, root, config.largest };
+	const struct page_table table = { config.format, PAGE_SIZE, config.largest };
 	const uint64_t mask = config.format->cached;
 	struct pt_place place;
 
@@ -610,7 +608,7 @@ START_TEST(memory_types)
 	for (unsigned variant = 1; variant < 4; variant += 2) {
 		start(variant);
 		config.caching = caching;
-		ck_assert_int_eq(own_init(&config, PAGE_SIZE, &root), 0);
+		ck_assert_int_eq(own_init(&config, PAGE_SIZE), 0);
 		check_types();
 		ck_assert_int_eq(own_donate(2 * MIB2, PT_ORDER_2M, 1), 0);
 		ck_assert_int_eq(own_reclaim(2 * MIB2, PT_ORDER_2M, 1), 0);

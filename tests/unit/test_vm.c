@@ -105,7 +105,6 @@ static void begin(unsigned int ranges_used)
 		.format = &pt_format_npt, .largest = PT_ORDER_1G, .limit = ARENA, .ranges = ranges,
 		.count = ranges_used,
 	};
-	uint64_t root;
 
 	/* Most of it is never touched. */
 	memory_test_arena = mmap(NULL, ARENA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -113,7 +112,7 @@ static void begin(unsigned int ranges_used)
 	memset(memory_test_arena + FREE, 0xa5, END - FREE);
 	reserve_bytes = own_frames_needed(&config) * PAGE_SIZE;
 	ck_assert_uint_le(reserve_bytes, FREE - LOW);
-	ck_assert_int_eq(own_init(&config, LOW, &root), 0);
+	ck_assert_int_eq(own_init(&config, LOW), 0);
 	ck_assert_int_eq(own_take_for_keel(LOW, FREE), 0);
 	hv = &ops;
 	paging_main = (struct page_table){ &pt_format_x86, 0, PT_ORDER_1G };
