@@ -3,8 +3,6 @@
 
 #include "control.h"
 
-#include <stddef.h>
-
 #include "apic.h"
 #include "console.h"
 #include "control_decode.h"

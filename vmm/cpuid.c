@@ -156,44 +156,38 @@ static struct cpuid leaf_b(const struct vcpu *vcpu, uint32_t subleaf)
 	return r;
 }
 
-/* An area of XSAVEC for what XCR0 enables now; the guest's, while Keel handles its exit (SDM vol. 1, 13.4.3). */
-static uint32_t compacted_bytes(void)
+/* Of an XSAVE area for these components, or of an XSAVEC area, where they are packed (SDM vol. 1, 13.4.2 and 13.4.3). */
+static uint32_t area_bytes(uint64_t components, bool packed)
 {
-	uint64_t enabled = xgetbv() & guest_xcr0;
 	uint32_t bytes = XSAVE_HEADER_END;
 	struct cpuid part;
 	unsigned int i;
 
 	for (i = 2; i < 32; i++) {
-		if (!(enabled >> i & 1))
+		if (!(components >> i & 1))
 			continue;
 		part = cpuid(CPUID_XSTATE, i);
-		if (part.ecx & BIT(1))
-			bytes = (bytes + 63) & ~63u;
-		bytes += part.eax;
+		if (packed)
+			part.ebx = part.ecx & BIT(1) ? (bytes + 63) & ~63u : bytes;
+		if (part.ebx + part.eax > bytes)
+			bytes = part.ebx + part.eax;
 	}
 	return bytes;
 }
 
+/* While Keel handles its exit, XCR0 is the guest's. */
 static struct cpuid leaf_d(uint32_t subleaf)
 {
-	struct cpuid r = { 0 }, part;
-	unsigned int i;
+	struct cpuid r = { 0 };
 
 	if (subleaf == 0) {
-		/* EBX follows XCR0, which is the guest's while Keel handles its exit. */
-		r = cpuid(CPUID_XSTATE, 0);
+		r = cpuid(CPUID_XSTATE, 0);	/* EBX follows XCR0 */
 		r.eax = (uint32_t)guest_xcr0;
+		r.ecx = area_bytes(guest_xcr0, false);
 		r.edx = 0;
-		r.ecx = XSAVE_HEADER_END;
-		for (i = 2; i < 32; i++) {
-			part = cpuid(CPUID_XSTATE, i);
-			if (guest_xcr0 >> i & 1 && part.ebx + part.eax > r.ecx)
-				r.ecx = part.ebx + part.eax;
-		}
 	} else if (subleaf == 1) {
 		r = masked(CPUID_XSTATE, 1);
-		r.ebx = compacted_bytes();
+		r.ebx = area_bytes(xgetbv() & guest_xcr0, true);
 	} else if (subleaf < 32 && guest_xcr0 >> subleaf & 1) {
 		r = cpuid(CPUID_XSTATE, subleaf);
 	}

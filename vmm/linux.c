@@ -7,7 +7,6 @@
 #include "memory.h"
 #include "string.h"
 
-#define FOUR_GIB	(UINT64_C(1) << 32)
 #define SECTOR		512u
 
 #define BOOT_FLAG	0xaa55u
@@ -196,8 +195,8 @@ static const char *place_kernel(struct loader *loader)
 	const struct setup_header *header = loader->header;
 	uint64_t load = header->pref_address, size = page_up(header->init_size);
 
-	if (load % header->alignment != 0 || load >= FOUR_GIB - size || !memory_is_free(loader->boot, load, load + size))
-		load = memory_choose(loader->boot, size, header->alignment, FOUR_GIB);
+	if (load % header->alignment != 0 || load >= SIZE_4G - size || !memory_is_free(loader->boot, load, load + size))
+		load = memory_choose(loader->boot, size, header->alignment, SIZE_4G);
 	if (load == 0)
 		return "no room for the kernel below 4 GiB";
 	loader->entry->load = load;
@@ -212,7 +211,7 @@ static const char *place_initrd(struct loader *loader)
 	const struct boot_module *module = &loader->boot->module[1];
 	uint64_t size = module->end - module->start, start = module->start;
 	uint64_t limit = (loader->header->xload_flags & XLF_ABOVE_4G) != 0 ?
-			 FOUR_GIB : UINT64_C(1) + loader->header->initrd_max;
+			 SIZE_4G : UINT64_C(1) + loader->header->initrd_max;
 
 	if (loader->boot->module_count < 2 || size == 0)
 		return NULL;
@@ -253,7 +252,7 @@ static const char *place_block(struct loader *loader)
 
 	if (strlen(loader->kernel->string) > loader->header->cmdline_size)
 		return "the kernel's command line is too long";
-	block = memory_choose(boot, size, PAGE_SIZE, FOUR_GIB);
+	block = memory_choose(boot, size, PAGE_SIZE, SIZE_4G);
 	if (block == 0)
 		return "no room for the boot parameters below 4 GiB";
 	memset(phys_to_virt(block), 0, size);

@@ -21,9 +21,6 @@
 #include "vm.h"
 #include "xstate.h"
 
-#define LOW_4G		0x100000000ull
-#define SIZE_2M		0x200000ull
-#define SIZE_1G		0x40000000ull
 #define TRAMPOLINE	0x8000ull
 #define XSTATE_MOST	(4 * PAGE_SIZE)
 
@@ -100,7 +97,7 @@ static void check_processor(void)
 
 static uint64_t top_of_memory(void)
 {
-	uint64_t top = LOW_4G;
+	uint64_t top = SIZE_4G;
 	unsigned int i;
 
 	for (i = 0; i < boot.map_count; i++)
@@ -275,7 +272,7 @@ static void reserve_init(uint64_t pages)
 	uint64_t bytes = round_up(pages << PAGE_SHIFT, SIZE_2M);
 
 	memory_take(&boot, (uint64_t)(uintptr_t)image_start, (uint64_t)(uintptr_t)image_end);
-	reserve.start = memory_choose(&boot, bytes, SIZE_2M, LOW_4G);
+	reserve.start = memory_choose(&boot, bytes, SIZE_2M, SIZE_4G);
 	if (!reserve.start)
 		refuse("there is no room for the hypervisor's reserve below 4 GiB. Use a machine with more memory.");
 	reserve.next = reserve.start;
@@ -304,7 +301,7 @@ void main_boot(uint32_t info)
 		hv->enable();
 	trap_patch();
 	memory = top_of_memory();
-	processors = find_processors(LOW_4G, ids);
+	processors = find_processors(SIZE_4G, ids);
 	config = (struct own_config){
 		.format = hv->second_level, .largest = largest_page(), .limit = address_space(memory),
 		.ranges = ranges, .count = ram_ranges(ranges, BOOT_RANGES), .caching = hv->caching,

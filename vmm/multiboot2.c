@@ -13,7 +13,6 @@
 #define TAG_ALIGN	8u
 
 #define LOW_MEMORY_END	(UINT64_C(1) << 20)	/* firmware's data, trampolines, video */
-#define FOUR_GIB	(UINT64_C(1) << 32)
 
 /* Multiboot2 Specification 2.0, 3.6. */
 enum tag_type {
@@ -236,8 +235,8 @@ uint64_t memory_choose(const struct boot_info *boot, uint64_t bytes, uint64_t al
 
 	if (bytes == 0)
 		return 0;
-	if (below > FOUR_GIB) {
-		best = memory_choose(boot, bytes, align, FOUR_GIB);
+	if (below > SIZE_4G) {
+		best = memory_choose(boot, bytes, align, SIZE_4G);
 		if (best != 0)
 			return best;
 	}

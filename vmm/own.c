@@ -17,7 +17,6 @@
 			 (1u << OWN_VCPU) | (1u << OWN_RECORD))
 
 #define LIMIT_MAX	(UINT64_C(1) << 48)	/* of a table of four levels */
-#define GIB_BYTES	(PAGE_SIZE << PT_ORDER_1G)
 #define TOP_BYTES	(PAGE_SIZE << PT_ORDER_TOP)
 
 _Static_assert(OWN_STATES <= 16, "a state has four bits");
@@ -114,16 +113,16 @@ static uint64_t plan(const struct own_config *config, uint64_t reserve)
 
 	memset(&own, 0, sizeof(own));
 	own.table = (struct page_table){ config->format, reserve, config->largest };
-	own.limit = round_up(config->limit, GIB_BYTES);
+	own.limit = round_up(config->limit, SIZE_1G);
 	own.caching = config->caching;
 	if (config->largest == PT_ORDER_2M)
-		spans_add(&own.directories, 0, own.limit, GIB_BYTES);
+		spans_add(&own.directories, 0, own.limit, SIZE_1G);
 	for (unsigned i = 0; i < config->count; i++) {
 		const struct own_range *range = &config->ranges[i];
 
 		if (config->largest == PT_ORDER_1G)
-			spans_add(&own.directories, range->start, range->end, GIB_BYTES);
-		spans_add(&own.tables, range->start, range->end, order_bytes(PT_ORDER_2M));
+			spans_add(&own.directories, range->start, range->end, SIZE_1G);
+		spans_add(&own.tables, range->start, range->end, SIZE_2M);
 	}
 	frame += round_up(own.limit, TOP_BYTES) / TOP_BYTES * PAGE_SIZE;
 	frame = spans_place(&own.directories, frame);
@@ -285,9 +284,9 @@ static void build(void)
 	uint64_t next = own.table.root + PAGE_SIZE;
 
 	memset(top, 0, PAGE_SIZE);
-	for (uint64_t hpa = 0; hpa < own.limit; hpa += GIB_BYTES) {
+	for (uint64_t hpa = 0; hpa < own.limit; hpa += SIZE_1G) {
 		uint64_t *entries = phys_to_virt(next + hpa / TOP_BYTES * PAGE_SIZE);
-		uint64_t *slot = &entries[hpa / GIB_BYTES % PT_ENTRIES];
+		uint64_t *slot = &entries[hpa / SIZE_1G % PT_ENTRIES];
 
 		if (slot == entries) {
 			memset(entries, 0, PAGE_SIZE);

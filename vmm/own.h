@@ -25,7 +25,6 @@
 #ifndef VMM_OWN_H
 #define VMM_OWN_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "pagetable.h"

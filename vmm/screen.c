@@ -3,7 +3,6 @@
 
 #include "screen.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "memory.h"
@@ -18,7 +17,6 @@
 #define GLYPH_HEIGHT	16u
 #define GLYPH_FIRST	' '
 #define GLYPH_LAST	'~'
-#define LIMIT		0x100000000ull
 
 /* font.asm, made by tools/lib/font.sh. */
 extern const uint8_t font_8x16[GLYPH_LAST - GLYPH_FIRST + 1][GLYPH_HEIGHT];
@@ -45,7 +43,7 @@ void screen_init(const struct boot_framebuffer *framebuffer)
 		return;
 	text = NULL;
 	if (framebuffer->type != FRAMEBUFFER_RGB || (framebuffer->bits != 32 && framebuffer->bits != 24) ||
-	    framebuffer->address >= LIMIT || bytes > LIMIT - framebuffer->address ||
+	    framebuffer->address >= SIZE_4G || bytes > SIZE_4G - framebuffer->address ||
 	    framebuffer->height < GLYPH_HEIGHT || framebuffer->width < GLYPH_WIDTH ||
 	    (uint64_t)framebuffer->width * (framebuffer->bits / 8) > framebuffer->pitch)
 		return;

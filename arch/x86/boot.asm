@@ -74,29 +74,6 @@ boot_entry:
 	bt edx, 20			; NX
 	jnc .no_long_mode
 
-	; 4 GiB with 2 MiB pages, seen at 0, at the direct map; the first GiB also at KERNEL_BASE
-	mov edi, boot_pd
-	mov eax, PTE_LARGE
-	mov ecx, 2048
-.fill:
-	mov [edi], eax
-	mov dword [edi + 4], 0
-	add eax, 0x200000
-	add edi, 8
-	loop .fill
-	mov eax, boot_pd + PTE_TABLE
-	mov edi, boot_pdpt
-	mov ecx, 4
-.fill_pdpt:
-	mov [edi], eax
-	add eax, 4096
-	add edi, 8
-	loop .fill_pdpt
-	mov dword [boot_pdpt_high + 510 * 8], boot_pd + PTE_TABLE
-	mov dword [boot_pml4], boot_pdpt + PTE_TABLE
-	mov dword [boot_pml4 + DIRECT_SLOT * 8], boot_pdpt + PTE_TABLE
-	mov dword [boot_pml4 + 511 * 8], boot_pdpt_high + PTE_TABLE
-
 	mov eax, boot_pml4
 	LONG_MODE
 	mov eax, cr0
@@ -202,11 +179,26 @@ ap_stack:	dq 0
 ap_cpu:		dq 0
 ap_cr3:		dq 0
 
+; 4 GiB with 2 MiB pages, seen at 0 and at the direct map; the first GiB also at KERNEL_BASE
 align 4096
-boot_pml4:	times 4096 db 0
-boot_pdpt:	times 4096 db 0
-boot_pdpt_high:	times 4096 db 0
-boot_pd:	times 16384 db 0
+boot_pml4:
+	dq boot_pdpt + PTE_TABLE
+	times DIRECT_SLOT - 1 dq 0
+	dq boot_pdpt + PTE_TABLE
+	times 510 - DIRECT_SLOT dq 0
+	dq boot_pdpt_high + PTE_TABLE
+boot_pdpt:
+	dq boot_pd + PTE_TABLE, boot_pd + 0x1000 + PTE_TABLE, boot_pd + 0x2000 + PTE_TABLE, boot_pd + 0x3000 + PTE_TABLE
+	times 508 dq 0
+boot_pdpt_high:
+	times 510 dq 0
+	dq boot_pd + PTE_TABLE, 0
+boot_pd:
+%assign page 0
+%rep 2048
+	dq page << 21 | PTE_LARGE
+%assign page page + 1
+%endrep
 boot_stack:	times 16384 db 0
 boot_stack_end:
 

@@ -3,7 +3,6 @@
 #ifndef ARCH_CPU_H
 #define ARCH_CPU_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #define CR0_PE		(1u << 0)

@@ -7,6 +7,9 @@
 
 #define PAGE_SHIFT	12u
 #define PAGE_SIZE	(UINT64_C(1) << PAGE_SHIFT)
+#define SIZE_2M		(UINT64_C(1) << 21)
+#define SIZE_1G		(UINT64_C(1) << 30)
+#define SIZE_4G		(UINT64_C(1) << 32)
 
 /* Unit tests compile the real sources and stand an arena of theirs in for physical memory. */
 #ifdef KEEL_HOST_TEST

@@ -8,8 +8,6 @@
 #include "percpu.h"
 #include "trap.h"
 
-#define SIZE_2M		(PAGE_SIZE << PT_ORDER_2M)
-#define SIZE_1G		(PAGE_SIZE << PT_ORDER_1G)
 #define FIXED_FRAMES	64u	/* image, carved-out stretch of the direct map, upper levels */
 #define FRAMES_PER_CPU	2u
 

@@ -6,7 +6,6 @@
 #ifndef ARCH_PERCPU_H
 #define ARCH_PERCPU_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include <keel/cell.h>

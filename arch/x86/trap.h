@@ -3,7 +3,6 @@
 #ifndef ARCH_TRAP_H
 #define ARCH_TRAP_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "percpu.h"

@@ -4,8 +4,6 @@
 #include "svm.h"
 
 #include "apic.h"
-#include "cell_frame.h"
-#include "console.h"
 #include "cpu.h"
 #include "image.h"
 #include "memory.h"
