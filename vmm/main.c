@@ -111,30 +111,27 @@ static unsigned int largest_page(void)
 	return cpuid(CPUID_EXT, 0).edx & CPUID_EXT_1G && (!hv->has_1g || hv->has_1g()) ? PT_ORDER_1G : PT_ORDER_2M;
 }
 
-/* RAM as whole pages, sorted and merged, for the ownership record. */
-static unsigned int ram_ranges(struct own_range *ranges, unsigned int room)
+/* RAM as whole pages, in order and without overlaps, for the ownership record: at most as many ranges as the map has entries. */
+static unsigned int ram_ranges(struct own_range *ranges)
 {
-	unsigned int count = 0, i, j;
+	uint64_t start, end, done = 0;
+	unsigned int count = 0, i;
+	struct own_range next;
 
-	for (i = 0; i < boot.map_count && count < room; i++) {
-		struct own_range r = { round_up(boot.map[i].start, PAGE_SIZE), boot.map[i].end & ~(PAGE_SIZE - 1) };
-
-		if (boot.map[i].type != BOOT_RAM || r.end <= r.start)
-			continue;
-		for (j = count; j > 0 && ranges[j - 1].start > r.start; j--)
-			ranges[j] = ranges[j - 1];
-		ranges[j] = r;
-		count++;
-	}
-	for (i = 0, j = 1; j < count; j++) {
-		if (ranges[j].start <= ranges[i].end) {
-			if (ranges[j].end > ranges[i].end)
-				ranges[i].end = ranges[j].end;
-		} else {
-			ranges[++i] = ranges[j];
+	for (;;) {
+		next = (struct own_range){ UINT64_MAX, UINT64_MAX };
+		for (i = 0; i < boot.map_count; i++) {
+			start = round_up(boot.map[i].start, PAGE_SIZE);
+			start = start > done ? start : done;
+			end = boot.map[i].end & ~(PAGE_SIZE - 1);
+			if (boot.map[i].type == BOOT_RAM && start < end && start < next.start)
+				next = (struct own_range){ start, end };
 		}
+		if (next.end == UINT64_MAX)
+			return count;
+		ranges[count++] = next;
+		done = next.end;
 	}
-	return count ? i + 1 : 0;
 }
 
 static void cpu_features(void)
@@ -155,7 +152,7 @@ static void cpu_features(void)
 
 static void cpus_create(struct frame_pool *pool, const uint32_t *ids, unsigned int count)
 {
-	uint64_t area, xstate_pages = round_up(xstate_bytes(), PAGE_SIZE) >> PAGE_SHIFT;
+	uint64_t area, xstate_pages = round_up(cpuid(CPUID_XSTATE, 0).ecx, PAGE_SIZE) >> PAGE_SHIFT;
 	unsigned int i;
 
 	for (i = 0; i < count; i++) {
@@ -304,7 +301,7 @@ void main_boot(uint32_t info)
 	processors = find_processors(SIZE_4G, ids);
 	config = (struct own_config){
 		.format = hv->second_level, .largest = largest_page(), .limit = address_space(memory),
-		.ranges = ranges, .count = ram_ranges(ranges, BOOT_RANGES), .caching = hv->caching,
+		.ranges = ranges, .count = ram_ranges(ranges), .caching = hv->caching,
 	};
 	own_pages = own_frames_needed(&config);
 	tables = paging_frames(memory, config.largest);

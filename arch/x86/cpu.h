@@ -126,13 +126,7 @@ CPU_REGISTER(dr1)
 CPU_REGISTER(dr2)
 CPU_REGISTER(dr3)
 CPU_REGISTER(dr6)
-CPU_REGISTER(dr7)
 #undef CPU_REGISTER
-
-static inline void invlpg(const void *address)
-{
-	__asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
-}
 
 static inline void cpu_pause(void)
 {

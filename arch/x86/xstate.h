@@ -15,7 +15,7 @@
 #define XCR0_AVX512	(7u << 5)
 #define XCR0_TILES	(3u << 17)
 
-#define CPUID_XSTATE	0xdu
+#define CPUID_XSTATE	0xdu	/* subleaf 0, ECX: bytes of an area for all that the processor has */
 #define MXCSR_RESET	0x1f80u
 #define XSAVE_MXCSR	24u		/* offset in the area */
 #define XSAVE_HEADER_END 576u
@@ -44,17 +44,12 @@ static inline bool xcr0_valid(uint64_t value, uint64_t supported)
 	       xcr0_all_or_none(value, XCR0_BOUNDS) && xcr0_all_or_none(value, XCR0_TILES);
 }
 
-/* Every component the processor has, and the bytes that an area for all of them takes. */
+/* Every component the processor has. */
 static inline uint64_t xstate_supported(void)
 {
 	struct cpuid r = cpuid(CPUID_XSTATE, 0);
 
 	return (uint64_t)r.edx << 32 | r.eax;
-}
-
-static inline uint32_t xstate_bytes(void)
-{
-	return cpuid(CPUID_XSTATE, 0).ecx;
 }
 
 #endif
