@@ -10,9 +10,6 @@
 #include "string.h"
 
 #define INSN_MAX	15u
-#define PTE_PRESENT	1u
-#define PTE_LARGE	(1u << 7)
-#define PTE_ADDRESS	0x000ffffffffff000ull
 
 #define REX_FIRST	0x40u
 #define REX_LAST	0x4fu
@@ -35,6 +32,7 @@ static const void *control_memory(uint64_t pa)
 /* Walks the control domain's four- or five-level tables. 0: not mapped. */
 static uint64_t translate(const struct hv_control_state *state, uint64_t va)
 {
+	const struct pt_format *format = &pt_format_x86;
 	int level = state->cr4 & CR4_LA57 ? 4 : 3;
 	uint64_t entry = state->cr3, mask;
 	const uint64_t *table;
@@ -42,17 +40,17 @@ static uint64_t translate(const struct hv_control_state *state, uint64_t va)
 	if (!(state->efer & EFER_LMA))
 		return 0;
 	for (; level >= 0; level--) {
-		table = control_memory(entry & PTE_ADDRESS);
+		table = control_memory(entry & format->address);
 		if (!table)
 			return 0;
 		entry = table[va >> (PAGE_SHIFT + 9 * level) & 511];
-		if (!(entry & PTE_PRESENT))
+		if (!pt_present(format, entry))
 			return 0;
-		if (level == 0 || (level <= 2 && entry & PTE_LARGE))
+		if (level == 0 || (level <= 2 && entry & format->large))
 			break;
 	}
 	mask = (PAGE_SIZE << 9 * level) - 1;
-	return (entry & PTE_ADDRESS & ~mask) | (va & mask);
+	return (entry & format->address & ~mask) | (va & mask);
 }
 
 static unsigned int fetch(const struct hv_control_state *state, uint64_t rip, uint8_t bytes[INSN_MAX])

@@ -156,7 +156,7 @@ static struct cpuid leaf_b(const struct vcpu *vcpu, uint32_t subleaf)
 	return r;
 }
 
-/* Of an XSAVE area for these components, or of an XSAVEC area, where they are packed (SDM vol. 1, 13.4.2 and 13.4.3). */
+/* Of an XSAVE area for these components, or of an XSAVEC area, where they are packed (SDM vol. 1, 13.4.2, 13.4.3). */
 static uint32_t area_bytes(uint64_t components, bool packed)
 {
 	uint32_t bytes = XSAVE_HEADER_END;

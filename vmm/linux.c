@@ -150,25 +150,9 @@ struct loader {
 	uint64_t cmdline_pa, rsdp_pa, e820_pa, efi_pa;
 };
 
-static uint64_t page_up(uint64_t value)
-{
-	return round_up(value, PAGE_SIZE);
-}
-
 static void add_overlay(struct loader *loader, uint64_t start, uint64_t end, uint32_t type)
 {
 	loader->overlay[loader->overlay_count++] = (struct boot_range){ start, end, type };
-}
-
-static bool header_valid(const struct setup_header *header)
-{
-	return header->boot_flag == BOOT_FLAG && header->magic == HEADER_MAGIC && header->version >= PROTOCOL_MIN;
-}
-
-static bool header_suits(const struct setup_header *header)
-{
-	return header->relocatable != 0 && (header->xload_flags & XLF_KERNEL_64) != 0 &&
-	       header->alignment >= PAGE_SIZE && (header->alignment & (header->alignment - 1)) == 0;
 }
 
 static const char *read_kernel(struct loader *loader)
@@ -179,9 +163,10 @@ static const char *read_kernel(struct loader *loader)
 
 	if (kernel->end - kernel->start < HEADER_OFFSET + sizeof(*header))
 		return "the kernel module is too short";
-	if (!header_valid(header))
+	if (header->boot_flag != BOOT_FLAG || header->magic != HEADER_MAGIC || header->version < PROTOCOL_MIN)
 		return "the kernel module is not a bzImage of boot protocol 2.12 or later";
-	if (!header_suits(header))
+	if (header->relocatable == 0 || (header->xload_flags & XLF_KERNEL_64) == 0 || header->alignment < PAGE_SIZE ||
+	    (header->alignment & (header->alignment - 1)) != 0)
 		return "the kernel is not a relocatable 64-bit one";
 	sectors = header->setup_sectors != 0 ? header->setup_sectors : DEFAULT_SETUP_SECTORS;
 	loader->image = kernel->start + (sectors + 1) * SECTOR;
@@ -193,7 +178,7 @@ static const char *read_kernel(struct loader *loader)
 static const char *place_kernel(struct loader *loader)
 {
 	const struct setup_header *header = loader->header;
-	uint64_t load = header->pref_address, size = page_up(header->init_size);
+	uint64_t load = header->pref_address, size = round_up(header->init_size, PAGE_SIZE);
 
 	if (load % header->alignment != 0 || load >= SIZE_4G - size || !memory_is_free(loader->boot, load, load + size))
 		load = memory_choose(loader->boot, size, header->alignment, SIZE_4G);
@@ -216,7 +201,7 @@ static const char *place_initrd(struct loader *loader)
 	if (loader->boot->module_count < 2 || size == 0)
 		return NULL;
 	if (start % PAGE_SIZE != 0 || start + size > limit) {
-		start = memory_choose(loader->boot, page_up(size), PAGE_SIZE, limit);
+		start = memory_choose(loader->boot, round_up(size, PAGE_SIZE), PAGE_SIZE, limit);
 		if (start == 0)
 			return "no room for the initrd where the kernel wants it";
 		memory_take(loader->boot, start, start + size);
@@ -243,10 +228,10 @@ static bool efi_booted(const struct boot_info *boot)
 static const char *place_block(struct loader *loader)
 {
 	const struct boot_info *boot = loader->boot;
-	uint64_t cmdline = page_up(strlen(loader->kernel->string) + 1);
+	uint64_t cmdline = round_up(strlen(loader->kernel->string) + 1, PAGE_SIZE);
 	uint64_t pieces = boot->map_count * (1 + OVERLAYS) + OVERLAYS;
-	uint64_t e820 = page_up(sizeof(struct setup_data) + pieces * sizeof(struct e820_entry));
-	uint64_t efi = efi_booted(boot) ? page_up(efi_map_bytes(boot)) : 0;
+	uint64_t e820 = round_up(sizeof(struct setup_data) + pieces * sizeof(struct e820_entry), PAGE_SIZE);
+	uint64_t efi = efi_booted(boot) ? round_up(efi_map_bytes(boot), PAGE_SIZE) : 0;
 	uint64_t size = PAGE_SIZE + cmdline + e820 + efi + PAGE_SIZE;
 	uint64_t block;
 

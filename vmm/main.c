@@ -69,11 +69,8 @@ static __attribute__((noreturn)) void refuse(const char *why)
 static const struct hv_ops *choose_vendor(void)
 {
 	struct cpuid r = cpuid(0, 0);
-	char vendor[12];
+	const uint32_t vendor[3] = { r.ebx, r.edx, r.ecx };
 
-	memcpy(vendor, &r.ebx, 4);
-	memcpy(vendor + 4, &r.edx, 4);
-	memcpy(vendor + 8, &r.ecx, 4);
 	if (!memcmp(vendor, "AuthenticAMD", 12) || !memcmp(vendor, "HygonGenuine", 12))
 		return &svm_ops;
 	if (!memcmp(vendor, "GenuineIntel", 12))
@@ -111,7 +108,7 @@ static unsigned int largest_page(void)
 	return cpuid(CPUID_EXT, 0).edx & CPUID_EXT_1G && (!hv->has_1g || hv->has_1g()) ? PT_ORDER_1G : PT_ORDER_2M;
 }
 
-/* RAM as whole pages, in order and without overlaps, for the ownership record: at most as many ranges as the map has entries. */
+/* RAM as whole pages, in order, without overlaps, for the ownership record: no more ranges than the map has entries. */
 static unsigned int ram_ranges(struct own_range *ranges)
 {
 	uint64_t start, end, done = 0;
@@ -139,12 +136,9 @@ static void cpu_features(void)
 	uint64_t cr4 = CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
 	struct cpuid r = cpuid(7, 0);
 
-	if (r.ebx & CPUID_7_SMEP)
-		cr4 |= CR4_SMEP;
-	if (r.ebx & CPUID_7_SMAP)
-		cr4 |= CR4_SMAP;
-	if (r.ecx & CPUID_7_UMIP)
-		cr4 |= CR4_UMIP;
+	cr4 |= r.ebx & CPUID_7_SMEP ? CR4_SMEP : 0;
+	cr4 |= r.ebx & CPUID_7_SMAP ? CR4_SMAP : 0;
+	cr4 |= r.ecx & CPUID_7_UMIP ? CR4_UMIP : 0;
 	write_cr4(cr4);
 	/* TS is set whenever a guest or a cell could run: FPU state in the registers is never Keel's. */
 	write_cr0(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE | CR0_TS);
@@ -173,21 +167,21 @@ static void cpus_create(struct frame_pool *pool, const uint32_t *ids, unsigned i
 	cpu_count = count;
 }
 
-static unsigned int find_processors(uint64_t limit, uint32_t *ids)
+/* This processor comes first; it is alone where the firmware does not list it. */
+static unsigned int find_processors(uint32_t *ids)
 {
-	unsigned int count = acpi_processors(boot.rsdp, boot.rsdp_size, limit, ids, MAX_CPUS);
-	unsigned int i;
+	unsigned int i, count = acpi_processors(boot.rsdp, boot.rsdp_size, SIZE_4G, ids, MAX_CPUS);
 	uint32_t self = apic_id();
 
-	for (i = 0; i < count && ids[i] != self; i++)
-		;
-	if (!count || i == count) {
-		ids[0] = self;
-		return 1;
+	for (i = 0; i < count; i++) {
+		if (ids[i] == self) {
+			ids[i] = ids[0];
+			ids[0] = self;
+			return count;
+		}
 	}
-	ids[i] = ids[0];
 	ids[0] = self;
-	return count;
+	return 1;
 }
 
 static void load_linux(struct linux_entry *entry)
@@ -298,7 +292,7 @@ void main_boot(uint32_t info)
 		hv->enable();
 	trap_patch();
 	memory = top_of_memory();
-	processors = find_processors(SIZE_4G, ids);
+	processors = find_processors(ids);
 	config = (struct own_config){
 		.format = hv->second_level, .largest = largest_page(), .limit = address_space(memory),
 		.ranges = ranges, .count = ram_ranges(ranges), .caching = hv->caching,

@@ -9,7 +9,7 @@
 #include "string.h"
 
 #define INFO_MAX	(UINT64_C(16) << 20)	/* far beyond any real one */
-#define HEADER		8u			/* bytes before the first tag, and of a tag before its contents */
+#define HEADER		8u	/* bytes before the first tag, and of a tag before its contents */
 #define TAG_ALIGN	8u
 
 #define LOW_MEMORY_END	(UINT64_C(1) << 20)	/* firmware's data, trampolines, video */
@@ -27,7 +27,7 @@ enum tag_type {
 	TAG_EFI_SERVICES = 18,
 };
 
-/* In the loader's memory, at a multiple of 8. The size is known to lie within the information and to hold the fixed part. */
+/* In the loader's memory, at a multiple of 8. It is known to lie within the information and to hold its fixed part. */
 struct tag {
 	uint32_t type;
 	uint32_t size;
@@ -38,7 +38,7 @@ struct tag {
 		struct {
 			uint32_t entry_size, entry_version;
 		} map;					/* and entries */
-		uint8_t framebuffer[offsetof(struct boot_framebuffer, red_position)];	/* and the rest, if it is RGB */
+		uint8_t framebuffer[offsetof(struct boot_framebuffer, red_position)];	/* and colours, if RGB */
 		uint64_t efi64;
 		struct {
 			uint32_t descriptor_size, descriptor_version;
@@ -140,19 +140,21 @@ static void parse_rsdp(const struct tag *tag, struct boot_info *boot)
 	boot->rsdp_size = bytes;
 }
 
+#define FIXED(member)	sizeof(((struct tag *)0)->member)
+
 /* Those that Keel has a use for, and the bytes of their fixed parts. */
 static const struct {
 	enum tag_type type;
 	uint32_t least;
 	void (*parse)(const struct tag *tag, struct boot_info *boot);
 } kinds[] = {
-	{ TAG_MODULE, sizeof(((struct tag *)0)->module), parse_module },
-	{ TAG_MAP, sizeof(((struct tag *)0)->map), parse_map },
-	{ TAG_FRAMEBUFFER, sizeof(((struct tag *)0)->framebuffer), parse_framebuffer },
-	{ TAG_EFI64, sizeof(((struct tag *)0)->efi64), parse_efi64 },
-	{ TAG_ACPI_OLD, sizeof(((struct tag *)0)->rsdp), parse_rsdp },
-	{ TAG_ACPI_NEW, sizeof(((struct tag *)0)->rsdp), parse_rsdp },
-	{ TAG_EFI_MAP, sizeof(((struct tag *)0)->efi_map), parse_efi_map },
+	{ TAG_MODULE, FIXED(module), parse_module },
+	{ TAG_MAP, FIXED(map), parse_map },
+	{ TAG_FRAMEBUFFER, FIXED(framebuffer), parse_framebuffer },
+	{ TAG_EFI64, FIXED(efi64), parse_efi64 },
+	{ TAG_ACPI_OLD, FIXED(rsdp), parse_rsdp },
+	{ TAG_ACPI_NEW, FIXED(rsdp), parse_rsdp },
+	{ TAG_EFI_MAP, FIXED(efi_map), parse_efi_map },
 	{ TAG_EFI_SERVICES, 0, parse_efi_services },
 };
 

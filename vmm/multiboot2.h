@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The multiboot2 information (Multiboot2 Specification 2.0, 3.6) as a structure of fixed size, and the memory that is free by it.
+ * The multiboot2 information (Multiboot2 Specification 2.0, 3.6) as a structure of fixed size, and the memory
+ * that is free by it.
  *
  * Nothing of the loader's is trusted for its lengths: a tag that is cut off or malformed is left out, a
  * table that is too long is cut. Strings point into the loader's memory, where they are known to end before
@@ -60,7 +61,7 @@ struct boot_efi {
 struct boot_info {
 	struct boot_range map[BOOT_RANGES];	/* as the loader gave it; entries of no length left out */
 	unsigned map_count;
-	struct boot_range taken[BOOT_TAKEN];	/* in use: this information, the modules, what memory_take() adds; no types */
+	struct boot_range taken[BOOT_TAKEN];	/* this information, modules, what memory_take() adds; no types */
 	unsigned taken_count;
 	struct boot_module module[BOOT_MODULES];
 	unsigned module_count;

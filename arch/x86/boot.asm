@@ -60,7 +60,7 @@ boot_entry:
 	cli
 	cld
 	mov esp, boot_stack_end
-	mov [boot_info_pa], ebx
+	mov ebp, ebx			; the loader's information
 	cmp eax, MB2_LOADER
 	jne .halt
 	mov eax, 0x80000000
@@ -96,7 +96,7 @@ bits 64
 	mov ss, ax
 	mov rax, KERNEL_BASE + boot_stack_end
 	mov rsp, rax
-	mov edi, [boot_info_pa]
+	mov edi, ebp
 	xor ebp, ebp
 	mov rax, main_boot
 	call rax
@@ -132,7 +132,6 @@ boot_gdt_end:
 boot_gdt_pointer:
 	dw boot_gdt_end - boot_gdt - 1
 	dd boot_gdt
-boot_info_pa:	dd 0
 
 ; Real-mode start of the other CPUs, copied below 1 MiB; runs with CS = its page.
 global ap_trampoline, ap_trampoline_end

@@ -3,7 +3,7 @@
 find_library(ZYDIS_LIBRARY Zydis REQUIRED)
 
 keel_unit_test(control_decode
-	SOURCES tests/unit/test_control_decode.c vmm/control_decode.c
+	SOURCES tests/unit/test_control_decode.c vmm/control_decode.c vmm/pagetable.c
 	LIBS ${ZYDIS_LIBRARY}
 	INCLUDES vmm arch/x86
 	DEFINES KEEL_HOST_TEST)
