@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* VMX without a processor: what its capabilities are taken for, its errors in words, and what must be flushed. */
+/* VMX without a processor: what its capabilities are taken for, and its errors in words. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,16 +99,6 @@ START_TEST(feature_control)
 }
 END_TEST
 
-/* Nothing on the CPU where it was, its own translations where it has been, the whole table where it is new. */
-START_TEST(flushes)
-{
-	ck_assert_int_eq(vmx_flush_needed(true, true), VMX_FLUSH_NONE);
-	ck_assert_int_eq(vmx_flush_needed(false, true), VMX_FLUSH_VPID);
-	ck_assert_int_eq(vmx_flush_needed(false, false), VMX_FLUSH_EPT);
-	ck_assert_int_eq(vmx_flush_needed(true, false), VMX_FLUSH_EPT);
-}
-END_TEST
-
 int main(void)
 {
 	Suite *suite = suite_create("vmx_caps");
@@ -122,7 +112,6 @@ int main(void)
 	tcase_add_test(tests, ept);
 	tcase_add_test(tests, failures_in_words);
 	tcase_add_test(tests, feature_control);
-	tcase_add_test(tests, flushes);
 	suite_add_tcase(suite, tests);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

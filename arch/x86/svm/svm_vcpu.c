@@ -66,20 +66,23 @@ void svm_vcpu_put(struct cpu *cpu, struct vcpu *vcpu)
 /*
  * ASIDs are a CPU's own and are handed out in order; when they are used up all are flushed and a new generation begins. A vCPU that
  * comes to another CPU, or back after a flush, gets a new one, so no stale translation can serve it.
+ *
+ * last_cpu changes before translations are made under the new ASID: if another CPU takes it away meanwhile, either they
+ * came after what that CPU did to the tables, or the next entry finds NULL.
  */
 static void choose_asid(struct svm_cpu *svm, struct cpu *cpu, struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vcpu->svm.vmcb;
 
 	vmcb->tlb_control = SVM_TLB_KEEP;
-	if (vcpu->last_cpu == cpu && vcpu->svm.asid_generation == svm->asid_generation)
+	if (__atomic_load_n(&vcpu->last_cpu, __ATOMIC_RELAXED) == cpu && vcpu->svm.asid_generation == svm->asid_generation)
 		return;
 	if (svm->next_asid >= svm_features.asids) {
 		svm->asid_generation++;
 		svm->next_asid = svm->control->asid + 1;
 		vmcb->tlb_control = SVM_TLB_FLUSH_ALL;
 	}
-	vcpu->last_cpu = cpu;
+	__atomic_store_n(&vcpu->last_cpu, cpu, __ATOMIC_SEQ_CST);
 	vcpu->svm.asid_generation = svm->asid_generation;
 	vmcb->asid = svm->next_asid++;
 	vmcb->clean = 0;

@@ -102,10 +102,3 @@ const char *vmx_failure(uint64_t detail)
 	       reason == VMX_EXIT_ENTRY_MCE ? "machine check during VM entry" :
 					      "VM entry failed for an unknown reason";
 }
-
-enum vmx_flush vmx_flush_needed(bool same_cpu, bool seen)
-{
-	if (!seen)
-		return VMX_FLUSH_EPT;
-	return same_cpu ? VMX_FLUSH_NONE : VMX_FLUSH_VPID;
-}

@@ -28,13 +28,4 @@ uint64_t vmx_switched_on(uint64_t feature_control);
 #define VMX_DETAIL_QUALIFICATION_SHIFT 40
 const char *vmx_failure(uint64_t detail);
 
-/* What a vCPU that is about to run must drop of this CPU's translations. */
-enum vmx_flush {
-	VMX_FLUSH_NONE,
-	VMX_FLUSH_VPID,		/* its own, from when it was here before: the guest may have changed its tables elsewhere */
-	VMX_FLUSH_EPT,		/* all of its VM's table, whose frame may have been the top of another one */
-};
-/* same_cpu: it ran here last and has not been reset; seen: this CPU has dropped the table's once. */
-enum vmx_flush vmx_flush_needed(bool same_cpu, bool seen);
-
 #endif

@@ -118,24 +118,22 @@ void vmx_vcpu_put(struct cpu *cpu, struct vcpu *vcpu)
 	write_cr2(vmx->cr2);
 }
 
-static void forget(struct vcpu *vcpu)
-{
-	memset(vcpu->vmx.seen, 0, sizeof(vcpu->vmx.seen));
-	vcpu->last_cpu = NULL;
-}
-
-/* VPIDs are the vCPUs' own for good, EPT translations are tagged by the table's top frame. */
+/*
+ * VPIDs are the vCPUs' own for good, EPT translations are tagged by the table's top frame. A CPU that has not dropped the
+ * table's once may know them from another VM's, or from before last_cpu became NULL. One where the vCPU was before may have
+ * its own, and the guest may have changed its tables elsewhere. For the order see SVM's choose_asid().
+ */
 static void flush(struct cpu *cpu, struct vcpu *vcpu)
 {
 	uint64_t *seen = &vcpu->vmx.seen[cpu->index / 64], bit = 1ull << cpu->index % 64;
-	enum vmx_flush needed = vmx_flush_needed(vcpu->last_cpu == cpu, *seen & bit);
 
-	if (needed == VMX_FLUSH_EPT)
-		vmx_invept(vmread(VMCS_EPT_POINTER));
-	else if (needed == VMX_FLUSH_VPID)
+	if (!__atomic_exchange_n(&vcpu->last_cpu, cpu, __ATOMIC_SEQ_CST))
+		memset(vcpu->vmx.seen, 0, sizeof(vcpu->vmx.seen));
+	if (*seen & bit)
 		vmx_invvpid(FIRST_VPID + (vcpu->vm->id - 1) * KEEL_MAX_VCPUS + vcpu->index);
+	else
+		vmx_invept(vmread(VMCS_EPT_POINTER));
 	*seen |= bit;
-	vcpu->last_cpu = cpu;
 }
 
 /*
@@ -296,7 +294,7 @@ void vmx_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 		window_exit(vcpu, exit, HV_EXIT_TPR);
 		return;
 	}
-	if (vcpu->last_cpu != cpu)
+	if (__atomic_load_n(&vcpu->last_cpu, __ATOMIC_RELAXED) != cpu)
 		flush(cpu, vcpu);
 	if (vmx->tsc_offset_new) {
 		vmwrite(VMCS_TSC_OFFSET, vcpu->tsc_offset);
@@ -364,7 +362,7 @@ void vmx_vcpu_set_apic(struct vcpu *vcpu, uint32_t apic)
 		vmwrite(VMCS_SECONDARY_CONTROLS, mode);
 		vmwrite(VMCS_MSR_BITMAP, image_to_phys(apic & KEEL_APIC_X2 ? vmx_x2apic_bitmap : vmx_guest_bitmap));
 		/* Translations remember whether they lead to the page of APIC accesses (30.4.5). */
-		forget(vcpu);
+		vcpu->last_cpu = NULL;
 	}
 	for (i = 0; apic & KEEL_APIC_EOI_EXITS && i < EOI_EXIT_FIELDS; i++)
 		vmwrite((enum vmcs_field)(VMCS_EOI_EXITS + 2 * i), (uint64_t)tmr[8 * i + 4] << 32 | tmr[8 * i]);
