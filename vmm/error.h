@@ -14,6 +14,7 @@
 #define EINVAL		22
 #define ENOSPC		28
 #define ENOSYS		38
+#define EOPNOTSUPP	95
 #define ESHUTDOWN	108
 #endif
 #endif

@@ -135,6 +135,12 @@ static int64_t hc_trap(struct call *call)
 	return control_set_trap(call->cpu, call->arg[0]);
 }
 
+static int64_t hc_dirty(struct call *call)
+{
+	call->results = 4;
+	return vm_take_dirty(call->vm, call->arg[1], call->arg[2], call->result);
+}
+
 static int64_t (*const calls[KEEL_HC_COUNT])(struct call *call) = {
 	[KEEL_HC_INFO] = hc_info,
 	[KEEL_HC_LOG] = hc_log,
@@ -151,6 +157,7 @@ static int64_t (*const calls[KEEL_HC_COUNT])(struct call *call) = {
 	[KEEL_HC_KILL] = hc_kill,
 	[KEEL_HC_RECLAIM] = hc_reclaim,
 	[KEEL_HC_TRAP] = hc_trap,
+	[KEEL_HC_DIRTY] = hc_dirty,
 };
 
 void hypercall(struct cpu *cpu)

@@ -41,6 +41,7 @@ const struct pt_format pt_format_x86 = {
 	.global = X86_GLOBAL,
 	.uncached = X86_PCD | X86_PWT,
 	.hardware = X86_ACCESSED | X86_DIRTY,
+	.dirty = X86_DIRTY,
 };
 
 /* A nested walk counts as a user access (APM 2 15.25.5). */
@@ -53,6 +54,7 @@ const struct pt_format pt_format_npt = {
 	.write = X86_WRITE,
 	.no_exec = X86_NO_EXEC,
 	.hardware = X86_ACCESSED | X86_DIRTY,
+	.dirty = X86_DIRTY,
 };
 
 /* Write without read is a misconfiguration (SDM 3 29.3.3.1), so each leaf can be read. */
@@ -66,6 +68,7 @@ const struct pt_format pt_format_ept = {
 	.exec = EPT_EXEC,
 	.cached = EPT_TYPE_WB,
 	.hardware = EPT_ACCESSED | EPT_DIRTY,
+	.dirty = EPT_DIRTY,
 };
 
 void frame_pool_put(struct frame_pool *pool, uint64_t pa)
@@ -355,6 +358,23 @@ int pt_split_to(const struct page_table *table, uint64_t va, unsigned order, str
 	while (place.order > order) {
 		pt_split(table->format, place.slot, place.order, frame_pool_get(pool));
 		pt_lookup(table, va, &place);
+	}
+	return 0;
+}
+
+int pt_take_dirty(const struct page_table *table, uint64_t va, uint64_t bits[PT_WINDOW / 64])
+{
+	const uint64_t dirty = table->format->dirty;
+	struct pt_place place;
+
+	pt_walk(table, va, 0, &place);
+	if (place.order != 0)
+		return pt_present(table->format, place.entry) ? -EBUSY : 0;
+	for (unsigned i = 0; i < PT_WINDOW; i++) {
+		if (!pt_present(table->format, place.slot[i]) || (place.slot[i] & dirty) == 0)
+			continue;
+		__atomic_fetch_and(&place.slot[i], ~dirty, __ATOMIC_SEQ_CST);
+		bits[i / 64] |= UINT64_C(1) << i % 64;
 	}
 	return 0;
 }

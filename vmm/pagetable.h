@@ -26,6 +26,7 @@
 #define PT_ORDER_MAX	18u
 #define PT_ORDER_TOP	27u	/* of the entries of the top table */
 #define PT_ORDER_STEP	9u	/* from one level to the next */
+#define PT_WINDOW	256u	/* pages that pt_take_dirty() looks at */
 
 /* Rights of a mapping. PT_READ is implied always, PT_USER in nested tables. */
 #define PT_READ		(1u << 0)
@@ -50,11 +51,12 @@ struct pt_format {
 	uint64_t present;	/* an entry with none of these bits is not present, and the rest of it is software's */
 	uint64_t address;
 	uint64_t table;		/* bits of an entry that points to a table */
-	uint64_t leaf;		/* bits of every leaf: accessed and dirty are set beforehand, so CPUs never write */
+	uint64_t leaf;		/* bits of every leaf: accessed and dirty are set beforehand, so CPUs do not write */
 	uint64_t large;		/* bit that makes an entry above the last level a leaf */
 	uint64_t write, exec, no_exec, user, global;
 	uint64_t cached, uncached;
 	uint64_t hardware;	/* accessed and dirty bits: no difference when leaves are compared */
+	uint64_t dirty;
 };
 
 extern const struct pt_format pt_format_x86;
@@ -148,6 +150,13 @@ uint64_t pt_merge(const struct pt_format *format, uint64_t *slot, unsigned order
 
 /* Splits leaves until va is mapped by one of at most this order. -ENOENT: not mapped, -ENOMEM. */
 int pt_split_to(const struct page_table *table, uint64_t va, unsigned order, struct frame_pool *pool);
+
+/*
+ * Sets the bits of those of the PT_WINDOW pages from va on (aligned to that many) that were written, and clears the leaves'
+ * dirty bits, which CPUs may be setting. A CPU that has the old leaf in its TLB does not set the bit again. -EBUSY: they are
+ * mapped by a larger leaf, whose bit stays set for good, so that splitting it loses nothing.
+ */
+int pt_take_dirty(const struct page_table *table, uint64_t va, uint64_t bits[PT_WINDOW / 64]);
 
 /* Merges upwards around va as far as possible, up to table->largest; frames go back to the pool. */
 void pt_merge_up(const struct page_table *table, uint64_t va, struct frame_pool *pool);

@@ -23,6 +23,8 @@
 #define RECORD_CONTEXT	0u		/* pages of the record: the event context's page, the cell's top table */
 #define RECORD_TABLE	1u
 
+_Static_assert(PT_WINDOW == KEEL_DIRTY_PAGES, "what a hypercall reports at a time");
+
 struct spinlock vm_lock;
 
 static struct vm vms[KEEL_MAX_VMS];
@@ -451,6 +453,49 @@ int vm_start(struct vm *vm)
 		       vm->record + RECORD_CONTEXT * PAGE_SIZE, 0, PT_READ | PT_WRITE, 0, &vm->tables);
 		__atomic_store_n(&vm->state, VM_STARTED, __ATOMIC_RELEASE);
 	}
+	spin_unlock(&vm_lock);
+	return error;
+}
+
+/* The cell's table maps what the guest's does in the same blocks, so both have pages where one has. */
+static int take_dirty(struct vm *vm, uint64_t gpa, uint64_t bits[4])
+{
+	int error = pt_take_dirty(&vm->guest_table, gpa, bits);
+	unsigned int i;
+
+	if (error)
+		return error;
+	pt_take_dirty(&vm->cell_table, KEEL_CELL_GUEST + gpa, bits);
+	/* Of the cell's translations nothing outlasts the switch to its address space. */
+	for (i = 0; bits[0] | bits[1] | bits[2] | bits[3] && i < vm->vcpu_count; i++)
+		__atomic_store_n(&vm->vcpu[i]->last_cpu, NULL, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+static int split_blocks(struct vm *vm, uint64_t gpa)
+{
+	if (!room(vm, 4))	/* from 1 GiB to a page, in both tables */
+		return -ENOMEM;
+	/* Where nothing is mapped, nothing is split. */
+	pt_split_to(&vm->guest_table, gpa, 0, &vm->tables);
+	pt_split_to(&vm->cell_table, KEEL_CELL_GUEST + gpa, 0, &vm->tables);
+	return 0;
+}
+
+int vm_take_dirty(struct vm *vm, uint64_t gpa, uint64_t flags, uint64_t bits[4])
+{
+	int error;
+
+	if (gpa % KEEL_DIRTY_BYTES || gpa >= GUEST_LIMIT || flags & ~(uint64_t)KEEL_DIRTY_SPLIT)
+		return -EINVAL;
+	if (hv->has_dirty && !hv->has_dirty())
+		return -EOPNOTSUPP;
+	spin_lock(&vm_lock);
+	error = vm->state == VM_STARTED ? 0 : vm->state == VM_KILLED ? -ESHUTDOWN : -EINVAL;
+	if (!error && flags & KEEL_DIRTY_SPLIT)
+		error = split_blocks(vm, gpa);
+	if (!error)
+		error = take_dirty(vm, gpa, bits);
 	spin_unlock(&vm_lock);
 	return error;
 }

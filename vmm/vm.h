@@ -63,7 +63,7 @@ struct vcpu_vmx {
 	struct vmx_context context;
 	uint8_t *apic;			/* virtual-APIC page */
 	struct cpu *host;		/* whose host state the VMCS holds */
-	uint64_t seen[4];		/* CPUs that have dropped what they knew of the VM's table; bit mask */
+	uint64_t seen[4];		/* CPUs that have dropped what they knew of the VM's table since last_cpu was NULL; bit mask */
 	uint64_t msr[VCPU_VMX_MSRS];
 	uint64_t cr2, dr6;
 	uint32_t tpr_threshold;
@@ -88,7 +88,7 @@ struct vcpu {
 	uint64_t dr[4];
 	uint64_t tsc_aux;
 	uint64_t misc[64];		/* MSRs that are storage; index by msr.c */
-	struct cpu *last_cpu;
+	struct cpu *last_cpu;		/* NULL, which any CPU may set: no translation of guest memory may be used again */
 	union {
 		struct vcpu_svm svm;
 		struct vcpu_vmx vmx;
@@ -139,6 +139,7 @@ int vm_assign(struct vm *vm, uint64_t hpa, uint64_t order, uint64_t use, uint64_
 int vm_map(struct vm *vm, uint64_t hpa, uint64_t order, uint64_t gpa, uint64_t flags);
 int vm_share(struct vm *vm, uint64_t hpa, uint64_t order, uint64_t index);
 int vm_start(struct vm *vm);
+int vm_take_dirty(struct vm *vm, uint64_t gpa, uint64_t flags, uint64_t bits[4]);
 int vm_kill(struct vm *vm);
 int vm_reclaim(struct vm *vm, uint64_t hpa, uint64_t order);
 unsigned int vm_free_slots(void);

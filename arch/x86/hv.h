@@ -68,6 +68,8 @@ struct hv_ops {
 
 	/* Whether second-level tables have leaves of 1 GiB; NULL: if Keel's own tables have. */
 	bool (*has_1g)(void);
+	/* Whether CPUs mark the second-level leaves through which something was written; NULL: they do. */
+	bool (*has_dirty)(void);
 	/* The memory type of an aligned block in the control domain's table; NULL: the processor sees to it itself. */
 	enum pt_caching (*caching)(uint64_t hpa, uint64_t bytes);
 

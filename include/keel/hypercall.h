@@ -96,6 +96,17 @@ enum keel_hypercall {
 	 * goes off line. Off: -EBUSY while a CPU is off line. A CPU that comes on line comes with it on.
 	 */
 	KEEL_HC_TRAP,
+
+	/*
+	 * (vm, gpa, flags) -> RDI, RSI, RDX, R8: a bit for each of the KEEL_DIRTY_PAGES pages from gpa on (a multiple of as
+	 * many): it was written, by the guest or by its cell, since the call before. All memory counts as written at the
+	 * start; where there is none the bit is 0. What is written through a translation that a CPU still has from before
+	 * this call is not reported again: it belongs to what this call reports until every CPU has taken an interrupt.
+	 * KEEL_DIRTY_SPLIT: first splits what is mapped there in blocks of more than a page.
+	 * -EBUSY: something is, and was not split; -ENOMEM: too few table pages, as for ASSIGN; -EINVAL the VM is not started,
+	 * -ESHUTDOWN it is killed; -EOPNOTSUPP: this processor does not keep track of writes.
+	 */
+	KEEL_HC_DIRTY,
 	KEEL_HC_COUNT,
 };
 
@@ -109,6 +120,10 @@ enum keel_use {
 };
 
 #define KEEL_MAP_READONLY	1u	/* guest writes reach the cell as MMIO */
+
+#define KEEL_DIRTY_PAGES	256u
+#define KEEL_DIRTY_BYTES	(KEEL_DIRTY_PAGES * KEEL_PAGE_SIZE)
+#define KEEL_DIRTY_SPLIT	1u	/* the log begins */
 
 /* Flags of RUN and EVENT; several may be set. None but INTERRUPT and BUSY: run again whenever convenient. */
 #define KEEL_RUN_INTERRUPT	(1u << 0)	/* a physical interrupt: run again */

@@ -192,6 +192,73 @@ START_TEST(merge_needs_alignment_and_order)
 }
 END_TEST
 
+/* The CPU's part: it writes through these pages' leaves. */
+static void write_pages(const struct page_table *table, uint64_t va, const unsigned *pages, unsigned count)
+{
+	struct pt_place place;
+
+	for (unsigned i = 0; i < count; i++) {
+		ck_assert(pt_lookup(table, va + pages[i] * PAGE_SIZE, &place));
+		*place.slot |= table->format->dirty;
+	}
+}
+
+static bool all_are(const uint64_t bits[4], uint64_t word)
+{
+	return bits[0] == word && bits[1] == word && bits[2] == word && bits[3] == word;
+}
+
+START_TEST(dirty_pages)
+{
+	static const unsigned some[] = { 0, 1, 63, 64, 200, 255 }, other[] = { 256, 511 };
+	struct page_table table = make(_i, PT_ORDER_1G);
+	const uint64_t va = 5 * GIB + 4 * MIB2, half = PT_WINDOW * PAGE_SIZE;
+	const uint64_t leaf = pt_leaf(table.format, 9 * GIB, 0, PT_WRITE | PT_USER, 0);
+	uint64_t bits[4] = { 0 };
+	struct pt_place place;
+
+	/* Nothing there, at any level. */
+	ck_assert_int_eq(pt_take_dirty(&table, va, bits), 0);
+	ck_assert_int_eq(pt_map(&table, va + MIB2, 0, 9, PT_READ, 0, &pool), 0);
+	ck_assert_int_eq(pt_take_dirty(&table, va, bits), 0);
+	ck_assert(all_are(bits, 0));
+	/* A larger leaf is not touched. */
+	ck_assert_int_eq(pt_map(&table, va, 9 * GIB, 9, PT_WRITE | PT_USER, 0, &pool), 0);
+	ck_assert_int_eq(pt_take_dirty(&table, va, bits), -EBUSY);
+	ck_assert(pt_lookup(&table, va, &place) && place.entry & table.format->dirty && all_are(bits, 0));
+	/* From it all pages are dirty, and then none, one half and the other. */
+	ck_assert_int_eq(pt_split_to(&table, va, 0, &pool), 0);
+	ck_assert_int_eq(pt_take_dirty(&table, va, bits), 0);
+	ck_assert(all_are(bits, UINT64_MAX));
+	memset(bits, 0, sizeof(bits));
+	ck_assert_int_eq(pt_take_dirty(&table, va, bits), 0);
+	ck_assert(all_are(bits, 0));
+	ck_assert(pt_lookup(&table, va, &place) && place.entry == (leaf & ~table.format->dirty));
+	ck_assert(pt_lookup(&table, va + half, &place) && place.entry == leaf + half);
+	ck_assert_int_eq(pt_take_dirty(&table, va + half, bits), 0);
+	ck_assert(all_are(bits, UINT64_MAX));
+	/* What is written, and no more; what is there already stays. */
+	write_pages(&table, va, some, 6);
+	write_pages(&table, va, other, 2);
+	bits[0] = bits[1] = bits[3] = 0;
+	bits[2] = 2;
+	ck_assert_int_eq(pt_take_dirty(&table, va, bits), 0);
+	ck_assert_uint_eq(bits[0], 1ull << 63 | 3);
+	ck_assert_uint_eq(bits[1], 1);
+	ck_assert_uint_eq(bits[2], 2);
+	ck_assert_uint_eq(bits[3], 1ull << 63 | 1ull << 8);
+	/* A page that is not mapped is not dirty, whatever software keeps in its entry. */
+	ck_assert(pt_lookup(&table, va + 255 * PAGE_SIZE, &place));
+	*place.slot = ~table.format->present;
+	memset(bits, 0, sizeof(bits));
+	ck_assert_int_eq(pt_take_dirty(&table, va, bits), 0);
+	ck_assert(all_are(bits, 0) && *place.slot == ~table.format->present);
+	ck_assert_int_eq(pt_take_dirty(&table, va + half, bits), 0);
+	ck_assert_uint_eq(bits[0], 1);
+	ck_assert_uint_eq(bits[3], 1ull << 63);
+}
+END_TEST
+
 /* Random maps and unmaps of 4 MiB at the top of the lower half and at its own place in the upper half. */
 #define MODEL_PAGES	1024u
 START_TEST(random_against_model)
@@ -267,6 +334,7 @@ int main(void)
 	tcase_add_loop_test(tests, refusals_change_nothing, 0, 3);
 	tcase_add_loop_test(tests, split_and_merge, 0, 3);
 	tcase_add_loop_test(tests, merge_needs_alignment_and_order, 0, 3);
+	tcase_add_loop_test(tests, dirty_pages, 0, 3);
 	tcase_add_loop_test(tests, random_against_model, 0, 3);
 	suite_add_tcase(suite, tests);
 	runner = srunner_create(suite);

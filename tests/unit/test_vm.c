@@ -844,6 +844,122 @@ START_TEST(kill_and_reclaim)
 }
 END_TEST
 
+/* The log of writes. */
+
+static bool no_dirty(void)
+{
+	return false;
+}
+
+static unsigned int count_bits(const uint64_t bits[4])
+{
+	return (unsigned int)(__builtin_popcountll(bits[0]) + __builtin_popcountll(bits[1]) +
+			      __builtin_popcountll(bits[2]) + __builtin_popcountll(bits[3]));
+}
+
+/* The pages in the MiB at gpa that were written; flushed: whether all vCPUs must drop their translations, or none. */
+static unsigned int take_count(struct vm *vm, uint64_t gpa, uint64_t flags, bool *flushed)
+{
+	uint64_t bits[4] = { 0 };
+	unsigned int dropped = 0;
+
+	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+		vm->vcpu[i]->last_cpu = cpus[i];
+	WORKS(vm_take_dirty(vm, gpa, flags, bits));
+	ck_assert(!vm_lock.taken);
+	for (unsigned int i = 0; i < vm->vcpu_count; i++)
+		dropped += !vm->vcpu[i]->last_cpu;
+	ck_assert(dropped == 0 || dropped == vm->vcpu_count);
+	*flushed = dropped;
+	return count_bits(bits);
+}
+
+static void write_page(const struct page_table *table, uint64_t va)
+{
+	struct pt_place place;
+
+	ck_assert(pt_lookup(table, va, &place) && place.order == 0);
+	*place.slot |= table->format->dirty;
+}
+
+START_TEST(dirty_log)
+{
+	struct vm *vm = create_complete(2);
+	uint64_t ram = donate_flushed(vm, 9), few = donate_flushed(vm, 3), bits[4] = { 0 };
+	bool flushed;
+
+	WORKS(vm_map(vm, ram, 9, 2 * MIB, 0));
+	WORKS(vm_map(vm, few, 2, MIB, 0));
+	WORKS(vm_map(vm, few + 4 * PAGE_SIZE, 0, 4 * GIB - PAGE_SIZE, KEEL_MAP_READONLY));
+	FAILS(vm_take_dirty(vm, MIB, 0, bits), EINVAL);			/* not started */
+	WORKS(vm_start(vm));
+	FAILS(vm_take_dirty(vm, MIB + PAGE_SIZE, 0, bits), EINVAL);
+	FAILS(vm_take_dirty(vm, 1, 0, bits), EINVAL);
+	FAILS(vm_take_dirty(vm, GUEST_LIMIT, 0, bits), EINVAL);
+	FAILS(vm_take_dirty(vm, UINT64_MAX - MIB + 1, 0, bits), EINVAL);
+	FAILS(vm_take_dirty(vm, MIB, 2, bits), EINVAL);
+	FAILS(vm_take_dirty(vm, MIB, 1ull << 32, bits), EINVAL);
+	FAILS(vm_take_dirty(vm, 2 * MIB, 0, bits), EBUSY);
+	FAILS(vm_take_dirty(vm, 3 * MIB, 0, bits), EBUSY);
+	ck_assert_uint_eq(count_bits(bits), 0);
+	/* All memory at first, the cell's as well where the guest may only read; and none that is not there. */
+	ck_assert(take_count(vm, MIB, 0, &flushed) == 4 && flushed);
+	ck_assert(take_count(vm, MIB, 0, &flushed) == 0 && !flushed);
+	ck_assert(take_count(vm, 0, KEEL_DIRTY_SPLIT, &flushed) == 0 && !flushed);
+	ck_assert(take_count(vm, 9 * GIB, KEEL_DIRTY_SPLIT, &flushed) == 0 && !flushed);
+	ck_assert(take_count(vm, GUEST_LIMIT - MIB, 0, &flushed) == 0 && !flushed);
+	ck_assert(take_count(vm, 4 * GIB - MIB, 0, &flushed) == 1 && flushed);
+	ck_assert(take_count(vm, 3 * MIB, KEEL_DIRTY_SPLIT, &flushed) == 256 && flushed);
+	ck_assert(take_count(vm, 2 * MIB, 0, &flushed) == 256 && flushed);
+	ck_assert(take_count(vm, 2 * MIB, KEEL_DIRTY_SPLIT, &flushed) == 0 && !flushed);
+	check_vm(vm);
+	/* Both of those who write count. */
+	write_page(&vm->guest_table, 2 * MIB + 7 * PAGE_SIZE);
+	write_page(&vm->cell_table, KEEL_CELL_GUEST + 2 * MIB + 7 * PAGE_SIZE);
+	write_page(&vm->cell_table, KEEL_CELL_GUEST + 2 * MIB + 8 * PAGE_SIZE);
+	write_page(&vm->guest_table, 3 * MIB);
+	ck_assert(take_count(vm, 2 * MIB, 0, &flushed) == 2 && flushed);
+	ck_assert(take_count(vm, 2 * MIB, 0, &flushed) == 0 && !flushed);
+	write_page(&vm->cell_table, KEEL_CELL_GUEST + 2 * MIB + 255 * PAGE_SIZE);
+	WORKS(vm_take_dirty(vm, 2 * MIB, 0, bits));
+	ck_assert(bits[3] == 1ull << 63 && count_bits(bits) == 1);
+	ck_assert(take_count(vm, 3 * MIB, 0, &flushed) == 1 && flushed);
+	hv = &(const struct hv_ops){ .has_dirty = no_dirty };
+	FAILS(vm_take_dirty(vm, MIB, 0, bits), EOPNOTSUPP);
+	hv = &ops;
+	WORKS(vm_kill(vm));
+	FAILS(vm_take_dirty(vm, MIB, 0, bits), ESHUTDOWN);
+	reclaim_all(vm);
+	check_all_free();
+}
+END_TEST
+
+/* The tables for a split are there, or nothing happens. */
+START_TEST(dirty_log_too_few_tables)
+{
+	struct vm *vm = create_complete(1);
+	struct frame_pool kept;
+	uint64_t bits[4] = { 0 };
+	bool flushed;
+
+	WORKS(vm_donate(vm, GIB, 18));
+	flush_all();
+	WORKS(vm_map(vm, GIB, 18, 4 * GIB, 0));
+	WORKS(vm_start(vm));
+	kept = vm->tables;
+	for (vm->tables.count = 0; vm->tables.count < 4; vm->tables.count++)
+		FAILS(vm_take_dirty(vm, 4 * GIB + 5 * MIB, KEEL_DIRTY_SPLIT, bits), ENOMEM);
+	vm->tables = kept;
+	ck_assert(take_count(vm, 4 * GIB + 5 * MIB, KEEL_DIRTY_SPLIT, &flushed) == 256 && flushed);
+	ck_assert_uint_eq(vm->tables.count, kept.count - 4);
+	ck_assert(take_count(vm, 4 * GIB + 4 * MIB, 0, &flushed) == 256 && flushed);
+	FAILS(vm_take_dirty(vm, 4 * GIB + 6 * MIB, 0, bits), EBUSY);
+	ck_assert(take_count(vm, 4 * GIB + 6 * MIB, KEEL_DIRTY_SPLIT, &flushed) == 256 && flushed);
+	ck_assert_uint_eq(vm->tables.count, kept.count - 6);
+	check_vm(vm);
+}
+END_TEST
+
 /* Random sequences against an array of what each frame is. */
 
 struct model_frame {
@@ -1095,9 +1211,11 @@ int main(void)
 	tcase_add_test(tests, share_errors);
 	tcase_add_loop_test(tests, start_incomplete, 0, 5);
 	tcase_add_test(tests, kill_and_reclaim);
+	tcase_add_test(tests, dirty_log);
 	tcase_add_loop_test(tests, random_sequences, 0, 4);
 	tcase_add_checked_fixture(large, setup_large, teardown);
 	tcase_add_test(large, large_blocks);
+	tcase_add_test(large, dirty_log_too_few_tables);
 	suite_add_tcase(suite, tests);
 	suite_add_tcase(suite, large);
 	runner = srunner_create(suite);

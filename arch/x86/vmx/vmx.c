@@ -66,10 +66,14 @@ VMX_INSTRUCTION(vmptrld, vmread(VMCS_INSTRUCTION_ERROR))
 VMX_INVALIDATION(invept, VMX_EPT_INVEPT_SINGLE, VMX_EPT_INVEPT)
 VMX_INVALIDATION(invvpid, VMX_VPID_SINGLE, VMX_VPID_INVVPID)
 
+static bool vmx_has_dirty(void)
+{
+	return vmx_features.ept_vpid & VMX_EPT_ACCESSED_DIRTY;
+}
+
 uint64_t vmx_eptp(uint64_t table_root)
 {
-	return table_root | EPTP_WB | EPTP_FOUR_LEVELS |
-	       (vmx_features.ept_vpid & VMX_EPT_ACCESSED_DIRTY ? EPTP_ACCESSED_DIRTY : 0);
+	return table_root | EPTP_WB | EPTP_FOUR_LEVELS | (vmx_has_dirty() ? EPTP_ACCESSED_DIRTY : 0);
 }
 
 /* One bit an MSR; reads of two ranges, then writes of them (25.6.9). */
@@ -656,6 +660,7 @@ const struct hv_ops vmx_ops = {
 	.name = "Intel VMX",
 	.second_level = &pt_format_ept,
 	.has_1g = vmx_has_1g,
+	.has_dirty = vmx_has_dirty,
 	.caching = vmx_caching,
 	.vcpu_set_apic = vmx_vcpu_set_apic,
 	HV_OPS(vmx),

@@ -275,7 +275,7 @@ static void fuzz_call(void)
 {
 	u64 order = random_order();
 	struct call call = {
-		.number = random() % 16 ? random() % KEEL_HC_TRAP : random() | 1ull << 20,
+		.number = random() % 16 ? random() % KEEL_HC_COUNT : random() | 1ull << 20,
 		.arg = { random_vm(), random_address(order), order, random_argument(), random_argument() },
 	};
 
@@ -301,6 +301,13 @@ static void fuzz_call(void)
 	case KEEL_HC_FLUSH:
 		flush_all();
 		return;
+	case KEEL_HC_TRAP:
+		return;
+	case KEEL_HC_DIRTY:
+		if (random() % 2)
+			call.arg[1] = random() % 64 * KEEL_DIRTY_BYTES;
+		call.arg[2] = random() % 4;
+		break;
 	}
 	hypercall(&call);
 	cond_resched();
