@@ -12,6 +12,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
+#include <linux/smp.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 #include <keel/cell.h>
@@ -20,6 +21,7 @@
 #include "keel.h"
 
 #define KILL_PAUSE_US	100
+#define DIRTY_CHUNK	(PAGE_SIZE * BITS_PER_BYTE * PAGE_SIZE)	/* memory whose pages have a bit in one page */
 
 void keel_vm_end(struct keel_vm *vm)
 {
@@ -204,6 +206,68 @@ static long vm_status(struct keel_vm *vm, struct keel_vm_status __user *argument
 	return copy_to_user(argument, &status, sizeof(status)) ? -EFAULT : 0;
 }
 
+static s64 dirty_call(struct keel_vm *vm, u64 gpa, u32 flags, u64 *bits)
+{
+	struct keel_args args;
+	s64 error;
+
+	while (args = (struct keel_args){ .rdi = vm->id, .rsi = gpa, .rdx = flags },
+	       (error = keel_call(KEEL_HC_DIRTY, &args)) == -ENOMEM) {
+		mutex_lock(&vm->lock);
+		error = keel_tables_add(vm);
+		mutex_unlock(&vm->lock);
+		if (error)
+			return error;
+	}
+	bits[0] = args.rdi;
+	bits[1] = args.rsi;
+	bits[2] = args.rdx;
+	bits[3] = args.r8;
+	return error;
+}
+
+/* What runs on other CPUs writes through old translations until it is interrupted; see KEEL_HC_DIRTY. */
+static s64 dirty_chunk(struct keel_vm *vm, u64 gpa, u64 bytes, u32 flags, u64 *bits)
+{
+	s64 error = 0;
+	u64 done;
+
+	for (done = 0; !error && done < bytes; done += KEEL_DIRTY_BYTES, bits += KEEL_DIRTY_PAGES / 64) {
+		error = dirty_call(vm, gpa + done, flags, bits);
+		cond_resched();
+	}
+	kick_all_cpus_sync();
+	return fatal_signal_pending(current) ? -EINTR : error;
+}
+
+static long vm_dirty(struct keel_vm *vm, const struct keel_vm_dirty __user *argument)
+{
+	struct keel_vm_dirty dirty;
+	u64 *bits, done, bytes;
+	u8 __user *bitmap;
+	s64 error = 0;
+
+	if (copy_from_user(&dirty, argument, sizeof(dirty)))
+		return -EFAULT;
+	if (!dirty.bytes || (dirty.gpa | dirty.bytes) % KEEL_DIRTY_BYTES || dirty.bitmap % sizeof(*bits) ||
+	    dirty.reserved || memchr_inv(dirty.spare, 0, sizeof(dirty.spare)) || dirty.gpa >= KEEL_CELL_GUEST_MAX ||
+	    dirty.bytes > KEEL_CELL_GUEST_MAX - dirty.gpa)
+		return -EINVAL;
+	bits = (u64 *)__get_free_page(GFP_KERNEL_ACCOUNT);
+	if (!bits)
+		return -ENOMEM;
+	bitmap = u64_to_user_ptr(dirty.bitmap);
+	for (done = 0; !error && done < dirty.bytes; done += bytes) {
+		bytes = min_t(u64, dirty.bytes - done, DIRTY_CHUNK);
+		error = dirty_chunk(vm, dirty.gpa + done, bytes, dirty.flags, bits);
+		if (!error && copy_to_user(bitmap + done / PAGE_SIZE / BITS_PER_BYTE, bits,
+					   bytes / PAGE_SIZE / BITS_PER_BYTE))
+			error = -EFAULT;
+	}
+	free_page((unsigned long)bits);
+	return error;
+}
+
 static long vm_kill(struct keel_vm *vm)
 {
 	kill_vm(vm);
@@ -227,6 +291,8 @@ static long vm_ioctl(struct file *file, unsigned int command, unsigned long argu
 		return vm_doorbell(vm, argument);
 	case KEEL_VM_STATUS:
 		return vm_status(vm, (void __user *)argument);
+	case KEEL_VM_DIRTY:
+		return vm_dirty(vm, (const void __user *)argument);
 	case KEEL_VM_KILL:
 		return vm_kill(vm);
 	default:

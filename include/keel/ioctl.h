@@ -54,6 +54,20 @@ struct keel_vm_status {
 	uint64_t spare[4];
 };
 
+/*
+ * Which pages were written since the call before, by the guest or by its device model. All memory counts as written until a
+ * first call with KEEL_DIRTY_SPLIT, which begins the log. When the call has returned, the pages that it reports can be
+ * looked at: what is written from then on is the next call's. After an error, some of what the range's log held is lost, and
+ * all its pages must be taken for written; the log goes on.
+ */
+struct keel_vm_dirty {
+	uint64_t gpa, bytes;		/* multiples of KEEL_DIRTY_BYTES */
+	uint64_t bitmap;		/* user address of bytes / 4096 bits, in words of 64; aligned to 8 */
+	uint32_t flags;			/* KEEL_DIRTY_* of hypercall.h */
+	uint32_t reserved;
+	uint64_t spare[2];
+};
+
 #define KEEL_IOC		0xae
 /* On /dev/keel. */
 #define KEEL_GET_INFO		_IOR(KEEL_IOC, 0xe0, struct keel_info)
@@ -67,6 +81,7 @@ struct keel_vm_status {
 #define KEEL_VM_DOORBELL	_IO(KEEL_IOC, 0xe7)	/* arg = eventfd, signalled when the cell rings */
 #define KEEL_VM_STATUS		_IOR(KEEL_IOC, 0xe8, struct keel_vm_status)
 #define KEEL_VM_KILL		_IO(KEEL_IOC, 0xe9)	/* ends the VM; every KEEL_RUN returns */
+#define KEEL_VM_DIRTY		_IOW(KEEL_IOC, 0xeb, struct keel_vm_dirty)	/* after START; errors as KEEL_HC_DIRTY */
 /* On a vCPU. Returns 0 when the VM has ended, -EINTR on a signal, and never for another reason. */
 #define KEEL_RUN		_IO(KEEL_IOC, 0xea)
 
