@@ -44,6 +44,7 @@ check "guest hostile-real" ./blob --timeout 5 --expect-end triple-fault,cell-ref
 check "guest hostile-state" ./blob --timeout 5 --expect-end poweroff,entry-failed,triple-fault,running hostile-state.bin
 
 ./abi spin.bin hello.bin secret.bin
+./dirty dirty.bin
 
 for round in 1 2 3 4 5; do
 	check "driver: unload and load, round $round" sh -c 'rmmod keel && [ ! -e /dev/keel ] && insmod /lib/modules/keel.ko'

@@ -9,7 +9,7 @@ set -uo pipefail
 build_tests
 module=$(build_module "$ROOT/tests/integration/hostile") || exit 1
 files=(--file "$module:/keel-test/hostile.ko")
-for file in "$TESTS"/*.bin "$TESTS/blob" "$TESTS/abi" "$TESTS/timer"; do
+for file in "$TESTS"/*.bin "$TESTS/blob" "$TESTS/abi" "$TESTS/dirty" "$TESTS/timer"; do
 	files+=(--file "$file:/keel-test/$(basename "$file")")
 done
 boot driver 90 "$ROOT/tests/integration/driver-guest.sh" --smp 2 --memory 1G --append "iomem=relaxed" "${files[@]}"

@@ -176,7 +176,7 @@ static void *run(void *argument)
 	return NULL;
 }
 
-static void start_event(struct machine *m)
+static void look_at_channel(struct machine *m)
 {
 	while (ioctl(m->fd, KEEL_VM_EVENT))
 		if (errno != EINTR)
@@ -188,7 +188,7 @@ void machine_start(struct machine *m, bool event)
 	if (ioctl(m->fd, KEEL_VM_START))
 		err(2, "KEEL_VM_START");
 	if (event)
-		start_event(m);
+		look_at_channel(m);
 	for (unsigned int i = 0; i < m->vcpus; i++) {
 		if (pthread_create(&m->thread[i], NULL, run, &m->vcpu[i]))
 			errx(2, "no thread");
@@ -262,6 +262,23 @@ struct keel_vm_status machine_wait(struct machine *m, unsigned int milliseconds)
 		status = machine_status(m);
 	} while (!status.end && machine_milliseconds() < end);
 	return status;
+}
+
+void machine_type(struct machine *m, char character)
+{
+	struct keel_channel *c = m->channel;
+	uint32_t head = c->input_head;
+
+	memset(m->output, 0, sizeof(m->output));
+	m->output_bytes = 0;
+	c->input[head % KEEL_RING_BYTES] = (uint8_t)character;
+	__atomic_store_n(&c->input_head, head + 1, __ATOMIC_RELEASE);
+	look_at_channel(m);
+}
+
+bool machine_printed(const struct machine *m)
+{
+	return __atomic_load_n(&m->channel->output_head, __ATOMIC_ACQUIRE) != m->channel->output_tail;
 }
 
 static void *poke(void *argument)

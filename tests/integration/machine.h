@@ -41,6 +41,10 @@ void machine_start(struct machine *m, bool event);
  * Returns how the VM ended, KEEL_END_NONE while it has not.
  */
 struct keel_vm_status machine_serve(struct machine *m, const char *text, unsigned int milliseconds);
+/* Types a character on the guest's console, and forgets what the guest has printed. */
+void machine_type(struct machine *m, char character);
+/* Whether the guest has printed something that is not served yet. */
+bool machine_printed(const struct machine *m);
 /* Waits until the VM has ended, or the time is over, and leaves the channel alone. */
 struct keel_vm_status machine_wait(struct machine *m, unsigned int milliseconds);
 /* Lets the cell look at the channel, from a thread of its own: the call does not return while the cell spins. */
