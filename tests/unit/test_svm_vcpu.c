@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* ASIDs: no vCPU enters with translations that are not its own, or older than it may use. VMRUN is a model of the TLB. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../arch/x86/svm/svm_vcpu.c"
+
+#define CPUS		3u
+#define VCPUS		4u
+#define ASIDS		8u
+#define CONTROL_ASID	1u
+#define STEPS		20000u
+
+struct svm_features svm_features = { .asids = ASIDS };
+uint8_t svm_guest_msrpm[SVM_MSRPM_BYTES], svm_guest_iopm[SVM_IOPM_BYTES];
+uint8_t *memory_test_arena;
+
+static struct cpu cpu_objects[CPUS], *current;
+static struct svm_cpu svm_cpus[CPUS];
+static struct vmcb control, vmcbs[VCPUS];
+static struct keel_context pages[VCPUS];
+static struct vcpu vcpus[VCPUS];
+/* Whose translations each CPU has under an ASID, and of which of its lives; 0: none's. */
+static struct { unsigned int vcpu, life; } tlb[CPUS][ASIDS];
+static unsigned int life[VCPUS];
+static bool taken_inside;	/* while the guest runs, another CPU makes it drop everything */
+static unsigned int kept, flushes;
+
+void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t shadow)
+{
+	struct vmcb *vmcb = (struct vmcb *)(uintptr_t)vmcb_pa;
+	unsigned int vcpu = (unsigned int)(vmcb - vmcbs);
+
+	(void)regs;
+	(void)shadow;
+	if (vmcb->tlb_control == SVM_TLB_FLUSH_ALL) {
+		memset(tlb[current->index], 0, sizeof(tlb[0]));
+		flushes++;
+	}
+	ck_assert_uint_lt(vmcb->asid, ASIDS);
+	ck_assert_uint_gt(vmcb->asid, CONTROL_ASID);
+	if (tlb[current->index][vmcb->asid].vcpu) {
+		ck_assert_uint_eq(tlb[current->index][vmcb->asid].vcpu, vcpu + 1);
+		ck_assert_uint_eq(tlb[current->index][vmcb->asid].life, life[vcpu]);
+		kept++;
+	}
+	tlb[current->index][vmcb->asid].vcpu = vcpu + 1;
+	tlb[current->index][vmcb->asid].life = life[vcpu];
+	if (taken_inside) {
+		__atomic_store_n(&vcpus[vcpu].last_cpu, NULL, __ATOMIC_SEQ_CST);
+		life[vcpu]++;
+	}
+}
+
+void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit)
+{
+	(void)vmcb;
+	exit->reason = HV_EXIT_INTERRUPT;
+}
+
+/* Nothing of the following is reached. */
+
+void svm_intercept(struct vmcb *vmcb, unsigned int bit, bool on)
+{
+	ck_abort_msg("%p %u %d", (void *)vmcb, bit, on);
+}
+
+void svm_set_sregs(struct vmcb *vmcb, const struct keel_sregs *sregs)
+{
+	ck_abort_msg("%p %p", (void *)vmcb, (const void *)sregs);
+}
+
+void svm_inject(struct vmcb *vmcb, uint32_t inject, uint32_t error_code)
+{
+	ck_abort_msg("%p %u %u", (void *)vmcb, inject, error_code);
+}
+
+void svm_requeue(struct vmcb *vmcb)
+{
+	ck_abort_msg("%p", (void *)vmcb);
+}
+
+void svm_memory_exit(const struct vmcb *vmcb, struct hv_exit *exit)
+{
+	ck_abort_msg("%p %p", (const void *)vmcb, (void *)exit);
+}
+
+void vcpu_use_debug_registers(struct cpu *cpu, struct vcpu *vcpu)
+{
+	ck_abort_msg("%p %p", (void *)cpu, (void *)vcpu);
+}
+
+static void begin(void)
+{
+	control.asid = CONTROL_ASID;
+	for (unsigned int i = 0; i < CPUS; i++) {
+		cpu_objects[i].index = i;
+		cpu_objects[i].vendor = &svm_cpus[i];
+		svm_cpus[i] = (struct svm_cpu){ .control = &control, .asid_generation = 1, .next_asid = CONTROL_ASID + 1 };
+	}
+	for (unsigned int i = 0; i < VCPUS; i++) {
+		vcpus[i].svm.vmcb = &vmcbs[i];
+		vcpus[i].svm.vmcb_pa = (uint64_t)(uintptr_t)&vmcbs[i];
+		vcpus[i].cell.page = &pages[i];
+		vmcbs[i].exit_code = SVM_EXIT_HLT;
+	}
+}
+
+START_TEST(asids)
+{
+	static unsigned int where[VCPUS];
+	struct hv_exit exit;
+
+	begin();
+	srandom((unsigned int)_i + 1);
+	for (unsigned int i = 0; i < STEPS; i++) {
+		unsigned int v = (unsigned int)random() % VCPUS, c = random() % 8 ? where[v] : (unsigned int)random() % CPUS;
+
+		/* Elsewhere the guest may have changed its own tables. */
+		life[v] += c != where[v];
+		where[v] = c;
+		if (random() % 8 == 0) {
+			vcpus[v].last_cpu = NULL;
+			life[v]++;
+		}
+		taken_inside = random() % 8 == 0;
+		current = &cpu_objects[c];
+		svm_vcpu_enter(current, &vcpus[v], &exit);
+	}
+	ck_assert_uint_gt(kept, STEPS / 4);
+	ck_assert_uint_gt(flushes, STEPS / 100);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("svm_vcpu");
+	TCase *tests = tcase_create("svm_vcpu");
+	SRunner *runner;
+	int bad;
+
+	tcase_add_loop_test(tests, asids, 0, 4);
+	suite_add_tcase(suite, tests);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
+	srunner_free(runner);
+	return bad;
+}
