@@ -6,6 +6,14 @@
 
 #include "../../arch/x86/svm/svm_vcpu.c"
 
+/* Nobody calls them. */
+#pragma weak svm_inject
+#pragma weak svm_intercept
+#pragma weak svm_memory_exit
+#pragma weak svm_requeue
+#pragma weak svm_set_sregs
+#pragma weak vcpu_use_debug_registers
+
 #define CPUS		3u
 #define VCPUS		4u
 #define ASIDS		8u
@@ -57,38 +65,6 @@ void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 {
 	(void)vmcb;
 	exit->reason = HV_EXIT_INTERRUPT;
-}
-
-/* Nothing of the following is reached. */
-
-void svm_intercept(struct vmcb *vmcb, unsigned int bit, bool on)
-{
-	ck_abort_msg("%p %u %d", (void *)vmcb, bit, on);
-}
-
-void svm_set_sregs(struct vmcb *vmcb, const struct keel_sregs *sregs)
-{
-	ck_abort_msg("%p %p", (void *)vmcb, (const void *)sregs);
-}
-
-void svm_inject(struct vmcb *vmcb, uint32_t inject, uint32_t error_code)
-{
-	ck_abort_msg("%p %u %u", (void *)vmcb, inject, error_code);
-}
-
-void svm_requeue(struct vmcb *vmcb)
-{
-	ck_abort_msg("%p", (void *)vmcb);
-}
-
-void svm_memory_exit(const struct vmcb *vmcb, struct hv_exit *exit)
-{
-	ck_abort_msg("%p %p", (const void *)vmcb, (void *)exit);
-}
-
-void vcpu_use_debug_registers(struct cpu *cpu, struct vcpu *vcpu)
-{
-	ck_abort_msg("%p %p", (void *)cpu, (void *)vcpu);
 }
 
 static void begin(void)

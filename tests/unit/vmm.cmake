@@ -38,3 +38,7 @@ keel_unit_test(svm_vcpu
 	SOURCES tests/unit/test_svm_vcpu.c
 	INCLUDES vmm arch/x86 arch/x86/svm
 	DEFINES KEEL_HOST_TEST)
+keel_unit_test(vmx_vcpu
+	SOURCES tests/unit/test_vmx_vcpu.c
+	INCLUDES vmm arch/x86 arch/x86/vmx
+	DEFINES KEEL_HOST_TEST)

@@ -132,7 +132,7 @@ static void flush(struct cpu *cpu, struct vcpu *vcpu)
 	if (*seen & bit)
 		vmx_invvpid(FIRST_VPID + (vcpu->vm->id - 1) * KEEL_MAX_VCPUS + vcpu->index);
 	else
-		vmx_invept(vmread(VMCS_EPT_POINTER));
+		vmx_invept(vmx_eptp(vcpu->vm->guest_table.root));
 	*seen |= bit;
 }
 
