@@ -442,11 +442,11 @@ int vm_start(struct vm *vm)
 	} else if (!room(vm, 9)) {
 		error = -ENOMEM;
 	} else {
-		/* Where the guest has memory instead, that stays. */
+		/* Where the guest has memory instead, that stays. The mark says that this is none. */
 		if (vm->vcpu[0]->exit_flags)
 			pt_map(&vm->guest_table, KEEL_APIC_BASE,
 			       virt_to_phys(vm->vcpu[0]) + VCPU_PAGE_APIC_ACCESS * PAGE_SIZE, 0,
-			       PT_READ | PT_WRITE | PT_USER, 0, &vm->tables);
+			       PT_READ | PT_WRITE | PT_USER, PT_MARK_DEVICE, &vm->tables);
 		pt_map(&vm->cell_table, context, vm->record + RECORD_CONTEXT * PAGE_SIZE, 0,
 		       PT_READ | PT_WRITE | PT_USER, 0, &vm->tables);
 		pt_map(&vm->cell_table, (uint64_t)(uintptr_t)vm->event.page,

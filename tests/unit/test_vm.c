@@ -48,6 +48,7 @@ unsigned int cpu_count;
 static struct cpu cpu_objects[CPUS];
 static uint64_t reserve_bytes;
 static unsigned int vcpus_initialised;
+static bool by_processor;	/* it works with the APIC pages */
 
 /* As the control domain's side answers, but that nobody is asked to flush. */
 bool control_flushed(struct cpu *cpu, uint64_t donation)
@@ -69,6 +70,8 @@ void panic(const char *message)
 static void vcpu_init(struct vcpu *vcpu)
 {
 	ck_assert_uint_eq(vcpu->dr[3], 0);
+	ck_assert_ptr_eq(vcpu->vm->vcpu[vcpu->index], vcpu);
+	vcpu->exit_flags = by_processor ? KEEL_EXIT_F_APIC : 0;
 	vcpus_initialised++;
 }
 
@@ -119,6 +122,7 @@ static void begin(unsigned int ranges_used)
 	memset(vms, 0, sizeof(vms));
 	donations = 0;
 	vcpus_initialised = 0;
+	by_processor = false;
 	setup_cpus();
 	vm_init();
 }
@@ -352,6 +356,13 @@ static void check_guest_leaf(const struct vm *vm, uint64_t gpa, uint64_t entry, 
 {
 	struct pt_place place;
 
+	if (entry & PT_MARK_DEVICE) {
+		ck_assert(gpa == KEEL_APIC_BASE && order == 0);
+		ck_assert_uint_eq(entry & pt_format_npt.address,
+				  virt_to_phys(vm->vcpu[0]) + VCPU_PAGE_APIC_ACCESS * PAGE_SIZE);
+		ck_assert(!pt_lookup(&vm->cell_table, KEEL_CELL_GUEST + gpa, &place));
+		return;
+	}
 	check_frames(vm, entry & pt_format_npt.address, order, OWN_RAM, OWN_RAM);
 	ck_assert(pt_lookup(&vm->cell_table, KEEL_CELL_GUEST + gpa, &place));
 	ck_assert_uint_eq(place.entry & pt_format_x86.address, entry & pt_format_npt.address);
@@ -934,6 +945,28 @@ START_TEST(dirty_log)
 }
 END_TEST
 
+/* Where the processor stands in for the APIC's page, guests have a page there that is no memory; unless they have memory. */
+START_TEST(apic_access_page)
+{
+	struct pt_place place;
+	struct vm *vm;
+	bool flushed;
+
+	by_processor = _i != 0;
+	vm = create_complete(2);
+	if (_i == 2)
+		WORKS(vm_map(vm, donate_flushed(vm, 0), 0, KEEL_APIC_BASE, 0));
+	WORKS(vm_start(vm));
+	ck_assert_int_eq(pt_lookup(&vm->guest_table, KEEL_APIC_BASE, &place), _i != 0);
+	ck_assert_int_eq((place.entry & PT_MARK_DEVICE) != 0, _i == 1);
+	ck_assert(take_count(vm, KEEL_APIC_BASE, KEEL_DIRTY_SPLIT, &flushed) == (_i == 2) && flushed == (_i == 2));
+	check_vm(vm);
+	WORKS(vm_kill(vm));
+	reclaim_all(vm);
+	check_all_free();
+}
+END_TEST
+
 /* The tables for a split are there, or nothing happens. */
 START_TEST(dirty_log_too_few_tables)
 {
@@ -1212,8 +1245,10 @@ int main(void)
 	tcase_add_loop_test(tests, start_incomplete, 0, 5);
 	tcase_add_test(tests, kill_and_reclaim);
 	tcase_add_test(tests, dirty_log);
+	tcase_add_loop_test(tests, apic_access_page, 0, 3);
 	tcase_add_loop_test(tests, random_sequences, 0, 4);
 	tcase_add_checked_fixture(large, setup_large, teardown);
+	tcase_set_timeout(large, 60);
 	tcase_add_test(large, large_blocks);
 	tcase_add_test(large, dirty_log_too_few_tables);
 	suite_add_tcase(suite, tests);

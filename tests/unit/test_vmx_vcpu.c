@@ -9,7 +9,6 @@
 /* Nobody calls them. */
 #pragma weak print
 #pragma weak vcpu_use_debug_registers
-#pragma weak vmx_advance
 #pragma weak vmx_block_nmi_again
 #pragma weak vmx_cpl
 #pragma weak vmx_cr0
@@ -23,7 +22,6 @@
 #pragma weak vmx_instruction_failed
 #pragma weak vmx_load_pdptes
 #pragma weak vmx_primary
-#pragma weak vmx_requeue
 #pragma weak vmx_segment
 #pragma weak vmx_set_sregs
 #pragma weak vmx_vmclear
@@ -37,7 +35,8 @@
 #define ROOT		0x5000u
 
 struct vmx_features vmx_features;
-uint8_t vmx_guest_bitmap[VMX_BITMAP_BYTES];
+uint8_t vmx_guest_bitmap[VMX_BITMAP_BYTES], vmx_x2apic_bitmap[VMX_BITMAP_BYTES];
+const uint8_t vmx_plain_exits[VMX_PLAIN_EXITS];
 uint8_t *memory_test_arena;
 
 static struct cpu cpu_objects[CPUS];
