@@ -9,7 +9,5 @@ build_tests
 { printf 'CPUS=2 CYCLES=2\n'; cat "$ROOT/tests/integration/control-guest.sh"; } >"$TESTS/$name-control"
 boot control 250 "$TESTS/$name-control" --smp 2 --file "$TESTS/perf:/keel-test/perf"
 judge control
-boot tiny 250 "$(script_for tiny tiny)" "$ROOT/guests/tiny.json"
-judge tiny
-check "power-off" grep -aq 'reboot: Power down' "$logs/tiny/host.log"
-finish
+# shellcheck source=tests/integration/bochs-tiny.sh
+. "$(dirname "$0")/bochs-tiny.sh"
