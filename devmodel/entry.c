@@ -3,6 +3,7 @@
 #include "entry.h"
 
 #include "core/string.h"
+#include "core/task_switch.h"
 #include "reset.h"
 
 /* Elements of one repeated string instruction done in one entry; the guest comes back for the rest. */
@@ -183,6 +184,18 @@ static void exit_unknown(struct pc *pc, struct keel_context *ctx)
 	pc_end(pc, KEEL_END_CELL_REFUSED, CELL_REFUSED_EXIT);
 }
 
+static void exit_task_switch(struct pc *pc, struct keel_context *ctx)
+{
+	struct emulate_fault fault = { 0 };
+	enum task_switch_result result = task_switch(ctx, &pc->mem, &fault);
+
+	ctx->answer.flags |= result == TASK_SWITCH_OLD_FAULT ? KEEL_ANSWER_CR2 : KEEL_ANSWER_SREGS;
+	if (result != TASK_SWITCH_DONE)
+		inject_exception(ctx, &fault);
+	/* It was said of the old task. */
+	ctx->exit.flags &= ~KEEL_EXIT_F_INTERRUPTIBLE;
+}
+
 /* The vCPU came only to be looked at. */
 static void exit_nothing(struct pc *pc, struct keel_context *ctx)
 {
@@ -202,6 +215,7 @@ static void (*const exits[])(struct pc *pc, struct keel_context *ctx) = {
 	[KEEL_EXIT_EVENT] = exit_unknown,
 	[KEEL_EXIT_EOI] = exit_eoi,
 	[KEEL_EXIT_APIC_WRITE] = exit_apic_write,
+	[KEEL_EXIT_TASK_SWITCH] = exit_task_switch,
 };
 
 /* INIT and SIPI (SDM vol. 3, 9.4.2 and 11.4.7). True: the vCPU's state is new, or it has none to run with. */

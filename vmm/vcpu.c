@@ -215,6 +215,7 @@ static const struct {
 	[HV_EXIT_EOI] = { KEEL_EXIT_EOI, 0 },
 	[HV_EXIT_APIC_WRITE] = { KEEL_EXIT_APIC_WRITE, 0 },
 	[HV_EXIT_CR8_WRITE] = { KEEL_EXIT_TPR, KEEL_EXIT_F_CR8 | KEEL_EXIT_F_SREGS },
+	[HV_EXIT_TASK_SWITCH] = { KEEL_EXIT_TASK_SWITCH, KEEL_EXIT_F_SREGS },
 };
 
 static void exit_to_cell(struct vcpu *vcpu, const struct hv_exit *exit)

@@ -34,6 +34,7 @@ enum hv_exit_reason {
 	HV_EXIT_EOI,		/* of a vector whose end the cell wants to see */
 	HV_EXIT_APIC_WRITE,	/* the value is in the APIC page */
 	HV_EXIT_CR8_WRITE,	/* a MOV to CR8 that has not been executed */
+	HV_EXIT_TASK_SWITCH,	/* likewise; next_rip: where the old task goes on */
 	HV_EXIT_UNDEFINED,	/* an instruction that does not exist here: #UD */
 	HV_EXIT_TRIPLE_FAULT,
 	HV_EXIT_ENTRY_FAILED,	/* detail = vendor's code */
@@ -102,7 +103,7 @@ struct hv_ops {
 	/* The processor's state changes hands: from the control domain, and back. */
 	void (*vcpu_load)(struct cpu *cpu, struct vcpu *vcpu);
 	void (*vcpu_put)(struct cpu *cpu, struct vcpu *vcpu);
-	/* Enters the guest; for IO and MEMORY exits also fills the exit record of the vCPU's context. */
+	/* Enters the guest; for IO, MEMORY and TASK_SWITCH exits also fills the exit record of the vCPU's context. */
 	void (*vcpu_enter)(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit);
 	void (*vcpu_advance)(struct vcpu *vcpu, uint64_t next_rip);
 	bool (*vcpu_interruptible)(struct vcpu *vcpu, bool after_instruction);

@@ -206,7 +206,9 @@ static bool is_allowed(const struct walk *w)
 		return false;
 	if (w->access & WALK_FETCH)
 		return !(w->rights & PTE_NX) && (w->user || !user_page || !(ctx->sregs.cr4 & CR4_SMEP));
-	return w->user || !user_page || !(ctx->sregs.cr4 & CR4_SMAP) || (ctx->regs.rflags & RFLAGS_AC);
+	if (w->user || !user_page || !(ctx->sregs.cr4 & CR4_SMAP))
+		return true;
+	return !(w->access & WALK_SYSTEM) && (ctx->regs.rflags & RFLAGS_AC);
 }
 
 /* False: an entry changed since it was read. Tables in read-only memory stay as they are. */
@@ -231,7 +233,8 @@ bool walk_translate(const struct keel_context *ctx, const struct gmem *mem, uint
 		    uint64_t *gpa, struct emulate_fault *fault)
 {
 	struct walk w = {
-		.ctx = ctx, .mem = mem, .linear = linear, .access = access, .user = ctx->sregs.cpl == CPL_USER,
+		.ctx = ctx, .mem = mem, .linear = linear, .access = access,
+		.user = ctx->sregs.cpl == CPL_USER && !(access & WALK_SYSTEM),
 	};
 
 	if (!(ctx->sregs.cr0 & CR0_PG)) {

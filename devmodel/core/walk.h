@@ -15,6 +15,7 @@
 
 #define WALK_WRITE	(1u << 0)
 #define WALK_FETCH	(1u << 1)
+#define WALK_SYSTEM	(1u << 2)	/* a supervisor's whatever CPL is: descriptor tables, TSSs (SDM vol. 3, 4.6) */
 
 /* False: *fault holds the page fault. The translation is good up to the end of the 4 KiB page. */
 bool walk_translate(const struct keel_context *ctx, const struct gmem *mem, uint64_t linear, unsigned int access,

@@ -58,6 +58,17 @@ enum keel_exit_kind {
 	KEEL_EXIT_EVENT,	/* event context only: look at the channel */
 	KEEL_EXIT_EOI,		/* the guest has ended the interrupt of a vector whose bit is set in the APIC page's TMR */
 	KEEL_EXIT_APIC_WRITE,	/* the guest's value is in the APIC page's register; the instruction is done */
+	/*
+	 * A hardware task switch (SDM vol. 3, chapter 8) that has not been carried out, always with sregs. The device model does
+	 * it: KEEL_ANSWER_SREGS, or an exception in the old task. Only where the processor does not do it by itself.
+	 */
+	KEEL_EXIT_TASK_SWITCH,
+};
+
+/* What a task switch is due to (SDM vol. 3, table 28-4). */
+enum keel_task_source {
+	KEEL_TASK_CALL, KEEL_TASK_IRET, KEEL_TASK_JMP,
+	KEEL_TASK_GATE,		/* a task gate in the IDT */
 };
 
 /*
@@ -79,7 +90,11 @@ struct keel_exit {
 	uint32_t context;
 	uint32_t flags;		/* KEEL_EXIT_F_* */
 	uint32_t tpr;		/* the guest's CR8, 0 to 15; every vCPU entry */
-	uint64_t next_rip;	/* of IO, HLT, RDMSR, WRMSR: the instruction that follows */
+	/*
+	 * Of IO, HLT, RDMSR, WRMSR: the instruction that follows. TASK_SWITCH: where the old task goes on, which is the instruction
+	 * itself for a fault, and the next one for an instruction's switch.
+	 */
+	uint64_t next_rip;
 	uint64_t tsc_offset;	/* guest TSC = host TSC + tsc_offset */
 	/* IO */
 	uint16_t port;
@@ -95,6 +110,11 @@ struct keel_exit {
 	/* MMIO */
 	uint64_t gpa;
 	uint8_t insn[16];	/* bytes at CS:RIP */
+	/* TASK_SWITCH */
+	uint32_t tss;		/* the new TSS: selector */
+	uint32_t task_source;	/* enum keel_task_source */
+	uint32_t event;		/* what came to a gate, in the form of KEEL_INJECT_*. It has been taken: the switch delivers it. */
+	uint32_t error_code;	/* of the event: for the new task's stack */
 };
 
 #define KEEL_EXIT_F_INTERRUPTIBLE (1u << 0)	/* an external interrupt injected now is taken at the next entry */
@@ -148,7 +168,8 @@ struct keel_sregs {
 	uint32_t gdt_limit, idt_limit;
 	uint64_t cr0, cr2, cr3, cr4, efer;
 	uint64_t dr6, dr7;
-	uint32_t cpl, reserved;
+	uint32_t cpl;
+	uint32_t nmi_blocked;	/* TASK_SWITCH, and the answer to it: NMIs wait for an IRET */
 };
 
 enum keel_action {
@@ -174,7 +195,7 @@ struct keel_answer {
 #define KEEL_ANSWER_REGS	(1u << 0)	/* regs.gpr changed */
 #define KEEL_ANSWER_RIP		(1u << 1)	/* regs.rip changed: the instruction is done, interrupt shadow ends */
 #define KEEL_ANSWER_RFLAGS	(1u << 2)	/* the arithmetic flags, DF excluded, changed */
-#define KEEL_ANSWER_SREGS	(1u << 3)	/* regs, rip, rflags and sregs replace the vCPU's whole state (reset, SIPI) */
+#define KEEL_ANSWER_SREGS	(1u << 3)	/* regs, rip, rflags and sregs replace the vCPU's whole state (reset, SIPI, task switch) */
 #define KEEL_ANSWER_WINDOW	(1u << 4)	/* tell me when the guest can take an interrupt */
 #define KEEL_ANSWER_DOORBELL	(1u << 5)	/* wake the resource half */
 #define KEEL_ANSWER_NMI		(1u << 6)	/* deliver an NMI when the guest can take it */
@@ -194,6 +215,11 @@ struct keel_answer {
 #define KEEL_INJECT_INTERRUPT	(0u << 8)	/* external interrupt: only with KEEL_EXIT_F_INTERRUPTIBLE */
 #define KEEL_INJECT_EXCEPTION	(3u << 8)
 #define KEEL_INJECT_VECTOR	0xffu
+
+/* Types of a task switch's event beside those two. */
+#define KEEL_EVENT_TYPE		(7u << 8)
+#define KEEL_EVENT_INT_N	(4u << 8)
+#define KEEL_EVENT_INT3		(6u << 8)	/* and INTO */
 
 /* One page for each context. The hypervisor writes exit, regs (and sregs) before entry and reads answer after it. */
 struct keel_context {

@@ -20,7 +20,7 @@ CHANNEL_BYTES	equ 0x30000			; as tests/integration makes it
 
 ; struct keel_context (keel/cell.h)
 EXIT_CONTEXT	equ 4
-REGS		equ 72
+REGS		equ 88
 REGS_RIP	equ REGS + 128
 ANSWER		equ REGS + 144
 ANSWER_FLAGS	equ ANSWER + 4

@@ -412,7 +412,7 @@ void vmx_set_sregs(const struct keel_sregs *sregs, uint64_t cr0, uint64_t cr4, u
 	write_cr2(sregs->cr2);
 	vmwrite(VMCS_GUEST_DR7, (uint32_t)sregs->dr7);
 	vmwrite(VMCS_GUEST_ACTIVITY, 0);
-	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, sregs->nmi_blocked ? SHADOW_NMI : 0);
 	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
 }
 
@@ -532,7 +532,8 @@ void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const 
 		return;
 	}
 	info = (uint32_t)vmread(VMCS_IDT_EVENT);
-	if (info & EVENT_VALID)
+	/* What came to a task gate is delivered by the switch. */
+	if (info & EVENT_VALID && reason != VMX_EXIT_TASK_SWITCH)
 		requeue(context, info);
 	exit->reason = HV_EXIT_NONE;
 	switch (reason) {

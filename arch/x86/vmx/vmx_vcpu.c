@@ -227,6 +227,21 @@ static void apic_exit(struct keel_exit *record, struct hv_exit *exit, enum hv_ex
 	exit->reason = reason;
 }
 
+/* Not allowed in a guest (26.4.2). */
+static void task_switch_exit(struct vcpu *vcpu, struct hv_exit *exit)
+{
+	uint32_t info = (uint32_t)vmread(VMCS_EXIT_QUALIFICATION), event = (uint32_t)vmread(VMCS_IDT_EVENT);
+	struct keel_exit *record = &vcpu->cell.page->exit;
+	bool external = event & EVENT_VALID && (event & EVENT_TYPE) < EVENT_SOFTWARE_INT;
+
+	exit->reason = HV_EXIT_TASK_SWITCH;
+	exit->next_rip = external ? vcpu->cell.page->regs.rip : vmx_next_rip();
+	record->tss = info & QUAL_TASK_TSS;
+	record->task_source = info >> QUAL_TASK_SOURCE_SHIFT;
+	record->event = event;
+	record->error_code = (uint32_t)vmread(VMCS_IDT_ERROR_CODE);
+}
+
 static void window_exit(struct vcpu *vcpu, struct hv_exit *exit, enum hv_exit_reason reason)
 {
 	vmx_vcpu_window(vcpu, false, 0);
@@ -253,6 +268,9 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, uint32_t reason, str
 		record->gpa = exit->gpa;
 		record->access = (uint8_t)exit->access;
 		record->insn_length = 0;
+		break;
+	case VMX_EXIT_TASK_SWITCH:
+		task_switch_exit(vcpu, exit);
 		break;
 	case VMX_EXIT_INTERRUPT_WINDOW:
 		window_exit(vcpu, exit, HV_EXIT_WINDOW);
@@ -392,6 +410,7 @@ void vmx_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs)
 	sregs->dr6 = vcpu->debug_registers ? read_dr6() : vcpu->vmx.dr6;
 	sregs->dr7 = vmread(VMCS_GUEST_DR7);
 	sregs->cpl = sregs->seg[KEEL_SEG_SS].attributes >> RIGHTS_DPL_SHIFT & RIGHTS_DPL;
+	sregs->nmi_blocked = (bool)(vmread(VMCS_GUEST_INTERRUPTIBILITY) & SHADOW_NMI);
 }
 
 bool vmx_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs)
