@@ -22,7 +22,7 @@ reserved() {
 			printf "first=%d bytes=%d", at, size + 1 }' /proc/iomem
 }
 
-for guest in hello modes xstate hostile-msr hostile-port hostile-mmio hostile-cpu; do
+for guest in hello modes xstate task hostile-msr hostile-port hostile-mmio hostile-cpu; do
 	check "guest $guest" ./blob --timeout 25 --expect "$guest: ok" $guest.bin
 done
 check "guest smp with 4 vCPUs" ./blob --vcpus 4 --timeout 25 --expect "smp: ok" smp.bin
@@ -33,6 +33,7 @@ taskset 1 ./timer $period &
 check "guest halt among interrupts" taskset 1 ./blob --timeout 40 --expect "halt: ok" halt.bin
 kill $!
 check "guest triple" ./blob --timeout 5 --expect-end triple-fault triple.bin
+check "guest task-triple" ./blob --timeout 10 --expect "task: interrupt" --expect-end triple-fault task-triple.bin
 check "guest spin cannot be stopped but by its owner" ./blob --timeout 1 --expect-end running --expect "here I go" spin.bin
 check "guest hostile-walk" ./blob --timeout 5 --expect-end cell-refused,poweroff hostile-walk.bin
 check "guest hostile-fetch" ./blob --timeout 5 --expect-end cell-refused,poweroff hostile-fetch.bin

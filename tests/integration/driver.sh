@@ -12,6 +12,6 @@ files=(--file "$module:/keel-test/hostile.ko")
 for file in "$TESTS"/*.bin "$TESTS/blob" "$TESTS/abi" "$TESTS/dirty" "$TESTS/timer"; do
 	files+=(--file "$file:/keel-test/$(basename "$file")")
 done
-boot driver 90 "$ROOT/tests/integration/driver-guest.sh" --smp 2 --memory 1G --append "iomem=relaxed" "${files[@]}"
+boot driver 240 "$ROOT/tests/integration/driver-guest.sh" --smp 2 --memory 1G --append "iomem=relaxed" "${files[@]}"
 judge driver
 finish

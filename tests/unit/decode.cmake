@@ -13,3 +13,5 @@ keel_unit_test(emulate
 keel_unit_test(emulate-fuzz
 	SOURCES tests/fuzz/fuzz_emulate.c devmodel/core/emulate.c devmodel/core/decode.c devmodel/core/walk.c
 		devmodel/core/gmem.c)
+keel_unit_test(task_switch
+	SOURCES tests/unit/test_task_switch.c devmodel/core/task_switch.c devmodel/core/walk.c devmodel/core/gmem.c)

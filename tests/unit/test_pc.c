@@ -430,6 +430,48 @@ START_TEST(cr8_written_by_the_cell)
 }
 END_TEST
 
+/* The state is answered whole, or an exception; an interrupt waits until the new task can say whether it takes it. */
+START_TEST(task_switch_of_the_cell)
+{
+	static const uint64_t gdt[] = { 0, 0x00cf9b000000ffff, 0x00cf93000000ffff, 0x00008b2000000067, 0x0000893000000067 };
+	struct keel_sregs *s = &ctx[0].sregs;
+	struct keel_answer *answer;
+
+	memcpy(guest + 0x1000, gdt, sizeof(gdt));
+	memset(guest + 0x300000, 0, 0x68);
+	guest[0x300020] = 0x55;		/* EIP */
+	guest[0x300025] = IF >> 8;	/* EFLAGS */
+	guest[0x30004c] = 8;		/* CS */
+	guest[0x300050] = 0x10;		/* SS */
+	s->gdt_base = 0x1000;
+	s->gdt_limit = sizeof(gdt) - 1;
+	s->seg[KEEL_SEG_TR] = (struct keel_segment_register){ 0x18, 0x8b, 0x67, 0x200000 };
+	mmio_write(0, APIC + 0xf0, 0x1ff);
+	mmio_write(0, APIC + 0x300, 0x00040051);	/* to itself */
+	ctx[0].regs.rflags |= IF;
+	ctx[0].exit.task_source = KEEL_TASK_JMP;
+	ctx[0].exit.tss = 0x18;
+	answer = enter(0, KEEL_EXIT_TASK_SWITCH);
+	ck_assert_uint_eq(answer->inject, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | 13);
+	ck_assert_uint_eq(answer->error_code, 0x18);
+	ck_assert(!(answer->flags & KEEL_ANSWER_SREGS) && answer->flags & KEEL_ANSWER_WINDOW);
+
+	ctx[0].exit.tss = 0x20;
+	answer = enter(0, KEEL_EXIT_TASK_SWITCH);
+	ck_assert_uint_eq(answer->inject, 0);
+	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_SREGS | KEEL_ANSWER_WINDOW);
+	ck_assert_uint_eq(s->seg[KEEL_SEG_TR].selector, 0x20);
+	ck_assert_uint_eq(ctx[0].regs.rip, 0x55);
+
+	guest[0x20004c] = 0x10;		/* CS */
+	ctx[0].exit.tss = 0x18;
+	answer = enter(0, KEEL_EXIT_TASK_SWITCH);
+	ck_assert_uint_eq(answer->inject, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | 10);
+	ck_assert_uint_eq(answer->error_code, 0x10);
+	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_SREGS | KEEL_ANSWER_WINDOW);
+}
+END_TEST
+
 START_TEST(tsc_deadline)
 {
 	uint64_t offset = 1ull << 40;
@@ -963,6 +1005,7 @@ int main(void)
 	tcase_add_test(started, tpr_holds_back);
 	tcase_add_test(started, tpr_moves_cr8);
 	tcase_add_test(started, init_clears_cr8);
+	tcase_add_test(started, task_switch_of_the_cell);
 	tcase_add_test(started, cr8_written_by_the_cell);
 	tcase_add_test(started, tsc_deadline);
 	tcase_add_test(started, msr_refused);
