@@ -9,6 +9,7 @@
 
 #include "chip/ide.h"
 #include "pci/piix3_ide.h"
+#include "suite.h"
 
 #define RIG_MEMORY	0x400000u
 #define RIG_HOLE	0xa0000u
@@ -289,15 +290,9 @@ static inline bool rig_load(struct ide_channel *ch, const uint8_t *buf, size_t b
 static inline int rig_run(const char *name, TCase *tc)
 {
 	Suite *suite = suite_create(name);
-	SRunner *runner;
-	int bad;
 
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }
 
 #endif

@@ -12,6 +12,7 @@
 #include "host/acpi.h"
 #include "host/items.h"
 #include "host/smbios.h"
+#include "suite.h"
 
 #define FSEG_ADDRESS		0xf5a40ull
 #define HIGH_ADDRESS		0xbffe1000ull
@@ -429,8 +430,6 @@ int main(void)
 {
 	Suite *suite = suite_create("acpi");
 	TCase *tests = tcase_create("acpi");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_test(tests, rsdp_and_roots);
 	tcase_add_test(tests, fadt);
@@ -440,8 +439,5 @@ int main(void)
 	tcase_add_test(tests, smbios);
 	tcase_add_test(tests, firmware_items);
 	suite_add_tcase(suite, tests);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

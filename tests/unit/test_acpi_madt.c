@@ -7,6 +7,7 @@
 
 #include "acpi.h"
 #include "memory.h"
+#include "suite.h"
 
 #define LIMIT		0x200000u
 #define ROOM		8u
@@ -365,8 +366,6 @@ int main(void)
 {
 	Suite *suite = suite_create("acpi_madt");
 	TCase *tests = tcase_create("acpi_madt");
-	SRunner *runner;
-	int bad;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_set_timeout(tests, 30);
@@ -380,9 +379,5 @@ int main(void)
 	tcase_add_loop_test(tests, edges, 0, 2);
 	tcase_add_loop_test(tests, fuzz, 0, 2);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

@@ -17,6 +17,7 @@
 #include <keel/channel.h>
 
 #include "link.h"
+#include "suite.h"
 
 #define FIRMWARE_BYTES	0x10000u
 #define GUEST_BYTES	0x100000000ull
@@ -181,8 +182,6 @@ int main(int argc, char **argv)
 {
 	Suite *suite = suite_create("cell_image");
 	TCase *tests = tcase_create("cell_image");
-	SRunner *runner;
-	int bad;
 
 	if (argc != 2)
 		return 2;
@@ -190,9 +189,5 @@ int main(int argc, char **argv)
 	tcase_add_checked_fixture(tests, setup, NULL);
 	tcase_add_test(tests, answers_by_the_gate);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

@@ -11,6 +11,7 @@
 
 #include "host/console.h"
 #include "host/control.h"
+#include "suite.h"
 
 #define FLOOD			(3 * CONSOLE_SCROLLBACK)
 
@@ -316,8 +317,6 @@ int main(void)
 {
 	Suite *suite = suite_create("console");
 	TCase *tests = tcase_create("console");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(tests, set_up, tear_down);
 	tcase_add_test(tests, late_reader);
@@ -329,8 +328,5 @@ int main(void)
 	tcase_add_test(tests, control_hostile);
 	tcase_add_test(tests, control_becomes_console);
 	suite_add_tcase(suite, tests);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -11,6 +11,7 @@
 #include "hv.h"
 #include "memory.h"
 #include "own.h"
+#include "suite.h"
 
 #define LONGEST		15u
 #define OP_MOV_REG	0x89u
@@ -409,8 +410,6 @@ int main(void)
 {
 	Suite *suite = suite_create("control_decode");
 	TCase *bytes = tcase_create("bytes"), *fetch = tcase_create("fetch");
-	SRunner *runner;
-	int bad;
 
 	tcase_add_checked_fixture(bytes, setup, NULL);
 	tcase_set_timeout(bytes, 30);
@@ -426,9 +425,5 @@ int main(void)
 	tcase_add_test(fetch, fetch_refused);
 	suite_add_tcase(suite, bytes);
 	suite_add_tcase(suite, fetch);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cpu.h"
+#include "suite.h"
 
 static struct cpuid real_cpuid(uint32_t leaf, uint32_t subleaf)
 {
@@ -415,8 +416,6 @@ int main(void)
 {
 	Suite *suite = suite_create("cpuid");
 	TCase *tests = tcase_create("cpuid");
-	SRunner *runner;
-	int bad;
 
 	tcase_set_timeout(tests, 30);
 	tcase_add_loop_test(tests, no_leaks, 0, PROCESSORS);
@@ -430,9 +429,5 @@ int main(void)
 	tcase_add_loop_test(tests, chosen_states, 1, PROCESSORS);
 	tcase_add_loop_test(tests, subleaf_ignored, 0, PROCESSORS);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

@@ -9,6 +9,7 @@
 #include <Zydis/Zydis.h>
 #include <keel/cell.h>
 #include "core/decode.h"
+#include "suite.h"
 
 #define RANDOM_ROUNDS	60000
 
@@ -439,8 +440,6 @@ int main(void)
 {
 	Suite *suite = suite_create("decode");
 	TCase *tests = tcase_create("zydis");
-	SRunner *runner;
-	int run, failed;
 
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_set_timeout(tests, 60);
@@ -451,10 +450,5 @@ int main(void)
 	tcase_add_test(tests, cut_short);
 	tcase_add_test(tests, too_long);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	run = srunner_ntests_run(runner);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return run > 0 && failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

@@ -10,6 +10,7 @@
 
 #include "host/disk.h"
 #include "host/rings.h"
+#include "suite.h"
 
 #define SECTOR			512u
 #define SECTORS			700u	/* not whole blocks of the overlay */
@@ -262,8 +263,6 @@ int main(void)
 {
 	Suite *suite = suite_create("disk");
 	TCase *disks = tcase_create("disks"), *rings = tcase_create("rings");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(disks, set_up, tear_down);
 	tcase_add_test(disks, read_write);
@@ -276,8 +275,5 @@ int main(void)
 	tcase_add_test(rings, sleeping);
 	suite_add_tcase(suite, disks);
 	suite_add_tcase(suite, rings);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -11,6 +11,7 @@
 
 #include "core/decode.h"
 #include "core/emulate.h"
+#include "suite.h"
 
 #define PAGE		4096u
 #define ARENA		0x10000000ull	/* guest-physical, linear, and where the native twin is mapped */
@@ -991,8 +992,6 @@ int main(void)
 {
 	Suite *suite = suite_create("emulate");
 	TCase *tests = tcase_create("emulate");
-	SRunner *runner;
-	int run, failed;
 
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_set_timeout(tests, 60);
@@ -1021,10 +1020,5 @@ int main(void)
 	tcase_add_test(tests, string_io_asks_the_instruction);
 	tcase_add_test(tests, string_io_faults_before_the_port);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	run = srunner_ntests_run(runner);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return run > 0 && failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

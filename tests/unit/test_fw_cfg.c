@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "chip/fw_cfg.h"
+#include "suite.h"
 
 #define MEMORY		0x40000u
 #define DESCRIPTOR	0x100u
@@ -246,8 +247,6 @@ int main(void)
 {
 	Suite *suite = suite_create("fw_cfg");
 	TCase *tests = tcase_create("fw_cfg");
-	SRunner *runner;
-	int bad;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, signature_and_id);
@@ -261,9 +260,5 @@ int main(void)
 	tcase_add_test(tests, dma_over_its_descriptor);
 	tcase_add_test(tests, state);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/gmem.h"
+#include "suite.h"
 
 #define PAGE	4096u
 #define HOLE	(2 * PAGE)	/* pages 2 and 3 are no memory */
@@ -129,8 +130,6 @@ int main(void)
 {
 	Suite *suite = suite_create("gmem");
 	TCase *tests = tcase_create("gmem");
-	SRunner *runner;
-	int bad;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_loop_test(tests, bounds, 0, sizeof(cases) / sizeof(cases[0]));
@@ -138,9 +137,5 @@ int main(void)
 	tcase_add_test(tests, compare_and_exchange);
 	tcase_add_test(tests, compare_and_exchange_refuses);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

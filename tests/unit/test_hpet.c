@@ -5,6 +5,7 @@
 
 #include "chip/hpet.h"
 #include "core/time.h"
+#include "suite.h"
 
 #define CAPABILITIES 0x000u
 #define GENERAL 0x010u
@@ -379,8 +380,6 @@ int main(void)
 {
 	Suite *suite = suite_create("hpet");
 	TCase *tcase = tcase_create("hpet");
-	SRunner *runner = srunner_create(suite);
-	int bad;
 
 	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_test(tcase, identity);
@@ -397,8 +396,5 @@ int main(void)
 	tcase_add_test(tcase, save_load_save);
 	tcase_add_test(tcase, random_accesses);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

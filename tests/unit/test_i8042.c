@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "chip/i8042.h"
+#include "suite.h"
 
 #define DATA 0u
 #define COMMAND 4u
@@ -535,8 +536,6 @@ int main(void)
 {
 	Suite *suite = suite_create("i8042");
 	TCase *tcase = tcase_create("i8042");
-	SRunner *runner = srunner_create(suite);
-	int bad;
 
 	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_test(tcase, power_on);
@@ -563,8 +562,5 @@ int main(void)
 	tcase_add_test(tcase, save_load_save);
 	tcase_add_test(tcase, any_state_is_survived);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "chip/i8254.h"
+#include "suite.h"
 
 #define CONTROL 3u
 #define STATUS_OUT 0x80
@@ -593,8 +594,6 @@ int main(void)
 {
 	Suite *suite = suite_create("i8254");
 	TCase *tcase = tcase_create("i8254");
-	SRunner *runner = srunner_create(suite);
-	int bad;
 
 	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_test(tcase, power_on);
@@ -630,8 +629,5 @@ int main(void)
 	tcase_add_test(tcase, any_state_is_survived);
 	tcase_add_test(tcase, random_writes_always_progress);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

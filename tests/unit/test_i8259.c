@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "chip/i8259.h"
+#include "suite.h"
 
 #define COMMAND 0u
 #define DATA 1u
@@ -475,8 +476,6 @@ int main(void)
 {
 	Suite *suite = suite_create("i8259");
 	TCase *tcase = tcase_create("i8259");
-	SRunner *runner = srunner_create(suite);
-	int bad;
 
 	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_test(tcase, silent_before_initialisation);
@@ -503,8 +502,5 @@ int main(void)
 	tcase_add_test(tcase, specific_rotation_makes_the_pin_lowest);
 	tcase_add_test(tcase, save_load_save);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "chip/ioapic.h"
+#include "suite.h"
 
 #define CPUS 2u
 #define SVR 0xf0u
@@ -336,8 +337,6 @@ int main(void)
 {
 	Suite *suite = suite_create("ioapic");
 	TCase *tcase = tcase_create("ioapic");
-	SRunner *runner = srunner_create(suite);
-	int bad;
 
 	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_test(tcase, registers);
@@ -353,8 +352,5 @@ int main(void)
 	tcase_add_test(tcase, save_load_save);
 	tcase_add_test(tcase, random_accesses);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

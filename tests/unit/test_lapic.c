@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Local APIC: priorities, messages, timers, x2APIC rules, against the Intel SDM, volume 3, chapter 11. */
 #include "lapic_rig.h"
+#include "suite.h"
 
 START_TEST(power_up_state)
 {
@@ -726,8 +727,6 @@ int main(void)
 {
 	Suite *suite = suite_create("lapic");
 	TCase *tcase = tcase_create("lapic");
-	SRunner *runner = srunner_create(suite);
-	int bad;
 
 	tcase_add_checked_fixture(tcase, enable, NULL);
 	tcase_add_test(tcase, power_up_state);
@@ -758,8 +757,5 @@ int main(void)
 	tcase_add_test(tcase, save_load_save);
 	tcase_add_test(tcase, random_accesses);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

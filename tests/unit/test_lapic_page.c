@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The APIC page: what others post, the copies that a guest reads, what a processor that works with it leaves to do. */
 #include "lapic_rig.h"
+#include "suite.h"
 
 #define PAGE_END 0x400u
 #define SELF_IPI 0x3f0u
@@ -426,8 +427,6 @@ int main(void)
 {
 	Suite *suite = suite_create("lapic_page");
 	TCase *tcase = tcase_create("lapic_page");
-	SRunner *runner = srunner_create(suite);
-	int bad;
 
 	tcase_add_checked_fixture(tcase, enable, NULL);
 	tcase_add_test(tcase, others_post);
@@ -447,8 +446,5 @@ int main(void)
 	tcase_add_test(tcase, processor_changes_requests);
 	tcase_add_test(tcase, any_page);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

@@ -7,6 +7,7 @@
 
 #include "linux.h"
 #include "memory.h"
+#include "suite.h"
 
 #define MIB		(UINT64_C(1) << 20)
 #define RAM_END		(128 * MIB)
@@ -381,8 +382,6 @@ int main(void)
 {
 	Suite *suite = suite_create("linux");
 	TCase *tests = tcase_create("linux");
-	SRunner *runner;
-	int bad;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, plain);
@@ -393,9 +392,5 @@ int main(void)
 	tcase_add_test(tests, places_in_use);
 	tcase_add_test(tests, refusals);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

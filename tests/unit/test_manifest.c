@@ -19,6 +19,7 @@
 
 #include "manifest.h"
 #include "position.h"
+#include "suite.h"
 
 #define PAIRS			"tests/unit/manifest"
 #define SCHEMA			"tools/keel/manifest.schema.json"
@@ -419,8 +420,6 @@ int main(void)
 {
 	Suite *suite = suite_create("manifest");
 	TCase *tests = tcase_create("manifest");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(tests, set_up, tear_down);
 	tcase_add_test(tests, bad_manifests);
@@ -430,8 +429,5 @@ int main(void)
 	tcase_add_test(tests, missing_file);
 	tcase_add_test(tests, positions);
 	suite_add_tcase(suite, tests);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

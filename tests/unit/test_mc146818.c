@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "chip/mc146818.h"
+#include "suite.h"
 
 enum { SEC, SEC_ALARM, MIN, MIN_ALARM, HOUR, HOUR_ALARM, WDAY, DAY, MONTH, YEAR, A, B, C, D, CENTURY = 0x32 };
 
@@ -568,8 +569,6 @@ int main(void)
 {
 	Suite *suite = suite_create("mc146818");
 	TCase *tcase = tcase_create("mc146818");
-	SRunner *runner = srunner_create(suite);
-	int bad;
 
 	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_test(tcase, power_on);
@@ -602,8 +601,5 @@ int main(void)
 	tcase_add_test(tcase, any_state_is_survived);
 	tcase_add_test(tcase, random_writes_always_progress);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cpu.h"
+#include "suite.h"
 
 static uint64_t processor_tsc(void);
 static void processor_wrmsr(uint32_t msr, uint64_t value);
@@ -285,8 +286,6 @@ int main(void)
 {
 	Suite *suite = suite_create("msr");
 	TCase *tests = tcase_create("msr");
-	SRunner *runner;
-	int bad;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, storage);
@@ -299,9 +298,5 @@ int main(void)
 	tcase_add_test(tests, page_attribute_table);
 	tcase_add_test(tests, vendor_has_the_rest);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

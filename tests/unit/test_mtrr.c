@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "cpu.h"
+#include "suite.h"
 
 static uint64_t processor_rdmsr(uint32_t msr);
 static struct cpuid processor_cpuid(uint32_t leaf, uint32_t subleaf);
@@ -198,8 +199,6 @@ int main(void)
 {
 	Suite *suite = suite_create("mtrr");
 	TCase *tests = tcase_create("mtrr");
-	SRunner *runner;
-	int bad;
 
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, disabled);
@@ -209,9 +208,5 @@ int main(void)
 	tcase_add_test(tests, any);
 	tcase_add_test(tests, registers);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

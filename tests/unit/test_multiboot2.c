@@ -7,6 +7,7 @@
 #include "error.h"
 #include "memory.h"
 #include "multiboot2.h"
+#include "suite.h"
 
 #define MIB	(UINT64_C(1) << 20)
 #define GIB	(UINT64_C(1) << 30)
@@ -233,8 +234,6 @@ int main(void)
 {
 	Suite *suite = suite_create("multiboot2");
 	TCase *tests = tcase_create("multiboot2");
-	SRunner *runner;
-	int bad;
 
 	tcase_add_test(tests, well_formed);
 	tcase_add_test(tests, truncated);
@@ -243,9 +242,5 @@ int main(void)
 	tcase_add_test(tests, too_many);
 	tcase_add_test(tests, choosing);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

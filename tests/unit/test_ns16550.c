@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "chip/ns16550.h"
+#include "suite.h"
 
 enum { DATA, IER, IIR, LCR, MCR, LSR, MSR, SCR };
 #define FCR IIR
@@ -456,8 +457,6 @@ int main(void)
 {
 	Suite *suite = suite_create("ns16550");
 	TCase *tcase = tcase_create("ns16550");
-	SRunner *runner = srunner_create(suite);
-	int bad;
 
 	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_test(tcase, reset_values);
@@ -483,8 +482,5 @@ int main(void)
 	tcase_add_test(tcase, save_load_save);
 	tcase_add_test(tcase, any_state_is_survived);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

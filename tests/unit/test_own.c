@@ -7,6 +7,7 @@
 #include "error.h"
 #include "memory.h"
 #include "own.h"
+#include "suite.h"
 
 #define KIB4	PAGE_SIZE
 #define MIB2	(UINT64_C(1) << 21)
@@ -625,8 +626,6 @@ int main(void)
 {
 	Suite *suite = suite_create("own");
 	TCase *tests = tcase_create("own");
-	SRunner *runner;
-	int bad;
 
 	tcase_set_timeout(tests, 30);
 	tcase_add_loop_test(tests, fresh_table, 0, 4);
@@ -639,9 +638,5 @@ int main(void)
 	tcase_add_test(tests, many_ranges);
 	tcase_add_test(tests, memory_types);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

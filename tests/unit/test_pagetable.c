@@ -8,6 +8,7 @@
 #include "error.h"
 #include "memory.h"
 #include "pagetable.h"
+#include "suite.h"
 
 #define ARENA_PAGES	96u
 #define ROOT		PAGE_SIZE
@@ -325,8 +326,6 @@ int main(void)
 {
 	Suite *suite = suite_create("pagetable");
 	TCase *tests = tcase_create("pagetable");
-	SRunner *runner;
-	int bad;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, entry_bits);
@@ -337,9 +336,5 @@ int main(void)
 	tcase_add_loop_test(tests, dirty_pages, 0, 3);
 	tcase_add_loop_test(tests, random_against_model, 0, 3);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The machine as a cell sees it. */
 #include "pc_rig.h"
+#include "suite.h"
 
 /* Start */
 
@@ -985,8 +986,6 @@ int main(void)
 {
 	Suite *suite = suite_create("pc");
 	TCase *made = tcase_create("made"), *started = tcase_create("started");
-	SRunner *runner;
-	int bad_end;
 
 	tcase_add_checked_fixture(made, make, destroy);
 	tcase_add_test(made, vcpu_before_event);
@@ -1026,9 +1025,5 @@ int main(void)
 	tcase_add_loop_test(started, random_exits, 0, 4);
 	suite_add_tcase(suite, made);
 	suite_add_tcase(suite, started);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	bad_end = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
-	srunner_free(runner);
-	return bad_end;
+	return run_suite(suite);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Entries of vCPUs whose processor delivers interrupts from the APIC page (KEEL_EXIT_F_APIC). */
 #include "pc_rig.h"
+#include "suite.h"
 
 #define X2(offset)	(KEEL_MSR_X2APIC_FIRST + (offset) / 16)
 #define IRR		0x200u
@@ -287,8 +288,6 @@ int main(void)
 {
 	Suite *suite = suite_create("pc_apic");
 	TCase *made = tcase_create("made"), *started = tcase_create("started");
-	SRunner *runner;
-	int bad;
 
 	tcase_add_checked_fixture(made, NULL, destroy);
 	tcase_add_test(made, first_answers_tell);
@@ -303,9 +302,5 @@ int main(void)
 	tcase_add_test(started, instruction_is_done);
 	suite_add_tcase(suite, made);
 	suite_add_tcase(suite, started);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

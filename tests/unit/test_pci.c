@@ -8,6 +8,7 @@
 #include "pci/pci.h"
 #include "pci/piix3.h"
 #include "pci/piix4_acpi.h"
+#include "suite.h"
 
 #define ENABLE 0x80000000u
 
@@ -297,8 +298,6 @@ int main(void)
 {
 	Suite *suite = suite_create("pci");
 	TCase *tc = tcase_create("pci");
-	SRunner *runner;
-	int failed, ran;
 
 	tcase_add_checked_fixture(tc, set_up, NULL);
 	tcase_add_test(tc, address_register);
@@ -312,10 +311,5 @@ int main(void)
 	tcase_add_test(tc, pm_block);
 	tcase_add_test(tc, save_load_save);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	ran = srunner_ntests_run(runner);
-	srunner_free(runner);
-	return failed || !ran ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -6,6 +6,7 @@
 #include "chip/piix4_pm.h"
 #include "chip/reset_control.h"
 #include "core/time.h"
+#include "suite.h"
 
 #define STATUS 0x00u
 #define ENABLE 0x02u
@@ -283,8 +284,6 @@ int main(void)
 {
 	Suite *suite = suite_create("piix4_pm");
 	TCase *tcase = tcase_create("piix4_pm");
-	SRunner *runner = srunner_create(suite);
-	int bad;
 
 	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_test(tcase, acpi_mode);
@@ -299,8 +298,5 @@ int main(void)
 	tcase_add_test(tcase, random_accesses);
 	tcase_add_test(tcase, reset_control);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/state.h"
+#include "suite.h"
 
 struct sample {
 	uint8_t byte;
@@ -123,8 +124,6 @@ int main(void)
 {
 	Suite *suite = suite_create("state");
 	TCase *tcase = tcase_create("state");
-	SRunner *runner = srunner_create(suite);
-	int bad;
 
 	tcase_add_test(tcase, wire_form);
 	tcase_add_test(tcase, round_trip);
@@ -132,8 +131,5 @@ int main(void)
 	tcase_add_test(tcase, load_refuses);
 	tcase_add_test(tcase, sections_follow_each_other);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) || !srunner_ntests_run(runner);
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

@@ -17,6 +17,7 @@ void *memset(void *to, int byte, size_t size);
 int memcmp(const void *a, const void *b, size_t size);
 size_t strlen(const char *string);
 #include "../../vmm/string.c"
+#include "suite.h"
 #undef memcpy
 #undef memmove
 #undef memset
@@ -98,8 +99,6 @@ int main(void)
 {
 	Suite *suite = suite_create("string");
 	TCase *tests = tcase_create("string");
-	SRunner *runner;
-	int bad;
 
 	tcase_set_timeout(tests, 30);
 	tcase_add_test(tests, copies);
@@ -107,9 +106,5 @@ int main(void)
 	tcase_add_test(tests, comparisons);
 	tcase_add_test(tests, strings);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

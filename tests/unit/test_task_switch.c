@@ -7,6 +7,7 @@
 
 #include "core/task_switch.h"
 #include "core/walk.h"
+#include "suite.h"
 
 #define MEMORY		0x20000u
 #define GDT		0x1000u
@@ -943,8 +944,6 @@ int main(void)
 {
 	Suite *suite = suite_create("task_switch");
 	TCase *tc = tcase_create("task_switch");
-	SRunner *runner;
-	int run_count, failed;
 
 	tcase_add_checked_fixture(tc, set_up, NULL);
 	tcase_set_timeout(tc, 60);
@@ -973,10 +972,5 @@ int main(void)
 	tcase_add_test(tc, double_faults);
 	tcase_add_test(tc, noise_everywhere);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	run_count = srunner_ntests_run(runner);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return run_count > 0 && failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

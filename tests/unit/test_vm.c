@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "../../vmm/vm.c"
+#include "suite.h"
 
 #define MIB		(1ull << 20)
 #define GIB		(1ull << 30)
@@ -1225,8 +1226,6 @@ int main(void)
 {
 	Suite *suite = suite_create("vm");
 	TCase *tests = tcase_create("vm"), *large = tcase_create("large");
-	SRunner *runner;
-	int bad;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_set_timeout(tests, 60);
@@ -1253,9 +1252,5 @@ int main(void)
 	tcase_add_test(large, dirty_log_too_few_tables);
 	suite_add_tcase(suite, tests);
 	suite_add_tcase(suite, large);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "suite.h"
 #include "vmcs.h"
 #include "vmx_caps.h"
 
@@ -103,8 +104,6 @@ int main(void)
 {
 	Suite *suite = suite_create("vmx_caps");
 	TCase *tests = tcase_create("vmx_caps");
-	SRunner *runner;
-	int bad;
 
 	tcase_add_test(tests, adjusts);
 	tcase_add_test(tests, picks_msrs);
@@ -113,9 +112,5 @@ int main(void)
 	tcase_add_test(tests, failures_in_words);
 	tcase_add_test(tests, feature_control);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../../arch/x86/vmx/vmx_vcpu.c"
+#include "suite.h"
 
 /* Nobody calls them. */
 #pragma weak print
@@ -124,14 +125,8 @@ int main(void)
 {
 	Suite *suite = suite_create("vmx_vcpu");
 	TCase *tests = tcase_create("vmx_vcpu");
-	SRunner *runner;
-	int bad;
 
 	tcase_add_loop_test(tests, flushes, 0, 4);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	bad = srunner_ntests_failed(runner) != 0 || srunner_ntests_run(runner) == 0;
-	srunner_free(runner);
-	return bad;
+	return run_suite(suite);
 }

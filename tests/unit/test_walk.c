@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/walk.h"
+#include "suite.h"
 
 #define PAGES		16u
 #define TABLE(i)	((uint64_t)(i) * WALK_PAGE_BYTES)
@@ -324,8 +325,6 @@ int main(void)
 {
 	Suite *suite = suite_create("walk");
 	TCase *tests = tcase_create("walk");
-	SRunner *runner;
-	int run, failed;
 
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_test(tests, no_paging);
@@ -339,10 +338,5 @@ int main(void)
 	tcase_add_test(tests, upper_levels_restrict);
 	tcase_add_test(tests, tables_in_rom_and_nowhere);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	run = srunner_ntests_run(runner);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return run > 0 && failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }
