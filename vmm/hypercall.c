@@ -3,8 +3,6 @@
 
 #include "control.h"
 
-#include <stddef.h>
-
 #include "console.h"
 #include "cpu.h"
 #include "error.h"
@@ -19,7 +17,7 @@ struct call {
 	unsigned int results;
 };
 
-static int64_t hc_info(struct call *call)
+static int64_t info(struct call *call)
 {
 	unsigned int i;
 
@@ -32,7 +30,7 @@ static int64_t hc_info(struct call *call)
 	return KEEL_ABI_REVISION;
 }
 
-static int64_t hc_log(struct call *call)
+static int64_t read_log(struct call *call)
 {
 	uint64_t position = call->arg[0];
 	int64_t count = log_read(&position, (uint8_t *)call->result);
@@ -42,41 +40,11 @@ static int64_t hc_log(struct call *call)
 	return count;
 }
 
-static int64_t hc_create(struct call *call)
+static int64_t flush(struct cpu *cpu)
 {
-	return vm_create(call->arg[0], call->arg[1], call->arg[2]);
-}
-
-static int64_t hc_donate(struct call *call)
-{
-	return vm_donate(call->vm, call->arg[1], call->arg[2]);
-}
-
-static int64_t hc_flush(struct call *call)
-{
-	call->cpu->flushed = vm_donations();
-	hv->control_flush(call->cpu);
+	cpu->flushed = vm_donations();
+	hv->control_flush(cpu);
 	return 0;
-}
-
-static int64_t hc_assign(struct call *call)
-{
-	return vm_assign(call->vm, call->arg[1], call->arg[2], call->arg[3], call->arg[4]);
-}
-
-static int64_t hc_map(struct call *call)
-{
-	return vm_map(call->vm, call->arg[1], call->arg[2], call->arg[3], call->arg[4]);
-}
-
-static int64_t hc_share(struct call *call)
-{
-	return vm_share(call->vm, call->arg[1], call->arg[2], call->arg[3]);
-}
-
-static int64_t hc_start(struct call *call)
-{
-	return vm_start(call->vm);
 }
 
 /*
@@ -100,17 +68,7 @@ static int64_t run(struct call *call, bool event)
 	return flags;
 }
 
-static int64_t hc_run(struct call *call)
-{
-	return run(call, false);
-}
-
-static int64_t hc_event(struct call *call)
-{
-	return run(call, true);
-}
-
-static int64_t hc_status(struct call *call)
+static int64_t status(struct call *call)
 {
 	int64_t end = __atomic_load_n(&call->vm->end, __ATOMIC_ACQUIRE);
 
@@ -120,63 +78,68 @@ static int64_t hc_status(struct call *call)
 	return end;
 }
 
-static int64_t hc_kill(struct call *call)
+static int64_t of_vm(struct call *call, uint64_t number)
 {
-	return vm_kill(call->vm);
+	const uint64_t *arg = call->arg;
+
+	switch (number) {
+	case KEEL_HC_DONATE:
+		return vm_donate(call->vm, arg[1], arg[2]);
+	case KEEL_HC_ASSIGN:
+		return vm_assign(call->vm, arg[1], arg[2], arg[3], arg[4]);
+	case KEEL_HC_MAP:
+		return vm_map(call->vm, arg[1], arg[2], arg[3], arg[4]);
+	case KEEL_HC_SHARE:
+		return vm_share(call->vm, arg[1], arg[2], arg[3]);
+	case KEEL_HC_START:
+		return vm_start(call->vm);
+	case KEEL_HC_RUN:
+	case KEEL_HC_EVENT:
+		return run(call, number == KEEL_HC_EVENT);
+	case KEEL_HC_STATUS:
+		return status(call);
+	case KEEL_HC_KILL:
+		return vm_kill(call->vm);
+	case KEEL_HC_RECLAIM:
+		return vm_reclaim(call->vm, arg[1], arg[2]);
+	case KEEL_HC_DIRTY:
+		call->results = 4;
+		return vm_take_dirty(call->vm, arg[1], arg[2], call->result);
+	default:
+		return -ENOSYS;
+	}
 }
 
-static int64_t hc_reclaim(struct call *call)
+static int64_t dispatch(struct call *call, uint64_t number)
 {
-	return vm_reclaim(call->vm, call->arg[1], call->arg[2]);
+	switch (number) {
+	case KEEL_HC_INFO:
+		return info(call);
+	case KEEL_HC_LOG:
+		return read_log(call);
+	case KEEL_HC_VM_CREATE:
+		return vm_create(call->arg[0], call->arg[1], call->arg[2]);
+	case KEEL_HC_FLUSH:
+		return flush(call->cpu);
+	case KEEL_HC_TRAP:
+		return control_set_trap(call->cpu, call->arg[0]);
+	default:
+		call->vm = vm_get(call->arg[0]);
+		return number >= KEEL_HC_COUNT ? -ENOSYS : call->vm ? of_vm(call, number) : -ENOENT;
+	}
 }
-
-static int64_t hc_trap(struct call *call)
-{
-	return control_set_trap(call->cpu, call->arg[0]);
-}
-
-static int64_t hc_dirty(struct call *call)
-{
-	call->results = 4;
-	return vm_take_dirty(call->vm, call->arg[1], call->arg[2], call->result);
-}
-
-static int64_t (*const calls[KEEL_HC_COUNT])(struct call *call) = {
-	[KEEL_HC_INFO] = hc_info,
-	[KEEL_HC_LOG] = hc_log,
-	[KEEL_HC_VM_CREATE] = hc_create,
-	[KEEL_HC_DONATE] = hc_donate,
-	[KEEL_HC_FLUSH] = hc_flush,
-	[KEEL_HC_ASSIGN] = hc_assign,
-	[KEEL_HC_MAP] = hc_map,
-	[KEEL_HC_SHARE] = hc_share,
-	[KEEL_HC_START] = hc_start,
-	[KEEL_HC_RUN] = hc_run,
-	[KEEL_HC_EVENT] = hc_event,
-	[KEEL_HC_STATUS] = hc_status,
-	[KEEL_HC_KILL] = hc_kill,
-	[KEEL_HC_RECLAIM] = hc_reclaim,
-	[KEEL_HC_TRAP] = hc_trap,
-	[KEEL_HC_DIRTY] = hc_dirty,
-};
 
 void hypercall(struct cpu *cpu)
 {
 	static const uint8_t arguments[5] = { KEEL_RDI, KEEL_RSI, KEEL_RDX, KEEL_R10, KEEL_R8 };
 	static const uint8_t results[4] = { KEEL_RDI, KEEL_RSI, KEEL_RDX, KEEL_R8 };
-	const uint32_t without_vm = 1u << KEEL_HC_INFO | 1u << KEEL_HC_LOG | 1u << KEEL_HC_VM_CREATE | 1u << KEEL_HC_FLUSH |
-				    1u << KEEL_HC_TRAP;
 	uint64_t number = cpu->control.gpr[KEEL_RAX];
 	struct call call = { .cpu = cpu };
-	int64_t value = -ENOSYS;
 	unsigned int i;
 
 	for (i = 0; i < 5; i++)
 		call.arg[i] = cpu->control.gpr[arguments[i]];
-	call.vm = vm_get(call.arg[0]);
-	if (number < KEEL_HC_COUNT)
-		value = call.vm || without_vm >> number & 1 ? calls[number](&call) : -ENOENT;
-	cpu->control.gpr[KEEL_RAX] = (uint64_t)value;
+	cpu->control.gpr[KEEL_RAX] = (uint64_t)dispatch(&call, number);
 	for (i = 0; i < call.results; i++)
 		cpu->control.gpr[results[i]] = call.result[i];
 }
