@@ -10,6 +10,7 @@
 /* Nobody calls them. */
 #pragma weak print
 #pragma weak vcpu_use_debug_registers
+#pragma weak vmread
 #pragma weak vmx_block_nmi_again
 #pragma weak vmx_cpl
 #pragma weak vmx_cr0
@@ -20,7 +21,6 @@
 #pragma weak vmx_failure
 #pragma weak vmx_host_init
 #pragma weak vmx_inject
-#pragma weak vmx_instruction_failed
 #pragma weak vmx_load_pdptes
 #pragma weak vmx_primary
 #pragma weak vmx_segment
@@ -29,6 +29,7 @@
 #pragma weak vmx_vmcs_init
 #pragma weak vmx_vmptrld
 #pragma weak vmx_write_event
+#pragma weak vmwrite
 
 #define CPUS		3u
 #define VCPUS		4u

@@ -48,6 +48,13 @@ struct vmx_setup {
 	uint32_t want[VMX_CONTROLS];	/* controls beyond those of all, where the processor has them */
 };
 
+__attribute__((noreturn)) void vmx_instruction_failed(const char *instruction, uint64_t error);
+
+/* Unit tests have a VMCS of their own. */
+#ifdef KEEL_HOST_TEST
+uint64_t vmread(enum vmcs_field field);
+void vmwrite(enum vmcs_field field, uint64_t value);
+#else
 static inline uint64_t vmread(enum vmcs_field field)
 {
 	uint64_t value;
@@ -55,8 +62,6 @@ static inline uint64_t vmread(enum vmcs_field field)
 	__asm__ volatile("vmread %1, %0" : "=r"(value) : "r"((uint64_t)field) : "cc");
 	return value;
 }
-
-__attribute__((noreturn)) void vmx_instruction_failed(const char *instruction, uint64_t error);
 
 static inline void vmwrite(enum vmcs_field field, uint64_t value)
 {
@@ -66,6 +71,7 @@ static inline void vmwrite(enum vmcs_field field, uint64_t value)
 	if (failed)
 		vmx_instruction_failed("vmwrite", vmread(VMCS_INSTRUCTION_ERROR));
 }
+#endif
 
 /* A field of the segments' arrays: selector, base, limit or rights. */
 static inline enum vmcs_field vmx_segment_field(enum vmcs_field first, enum keel_segment segment)

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The VMX side without a processor: the VMCS is a table, and vmx_enter() plays the guest. What no emulator shows is here:
+ * INITs, entries that fail, events on the way.
+ */
+#include <check.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "console.h"
+#include "control.h"
+#include "cpu.h"
+#include "image.h"
+#include "memory.h"
+#include "mtrr.h"
+#include "suite.h"
+#include "trap.h"
+#include "vcpu.h"
+#include "vmx.h"
+
+#define FIELDS		0x7000u		/* every encoding is below */
+#define RIP		0x401000u
+#define LENGTH		3u
+#define EVENT_INT_N	(EVENT_VALID | EVENT_SOFTWARE_INT | 0x80)
+
+uint8_t *memory_test_arena;
+struct page_table control_table;
+const uint8_t vmx_exit[1];
+
+static uint64_t vmcs[FIELDS];
+static struct cpu cpu;
+static struct vmx_cpu vmx;
+static struct vm vm = { .id = 1 };
+static struct vcpu vcpu;
+static struct keel_context page;
+static uint32_t apic[PAGE_SIZE / sizeof(uint32_t)];
+static struct hv_exit ended;
+
+/* The guest: what the next entry ends with; what the last one found. */
+static uint32_t reason, vectoring, vectoring_error, instruction_error;
+static uint64_t qualification;
+static unsigned int entries, entered_event, entered_error;
+static bool entered_window;
+
+static jmp_buf panicked;
+static const char *panic_text, *printed;
+
+uint64_t vmread(enum vmcs_field field)
+{
+	ck_assert_uint_lt(field, FIELDS);
+	return vmcs[field];
+}
+
+void vmwrite(enum vmcs_field field, uint64_t value)
+{
+	ck_assert_uint_lt(field, FIELDS);
+	vmcs[field] = value;
+}
+
+bool vmx_enter(struct keel_regs *regs, bool launched)
+{
+	(void)regs;
+	if (instruction_error) {
+		vmcs[VMCS_INSTRUCTION_ERROR] = instruction_error;
+		return false;
+	}
+	ck_assert_int_eq(launched, entries != 0);
+	entries++;
+	entered_event = (uint32_t)vmcs[VMCS_ENTRY_EVENT];
+	entered_error = (uint32_t)vmcs[VMCS_ENTRY_ERROR_CODE];
+	entered_window = vmcs[VMCS_PRIMARY_CONTROLS] & PRIMARY_NMI_WINDOW;
+	vmcs[VMCS_ENTRY_EVENT] = 0;
+	vmcs[VMCS_EXIT_REASON] = reason;
+	vmcs[VMCS_EXIT_QUALIFICATION] = qualification;
+	vmcs[VMCS_EXIT_LENGTH] = LENGTH;
+	vmcs[VMCS_IDT_EVENT] = vectoring;
+	vmcs[VMCS_IDT_ERROR_CODE] = vectoring_error;
+	return true;
+}
+
+void panic(const char *message)
+{
+	panic_text = message;
+	longjmp(panicked, 1);
+}
+
+void print(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (!strcmp(format, "Keel: VM %u, vCPU %u: %s\n")) {
+		ck_assert_uint_eq(va_arg(arguments, unsigned int), vm.id);
+		ck_assert_uint_eq(va_arg(arguments, unsigned int), vcpu.index);
+		printed = va_arg(arguments, const char *);
+	}
+	va_end(arguments);
+}
+
+void vcpu_use_debug_registers(struct cpu *c, struct vcpu *v)
+{
+	(void)c;
+	v->debug_registers = true;
+}
+
+void mtrr_read(struct mtrr *mtrr)
+{
+	(void)mtrr;
+}
+
+enum pt_caching mtrr_caching(const struct mtrr *mtrr, uint64_t hpa, uint64_t bytes)
+{
+	(void)mtrr;
+	(void)hpa;
+	(void)bytes;
+	return PT_CACHED;
+}
+
+uint64_t trap_idt(void)
+{
+	return 0;
+}
+
+void trap_reload(struct cpu *c)
+{
+	(void)c;
+}
+
+static void set_up(void)
+{
+	memset(vmcs, 0, sizeof(vmcs));
+	memset(&cpu, 0, sizeof(cpu));
+	memset(&vmx, 0, sizeof(vmx));
+	memset(&vcpu, 0, sizeof(vcpu));
+	memset(&page, 0, sizeof(page));
+	memset(apic, 0, sizeof(apic));
+	memset(&vmx_features, 0, sizeof(vmx_features));
+	cpu.vendor = &vmx;
+	vcpu.vm = &vm;
+	vcpu.cell.page = &page;
+	vcpu.vmx.apic = (uint8_t *)apic;
+	vcpu.last_cpu = &cpu;
+	vcpu.deadline = UINT64_MAX;
+	vmcs[VMCS_GUEST_CR0] = CR0_PE;
+	page.regs.rip = cpu.control.rip = RIP;
+	reason = VMX_EXIT_CPUID;
+	vectoring = vectoring_error = instruction_error = 0;
+	qualification = 0;
+	entries = 0;
+	panic_text = printed = NULL;
+}
+
+static enum hv_exit_reason control(void)
+{
+	vmx_ops.control_enter(&cpu, &ended);
+	return ended.reason;
+}
+
+static enum hv_exit_reason guest(void)
+{
+	vmx_ops.vcpu_enter(&cpu, &vcpu, &ended);
+	return ended.reason;
+}
+
+START_TEST(plain_exit)
+{
+	/* Stale, for no event can be on its way at such an exit. */
+	vectoring = EVENT_VALID | EVENT_INTERRUPT | 0x41;
+	ck_assert_int_eq(guest(), HV_EXIT_CPUID);
+	ck_assert_uint_eq(ended.next_rip, RIP + LENGTH);
+	ck_assert_uint_eq(page.regs.rip, RIP);
+	ck_assert_int_eq(guest(), HV_EXIT_CPUID);
+	ck_assert_uint_eq(entered_event, 0);
+}
+END_TEST
+
+/* In the control domain: the processor is to be parked, by the same request as the command register's INIT makes. */
+START_TEST(init_in_the_control_domain)
+{
+	reason = VMX_EXIT_INIT;
+	ck_assert_int_eq(control(), HV_EXIT_NMI);
+	ck_assert_uint_eq(entries, 1);
+	ck_assert_uint_eq(cpu.request, CPU_REQUEST_INIT);
+	cpu.request = 0;
+	reason = VMX_EXIT_CPUID;
+	ck_assert_int_eq(control(), HV_EXIT_CPUID);
+	ck_assert_uint_eq(cpu.request, 0);
+}
+END_TEST
+
+/* In a guest: it goes back, and the control domain is not entered before the processor has been parked. */
+START_TEST(init_in_a_guest)
+{
+	reason = VMX_EXIT_INIT;
+	ck_assert_int_eq(guest(), HV_EXIT_INTERRUPT);
+	ck_assert_uint_eq(entries, 1);
+	ck_assert_int_eq(control(), HV_EXIT_NMI);
+	ck_assert_uint_eq(entries, 1);
+	ck_assert_uint_eq(cpu.request, CPU_REQUEST_INIT);
+	cpu.request = 0;
+	reason = VMX_EXIT_CPUID;
+	entries = 0;
+	ck_assert_int_eq(control(), HV_EXIT_CPUID);
+	ck_assert_uint_eq(cpu.request, 0);
+}
+END_TEST
+
+/* The event that an exit broke off goes in again, once. */
+START_TEST(event_goes_in_again)
+{
+	static const struct {
+		uint32_t vectoring, error, cr0, event, error_in;
+	} cases[] = {
+		{ EVENT_VALID | EVENT_INTERRUPT | 0x41, 0, CR0_PE, EVENT_VALID | EVENT_INTERRUPT | 0x41, 0 },
+		{ EVENT_VALID | EVENT_NMI | 2, 0, CR0_PE, EVENT_VALID | EVENT_NMI | 2, 0 },
+		{ EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_CODE | 14, 6, CR0_PE,
+		  EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_CODE | 14, 6 },
+		/* In real mode there is no error code (27.2.1.3). */
+		{ EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_CODE | 13, 6, 0, EVENT_VALID | EVENT_EXCEPTION | 13, 0 },
+		{ EVENT_INT_N, 0, CR0_PE, 0, 0 },
+		{ EVENT_VALID | EVENT_PRIVILEGED | 1, 0, CR0_PE, 0, 0 },
+		{ EVENT_VALID | 6u << 8 | 3, 0, CR0_PE, 0, 0 },
+		{ EVENT_INTERRUPT | 0x41, 0, CR0_PE, 0, 0 },
+	};
+
+	vmcs[VMCS_GUEST_CR0] = cases[_i].cr0;
+	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = SHADOW_NMI;
+	reason = VMX_EXIT_EPT_VIOLATION;
+	vectoring = cases[_i].vectoring;
+	vectoring_error = cases[_i].error;
+	ck_assert_int_eq(guest(), HV_EXIT_MEMORY);
+	/* An NMI whose delivery did not come to its end blocks no other. */
+	ck_assert_uint_eq(vmcs[VMCS_GUEST_INTERRUPTIBILITY] & SHADOW_NMI,
+			  (cases[_i].vectoring & EVENT_TYPE) == EVENT_NMI ? 0 : SHADOW_NMI);
+	reason = VMX_EXIT_CPUID;
+	vectoring = 0;
+	guest();
+	ck_assert_uint_eq(entered_event, cases[_i].event);
+	if (cases[_i].event & EVENT_ERROR_CODE)
+		ck_assert_uint_eq(entered_error, cases[_i].error_in);
+	guest();
+	ck_assert_uint_eq(entered_event, 0);
+}
+END_TEST
+
+/* An NMI of the control domain's waits for the end of a shadow, of another NMI and of another event. */
+START_TEST(nmi_waits)
+{
+	static const uint32_t shadows[] = { 0, SHADOW_STI, SHADOW_MOV_SS, SHADOW_NMI };
+
+	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = shadows[_i % 4];
+	if (_i >= 4)
+		vmx_ops.control_inject(&cpu, KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | 0x30, 0);
+	vmx_ops.control_inject_nmi(&cpu);
+	control();
+	ck_assert_int_eq(entered_window, _i != 0);
+	ck_assert_uint_eq(entered_event, _i >= 4 ? EVENT_VALID | EVENT_INTERRUPT | 0x30 :
+			  _i ? 0 : EVENT_VALID | EVENT_NMI | 2);
+	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = 0;
+	control();
+	ck_assert_uint_eq(entered_event, _i ? EVENT_VALID | EVENT_NMI | 2 : 0);
+	ck_assert(!entered_window);
+	control();
+	ck_assert_uint_eq(entered_event, 0);
+}
+END_TEST
+
+/* An IRET that faulted has unblocked NMIs, which it must not. */
+START_TEST(iret_that_faults)
+{
+	reason = VMX_EXIT_EPT_VIOLATION;
+	qualification = QUAL_EPT_NMI_UNBLOCKED;
+	vectoring = _i ? EVENT_VALID | EVENT_INTERRUPT | 0x41 : 0;
+	guest();
+	ck_assert_uint_eq(vmcs[VMCS_GUEST_INTERRUPTIBILITY], _i ? 0 : SHADOW_NMI);
+}
+END_TEST
+
+START_TEST(entry_fails)
+{
+	if (_i)
+		instruction_error = 7;
+	else
+		reason = VMX_EXIT_ENTRY_FAILED | VMX_EXIT_BAD_STATE;
+	qualification = 4;
+	ck_assert_int_eq(guest(), HV_EXIT_ENTRY_FAILED);
+	ck_assert_ptr_nonnull(printed);
+	ck_assert_ptr_nonnull(strstr(printed, _i ? "control fields" : "link pointer"));
+	ck_assert_str_eq(printed, vmx_failure(ended.detail));
+	entries = 0;
+	if (!setjmp(panicked)) {
+		control();
+		ck_abort_msg("the control domain went on");
+	}
+	ck_assert_str_eq(panic_text, printed);
+}
+END_TEST
+
+/* The event that came to a task gate is the cell's to deliver. */
+START_TEST(task_switch)
+{
+	static const uint32_t events[] = {
+		0, EVENT_INT_N, EVENT_VALID | EVENT_NMI | 2, EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_CODE | 14,
+	};
+
+	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = SHADOW_NMI;
+	reason = VMX_EXIT_TASK_SWITCH;
+	qualification = (uint64_t)KEEL_TASK_GATE << QUAL_TASK_SOURCE_SHIFT | 0x28;
+	vectoring = events[_i];
+	vectoring_error = 6;
+	ck_assert_int_eq(guest(), HV_EXIT_TASK_SWITCH);
+	ck_assert_uint_eq(page.exit.tss, 0x28);
+	ck_assert_uint_eq(page.exit.task_source, KEEL_TASK_GATE);
+	ck_assert_uint_eq(page.exit.event, events[_i]);
+	if (events[_i] & EVENT_ERROR_CODE)
+		ck_assert_uint_eq(page.exit.error_code, 6);
+	/* An instruction is left behind, a fault's is not. */
+	ck_assert_uint_eq(ended.next_rip, _i < 2 ? RIP + LENGTH : RIP);
+	ck_assert_uint_eq(vmcs[VMCS_GUEST_INTERRUPTIBILITY], SHADOW_NMI);
+	reason = VMX_EXIT_CPUID;
+	vectoring = 0;
+	guest();
+	ck_assert_uint_eq(entered_event, 0);
+}
+END_TEST
+
+START_TEST(ports)
+{
+	reason = VMX_EXIT_IO;
+	qualification = 0x1f0u << QUAL_IO_PORT_SHIFT | QUAL_IO_STRING | QUAL_IO_REP | 1;
+	vmcs[VMCS_EXIT_INSTRUCTION] = 1u << INSN_ADDRESS_SHIFT | KEEL_SEG_FS << INSN_SEGMENT_SHIFT;
+	vmx_features.basic = _i ? VMX_BASIC_INSN_INFO : 0;
+	ck_assert_int_eq(guest(), HV_EXIT_IO);
+	ck_assert(page.exit.port == 0x1f0 && page.exit.size == 2 && page.exit.io == (KEEL_IO_STRING | KEEL_IO_REP));
+	ck_assert_uint_eq(page.exit.segment, _i ? KEEL_SEG_FS : KEEL_SEG_NONE);
+	ck_assert_uint_eq(page.exit.address_size, _i ? 4 : 0);
+	qualification |= QUAL_IO_IN;
+	guest();
+	ck_assert_uint_eq(page.exit.segment, _i ? KEEL_SEG_ES : KEEL_SEG_NONE);
+	qualification = 0x80u << QUAL_IO_PORT_SHIFT | QUAL_IO_IN | 3;
+	guest();
+	ck_assert(page.exit.port == 0x80 && page.exit.size == 4 && page.exit.io == KEEL_IO_IN);
+}
+END_TEST
+
+/* A bit of Keel's own in CR4, and values that CR0 cannot have. */
+START_TEST(control_registers)
+{
+	static const struct {
+		uint64_t qualification, value;
+	} bad[] = { { 4, 1u << 13 }, { 0, CR0_PE | CR0_NW }, { 0, CR0_PG }, { 0, 1ull << 32 | CR0_PE }, { 3, 0 } };
+
+	reason = VMX_EXIT_CR;
+	vmcs[VMCS_GUEST_ES_RIGHTS + VMCS_SEGMENT_STEP] = 1u << 13;
+	vmcs[VMCS_GUEST_EFER] = EFER_LMA;
+	qualification = bad[_i].qualification | KEEL_RCX << QUAL_CR_GPR_SHIFT;
+	page.regs.gpr[KEEL_RCX] = bad[_i].value;
+	ck_assert_int_eq(guest(), HV_EXIT_NONE);
+	ck_assert_uint_eq(page.regs.rip, RIP);
+	guest();
+	ck_assert_uint_eq(entered_event, EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_CODE | EXC_GP);
+}
+END_TEST
+
+START_TEST(apic_page)
+{
+	uint64_t plain = image_to_phys(vmx_guest_bitmap), x2apic = image_to_phys(vmx_x2apic_bitmap);
+
+	vmcs[VMCS_SECONDARY_CONTROLS] = SECONDARY_EPT | VMX_APIC_CONTROLS;
+	vmcs[VMCS_MSR_BITMAP] = plain;
+	apic[(0x180 + 0x10 * 2) / 4] = 0x80000001;	/* vectors 64 and 95 */
+	apic[(0x180 + 0x10 * 7) / 4] = 0x00000002;	/* vector 225 */
+	vmx_ops.vcpu_set_apic(&vcpu, 0x5130);
+	ck_assert_uint_eq(vmcs[VMCS_GUEST_INTERRUPT_STATUS], 0x5130);
+	ck_assert_ptr_eq(vcpu.last_cpu, &cpu);
+	ck_assert_uint_eq(vmcs[VMCS_EOI_EXITS + 2], 0);
+	vmx_ops.vcpu_set_apic(&vcpu, KEEL_APIC_X2 | KEEL_APIC_PAGE | KEEL_APIC_EOI_EXITS);
+	ck_assert_uint_eq(vmcs[VMCS_GUEST_INTERRUPT_STATUS], 0);
+	/* Both at once would be refused. */
+	ck_assert_uint_eq(vmcs[VMCS_SECONDARY_CONTROLS], SECONDARY_EPT | VMX_APIC_CONTROLS | SECONDARY_X2APIC);
+	ck_assert_uint_eq(vmcs[VMCS_MSR_BITMAP], x2apic);
+	ck_assert_ptr_null(vcpu.last_cpu);
+	ck_assert_uint_eq(vmcs[VMCS_EOI_EXITS], 0);
+	ck_assert_uint_eq(vmcs[VMCS_EOI_EXITS + 2], 0x80000001);
+	ck_assert_uint_eq(vmcs[VMCS_EOI_EXITS + 4], 0);
+	ck_assert_uint_eq(vmcs[VMCS_EOI_EXITS + 6], 2ull << 32);
+	vmx_ops.vcpu_set_apic(&vcpu, KEEL_APIC_PAGE);
+	ck_assert_uint_eq(vmcs[VMCS_SECONDARY_CONTROLS], SECONDARY_EPT | VMX_APIC_CONTROLS | SECONDARY_APIC_ACCESSES);
+	ck_assert_uint_eq(vmcs[VMCS_MSR_BITMAP], plain);
+	vmx_ops.vcpu_set_apic(&vcpu, 0);
+	ck_assert_uint_eq(vmcs[VMCS_SECONDARY_CONTROLS], SECONDARY_EPT | VMX_APIC_CONTROLS);
+	ck_assert_uint_eq(vmcs[VMCS_MSR_BITMAP], plain);
+}
+END_TEST
+
+START_TEST(apic_exits)
+{
+	vcpu.last_cpu = &cpu;
+	reason = VMX_EXIT_APIC_ACCESS;
+	qualification = 0x390;
+	ck_assert_int_eq(guest(), HV_EXIT_MEMORY);
+	ck_assert(page.exit.gpa == KEEL_APIC_BASE + 0x390 && !page.exit.access);
+	qualification = QUAL_APIC_WRITE | 0x300;
+	guest();
+	ck_assert(page.exit.gpa == KEEL_APIC_BASE + 0x300 && page.exit.access == KEEL_ACCESS_WRITE);
+	qualification = QUAL_APIC_FETCH | 0x123;
+	guest();
+	ck_assert_uint_eq(page.exit.access, KEEL_ACCESS_FETCH);
+	/* A stack or a table there. */
+	for (uint64_t type = 3; type < 16; type++) {
+		qualification = type << 12;
+		guest();
+		ck_assert_uint_eq(page.exit.access, KEEL_ACCESS_WALK);
+	}
+	reason = VMX_EXIT_EOI;
+	qualification = 0x51;
+	ck_assert_int_eq(guest(), HV_EXIT_EOI);
+	ck_assert_uint_eq(page.exit.apic, 0x51);
+	reason = VMX_EXIT_APIC_WRITE;
+	qualification = 0x320;
+	ck_assert_int_eq(guest(), HV_EXIT_APIC_WRITE);
+	ck_assert_uint_eq(page.exit.apic, 0x320);
+}
+END_TEST
+
+/* Below the threshold the processor would refuse the entry. The cell hears of it instead. */
+START_TEST(tpr_threshold)
+{
+	apic[0x80 / 4] = 0x3f;
+	ck_assert_uint_eq(vmx_ops.vcpu_tpr(&vcpu), 3);
+	vmx_ops.vcpu_set_tpr(&vcpu, 3);
+	ck_assert_uint_eq(apic[0x80 / 4], 0x3f);
+	vmx_ops.vcpu_set_tpr(&vcpu, 4);
+	ck_assert_uint_eq(apic[0x80 / 4], 0x40);
+	vmx_ops.vcpu_window(&vcpu, false, 5);
+	ck_assert_int_eq(guest(), HV_EXIT_TPR);
+	ck_assert_uint_eq(entries, 0);
+	vmx_ops.vcpu_window(&vcpu, false, 4);
+	ck_assert_uint_eq(vmcs[VMCS_TPR_THRESHOLD], 4);
+	ck_assert_int_eq(guest(), HV_EXIT_CPUID);
+	reason = VMX_EXIT_TPR;
+	ck_assert_int_eq(guest(), HV_EXIT_TPR);
+	ck_assert_uint_eq(vmcs[VMCS_TPR_THRESHOLD], 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("vmx");
+	TCase *tests = tcase_create("vmx");
+
+	tcase_add_checked_fixture(tests, set_up, NULL);
+	tcase_add_test(tests, plain_exit);
+	tcase_add_test(tests, init_in_the_control_domain);
+	tcase_add_test(tests, init_in_a_guest);
+	tcase_add_loop_test(tests, event_goes_in_again, 0, 8);
+	tcase_add_loop_test(tests, nmi_waits, 0, 5);
+	tcase_add_loop_test(tests, iret_that_faults, 0, 2);
+	tcase_add_loop_test(tests, entry_fails, 0, 2);
+	tcase_add_loop_test(tests, task_switch, 0, 4);
+	tcase_add_loop_test(tests, ports, 0, 2);
+	tcase_add_loop_test(tests, control_registers, 0, 5);
+	tcase_add_test(tests, apic_page);
+	tcase_add_test(tests, apic_exits);
+	tcase_add_test(tests, tpr_threshold);
+	suite_add_tcase(suite, tests);
+	return run_suite(suite);
+}
