@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Loads Linux by its 64-bit boot protocol and describes the machine to it without Keel's memory. */
+/* Loads Linux by its 32-bit boot protocol and describes the machine to it without Keel's memory. */
 #include "linux.h"
 
 #include <stddef.h>

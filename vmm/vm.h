@@ -118,6 +118,7 @@ struct vm {
 	unsigned int vcpus_made;
 	unsigned int channel_pages, channel_mapped;
 	unsigned int cell_pages;
+	uint64_t apic_plain[4];	/* VMX: CPUs that may know the page at KEEL_APIC_BASE as memory; bit mask */
 	struct cell_context event;
 	struct vcpu *vcpu[KEEL_MAX_VCPUS];
 	uint32_t ending;		/* somebody is writing the reason */

@@ -103,7 +103,7 @@ struct hv_ops {
 	/* The processor's state changes hands: from the control domain, and back. */
 	void (*vcpu_load)(struct cpu *cpu, struct vcpu *vcpu);
 	void (*vcpu_put)(struct cpu *cpu, struct vcpu *vcpu);
-	/* Enters the guest; for IO, MEMORY and TASK_SWITCH exits also fills the exit record of the vCPU's context. */
+	/* Enters the guest; for IO, MEMORY, EOI, APIC_WRITE and TASK_SWITCH exits also fills the exit record of the vCPU's context. */
 	void (*vcpu_enter)(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit);
 	void (*vcpu_advance)(struct vcpu *vcpu, uint64_t next_rip);
 	bool (*vcpu_interruptible)(struct vcpu *vcpu, bool after_instruction);

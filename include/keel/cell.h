@@ -65,7 +65,7 @@ enum keel_exit_kind {
 	KEEL_EXIT_TASK_SWITCH,
 };
 
-/* What a task switch is due to (SDM vol. 3, table 28-4). */
+/* What a task switch is due to (SDM vol. 3, table 28-2). */
 enum keel_task_source {
 	KEEL_TASK_CALL, KEEL_TASK_IRET, KEEL_TASK_JMP,
 	KEEL_TASK_GATE,		/* a task gate in the IDT */
@@ -78,6 +78,10 @@ enum keel_task_source {
  * write registers. So a context writes the pages of other vCPUs never, and its own before it answers.
  */
 #define KEEL_APIC_BASE		0xfee00000ull	/* guest-physical, where KEEL_APIC_PAGE puts the registers */
+/*
+ * While exits carry KEEL_EXIT_F_APIC, a vCPU that is not in that mode has a page there that the VM's vCPUs share and nobody
+ * else sees: such accesses do not come to the cell.
+ */
 
 /* The MSRs that come to the cell. All other MSRs are the hypervisor's. */
 #define KEEL_MSR_APIC_BASE	0x1bu
@@ -183,7 +187,7 @@ struct keel_answer {
 	uint32_t flags;		/* KEEL_ANSWER_* */
 	uint32_t inject;	/* KEEL_INJECT_*; taken at the next entry */
 	uint32_t error_code;	/* of an exception that has one */
-	uint32_t tpr_threshold;	/* 1 to 15: notify when the guest writes CR8; 0: do not */
+	uint32_t tpr_threshold;	/* 1 to 15: notify when the guest writes CR8; 0: do not, as always with KEEL_EXIT_F_APIC */
 	uint32_t end;		/* END: KEEL_END_POWEROFF, RESET or CELL_REFUSED */
 	uint64_t detail;	/* END with CELL_REFUSED */
 	uint64_t kick;		/* vCPUs that must poll, bit mask */
@@ -196,7 +200,7 @@ struct keel_answer {
 #define KEEL_ANSWER_RIP		(1u << 1)	/* regs.rip changed: the instruction is done, interrupt shadow ends */
 #define KEEL_ANSWER_RFLAGS	(1u << 2)	/* the arithmetic flags, DF excluded, changed */
 #define KEEL_ANSWER_SREGS	(1u << 3)	/* regs, rip, rflags and sregs replace the vCPU's whole state (reset, SIPI, task switch) */
-#define KEEL_ANSWER_WINDOW	(1u << 4)	/* tell me when the guest can take an interrupt */
+#define KEEL_ANSWER_WINDOW	(1u << 4)	/* tell me when the guest can take an interrupt; the processor delivers none before */
 #define KEEL_ANSWER_DOORBELL	(1u << 5)	/* wake the resource half */
 #define KEEL_ANSWER_NMI		(1u << 6)	/* deliver an NMI when the guest can take it */
 #define KEEL_ANSWER_CR2		(1u << 7)	/* sregs.cr2 changed (with an injected page fault) */

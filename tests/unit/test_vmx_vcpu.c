@@ -17,6 +17,7 @@
 #pragma weak vmx_cr4
 #pragma weak vmx_decode_exit
 #pragma weak vmx_deliver_nmi
+#pragma weak vmx_drop_own
 #pragma weak vmx_enter
 #pragma weak vmx_failure
 #pragma weak vmx_host_init

@@ -76,6 +76,12 @@ uint64_t vmx_eptp(uint64_t table_root)
 	return table_root | EPTP_WB | EPTP_FOUR_LEVELS | (vmx_has_dirty() ? EPTP_ACCESSED_DIRTY : 0);
 }
 
+void vmx_drop_own(void)
+{
+	if (vmread(VMCS_SECONDARY_CONTROLS) & SECONDARY_VPID)
+		vmx_invvpid(vmread(VMCS_VPID));
+}
+
 /* One bit an MSR; reads of two ranges, then writes of them (25.6.9). */
 void vmx_msr_permit(uint8_t *bitmap, uint32_t msr, bool read, bool write)
 {
@@ -378,8 +384,8 @@ static bool guest_cr0(uint64_t value, const struct page_table *memory)
 		return false;
 	set_cr0(value);
 	/* What the processor would have dropped by itself. */
-	if (changed & CR0_PG && vmread(VMCS_SECONDARY_CONTROLS) & SECONDARY_VPID)
-		vmx_invvpid(vmread(VMCS_VPID));
+	if (changed & CR0_PG)
+		vmx_drop_own();
 	return true;
 }
 
@@ -509,7 +515,7 @@ static void memory_exit(struct hv_exit *exit)
 		vmx_block_nmi_again();
 }
 
-/* None of them comes while an event is being delivered. */
+/* Where one of them comes while an event is being delivered, as a triple fault may, the event is of no interest any more. */
 const uint8_t vmx_plain_exits[VMX_PLAIN_EXITS] = {
 	[VMX_EXIT_INTERRUPT] = HV_EXIT_INTERRUPT, [VMX_EXIT_TRIPLE_FAULT] = HV_EXIT_TRIPLE_FAULT,
 	[VMX_EXIT_CPUID] = HV_EXIT_CPUID, [VMX_EXIT_GETSEC] = HV_EXIT_UNDEFINED, [VMX_EXIT_HLT] = HV_EXIT_HLT,

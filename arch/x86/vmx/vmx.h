@@ -102,6 +102,8 @@ void vmx_vmptrld(uint64_t pa);
 void vmx_invept(uint64_t context);
 void vmx_invvpid(uint64_t context);
 uint64_t vmx_eptp(uint64_t table_root);
+/* What the current VMCS's owner has of translations on this CPU. */
+void vmx_drop_own(void);
 /* Makes the VMCS current and fills in all but the guest's registers. */
 void vmx_vmcs_init(const struct vmx_setup *setup);
 /* The part of the host's state that differs between CPUs. */

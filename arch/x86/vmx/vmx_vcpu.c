@@ -88,6 +88,20 @@ static void swap_dr6(uint64_t *out, uint64_t in)
 	write_dr6(in);
 }
 
+/*
+ * vCPUs of a VM share its EPT pointer, and what one without the control has translated would lead another, with it, past
+ * the page of APIC accesses (30.4.5).
+ */
+static void keep_apart(struct cpu *cpu, struct vcpu *vcpu)
+{
+	uint64_t *plain = &vcpu->vm->apic_plain[cpu->index / 64], bit = 1ull << cpu->index % 64;
+
+	if (!(vmread(VMCS_SECONDARY_CONTROLS) & SECONDARY_APIC_ACCESSES))
+		__atomic_fetch_or(plain, bit, __ATOMIC_RELAXED);
+	else if (__atomic_fetch_and(plain, ~bit, __ATOMIC_RELAXED) & bit)
+		vcpu->last_cpu = NULL;
+}
+
 void vmx_vcpu_load(struct cpu *cpu, struct vcpu *vcpu)
 {
 	struct vmx_cpu *vmx = cpu->vendor;
@@ -102,6 +116,8 @@ void vmx_vcpu_load(struct cpu *cpu, struct vcpu *vcpu)
 	if (vcpu->vmx.host != cpu)
 		vmx_host_init(cpu);
 	vcpu->vmx.host = cpu;
+	if (vcpu->exit_flags)
+		keep_apart(cpu, vcpu);
 }
 
 /* The VMCS goes back to memory whole: the next CPU may be another one, or the memory may be reclaimed. */
@@ -379,8 +395,9 @@ void vmx_vcpu_set_apic(struct vcpu *vcpu, uint32_t apic)
 	if (mode != controls) {
 		vmwrite(VMCS_SECONDARY_CONTROLS, mode);
 		vmwrite(VMCS_MSR_BITMAP, image_to_phys(apic & KEEL_APIC_X2 ? vmx_x2apic_bitmap : vmx_guest_bitmap));
-		/* Translations remember whether they lead to the page of APIC accesses (30.4.5). */
 		vcpu->last_cpu = NULL;
+		if (vcpu->vmx.host)
+			keep_apart(vcpu->vmx.host, vcpu);
 	}
 	for (i = 0; apic & KEEL_APIC_EOI_EXITS && i < EOI_EXIT_FIELDS; i++)
 		vmwrite((enum vmcs_field)(VMCS_EOI_EXITS + 2 * i), (uint64_t)tmr[8 * i + 4] << 32 | tmr[8 * i]);
@@ -433,8 +450,8 @@ bool vmx_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs)
 	vmx->context.event = 0;
 	vmx_vcpu_window(vcpu, false, 0);
 	vmwrite(VMCS_GUEST_RFLAGS, vcpu->cell.page->regs.rflags | RFLAGS_FIXED);
-	/* A vCPU that starts anew keeps no translation of its former life. */
-	vcpu->last_cpu = NULL;
+	/* A vCPU that starts anew keeps no translation of its former life; on other CPUs it drops them when it comes there. */
+	vmx_drop_own();
 	return true;
 }
 
