@@ -65,6 +65,7 @@ if [ -e hostile.ko ]; then
 	check "a guest after the hostile module" ./blob --expect "hello: ok" hello.bin
 fi
 check "guest tpr" ./blob --timeout 10 --expect "tpr: ok" tpr.bin
+check "guest apic" ./blob --timeout 25 --expect "apic: ok" apic.bin
 # A read of donated memory is a general protection fault, at which the kernel's copy from /proc/kcore wonders once.
 check "no oops" sh -c '! dmesg | grep -E "BUG:|Oops|\[#[0-9]+\]|WARNING:|rcu.*stall|soft lockup" | grep -v ex_handler_uaccess'
 echo "tests: end"

@@ -37,11 +37,11 @@ panics() {
 }
 
 mkdir -p "$logs"
-# hc_log is the hypercall that keel dmesg makes.
-panics undefined hc_log '\x0f\x0b' 'invalid opcode \(vector 6'
+# log_read is what the hypercall that keel dmesg makes comes to.
+panics undefined log_read '\x0f\x0b' 'invalid opcode \(vector 6'
 check "undefined: who called it" grep -aE '^  [0-9a-f]{16} hypercall\+' "$logs/undefined/host.log"
 # mov byte [rip - 7], 0: the code is not writable.
-panics readonly hc_log '\xc6\x05\xf9\xff\xff\xff\x00' 'page fault \(vector 14, error 3\)'
+panics readonly log_read '\xc6\x05\xf9\xff\xff\xff\x00' 'page fault \(vector 14, error 3\)'
 # push rax; jmp to it: runs into the guard page, and the fault has a stack of its own. At boot: see docs/architecture.md, "Errors".
 panics overflow cpuid_init '\x50\xeb\xfd' 'double fault \(vector 8'
 finish
