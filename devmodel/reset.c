@@ -44,7 +44,8 @@ static void reset(struct keel_context *ctx, uint16_t selector, uint64_t base, ui
 	s->cr0 = CR0_RESET;
 	s->dr6 = DR6_RESET;
 	s->dr7 = DR7_RESET;
-	ctx->answer.flags = KEEL_ANSWER_SREGS;
+	/* CR8 is not in sregs. */
+	ctx->answer.flags = KEEL_ANSWER_SREGS | (ctx->answer.flags & KEEL_ANSWER_TPR);
 }
 
 void reset_to_vector(struct keel_context *ctx)

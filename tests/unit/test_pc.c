@@ -361,19 +361,46 @@ START_TEST(tpr_moves_cr8)
 }
 END_TEST
 
-/* INIT clears the register, and CR8 with it. */
-START_TEST(init_clears_cr8)
+/* vCPU 0's interprocessor interrupts go to vCPU 1 then. */
+static void start_second(void)
 {
 	mmio_write(0, APIC + 0xf0, 0x1ff);
 	mmio_write(0, APIC + 0x310, 1u << 24);
 	mmio_write(0, APIC + 0x300, 0x4610);
-	poll(1);
+	ck_assert_uint_eq(poll(1)->flags, KEEL_ANSWER_SREGS);
+	flat(1);
+}
+
+/* INIT clears the register, and CR8 with it. */
+START_TEST(init_clears_cr8)
+{
+	start_second();
 	ctx[1].exit.tpr = 7;
 	poll(1);
 	mmio_write(0, APIC + 0x300, 0x4500);
 	ck_assert_uint_eq(poll(1)->flags, KEEL_ANSWER_TPR);
 	ck_assert_uint_eq(ctx[1].answer.tpr, 0);
 	ck_assert_uint_eq(ctx[1].answer.action, KEEL_ACTION_WAIT);
+}
+END_TEST
+
+/* The same where the processor starts at once. */
+START_TEST(start_clears_cr8)
+{
+	start_second();
+	ctx[1].exit.tpr = 7;
+	poll(1);
+	mmio_write(0, APIC + 0x300, 0x4500);
+	mmio_write(0, APIC + 0x300, 0x4610);
+	ck_assert_uint_eq(poll(1)->flags, KEEL_ANSWER_SREGS | KEEL_ANSWER_TPR);
+	ck_assert_uint_eq(ctx[1].answer.tpr, 0);
+
+	ctx[0].exit.tpr = 5;
+	poll(0);
+	mmio_write(0, APIC + 0x310, 0);
+	ctx[0].regs.gpr[KEEL_RAX] = 0x4500;
+	ck_assert_uint_eq(mmio(0, 0xa3, APIC + 0x300)->flags, KEEL_ANSWER_SREGS | KEEL_ANSWER_TPR);
+	ck_assert_uint_eq(ctx[0].answer.tpr, 0);
 }
 END_TEST
 
@@ -1004,6 +1031,7 @@ int main(void)
 	tcase_add_test(started, tpr_holds_back);
 	tcase_add_test(started, tpr_moves_cr8);
 	tcase_add_test(started, init_clears_cr8);
+	tcase_add_test(started, start_clears_cr8);
 	tcase_add_test(started, task_switch_of_the_cell);
 	tcase_add_test(started, cr8_written_by_the_cell);
 	tcase_add_test(started, tsc_deadline);
