@@ -218,6 +218,14 @@ static void (*const exits[])(struct pc *pc, struct keel_context *ctx) = {
 	[KEEL_EXIT_TASK_SWITCH] = exit_task_switch,
 };
 
+static void act(struct pc *pc, struct keel_context *ctx, uint32_t kind)
+{
+	if (kind < sizeof(exits) / sizeof(exits[0]))
+		exits[kind](pc, ctx);
+	else
+		exit_unknown(pc, ctx);
+}
+
 /* INIT and SIPI (SDM vol. 3, 9.4.2 and 11.4.7). True: the vCPU's state is new, or it has none to run with. */
 static bool start_or_stop(struct pc_vcpu *v, struct keel_context *ctx)
 {
@@ -360,10 +368,9 @@ static void run_vcpu(struct pc *pc, struct keel_context *ctx, uint64_t tsc)
 	if (kind != KEEL_EXIT_POLL)
 		v->halted = false;
 	lapic_advance(&v->lapic, pc->now);
-	if (kind < sizeof(exits) / sizeof(exits[0]))
-		exits[kind](pc, ctx);
-	else
-		exit_unknown(pc, ctx);
+	/* INIT comes before the instruction that waits; but an interrupt that has been ended is, for the IO APIC. */
+	if (!v->lapic.s.init_pending || kind == KEEL_EXIT_EOI)
+		act(pc, ctx, kind);
 	if (!by_processor)
 		tell_cr8(v, ctx);
 	if (!start_or_stop(v, ctx))

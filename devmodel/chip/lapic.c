@@ -465,8 +465,7 @@ void lapic_written(struct lapic *lapic, unsigned int offset, uint64_t now)
 	unsigned int reg = offset >> REGISTER_SHIFT;
 	uint32_t value;
 
-	/* What an INIT has passed on the way is lost: the page has been reset since. */
-	if (reg >= REG_COUNT || lapic->s.init_pending)
+	if (reg >= REG_COUNT)
 		return;
 	value = lapic_page_read(lapic, reg);
 	if (!lapic_x2apic(lapic))

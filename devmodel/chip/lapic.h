@@ -140,7 +140,7 @@ bool lapic_write_msr(struct lapic *lapic, uint32_t msr, uint64_t value, uint64_t
 bool lapic_eoi_alone(struct lapic *lapic, uint64_t value, uint32_t cr8);
 /* The processor has ended an interrupt in the page: what follows where that was level-triggered. */
 void lapic_ended(struct lapic *lapic, uint8_t vector);
-/* The guest's value of a register stands in the page at this offset. */
+/* The guest's value of a register stands in the page at this offset. Not to be called when an INIT has reset the page. */
 void lapic_written(struct lapic *lapic, unsigned int offset, uint64_t now);
 void lapic_write_tsc_deadline(struct lapic *lapic, uint64_t deadline_tsc, uint64_t guest_tsc, uint64_t now);
 

@@ -108,6 +108,12 @@ static inline uint64_t rdmsr(unsigned int vcpu, uint32_t msr)
 	return ctx[vcpu].regs.gpr[KEEL_RDX] << 32 | (uint32_t)ctx[vcpu].regs.gpr[KEEL_RAX];
 }
 
+/* What follows is done in the entry of none of the vCPUs. */
+static inline void nobody(void)
+{
+	pc->bus.current = NULL;
+}
+
 /* Flat protected mode without paging. */
 static inline void flat(unsigned int vcpu)
 {

@@ -572,6 +572,28 @@ START_TEST(start_of_second_cpu)
 }
 END_TEST
 
+/* What a vCPU was at when INIT came is not for the local APIC that has been reset. */
+START_TEST(init_on_the_way)
+{
+	start_second();
+	mmio_write(0, APIC + 0x300, 0x4500);
+	ctx[1].regs.gpr[KEEL_RAX] = 0x1ff;
+	ck_assert_uint_eq(mmio(1, 0xa3, APIC + 0xf0)->flags, 0);
+	ck_assert_uint_eq(ctx[1].answer.action, KEEL_ACTION_WAIT);
+	ck_assert_uint_eq(apics[1].reg[0xf].value, 0xff);
+	ck_assert_uint_eq(mmio_write(0, APIC + 0x300, 0x4041)->kick, 0);
+	ck_assert_uint_eq(pc->vcpu[1].lapic.s.posted, 0);
+
+	/* With the SIPI there as well it is not done in the new state either. */
+	mmio_write(0, APIC + 0x300, 0x4610);
+	poll(1);
+	mmio_write(0, APIC + 0x300, 0x4500);
+	mmio_write(0, APIC + 0x300, 0x4610);
+	ck_assert_uint_eq(out_by(1, 0x80, 1, 0x77)->flags, KEEL_ANSWER_SREGS);
+	ck_assert_uint_ne(in(0x80, 1), 0x77);
+}
+END_TEST
+
 START_TEST(nmi_button)
 {
 	mmio_write(0, APIC + 0xf0, 0x1ff);
@@ -1037,6 +1059,7 @@ int main(void)
 	tcase_add_test(started, tsc_deadline);
 	tcase_add_test(started, msr_refused);
 	tcase_add_test(started, start_of_second_cpu);
+	tcase_add_test(started, init_on_the_way);
 	tcase_add_test(started, nmi_button);
 	tcase_add_test(started, hpet_replaces_pit);
 	tcase_add_test(started, nothing_there);

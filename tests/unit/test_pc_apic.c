@@ -271,6 +271,26 @@ START_TEST(init_and_start)
 }
 END_TEST
 
+/* An end of interrupt that came before INIT reaches the IO APIC. */
+START_TEST(init_after_the_end)
+{
+	start_others();
+	out(0x4d1, 0x08);
+	redirect(11, 0x8045, 1u << 24);
+	nobody();
+	ioapic_set_pin(&pc->ioapic, 11, true);
+	poll(1);
+	take(1, 0x45);
+	nobody();
+	ioapic_set_pin(&pc->ioapic, 11, false);
+	*word(0, 0x310) = 1u << 24;
+	written(0, 0x300, 0x4500);
+	ck_assert_uint_eq(ended(1, 0x45)->action, KEEL_ACTION_WAIT);
+	mmio_write(0, IOAPIC, 0x10 + 2 * 11);
+	ck_assert_uint_eq(mmio_read(0, IOAPIC + 0x10), 0x8045);
+}
+END_TEST
+
 START_TEST(instruction_is_done)
 {
 	uint64_t rip = ctx[0].regs.rip;
@@ -299,6 +319,7 @@ int main(void)
 	tcase_add_test(started, extint_is_injected);
 	tcase_add_test(started, disabled_delivers_nothing);
 	tcase_add_test(started, init_and_start);
+	tcase_add_test(started, init_after_the_end);
 	tcase_add_test(started, instruction_is_done);
 	suite_add_tcase(suite, made);
 	suite_add_tcase(suite, started);
