@@ -226,15 +226,17 @@ static void act(struct pc *pc, struct keel_context *ctx, uint32_t kind)
 		exit_unknown(pc, ctx);
 }
 
-/* INIT and SIPI (SDM vol. 3, 9.4.2 and 11.4.7). True: the vCPU's state is new, or it has none to run with. */
+/* INIT and SIPI (SDM vol. 3, 9.4.2 and 11.4.7). False: the vCPU has no state to run with. */
 static bool start_or_stop(struct pc_vcpu *v, struct keel_context *ctx)
 {
 	struct lapic_state *lapic = &v->lapic.s;
 
 	if (!(lapic->init_pending | lapic->sipi_pending | lapic->wait_sipi))
-		return false;
+		return true;
 	v->halted = false;
 	ctx->answer.inject = 0;
+	/* It was said of the state before. */
+	ctx->exit.flags &= ~KEEL_EXIT_F_INTERRUPTIBLE;
 	if (lapic->sipi_pending)
 		reset_to_sipi(ctx, lapic->sipi_vector);
 	else if (!lapic->wait_sipi)
@@ -243,7 +245,7 @@ static bool start_or_stop(struct pc_vcpu *v, struct keel_context *ctx)
 		ctx->answer.action = KEEL_ACTION_WAIT;
 	lapic->init_pending = 0;
 	lapic->sipi_pending = 0;
-	return true;
+	return !lapic->wait_sipi;
 }
 
 /*
@@ -373,7 +375,7 @@ static void run_vcpu(struct pc *pc, struct keel_context *ctx, uint64_t tsc)
 		act(pc, ctx, kind);
 	if (!by_processor)
 		tell_cr8(v, ctx);
-	if (!start_or_stop(v, ctx))
+	if (start_or_stop(v, ctx))
 		deliver(pc, v, ctx);
 	if (by_processor && lapic_tell(&v->lapic, &ctx->answer.apic))
 		ctx->answer.flags |= KEEL_ANSWER_APIC;

@@ -572,6 +572,37 @@ START_TEST(start_of_second_cpu)
 }
 END_TEST
 
+/* What comes between a start and the entry that it makes is not left behind: there is no other kick. */
+START_TEST(start_with_interrupts)
+{
+	start_second();
+	mmio_write(0, APIC + 0x300, 0x4500);
+	mmio_write(0, APIC + 0x300, 0x4610);
+	mmio_write(0, APIC + 0x300, 0x4400);
+	ctx[1].regs.rflags |= IF;
+	ck_assert_uint_eq(poll(1)->flags, KEEL_ANSWER_SREGS | KEEL_ANSWER_NMI);
+	ck_assert_uint_eq(ctx[1].answer.action, KEEL_ACTION_RESUME);
+	ck_assert_uint_eq(poll(1)->flags, 0);
+	/* An NMI for one that waits is no NMI. */
+	mmio_write(0, APIC + 0x300, 0x4500);
+	mmio_write(0, APIC + 0x300, 0x4400);
+	mmio_write(0, APIC + 0x300, 0x4610);
+	ck_assert_uint_eq(poll(1)->flags, KEEL_ANSWER_SREGS);
+
+	/* The old state could have taken this one. */
+	pics(1);
+	pit_rate(1193);
+	tsc += 2100000;
+	ctx[0].regs.rflags |= IF;
+	pc->vcpu[0].lapic.s.init_pending = 1;
+	ck_assert_uint_eq(poll(0)->flags, KEEL_ANSWER_SREGS | KEEL_ANSWER_WINDOW);
+	ck_assert_uint_eq(ctx[0].answer.inject, 0);
+	flat(0);
+	ctx[0].regs.rflags |= IF;
+	ck_assert_uint_eq(enter(0, KEEL_EXIT_WINDOW)->inject, INJECTED(0x20));
+}
+END_TEST
+
 /* What a vCPU was at when INIT came is not for the local APIC that has been reset. */
 START_TEST(init_on_the_way)
 {
@@ -1059,6 +1090,7 @@ int main(void)
 	tcase_add_test(started, tsc_deadline);
 	tcase_add_test(started, msr_refused);
 	tcase_add_test(started, start_of_second_cpu);
+	tcase_add_test(started, start_with_interrupts);
 	tcase_add_test(started, init_on_the_way);
 	tcase_add_test(started, nmi_button);
 	tcase_add_test(started, hpet_replaces_pit);

@@ -271,6 +271,18 @@ START_TEST(init_and_start)
 }
 END_TEST
 
+START_TEST(start_with_nmi)
+{
+	start_others();
+	*word(0, 0x310) = 1u << 24;
+	written(0, 0x300, 0x4500);
+	written(0, 0x300, 0x4610);
+	written(0, 0x300, 0x4400);
+	ck_assert_uint_eq(poll(1)->flags, KEEL_ANSWER_SREGS | KEEL_ANSWER_NMI | KEEL_ANSWER_APIC);
+	ck_assert_uint_eq(poll(1)->flags, 0);
+}
+END_TEST
+
 /* An end of interrupt that came before INIT reaches the IO APIC. */
 START_TEST(init_after_the_end)
 {
@@ -319,6 +331,7 @@ int main(void)
 	tcase_add_test(started, extint_is_injected);
 	tcase_add_test(started, disabled_delivers_nothing);
 	tcase_add_test(started, init_and_start);
+	tcase_add_test(started, start_with_nmi);
 	tcase_add_test(started, init_after_the_end);
 	tcase_add_test(started, instruction_is_done);
 	suite_add_tcase(suite, made);
