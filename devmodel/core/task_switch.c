@@ -63,13 +63,16 @@ enum {
 /* Offsets in a TSS (figures 8-2 and 8-10); general and segment registers in the order of enum keel_gpr and keel_segment. */
 struct layout {
 	unsigned int bytes, word;
+	unsigned int saved;		/* what a task that is left needs: the end of the segments */
 	unsigned int ip, flags, gpr, segment, segments, ldt;
 };
 static const struct layout tss_16 = {
-	.bytes = 0x2c, .word = 2, .ip = 0x0e, .flags = 0x10, .gpr = 0x12, .segment = 0x22, .segments = 4, .ldt = 0x2a,
+	.bytes = 0x2c, .word = 2, .saved = 0x2a, .ip = 0x0e, .flags = 0x10, .gpr = 0x12, .segment = 0x22, .segments = 4,
+	.ldt = 0x2a,
 };
 static const struct layout tss_32 = {
-	.bytes = 0x68, .word = 4, .ip = 0x20, .flags = 0x24, .gpr = 0x28, .segment = 0x48, .segments = 6, .ldt = 0x60,
+	.bytes = 0x68, .word = 4, .saved = 0x60, .ip = 0x20, .flags = 0x24, .gpr = 0x28, .segment = 0x48, .segments = 6,
+	.ldt = 0x60,
 };
 #define TSS_LINK	0u
 #define TSS_32_CR3	0x1cu
@@ -245,9 +248,9 @@ static bool reach_memory(struct task *t)
 	const struct keel_segment_register *old = &t->ctx->sregs.seg[KEEL_SEG_TR];
 
 	t->old = old->attributes & KIND_TSS_32 ? &tss_32 : &tss_16;
-	if (old->limit < t->old->bytes - 1)
+	if (old->limit < t->old->saved - 1)
 		return raise(t, VECTOR_TSS, old->selector);
-	return translate(t, old->base, t->old->bytes, WALK_SYSTEM | WALK_WRITE, &t->old_tss) &&
+	return translate(t, old->base, t->old->saved, WALK_SYSTEM | WALK_WRITE, &t->old_tss) &&
 	       (is_nested(t) || reach_rights(t, old->selector, &t->old_rights)) &&
 	       (t->source == KEEL_TASK_IRET || reach_rights(t, t->tr.selector, &t->new_rights)) &&
 	       (!is_nested(t) || translate(t, t->tr.base, sizeof(uint16_t), WALK_SYSTEM | WALK_WRITE, &t->new_link)) &&

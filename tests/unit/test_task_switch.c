@@ -434,11 +434,16 @@ END_TEST
 
 START_TEST(bad_old_tss)
 {
-	ctx.sregs.seg[KEEL_SEG_TR].limit = 0x66;
+	ctx.sregs.seg[KEEL_SEG_TR].limit = 0x5e;
 	assert_old_fault(10, SEL_OLD);
+	ctx.sregs.seg[KEEL_SEG_TR].limit = 0x5f;
+	assert_done();
+	set_up();
 	ctx.sregs.seg[KEEL_SEG_TR].attributes = TSS_BUSY_16;
-	ctx.sregs.seg[KEEL_SEG_TR].limit = 0x2a;
+	ctx.sregs.seg[KEEL_SEG_TR].limit = 0x28;
 	assert_old_fault(10, SEL_OLD);
+	ctx.sregs.seg[KEEL_SEG_TR].limit = 0x29;
+	assert_done();
 }
 END_TEST
 
@@ -800,6 +805,14 @@ START_TEST(across_pages)
 	descriptor(SEL_NEW, system_segment(new, 0x67, TSS_FREE_32));
 	assert_old_fault(14, 0);
 	ck_assert_uint_eq(fault.cr2, 0x9000);
+
+	/* What the old task does not need is not asked for. */
+	paging();
+	ctx.sregs.seg[KEEL_SEG_TR].base = OLD_TSS + 0xfa0;
+	map(TABLE, OLD_TSS + 0x1000, 0);
+	descriptor(SEL_NEW, system_segment(0x8000, 0x67, TSS_FREE_32));
+	memcpy(memory + 0x8000, memory + NEW_TSS, 0x68);
+	assert_done();
 }
 END_TEST
 
