@@ -21,6 +21,8 @@
 #define NEW_DIRECTORY	0x6000u
 #define NEW_TABLE	0x7000u
 #define STACK		0x9000u
+#define PAE_DIRECTORY	0x10000u	/* of both tasks */
+#define PAE_TABLE	0x11000u
 
 #define SEL_CODE	0x08u
 #define SEL_DATA	0x10u
@@ -60,6 +62,8 @@
 #define P		1u
 #define W		2u
 #define U		4u
+#define A		0x20u
+#define D		0x40u
 
 #define EXCEPTION(vector, error) (KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | (vector) | ((error) ? KEEL_INJECT_ERROR_CODE : 0))
 #define NONE		0xff
@@ -203,6 +207,22 @@ static void assert_vector(unsigned int vector, uint32_t code)
 	ck_assert_uint_eq(fault.error_code, code);
 }
 
+/* Bytes of the old task's page tables have changed by accessed and dirty bits, the rest not at all. */
+static void assert_memory_kept(void)
+{
+	bool paged = ctx.sregs.cr0 & CR0_PG, pae = ctx.sregs.cr4 & CR4_PAE;
+	uint32_t first = pae ? PAE_DIRECTORY : DIRECTORY, end = first + 2 * WALK_PAGE_BYTES;
+
+	for (uint32_t at = 0; at < MEMORY; at++) {
+		uint8_t changed = before[at] ^ memory[at];
+
+		if (paged && at >= first && at < end)
+			changed &= (uint8_t)~(A | D);
+		if (changed)
+			ck_abort_msg("memory has changed at %x", at);
+	}
+}
+
 /* Nothing has changed but CR2. */
 static void assert_old_fault(unsigned int vector, uint32_t code)
 {
@@ -213,8 +233,7 @@ static void assert_old_fault(unsigned int vector, uint32_t code)
 	ck_assert(!memcmp(&was.regs, &ctx.regs, sizeof(was.regs)));
 	was.sregs.cr2 = ctx.sregs.cr2;
 	ck_assert(!memcmp(&was.sregs, &ctx.sregs, sizeof(was.sregs)));
-	if (!(ctx.sregs.cr0 & CR0_PG))
-		ck_assert(!memcmp(before, memory, sizeof(memory)));
+	assert_memory_kept();
 }
 
 /* The new task is there, as far as a processor can enter it. */
@@ -775,6 +794,63 @@ START_TEST(new_page_faults)
 }
 END_TEST
 
+/* An IRET leaves the new TSS busy as it is, and does not write to its descriptor. */
+START_TEST(iret_reads_descriptor)
+{
+	for (unsigned int by = KEEL_TASK_IRET; by <= KEEL_TASK_JMP; by++) {
+		paging();
+		source(by);
+		/* The descriptors of data and the old TSS end a page, that of the new one begins another. */
+		memcpy(memory + 0x9000 - SEL_NEW, memory + GDT, GDT_LIMIT + 1);
+		ctx.sregs.gdt_base = 0x9000 - SEL_NEW;
+		map(TABLE, 0x9000, 0x9000 | P);
+		if (by == KEEL_TASK_IRET) {
+			assert_done();
+		} else {
+			assert_old_fault(14, 3);
+			ck_assert_uint_eq(ctx.sregs.cr2, 0x9005);
+		}
+	}
+}
+END_TEST
+
+/* Linear addresses have 32 bits. */
+START_TEST(wrap_around)
+{
+	/* Descriptors: the table begins below 4 GiB, and these are beyond. */
+	const uint32_t past = 0x2000;
+
+	ctx.sregs.gdt_base = (uint32_t)(GDT - past);
+	ctx.sregs.gdt_limit = past + GDT_LIMIT;
+	ctx.exit.tss += past;
+	ctx.sregs.seg[KEEL_SEG_TR].selector += past;
+	for (unsigned int i = 0; i < 6; i++)
+		put16(NEW_TSS + 0x48 + 4 * i, (uint16_t)(past + (i == KEEL_SEG_CS ? SEL_CODE : SEL_DATA)));
+	assert_done();
+	ck_assert_uint_eq(rights(SEL_OLD), TSS_FREE_32);
+	ck_assert_uint_eq(rights(SEL_NEW), TSS_BUSY_32);
+	ck_assert_uint_eq(ctx.sregs.seg[KEEL_SEG_SS].attributes, 0xc93);
+
+	/* Both TSSs, from EIP on. */
+	set_up();
+	ctx.sregs.seg[KEEL_SEG_TR].base = 0xffffffe0;
+	assert_done();
+	ck_assert_uint_eq(get32(0), 0x1007);
+	ck_assert_uint_eq(get16(0x5c - 0x20), 0x100 + 8 * KEEL_SEG_GS);
+	set_up();
+	memcpy(memory, memory + NEW_TSS + 0x20, 0x48);
+	descriptor(SEL_NEW, system_segment(0xffffffe0, 0x67, TSS_FREE_32));
+	assert_done();
+	ck_assert_uint_eq(ctx.regs.rip, 0x12345678);
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RSP], STACK);
+
+	/* The stack. */
+	push_case(DATA | 0xffull << 56 | 0xff0000ull << 16, 0x10000 + STACK);
+	assert_done();
+	ck_assert_uint_eq(get32(STACK - 4), 0x99);
+}
+END_TEST
+
 /* Both TSSs and a descriptor over the boundary of pages that are not neighbours. */
 START_TEST(across_pages)
 {
@@ -816,21 +892,64 @@ START_TEST(across_pages)
 }
 END_TEST
 
-START_TEST(pae)
+static void put64(uint32_t at, uint64_t value)
 {
-	uint64_t entry = 0x10000 | P;
+	memcpy(memory + at, &value, sizeof(value));
+}
 
+/* Pages one to one for both tasks. */
+static void pae_paging(void)
+{
+	set_up();
 	ctx.sregs.cr0 |= CR0_PG;
 	ctx.sregs.cr4 = CR4_PAE;
 	ctx.sregs.cr3 = DIRECTORY;
-	memcpy(memory + DIRECTORY, &entry, sizeof(entry));
-	memcpy(memory + NEW_DIRECTORY, &entry, sizeof(entry));
-	entry = 0x11000 | P | W;
-	memcpy(memory + 0x10000, &entry, sizeof(entry));
-	for (unsigned int i = 0; i < MEMORY / WALK_PAGE_BYTES; i++) {
-		entry = i * WALK_PAGE_BYTES | P | W;
-		memcpy(memory + 0x11000 + 8 * i, &entry, sizeof(entry));
+	put64(DIRECTORY, PAE_DIRECTORY | P);
+	put64(NEW_DIRECTORY, PAE_DIRECTORY | P);
+	put64(PAE_DIRECTORY, PAE_TABLE | P | W);
+	for (unsigned int i = 0; i < MEMORY / WALK_PAGE_BYTES; i++)
+		put64(PAE_TABLE + 8 * i, i * WALK_PAGE_BYTES | P | W);
+}
+
+/* SDM vol. 3, table 4-8. */
+START_TEST(pae_entries)
+{
+	const uint64_t reserved = 0xfff00000000001e6;
+
+	for (unsigned int i = 0; i < 4; i++) {
+		for (unsigned int bit = 1; bit < 64; bit++) {
+			uint64_t entry = PAE_DIRECTORY | 1ull << bit;
+			uint32_t at = NEW_DIRECTORY + 8 * i;
+
+			pae_paging();
+			put64(at, entry | P);
+			if (reserved >> bit & 1)
+				assert_old_fault(13, 0);
+			else if (i || bit < 12)		/* others lead somewhere else */
+				assert_done();
+			if (!i)
+				continue;
+			/* One that is not present has none. */
+			pae_paging();
+			put64(at, entry & ~(uint64_t)P);
+			assert_done();
+		}
 	}
+	/* Without paging nothing is loaded. */
+	pae_paging();
+	ctx.sregs.cr0 = CR0_PE;
+	put64(DIRECTORY, reserved | P);
+	put64(NEW_DIRECTORY, reserved | P);
+	assert_done();
+	ck_assert_uint_eq(ctx.sregs.cr3, DIRECTORY);
+}
+END_TEST
+
+START_TEST(pae)
+{
+	const uint64_t entry = 0x1f000 | P | W;		/* not one of four */
+
+	pae_paging();
 	assert_done();
 	ck_assert_uint_eq(ctx.sregs.cr3, NEW_DIRECTORY);
 
@@ -979,7 +1098,10 @@ int main(void)
 	tcase_add_test(tc, new_cr3);
 	tcase_add_test(tc, page_faults);
 	tcase_add_test(tc, new_page_faults);
+	tcase_add_test(tc, iret_reads_descriptor);
+	tcase_add_test(tc, wrap_around);
 	tcase_add_test(tc, across_pages);
+	tcase_add_test(tc, pae_entries);
 	tcase_add_test(tc, pae);
 	tcase_add_test(tc, no_memory);
 	tcase_add_test(tc, double_faults);
