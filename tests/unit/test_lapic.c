@@ -463,6 +463,28 @@ START_TEST(local_pins)
 }
 END_TEST
 
+/* The pins are outside: INIT does not change their levels, and what was high has no edge when it is opened. */
+START_TEST(pins_over_init)
+{
+	write_reg(0, LINT0, 0x8055);
+	write_reg(0, LINT1, 0x400);
+	nobody();
+	lapic_set_lint(&cpu[0], 0, true);
+	lapic_set_lint(&cpu[0], 1, true);
+	ck_assert(lapic_deliver(&bus, 0, LAPIC_PHYSICAL, LAPIC_INIT, 0, true, LAPIC_EDGE));
+	ck_assert_int_eq(pending(0), -1);
+	ck_assert_uint_eq(read_reg(0, LINT0), MASKED);
+	write_reg(0, SVR, 0x1ff);
+	write_reg(0, LINT1, 0x400);
+	nobody();
+	lapic_set_lint(&cpu[0], 1, true);
+	ck_assert_uint_eq(cpu[0].s.nmi_pending, 0);
+	write_reg(0, LINT0, 0x8055);
+	ck_assert_int_eq(acknowledge(0), 0x55);
+	ck_assert_uint_eq(read_reg(0, LINT0), 0xc055);
+}
+END_TEST
+
 START_TEST(message_signalled)
 {
 	ck_assert(lapic_deliver_msi(&bus, 0xfee02000, 0x4051));
@@ -748,6 +770,7 @@ int main(void)
 	tcase_add_test(tcase, short_period_does_not_storm);
 	tcase_add_test(tcase, tsc_deadline_timer);
 	tcase_add_test(tcase, local_pins);
+	tcase_add_test(tcase, pins_over_init);
 	tcase_add_test(tcase, message_signalled);
 	tcase_add_test(tcase, base_transitions);
 	tcase_add_test(tcase, switched_off);
