@@ -176,7 +176,6 @@ void lapic_reset_page(struct lapic *lapic)
 {
 	memset(lapic->page->reg, 0, REG_COUNT * sizeof(lapic->page->reg[0]));
 	lapic->s.requesting = 0;
-	lapic->news = NEWS_STATE | NEWS_TMR;
 	lapic_publish(lapic);
 }
 
@@ -289,7 +288,7 @@ static void write_svr(struct lapic *lapic, uint32_t value)
 		return;
 	for (unsigned int i = 0; i < LAPIC_LVTS; i++)
 		lapic->s.lvt[i] |= LVT_MASKED;
-	lapic_publish(lapic);
+	lapic_publish_registers(lapic);
 }
 
 static enum lapic_lvt lvt_of(unsigned int reg)
@@ -356,18 +355,24 @@ static uint32_t read_register(const struct lapic *lapic, unsigned int reg, uint6
 
 void lapic_publish_register(struct lapic *lapic, unsigned int reg)
 {
-	/* Another vCPU's: it finds that something is posted, and does this. */
+	/* Another vCPU's: it finds that something is posted, and does this for all of them. */
 	if (lapic != lapic->bus->current)
 		lapic->s.posted |= LAPIC_POSTED_COPY;
 	else
 		lapic->page->reg[reg].value = read_register(lapic, reg, 0);
 }
 
-void lapic_publish(struct lapic *lapic)
+void lapic_publish_registers(struct lapic *lapic)
 {
 	for (unsigned int reg = 0; reg < REG_COUNT; reg++)
 		if (registers[reg].access & PUBLISHED)
 			lapic_publish_register(lapic, reg);
+}
+
+void lapic_publish(struct lapic *lapic)
+{
+	lapic_publish_registers(lapic);
+	lapic->news = NEWS_STATE | NEWS_TMR;
 }
 
 /* ICR and the self IPI are left to the callers, since they differ between the two modes. */
@@ -502,7 +507,7 @@ static bool write_base(struct lapic *lapic, uint64_t value)
 		lapic->page->reg[REG_ICR_HIGH].value = 0;
 	s->base = value;
 	lapic->news |= NEWS_STATE;
-	lapic_publish(lapic);
+	lapic_publish_registers(lapic);
 	return true;
 }
 

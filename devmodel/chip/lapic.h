@@ -10,8 +10,8 @@
  * The processor may work with a vCPU's APIC page between two of its entries (keel/cell.h). ISR, TMR, IRR, TPR and ICR are
  * kept there alone; of the other registers it has copies, for the guest to read.
  * What somebody else's entry does to a local APIC is posted, and taken up when its vCPU begins an entry of its own: so
- * lapic_init, lapic_set_lint, lapic_deliver and lapic_deliver_msi reach every one, and what else changes something, or
- * looks at what is pending, the current one alone.
+ * lapic_init, lapic_publish, lapic_set_lint, lapic_deliver and lapic_deliver_msi reach every one, and what else changes
+ * something, or looks at what is pending, the current one alone.
  */
 #ifndef KEEL_CHIP_LAPIC_H
 #define KEEL_CHIP_LAPIC_H
@@ -41,7 +41,7 @@ enum lapic_lvt {
 
 #define LAPIC_VECTOR_WORDS	8
 #define LAPIC_POSTED_VECTORS	0xffu		/* these are in posted_vectors */
-#define LAPIC_POSTED_COPY	(1u << 8)	/* LINT0's copy in the page is not right */
+#define LAPIC_POSTED_COPY	(1u << 8)	/* copies in the page are not right */
 #define LAPIC_POSTED_RESET	(1u << 9)	/* the page is to be reset, before anything else */
 
 struct lapic_register {
@@ -105,7 +105,10 @@ struct lapic_bus {
 	uint64_t kick;			/* vCPUs with something new pending; the machine takes and clears it */
 };
 
-/* Over struct lapic_state and struct lapic_page. After a load of both lapic_publish makes the page's copies. */
+/*
+ * Over struct lapic_state and struct lapic_page. After a load of both lapic_publish makes the page's copies, and
+ * all of it news for the processor.
+ */
 extern const struct state_table lapic_state_table, lapic_page_table;
 void lapic_publish(struct lapic *lapic);
 

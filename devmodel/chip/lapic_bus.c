@@ -85,7 +85,7 @@ void lapic_take_up(struct lapic *lapic)
 	if (posted & LAPIC_POSTED_RESET)
 		lapic_reset_page(lapic);
 	if (posted & LAPIC_POSTED_COPY)
-		lapic_publish_register(lapic, REG_LVT_LINT0);
+		lapic_publish_registers(lapic);
 	s->requesting |= posted & LAPIC_POSTED_VECTORS;
 	lapic->news |= NEWS_STATE;
 	for (posted &= LAPIC_POSTED_VECTORS; posted; posted &= posted - 1)

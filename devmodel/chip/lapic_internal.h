@@ -97,8 +97,9 @@ uint8_t lapic_processor_priority(const struct lapic *lapic);
 /* INIT and power-up; the page follows when the vCPU comes round. */
 void lapic_reset(struct lapic *lapic);
 void lapic_reset_page(struct lapic *lapic);
-/* One register that the state holds, from there into the page. */
+/* One register that the state holds, from there into the page, and all of them. */
 void lapic_publish_register(struct lapic *lapic, unsigned int reg);
+void lapic_publish_registers(struct lapic *lapic);
 
 /* lapic_bus.c */
 void lapic_take_up(struct lapic *lapic);

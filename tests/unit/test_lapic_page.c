@@ -191,6 +191,31 @@ START_TEST(pin_of_another)
 }
 END_TEST
 
+/* After a load: the copies come when the vCPU does, or at once, and the processor is told all. */
+START_TEST(loaded_is_published)
+{
+	const uint32_t all = 0x71 | KEEL_APIC_PAGE | KEEL_APIC_EOI_EXITS;
+
+	write_reg(1, LVT_ERROR, 0xe1);
+	settle();
+	memset(&pages[1], 0, sizeof(pages[1]));
+	set(1, IRR, 0x71, true);
+	set(1, TMR, 0x71, true);
+	nobody();
+	lapic_publish(&cpu[1]);
+	ck_assert_uint_eq(*word(1, SVR), 0);
+	processor(1);
+	ck_assert_uint_eq(*word(1, SVR), 0x1ff);
+	ck_assert_uint_eq(*word(1, LVT_ERROR), 0xe1);
+	ck_assert_uint_eq(*word(1, ID), 1u << 24);
+	ck_assert_uint_eq(told(1), all);
+	lapic_publish(processor(1));
+	ck_assert_uint_eq(told(1), all);
+	processor(1);
+	ck_assert(silent(1));
+}
+END_TEST
+
 /* Even if an edge of the same vector has come up since: the IO APIC waits for it. */
 START_TEST(end_is_passed_on)
 {
@@ -432,6 +457,7 @@ int main(void)
 	tcase_add_test(tcase, init_of_another);
 	tcase_add_test(tcase, error_of_another);
 	tcase_add_test(tcase, pin_of_another);
+	tcase_add_test(tcase, loaded_is_published);
 	tcase_add_test(tcase, end_is_passed_on);
 	tcase_add_test(tcase, modes_are_told);
 	tcase_add_test(tcase, copies_of_xapic);
