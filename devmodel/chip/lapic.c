@@ -502,9 +502,6 @@ static bool write_base(struct lapic *lapic, uint64_t value)
 	/* 11.4.3: an APIC that is switched off comes back in its power-up state. */
 	if (s->base & BASE_ENABLE && !(value & BASE_ENABLE))
 		lapic_reset(lapic);
-	/* The destination stands elsewhere in x2APIC mode. */
-	if (!(s->base & BASE_EXTD) && value & BASE_EXTD)
-		lapic->page->reg[REG_ICR_HIGH].value = 0;
 	s->base = value;
 	lapic->news |= NEWS_STATE;
 	lapic_publish_registers(lapic);
