@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Carries out a hardware task switch for KEEL_EXIT_TASK_SWITCH (Intel SDM vol. 3, chapter 8) on a vCPU's register image and
- * the guest's memory. What the record promises has been checked by the processor, and is checked again: memory may have changed.
+ * the guest's memory. The processor has checked the new TSS and that the program may go there. The descriptor is checked
+ * again, since memory may have changed; the privilege is not.
  */
 #ifndef KEEL_TASK_SWITCH_H
 #define KEEL_TASK_SWITCH_H
