@@ -181,6 +181,47 @@ START_TEST(level_through_ioapic)
 }
 END_TEST
 
+/* Lines whose interrupt is vCPU 0's rise in entries that are not: vCPU 0's processor may be at work on its page. */
+static void assert_posted(const struct lapic_page *before, const struct keel_answer *answer, uint8_t vector)
+{
+	ck_assert_mem_eq(&apics[0], before, sizeof(*before));
+	ck_assert_uint_eq(answer->kick & 1, 1);
+	poll(0);
+	ck_assert(has(0, IRR, vector));
+}
+
+START_TEST(event_leaves_pages_alone)
+{
+	struct lapic_page before;
+
+	redirect(4, 0x45, 0);
+	out(0x3fb, 3);
+	out(0x3f9, 1);
+	out(0x3fc, 0x0b);
+	poll(0);
+	before = apics[0];
+	channel->c.input_head = 1;
+	event();
+	assert_posted(&before, &ctx[EVENT].answer, 0x45);
+}
+END_TEST
+
+START_TEST(timer_leaves_pages_alone)
+{
+	struct lapic_page before;
+
+	start_others();
+	pit_rate(1193);
+	redirect(2, 0x45, 0);
+	poll(0);
+	before = apics[0];
+	tsc += 2100000;
+	poll(1);
+	assert_posted(&before, &ctx[1].answer, 0x45);
+	ck_assert(!has(1, IRR, 0x45));
+}
+END_TEST
+
 START_TEST(eoi_as_an_exit)
 {
 	struct keel_answer *answer;
@@ -327,6 +368,8 @@ int main(void)
 	tcase_add_test(started, requested_not_injected);
 	tcase_add_test(started, halted_is_woken);
 	tcase_add_test(started, level_through_ioapic);
+	tcase_add_test(started, event_leaves_pages_alone);
+	tcase_add_test(started, timer_leaves_pages_alone);
 	tcase_add_test(started, eoi_as_an_exit);
 	tcase_add_test(started, extint_is_injected);
 	tcase_add_test(started, disabled_delivers_nothing);
