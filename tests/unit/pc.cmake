@@ -14,6 +14,7 @@ set(machine
 list(TRANSFORM machine REPLACE "(.+)" "devmodel/\\1.c")
 keel_unit_test(pc SOURCES tests/unit/test_pc.c ${machine} DEFINES _GNU_SOURCE)
 keel_unit_test(pc_apic SOURCES tests/unit/test_pc_apic.c ${machine} DEFINES _GNU_SOURCE)
+keel_unit_test(pc_model SOURCES tests/unit/test_pc_model.c ${machine} DEFINES _GNU_SOURCE)
 
 # The image itself, in a process. Its addresses are the sanitizers' too, so it is built without.
 if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)

@@ -93,11 +93,16 @@ static inline struct keel_answer *out(uint16_t port, uint8_t value)
 	return out_by(0, port, 1, value);
 }
 
-static inline struct keel_answer *wrmsr(unsigned int vcpu, uint32_t msr, uint64_t value)
+static inline void wrmsr_record(unsigned int vcpu, uint32_t msr, uint64_t value)
 {
 	ctx[vcpu].exit.msr = msr;
 	ctx[vcpu].regs.gpr[KEEL_RAX] = (uint32_t)value;
 	ctx[vcpu].regs.gpr[KEEL_RDX] = value >> 32;
+}
+
+static inline struct keel_answer *wrmsr(unsigned int vcpu, uint32_t msr, uint64_t value)
+{
+	wrmsr_record(vcpu, msr, value);
 	return enter(vcpu, KEEL_EXIT_WRMSR);
 }
 
@@ -128,7 +133,7 @@ static inline void flat(unsigned int vcpu)
 }
 
 /* MOV between EAX and an absolute address. */
-static inline struct keel_answer *mmio(unsigned int vcpu, uint8_t opcode, uint32_t address)
+static inline void mmio_record(unsigned int vcpu, uint8_t opcode, uint32_t address)
 {
 	struct keel_exit *exit = &ctx[vcpu].exit;
 
@@ -137,6 +142,11 @@ static inline struct keel_answer *mmio(unsigned int vcpu, uint8_t opcode, uint32
 	exit->insn_length = 15;
 	exit->gpa = address;
 	exit->access = opcode == 0xa3 ? KEEL_ACCESS_WRITE : 0;
+}
+
+static inline struct keel_answer *mmio(unsigned int vcpu, uint8_t opcode, uint32_t address)
+{
+	mmio_record(vcpu, opcode, address);
 	return enter(vcpu, KEEL_EXIT_MMIO);
 }
 
