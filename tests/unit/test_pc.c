@@ -953,11 +953,31 @@ static void scramble_page(unsigned int vcpu)
 
 static unsigned int random_kind(bool by_processor)
 {
-	static const unsigned int kinds[] = { KEEL_EXIT_EOI, KEEL_EXIT_APIC_WRITE };
+	static const unsigned int kinds[] = { KEEL_EXIT_TASK_SWITCH, KEEL_EXIT_EOI, KEEL_EXIT_APIC_WRITE };
 
 	if (random_bits() % 64 == 0)
 		return (unsigned int)random_bits();
-	return by_processor && random_bits() % 3 == 0 ? kinds[random_bits() % 2] : random_bits() % KEEL_EXIT_EVENT;
+	return random_bits() % 3 == 0 ? kinds[by_processor ? random_bits() % 3 : 0] : random_bits() % KEEL_EXIT_EVENT;
+}
+
+/* A switch that can succeed, more or less: the old TSS and the new one are the last of the table. */
+static void random_task(struct keel_context *context)
+{
+	static const uint64_t gdt[] = { 0, 0x00cf9b000000ffff, 0x00cf93000000ffff, 0x00008b0050000067, 0x0000890060000067 };
+	struct keel_sregs *s = &context->sregs;
+
+	memcpy(guest + 0x4000, gdt, sizeof(gdt));
+	if (random_bits() % 2)
+		guest[0x4000 + random_bits() % sizeof(gdt)] = (uint8_t)random_bits();
+	for (unsigned int i = 0; i < 6; i++)
+		guest[0x6048 + 4 * i] = random_bits() % 16 ? i == KEEL_SEG_CS ? 8 : 16 : (uint8_t)random_bits();
+	s->gdt_base = 0x4000;
+	s->gdt_limit = sizeof(gdt) - 1;
+	s->seg[KEEL_SEG_TR] = (struct keel_segment_register){ 0x18, 0x8b, 0x67, 0x5000 };
+	context->exit.tss = random_bits() % 16 ? 0x20 : (uint32_t)random_bits();
+	context->exit.task_source = random_bits() % 4;
+	context->exit.event = (uint32_t)random_bits();
+	context->exit.error_code = (uint32_t)random_bits();
 }
 
 static void random_exit(unsigned int context, bool by_processor)
@@ -977,6 +997,7 @@ static void random_exit(unsigned int context, bool by_processor)
 	exit->msr = random_bits() % 4 ? KEEL_MSR_X2APIC_FIRST + random_bits() % 0x40 : random_bits() % 2 ? 0x1b : 0x6e0;
 	exit->gpa = random_address();
 	random_insn(exit);
+	random_task(&ctx[context]);
 	for (unsigned int i = 0; i < 16; i++)
 		if (random_bits() % 2)
 			ctx[context].regs.gpr[i] = random_bits() % 2 ? random_bits() % 256 : random_address();
