@@ -351,6 +351,8 @@ static unsigned int apply_answer(struct vcpu *vcpu, struct vm_run *run)
 	if (flags & KEEL_ANSWER_SREGS) {
 		if (!hv->vcpu_set_sregs(vcpu, &page->sregs))
 			goto refuse;
+		/* INIT forgets an NMI that waits; a task switch does not. */
+		vcpu->nmi_pending &= page->exit.kind == KEEL_EXIT_TASK_SWITCH;
 	} else if (flags & KEEL_ANSWER_RIP) {
 		hv->vcpu_advance(vcpu, page->regs.rip);
 	}
