@@ -346,6 +346,7 @@ static void svm_control_enter(struct cpu *cpu, struct hv_exit *exit)
 	if (svm->again)
 		apic_raise_again(cpu->apic_id, svm->again);
 	svm->again = 0;
+	svm_remind();
 	vmcb->rax = cpu->control.gpr[KEEL_RAX];
 	svm_enter(&cpu->control, svm->control_pa, vmcb->shadow);
 	cpu->control.gpr[KEEL_RAX] = vmcb->rax;

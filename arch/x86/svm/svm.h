@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cpu.h"
 #include "hv.h"
 #include "percpu.h"
 #include "vm.h"
@@ -31,6 +32,16 @@ struct svm_cpu {
 	uint32_t next_asid;
 	uint8_t again;		/* an interrupt that is to be raised again for the control domain, or 0 */
 };
+
+/*
+ * Where guests run, QEMU's local APIC now and then has a request of which its processor knows nothing, so that a halted
+ * control domain sleeps on. A write of the priority makes it tell.
+ */
+static inline void svm_remind(void)
+{
+	if (!svm_features.nrips)
+		write_cr8(read_cr8());
+}
 
 /* The instruction's end: as the processor says, else its fixed length. */
 static inline uint64_t svm_next_rip(const struct vmcb *vmcb, unsigned int length)

@@ -55,6 +55,7 @@ void svm_vcpu_load(struct cpu *cpu, struct vcpu *vcpu)
 {
 	svm_vmsave(((struct svm_cpu *)cpu->vendor)->control_pa);
 	svm_vmload(vcpu->svm.vmcb_pa);
+	svm_remind();
 }
 
 void svm_vcpu_put(struct cpu *cpu, struct vcpu *vcpu)
