@@ -26,6 +26,7 @@
 #define FIRMWARE	(0x100000000ull - MIB)	/* the MiB that it is in */
 #define ROM_PAGES	(MACHINE_FIRMWARE_BYTES / KEEL_PAGE_SIZE)
 #define PATIENCE_MS	20000u
+#define DONE		"dirty: done\r\n"	/* to its last character: one that came later would look like the next run's end */
 #define EMPTY_CALLS	5u
 #define EMPTY_US	5000u
 #define RUN_CALLS	3u		/* one after the other, and then the guest's turn */
@@ -136,8 +137,8 @@ static struct bitmap take_all(const struct machine *m)
 static bool tell(struct machine *m, char character)
 {
 	machine_type(m, character);
-	machine_serve(m, "dirty: done", PATIENCE_MS);
-	return strstr(m->output, "dirty: done");
+	machine_serve(m, DONE, PATIENCE_MS);
+	return strstr(m->output, DONE);
 }
 
 static bool is_own(unsigned int page)
@@ -296,7 +297,7 @@ static unsigned int run_once(struct machine *m, struct run *run)
 			run_take(m, run);
 		usleep(RUN_US);
 	}
-	machine_serve(m, "dirty: done", PATIENCE_MS);
+	machine_serve(m, DONE, PATIENCE_MS);
 	run_take(m, run);
 	run_take(m, run);
 	for (unsigned int i = 0; i < RUN_PAGES; i++)
