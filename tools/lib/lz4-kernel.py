@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-# lz4-kernel.py BZIMAGE STUB OUTPUT: a bzImage with the same kernel, packed by LZ4 instead of XZ: for machines on which
-# unpacking is most of a boot's time. tools/image/lz4-kernel.asm (STUB) is the unpacker.
+# lz4-kernel.py BZIMAGE UNPACKER OUTPUT: a bzImage with the same kernel, packed by LZ4 instead of XZ: for machines on which
+# unpacking is most of a boot's time. UNPACKER is tools/image/lz4-kernel.asm.
 import lzma
 import struct
 import subprocess
@@ -11,7 +11,7 @@ SECTOR = 512
 UNIT = 0x200000
 PAGE = 0x1000
 LZ4_MAGIC = 4
-STUB_MOST = 0x10000
+UNPACKER_MOST = 0x10000
 ELF_LOAD = 1
 # Offsets in the setup header (Documentation/x86/boot.rst).
 SETUP_SECTORS, SYSTEM_SIZE, XLOAD_FLAGS, PAYLOAD, INIT_SIZE, HANDOVER = \
@@ -49,15 +49,15 @@ def run(*command, **options):
 
 
 def main():
-    source, stub, target = sys.argv[1:]
+    source, unpacker, target = sys.argv[1:]
     with open(source, "rb") as file:
         image = file.read()
     memory = flat(payload(image))
     # Zeroes at the end are not worth packing; what follows the magic number of "lz4 -l" is blocks.
     blocks = run("lz4", "-l", "-9", "-c", "-", input=memory.rstrip(b"\0"))[LZ4_MAGIC:] + bytes(4)
-    place = up(STUB_MOST + len(blocks), UNIT)
-    run("nasm", "-f", "bin", f"-DKERNEL={place}", f"-DMEMORY_BYTES={len(memory)}", "-o", target + ".stub", stub)
-    with open(target + ".stub", "rb") as file:
+    place = up(UNPACKER_MOST + len(blocks), UNIT)
+    run("nasm", "-f", "bin", f"-DKERNEL={place}", f"-DMEMORY_BYTES={len(memory)}", "-o", target + ".unpacker", unpacker)
+    with open(target + ".unpacker", "rb") as file:
         kernel = file.read() + blocks
     kernel += bytes(-len(kernel) % 16)
     setup = bytearray(image[:(image[SETUP_SECTORS] + 1) * SECTOR])

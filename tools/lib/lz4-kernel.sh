@@ -9,12 +9,12 @@ set -euo pipefail
 stock=$("$ROOT/tools/lib/kernel.sh")/vmlinuz
 packed=$BUILD/image/vmlinuz-lz4
 maker=$ROOT/tools/lib/lz4-kernel.py
-stub=$ROOT/tools/image/lz4-kernel.asm
-key=$(inputs_key "$maker" "$stub" "$stock")
+unpacker=$ROOT/tools/image/lz4-kernel.asm
+key=$(inputs_key "$maker" "$unpacker" "$stock")
 if ! is_current "$packed" "$key"; then
 	say "Packing the kernel by LZ4"
 	mkdir -p "$BUILD/image"
-	logged "$BUILD/logs/lz4-kernel.log" "$maker" "$stock" "$stub" "$packed"
+	logged "$BUILD/logs/lz4-kernel.log" "$maker" "$stock" "$unpacker" "$packed"
 	mark_current "$packed" "$key"
 fi
 printf '%s\n' "$packed"
