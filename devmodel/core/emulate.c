@@ -3,67 +3,16 @@
 #include <stddef.h>
 
 #include "core/string.h"
-#include "core/decode.h"
-#include "core/emulate.h"
-#include "core/walk.h"
+#include "core/emulate_internal.h"
 
-#define FLAG_CF		(1ull << 0)
-#define FLAG_PF		(1ull << 2)
-#define FLAG_AF		(1ull << 4)
-#define FLAG_ZF		(1ull << 6)
-#define FLAG_SF		(1ull << 7)
 #define FLAG_DF		(1ull << 10)
-#define FLAG_OF		(1ull << 11)
-#define FLAG_VM		(1ull << 17)
-#define FLAGS_ARITHMETIC	(FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
 
-#define CR0_PE		(1ull << 0)
-#define CR4_LA57	(1ull << 12)
 #define CR8_MOST	15u
 #define EFER_LMA	(1ull << 10)
 
-#define SEGMENT_CODE	(1u << 3)
-#define SEGMENT_DOWN	(1u << 2)	/* of data */
-#define SEGMENT_WRITE	(1u << 1)	/* of data */
-#define SEGMENT_READ	(1u << 1)	/* of code */
-#define SEGMENT_PRESENT	(1u << 7)
 #define SEGMENT_LONG	(1u << 9)
-#define SEGMENT_BIG	(1u << 10)
 
-#define VECTOR_STACK	12
-#define VECTOR_GENERAL	13
-
-#define SHIFT_MOST	31u
-#define SHIFT_MOST_64	63u
-#define LARGEST_OPERAND	8u
 #define RUN_BYTES	512u	/* string I/O copies at most so much at once: a disk sector */
-
-struct emulator {
-	struct keel_context *ctx;
-	const struct gmem *mem;
-	const struct emulate_bus *bus;
-	struct emulate_fault *fault;
-	unsigned int most;
-	enum decode_mode mode;
-	struct insn insn;
-	struct keel_regs regs;	/* become the context's when the instruction is done */
-	uint64_t next_rip;
-	struct translation {	/* the page last read and the page last written: elements of a string share it */
-		bool valid;
-		uint64_t linear, gpa;
-	} last[2];
-};
-
-/* A checked memory operand. It lies in two pages if bytes[1] is not 0. */
-struct place {
-	uint64_t gpa[2];
-	unsigned int bytes[2];
-};
-
-static uint64_t mask_of(unsigned int bytes)
-{
-	return UINT64_MAX >> (64 - 8 * bytes);
-}
 
 static uint64_t sign_extend(uint64_t value, unsigned int bytes)
 {
@@ -74,30 +23,17 @@ static uint64_t sign_extend(uint64_t value, unsigned int bytes)
 
 /* Registers */
 
-static uint64_t get_gpr(const struct emulator *e, unsigned int reg, unsigned int bytes)
-{
-	return e->regs.gpr[reg] & mask_of(bytes);
-}
-
-/* 4 bytes clear the upper half, fewer leave the rest alone (SDM vol. 1, 3.4.1.1). */
-static void set_gpr(struct emulator *e, unsigned int reg, unsigned int bytes, uint64_t value)
-{
-	uint64_t keep = bytes < 4 ? ~mask_of(bytes) : 0;
-
-	e->regs.gpr[reg] = (e->regs.gpr[reg] & keep) | (value & mask_of(bytes));
-}
-
 static uint64_t get_operand(const struct emulator *e)
 {
 	const struct insn *insn = &e->insn;
 
-	return insn->reg_high ? e->regs.gpr[insn->reg] >> 8 & mask_of(1) : get_gpr(e, insn->reg, insn->reg_size);
+	return insn->reg_high ? e->regs.gpr[insn->reg] >> 8 & alu_mask(1) : get_gpr(e, insn->reg, insn->reg_size);
 }
 
 static void set_operand(struct emulator *e, uint64_t value)
 {
 	const struct insn *insn = &e->insn;
-	uint64_t high = mask_of(1) << 8;
+	uint64_t high = alu_mask(1) << 8;
 
 	if (insn->reg_high)
 		e->regs.gpr[insn->reg] = (e->regs.gpr[insn->reg] & ~high) | (value << 8 & high);
@@ -105,339 +41,9 @@ static void set_operand(struct emulator *e, uint64_t value)
 		set_gpr(e, insn->reg, insn->reg_size, value);
 }
 
-/* Addresses */
-
-static bool segment_fault(struct emulator *e, unsigned int segment)
-{
-	*e->fault = (struct emulate_fault) {
-		.vector = segment == KEEL_SEG_SS ? VECTOR_STACK : VECTOR_GENERAL, .has_error_code = true,
-	};
-	return false;
-}
-
-/* SDM vol. 3, 5.3 and 5.5. Real and virtual-8086 mode know limits only. */
-static bool segment_allows(const struct emulator *e, const struct keel_segment_register *s, unsigned int access)
-{
-	if (!(e->ctx->sregs.cr0 & CR0_PE) || (e->regs.rflags & FLAG_VM))
-		return true;
-	if (!(s->attributes & SEGMENT_PRESENT))
-		return false;
-	if (s->attributes & SEGMENT_CODE)
-		return !(access & WALK_WRITE) && (s->attributes & SEGMENT_READ);
-	return !(access & WALK_WRITE) || (s->attributes & SEGMENT_WRITE);
-}
-
-static bool segment_holds(const struct keel_segment_register *s, uint64_t first, uint64_t last)
-{
-	bool down = (s->attributes & (SEGMENT_CODE | SEGMENT_DOWN)) == SEGMENT_DOWN;
-
-	if (down)
-		return first > s->limit && last <= (s->attributes & SEGMENT_BIG ? UINT32_MAX : UINT16_MAX);
-	return last <= s->limit;
-}
-
-static bool is_canonical(const struct emulator *e, uint64_t linear)
-{
-	unsigned int unused = e->ctx->sregs.cr4 & CR4_LA57 ? 64 - 57 : 64 - 48;
-
-	return (uint64_t)((int64_t)(linear << unused) >> unused) == linear;
-}
-
-static bool linearize(struct emulator *e, unsigned int segment, uint64_t offset, unsigned int bytes,
-		      unsigned int access, uint64_t *linear)
-{
-	const struct keel_segment_register *s = &e->ctx->sregs.seg[segment];
-
-	if (e->mode == DECODE_64) {
-		*linear = offset + (segment == KEEL_SEG_FS || segment == KEEL_SEG_GS ? s->base : 0);
-		if (!is_canonical(e, *linear) || !is_canonical(e, *linear + bytes - 1))
-			return segment_fault(e, segment);
-		return true;
-	}
-	if (!segment_allows(e, s, access) || !segment_holds(s, offset, offset + bytes - 1))
-		return segment_fault(e, segment);
-	*linear = (uint32_t)(s->base + offset);
-	return true;
-}
-
-static bool translate(struct emulator *e, uint64_t linear, unsigned int access, uint64_t *gpa)
-{
-	struct translation *t = &e->last[access & WALK_WRITE ? 1 : 0];
-	uint64_t offset = linear % WALK_PAGE_BYTES;
-
-	if (!t->valid || t->linear != linear - offset) {
-		t->valid = false;
-		if (!walk_translate(e->ctx, e->mem, linear, access, gpa, e->fault))
-			return false;
-		*t = (struct translation) { true, linear - offset, *gpa - offset };
-	}
-	*gpa = t->gpa + offset;
-	return true;
-}
-
-/* Checks all of an operand; nothing is read or written before. */
-static bool locate(struct emulator *e, unsigned int segment, uint64_t offset, unsigned int bytes, unsigned int access,
-		   struct place *place)
-{
-	uint64_t linear, next;
-	unsigned int room;
-
-	if (!linearize(e, segment, offset, bytes, access, &linear))
-		return false;
-	room = WALK_PAGE_BYTES - linear % WALK_PAGE_BYTES;
-	place->bytes[0] = bytes < room ? bytes : room;
-	place->bytes[1] = bytes - place->bytes[0];
-	if (!translate(e, linear, access, &place->gpa[0]))
-		return false;
-	if (place->bytes[1] == 0)
-		return true;
-	next = linear + room;
-	return translate(e, e->mode == DECODE_64 ? next : (uint32_t)next, access, &place->gpa[1]);
-}
-
-static uint64_t effective_address(const struct emulator *e)
-{
-	const struct insn *insn = &e->insn;
-	uint64_t address = (uint64_t)insn->displacement;
-
-	if (insn->base == INSN_RIP)
-		address += e->next_rip;
-	else if (insn->base != INSN_NO_REGISTER)
-		address += e->regs.gpr[insn->base];
-	if (insn->index != INSN_NO_REGISTER)
-		address += e->regs.gpr[insn->index] << insn->scale;
-	return address & mask_of(insn->address_size);
-}
-
-static bool locate_operand(struct emulator *e, unsigned int access, struct place *place)
-{
-	return locate(e, e->insn.segment, effective_address(e), e->insn.size, access, place);
-}
-
-/* Memory and bus */
-
-/* The largest naturally aligned piece at gpa. */
-static unsigned int piece_of(uint64_t gpa, unsigned int bytes, unsigned int unit)
-{
-	unsigned int piece = unit;
-
-	while (piece > bytes || gpa % piece)
-		piece /= 2;
-	return piece;
-}
-
-static void read_part(const struct emulator *e, uint64_t gpa, uint8_t *buf, unsigned int bytes, unsigned int unit)
-{
-	if (gmem_read(e->mem, gpa, buf, bytes))
-		return;
-	while (bytes > 0) {
-		unsigned int piece = piece_of(gpa, bytes, unit);
-		uint64_t value = e->bus->mmio_read(e->bus->owner, gpa, piece);
-
-		memcpy(buf, &value, piece);
-		gpa += piece;
-		buf += piece;
-		bytes -= piece;
-	}
-}
-
-static void write_part(const struct emulator *e, uint64_t gpa, const uint8_t *buf, unsigned int bytes,
-		       unsigned int unit)
-{
-	if (gmem_write(e->mem, gpa, buf, bytes))
-		return;
-	while (bytes > 0) {
-		unsigned int piece = piece_of(gpa, bytes, unit);
-		uint64_t value = 0;
-
-		memcpy(&value, buf, piece);
-		e->bus->mmio_write(e->bus->owner, gpa, piece, value);
-		gpa += piece;
-		buf += piece;
-		bytes -= piece;
-	}
-}
-
-static void read_place(const struct emulator *e, const struct place *place, uint8_t *buf, unsigned int unit)
-{
-	read_part(e, place->gpa[0], buf, place->bytes[0], unit);
-	if (place->bytes[1] > 0)
-		read_part(e, place->gpa[1], buf + place->bytes[0], place->bytes[1], unit);
-}
-
-static void write_place(const struct emulator *e, const struct place *place, const uint8_t *buf, unsigned int unit)
-{
-	write_part(e, place->gpa[0], buf, place->bytes[0], unit);
-	if (place->bytes[1] > 0)
-		write_part(e, place->gpa[1], buf + place->bytes[0], place->bytes[1], unit);
-}
-
-static uint64_t load(const struct emulator *e, const struct place *place)
-{
-	uint64_t value = 0;
-
-	read_place(e, place, (uint8_t *)&value, LARGEST_OPERAND);
-	return value;
-}
-
-static void store(const struct emulator *e, const struct place *place, uint64_t value)
-{
-	write_place(e, place, (const uint8_t *)&value, LARGEST_OPERAND);
-}
-
-/*
- * The write half of read-modify-write. False: another vCPU was faster and the instruction must start again.
- * A locked operand that is not aligned is not atomic towards other vCPUs.
- */
-static bool store_modified(const struct emulator *e, const struct place *place, uint64_t was, uint64_t value)
-{
-	bool atomic = e->insn.lock || e->insn.op == INSN_XCHG;
-	uint64_t old = was;
-
-	if (atomic && place->gpa[0] % e->insn.size == 0 &&
-	    gmem_cmpxchg(e->mem, place->gpa[0], e->insn.size, &old, value))
-		return old == was;
-	store(e, place, value);
-	return true;
-}
-
-/* Arithmetic */
-
-static uint64_t result_flags(uint64_t result, unsigned int bytes)
-{
-	uint64_t parity = result & mask_of(1), flags = 0;
-
-	parity ^= parity >> 4;
-	parity ^= parity >> 2;
-	parity ^= parity >> 1;
-	if (!(parity & 1))
-		flags |= FLAG_PF;
-	if ((result & mask_of(bytes)) == 0)
-		flags |= FLAG_ZF;
-	if (result >> (8 * bytes - 1) & 1)
-		flags |= FLAG_SF;
-	return flags;
-}
-
-/* carries: the carry or borrow out of each bit; overflow: its top bit is OF. */
-static uint64_t carry_flags(uint64_t carries, uint64_t overflow, unsigned int bytes)
-{
-	unsigned int top = 8 * bytes - 1;
-	uint64_t flags = 0;
-
-	if (carries >> top & 1)
-		flags |= FLAG_CF;
-	if (carries >> 3 & 1)
-		flags |= FLAG_AF;
-	if (overflow >> top & 1)
-		flags |= FLAG_OF;
-	return flags;
-}
-
-static uint64_t add(uint64_t a, uint64_t b, uint64_t carry, unsigned int bytes, uint64_t *flags)
-{
-	uint64_t sum = a + b + carry;
-
-	*flags = result_flags(sum, bytes) | carry_flags((a & b) | ((a | b) & ~sum), (a ^ sum) & (b ^ sum), bytes);
-	return sum;
-}
-
-static uint64_t subtract(uint64_t a, uint64_t b, uint64_t borrow, unsigned int bytes, uint64_t *flags)
-{
-	uint64_t rest = a - b - borrow;
-
-	*flags = result_flags(rest, bytes) | carry_flags((~a & b) | ((~a | b) & rest), (a ^ b) & (a ^ rest), bytes);
-	return rest;
-}
-
-static uint64_t change_bit(unsigned int op, uint64_t a, uint64_t b, unsigned int bytes, uint64_t *flags)
-{
-	uint64_t bit = 1ull << (b & (8 * bytes - 1));
-
-	*flags = (*flags & ~FLAG_CF) | (a & bit ? FLAG_CF : 0);
-	switch (op) {
-	case INSN_BTS: return a | bit;
-	case INSN_BTR: return a & ~bit;
-	case INSN_BTC: return a ^ bit;
-	default: return a;
-	}
-}
-
-/*
- * Rotates and shifts bit by bit, which gives RCL and RCR their odd periods. OF is defined for one bit only (SDM vol. 2,
- * RCL and SAL): then it is a change of sign to the left, and to the right the two upper bits that differ.
- */
-static uint64_t shift(unsigned int op, uint64_t value, unsigned int count, unsigned int bytes, uint64_t *flags)
-{
-	unsigned int top = 8 * bytes - 1;
-	bool left = op == INSN_ROL || op == INSN_RCL || op == INSN_SHL;
-	bool rotates = op == INSN_ROL || op == INSN_ROR || op == INSN_RCL || op == INSN_RCR;
-	uint64_t carry = *flags & FLAG_CF;
-
-	count &= bytes == 8 ? SHIFT_MOST_64 : SHIFT_MOST;
-	if (count == 0)
-		return value;
-	for (; count > 0; count--) {
-		uint64_t out = value >> (left ? top : 0) & 1, in = 0;
-
-		if (op == INSN_ROL || op == INSN_ROR)
-			in = out;
-		else if (op == INSN_RCL || op == INSN_RCR)
-			in = carry;
-		else if (op == INSN_SAR)
-			in = value >> top & 1;
-		value = left ? (value << 1 | in) & mask_of(bytes) : value >> 1 | in << top;
-		carry = out;
-	}
-	*flags = (rotates ? *flags & ~(FLAG_CF | FLAG_OF) : result_flags(value, bytes)) | (carry ? FLAG_CF : 0);
-	if ((value >> top & 1) != (left ? carry : value >> (top - 1) & 1))
-		*flags |= FLAG_OF;
-	return value;
-}
-
-/* SDM vol. 1, appendix B: pairs of a condition and its opposite. */
-static bool holds(unsigned int condition, uint64_t flags)
-{
-	bool carry = flags & FLAG_CF, zero = flags & FLAG_ZF, sign = flags & FLAG_SF, overflow = flags & FLAG_OF;
-	const bool conditions[] = {
-		overflow, carry, zero, carry || zero, sign, flags & FLAG_PF, sign != overflow,
-		zero || sign != overflow,
-	};
-
-	return conditions[condition >> 1] != (condition & 1);
-}
-
-/* The result of op on a, the first operand, and b; *flags, on entry the flags before it, are those after it. */
-static uint64_t compute(unsigned int op, uint64_t a, uint64_t b, unsigned int bytes, uint64_t *flags)
-{
-	uint64_t carry = *flags & FLAG_CF, result;
-
-	switch (op) {
-	case INSN_ADD: case INSN_XADD: return add(a, b, 0, bytes, flags);
-	case INSN_ADC: return add(a, b, carry, bytes, flags);
-	case INSN_SUB: case INSN_CMP: return subtract(a, b, 0, bytes, flags);
-	case INSN_SBB: return subtract(a, b, carry, bytes, flags);
-	case INSN_NEG: return subtract(0, a, 0, bytes, flags);
-	case INSN_INC: case INSN_DEC:
-		result = op == INSN_INC ? add(a, 1, 0, bytes, flags) : subtract(a, 1, 0, bytes, flags);
-		*flags = (*flags & ~FLAG_CF) | carry;
-		return result;
-	case INSN_NOT: return ~a;
-	case INSN_XCHG: return b;
-	case INSN_BT: case INSN_BTS: case INSN_BTR: case INSN_BTC: return change_bit(op, a, b, bytes, flags);
-	case INSN_ROL: case INSN_ROR: case INSN_RCL: case INSN_RCR: case INSN_SHL: case INSN_SHR: case INSN_SAR:
-		return shift(op, a, b & mask_of(1), bytes, flags);
-	case INSN_OR: result = a | b; break;
-	case INSN_XOR: result = a ^ b; break;
-	default: result = a & b; break;		/* AND, TEST */
-	}
-	*flags = result_flags(result, bytes);
-	return result;
-}
-
 static void set_flags(struct emulator *e, uint64_t flags)
 {
-	e->regs.rflags = (e->regs.rflags & ~FLAGS_ARITHMETIC) | (flags & FLAGS_ARITHMETIC);
+	e->regs.rflags = (e->regs.rflags & ~ALU_FLAGS) | (flags & ALU_FLAGS);
 }
 
 /* Instructions. Each sets regs.rip to next_rip when it is done, or leaves it to be started again. */
@@ -460,10 +66,10 @@ static enum emulate_result move(struct emulator *e)
 	struct place place;
 	uint64_t value;
 
-	if (!locate_operand(e, to_register ? 0 : WALK_WRITE, &place))
+	if (!place_operand(e, to_register ? 0 : WALK_WRITE, &place))
 		return EMULATE_EXCEPTION;
 	if (to_register)
-		value = load(e, &place);
+		value = place_load(e, &place);
 	else
 		value = insn->form == INSN_MI ? insn->immediate : get_operand(e);
 	if (insn->op == INSN_MOVSX)
@@ -473,7 +79,7 @@ static enum emulate_result move(struct emulator *e)
 	if (to_register)
 		set_operand(e, value);
 	else
-		store(e, &place, value);
+		place_store(e, &place, value);
 	return finish(e);
 }
 
@@ -487,9 +93,9 @@ static enum emulate_result compute_to_register(struct emulator *e)
 	uint64_t flags = e->regs.rflags, result;
 	struct place place;
 
-	if (!locate_operand(e, 0, &place))
+	if (!place_operand(e, 0, &place))
 		return EMULATE_EXCEPTION;
-	result = compute(e->insn.op, get_operand(e), load(e, &place), e->insn.size, &flags);
+	result = alu_compute(e->insn.op, get_operand(e), place_load(e, &place), e->insn.size, &flags);
 	if (e->insn.op != INSN_CMP)
 		set_operand(e, result);
 	set_flags(e, flags);
@@ -503,12 +109,12 @@ static enum emulate_result compute_to_memory(struct emulator *e)
 	uint64_t flags = e->regs.rflags, operand, was, result;
 	struct place place;
 
-	if (!locate_operand(e, writes ? WALK_WRITE : 0, &place))
+	if (!place_operand(e, writes ? WALK_WRITE : 0, &place))
 		return EMULATE_EXCEPTION;
-	operand = insn->form == INSN_MI ? insn->immediate & mask_of(insn->size) : get_operand(e);
-	was = load(e, &place);
-	result = compute(insn->op, was, operand, insn->size, &flags);
-	if (writes && !store_modified(e, &place, was, result))
+	operand = insn->form == INSN_MI ? insn->immediate & alu_mask(insn->size) : get_operand(e);
+	was = place_load(e, &place);
+	result = alu_compute(insn->op, was, operand, insn->size, &flags);
+	if (writes && !place_modify(e, &place, was, result))
 		return EMULATE_DONE;
 	if (insn->op == INSN_XCHG || insn->op == INSN_XADD)
 		set_operand(e, was);
@@ -542,12 +148,12 @@ static enum emulate_result compare_exchange(struct emulator *e)
 	struct place place;
 	bool equal;
 
-	if (!locate_operand(e, WALK_WRITE, &place))
+	if (!place_operand(e, WALK_WRITE, &place))
 		return EMULATE_EXCEPTION;
-	was = load(e, &place);
-	subtract(get_gpr(e, KEEL_RAX, size), was, 0, size, &flags);
-	equal = flags & FLAG_ZF;
-	if (!store_modified(e, &place, was, equal ? get_operand(e) : was))
+	was = place_load(e, &place);
+	alu_compare(get_gpr(e, KEEL_RAX, size), was, size, &flags);
+	equal = flags & ALU_ZF;
+	if (!place_modify(e, &place, was, equal ? get_operand(e) : was))
 		return EMULATE_DONE;
 	if (!equal)
 		set_gpr(e, KEEL_RAX, size, was);
@@ -562,14 +168,14 @@ static enum emulate_result compare_exchange_8b(struct emulator *e)
 	struct place place;
 	uint64_t was;
 
-	if (!locate_operand(e, WALK_WRITE, &place))
+	if (!place_operand(e, WALK_WRITE, &place))
 		return EMULATE_EXCEPTION;
-	was = load(e, &place);
-	if (!store_modified(e, &place, was, was == compared ? new : was))
+	was = place_load(e, &place);
+	if (!place_modify(e, &place, was, was == compared ? new : was))
 		return EMULATE_DONE;
-	e->regs.rflags &= ~FLAG_ZF;
+	e->regs.rflags &= ~ALU_ZF;
 	if (was == compared) {
-		e->regs.rflags |= FLAG_ZF;
+		e->regs.rflags |= ALU_ZF;
 	} else {
 		set_gpr(e, KEEL_RAX, 4, was);
 		set_gpr(e, KEEL_RDX, 4, was >> 32);
@@ -581,9 +187,9 @@ static enum emulate_result store_segment(struct emulator *e)
 {
 	struct place place;
 
-	if (!locate_operand(e, WALK_WRITE, &place))
+	if (!place_operand(e, WALK_WRITE, &place))
 		return EMULATE_EXCEPTION;
-	store(e, &place, e->ctx->sregs.seg[e->insn.reg].selector);
+	place_store(e, &place, e->ctx->sregs.seg[e->insn.reg].selector);
 	return finish(e);
 }
 
@@ -591,9 +197,9 @@ static enum emulate_result store_condition(struct emulator *e)
 {
 	struct place place;
 
-	if (!locate_operand(e, WALK_WRITE, &place))
+	if (!place_operand(e, WALK_WRITE, &place))
 		return EMULATE_EXCEPTION;
-	store(e, &place, holds(e->insn.condition, e->regs.rflags));
+	place_store(e, &place, alu_holds(e->insn.condition, e->regs.rflags));
 	return finish(e);
 }
 
@@ -603,10 +209,10 @@ static enum emulate_result move_on_condition(struct emulator *e)
 	struct place place;
 	uint64_t value;
 
-	if (!locate_operand(e, 0, &place))
+	if (!place_operand(e, 0, &place))
 		return EMULATE_EXCEPTION;
-	value = load(e, &place);
-	set_operand(e, holds(e->insn.condition, e->regs.rflags) ? value : get_operand(e));
+	value = place_load(e, &place);
+	set_operand(e, alu_holds(e->insn.condition, e->regs.rflags) ? value : get_operand(e));
 	return finish(e);
 }
 
@@ -619,13 +225,13 @@ static unsigned int stack_size(const struct emulator *e)
 
 static enum emulate_result push(struct emulator *e)
 {
-	uint64_t pointer = (e->regs.gpr[KEEL_RSP] - e->insn.size) & mask_of(stack_size(e));
+	uint64_t pointer = (e->regs.gpr[KEEL_RSP] - e->insn.size) & alu_mask(stack_size(e));
 	struct place source, target;
 
-	if (!locate_operand(e, 0, &source) ||
-	    !locate(e, KEEL_SEG_SS, pointer, e->insn.size, WALK_WRITE, &target))
+	if (!place_operand(e, 0, &source) ||
+	    !place_at(e, KEEL_SEG_SS, pointer, e->insn.size, WALK_WRITE, &target))
 		return EMULATE_EXCEPTION;
-	store(e, &target, load(e, &source));
+	place_store(e, &target, place_load(e, &source));
 	set_gpr(e, KEEL_RSP, stack_size(e), pointer);
 	return finish(e);
 }
@@ -637,9 +243,9 @@ static enum emulate_result pop(struct emulator *e)
 	struct place source, target;
 
 	set_gpr(e, KEEL_RSP, stack_size(e), pointer + e->insn.size);
-	if (!locate(e, KEEL_SEG_SS, pointer, e->insn.size, 0, &source) || !locate_operand(e, WALK_WRITE, &target))
+	if (!place_at(e, KEEL_SEG_SS, pointer, e->insn.size, 0, &source) || !place_operand(e, WALK_WRITE, &target))
 		return EMULATE_EXCEPTION;
-	store(e, &target, load(e, &source));
+	place_store(e, &target, place_load(e, &source));
 	return finish(e);
 }
 
@@ -655,12 +261,12 @@ static void advance(struct emulator *e, unsigned int reg, unsigned int bytes)
 
 static bool locate_source(struct emulator *e, unsigned int bytes, struct place *place)
 {
-	return locate(e, e->insn.segment, get_gpr(e, KEEL_RSI, e->insn.address_size), bytes, 0, place);
+	return place_at(e, e->insn.segment, get_gpr(e, KEEL_RSI, e->insn.address_size), bytes, 0, place);
 }
 
 static bool locate_target(struct emulator *e, unsigned int bytes, unsigned int access, struct place *place)
 {
-	return locate(e, KEEL_SEG_ES, get_gpr(e, KEEL_RDI, e->insn.address_size), bytes, access, place);
+	return place_at(e, KEEL_SEG_ES, get_gpr(e, KEEL_RDI, e->insn.address_size), bytes, access, place);
 }
 
 static bool move_element(struct emulator *e)
@@ -669,7 +275,7 @@ static bool move_element(struct emulator *e)
 
 	if (!locate_source(e, e->insn.size, &source) || !locate_target(e, e->insn.size, WALK_WRITE, &target))
 		return false;
-	store(e, &target, load(e, &source));
+	place_store(e, &target, place_load(e, &source));
 	advance(e, KEEL_RSI, e->insn.size);
 	advance(e, KEEL_RDI, e->insn.size);
 	return true;
@@ -681,7 +287,7 @@ static bool store_element(struct emulator *e)
 
 	if (!locate_target(e, e->insn.size, WALK_WRITE, &target))
 		return false;
-	store(e, &target, e->regs.gpr[KEEL_RAX]);
+	place_store(e, &target, e->regs.gpr[KEEL_RAX]);
 	advance(e, KEEL_RDI, e->insn.size);
 	return true;
 }
@@ -692,7 +298,7 @@ static bool load_element(struct emulator *e)
 
 	if (!locate_source(e, e->insn.size, &source))
 		return false;
-	set_gpr(e, KEEL_RAX, e->insn.size, load(e, &source));
+	set_gpr(e, KEEL_RAX, e->insn.size, place_load(e, &source));
 	advance(e, KEEL_RSI, e->insn.size);
 	return true;
 }
@@ -704,8 +310,8 @@ static bool compare_elements(struct emulator *e)
 
 	if (!locate_source(e, e->insn.size, &source) || !locate_target(e, e->insn.size, 0, &target))
 		return false;
-	first = load(e, &source);
-	subtract(first, load(e, &target), 0, e->insn.size, &flags);
+	first = place_load(e, &source);
+	alu_compare(first, place_load(e, &target), e->insn.size, &flags);
 	set_flags(e, flags);
 	advance(e, KEEL_RSI, e->insn.size);
 	advance(e, KEEL_RDI, e->insn.size);
@@ -719,7 +325,7 @@ static bool scan_element(struct emulator *e)
 
 	if (!locate_target(e, e->insn.size, 0, &target))
 		return false;
-	subtract(get_gpr(e, KEEL_RAX, e->insn.size), load(e, &target), 0, e->insn.size, &flags);
+	alu_compare(get_gpr(e, KEEL_RAX, e->insn.size), place_load(e, &target), e->insn.size, &flags);
 	set_flags(e, flags);
 	advance(e, KEEL_RDI, e->insn.size);
 	return true;
@@ -736,7 +342,7 @@ static bool (*const elements[INSN_OP_COUNT])(struct emulator *e) = {
 static bool is_found(const struct emulator *e)
 {
 	bool compares = e->insn.op == INSN_CMPS || e->insn.op == INSN_SCAS;
-	bool zero = e->regs.rflags & FLAG_ZF;
+	bool zero = e->regs.rflags & ALU_ZF;
 
 	return compares && zero == (e->insn.repeat == INSN_REPNE);
 }
@@ -906,7 +512,7 @@ static enum emulate_result describe_io(struct emulator *e)
 /* How many elements from the offset on, at most count, are done at once: they lie in two pages at most. */
 static unsigned int run_of(const struct emulator *e, uint64_t offset, uint64_t count)
 {
-	uint64_t room = mask_of(e->insn.address_size) - offset;
+	uint64_t room = alu_mask(e->insn.address_size) - offset;
 
 	if (e->regs.rflags & FLAG_DF)
 		return 1;
@@ -927,7 +533,7 @@ static void in_run(const struct emulator *e, const struct place *place, unsigned
 
 		memcpy(buf + i * e->insn.size, &value, e->insn.size);
 	}
-	write_place(e, place, buf, e->insn.size);
+	place_write(e, place, buf, e->insn.size);
 }
 
 static void out_run(const struct emulator *e, const struct place *place, unsigned int count)
@@ -935,7 +541,7 @@ static void out_run(const struct emulator *e, const struct place *place, unsigne
 	const struct keel_exit *exit = &e->ctx->exit;
 	uint8_t buf[RUN_BYTES];
 
-	read_place(e, place, buf, e->insn.size);
+	place_read(e, place, buf, e->insn.size);
 	for (unsigned int i = 0; i < count; i++) {
 		uint32_t value = 0;
 
@@ -954,8 +560,8 @@ static unsigned int io_run(struct emulator *e, uint64_t count)
 	struct place place;
 
 	run = run_of(e, offset, count);
-	if (!locate(e, segment, offset, run * e->insn.size, access, &place)) {
-		if (run == 1 || !locate(e, segment, offset, e->insn.size, access, &place))
+	if (!place_at(e, segment, offset, run * e->insn.size, access, &place)) {
+		if (run == 1 || !place_at(e, segment, offset, e->insn.size, access, &place))
 			return 0;
 		run = 1;
 	}
