@@ -25,12 +25,7 @@
 
 /* UEFI 2.10, 7.2.1: memory types. */
 enum efi_memory {
-	EFI_RESERVED = 0,
-	EFI_LOADER_CODE = 1,
-	EFI_LOADER_DATA = 2,
-	EFI_SERVICES_CODE = 3,
-	EFI_SERVICES_DATA = 4,
-	EFI_CONVENTIONAL = 7,
+	EFI_RESERVED = 0, EFI_LOADER_CODE, EFI_LOADER_DATA, EFI_SERVICES_CODE, EFI_SERVICES_DATA, EFI_CONVENTIONAL = 7,
 	EFI_ACPI_RECLAIM = 9,
 };
 
@@ -125,8 +120,7 @@ _Static_assert(sizeof(struct boot_params) == 4096, "zero-page.rst");
 
 struct setup_data {
 	uint64_t next;
-	uint32_t type;
-	uint32_t length;
+	uint32_t type, length;
 };
 
 /* UEFI 2.10, 7.2.3. The firmware's descriptors may be longer. */
@@ -311,14 +305,7 @@ static bool efi_usable(uint32_t type)
 
 static uint32_t efi_type(uint32_t type)
 {
-	switch (type) {
-	case BOOT_RAM:
-		return EFI_LOADER_DATA;
-	case BOOT_ACPI:
-		return EFI_ACPI_RECLAIM;
-	default:
-		return EFI_RESERVED;
-	}
+	return type == BOOT_RAM ? EFI_LOADER_DATA : type == BOOT_ACPI ? EFI_ACPI_RECLAIM : EFI_RESERVED;
 }
 
 /* A descriptor of [start, end) with everything else as the firmware gave it. */
@@ -460,13 +447,7 @@ const char *linux_load(struct boot_info *boot, const struct boot_range hidden[LI
 		return "the loader gave no Linux kernel. In the boot menu, 'module2' lines must name the kernel and the initrd.";
 	for (unsigned i = 0; i < LINUX_HIDDEN; i++)
 		add_overlay(&loader, hidden[i].start, hidden[i].end, BOOT_RESERVED);
-	error = read_kernel(&loader);
-	if (error == NULL)
-		error = place_kernel(&loader);
-	if (error == NULL)
-		error = place_initrd(&loader);
-	if (error == NULL)
-		error = place_block(&loader);
+	error = read_kernel(&loader) ?: place_kernel(&loader) ?: place_initrd(&loader) ?: place_block(&loader);
 	if (error != NULL)
 		return error;
 	build_header(&loader);

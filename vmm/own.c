@@ -48,11 +48,6 @@ static struct {
 	uint64_t shared[OWN_VMS + 1];
 } own;
 
-static uint64_t order_bytes(unsigned order)
-{
-	return PAGE_SIZE << order;
-}
-
 static bool config_valid(const struct own_config *config)
 {
 	uint64_t end = 0;
@@ -141,7 +136,7 @@ static uint64_t frame_below(uint64_t hpa, unsigned order)
 {
 	const struct spans *spans = order == PT_ORDER_1G ? &own.directories : &own.tables;
 
-	return spans_frame(spans, hpa / order_bytes(order));
+	return spans_frame(spans, hpa / pt_order_bytes(order));
 }
 
 static struct own_frame decode(uint64_t entry)
@@ -160,7 +155,7 @@ static struct own_frame decode(uint64_t entry)
 
 static enum pt_caching caching(uint64_t hpa, unsigned order)
 {
-	return own.caching != NULL ? own.caching(hpa, order_bytes(order)) : PT_CACHED;
+	return own.caching != NULL ? own.caching(hpa, pt_order_bytes(order)) : PT_CACHED;
 }
 
 /* A leaf over memory of several types is not cached: slow, but right for all of it. */
@@ -180,13 +175,6 @@ static uint64_t encode(unsigned owner, enum own_state state, uint64_t hpa, unsig
 	}
 }
 
-static unsigned leaf_order(unsigned order)
-{
-	unsigned level = order - order % PT_ORDER_STEP;
-
-	return level < own.table.largest ? level : own.table.largest;
-}
-
 struct own_frame own_query(uint64_t hpa)
 {
 	struct own_frame frame = { .state = OWN_NONE, .order = PT_ORDER_TOP };
@@ -203,12 +191,12 @@ struct own_frame own_query(uint64_t hpa)
 /* All of the block is owner's, in one of the states (a bit mask). */
 static bool block_matches(uint64_t hpa, unsigned order, unsigned owner, unsigned states)
 {
-	uint64_t end = hpa + order_bytes(order);
+	uint64_t end = hpa + pt_order_bytes(order);
 	struct own_frame frame;
 
 	if (hpa >= own.limit)
 		return false;
-	for (; hpa < end; hpa += order_bytes(frame.order)) {
+	for (; hpa < end; hpa += pt_order_bytes(frame.order)) {
 		frame = own_query(hpa);
 		if (frame.owner != owner || (states & 1u << frame.state) == 0)
 			return false;
@@ -242,7 +230,7 @@ static void merge(uint64_t hpa, unsigned order)
 /* Cannot fail once the block is known to lie below the limit. Tables that the block covers drop out. */
 static void block_set(uint64_t hpa, unsigned order, unsigned owner, enum own_state state)
 {
-	unsigned leaf = leaf_order(order);
+	unsigned leaf = pt_leaf_order(&own.table, order);
 	struct pt_place place;
 
 	pt_walk(&own.table, hpa, leaf, &place);
@@ -251,7 +239,7 @@ static void block_set(uint64_t hpa, unsigned order, unsigned owner, enum own_sta
 		pt_walk(&own.table, hpa, leaf, &place);
 	}
 	for (unsigned i = 0; i < 1u << (order - leaf); i++)
-		pt_store(&place.slot[i], encode(owner, state, hpa + i * order_bytes(leaf), leaf));
+		pt_store(&place.slot[i], encode(owner, state, hpa + i * pt_order_bytes(leaf), leaf));
 	merge(hpa, leaf);
 }
 
@@ -260,7 +248,7 @@ static unsigned block_order(uint64_t start, uint64_t end)
 {
 	unsigned order = OWN_ORDER_MAX;
 
-	while (order > 0 && (start % order_bytes(order) != 0 || end - start < order_bytes(order) ||
+	while (order > 0 && (start % pt_order_bytes(order) != 0 || end - start < pt_order_bytes(order) ||
 			     caching(start, order) == PT_MIXED))
 		order--;
 	return order;
@@ -270,7 +258,7 @@ static void range_set(uint64_t start, uint64_t end, unsigned owner, enum own_sta
 {
 	unsigned order;
 
-	for (; start < end; start += order_bytes(order)) {
+	for (; start < end; start += pt_order_bytes(order)) {
 		order = block_order(start, end);
 		block_set(start, order, owner, state);
 	}
@@ -303,7 +291,7 @@ static void set_types(uint64_t *entries, unsigned order, uint64_t hpa)
 {
 	const struct pt_format *format = own.table.format;
 
-	for (unsigned i = 0; i < PT_ENTRIES; i++, hpa += order_bytes(order)) {
+	for (unsigned i = 0; i < PT_ENTRIES; i++, hpa += pt_order_bytes(order)) {
 		struct own_frame frame = decode(entries[i]);
 
 		if (pt_is_table(format, entries[i], order))
@@ -334,7 +322,7 @@ static unsigned spares_needed(uint64_t hpa)
 
 	pt_walk(&own.table, hpa, 0, &place);
 	for (unsigned order = PT_ORDER_2M; order <= PT_ORDER_1G && order <= place.order; order += PT_ORDER_STEP) {
-		if (hpa % order_bytes(order) != 0 && frame_below(hpa, order) == 0)
+		if (hpa % pt_order_bytes(order) != 0 && frame_below(hpa, order) == 0)
 			needed++;
 	}
 	return needed;
@@ -344,7 +332,7 @@ static bool range_is_free(uint64_t start, uint64_t end)
 {
 	struct own_frame frame;
 
-	for (; start < end; start = round_up(start + 1, order_bytes(frame.order))) {
+	for (; start < end; start = round_up(start + 1, pt_order_bytes(frame.order))) {
 		frame = own_query(start);
 		if (frame.state != OWN_MAPPED)
 			return false;
@@ -378,7 +366,7 @@ int own_trap_writes(uint64_t hpa)
 
 static bool block_valid(uint64_t hpa, unsigned order, unsigned vm)
 {
-	return order <= OWN_ORDER_MAX && hpa % order_bytes(order) == 0 && vm >= 1 && vm <= OWN_VMS;
+	return order <= OWN_ORDER_MAX && hpa % pt_order_bytes(order) == 0 && vm >= 1 && vm <= OWN_VMS;
 }
 
 static bool state_of_vm(enum own_state state)
@@ -386,15 +374,31 @@ static bool state_of_vm(enum own_state state)
 	return state < OWN_STATES && (STATES_VM & 1u << state) != 0;
 }
 
-int own_donate(uint64_t hpa, unsigned order, unsigned vm)
+static int take(uint64_t hpa, unsigned order, unsigned vm, enum own_state state, uint64_t *count)
 {
 	if (!block_valid(hpa, order, vm))
 		return -EINVAL;
 	if (!block_matches(hpa, order, OWN_CONTROL, 1u << OWN_MAPPED))
 		return -EPERM;
-	block_set(hpa, order, vm, OWN_DONATED);
-	own.out[vm] += 1u << order;
+	block_set(hpa, order, vm, state);
+	count[vm] += 1u << order;
 	return 0;
+}
+
+static int give_back(uint64_t hpa, unsigned order, unsigned vm, unsigned states, uint64_t *count)
+{
+	if (!block_valid(hpa, order, vm))
+		return -EINVAL;
+	if (!block_matches(hpa, order, vm, states))
+		return -EPERM;
+	block_set(hpa, order, OWN_CONTROL, OWN_MAPPED);
+	count[vm] -= 1u << order;
+	return 0;
+}
+
+int own_donate(uint64_t hpa, unsigned order, unsigned vm)
+{
+	return take(hpa, order, vm, OWN_DONATED, own.out);
 }
 
 int own_check(uint64_t hpa, unsigned order, unsigned vm, enum own_state state)
@@ -415,35 +419,17 @@ int own_assign(uint64_t hpa, unsigned order, unsigned vm, enum own_state from, e
 
 int own_share(uint64_t hpa, unsigned order, unsigned vm)
 {
-	if (!block_valid(hpa, order, vm))
-		return -EINVAL;
-	if (!block_matches(hpa, order, OWN_CONTROL, 1u << OWN_MAPPED))
-		return -EPERM;
-	block_set(hpa, order, vm, OWN_SHARED);
-	own.shared[vm] += 1u << order;
-	return 0;
+	return take(hpa, order, vm, OWN_SHARED, own.shared);
 }
 
 int own_unshare(uint64_t hpa, unsigned order, unsigned vm)
 {
-	if (!block_valid(hpa, order, vm))
-		return -EINVAL;
-	if (!block_matches(hpa, order, vm, 1u << OWN_SHARED))
-		return -EPERM;
-	block_set(hpa, order, OWN_CONTROL, OWN_MAPPED);
-	own.shared[vm] -= 1u << order;
-	return 0;
+	return give_back(hpa, order, vm, 1u << OWN_SHARED, own.shared);
 }
 
 int own_reclaim(uint64_t hpa, unsigned order, unsigned vm)
 {
-	if (!block_valid(hpa, order, vm))
-		return -EINVAL;
-	if (!block_matches(hpa, order, vm, STATES_VM))
-		return -EPERM;
-	block_set(hpa, order, OWN_CONTROL, OWN_MAPPED);
-	own.out[vm] -= 1u << order;
-	return 0;
+	return give_back(hpa, order, vm, STATES_VM, own.out);
 }
 
 uint64_t own_count(unsigned vm)

@@ -90,11 +90,6 @@ uint64_t frame_pool_get(struct frame_pool *pool)
 	return pa;
 }
 
-static uint64_t order_bytes(unsigned order)
-{
-	return UINT64_C(1) << (PAGE_SHIFT + order);
-}
-
 static unsigned order_level(unsigned order)
 {
 	return order - order % PT_ORDER_STEP;
@@ -107,13 +102,13 @@ static unsigned table_index(uint64_t va, unsigned order)
 
 static bool block_valid(const struct pt_format *format, uint64_t address, unsigned order)
 {
-	return order <= PT_ORDER_MAX && address % order_bytes(order) == 0 && (address & ~format->address) == 0;
+	return order <= PT_ORDER_MAX && address % pt_order_bytes(order) == 0 && (address & ~format->address) == 0;
 }
 
 /* Virtual addresses are sign-extended from bit 47. */
 static uint64_t va_bits(uint64_t va)
 {
-	return va & (order_bytes(PT_ORDER_TOP + PT_ORDER_STEP) - 1);
+	return va & (pt_order_bytes(PT_ORDER_TOP + PT_ORDER_STEP) - 1);
 }
 
 uint64_t pt_leaf(const struct pt_format *format, uint64_t pa, unsigned order, unsigned rights,
@@ -132,7 +127,7 @@ uint64_t pt_leaf(const struct pt_format *format, uint64_t pa, unsigned order, un
 
 uint64_t pt_leaf_address(const struct pt_format *format, const struct pt_place *place, uint64_t va)
 {
-	return (place->entry & format->address) + va % order_bytes(place->order);
+	return (place->entry & format->address) + va % pt_order_bytes(place->order);
 }
 
 uint64_t *pt_table(const struct pt_format *format, uint64_t entry)
@@ -161,7 +156,7 @@ bool pt_lookup(const struct page_table *table, uint64_t va, struct pt_place *pla
 	return pt_present(table->format, place->entry);
 }
 
-static unsigned leaf_order(const struct page_table *table, unsigned order)
+unsigned pt_leaf_order(const struct page_table *table, unsigned order)
 {
 	unsigned level = order_level(order);
 
@@ -170,7 +165,7 @@ static unsigned leaf_order(const struct page_table *table, unsigned order)
 
 unsigned pt_frames_needed(const struct page_table *table, uint64_t va, unsigned order)
 {
-	unsigned leaf = leaf_order(table, order);
+	unsigned leaf = pt_leaf_order(table, order);
 	struct pt_place place;
 
 	pt_walk(table, va, leaf, &place);
@@ -199,7 +194,7 @@ static uint64_t chain_build(const struct pt_format *format, uint64_t va, struct 
 static int map_check(const struct page_table *table, uint64_t va, unsigned order,
 		     const struct pt_place *place, const struct frame_pool *pool)
 {
-	unsigned leaf = leaf_order(table, order);
+	unsigned leaf = pt_leaf_order(table, order);
 
 	if (place->order > leaf) {
 		if (place->entry != 0)
@@ -225,7 +220,7 @@ int pt_map(const struct page_table *table, uint64_t va, uint64_t pa, unsigned or
 	if (!block_valid(format, va_bits(va), order) || !block_valid(format, pa, order) ||
 	    (software & ~PT_SOFTWARE_MASK) != 0)
 		return -EINVAL;
-	leaf = leaf_order(table, order);
+	leaf = pt_leaf_order(table, order);
 	pt_walk(table, va, leaf, &place);
 	error = map_check(table, va, order, &place, pool);
 	if (error != 0)
@@ -234,7 +229,7 @@ int pt_map(const struct page_table *table, uint64_t va, uint64_t pa, unsigned or
 	link = place.slot;
 	chain = chain_build(format, va, &place, leaf, pool);
 	for (unsigned i = 0; i < 1u << (order - leaf); i++)
-		pt_store(&place.slot[i], pt_leaf(format, pa + i * order_bytes(leaf), leaf, rights, software));
+		pt_store(&place.slot[i], pt_leaf(format, pa + i * pt_order_bytes(leaf), leaf, rights, software));
 	if (chain != 0)
 		pt_store(link, chain | format->table);
 	return 0;
@@ -316,7 +311,7 @@ void pt_split(const struct pt_format *format, uint64_t *slot, unsigned order, ui
 	uint64_t entry = *slot, step = 0;
 
 	if (pt_present(format, entry)) {
-		step = order_bytes(below);
+		step = pt_order_bytes(below);
 		if (below == 0)
 			entry &= ~format->large;
 	}
@@ -333,9 +328,9 @@ uint64_t pt_merge(const struct pt_format *format, uint64_t *slot, unsigned order
 	uint64_t merged = entries[0], step = 0, ignored = 0;
 
 	if (pt_present(format, merged)) {
-		if (pt_is_table(format, merged, below) || (merged & format->address) % order_bytes(order) != 0)
+		if (pt_is_table(format, merged, below) || (merged & format->address) % pt_order_bytes(order) != 0)
 			return 0;
-		step = order_bytes(below);
+		step = pt_order_bytes(below);
 		ignored = format->hardware;
 	}
 	for (unsigned i = 1; i < PT_ENTRIES; i++) {

@@ -82,6 +82,14 @@ struct pt_place {
 	unsigned order;		/* what the entry covers: 0, 9, 18, or 27 for an empty entry of the top table */
 };
 
+static inline uint64_t pt_order_bytes(unsigned order)
+{
+	return UINT64_C(4096) << order;
+}
+
+/* The order of the leaves that a block of this order is mapped by. */
+unsigned pt_leaf_order(const struct page_table *table, unsigned order);
+
 void frame_pool_put(struct frame_pool *pool, uint64_t pa);
 /* The frame comes back zeroed. The pool must not be empty. */
 uint64_t frame_pool_get(struct frame_pool *pool);
