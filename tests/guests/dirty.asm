@@ -4,13 +4,22 @@
 ;   a to o: those of the DATA_PAGES whose number, hashed, ends in the character's lower four bits
 ;   I: the device model writes, by string input, across the end of a page
 ;   D: the device model writes, by DMA
+;   F: every page from DATA on gets its own number, and all of them keep it
 ;   R: one page after the other, MARK and OLD in turn, for a while and without a reason to leave the guest
 ;   Q: switches off
 %define GUEST_NAME "dirty"
 %include "guest.inc"
 %include "pic.inc"
 
+%ifdef GIBIBYTE
+DATA		equ 0x40000000			; to be found there; it is the memory above 4 GiB
+DATA_HIGH	equ 1				; its address's upper half
+FILL_PAGES	equ 0x40000
+%else
 DATA		equ 0x400000
+DATA_HIGH	equ 0
+FILL_PAGES	equ DATA_PAGES
+%endif
 DATA_PAGES	equ 2048
 HASH		equ 0x9e3779b1
 INS_PAGE	equ DATA + 0x77000
@@ -25,6 +34,18 @@ FW_CFG_DMA	equ 0x514
 COM1_RECEIVED	equ 1
 
 guest_main:
+%ifdef GIBIBYTE
+	mov eax, PAGE_PRESENT | PAGE_WRITE | PAGE_LARGE
+	mov edi, DIRECTORY + 0x1000
+	mov ecx, 512
+.map:	mov [rdi], eax
+	mov dword [rdi + 4], DATA_HIGH
+	add eax, 0x200000
+	add edi, 8
+	loop .map
+	mov rax, cr3
+	mov cr3, rax
+%endif
 	call pic_init
 	mov al, 0xef				; the serial port's alone
 	out PIC_MASTER + 1, al
@@ -43,6 +64,9 @@ guest_main:
 	je .obey
 	lea rdx, [rel device_dma]
 	cmp al, 'D'
+	je .obey
+	lea rdx, [rel fill]
+	cmp al, 'F'
 	je .obey
 	lea rdx, [rel run]
 	cmp al, 'R'
@@ -85,6 +109,24 @@ pattern:
 	jne .page
 	ret
 
+fill:
+	xor ecx, ecx
+	mov edi, DATA
+.write:	mov [rdi + 0x10], ecx
+	add rdi, 0x1000
+	inc ecx
+	cmp ecx, FILL_PAGES
+	jne .write
+	xor ecx, ecx
+	mov edi, DATA
+.read:	cmp [rdi + 0x10], ecx
+	CHECK e, "a page has not what was written to it"
+	add rdi, 0x1000
+	inc ecx
+	cmp ecx, FILL_PAGES
+	jne .read
+	ret
+
 device_input:
 	mov dx, FW_CFG
 	xor eax, eax				; the signature
@@ -101,9 +143,9 @@ device_input:
 device_dma:
 	mov dword [SCRATCH], 0x0a000000
 	mov dword [SCRATCH + 4], 0x04000000
-	mov eax, DMA_PAGE
+	mov eax, DMA_PAGE & ~(DATA_HIGH << 30)
 	bswap eax
-	mov dword [SCRATCH + 8], 0
+	mov dword [SCRATCH + 8], DATA_HIGH << 24
 	mov [SCRATCH + 12], eax
 	mov dx, FW_CFG_DMA
 	xor eax, eax

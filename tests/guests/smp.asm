@@ -2,13 +2,8 @@
 ; Several processors: INIT and SIPI, interrupts between all of them, shared memory, a processor that is started again.
 %define GUEST_NAME "smp"
 %include "guest.inc"
+%include "cpus.inc"
 
-TRAMPOLINE	equ 0x8000
-SIPI_VECTOR	equ TRAMPOLINE >> 12
-CPU_STACKS	equ 0x40000			; 4 KiB each
-ICR_INIT	equ 0x500
-ICR_SIPI	equ 0x600
-ICR_ASSERT	equ 1 << 14
 ICR_OTHERS	equ 3 << 18
 VECTOR_PING	equ 0x60
 VECTOR_PONG	equ 0x61
@@ -17,11 +12,8 @@ VECTOR_ALL	equ 0x63
 ROUNDS		equ 100
 LAPS		equ 50
 ADDS		equ 20000
-MANY		equ 1 << 28
 
 align 8
-cpus:		dd 0				; of the machine
-started:	dd 0				; processors that came up, over all times
 adders:		dd 0				; processors that have added
 go:		dd 0
 sum:		dq 0
@@ -29,43 +21,8 @@ pongs:		dq 0
 laps:		dq 0
 calls:		dq 0
 
-; Copied to TRAMPOLINE.
-bits 16
-trampoline:
-	cli
-	mov ax, 0xf000
-	mov ds, ax
-	mov bx, REAL(gdt_pointer)
-	o32 lgdt [bx]
-	mov eax, cr0
-	and eax, 0x9fffffff
-	or al, 1
-	mov cr0, eax
-	jmp dword SEL_CODE32:cpu_start32
-trampoline_end:
-
-bits 32
-cpu_start32:
-	mov ax, SEL_DATA
-	mov ds, ax
-	mov es, ax
-	mov ss, ax
-	mov eax, 1
-	cpuid
-	shr ebx, 24
-	shl ebx, 12
-	lea esp, [ebx + CPU_STACKS + 0x1000]
-	call long_mode_registers
-	jmp SEL_CODE64:cpu_start64
-
-bits 64
-cpu_start64:
-	lidt [rel idt_pointer]
-	mov edx, LAPIC
-	mov dword [rdx + 0xf0], 0x1ff
-	mov dword [rdx + 0x80], 0
+cpu_main:
 	xor r15d, r15d
-	lock inc dword [started]
 .idle:	sti
 	hlt
 	cli
@@ -113,49 +70,6 @@ hook:
 .eoi:	mov dword [rdx + 0xb0], 0
 	ret
 
-; AWAIT value, count, text: waits until [value] is count, with interrupts on, for a long time. The shadow of STI covers the next
-; instruction, and under QEMU, if that is PAUSE, the one after it too.
-%macro AWAIT 3+
-	mov rcx, MANY
-%%wait:	sti
-	nop
-	pause
-	cli
-	cmp [%1], %2
-	je %%good
-	dec rcx
-	jnz %%wait
-	FAIL %3
-%%good:
-%endmacro
-
-; EAX: command, EBX: processor.
-send:
-	mov edx, LAPIC
-	mov ecx, ebx
-	shl ecx, 24
-	mov [rdx + 0x310], ecx
-	mov [rdx + 0x300], eax
-	ret
-
-; EBX: processor.
-start_cpu:
-	mov eax, ICR_INIT | ICR_ASSERT
-	call send
-	call delay
-	mov eax, ICR_SIPI | ICR_ASSERT | SIPI_VECTOR
-	call send
-	call delay
-	mov eax, ICR_SIPI | ICR_ASSERT | SIPI_VECTOR
-	call send
-	ret
-
-delay:
-	mov ecx, 200
-.again:	in al, 0x80
-	loop .again
-	ret
-
 ping_all:
 	mov r12d, ROUNDS
 .round:	mov ebx, 1
@@ -174,28 +88,9 @@ align 8
 expected:	dq 0
 
 guest_main:
-	mov eax, 1
-	cpuid
-	shr ebx, 16
-	movzx ebx, bl
-	mov [cpus], ebx
-	cmp ebx, 2
-	CHECK ae, "one processor only"
 	lea rax, [rel hook]
 	mov [interrupt_hook], rax
-	mov edx, LAPIC
-	mov dword [rdx + 0xf0], 0x1ff
-	mov dword [rdx + 0x80], 0
-	mov esi, trampoline
-	mov edi, TRAMPOLINE
-	mov ecx, trampoline_end - trampoline
-	rep movsb
-	mov ebx, 1
-.start:	call start_cpu
-	AWAIT started, ebx, "a processor did not start"
-	inc ebx
-	cmp ebx, [cpus]
-	jne .start
+	call start_all
 	PUTS "smp: all started", 13, 10
 
 	call ping_all

@@ -6,8 +6,16 @@
 . "$(dirname "$0")/common.sh"
 
 build_tests
-{ printf 'CPUS=2 CYCLES=2\n'; cat "$ROOT/tests/integration/control-guest.sh"; } >"$TESTS/$name-control"
-boot control 250 "$TESTS/$name-control" --smp 2 --file "$TESTS/perf:/keel-test/perf"
+{
+	printf 'CPUS=2 CYCLES=2\n'
+	grep -v 'tests: end' "$ROOT/tests/integration/control-guest.sh"
+	cat "$ROOT/tests/integration/bochs-guest.sh"
+} >"$TESTS/$name-control"
+files=()
+for file in perf blob dirty pause.bin debug-int1.bin dirty-gib.bin; do
+	files+=(--file "$TESTS/$file:/keel-test/$file")
+done
+boot control 250 "$TESTS/$name-control" --smp 2 --memory 2560M "${files[@]}"
 judge control
 # shellcheck source=tests/integration/bochs-tiny.sh
 . "$(dirname "$0")/bochs-tiny.sh"

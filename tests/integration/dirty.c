@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * dirty: whether the log of written pages has every page that guests/dirty.asm writes, and no other. One line for each check on
- * standard output.
+ * dirty: whether the log of written pages has every page that guests/dirty.asm writes, and no other. With --gibibyte the guest
+ * writes to a block of 1 GiB, above 4 GiB, before the log splits it as well as after that. One line for each check on standard
+ * output.
  */
 #define _GNU_SOURCE
 #include "machine.h"
@@ -20,8 +21,11 @@
 #include <keel/hypercall.h>
 
 #define MIB		(1ull << 20)
+#define GIB		(1ull << 30)
 #define MEMORY		(16 * MIB)
-#define PAGES		(MEMORY / KEEL_PAGE_SIZE)
+#define MEMORY_PAGES	(MEMORY / KEEL_PAGE_SIZE)
+#define GIB_PAGES	(GIB / KEEL_PAGE_SIZE)
+#define PAGES		(MEMORY_PAGES + GIB_PAGES)	/* a page's number here: those of the block follow the memory's */
 #define WORDS		(PAGES / 64)
 #define FIRMWARE	(0x100000000ull - MIB)	/* the MiB that it is in */
 #define ROM_PAGES	(MACHINE_FIRMWARE_BYTES / KEEL_PAGE_SIZE)
@@ -31,17 +35,15 @@
 #define EMPTY_US	5000u
 #define RUN_CALLS	3u		/* one after the other, and then the guest's turn */
 #define RUN_US		100u
-#define RUNS		10u
 #define RUNS_MS		5000u
 #define RUNS_LEAST	2u
-/* guests/dirty.asm: page numbers. */
-#define DATA		0x400u
+/* guests/dirty.asm: page numbers, counted from DATA. */
 #define DATA_PAGES	2048u
 #define HASH		0x9e3779b1u
-#define INS_PAGE	(DATA + 0x77u)
-#define DMA_PAGE	(DATA + 0x99u)
-#define OLD		DATA
-#define MARK		(DATA + 0x100u)
+#define INS_PAGE	0x77u
+#define DMA_PAGE	0x99u
+#define OLD		0u
+#define MARK		0x100u
 #define RUN_PAGES	256u
 
 /* What the guest writes without being told, beside what it may write: see guests/guest.inc. */
@@ -59,14 +61,24 @@ struct bitmap {
 	uint64_t word[WORDS];
 };
 
+/* Without and with a block of 1 GiB. */
+static const struct layout {
+	const char *name;
+	unsigned int data, fill_pages;	/* the number of DATA's first page */
+	uint64_t data_gpa, block_bytes;
+	unsigned int runs;		/* at most */
+} small = { "dirty", 0x400, DATA_PAGES, 0x400000, 0, 10 },
+large = { "dirty, 1 GiB", MEMORY_PAGES, GIB_PAGES, MACHINE_HIGH_MEMORY, GIB, RUNS_LEAST };
+
+static const struct layout *layout = &small;
 static unsigned int passed, failed;
 
 static void report(bool good, const char *name, const char *why)
 {
 	if (good)
-		printf("ok - dirty: %s\n", name);
+		printf("ok - %s: %s\n", layout->name, name);
 	else
-		printf("not ok - dirty: %s: %s\n", name, why);
+		printf("not ok - %s: %s: %s\n", layout->name, name, why);
 	passed += good;
 	failed += !good;
 	fflush(stdout);
@@ -109,10 +121,12 @@ static void refuse(const char *name, int result, int expected)
 /* Of all memory. */
 static struct bitmap take(const struct machine *m, uint32_t flags)
 {
-	struct bitmap map;
+	struct bitmap map = { 0 };
 
-	memset(&map, 0xa5, sizeof(map));
-	if (call(m, 0, MEMORY, &map, flags))
+	memset(map.word, 0xa5, MEMORY_PAGES / 8);
+	memset(map.word + MEMORY_PAGES / 64, 0xa5, layout->block_bytes / KEEL_PAGE_SIZE / 8);
+	if (call(m, 0, MEMORY, &map, flags) || (layout->block_bytes &&
+	    call(m, MACHINE_HIGH_MEMORY, layout->block_bytes, map.word + MEMORY_PAGES / 64, flags)))
 		err(2, "KEEL_VM_DIRTY");
 	return map;
 }
@@ -195,12 +209,16 @@ static void check_begin(struct machine *m)
 	unsigned int bits = 0;
 	uint64_t rom[4];
 
-	if (machine_status(m).pages_2m)
+	if (layout->block_bytes)
+		refuse("a block of 1 GiB that was not split", call(m, MACHINE_HIGH_MEMORY, MIB, &map, 0), EBUSY);
+	else if (machine_status(m).pages_2m)
 		refuse("blocks that were not split", call(m, 8 * MIB, MIB, &map, 0), EBUSY);
 	map = take(m, KEEL_DIRTY_SPLIT);
-	for (unsigned int page = 0; page < PAGES; page++)
+	for (unsigned int page = 0; page < MEMORY_PAGES; page++)
 		if (page < 0xa0 || page >= 0xc0)
 			add(&expected, page);
+	for (unsigned int page = 0; page < layout->block_bytes / KEEL_PAGE_SIZE; page++)
+		add(&expected, MEMORY_PAGES + page);
 	report(!memcmp(&map, &expected, sizeof(map)), "the first call has all memory", "it has not");
 	if (call(m, FIRMWARE, MIB, rom, KEEL_DIRTY_SPLIT))
 		err(2, "KEEL_VM_DIRTY");
@@ -224,6 +242,27 @@ static struct bitmap written_by_interrupt(void)
 	return map;
 }
 
+static void check_fill(struct machine *m)
+{
+	struct bitmap expected = written_by_interrupt(), found;
+
+	for (unsigned int i = 0; i < layout->fill_pages; i++)
+		add(&expected, layout->data + i);
+	if (!tell(m, 'F'))
+		report(false, "all pages", m->output);
+	found = take_all(m);
+	compare("all pages", &found, &expected);
+}
+
+/* As long as there is no log, the guest has its memory in one block. */
+static void check_block(struct machine *m)
+{
+	report(machine_status(m).pages_1g == 1, "a block of 1 GiB", "there is none: no such piece of the host's memory is free");
+	report(tell(m, 'F'), "every page of it is another", m->output);
+	report(tell(m, 'I'), "string input into it", m->output);
+	report(tell(m, 'D'), "DMA into it", m->output);
+}
+
 static void check_patterns(struct machine *m)
 {
 	static const char patterns[] = "aabiobc";
@@ -234,7 +273,7 @@ static void check_patterns(struct machine *m)
 
 		for (uint32_t i = 0; i < DATA_PAGES; i++)
 			if ((i * HASH >> 24 & 15) == (*c & 15u))
-				add(&expected, DATA + i);
+				add(&expected, layout->data + i);
 		snprintf(name, sizeof(name), "pattern %c, %u pages", *c, count(&expected));
 		if (!tell(m, *c))
 			report(false, name, m->output);
@@ -247,14 +286,14 @@ static void check_devices(struct machine *m)
 {
 	struct bitmap expected = written_by_interrupt(), found;
 
-	add(&expected, INS_PAGE);
-	add(&expected, INS_PAGE + 1);
+	add(&expected, layout->data + INS_PAGE);
+	add(&expected, layout->data + INS_PAGE + 1);
 	if (!tell(m, 'I'))
 		report(false, "string input", m->output);
 	found = take_all(m);
 	compare("string input by the device model", &found, &expected);
 	expected = written_by_interrupt();
-	add(&expected, DMA_PAGE);
+	add(&expected, layout->data + DMA_PAGE);
 	if (!tell(m, 'D'))
 		report(false, "DMA", m->output);
 	found = take_all(m);
@@ -270,7 +309,7 @@ static void run_take(struct machine *m, struct run *run)
 {
 	uint64_t bits[2 * MIB / KEEL_PAGE_SIZE / 64];
 
-	if (call(m, OLD * KEEL_PAGE_SIZE, 2 * MIB, bits, 0))
+	if (call(m, layout->data_gpa + OLD * KEEL_PAGE_SIZE, 2 * MIB, bits, 0))
 		err(2, "KEEL_VM_DIRTY");
 	run->calls++;
 	for (unsigned int i = 0; i < RUN_PAGES; i++) {
@@ -324,7 +363,7 @@ static void check_run(struct machine *m)
 	prctl(PR_SET_TIMERSLACK, 1);
 	pin(pthread_self(), 0);
 	pin(m->thread[0], 1);
-	for (runs = 0; runs < RUNS && (runs < RUNS_LEAST || machine_milliseconds() < end); runs++) {
+	for (runs = 0; runs < layout->runs && (runs < RUNS_LEAST || machine_milliseconds() < end); runs++) {
 		lost += run_once(m, &run);
 		calls += run.calls;
 		for (unsigned int i = 0; i < RUN_PAGES; i++)
@@ -332,7 +371,7 @@ static void check_run(struct machine *m)
 	}
 	snprintf(text, sizeof(text), "%u of %u pages lost, %u calls, %u runs", lost, runs * RUN_PAGES, calls, runs);
 	report(!lost && between > RUN_PAGES / 2, "no write of a running guest is lost", text);
-	printf("dirty: %s\n", text);
+	printf("%s: %s\n", layout->name, text);
 }
 
 static void check_end(struct machine *m)
@@ -356,17 +395,24 @@ int main(int argc, char **argv)
 	size_t bytes;
 	void *firmware;
 
-	if (argc != 2)
-		errx(2, "usage: dirty DIRTY-GUEST");
-	firmware = machine_read_file(argv[1], &bytes);
+	if (argc == 3 && !strcmp(argv[1], "--gibibyte"))
+		layout = &large;
+	else if (argc != 2)
+		errx(2, "usage: dirty DIRTY-GUEST, or dirty --gibibyte DIRTY-GIB-GUEST");
+	firmware = machine_read_file(argv[argc - 1], &bytes);
 	machine_make(&machine, 1, MEMORY, firmware, bytes);
 	machine.quiet = true;
 	refuse("before the start", call(&machine, 0, MIB, &map, 0), EINVAL);
+	machine_add_high(&machine, layout->block_bytes);
 	machine_start(&machine, true);
 	machine_serve(&machine, "dirty: ready", PATIENCE_MS);
 	report(strstr(machine.output, "dirty: ready"), "a guest", machine.output);
-	check_arguments(&machine);
+	if (layout->block_bytes)
+		check_block(&machine);
+	else
+		check_arguments(&machine);
 	check_begin(&machine);
+	check_fill(&machine);
 	check_patterns(&machine);
 	check_devices(&machine);
 	check_run(&machine);

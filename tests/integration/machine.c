@@ -21,7 +21,6 @@
 #define DEVICE		"/dev/keel"
 #define VGA_HOLE	0xa0000ull
 #define VGA_HOLE_END	0xc0000ull
-#define HIGH_MEMORY	0x100000000ull
 #define FIRMWARE_OFFSET	0x10000u
 #define SERVE_MS	20
 #define NSEC_PER_SEC	1000000000ll
@@ -150,7 +149,7 @@ void machine_make(struct machine *m, unsigned int vcpus, uint64_t memory, const 
 		add_memory(m, 0, memory, 0);
 	}
 	if (firmware) {
-		add_memory(m, HIGH_MEMORY - bytes, bytes, KEEL_MAP_READONLY);
+		add_memory(m, MACHINE_HIGH_MEMORY - bytes, bytes, KEEL_MAP_READONLY);
 		describe(m, memory, firmware, bytes, machine_info(m->device).tsc_khz);
 	}
 	for (unsigned int i = 0; i < vcpus; i++) {
@@ -161,6 +160,12 @@ void machine_make(struct machine *m, unsigned int vcpus, uint64_t memory, const 
 	m->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (m->doorbell < 0 || ioctl(m->fd, KEEL_VM_DOORBELL, (unsigned long)m->doorbell))
 		err(2, "KEEL_VM_DOORBELL");
+}
+
+void machine_add_high(struct machine *m, uint64_t bytes)
+{
+	add_memory(m, MACHINE_HIGH_MEMORY, bytes, 0);
+	m->channel->machine.high_memory = bytes;
 }
 
 static void *run(void *argument)

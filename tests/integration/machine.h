@@ -14,6 +14,7 @@
 #include <keel/channel.h>
 #include <keel/ioctl.h>
 
+#define MACHINE_HIGH_MEMORY	0x100000000ull
 #define MACHINE_FIRMWARE_BYTES	0x10000u
 #define MACHINE_CHANNEL_BYTES	(64u * 1024u + 2u * MACHINE_FIRMWARE_BYTES)
 
@@ -34,6 +35,8 @@ struct keel_info machine_info(int device);
 
 /* Everything up to KEEL_VM_START. firmware may be NULL: none, and no machine description either. */
 void machine_make(struct machine *m, unsigned int vcpus, uint64_t memory, const void *firmware, size_t bytes);
+/* Memory from MACHINE_HIGH_MEMORY on, before the start. 0 bytes: none. */
+void machine_add_high(struct machine *m, uint64_t bytes);
 /* Starts it and a thread for each vCPU. event: lets the cell look at the channel first, as the device model needs. */
 void machine_start(struct machine *m, bool event);
 /*

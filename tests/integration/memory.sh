@@ -7,6 +7,7 @@ set -uo pipefail
 . "$(dirname "$0")/common.sh"
 
 build_tests
-boot memory 380 "$(script_for memory tiny)" "$ROOT/guests/tiny.json" --memory 6G
+boot memory 380 "$(script_for memory tiny)" "$ROOT/guests/tiny.json" --memory 6G \
+	--file "$TESTS/dirty:/keel-test/dirty" --file "$TESTS/dirty-gib.bin:/keel-test/dirty-gib.bin"
 judge memory
 finish

@@ -6,6 +6,7 @@
 
 bochs_drives=(ata0-master ata0-slave ata1-slave)
 bochs_share=/usr/share/bochs
+bochs_resident=2048		# MiB; of more, it keeps the rest in a file
 
 emulator_check() {
 	[ "$firmware" = bios ] || die "--uefi: Bochs boots by BIOS only: take --emulator qemu"
@@ -15,7 +16,7 @@ emulator_check() {
 	memory=${memory:-512M}
 	[[ $memory = *M ]] || memory=$((${memory%G} * 1024))M
 	memory=${memory%M}
-	[ "$memory" -le 2048 ] || die "--memory: Bochs takes 2G at most: take --emulator qemu"
+	[ "$memory" -le 3072 ] || die "--memory: Bochs takes 3G at most: take --emulator qemu"
 	modules=
 	: >"$work/drives"
 }
@@ -85,7 +86,7 @@ emulator_prepare() {
 		speaker: enabled=0
 		sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
 		cpu: model=$cpu, count=$smp, quantum=32, ips=120000000, reset_on_triple_fault=$reset, ignore_bad_msrs=1, mwait_is_nop=1
-		memory: guest=$memory, host=$memory
+		memory: guest=$memory, host=$((memory < bochs_resident ? memory : bochs_resident))
 		vga: extension=none
 		pci: enabled=1, chipset=i440fx
 		clock: sync=none, time0=$(date +%s)
