@@ -16,12 +16,7 @@
 #include "trap.h"
 #include "vm.h"
 
-#define CPUID_OSXSAVE		(1u << 27)	/* leaf 1 ECX */
-#define CPUID_VMX		(1u << 5)
-#define CPUID_SVM		(1u << 2)	/* leaf 0x80000001 ECX */
-#define CPUID_INVLPGB		(1u << 3)	/* leaf 0x80000008 EBX */
 #define CPUID_X2APIC		(1u << 21)	/* leaf 1 ECX */
-#define CPUID_OSPKE		(1u << 4)	/* leaf 7 ECX */
 
 #define WORD			8u
 
@@ -69,14 +64,14 @@ bool control_flushed(struct cpu *cpu, uint64_t donation)
 	return false;
 }
 
+/* Those, too, that Keel could not start or has no room for: without the trap the control domain could start them outside Keel. */
 static bool every_cpu_runs(void)
 {
-	unsigned int i;
+	unsigned int i, running = 0;
 
 	for (i = 0; i < cpu_count; i++)
-		if (cpus[i]->online && __atomic_load_n(&cpus[i]->parked, __ATOMIC_ACQUIRE))
-			return false;
-	return true;
+		running += cpus[i]->online && !__atomic_load_n(&cpus[i]->parked, __ATOMIC_ACQUIRE);
+	return running == cpu_count && cpu_count >= cpus_listed;
 }
 
 int control_set_trap(struct cpu *cpu, bool on)
@@ -210,53 +205,18 @@ static void inject_fault(struct cpu *cpu, unsigned int vector, bool error_code)
 			   (error_code ? KEEL_INJECT_ERROR_CODE : 0), 0);
 }
 
-static void set_leaf(struct keel_regs *regs, struct cpuid r)
+static void exit_cpuid(struct cpu *cpu, const struct hv_exit *exit)
 {
+	struct keel_regs *regs = &cpu->control;
+	struct hv_control_state state;
+	struct cpuid r;
+
+	hv->control_get(cpu, &state);
+	r = cpuid_control((uint32_t)regs->gpr[KEEL_RAX], (uint32_t)regs->gpr[KEEL_RCX], state.cr4);
 	regs->gpr[KEEL_RAX] = r.eax;
 	regs->gpr[KEEL_RBX] = r.ebx;
 	regs->gpr[KEEL_RCX] = r.ecx;
 	regs->gpr[KEEL_RDX] = r.edx;
-}
-
-/* The processor's own, but for virtualisation, Keel's leaves, and the bits that mirror CR4. */
-static void exit_cpuid(struct cpu *cpu, const struct hv_exit *exit)
-{
-	uint32_t leaf = (uint32_t)cpu->control.gpr[KEEL_RAX];
-	struct cpuid r = cpuid(leaf, (uint32_t)cpu->control.gpr[KEEL_RCX]);
-	struct hv_control_state state;
-
-	switch (leaf) {
-	case 1:
-		hv->control_get(cpu, &state);
-		r.ecx &= ~(CPUID_VMX | CPUID_OSXSAVE);
-		r.ecx |= state.cr4 & CR4_OSXSAVE ? CPUID_OSXSAVE : 0;
-		break;
-	case 7:
-		hv->control_get(cpu, &state);
-		if (!(uint32_t)cpu->control.gpr[KEEL_RCX])
-			r.ecx = (r.ecx & ~CPUID_OSPKE) | (state.cr4 & CR4_PKE ? CPUID_OSPKE : 0);
-		break;
-	case KEEL_CPUID_BASE:
-		r.eax = KEEL_CPUID_BASE + 1;
-		memcpy(&r.ebx, KEEL_CPUID_SIGNATURE, 4);
-		memcpy(&r.ecx, &KEEL_CPUID_SIGNATURE[4], 4);
-		memcpy(&r.edx, &KEEL_CPUID_SIGNATURE[8], 4);
-		break;
-	case KEEL_CPUID_BASE + 1:
-		r = (struct cpuid){ .eax = KEEL_ABI_REVISION };
-		break;
-	case 0x80000001u:
-		r.ecx &= ~CPUID_SVM;
-		break;
-	case 0x80000008u:
-		r.ebx &= ~CPUID_INVLPGB;
-		break;
-	case 0x8000000au:
-	case 0x8000001fu:	/* memory encryption: its bit of a page's address means nothing in guest mode */
-		r = (struct cpuid){ 0 };
-		break;
-	}
-	set_leaf(&cpu->control, r);
 	hv->control_advance(cpu, exit->next_rip);
 }
 
@@ -333,19 +293,22 @@ static void exit_nmi(struct cpu *cpu)
 {
 	struct hv_control_state state;
 	uint32_t asked;
+	bool own;
 
-	cpu_open_window();
-	cpu->nmi_seen = 0;
+	hv->control_get(cpu, &state);
 	asked = __atomic_fetch_and(&cpu->request, ~CPU_REQUEST_FLUSH, __ATOMIC_ACQ_REL);
+	/* In real mode a processor has no NMI of its own yet, only the late call that started it. */
+	own = !(asked & CPU_REQUEST_NMI) && state.efer & EFER_LMA;
+	if (!own || !hv->has_gif)
+		cpu_open_window();
+	cpu->nmi_seen = 0;
 	if (asked & CPU_REQUEST_FLUSH) {
 		__atomic_store_n(&cpu->flushed, vm_donations(), __ATOMIC_RELEASE);
 		hv->control_flush(cpu);
 	}
-	hv->control_get(cpu, &state);
 	if (asked & CPU_REQUEST_INIT)
 		control_park(cpu);
-	else if (!(asked & CPU_REQUEST_FLUSH) && state.efer & EFER_LMA)
-		/* In real mode a processor has no NMI of its own yet, only the late call that started it. */
+	else if (own)
 		hv->control_inject_nmi(cpu);
 }
 
@@ -399,6 +362,8 @@ void control_run(struct cpu *cpu)
 			break;
 		case HV_EXIT_NMI:
 			exit_nmi(cpu);
+			break;
+		case HV_EXIT_NONE:
 			break;
 		case HV_EXIT_UNDEFINED:
 			inject_fault(cpu, EXC_UD, false);

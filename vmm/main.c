@@ -16,6 +16,7 @@
 #include "percpu.h"
 #include "screen.h"
 #include "smp.h"
+#include "speculation.h"
 #include "string.h"
 #include "trap.h"
 #include "vm.h"
@@ -29,15 +30,27 @@
 #define CPUID_7_SMEP		(1u << 7)	/* EBX */
 #define CPUID_7_SMAP		(1u << 20)
 #define CPUID_7_UMIP		(1u << 2)	/* ECX */
+#define CPUID_EXT_LAST		0x80000000u
 #define CPUID_EXT		0x80000001u
 #define CPUID_EXT_1G		(1u << 26)	/* EDX */
 #define CPUID_ADDRESS		0x80000008u
 
-/* 64-bit PCI windows lie above RAM; this much address space is passed through where the processor has it. */
-#define DEVICE_SPACE	(1ull << 40)
+#define CPUID_ENCRYPTION	0x8000001fu
+#define SYSCFG_ENCRYPTION	(1u << 23)
+#define CPUID_7_TME		(1u << 13)	/* ECX */
+#define MSR_TME_ACTIVATE	0x982u
+#define TME_ON			3u		/* locked, enabled */
+#define TME_KEY_BITS_SHIFT	32
+
+/*
+ * 64-bit PCI windows lie above RAM, often at the top of what the processor can address. As much of that as four levels reach is
+ * passed through where leaves of 1 GiB keep the tables for it small.
+ */
+#define DEVICE_SPACE_BITS	40u
+#define DEVICE_SPACE_BITS_1G	48u
 
 struct cpu *cpus[MAX_CPUS];
-unsigned int cpu_count;
+unsigned int cpu_count, cpus_listed;
 const struct hv_ops *hv;
 
 static struct boot_info boot;
@@ -170,9 +183,13 @@ static void cpus_create(struct frame_pool *pool, const uint32_t *ids, unsigned i
 /* This processor comes first; it is alone where the firmware does not list it. */
 static unsigned int find_processors(uint32_t *ids)
 {
-	unsigned int i, count = acpi_processors(boot.rsdp, boot.rsdp_size, SIZE_4G, ids, MAX_CPUS);
+	unsigned int i, count;
 	uint32_t self = apic_id();
 
+	cpus_listed = acpi_processors(boot.rsdp, boot.rsdp_size, SIZE_4G, ids, MAX_CPUS);
+	count = cpus_listed < MAX_CPUS ? cpus_listed : MAX_CPUS;
+	if (count < cpus_listed)
+		print("Keel: %u processors, of which only %u are used\n", cpus_listed, count);
 	for (i = 0; i < count; i++) {
 		if (ids[i] == self) {
 			ids[i] = ids[0];
@@ -209,6 +226,7 @@ static __attribute__((noreturn)) void main_boot_final(void)
 	    own_take_for_keel((uint64_t)(uintptr_t)image_start, (uint64_t)(uintptr_t)image_end))
 		refuse("the hypervisor's memory cannot be set aside.");
 	cpuid_init();
+	speculation_init();
 	vm_init();
 	hv->cpu_init(cpu);
 	hv->control_init(cpu, control_table.root);
@@ -217,6 +235,10 @@ static __attribute__((noreturn)) void main_boot_final(void)
 	load_linux(&entry);
 	print("Keel: %s, %u CPUs, %lu KiB reserved\n", hv->name, cpu_count, (reserve.end - reserve.start) >> 10);
 	console_quiet();
+	print("Keel: largest pages %s, options of the processor in use:%s%s%s",
+	      paging_main.largest == PT_ORDER_1G ? "1 GiB" : "2 MiB", speculation.predictors ? " IBPB" : "",
+	      speculation.first_cache ? " L1D-flush" : "", speculation.buffers ? " VERW" : "");
+	hv->describe();
 	control_start_linux(cpu, (uint32_t)entry.load, (uint32_t)entry.block);
 	control_run(cpu);
 }
@@ -249,11 +271,19 @@ static __attribute__((noreturn)) void switch_stack(void)
 	__builtin_unreachable();
 }
 
-static uint64_t address_space(uint64_t memory)
+static uint64_t address_space(uint64_t memory, unsigned int largest)
 {
-	uint64_t limit = memory > DEVICE_SPACE ? memory : DEVICE_SPACE;
-	uint64_t processor = 1ull << (cpuid(CPUID_ADDRESS, 0).eax & 0xff);
+	uint64_t limit = 1ull << (largest == PT_ORDER_1G ? DEVICE_SPACE_BITS_1G : DEVICE_SPACE_BITS), processor;
+	unsigned int bits = cpuid(CPUID_ADDRESS, 0).eax & 0xff;
 
+	/* Encrypted aliases of memory are not address space (APM vol. 2, 15.34.6; SDM vol. 4, IA32_TME_ACTIVATE). */
+	if (cpuid(7, 0).ecx & CPUID_7_TME && (rdmsr(MSR_TME_ACTIVATE) & TME_ON) == TME_ON)
+		bits -= rdmsr(MSR_TME_ACTIVATE) >> TME_KEY_BITS_SHIFT & 0xf;
+	if (cpuid(CPUID_EXT_LAST, 0).eax >= CPUID_ENCRYPTION && cpuid(CPUID_ENCRYPTION, 0).eax & 1 &&
+	    rdmsr(MSR_SYSCFG) & SYSCFG_ENCRYPTION)
+		bits -= cpuid(CPUID_ENCRYPTION, 0).ebx >> 6 & 0x3f;
+	processor = 1ull << bits;
+	limit = memory > limit ? memory : limit;
 	return limit < processor ? limit : processor;
 }
 
@@ -294,9 +324,10 @@ void main_boot(uint32_t info)
 	memory = top_of_memory();
 	processors = find_processors(ids);
 	config = (struct own_config){
-		.format = hv->second_level, .largest = largest_page(), .limit = address_space(memory),
+		.format = hv->second_level, .largest = largest_page(),
 		.ranges = ranges, .count = ram_ranges(ranges), .caching = hv->caching,
 	};
+	config.limit = address_space(memory, config.largest);
 	own_pages = own_frames_needed(&config);
 	tables = paging_frames(memory, config.largest);
 	reserve_init(own_pages + tables + processors * (PERCPU_PAGES + XSTATE_MOST / PAGE_SIZE));

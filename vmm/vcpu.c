@@ -10,6 +10,7 @@
 #include "hv.h"
 #include "paging.h"
 #include "percpu.h"
+#include "speculation.h"
 #include "xstate.h"
 
 /* Registers that the world switch leaves alone. */
@@ -100,10 +101,12 @@ static void load(struct cpu *cpu, struct vcpu *vcpu)
 	}
 	write_cr3(vcpu->vm->cell_table.root);
 	hv->vcpu_load(cpu, vcpu);
+	speculation_before_guest();
 }
 
 static void put(struct cpu *cpu, struct vcpu *vcpu)
 {
+	speculation_after_guest();
 	hv->vcpu_put(cpu, vcpu);
 	write_cr3(cpu->main_cr3);
 	if (cpuid_guest_tsc_aux())
@@ -468,12 +471,14 @@ int vm_event(struct cpu *cpu, struct vm *vm, struct vm_run *run)
 		return flags;
 	mask_low_vectors(cpu);
 	write_cr3(vm->cell_table.root);
+	speculation_before_guest();
 	if (!context->inside)
 		context->page->exit = (struct keel_exit){ .kind = KEEL_EXIT_EVENT, .context = KEEL_CONTEXT_EVENT };
 	result = cell_call(cpu, context, NULL);
 	flags = (int)result;
 	if (result == CELL_ANSWERED)
 		flags = (int)(common_answer(vm, &context->page->answer, run) | KEEL_RUN_DONE);
+	speculation_after_guest();
 	write_cr3(cpu->main_cr3);
 	unmask_low_vectors(cpu);
 	leave_context(vm, context);

@@ -65,16 +65,17 @@ static const uint8_t *search(void)
 	return NULL;
 }
 
+/* Those that there is no room for are counted, even twice. */
 static unsigned int add_id(uint32_t *ids, unsigned int count, unsigned int room, uint32_t id)
 {
 	unsigned int i;
 
-	for (i = 0; i < count; i++)
+	for (i = 0; i < count && i < room; i++)
 		if (ids[i] == id)
 			return count;
 	if (count < room)
-		ids[count++] = id;
-	return count;
+		ids[count] = id;
+	return count + 1;
 }
 
 static unsigned int read_madt(const struct sdt *madt, uint32_t *ids, unsigned int room)

@@ -11,6 +11,7 @@
 #define CR0_ET		(1u << 4)
 #define CR0_NE		(1u << 5)
 #define CR0_WP		(1u << 16)
+#define CR0_AM		(1u << 18)
 #define CR0_NW		(1u << 29)
 #define CR0_CD		(1u << 30)
 #define CR0_PG		(1u << 31)
@@ -34,6 +35,7 @@
 #define EFER_GUEST	(EFER_SCE | EFER_LME | EFER_NXE)	/* what guests may set */
 
 #define RFLAGS_FIXED	(1u << 1)
+#define RFLAGS_TF	(1u << 8)
 #define RFLAGS_IF	(1u << 9)
 #define RFLAGS_DF	(1u << 10)
 #define RFLAGS_AC	(1u << 18)
@@ -45,6 +47,7 @@
 #define MSR_X2APIC_ICR		0x830u
 #define MSR_EFER		0xc0000080u
 #define MSR_TSC_AUX		0xc0000103u
+#define MSR_SYSCFG		0xc0010010u	/* AMD */
 
 #define APIC_BASE_X2APIC	(1u << 10)
 #define APIC_BASE_ENABLE	(1u << 11)
@@ -71,6 +74,10 @@ static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
 	return r;
 }
 
+#ifdef KEEL_HOST_TEST
+uint64_t rdmsr(uint32_t msr);
+void wrmsr(uint32_t msr, uint64_t value);
+#else
 static inline uint64_t rdmsr(uint32_t msr)
 {
 	uint32_t low, high;
@@ -83,6 +90,7 @@ static inline void wrmsr(uint32_t msr, uint64_t value)
 {
 	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
 }
+#endif
 
 static inline uint64_t rdtsc(void)
 {

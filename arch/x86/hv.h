@@ -78,6 +78,8 @@ struct hv_ops {
 	const char *(*probe)(void);
 	/* Makes the instructions usable that trap_patch() puts in; on each CPU before its traps can be taken. NULL: none. */
 	void (*enable)(void);
+	/* Names in the log, on the line that was begun, what is used and not every processor has. After cpu_init. */
+	void (*describe)(void);
 	/* Switches virtualisation on; cpu->vendor points to zeroed pages. */
 	void (*cpu_init)(struct cpu *cpu);
 
@@ -133,7 +135,7 @@ struct hv_ops {
 
 /* Both instances name their functions after the fields. */
 #define HV_OPS(v) \
-	.probe = v##_probe, .cpu_init = v##_cpu_init, .control_init = v##_control_init, \
+	.probe = v##_probe, .describe = v##_describe, .cpu_init = v##_cpu_init, .control_init = v##_control_init, \
 	.control_set = v##_control_set, .control_enter = v##_control_enter, .control_get = v##_control_get, .control_advance = v##_control_advance, \
 	.control_inject = v##_control_inject, .control_inject_nmi = v##_control_inject_nmi, \
 	.control_set_cr2 = v##_control_set_cr2, .control_flush = v##_control_flush, .control_trap = v##_control_trap, \
@@ -145,20 +147,14 @@ struct hv_ops {
 	.vcpu_set_sregs = v##_vcpu_set_sregs, .vcpu_set_cr2 = v##_vcpu_set_cr2, \
 	.vcpu_set_tsc_offset = v##_vcpu_set_tsc_offset, .cell_prepare = v##_cell_prepare
 
-/* Those of the vendor's second file. */
+/* Those of the vendor's second file, by the types of the fields. */
+#define HV_FUNCTION(v, name) extern __typeof__(*((const struct hv_ops *)0)->name) v##_##name
 #define HV_VCPU_FUNCTIONS(v) \
-	void v##_vcpu_init(struct vcpu *vcpu); \
-	void v##_vcpu_load(struct cpu *cpu, struct vcpu *vcpu); void v##_vcpu_put(struct cpu *cpu, struct vcpu *vcpu); \
-	void v##_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit); \
-	void v##_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip); \
-	bool v##_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction); \
-	void v##_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code); \
-	void v##_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold); \
-	unsigned int v##_vcpu_tpr(struct vcpu *vcpu); void v##_vcpu_set_tpr(struct vcpu *vcpu, unsigned int tpr); \
-	uint64_t v##_vcpu_cr4(struct vcpu *vcpu); void v##_vcpu_set_cr2(struct vcpu *vcpu, uint64_t cr2); \
-	void v##_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs); \
-	bool v##_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs); \
-	void v##_vcpu_set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
+	HV_FUNCTION(v, vcpu_init); HV_FUNCTION(v, vcpu_load); HV_FUNCTION(v, vcpu_put); HV_FUNCTION(v, vcpu_enter); \
+	HV_FUNCTION(v, vcpu_advance); HV_FUNCTION(v, vcpu_interruptible); HV_FUNCTION(v, vcpu_inject); \
+	HV_FUNCTION(v, vcpu_window); HV_FUNCTION(v, vcpu_tpr); HV_FUNCTION(v, vcpu_set_tpr); HV_FUNCTION(v, vcpu_cr4); \
+	HV_FUNCTION(v, vcpu_set_cr2); HV_FUNCTION(v, vcpu_get_sregs); HV_FUNCTION(v, vcpu_set_sregs); \
+	HV_FUNCTION(v, vcpu_set_tsc_offset)
 
 extern const struct hv_ops svm_ops;
 extern const struct hv_ops vmx_ops;

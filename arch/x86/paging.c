@@ -8,7 +8,7 @@
 #include "percpu.h"
 #include "trap.h"
 
-#define FIXED_FRAMES	64u	/* image, carved-out stretch of the direct map, upper levels */
+#define FIXED_FRAMES	68u	/* image, carved-out stretch of the direct map, first 4 GiB of it, upper levels */
 #define FRAMES_PER_CPU	2u
 
 struct page_table paging_main;
@@ -50,7 +50,8 @@ void paging_init(struct frame_pool *pool, uint64_t limit, unsigned int largest)
 	map_section(text_start, text_end, PT_READ | PT_EXEC, pool);
 	map_section(rodata_start, rodata_end, PT_READ, pool);
 	map_section(data_start, data_end, PT_READ | PT_WRITE, pool);
-	for (pa = 0; pa < SIZE_1G; pa += SIZE_2M) {
+	/* Below 4 GiB devices are next to memory: a leaf over both would have no type that is defined (SDM vol. 3, 12.11.9). */
+	for (pa = 0; pa < SIZE_4G; pa += SIZE_2M) {
 		if (pa == image)
 			map_around_image(image, pool);
 		else

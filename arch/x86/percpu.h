@@ -41,6 +41,7 @@ struct tss {
 /* What the other CPUs ask of this one, by the control domain's INIT and SIPI. */
 #define CPU_REQUEST_INIT	(1u << 31)
 #define CPU_REQUEST_SIPI	(1u << 30)	/* vector in bits 0-7 */
+#define CPU_REQUEST_NMI	(CPU_REQUEST_INIT | CPU_REQUEST_FLUSH)	/* what an NMI may have come for */
 #define CPU_REQUEST_FLUSH	(1u << 29)	/* drop old translations: of a CPU that the control domain has put off line */
 
 struct cpu {
@@ -81,5 +82,6 @@ static inline struct cpu *this_cpu(void)
 
 extern struct cpu *cpus[MAX_CPUS];
 extern unsigned int cpu_count;
+extern unsigned int cpus_listed;		/* by the firmware: more, where there is no room for all */
 
 #endif

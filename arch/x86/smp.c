@@ -19,6 +19,8 @@
 #define PIT_HZ		1193182u
 
 #define START_TRIES	200u	/* milliseconds */
+#define XAPIC_BROADCAST	255u
+#define PORT_READS	16u	/* in a tick of the counter, at most: hardware takes most of a microsecond for each */
 
 /* Physical addresses: boot.asm puts them into the start-up section. */
 extern uint8_t ap_trampoline[], ap_trampoline_end[];
@@ -27,13 +29,14 @@ extern uint64_t ap_stack, ap_cpu, ap_cr3;
 /* At most 50 ms, which is what the counter holds. */
 static void delay(uint32_t milliseconds)
 {
-	uint32_t ticks = milliseconds * PIT_HZ / 1000;
+	uint32_t ticks = milliseconds * PIT_HZ / 1000, reads;
 
 	outb(PORT_B, (uint8_t)((inb(PORT_B) & ~2u) | PORT_B_GATE));
 	outb(PIT_COMMAND, PIT_ONE_SHOT);
 	outb(PIT_CHANNEL2, (uint8_t)ticks);
 	outb(PIT_CHANNEL2, (uint8_t)(ticks >> 8));
-	while (!(inb(PORT_B) & PORT_B_OUT))
+	/* Not for ever: chipsets can switch the counter's clock off. */
+	for (reads = 0; reads < ticks * PORT_READS && !(inb(PORT_B) & PORT_B_OUT); reads++)
 		cpu_pause();
 }
 
@@ -53,6 +56,9 @@ static bool start(struct cpu *cpu, uint64_t trampoline)
 {
 	uint32_t sipi = ICR_MODE_SIPI | ICR_ASSERT | (uint32_t)(trampoline >> PAGE_SHIFT);
 
+	/* Which no xAPIC can address, and its broadcast. */
+	if (cpu->apic_id >= XAPIC_BROADCAST && !apic_x2apic())
+		return false;
 	*boot_variable(&ap_stack) = (uint64_t)(uintptr_t)cpu - PERCPU_DATA + PERCPU_STACK_END;
 	*boot_variable(&ap_cpu) = (uint64_t)(uintptr_t)cpu;
 	*boot_variable(&ap_cr3) = cpu->main_cr3;

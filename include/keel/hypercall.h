@@ -93,7 +93,7 @@ enum keel_hypercall {
 	/*
 	 * (on): whether Keel watches the local APIC's command register (for all CPUs) and NMIs (for this CPU), which it must
 	 * while a CPU is off line or about to go or come. On from the start. On: to be called on every CPU before one
-	 * goes off line. Off: -EBUSY while a CPU is off line. A CPU that comes on line comes with it on.
+	 * goes off line. Off: -EBUSY while a CPU is off line, or is none of Keel's. A CPU that comes on line comes with it on.
 	 */
 	KEEL_HC_TRAP,
 

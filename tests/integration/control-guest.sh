@@ -38,6 +38,20 @@ hidden() {
 	! grep -qwE 'svm|vmx' /proc/cpuinfo
 }
 
+# While a processor is off line, the others' NMIs come to the hypervisor first.
+nmis_arrive_off_line() {
+	file=/sys/devices/system/cpu/cpu$((CPUS - 1))/online
+	echo 0 >"$file" || return 1
+	before=$(nmis)
+	for round in 1 2 3 4 5; do
+		echo l >/proc/sysrq-trigger
+		sleep 0.3
+	done
+	after=$(nmis)
+	echo 1 >"$file"
+	[ "$after" -ge $((before + 5 * (CPUS - 2))) ] || { echo "NMIs: $before, then $after"; return 1; }
+}
+
 check "all $CPUS processors are on line" online "$CPUS"
 check "SVM is hidden" hidden
 check "the driver is there" [ -c /dev/keel ]
@@ -52,6 +66,7 @@ if [ "$CPUS" -gt 1 ] && [ -n "$CYCLES" ]; then
 		cpu=$((cpu + 1))
 	done
 	check "NMIs arrive on every processor" nmis_arrive
+	[ "$CPUS" -eq 2 ] || check "NMIs arrive while a processor is off line" nmis_arrive_off_line
 fi
 if [ -x /usr/bin/keel ]; then
 	check "keel dmesg shows the hypervisor's log" sh -c 'keel dmesg | grep -q "Keel: "'

@@ -572,6 +572,34 @@ START_TEST(many_ranges)
 }
 END_TEST
 
+/* All that four levels reach: a little more than 2 MiB of tables, and devices up to the top. */
+START_TEST(all_addresses)
+{
+	const uint64_t limit = UINT64_C(1) << 48, places[] = { 5 * GIB, limit / 2, limit - GIB, limit - KIB4 };
+	struct page_table table;
+	struct pt_place place;
+
+	config = (struct own_config){ _i ? &pt_format_ept : &pt_format_npt, PT_ORDER_1G, limit, ranges, 2, NULL };
+	reserve_pages = own_frames_needed(&config);
+	ck_assert_uint_ge(reserve_pages, 512);
+	ck_assert_uint_le(reserve_pages, 512 + 600);
+	memory_test_arena = calloc(reserve_pages + 1, PAGE_SIZE);
+	ck_assert_int_eq(own_init(&config, PAGE_SIZE), 0);
+	table = (struct page_table){ config.format, PAGE_SIZE, config.largest };
+	for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		ck_assert_uint_eq(own_query(places[i]).state, OWN_MAPPED);
+		ck_assert_uint_eq(own_query(places[i]).owner, OWN_DEVICE);
+		ck_assert(pt_lookup(&table, places[i], &place));
+		ck_assert_uint_eq(place.order, PT_ORDER_1G);
+		ck_assert_uint_eq(pt_leaf_address(config.format, &place, places[i]), places[i]);
+	}
+	ck_assert_int_eq(own_donate(ranges[0].start, 0, 3), 0);
+	finish();
+	config.limit = limit + GIB;
+	ck_assert_uint_eq(own_frames_needed(&config), 0);
+}
+END_TEST
+
 /* Not cached: half of a block of memory in the first GiB, a page of memory above 4 GiB, and devices from 1 GiB on. */
 static bool page_cached(uint64_t hpa)
 {
@@ -636,6 +664,7 @@ int main(void)
 	tcase_add_loop_test(tests, worst_case, 0, 4);
 	tcase_add_loop_test(tests, keel_and_traps, 0, 4);
 	tcase_add_test(tests, many_ranges);
+	tcase_add_loop_test(tests, all_addresses, 0, 2);
 	tcase_add_test(tests, memory_types);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

@@ -8,6 +8,8 @@
 #include "suite.h"
 
 /* Nobody calls them. */
+#pragma weak rdmsr
+#pragma weak wrmsr
 #pragma weak svm_inject
 #pragma weak svm_intercept
 #pragma weak svm_memory_exit

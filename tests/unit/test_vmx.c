@@ -22,6 +22,8 @@
 
 #define FIELDS		0x7000u		/* every encoding is below */
 #define RIP		0x401000u
+#define TEST_CTRL	0x33u
+#define SPLIT_LOCK	(1u << 29)
 #define LENGTH		3u
 #define EVENT_INT_N	(EVENT_VALID | EVENT_SOFTWARE_INT | 0x80)
 
@@ -44,6 +46,7 @@ static uint64_t qualification;
 static unsigned int entries, entered_event, entered_error;
 static bool entered_window;
 
+static uint64_t test_ctrl;
 static jmp_buf panicked;
 static const char *panic_text, *printed;
 
@@ -78,6 +81,18 @@ bool vmx_enter(struct keel_regs *regs, bool launched)
 	vmcs[VMCS_IDT_EVENT] = vectoring;
 	vmcs[VMCS_IDT_ERROR_CODE] = vectoring_error;
 	return true;
+}
+
+uint64_t rdmsr(uint32_t msr)
+{
+	ck_assert_uint_eq(msr, TEST_CTRL);
+	return test_ctrl;
+}
+
+void wrmsr(uint32_t msr, uint64_t value)
+{
+	ck_assert_uint_eq(msr, TEST_CTRL);
+	test_ctrl = value;
 }
 
 void panic(const char *message)
@@ -173,6 +188,9 @@ START_TEST(plain_exit)
 	ck_assert_uint_eq(page.regs.rip, RIP);
 	ck_assert_int_eq(guest(), HV_EXIT_CPUID);
 	ck_assert_uint_eq(entered_event, 0);
+	reason = VMX_EXIT_PAUSE;
+	ck_assert_int_eq(guest(), HV_EXIT_PAUSE);
+	ck_assert_uint_eq(ended.next_rip, RIP + LENGTH);
 }
 END_TEST
 
@@ -258,6 +276,8 @@ START_TEST(nmi_waits)
 	ck_assert_int_eq(entered_window, _i != 0);
 	ck_assert_uint_eq(entered_event, _i >= 4 ? EVENT_VALID | EVENT_INTERRUPT | 0x30 :
 			  _i ? 0 : EVENT_VALID | EVENT_NMI | 2);
+	/* Of STI's shadow a window may take no notice. */
+	ck_assert_uint_eq(vmcs[VMCS_GUEST_INTERRUPTIBILITY], _i == 1 ? SHADOW_MOV_SS : shadows[_i % 4]);
 	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = 0;
 	control();
 	ck_assert_uint_eq(entered_event, _i ? EVENT_VALID | EVENT_NMI | 2 : 0);
@@ -275,6 +295,79 @@ START_TEST(iret_that_faults)
 	vectoring = _i ? EVENT_VALID | EVENT_INTERRUPT | 0x41 : 0;
 	guest();
 	ck_assert_uint_eq(vmcs[VMCS_GUEST_INTERRUPTIBILITY], _i ? 0 : SHADOW_NMI);
+}
+END_TEST
+
+/* 27.3.1.5: with TF in a shadow, the entry fails if no single step is pending. INT1 ends the shadow like any instruction. */
+START_TEST(debug_in_a_shadow)
+{
+	static const struct {
+		uint32_t type, shadow, rflags, shadow_after, pending;
+	} cases[] = {
+		{ EVENT_PRIVILEGED, SHADOW_MOV_SS, RFLAGS_TF, 0, 0 },
+		{ EVENT_PRIVILEGED, SHADOW_STI | SHADOW_NMI, RFLAGS_TF, SHADOW_NMI, 0 },
+		{ EVENT_EXCEPTION, SHADOW_MOV_SS, RFLAGS_TF, SHADOW_MOV_SS, PENDING_SINGLE_STEP },
+		{ EVENT_EXCEPTION, SHADOW_STI, RFLAGS_TF, SHADOW_STI, PENDING_SINGLE_STEP },
+		{ EVENT_EXCEPTION, SHADOW_STI, 0, SHADOW_STI, 0 },
+		{ EVENT_EXCEPTION, 0, RFLAGS_TF, 0, 0 },
+	};
+
+	reason = VMX_EXIT_EXCEPTION;
+	vmcs[VMCS_EXIT_EVENT] = EVENT_VALID | cases[_i].type | EXC_DB;
+	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = cases[_i].shadow;
+	page.regs.rflags = cases[_i].rflags;
+	ck_assert_int_eq(guest(), HV_EXIT_INTERRUPT);
+	ck_assert_uint_eq(vmcs[VMCS_GUEST_INTERRUPTIBILITY], cases[_i].shadow_after);
+	ck_assert_uint_eq(vmcs[VMCS_GUEST_PENDING_DEBUG], cases[_i].pending);
+	ck_assert_uint_eq(page.regs.rip, cases[_i].type == EVENT_PRIVILEGED ? RIP + LENGTH : RIP);
+	reason = VMX_EXIT_CPUID;
+	guest();
+	ck_assert_uint_eq(entered_event, EVENT_VALID | EVENT_EXCEPTION | EXC_DB);
+}
+END_TEST
+
+/* A split lock is let pass from then on; a guest's own alignment check is the guest's. */
+START_TEST(alignment_check)
+{
+	static const struct {
+		uint32_t cpl, cr0, rflags;
+		bool guests;
+	} cases[] = {
+		{ 0, CR0_PE | CR0_AM, RFLAGS_AC, false }, { 3, CR0_PE | CR0_AM, 0, false }, { 3, CR0_PE, RFLAGS_AC, false },
+		{ 3, CR0_PE | CR0_AM, RFLAGS_AC, true },
+	};
+
+	test_ctrl = SPLIT_LOCK | 1;
+	vmcs[VMCS_GUEST_CR0] = cases[_i].cr0;
+	vmcs[VMCS_GUEST_SS_RIGHTS] = cases[_i].cpl << RIGHTS_DPL_SHIFT;
+	page.regs.rflags = cases[_i].rflags;
+	reason = VMX_EXIT_EXCEPTION;
+	vmcs[VMCS_EXIT_EVENT] = EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_CODE | EXC_AC;
+	/* The instruction is started again at once. */
+	ck_assert_int_eq(guest(), cases[_i].guests ? HV_EXIT_INTERRUPT : HV_EXIT_NONE);
+	ck_assert_uint_eq(test_ctrl, cases[_i].guests ? SPLIT_LOCK | 1 : 1);
+	ck_assert_int_eq(vcpu.vmx.split_locks, !cases[_i].guests);
+	ck_assert_uint_eq(page.regs.rip, RIP);
+	reason = VMX_EXIT_CPUID;
+	guest();
+	ck_assert_uint_eq(entered_event, cases[_i].guests ? EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_CODE | EXC_AC : 0);
+}
+END_TEST
+
+/* Carried out, these would end this process. */
+START_TEST(guests_empty_no_cache)
+{
+	reason = _i ? VMX_EXIT_WBINVD : VMX_EXIT_INVD;
+	guest();
+	ck_assert_uint_eq(page.regs.rip, RIP + LENGTH);
+}
+END_TEST
+
+/* Of state that the control domain does not have. */
+START_TEST(xsaves_of_a_trace)
+{
+	reason = _i ? VMX_EXIT_XSAVES : VMX_EXIT_XRSTORS;
+	ck_assert_int_eq(control(), HV_EXIT_UNDEFINED);
 }
 END_TEST
 
@@ -458,6 +551,10 @@ int main(void)
 	tcase_add_loop_test(tests, event_goes_in_again, 0, 8);
 	tcase_add_loop_test(tests, nmi_waits, 0, 5);
 	tcase_add_loop_test(tests, iret_that_faults, 0, 2);
+	tcase_add_loop_test(tests, debug_in_a_shadow, 0, 6);
+	tcase_add_loop_test(tests, alignment_check, 0, 4);
+	tcase_add_loop_test(tests, guests_empty_no_cache, 0, 2);
+	tcase_add_loop_test(tests, xsaves_of_a_trace, 0, 2);
 	tcase_add_loop_test(tests, entry_fails, 0, 2);
 	tcase_add_loop_test(tests, task_switch, 0, 4);
 	tcase_add_loop_test(tests, ports, 0, 2);

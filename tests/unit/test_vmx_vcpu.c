@@ -9,6 +9,8 @@
 
 /* Nobody calls them. */
 #pragma weak print
+#pragma weak rdmsr
+#pragma weak wrmsr
 #pragma weak vcpu_use_debug_registers
 #pragma weak vmx_block_nmi_again
 #pragma weak vmx_cpl

@@ -4,10 +4,12 @@
 #include "svm.h"
 
 #include "apic.h"
+#include "console.h"
 #include "cpu.h"
 #include "image.h"
 #include "memory.h"
 #include "string.h"
+#include "xstate.h"
 
 #define CPUID_EXT_FEATURES	0x80000001u
 #define CPUID_EXT_SVM		(1u << 2)
@@ -17,8 +19,14 @@
 #define CPUID_SVM_FLUSH_ASID	(1u << 6)
 #define CPUID_SVM_DECODE	(1u << 7)
 #define CPUID_SVM_PAUSE		(1u << 10)
+#define CPUID_XSTATE_XSAVES	(1u << 3)
 
 #define MSR_TSC_RATIO		0xc0000104u	/* would scale the guests' TSC */
+#define MSR_MCG_CAP		0x179u
+#define MSR_MC0_MISC		0x403u
+#define MC_MISC_LOCKED		(1ull << 61)
+#define MCE_BANKS		32u
+#define MSR_PATCH_LOADER	0xc0010020u
 #define MSR_VM_CR		0xc0010114u
 #define VM_CR_LOCK		(1u << 3)
 #define VM_CR_SVMDIS		(1u << 4)
@@ -74,6 +82,14 @@ static const char *svm_probe(void)
 static void guest_bitmaps_init(void)
 {
 	static const uint32_t passed[] = { HV_GUEST_MSRS };
+	/*
+	 * Where memory is and what writes it: SYSCFG, IORRs, TOP_MEM, SMM's; what changes the processor: microcode; what would go
+	 * on in guests: instruction-based sampling, extended LBR.
+	 */
+	static const uint32_t kept[] = {
+		MSR_SYSCFG, 0xc0010016, 0xc0010017, 0xc0010018, 0xc0010019, 0xc001001a, 0xc001001d, MSR_PATCH_LOADER,
+		0xc0010111, 0xc0010112, 0xc0010113, 0xc0011030, 0xc0011033, 0xc000010f,
+	};
 	unsigned int i;
 
 	memset(svm_guest_iopm, 0xff, sizeof(svm_guest_iopm));
@@ -85,6 +101,16 @@ static void guest_bitmaps_init(void)
 	svm_msr_permit(control_msrpm, MSR_APIC_BASE, true, false);
 	svm_msr_permit(control_msrpm, MSR_VM_CR, false, false);
 	svm_msr_permit(control_msrpm, MSR_HSAVE_PA, false, false);
+	for (i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		svm_msr_permit(control_msrpm, kept[i], true, false);
+	for (i = 0; i < MCE_BANKS; i++)
+		svm_msr_permit(control_msrpm, MSR_MC0_MISC + 4 * i, false, true);
+}
+
+static void svm_describe(void)
+{
+	print("%s%s%s%s\n", svm_features.nrips ? " NRIPS" : "", svm_features.decode ? " decode-assists" : "",
+	      svm_features.flush_asid ? " flush-by-ASID" : "", svm_features.pause ? " PAUSE-filter" : "");
 }
 
 static void svm_enable(void)
@@ -103,6 +129,7 @@ static void svm_cpu_init(struct cpu *cpu)
 		svm_features.decode = r.edx & CPUID_SVM_DECODE;
 		svm_features.flush_asid = r.edx & CPUID_SVM_FLUSH_ASID;
 		svm_features.pause = r.edx & CPUID_SVM_PAUSE;
+		svm_features.xsaves = cpuid(CPUID_XSTATE, 1).eax & CPUID_XSTATE_XSAVES;
 		guest_bitmaps_init();
 	}
 	svm->hsave_pa = cpu->vendor_pa + PAGE_SIZE;
@@ -121,9 +148,9 @@ static void svm_cpu_init(struct cpu *cpu)
 static void svm_control_init(struct cpu *cpu, uint64_t table_root)
 {
 	static const uint16_t intercepts[] = {
-		SVM_INTERCEPT_CPUID, SVM_INTERCEPT_MSR, SVM_INTERCEPT_SHUTDOWN, SVM_INTERCEPT_INVLPGA,
-		SVM_INTERCEPT_VMRUN, SVM_INTERCEPT_VMMCALL, SVM_INTERCEPT_VMLOAD, SVM_INTERCEPT_VMSAVE,
-		SVM_INTERCEPT_STGI, SVM_INTERCEPT_CLGI, SVM_INTERCEPT_SKINIT,
+		SVM_EXIT_CPUID, SVM_EXIT_MSR, SVM_EXIT_SHUTDOWN, SVM_EXIT_INVLPGA,
+		SVM_EXIT_VMRUN, SVM_EXIT_VMMCALL, SVM_EXIT_VMLOAD, SVM_EXIT_VMSAVE,
+		SVM_EXIT_STGI, SVM_EXIT_CLGI, SVM_EXIT_SKINIT,
 	};
 	struct svm_cpu *svm = cpu->vendor;
 	struct vmcb *vmcb = svm->control;
@@ -210,7 +237,7 @@ static void inject_interrupt(struct vmcb *vmcb, uint64_t vector)
 	}
 	vmcb->vintr = (vmcb->vintr & ~SVM_VINTR_REQUEST) | SVM_VINTR_IRQ | SVM_VINTR_IGNORE_TPR | SVM_VINTR_PRIORITY |
 		      vector << SVM_VINTR_VECTOR_SHIFT;
-	svm_intercept(vmcb, SVM_INTERCEPT_VINTR, false);
+	svm_intercept(vmcb, SVM_EXIT_VINTR, false);
 }
 
 void svm_inject(struct vmcb *vmcb, uint32_t inject, uint32_t error_code)
@@ -253,9 +280,18 @@ static void svm_control_inject(struct cpu *cpu, uint32_t inject, uint32_t error_
 		svm->again = (uint8_t)inject;
 }
 
+static void set_nmi_exits(struct cpu *cpu, bool nmi, bool iret)
+{
+	struct vmcb *vmcb = ((struct svm_cpu *)cpu->vendor)->control;
+
+	svm_intercept(vmcb, SVM_EXIT_NMI, nmi);
+	svm_intercept(vmcb, SVM_EXIT_IRET, iret);
+}
+
 static void svm_control_inject_nmi(struct cpu *cpu)
 {
-	((struct svm_cpu *)cpu->vendor)->control->event = SVM_EVENT_VALID | SVM_EVENT_NMI | EXC_NMI;
+	/* It is pending still: taken natively, so that the processor holds the next one back until its IRET (15.20, 15.21.9). */
+	set_nmi_exits(cpu, false, true);
 }
 
 static void svm_control_set_cr2(struct cpu *cpu, uint64_t cr2)
@@ -270,7 +306,7 @@ static void svm_control_flush(struct cpu *cpu)
 
 static void svm_control_trap(struct cpu *cpu, bool on)
 {
-	svm_intercept(((struct svm_cpu *)cpu->vendor)->control, SVM_INTERCEPT_NMI, on);
+	set_nmi_exits(cpu, on, false);
 	svm_msr_permit(control_msrpm, MSR_X2APIC_ICR, true, !on);
 }
 
@@ -286,7 +322,11 @@ static bool svm_control_rdmsr(struct cpu *cpu, uint32_t msr, uint64_t *value)
 		*value = VM_CR_LOCK | VM_CR_SVMDIS;
 		return true;
 	default:
-		return false;
+		/* As the error counters of SMCA's banks do not look on its processors: Linux does not expect them without it. */
+		if ((msr & 3) != (MSR_MC0_MISC & 3) || (msr - MSR_MC0_MISC) / 4 >= (rdmsr(MSR_MCG_CAP) & 0xff))
+			return false;
+		*value = rdmsr(msr) | MC_MISC_LOCKED;
+		return true;
 	}
 }
 
@@ -294,8 +334,12 @@ static bool svm_control_wrmsr(struct cpu *cpu, uint32_t msr, uint64_t value)
 {
 	struct vmcb *vmcb = ((struct svm_cpu *)cpu->vendor)->control;
 
+	if (msr == MSR_PATCH_LOADER)	/* as if the processor had taken it for no newer one */
+		return true;
 	if (msr != MSR_EFER || value & EFER_SVME)
 		return false;
+	/* Translations that a change of NXE makes wrong are not dropped by the processor here (15.16). */
+	svm_control_flush(cpu);
 	/* LMA is the processor's. A value that the processor would refuse makes the entry fail, which is the control domain's end. */
 	vmcb->efer = (value & ~(uint64_t)EFER_LMA) | (vmcb->efer & EFER_LMA) | EFER_SVME;
 	return true;
@@ -325,7 +369,7 @@ void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 		[SVM_EXIT_VMRUN] = { HV_EXIT_UNDEFINED, 0 }, [SVM_EXIT_VMMCALL] = { HV_EXIT_HYPERCALL, 3 },
 		[SVM_EXIT_VMLOAD ... SVM_EXIT_SKINIT] = { HV_EXIT_UNDEFINED, 0 },
 		[SVM_EXIT_MONITOR ... SVM_EXIT_MWAIT_ARMED] = { HV_EXIT_UNDEFINED, 0 },
-		[SVM_EXIT_XSETBV] = { HV_EXIT_XSETBV, 3 },
+		[SVM_EXIT_XSETBV] = { HV_EXIT_XSETBV, 3 }, [SVM_EXIT_RDPRU] = { HV_EXIT_UNDEFINED, 0 },
 	};
 	uint32_t code = (uint32_t)vmcb->exit_code;
 
@@ -354,10 +398,17 @@ static void svm_control_enter(struct cpu *cpu, struct hv_exit *exit)
 	cpu->control.rip = vmcb->rip;
 	vmcb->tlb_control = SVM_TLB_KEEP;
 	svm_requeue(vmcb);
-	if ((uint32_t)vmcb->exit_code == SVM_EXIT_NPF)
+	if ((uint32_t)vmcb->exit_code == SVM_EXIT_NPF) {
 		svm_memory_exit(vmcb, exit);
-	else
+	} else if (vmcb->exit_code == SVM_EXIT_IRET) {
+		set_nmi_exits(cpu, cpu->trapped, false);
+		/* What was asked for meanwhile may have been taken for that NMI. */
+		if (__atomic_load_n(&cpu->request, __ATOMIC_ACQUIRE) & CPU_REQUEST_NMI)
+			apic_send(cpu->apic_id, ICR_MODE_NMI | ICR_ASSERT);
+		exit->reason = HV_EXIT_NONE;
+	} else {
 		svm_plain_exit(vmcb, exit);
+	}
 }
 
 static void svm_cell_prepare(struct cpu *cpu, struct vcpu *vcpu)

@@ -17,7 +17,7 @@
 
 struct svm_features {
 	uint32_t asids;		/* 0: not known yet */
-	bool nrips, decode, flush_asid, pause;
+	bool nrips, decode, flush_asid, pause, xsaves;
 };
 extern struct svm_features svm_features;
 
@@ -30,6 +30,7 @@ struct svm_cpu {
 	struct vmcb *control;
 	uint64_t asid_generation;
 	uint32_t next_asid;
+	uint64_t debugctl, xss;	/* the control domain's while a guest runs; 0: nothing to restore */
 	uint8_t again;		/* an interrupt that is to be raised again for the control domain, or 0 */
 };
 

@@ -9,21 +9,23 @@
 #include "string.h"
 #include "vcpu.h"
 
-#define LENGTH_2	2u	/* CPUID, INVD, RDMSR, WRMSR */
+#define LENGTH_2	2u	/* CPUID, INVD, RDMSR, WBINVD, WRMSR */
 #define DR_INTERCEPTS	0x00ff00ffu	/* reads and writes of DR0-7 */
 #define EXCEPTION_INTERCEPTS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
 #define PAUSE_COUNT	3000u
 #define PRIORITY_HIGHEST 15u
+#define MSR_DEBUGCTL	0x1d9u
+#define MSR_XSS		0xda0u
 
 void svm_vcpu_init(struct vcpu *vcpu)
 {
 	static const uint16_t intercepts[] = {
-		SVM_INTERCEPT_INTR, SVM_INTERCEPT_NMI, SVM_INTERCEPT_INIT, SVM_INTERCEPT_RDPMC, SVM_INTERCEPT_CPUID,
-		SVM_INTERCEPT_INVD, SVM_INTERCEPT_HLT, SVM_INTERCEPT_INVLPGA, SVM_INTERCEPT_IOIO, SVM_INTERCEPT_MSR,
-		SVM_INTERCEPT_FERR, SVM_INTERCEPT_SHUTDOWN, SVM_INTERCEPT_VMRUN, SVM_INTERCEPT_VMMCALL,
-		SVM_INTERCEPT_VMLOAD, SVM_INTERCEPT_VMSAVE, SVM_INTERCEPT_STGI, SVM_INTERCEPT_CLGI,
-		SVM_INTERCEPT_SKINIT, SVM_INTERCEPT_MONITOR, SVM_INTERCEPT_MWAIT, SVM_INTERCEPT_MWAIT_ARMED,
-		SVM_INTERCEPT_XSETBV,
+		SVM_EXIT_INTR, SVM_EXIT_NMI, SVM_EXIT_INIT, SVM_EXIT_RDPMC, SVM_EXIT_CPUID,
+		SVM_EXIT_INVD, SVM_EXIT_HLT, SVM_EXIT_INVLPGA, SVM_EXIT_IOIO, SVM_EXIT_MSR,
+		SVM_EXIT_SHUTDOWN, SVM_EXIT_WBINVD, SVM_EXIT_RDPRU, SVM_EXIT_VMRUN, SVM_EXIT_VMMCALL,
+		SVM_EXIT_VMLOAD, SVM_EXIT_VMSAVE, SVM_EXIT_STGI, SVM_EXIT_CLGI,
+		SVM_EXIT_SKINIT, SVM_EXIT_MONITOR, SVM_EXIT_MWAIT, SVM_EXIT_MWAIT_ARMED,
+		SVM_EXIT_XSETBV,
 	};
 	struct vmcb *vmcb = (struct vmcb *)((uint8_t *)vcpu + VCPU_PAGE_VMCB * PAGE_SIZE);
 	unsigned int i;
@@ -33,11 +35,11 @@ void svm_vcpu_init(struct vcpu *vcpu)
 	for (i = 0; i < sizeof(intercepts) / sizeof(intercepts[0]); i++)
 		svm_intercept(vmcb, intercepts[i], true);
 	if (svm_features.pause) {
-		svm_intercept(vmcb, SVM_INTERCEPT_PAUSE, true);
+		svm_intercept(vmcb, SVM_EXIT_PAUSE, true);
 		vmcb->pause_count = PAUSE_COUNT;
 	}
-	vmcb->intercept[SVM_INTERCEPT_DR_FIRST / 32] = DR_INTERCEPTS;
-	vmcb->intercept[SVM_INTERCEPT_EXCEPTIONS / 32] = EXCEPTION_INTERCEPTS;
+	vmcb->intercept[SVM_EXIT_DR_FIRST / 32] = DR_INTERCEPTS;
+	vmcb->intercept[SVM_EXIT_EXCEPTION / 32] = EXCEPTION_INTERCEPTS;
 	vmcb->iopm = image_to_phys(svm_guest_iopm);
 	vmcb->msrpm = image_to_phys(svm_guest_msrpm);
 	vmcb->vintr = SVM_VINTR_MASKING;
@@ -51,17 +53,37 @@ void svm_vcpu_init(struct vcpu *vcpu)
 	vmcb->pat = PAT_RESET;
 }
 
+/* No branches of a guest's are recorded, and its XSAVES, which cannot be refused, reaches no supervisor state. */
+static uint64_t stop(uint32_t msr)
+{
+	uint64_t value = rdmsr(msr);
+
+	if (value)
+		wrmsr(msr, 0);
+	return value;
+}
+
 void svm_vcpu_load(struct cpu *cpu, struct vcpu *vcpu)
 {
-	svm_vmsave(((struct svm_cpu *)cpu->vendor)->control_pa);
+	struct svm_cpu *svm = cpu->vendor;
+
+	svm->debugctl = stop(MSR_DEBUGCTL);
+	svm->xss = svm_features.xsaves ? stop(MSR_XSS) : 0;
+	svm_vmsave(svm->control_pa);
 	svm_vmload(vcpu->svm.vmcb_pa);
 	svm_remind();
 }
 
 void svm_vcpu_put(struct cpu *cpu, struct vcpu *vcpu)
 {
+	struct svm_cpu *svm = cpu->vendor;
+
 	svm_vmsave(vcpu->svm.vmcb_pa);
-	svm_vmload(((struct svm_cpu *)cpu->vendor)->control_pa);
+	svm_vmload(svm->control_pa);
+	if (svm->xss)
+		wrmsr(MSR_XSS, svm->xss);
+	if (svm->debugctl)
+		wrmsr(MSR_DEBUGCTL, svm->debugctl);
 }
 
 /*
@@ -100,7 +122,7 @@ static void deliver_nmi(struct vcpu *vcpu)
 		return;
 	vcpu->nmi_pending = false;
 	svm->nmi_blocked = true;
-	svm_intercept(vmcb, SVM_INTERCEPT_IRET, true);
+	svm_intercept(vmcb, SVM_EXIT_IRET, true);
 	vmcb->event = SVM_EVENT_VALID | SVM_EVENT_NMI | EXC_NMI;
 }
 
@@ -190,7 +212,7 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit
 		cr8_exit(vcpu, exit);
 		break;
 	case SVM_EXIT_DR_FIRST ... SVM_EXIT_DR_LAST:
-		vmcb->intercept[SVM_INTERCEPT_DR_FIRST / 32] = 0;
+		vmcb->intercept[SVM_EXIT_DR_FIRST / 32] = 0;
 		vcpu_use_debug_registers(cpu, vcpu);
 		exit->reason = HV_EXIT_NONE;
 		break;
@@ -200,14 +222,14 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit
 		exception_exit(vmcb, code - SVM_EXIT_EXCEPTION, exit);
 		break;
 	case SVM_EXIT_IRET:
-		svm_intercept(vmcb, SVM_INTERCEPT_IRET, false);
+		svm_intercept(vmcb, SVM_EXIT_IRET, false);
 		vcpu->svm.nmi_iret = true;
 		vcpu->svm.nmi_iret_rip = vmcb->rip;
 		exit->reason = HV_EXIT_NONE;
 		break;
+	case SVM_EXIT_WBINVD:
 	case SVM_EXIT_INVD:
-		/* Writing back is a legal way to invalidate, and no guest may throw other people's lines away. */
-		__asm__ volatile("wbinvd" : : : "memory");
+		/* What a guest can reach is coherent, and it may not empty caches that it shares. */
 		svm_vcpu_advance(vcpu, svm_next_rip(vmcb, LENGTH_2));
 		exit->reason = HV_EXIT_NONE;
 		break;
@@ -220,7 +242,7 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit
 /* An interrupt that has been requested and not been taken. */
 static bool interrupt_requested(const struct vmcb *vmcb)
 {
-	return vmcb->vintr & SVM_VINTR_IRQ && !(vmcb->intercept[SVM_INTERCEPT_VINTR / 32] & 1u << SVM_INTERCEPT_VINTR % 32);
+	return vmcb->vintr & SVM_VINTR_IRQ && !(vmcb->intercept[SVM_EXIT_VINTR / 32] & 1u << SVM_EXIT_VINTR % 32);
 }
 
 void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
@@ -250,6 +272,9 @@ void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 	}
 	exit->cpl = vmcb->cpl;
 	decode_exit(cpu, vcpu, exit);
+	/* If that entry was to flush all, it may not have: the next one does. */
+	if (exit->reason == HV_EXIT_ENTRY_FAILED)
+		((struct svm_cpu *)cpu->vendor)->next_asid = svm_features.asids;
 }
 
 void svm_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip)
@@ -286,7 +311,7 @@ void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
 	 * for ever. There the CR8 writes themselves exit.
 	 */
 	if (!svm_features.decode) {
-		svm_intercept(vmcb, SVM_INTERCEPT_CR8_WRITE, tpr_threshold);
+		svm_intercept(vmcb, SVM_EXIT_CR8_WRITE, tpr_threshold);
 		tpr_threshold = 0;
 	}
 	on = open || tpr_threshold;
@@ -301,7 +326,7 @@ void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
 	else if (tpr_threshold)
 		vintr |= SVM_VINTR_IRQ | (uint64_t)(tpr_threshold & PRIORITY_HIGHEST) << SVM_VINTR_PRIORITY_SHIFT;
 	vmcb->vintr = vintr;
-	svm_intercept(vmcb, SVM_INTERCEPT_VINTR, on);
+	svm_intercept(vmcb, SVM_EXIT_VINTR, on);
 }
 
 unsigned int svm_vcpu_tpr(struct vcpu *vcpu)
@@ -401,6 +426,9 @@ bool svm_vcpu_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 		if (value & ~(uint64_t)(EFER_GUEST | EFER_LMA) ||
 		    (vmcb->cr0 & CR0_PG && (value ^ vmcb->efer) & EFER_LME))
 			return false;
+		/* Translations that a change of NXE makes wrong are not dropped by the processor here (15.16). */
+		if ((value ^ vmcb->efer) & EFER_NXE)
+			vcpu->last_cpu = NULL;
 		vmcb->efer = (value & EFER_GUEST) | (vmcb->efer & EFER_LMA) | EFER_SVME;
 		return true;
 	case MSR_PAT:

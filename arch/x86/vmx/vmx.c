@@ -21,6 +21,8 @@
 
 #define SEGMENT_LONG		(1u << 9)
 
+#define XSS_TRACE	(1u << 8)
+#define XSS_LBR		(1u << 15)
 #define PAE_TABLE		0xffffffe0u	/* CR3 (4.4.1) */
 #define PDPTE_PRESENT		1u
 #define PDPTE_RESERVED		0xfff00000000001e6ull
@@ -127,6 +129,15 @@ static bool vmx_has_1g(void)
 	return rdmsr(MSR_VMX_EPT_VPID) & VMX_EPT_1G;
 }
 
+static void vmx_describe(void)
+{
+	uint32_t secondary = vmx_adjust(vmx_features.capability[VMX_SECONDARY], SECONDARY_VPID | SECONDARY_PAUSE_LOOP);
+
+	print("%s%s%s%s%s\n", vmx_has_dirty() ? " dirty-bits" : "", secondary & SECONDARY_VPID ? " VPIDs" : "",
+	      vmx_features.apic ? " virtual-interrupt-delivery" : "", vmx_features.timer ? " preemption-timer" : "",
+	      secondary & SECONDARY_PAUSE_LOOP ? " PAUSE-loop-exits" : "");
+}
+
 static enum pt_caching vmx_caching(uint64_t hpa, uint64_t bytes)
 {
 	if (!mtrr.read)
@@ -140,6 +151,14 @@ static void bitmaps_init(void)
 	/* x2APIC registers from 800H on: all that can be read but ICR and the current count; TPR, EOI and self-IPI. */
 	const uint64_t x2apic_reads = 0x41fc81ffffffa50cull;
 	const uint64_t x2apic_writes = 1ull << 0x08 | 1ull << 0x0b | 1ull << 0x3f;
+	/*
+	 * Not for the control domain: VMX's own, and what writes to memory past the second-level table or goes on in a guest:
+	 * PEBS, processor trace, DS area, LBR, hardware feedback. See cpuid_control().
+	 */
+	static const uint16_t refused[][2] = {
+		{ MSR_VMX_FIRST, MSR_VMX_LAST }, { 0x3f1, 0x3f1 }, { 0x560, 0x571 }, { 0x580, 0x587 }, { 0x600, 0x600 },
+		{ 0x14ce, 0x14ce }, { 0x17d0, 0x17d1 },
+	};
 	uint32_t msr;
 	unsigned int i;
 
@@ -151,8 +170,9 @@ static void bitmaps_init(void)
 		vmx_msr_permit(vmx_x2apic_bitmap, KEEL_MSR_X2APIC_FIRST + i, x2apic_reads >> i & 1, x2apic_writes >> i & 1);
 	vmx_msr_permit(control_bitmap, MSR_APIC_BASE, true, false);
 	vmx_msr_permit(control_bitmap, MSR_FEATURE_CONTROL, false, false);
-	for (msr = MSR_VMX_FIRST; msr <= MSR_VMX_LAST; msr++)
-		vmx_msr_permit(control_bitmap, msr, false, false);
+	for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+		for (msr = refused[i][0]; msr <= refused[i][1]; msr++)
+			vmx_msr_permit(control_bitmap, msr, false, false);
 }
 
 static void features_init(void)
@@ -228,7 +248,7 @@ void vmx_vmcs_init(const struct vmx_setup *setup)
 	if (vmread(VMCS_SECONDARY_CONTROLS) & SECONDARY_VPID)
 		vmwrite(VMCS_VPID, setup->vpid);
 	if (vmread(VMCS_SECONDARY_CONTROLS) & SECONDARY_XSAVES)
-		vmwrite(VMCS_XSS_EXITING, 0);
+		vmwrite(VMCS_XSS_EXITING, XSS_TRACE | XSS_LBR);		/* those MSRs by another way: #UD */
 	vmwrite(VMCS_LINK_POINTER, VMCS_NO_LINK);
 	vmwrite(VMCS_MSR_BITMAP, setup->bitmap_pa);
 	vmwrite(VMCS_EPT_POINTER, setup->eptp);
@@ -480,9 +500,14 @@ static void requeue(struct vmx_context *context, uint32_t info)
 
 void vmx_deliver_nmi(struct vmx_context *context, bool *pending)
 {
-	if (!context->event && !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & (SHADOW_STI | SHADOW_MOV_SS | SHADOW_NMI))) {
+	uint64_t state = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+
+	if (!context->event && !(state & (SHADOW_INSTRUCTION | SHADOW_NMI))) {
 		*pending = false;
 		context->event = EVENT_VALID | EVENT_NMI | EXC_NMI;
+	} else if (!context->event && state & SHADOW_STI) {
+		/* Some processors' windows do not wait for the end of STI's shadow (26.2), all wait for that of MOV SS. */
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, state ^ SHADOW_INSTRUCTION);
 	}
 	vmx_primary(context, PRIMARY_NMI_WINDOW, *pending);
 }
@@ -525,6 +550,7 @@ const uint8_t vmx_plain_exits[VMX_PLAIN_EXITS] = {
 	[VMX_EXIT_MONITOR] = HV_EXIT_UNDEFINED, [VMX_EXIT_PAUSE] = HV_EXIT_PAUSE,
 	[VMX_EXIT_INVEPT] = HV_EXIT_UNDEFINED, [VMX_EXIT_INVVPID] = HV_EXIT_UNDEFINED,
 	[VMX_EXIT_VMFUNC] = HV_EXIT_UNDEFINED,
+	[VMX_EXIT_XSAVES ... VMX_EXIT_XRSTORS] = HV_EXIT_UNDEFINED,
 };
 
 void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const struct page_table *memory,
@@ -554,9 +580,14 @@ void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const 
 		else
 			vmx_inject(context, KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | EXC_GP, 0);
 		break;
+	case VMX_EXIT_WBINVD:
 	case VMX_EXIT_INVD:
-		/* Writing back is a legal way to invalidate, and nobody may throw other people's lines away. */
-		__asm__ volatile("wbinvd" : : : "memory");
+		/*
+		 * Writing back is a legal way to invalidate, and nobody may throw other people's lines away. What a guest can reach
+		 * is coherent, and it may not empty caches that it shares.
+		 */
+		if (memory == &control_table)
+			__asm__ volatile("wbinvd" : : : "memory");
 		vmx_advance(regs, vmx_next_rip());
 		break;
 	case VMX_EXIT_XSETBV:

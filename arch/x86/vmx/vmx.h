@@ -89,8 +89,8 @@ static inline void vmx_advance(struct keel_regs *regs, uint64_t next_rip)
 	uint64_t state = vmread(VMCS_GUEST_INTERRUPTIBILITY);
 
 	regs->rip = next_rip;
-	if (state & (SHADOW_STI | SHADOW_MOV_SS))
-		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, state & ~(uint64_t)(SHADOW_STI | SHADOW_MOV_SS));
+	if (state & SHADOW_INSTRUCTION)
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, state & ~(uint64_t)SHADOW_INSTRUCTION);
 }
 
 bool vmx_enter(struct keel_regs *regs, bool launched);
@@ -125,7 +125,7 @@ void vmx_block_nmi_again(void);
 void vmx_deliver_nmi(struct vmx_context *context, bool *pending);
 void vmx_write_event(struct vmx_context *context);
 /* Exits that say all by their reason: enum hv_exit_reason, 0 for the others. */
-#define VMX_PLAIN_EXITS		(VMX_EXIT_VMFUNC + 1)
+#define VMX_PLAIN_EXITS		(VMX_EXIT_XRSTORS + 1)
 extern const uint8_t vmx_plain_exits[VMX_PLAIN_EXITS];
 /* The others as far as they are the same for all; what is left has HV_EXIT_UNKNOWN. */
 void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const struct page_table *memory,

@@ -12,6 +12,8 @@
 
 #define DR6_B0_B3	0xfu
 #define DR7_GD		(1u << 13)
+#define MSR_TEST_CTRL	0x33u
+#define TEST_CTRL_SPLIT_LOCK (1u << 29)
 #define EXCEPTION_EXITS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
 #define PAUSE_GAP	128u		/* ticks between two PAUSEs of one loop */
 #define PAUSE_WINDOW	4096u		/* ticks that a loop may take */
@@ -44,7 +46,7 @@ void vmx_vcpu_init(struct vcpu *vcpu)
 			[VMX_PIN] = PIN_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI | PIN_PREEMPTION_TIMER,
 			[VMX_PRIMARY] = PRIMARY_TSC_OFFSET | PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_RDPMC |
 				PRIMARY_TPR_SHADOW | PRIMARY_MOV_DR | PRIMARY_IO | PRIMARY_MONITOR,
-			[VMX_SECONDARY] = SECONDARY_PAUSE_LOOP | (vmx_features.apic ? VMX_APIC_CONTROLS : 0),
+			[VMX_SECONDARY] = SECONDARY_WBINVD | SECONDARY_PAUSE_LOOP | (vmx_features.apic ? VMX_APIC_CONTROLS : 0),
 		},
 	};
 
@@ -127,6 +129,9 @@ void vmx_vcpu_put(struct cpu *cpu, struct vcpu *vcpu)
 
 	vmx_vmclear(vcpu->vmx.context.vmcs_pa);
 	vmx_vmptrld(vmx->control.vmcs_pa);
+	if (vcpu->vmx.split_locks)
+		wrmsr(MSR_TEST_CTRL, rdmsr(MSR_TEST_CTRL) | TEST_CTRL_SPLIT_LOCK);
+	vcpu->vmx.split_locks = false;
 	if (vcpu->debug_registers)
 		swap_dr6(&vcpu->vmx.dr6, vmx->dr6);
 	swap_msrs(vcpu->vmx.msr, vmx->msr);
@@ -199,6 +204,11 @@ static void set_dr6(struct vcpu *vcpu)
 	vmwrite(VMCS_GUEST_DR7, vmread(VMCS_GUEST_DR7) & ~(uint64_t)DR7_GD);
 }
 
+static bool may_check_alignment(void)
+{
+	return vmx_cpl() == 3 && vmx_cr0() & CR0_AM && vmread(VMCS_GUEST_RFLAGS) & RFLAGS_AC;
+}
+
 /* The fault is the guest's own: #DB and #AC exit only because a guest can raise them without end inside one instruction. */
 static void exception_exit(struct vcpu *vcpu, struct hv_exit *exit)
 {
@@ -219,7 +229,17 @@ static void exception_exit(struct vcpu *vcpu, struct hv_exit *exit)
 	if (vector == EXC_DB) {
 		set_dr6(vcpu);
 		if ((info & EVENT_TYPE) == EVENT_PRIVILEGED)	/* INT1, a trap */
-			vcpu->cell.page->regs.rip = vmx_next_rip();
+			vmx_advance(&vcpu->cell.page->regs, vmx_next_rip());
+		/* In a shadow the entry wants to see what is held back there (27.3.1.5). */
+		if (vmread(VMCS_GUEST_INTERRUPTIBILITY) & SHADOW_INSTRUCTION && vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF)
+			vmwrite(VMCS_GUEST_PENDING_DEBUG, PENDING_SINGLE_STEP);
+	}
+	if (vector == EXC_AC && !may_check_alignment()) {
+		/* A split lock, which the control domain has itself told of (MSR TEST_CTRL): its wish is not for guests. */
+		vcpu->vmx.split_locks = true;
+		wrmsr(MSR_TEST_CTRL, rdmsr(MSR_TEST_CTRL) & ~(uint64_t)TEST_CTRL_SPLIT_LOCK);
+		exit->reason = HV_EXIT_NONE;
+		return;
 	}
 	vmx_inject(&vcpu->vmx.context, KEEL_INJECT_EXCEPTION | (info & EVENT_ERROR_CODE) | vector,
 		   info & EVENT_ERROR_CODE ? (uint32_t)vmread(VMCS_EXIT_ERROR_CODE) : 0);
@@ -355,7 +375,7 @@ void vmx_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip)
 bool vmx_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction)
 {
 	return vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF && !vcpu->vmx.context.event &&
-	       (after_instruction || !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & (SHADOW_STI | SHADOW_MOV_SS)));
+	       (after_instruction || !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & SHADOW_INSTRUCTION));
 }
 
 void vmx_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)

@@ -13,6 +13,7 @@
 #include <linux/module.h>
 #include <linux/smp.h>
 #include <asm/asm.h>
+#include <asm/msr.h>
 #include <keel/hypercall.h>
 
 #define POOL_ORDER	10u		/* the pages that may be given away: one block of 4 MiB */
@@ -355,6 +356,29 @@ static void fuzz(void)
 	report(call3(KEEL_HC_COUNT, 0, 0, 0) == -ENOSYS, "a hypercall that is none", 0);
 }
 
+/* What would show or change what is not the control domain's. The values are what the processor would take. */
+static void touch_msrs(void)
+{
+	static const u32 amd[] = {
+		0xc0010010, 0xc0010016, 0xc001001a, 0xc001001d, 0xc0010111, 0xc0010113, 0xc0010117, 0xc0011030, 0xc0011033,
+		0xc000010f, 0xc0000104,
+	};
+	static const u32 intel[] = {
+		0x3f1, 0x480, 0x48b, 0x491, 0x560, 0x571, 0x580, 0x587, 0x600, 0x14ce, 0x17d0, 0x17d1,
+	};
+	bool is_amd = boot_cpu_data.x86_vendor == X86_VENDOR_AMD;
+	const u32 *list = is_amd ? amd : intel;
+	unsigned int count = is_amd ? ARRAY_SIZE(amd) : ARRAY_SIZE(intel), i;
+	u64 value, passed = 0;
+
+	for (i = 0; i < count; i++)
+		if (!wrmsrl_safe(list[i], is_amd && !rdmsrl_safe(list[i], &value) ? value : 0))
+			passed = list[i];
+	report(!passed, "MSRs that are the hypervisor's cannot be written", passed);
+	if (is_amd)
+		report(!wrmsrl_safe(MSR_AMD64_PATCH_LOADER, (u64)page_address(pool)), "a microcode update changes nothing", 0);
+}
+
 static int __init hostile_init(void)
 {
 	pool = alloc_pages(GFP_KERNEL | __GFP_ZERO, POOL_ORDER);
@@ -362,6 +386,7 @@ static int __init hostile_init(void)
 		return -ENOMEM;
 	touch_hypervisor();
 	touch_donated();
+	touch_msrs();
 	fuzz();
 	/* Pages that are not back must not be used by anybody. */
 	if (pool_is_back())

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+// What is dropped between domains, for processors that would give it away.
+
+#include "speculation.h"
+
+#include "cell_frame.h"
+#include "cpu.h"
+
+#define CPUID_EXT		0x80000000u
+#define CPUID_EXT_IBPB		(1u << 12)	/* leaf 0x80000008 EBX */
+#define CPUID_7_MD_CLEAR	(1u << 10)	/* EDX */
+#define CPUID_7_IBPB		(1u << 26)
+#define CPUID_7_L1D_FLUSH	(1u << 28)
+#define CPUID_7_CAPABILITIES	(1u << 29)
+#define MSR_PRED_CMD		0x49u
+#define MSR_CAPABILITIES	0x10au
+#define CAPABILITIES_NO_L1TF	(1u << 0 | 1u << 3)	/* RDCL_NO, SKIP_L1DFL_VMENTRY */
+#define MSR_FLUSH_CMD		0x10bu
+
+struct speculation speculation;
+
+void speculation_init(void)
+{
+	uint32_t edx = cpuid(0, 0).eax >= 7 ? cpuid(7, 0).edx : 0;
+	uint32_t ebx = cpuid(CPUID_EXT, 0).eax >= CPUID_EXT + 8 ? cpuid(CPUID_EXT + 8, 0).ebx : 0;
+	bool safe = edx & CPUID_7_CAPABILITIES && rdmsr(MSR_CAPABILITIES) & CAPABILITIES_NO_L1TF;
+
+	speculation.predictors = edx & CPUID_7_IBPB || ebx & CPUID_EXT_IBPB;
+	speculation.first_cache = edx & CPUID_7_L1D_FLUSH && !safe;
+	speculation.buffers = edx & CPUID_7_MD_CLEAR;
+}
+
+void speculation_before_guest(void)
+{
+	uint16_t selector = SEL_KERNEL_DATA;
+
+	if (speculation.first_cache)
+		wrmsr(MSR_FLUSH_CMD, 1);
+	if (speculation.buffers)
+		__asm__ volatile("verw %0" : : "m"(selector) : "cc");
+}
+
+void speculation_after_guest(void)
+{
+	if (speculation.predictors)
+		wrmsr(MSR_PRED_CMD, 1);
+}
