@@ -223,6 +223,26 @@ check_msrs:
 	wrmsr
 	ret
 
+; What is written is read, the machine-check bit among it.
+check_cr4:
+	mov rbx, cr4
+	mov rcx, rbx
+	xor rcx, 1 << 6				; MCE
+	mov cr4, rcx
+	mov rdx, cr4
+	cmp rdx, rcx
+	CHECK e, "CR4.MCE does not change"
+	xor rcx, 1 << 6 | 1 << 7		; and PGE
+	mov cr4, rcx
+	mov rdx, cr4
+	cmp rdx, rcx
+	CHECK e, "CR4.MCE and PGE do not change"
+	mov cr4, rbx
+	mov rdx, cr4
+	cmp rdx, rbx
+	CHECK e, "CR4 does not come back"
+	ret
+
 check_debug_registers:
 	mov r12, 0x1111222233334440
 	mov dr0, r12
@@ -762,6 +782,7 @@ guest_main:
 	call check_tsc
 	call check_cpuid
 	call check_msrs
+	call check_cr4
 	call check_debug_registers
 	PUTS "modes: state", 13, 10
 	call check_mmio_instructions

@@ -24,6 +24,8 @@
 #define RIP		0x401000u
 #define TEST_CTRL	0x33u
 #define SPLIT_LOCK	(1u << 29)
+#define CR4_PGE		(1u << 7)
+#define CR4_VMXE	(1u << 13)
 #define LENGTH		3u
 #define EVENT_INT_N	(EVENT_VALID | EVENT_SOFTWARE_INT | 0x80)
 
@@ -445,6 +447,7 @@ START_TEST(control_registers)
 		uint64_t qualification, value;
 	} bad[] = { { 4, 1u << 13 }, { 0, CR0_PE | CR0_NW }, { 0, CR0_PG }, { 0, 1ull << 32 | CR0_PE }, { 3, 0 } };
 
+	vmx_features.cr4_fixed = CR4_VMXE;
 	reason = VMX_EXIT_CR;
 	vmcs[VMCS_GUEST_ES_RIGHTS + VMCS_SEGMENT_STEP] = 1u << 13;
 	vmcs[VMCS_GUEST_EFER] = EFER_LMA;
@@ -454,6 +457,27 @@ START_TEST(control_registers)
 	ck_assert_uint_eq(page.regs.rip, RIP);
 	guest();
 	ck_assert_uint_eq(entered_event, EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_CODE | EXC_GP);
+}
+END_TEST
+
+/* A guest sees the MCE bit that it wrote, and machine checks are on for it all the same. */
+START_TEST(machine_checks_stay_on)
+{
+	vmx_features.cr4_fixed = CR4_VMXE;
+	vmcs[VMCS_CR4_MASK] = CR4_VMXE | CR4_MCE;
+	vmcs[VMCS_GUEST_CR4] = CR4_VMXE | CR4_MCE | CR4_PAE;
+	vmcs[VMCS_CR4_SHADOW] = _i ? CR4_MCE : 0;
+	ck_assert_uint_eq(vmx_ops.vcpu_cr4(&vcpu), CR4_PAE | (_i ? CR4_MCE : 0));
+	reason = VMX_EXIT_CR;
+	qualification = 4 | KEEL_RCX << QUAL_CR_GPR_SHIFT;
+	page.regs.gpr[KEEL_RCX] = CR4_PAE | CR4_PGE | (_i ? 0 : CR4_MCE);
+	ck_assert_int_eq(guest(), HV_EXIT_NONE);
+	/* Executed again: the rest of it is the processor's. */
+	ck_assert_uint_eq(page.regs.rip, RIP);
+	ck_assert_uint_eq(vmx_ops.vcpu_cr4(&vcpu), CR4_PAE | (_i ? 0 : CR4_MCE));
+	ck_assert_uint_eq(vmcs[VMCS_GUEST_CR4], CR4_VMXE | CR4_MCE | CR4_PAE);
+	guest();
+	ck_assert_uint_eq(entered_event, 0);
 }
 END_TEST
 
@@ -559,6 +583,7 @@ int main(void)
 	tcase_add_loop_test(tests, task_switch, 0, 4);
 	tcase_add_loop_test(tests, ports, 0, 2);
 	tcase_add_loop_test(tests, control_registers, 0, 5);
+	tcase_add_loop_test(tests, machine_checks_stay_on, 0, 2);
 	tcase_add_test(tests, apic_page);
 	tcase_add_test(tests, apic_exits);
 	tcase_add_test(tests, tpr_threshold);

@@ -253,7 +253,7 @@ void vmx_vmcs_init(const struct vmx_setup *setup)
 	vmwrite(VMCS_MSR_BITMAP, setup->bitmap_pa);
 	vmwrite(VMCS_EPT_POINTER, setup->eptp);
 	vmwrite(VMCS_CR0_MASK, setup->cr0_mask | vmx_features.cr0_fixed);
-	vmwrite(VMCS_CR4_MASK, vmx_features.cr4_fixed);
+	vmwrite(VMCS_CR4_MASK, setup->cr4_mask | vmx_features.cr4_fixed);
 	vmwrite(VMCS_HOST_CR0, read_cr0() | CR0_TS);
 	vmwrite(VMCS_HOST_CR3, setup->host_cr3);
 	vmwrite(VMCS_HOST_CR4, read_cr4());
@@ -317,7 +317,7 @@ static void set_cr0(uint64_t value)
 static void set_cr4(uint64_t value)
 {
 	vmwrite(VMCS_CR4_SHADOW, value);
-	vmwrite(VMCS_GUEST_CR4, value | vmx_features.cr4_fixed);
+	vmwrite(VMCS_GUEST_CR4, value | vmread(VMCS_CR4_MASK));
 }
 
 static void set_efer(uint64_t value)
@@ -409,16 +409,24 @@ static bool guest_cr0(uint64_t value, const struct page_table *memory)
 	return true;
 }
 
-/* Only CR0 and CR4 have bits that are Keel's; of CR4's, VMXE, no value but 0 is allowed. */
-static bool write_cr(const struct keel_regs *regs, const struct page_table *memory)
+/* Only CR0 and CR4 have bits that are Keel's; of CR4's VMXE no value but 0 is allowed. False: #GP. */
+static bool write_cr(struct keel_regs *regs, const struct page_table *memory)
 {
 	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
 	uint64_t value = regs->gpr[qualification >> QUAL_CR_GPR_SHIFT & QUAL_CR_GPR];
 	bool code64 = vmx_segment(KEEL_SEG_CS).attributes & SEGMENT_LONG && vmread(VMCS_GUEST_EFER) & EFER_LMA;
 
-	if (qualification & QUAL_CR_NUMBER || qualification >> QUAL_CR_ACCESS_SHIFT & QUAL_CR_ACCESS)
+	if (qualification >> QUAL_CR_ACCESS_SHIFT & QUAL_CR_ACCESS)
 		return false;
-	return guest_cr0(code64 ? value : (uint32_t)value, memory);
+	if ((qualification & QUAL_CR_NUMBER) == 4 && !(value & vmx_features.cr4_fixed)) {
+		/* Of MCE. Executed again, the instruction finds what it writes in the shadow, and does not exit. */
+		vmwrite(VMCS_CR4_SHADOW, value);
+		return true;
+	}
+	if (qualification & QUAL_CR_NUMBER || !guest_cr0(code64 ? value : (uint32_t)value, memory))
+		return false;
+	vmx_advance(regs, vmx_next_rip());
+	return true;
 }
 
 void vmx_set_sregs(const struct keel_sregs *sregs, uint64_t cr0, uint64_t cr4, uint64_t efer)
@@ -575,9 +583,7 @@ void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const 
 	case VMX_EXIT_NMI_WINDOW:
 		break;
 	case VMX_EXIT_CR:
-		if (write_cr(regs, memory))
-			vmx_advance(regs, vmx_next_rip());
-		else
+		if (!write_cr(regs, memory))
 			vmx_inject(context, KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | EXC_GP, 0);
 		break;
 	case VMX_EXIT_WBINVD:

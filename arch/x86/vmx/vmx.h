@@ -44,7 +44,7 @@ struct vmx_setup {
 	uint64_t vmcs_pa;
 	uint64_t eptp, bitmap_pa, host_cr3;
 	uint32_t vpid;
-	uint64_t cr0_mask;		/* beyond the bits that VMX fixes */
+	uint64_t cr0_mask, cr4_mask;	/* beyond the bits that VMX fixes; those of CR4 are on whatever the guest sees */
 	uint32_t want[VMX_CONTROLS];	/* controls beyond those of all, where the processor has them */
 };
 

@@ -42,6 +42,8 @@ void vmx_vcpu_init(struct vcpu *vcpu)
 		.vpid = FIRST_VPID + (vcpu->vm->id - 1) * KEEL_MAX_VCPUS + vcpu->index,
 		/* A guest's caches are everybody's. */
 		.cr0_mask = CR0_CD | CR0_NW,
+		/* A machine check is the control domain's, and must not find a guest where it would stop the machine. */
+		.cr4_mask = CR4_MCE,
 		.want = {
 			[VMX_PIN] = PIN_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI | PIN_PREEMPTION_TIMER,
 			[VMX_PRIMARY] = PRIMARY_TSC_OFFSET | PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_RDPMC |
