@@ -13,6 +13,8 @@
 
 #define CPUID_EXT_FEATURES	0x80000001u
 #define CPUID_EXT_SVM		(1u << 2)
+#define CPUID_EXT_POWER		0x80000007u
+#define CPUID_SMCA		(1u << 3)	/* EBX */
 #define CPUID_SVM		0x8000000au
 #define CPUID_SVM_NPT		(1u << 0)
 #define CPUID_SVM_NRIPS		(1u << 3)
@@ -23,6 +25,7 @@
 
 #define MSR_TSC_RATIO		0xc0000104u	/* would scale the guests' TSC */
 #define MSR_MCG_CAP		0x179u
+#define MCG_CAP_BANKS		0xffull
 #define MSR_MC0_MISC		0x403u
 #define MC_MISC_LOCKED		(1ull << 61)
 #define MCE_BANKS		32u
@@ -103,6 +106,9 @@ static void guest_bitmaps_init(void)
 	svm_msr_permit(control_msrpm, MSR_HSAVE_PA, false, false);
 	for (i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		svm_msr_permit(control_msrpm, kept[i], true, false);
+	if (!(cpuid(CPUID_EXT_POWER, 0).ebx & CPUID_SMCA))
+		return;
+	svm_msr_permit(control_msrpm, MSR_MCG_CAP, false, false);
 	for (i = 0; i < MCE_BANKS; i++)
 		svm_msr_permit(control_msrpm, MSR_MC0_MISC + 4 * i, false, true);
 }
@@ -148,9 +154,8 @@ static void svm_cpu_init(struct cpu *cpu)
 static void svm_control_init(struct cpu *cpu, uint64_t table_root)
 {
 	static const uint16_t intercepts[] = {
-		SVM_EXIT_CPUID, SVM_EXIT_MSR, SVM_EXIT_SHUTDOWN, SVM_EXIT_INVLPGA,
-		SVM_EXIT_VMRUN, SVM_EXIT_VMMCALL, SVM_EXIT_VMLOAD, SVM_EXIT_VMSAVE,
-		SVM_EXIT_STGI, SVM_EXIT_CLGI, SVM_EXIT_SKINIT,
+		SVM_EXIT_CPUID, SVM_EXIT_MSR, SVM_EXIT_SHUTDOWN, SVM_EXIT_INVLPGA, SVM_EXIT_VMRUN, SVM_EXIT_VMMCALL,
+		SVM_EXIT_VMLOAD, SVM_EXIT_VMSAVE, SVM_EXIT_STGI, SVM_EXIT_CLGI, SVM_EXIT_SKINIT,
 	};
 	struct svm_cpu *svm = cpu->vendor;
 	struct vmcb *vmcb = svm->control;
@@ -310,6 +315,10 @@ static void svm_control_trap(struct cpu *cpu, bool on)
 	svm_msr_permit(control_msrpm, MSR_X2APIC_ICR, true, !on);
 }
 
+/*
+ * Without SMCA there are no more banks than the older MSRs have room for, and of SMCA's counters of errors Linux keeps its hands
+ * where they are locked.
+ */
 static bool svm_control_rdmsr(struct cpu *cpu, uint32_t msr, uint64_t *value)
 {
 	struct vmcb *vmcb = ((struct svm_cpu *)cpu->vendor)->control;
@@ -321,9 +330,13 @@ static bool svm_control_rdmsr(struct cpu *cpu, uint32_t msr, uint64_t *value)
 	case MSR_VM_CR:
 		*value = VM_CR_LOCK | VM_CR_SVMDIS;
 		return true;
+	case MSR_MCG_CAP:
+		*value = rdmsr(msr);
+		if ((*value & MCG_CAP_BANKS) > MCE_BANKS)
+			*value -= (*value & MCG_CAP_BANKS) - MCE_BANKS;
+		return true;
 	default:
-		/* As the error counters of SMCA's banks do not look on its processors: Linux does not expect them without it. */
-		if ((msr & 3) != (MSR_MC0_MISC & 3) || (msr - MSR_MC0_MISC) / 4 >= (rdmsr(MSR_MCG_CAP) & 0xff))
+		if ((msr & 3) != (MSR_MC0_MISC & 3) || (msr - MSR_MC0_MISC) / 4 >= (rdmsr(MSR_MCG_CAP) & MCG_CAP_BANKS))
 			return false;
 		*value = rdmsr(msr) | MC_MISC_LOCKED;
 		return true;
