@@ -31,8 +31,7 @@ struct boot_range {
 };
 
 struct boot_module {
-	uint64_t start;
-	uint64_t end;
+	uint64_t start, end;
 	const char *string;	/* in the loader's memory; never NULL */
 };
 
@@ -52,9 +51,7 @@ struct boot_framebuffer {
 struct boot_efi {
 	uint64_t system_table;	/* 64-bit table; 0: not booted by 64-bit UEFI */
 	uint64_t map;		/* physical address of the descriptors; 0: none */
-	uint32_t map_size;
-	uint32_t descriptor_size;
-	uint32_t descriptor_version;
+	uint32_t map_size, descriptor_size, descriptor_version;
 	bool services_running;	/* boot services were not exited (tag 18) */
 };
 

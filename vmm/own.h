@@ -41,11 +41,7 @@ enum own_state {
 	OWN_MAPPED,		/* the control domain's; or, with owner OWN_DEVICE, not memory */
 	OWN_SHARED,		/* mapped in the control domain and in the cell of VM owner */
 	OWN_DONATED,		/* owned, not yet in use */
-	OWN_RAM,
-	OWN_TABLE,
-	OWN_CELL,
-	OWN_VCPU,
-	OWN_RECORD,
+	OWN_RAM, OWN_TABLE, OWN_CELL, OWN_VCPU, OWN_RECORD,
 	OWN_HELD,		/* Keel's own */
 	OWN_TRAPPED,		/* not memory; mapped, but writes fault */
 	OWN_STATES,
@@ -53,8 +49,7 @@ enum own_state {
 
 /* A stretch of RAM: sorted, disjoint, whole pages. What lies between stretches is not memory. */
 struct own_range {
-	uint64_t start;
-	uint64_t end;
+	uint64_t start, end;
 };
 
 struct own_frame {

@@ -151,8 +151,7 @@ uint64_t vm_donations(void);
 
 /* Results of RUN and EVENT beside the flags. */
 struct vm_run {
-	uint64_t deadline;
-	uint64_t kick;
+	uint64_t deadline, kick;
 };
 
 struct cpu;

@@ -19,18 +19,9 @@ enum hv_exit_reason {
 	HV_EXIT_NONE,		/* dealt with below the seam: enter again */
 	HV_EXIT_INTERRUPT,	/* a physical interrupt is pending for the control domain */
 	HV_EXIT_NMI,		/* so is an NMI: it has been taken and must be handed on */
-	HV_EXIT_MACHINE_CHECK,
-	HV_EXIT_CPUID,
-	HV_EXIT_RDMSR,
-	HV_EXIT_WRMSR,
-	HV_EXIT_XSETBV,
-	HV_EXIT_HYPERCALL,
-	HV_EXIT_IO,
+	HV_EXIT_MACHINE_CHECK, HV_EXIT_CPUID, HV_EXIT_RDMSR, HV_EXIT_WRMSR, HV_EXIT_XSETBV, HV_EXIT_HYPERCALL, HV_EXIT_IO,
 	HV_EXIT_MEMORY,		/* second-level fault */
-	HV_EXIT_HLT,
-	HV_EXIT_PAUSE,
-	HV_EXIT_WINDOW,
-	HV_EXIT_TPR,
+	HV_EXIT_HLT, HV_EXIT_PAUSE, HV_EXIT_WINDOW, HV_EXIT_TPR,
 	HV_EXIT_EOI,		/* of a vector whose end the cell wants to see */
 	HV_EXIT_APIC_WRITE,	/* the value is in the APIC page */
 	HV_EXIT_CR8_WRITE,	/* a MOV to CR8 that has not been executed */
