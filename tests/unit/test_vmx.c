@@ -393,6 +393,15 @@ START_TEST(entry_fails)
 }
 END_TEST
 
+/* It is the control domain's, as any other machine check. */
+START_TEST(machine_check_at_the_entry)
+{
+	reason = VMX_EXIT_ENTRY_FAILED | VMX_EXIT_ENTRY_MCE;
+	ck_assert_int_eq(guest(), HV_EXIT_MACHINE_CHECK);
+	ck_assert_ptr_null(printed);
+}
+END_TEST
+
 /* The event that came to a task gate is the cell's to deliver. */
 START_TEST(task_switch)
 {
@@ -580,6 +589,7 @@ int main(void)
 	tcase_add_loop_test(tests, guests_empty_no_cache, 0, 2);
 	tcase_add_loop_test(tests, xsaves_of_a_trace, 0, 2);
 	tcase_add_loop_test(tests, entry_fails, 0, 2);
+	tcase_add_test(tests, machine_check_at_the_entry);
 	tcase_add_loop_test(tests, task_switch, 0, 4);
 	tcase_add_loop_test(tests, ports, 0, 2);
 	tcase_add_loop_test(tests, control_registers, 0, 5);

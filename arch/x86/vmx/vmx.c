@@ -566,7 +566,7 @@ void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const 
 {
 	uint32_t info;
 
-	exit->reason = HV_EXIT_ENTRY_FAILED;
+	exit->reason = (reason & VMX_EXIT_REASON) == VMX_EXIT_ENTRY_MCE ? HV_EXIT_MACHINE_CHECK : HV_EXIT_ENTRY_FAILED;
 	if (reason & VMX_EXIT_ENTRY_FAILED) {
 		exit->detail |= vmread(VMCS_EXIT_QUALIFICATION) << VMX_DETAIL_QUALIFICATION_SHIFT;
 		return;
@@ -684,7 +684,7 @@ static void vmx_control_enter(struct cpu *cpu, struct hv_exit *exit)
 			vmx_invept(vmx->eptp);
 		vmx->flush = false;
 		reason = vmx_run(&vmx->control, &cpu->control, &vmx->nmi_pending, &control_table, exit);
-		if (exit->reason == HV_EXIT_ENTRY_FAILED)
+		if (exit->reason == HV_EXIT_ENTRY_FAILED || exit->reason == HV_EXIT_MACHINE_CHECK)
 			panic(vmx_failure(exit->detail));
 		if (reason == VMX_EXIT_EXCEPTION)	/* no exception exits, so it is an NMI */
 			exit->reason = HV_EXIT_NMI;
