@@ -74,6 +74,11 @@ static bool every_cpu_runs(void)
 	return running == cpu_count && cpu_count >= cpus_listed;
 }
 
+static uint32_t take_requests(struct cpu *cpu)
+{
+	return __atomic_fetch_and(&cpu->request, ~CPU_REQUEST_FLUSH, __ATOMIC_ACQ_REL);
+}
+
 int control_set_trap(struct cpu *cpu, bool on)
 {
 	int error = 0;
@@ -83,6 +88,7 @@ int control_set_trap(struct cpu *cpu, bool on)
 		error = -EBUSY;
 	} else {
 		*apic_slot = on ? *apic_slot & ~hv->second_level->write : *apic_slot | hv->second_level->write;
+		take_requests(cpu);	/* a stale one, whose NMI went to the control domain as the trap was lifted */
 		set_trapped(cpu, on);
 		hv->control_flush(cpu);
 	}
@@ -99,7 +105,7 @@ static bool take_sipi(struct cpu *cpu, uint8_t *vector)
 		return false;
 	}
 	__atomic_store_n(&cpu->parked, 0, __ATOMIC_RELEASE);
-	__atomic_fetch_and(&cpu->request, ~(CPU_REQUEST_INIT | CPU_REQUEST_SIPI | ICR_VECTOR), __ATOMIC_ACQ_REL);
+	__atomic_fetch_and(&cpu->request, ~(CPU_REQUEST_NMI | CPU_REQUEST_SIPI | ICR_VECTOR), __ATOMIC_ACQ_REL);
 	*vector = (uint8_t)request;
 	return true;
 }
@@ -296,11 +302,14 @@ static void exit_nmi(struct cpu *cpu)
 	bool own;
 
 	hv->control_get(cpu, &state);
-	asked = __atomic_fetch_and(&cpu->request, ~CPU_REQUEST_FLUSH, __ATOMIC_ACQ_REL);
+	asked = take_requests(cpu);
 	/* In real mode a processor has no NMI of its own yet, only the late call that started it. */
 	own = !(asked & CPU_REQUEST_NMI) && state.efer & EFER_LMA;
-	if (!own || !hv->has_gif)
+	if (!own || !hv->has_gif) {
 		cpu_open_window();
+		/* What came until now came with an NMI that is gone. */
+		asked |= take_requests(cpu);
+	}
 	cpu->nmi_seen = 0;
 	if (asked & CPU_REQUEST_FLUSH) {
 		__atomic_store_n(&cpu->flushed, vm_donations(), __ATOMIC_RELEASE);

@@ -259,6 +259,7 @@ struct cpuid cpuid_control(uint32_t leaf, uint32_t subleaf, uint64_t cr4)
 		{ 1, 0, { 0, 0, BIT(2) | BIT(4) | ECX1_VMX | ECX1_OSXSAVE, EDX1_DS } },	/* DTES64, DS-CPL */
 		{ 6, 0, { BIT(19) | BIT(23), 0, 0, 0 } },		/* hardware feedback, thread director */
 		{ 7, 0, { 0, EBX7_PT, ECX7_OSPKE, BIT(19) } },		/* LBR */
+		{ 7, 1, { BIT(17), 0, 0, 0 } },				/* FRED, which has other ways out of an NMI */
 		{ LAST_BASIC, 1, { 0, 0, BIT(8) | BIT(15), 0 } },	/* states of trace and LBR */
 		{ 0x80000001u, 0, { 0, 0, BIT(2) | BIT(10), 0 } },	/* SVM, instruction-based sampling */
 		{ 0x80000007u, 0, { 0, BIT(3), 0, 0 } },		/* SMCA */

@@ -306,7 +306,7 @@ START_TEST(control_domain)
 	} leaves[] = {
 		{ 1, 0, { .ecx = BIT(2) | BIT(4) | BIT(5) | ECX1_OSXSAVE, .edx = BIT(21) } },
 		{ 6, 0, { .eax = BIT(19) | BIT(23) } }, { 7, 0, { .ebx = BIT(25), .ecx = BIT(4), .edx = BIT(19) } },
-		{ 7, 1, { 0 } }, { 0xd, 1, { .ecx = BIT(8) | BIT(15) } }, { 0x80000001u, 0, { .ecx = BIT(2) | BIT(10) } },
+		{ 7, 1, { .eax = BIT(17) } }, { 7, 2, { 0 } }, { 0xd, 1, { .ecx = BIT(8) | BIT(15) } }, { 0x80000001u, 0, { .ecx = BIT(2) | BIT(10) } },
 		{ 0x80000007u, 0, { .ebx = BIT(3) } }, { 0x80000008u, 0, { .ebx = BIT(3) | BIT(31) } }, { 0x80000021u, 0, { 0 } },
 		{ 0x80000022u, 0, { .eax = BIT(1) } },
 	};

@@ -76,7 +76,8 @@ bool vmx_enter(struct keel_regs *regs, bool launched)
 	entered_event = (uint32_t)vmcs[VMCS_ENTRY_EVENT];
 	entered_error = (uint32_t)vmcs[VMCS_ENTRY_ERROR_CODE];
 	entered_window = vmcs[VMCS_PRIMARY_CONTROLS] & PRIMARY_NMI_WINDOW;
-	vmcs[VMCS_ENTRY_EVENT] = 0;
+	if (!(reason & VMX_EXIT_ENTRY_FAILED))
+		vmcs[VMCS_ENTRY_EVENT] = 0;
 	vmcs[VMCS_EXIT_REASON] = reason;
 	vmcs[VMCS_EXIT_QUALIFICATION] = qualification;
 	vmcs[VMCS_EXIT_LENGTH] = LENGTH;
@@ -396,9 +397,18 @@ END_TEST
 /* It is the control domain's, as any other machine check. */
 START_TEST(machine_check_at_the_entry)
 {
+	vmx_ops.vcpu_inject(&vcpu, KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | 0x41, 0);
 	reason = VMX_EXIT_ENTRY_FAILED | VMX_EXIT_ENTRY_MCE;
 	ck_assert_int_eq(guest(), HV_EXIT_MACHINE_CHECK);
 	ck_assert_ptr_null(printed);
+	/* What was to be injected still is. */
+	reason = VMX_EXIT_CPUID;
+	entries = 0;
+	vcpu.vmx.context.launched = false;
+	guest();
+	ck_assert_uint_eq(entered_event, EVENT_VALID | EVENT_INTERRUPT | 0x41);
+	guest();
+	ck_assert_uint_eq(entered_event, 0);
 }
 END_TEST
 

@@ -568,6 +568,10 @@ void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const 
 
 	exit->reason = (reason & VMX_EXIT_REASON) == VMX_EXIT_ENTRY_MCE ? HV_EXIT_MACHINE_CHECK : HV_EXIT_ENTRY_FAILED;
 	if (reason & VMX_EXIT_ENTRY_FAILED) {
+		/* Which then does not clear the field (27.8): the event is still to come. */
+		info = (uint32_t)vmread(VMCS_ENTRY_EVENT);
+		context->event = info & EVENT_VALID ? info : 0;
+		vmwrite(VMCS_ENTRY_EVENT, 0);
 		exit->detail |= vmread(VMCS_EXIT_QUALIFICATION) << VMX_DETAIL_QUALIFICATION_SHIFT;
 		return;
 	}
