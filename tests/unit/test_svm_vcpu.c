@@ -36,6 +36,7 @@ static struct vcpu vcpus[VCPUS];
 static struct { unsigned int vcpu, life; } tlb[CPUS][ASIDS];
 static unsigned int life[VCPUS];
 static bool taken_inside;	/* while the guest runs, another CPU makes it drop everything */
+static bool refused;		/* VMRUN fails its checks, and may then not have flushed anything */
 static unsigned int kept, flushes;
 
 void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t shadow)
@@ -45,6 +46,9 @@ void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t shadow)
 
 	(void)regs;
 	(void)shadow;
+	vmcb->exit_code = refused ? UINT64_MAX : SVM_EXIT_HLT;
+	if (refused)
+		return;
 	if (vmcb->tlb_control == SVM_TLB_FLUSH_ALL) {
 		memset(tlb[current->index], 0, sizeof(tlb[0]));
 		flushes++;
@@ -66,8 +70,7 @@ void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t shadow)
 
 void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 {
-	(void)vmcb;
-	exit->reason = HV_EXIT_INTERRUPT;
+	exit->reason = vmcb->exit_code == UINT64_MAX ? HV_EXIT_ENTRY_FAILED : HV_EXIT_INTERRUPT;
 }
 
 static void begin(void)
@@ -104,8 +107,13 @@ START_TEST(asids)
 			life[v]++;
 		}
 		taken_inside = random() % 8 == 0;
+		refused = random() % 8 == 0;
 		current = &cpu_objects[c];
 		svm_vcpu_enter(current, &vcpus[v], &exit);
+		if (refused) {		/* that one has ended; another takes its place */
+			vcpus[v].last_cpu = NULL;
+			life[v]++;
+		}
 	}
 	ck_assert_uint_gt(kept, STEPS / 4);
 	ck_assert_uint_gt(flushes, STEPS / 100);

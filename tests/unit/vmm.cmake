@@ -38,6 +38,10 @@ keel_unit_test(mtrr
 keel_unit_test(vmx_caps
 	SOURCES tests/unit/test_vmx_caps.c arch/x86/vmx/vmx_caps.c
 	INCLUDES vmm arch/x86/vmx)
+keel_unit_test(svm
+	SOURCES tests/unit/test_svm.c
+	INCLUDES vmm arch/x86 arch/x86/svm
+	DEFINES KEEL_HOST_TEST)
 keel_unit_test(svm_vcpu
 	SOURCES tests/unit/test_svm_vcpu.c
 	INCLUDES vmm arch/x86 arch/x86/svm
