@@ -305,7 +305,7 @@ static void exit_nmi(struct cpu *cpu)
 	asked = take_requests(cpu);
 	/* In real mode a processor has no NMI of its own yet, only the late call that started it. */
 	own = !(asked & CPU_REQUEST_NMI) && state.efer & EFER_LMA;
-	if (!own || !hv->has_gif) {
+	if (!own && hv->has_gif) {
 		cpu_open_window();
 		/* What came until now came with an NMI that is gone. */
 		asked |= take_requests(cpu);
