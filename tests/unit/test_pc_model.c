@@ -5,26 +5,11 @@
  * processor has been told what stands in its page, who has something posted has been kicked, nobody sleeps who could go
  * on, and CR8 is TPR. Exits may wait for the cell while others go on.
  */
+#include "apic_offsets.h"
 #include "pc_rig.h"
 #include "suite.h"
 
 #define STEPS		100000u
-
-/* Offsets in the APIC page. */
-#define TPR		0x80u
-#define EOI		0xb0u
-#define LDR		0xd0u
-#define DFR		0xe0u
-#define SVR		0xf0u
-#define ISR		0x100u
-#define TMR		0x180u
-#define IRR		0x200u
-#define ICR		0x300u
-#define ICR_HIGH	0x310u
-#define LVT_TIMER	0x320u
-#define LINT0		0x350u
-#define LINT1		0x360u
-#define INITIAL_COUNT	0x380u
 
 #define BASE_BSP	0x100u
 #define BASE_EXTD	0x400u
@@ -471,7 +456,7 @@ static void route_pin(unsigned int v)
 
 static void set_timer(unsigned int v)
 {
-	write_apic(v, LVT_TIMER, random_vector() | random_below(2) << LVT_PERIODIC, 0);
+	write_apic(v, TIMER, random_vector() | random_below(2) << LVT_PERIODIC, 0);
 }
 
 static void open_pin(unsigned int v)
@@ -481,7 +466,7 @@ static void open_pin(unsigned int v)
 
 static void start_timer(unsigned int v)
 {
-	write_apic(v, INITIAL_COUNT, random_below(100000), 0);
+	write_apic(v, INITIAL, random_below(100000), 0);
 }
 
 static void change_base(unsigned int v)
