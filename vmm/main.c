@@ -295,7 +295,8 @@ static void reserve_init(uint64_t pages)
 	memory_take(&boot, (uint64_t)(uintptr_t)image_start, (uint64_t)(uintptr_t)image_end);
 	reserve.start = memory_choose(&boot, bytes, SIZE_2M, SIZE_4G);
 	if (!reserve.start)
-		refuse("there is no room for the hypervisor's reserve below 4 GiB. Use a machine with more memory.");
+		refuse("its reserve, 2 MiB for each GiB of memory, has no room in one piece below 4 GiB. "
+		       "Use a machine with more memory there, or with less in all.");
 	reserve.next = reserve.start;
 	reserve.end = reserve.start + bytes;
 	memory_take(&boot, reserve.start, reserve.end);
