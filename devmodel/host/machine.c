@@ -436,6 +436,8 @@ enum exit_code machine_stop(struct machine *m)
 {
 	vm_destroy(&m->vm);
 	close_all(m);
+	/* Who is told of the end may unload the driver at once. */
+	close(m->vm.device);
 	if (m->last_answer)
 		control_answer_waiting(&m->control, m->last_answer);
 	control_close(&m->control);
@@ -443,6 +445,5 @@ enum exit_code machine_stop(struct machine *m)
 	blob_free(&m->firmware);
 	close(m->signals.fd);
 	close(m->loop.epoll);
-	close(m->vm.device);
 	return is_crash(&m->status) ? EXIT_FAILED : EXIT_DONE;
 }

@@ -44,6 +44,12 @@ check "create: an unknown key is refused with its place" refused 'refused.json:1
 check "check: a good manifest" keel check /tmp/owner.json
 check "check: all errors of a bad one" sh -c 'keel check /tmp/refused.json 2>&1 | grep -c "^/tmp/refused.json:1:" | grep -x "[2-9]"'
 check "create: its owner ends" keel destroy owner
+unloads_at_once() {
+	for round in 1 2 3 4 5 6 7 8; do
+		keel create /tmp/owner.json && keel destroy owner && rmmod keel && insmod /lib/modules/keel.ko || return 1
+	done
+}
+check "destroy: the driver is free at once" unloads_at_once
 rmmod keel
 check "create: a missing driver is named" refused '/dev/keel' '{ "version": 1, "name": "refused", "memory": "16M", "vcpus": 1 }'
 check "driver: comes back" insmod /lib/modules/keel.ko
