@@ -10,6 +10,8 @@ bochs_resident=2048		# MiB; of more, it keeps the rest in a file
 
 emulator_check() {
 	[ "$firmware" = bios ] || die "--uefi: Bochs boots by BIOS only: take --emulator qemu"
+	[ "$machine" = pc ] || die "--machine: Bochs has one board: take --emulator qemu"
+	[ ${#qemu_options[@]} -eq 0 ] || die "--qemu: not for Bochs: take --emulator qemu"
 	[ "$accel" = tcg ] || die "--accel: Bochs is an interpreter, it has no accelerator: take --emulator qemu"
 	command -v bochs >/dev/null || [ "$build" = yes ] || die "bochs is not installed: run without --no-build"
 	cpu=${cpu:-corei7_haswell_4770}
@@ -73,6 +75,7 @@ bochs_pack_cdrom() {
 # nobody. Without VGA's extension there are no graphics modes, on which GRUB and the video BIOS would come to grief.
 emulator_prepare() {
 	local reset=1 panic='' commands=1
+	[ "$reboot" = no ] || commands=1000
 	bochs --help cpu 2>&1 | grep -x -- "$cpu" >/dev/null ||
 		die "--cpu: expected a processor model of Bochs, not '$cpu': bochs --help cpu shows them"
 	bochs_pack_cdrom

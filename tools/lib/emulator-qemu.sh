@@ -33,7 +33,8 @@ emulator_prepare() {
 	[ -z "$hypervisor" ] || image=$("$ROOT/tools/lib/image.sh" "$hypervisor")
 	# Its size is rounded up so that the kernel's search for partition tables does not run past the end.
 	truncate -s %65536 "$work/run.cpio"
-	qemu+=(-machine pc -smp "$smp" -m "$memory" -no-reboot -display none -net none
+	[ "$reboot" = yes ] || qemu+=(-no-reboot)
+	qemu+=(-machine "$machine" -smp "$smp" -m "$memory" -display none -net none
 		-cdrom "$image" -boot d
 		-drive "if=none,id=run,format=raw,file=${work//,/,,}/run.cpio,readonly=on"
 		-device "virtio-blk-pci,drive=run,serial=keel-run"
@@ -49,6 +50,7 @@ emulator_prepare() {
 		qemu+=(-drive "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE.fd"
 			-drive "if=pflash,format=raw,file=$work/vars.fd")
 	fi
+	qemu+=("${qemu_options[@]}")
 }
 
 # Unattended: the serial ports go to the logs.
