@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include "bootmem.h"
+#include "efi.h"
 #include "memory.h"
 #include "string.h"
 
@@ -22,12 +24,6 @@
 #define SETUP_E820_EXT	1u
 
 #define EFI_SIGNATURE	0x34364c45u	/* "EL64" */
-
-/* UEFI 2.10, 7.2.1: memory types. */
-enum efi_memory {
-	EFI_RESERVED = 0, EFI_LOADER_CODE, EFI_LOADER_DATA, EFI_SERVICES_CODE, EFI_SERVICES_DATA, EFI_CONVENTIONAL = 7,
-	EFI_ACPI_RECLAIM = 9,
-};
 
 #define VIDEO_VGA_TEXT	0x01u
 #define VIDEO_VLFB	0x23u
@@ -123,12 +119,6 @@ struct setup_data {
 	uint32_t type, length;
 };
 
-/* UEFI 2.10, 7.2.3. The firmware's descriptors may be longer. */
-struct efi_descriptor {
-	uint32_t type, pad;
-	uint64_t start, virtual_start, pages, attribute;
-};
-
 /* What overlays the firmware's maps: Keel's ranges, and in the EFI map the block; the RSDP's page in both. */
 #define OVERLAYS	(LINUX_HIDDEN + 2u)
 
@@ -174,13 +164,13 @@ static const char *place_kernel(struct loader *loader)
 	const struct setup_header *header = loader->header;
 	uint64_t load = header->pref_address, size = round_up(header->init_size, PAGE_SIZE);
 
-	if (load % header->alignment != 0 || load >= SIZE_4G - size || !memory_is_free(loader->boot, load, load + size))
-		load = memory_choose(loader->boot, size, header->alignment, SIZE_4G);
+	if (load % header->alignment != 0 || load >= SIZE_4G - size || !bootmem_is_free(loader->boot, load, load + size))
+		load = bootmem_choose(loader->boot, size, header->alignment, SIZE_4G);
 	if (load == 0)
 		return "no room for the kernel below 4 GiB";
 	loader->entry->load = load;
 	loader->entry->load_end = load + size;
-	memory_take(loader->boot, load, load + size);
+	bootmem_take(loader->boot, load, load + size);
 	memcpy(phys_to_virt(load), phys_to_virt(loader->image), loader->kernel->end - loader->image);
 	return NULL;
 }
@@ -195,10 +185,10 @@ static const char *place_initrd(struct loader *loader)
 	if (loader->boot->module_count < 2 || size == 0)
 		return NULL;
 	if (start % PAGE_SIZE != 0 || start + size > limit) {
-		start = memory_choose(loader->boot, round_up(size, PAGE_SIZE), PAGE_SIZE, limit);
+		start = bootmem_choose(loader->boot, round_up(size, PAGE_SIZE), PAGE_SIZE, limit);
 		if (start == 0)
 			return "no room for the initrd where the kernel wants it";
-		memory_take(loader->boot, start, start + size);
+		bootmem_take(loader->boot, start, start + size);
 		memcpy(phys_to_virt(start), phys_to_virt(module->start), size);
 	}
 	loader->entry->initrd = start;
@@ -231,7 +221,7 @@ static const char *place_block(struct loader *loader)
 
 	if (strlen(loader->kernel->string) > loader->header->cmdline_size)
 		return "the kernel's command line is too long";
-	block = memory_choose(boot, size, PAGE_SIZE, SIZE_4G);
+	block = bootmem_choose(boot, size, PAGE_SIZE, SIZE_4G);
 	if (block == 0)
 		return "no room for the boot parameters below 4 GiB";
 	memset(phys_to_virt(block), 0, size);

@@ -3,6 +3,7 @@
 
 #include "acpi.h"
 #include "apic.h"
+#include "bootmem.h"
 #include "console.h"
 #include "control.h"
 #include "cpu.h"
@@ -292,14 +293,14 @@ static void reserve_init(uint64_t pages)
 {
 	uint64_t bytes = round_up(pages << PAGE_SHIFT, SIZE_2M);
 
-	memory_take(&boot, (uint64_t)(uintptr_t)image_start, (uint64_t)(uintptr_t)image_end);
-	reserve.start = memory_choose(&boot, bytes, SIZE_2M, SIZE_4G);
+	bootmem_take(&boot, (uint64_t)(uintptr_t)image_start, (uint64_t)(uintptr_t)image_end);
+	reserve.start = bootmem_choose(&boot, bytes, SIZE_2M, SIZE_4G);
 	if (!reserve.start)
 		refuse("its reserve, 2 MiB for each GiB of memory, has no room in one piece below 4 GiB. "
 		       "Use a machine with more memory there, or with less in all.");
 	reserve.next = reserve.start;
 	reserve.end = reserve.start + bytes;
-	memory_take(&boot, reserve.start, reserve.end);
+	bootmem_take(&boot, reserve.start, reserve.end);
 }
 
 void main_boot(uint32_t info);
@@ -317,6 +318,7 @@ void main_boot(uint32_t info)
 	print("Keel, a microhypervisor for x86 servers\n");
 	if (multiboot2_parse(info, &boot))
 		refuse("the boot loader gave no memory map. Start Keel from GRUB, by 'multiboot2'.");
+	bootmem_init(&boot);
 	screen_init(&boot.framebuffer);
 	check_processor();
 	if (hv->enable)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Reads what the multiboot2 loader left, and finds free memory by it. */
+/* Reads what the multiboot2 loader left. */
 #include "multiboot2.h"
 
 #include <stddef.h>
 
+#include "bootmem.h"
+#include "efi.h"
 #include "error.h"
 #include "memory.h"
 #include "string.h"
@@ -11,8 +13,6 @@
 #define INFO_MAX	(UINT64_C(16) << 20)	/* far beyond any real one */
 #define HEADER		8u	/* bytes before the first tag, and of a tag before its contents */
 #define TAG_ALIGN	8u
-
-#define LOW_MEMORY_END	(UINT64_C(1) << 20)	/* firmware's data, trampolines, video */
 
 /* Multiboot2 Specification 2.0, 3.6. */
 enum tag_type {
@@ -47,8 +47,6 @@ struct map_entry {
 _Static_assert(offsetof(struct boot_framebuffer, red_position) == 24, "as specified");
 _Static_assert(sizeof(struct map_entry) == 24, "as specified");
 
-#define EFI_DESCRIPTOR_MIN	40u	/* UEFI 2.10, 7.2.3: EFI_MEMORY_DESCRIPTOR */
-
 /* The string ends within the tag. */
 static bool string_ends(const char *string, const struct tag *tag)
 {
@@ -67,7 +65,7 @@ static void parse_module(const struct tag *tag, struct boot_info *boot)
 	if (end < start || boot->module_count == BOOT_MODULES || !string_ends(string, tag))
 		return;
 	boot->module[boot->module_count++] = (struct boot_module){ start, end, string };
-	memory_take(boot, start, end);
+	bootmem_take(boot, start, end);
 }
 
 static void parse_map(const struct tag *tag, struct boot_info *boot)
@@ -106,7 +104,7 @@ static void parse_efi_map(const struct tag *tag, struct boot_info *boot)
 {
 	uint32_t step = tag->efi_map.descriptor_size, bytes = tag->size - HEADER - sizeof(tag->efi_map);
 
-	if (step < EFI_DESCRIPTOR_MIN || step > tag->size || step % TAG_ALIGN != 0)
+	if (step < sizeof(struct efi_descriptor) || step > tag->size || step % TAG_ALIGN != 0)
 		return;
 	boot->efi.map = virt_to_phys(&tag->efi_map + 1);
 	boot->efi.map_size = bytes - bytes % step;
@@ -157,7 +155,7 @@ int multiboot2_parse(uint64_t pa, struct boot_info *boot)
 	memcpy(&size, phys_to_virt(pa), sizeof(size));
 	if (size < HEADER || size > INFO_MAX)
 		return -EINVAL;
-	memory_take(boot, pa, pa + size);
+	bootmem_take(boot, pa, pa + size);
 	for (uint64_t at = HEADER; at + HEADER <= size; at += round_up(tag->size, TAG_ALIGN)) {
 		tag = phys_to_virt(pa + at);
 		if (tag->type == TAG_END || tag->size < HEADER || tag->size > size - at)
@@ -168,78 +166,4 @@ int multiboot2_parse(uint64_t pa, struct boot_info *boot)
 		}
 	}
 	return boot->map_count > 0 ? 0 : -EINVAL;
-}
-
-void memory_take(struct boot_info *boot, uint64_t start, uint64_t end)
-{
-	boot->taken[boot->taken_count++] = (struct boot_range){ .start = start, .end = end };
-}
-
-/* What keeps [start, end) from being free RAM, or NULL. */
-static const struct boot_range *obstacle(const struct boot_info *boot, uint64_t start, uint64_t end)
-{
-	for (unsigned i = 0; i < boot->taken_count; i++) {
-		if (boot_range_overlaps(&boot->taken[i], start, end))
-			return &boot->taken[i];
-	}
-	for (unsigned i = 0; i < boot->map_count; i++) {
-		if (boot->map[i].type != BOOT_RAM && boot_range_overlaps(&boot->map[i], start, end))
-			return &boot->map[i];
-	}
-	return NULL;
-}
-
-bool memory_is_free(const struct boot_info *boot, uint64_t start, uint64_t end)
-{
-	if (start < LOW_MEMORY_END || end <= start || obstacle(boot, start, end) != NULL)
-		return false;
-	for (unsigned i = 0; i < boot->map_count; i++) {
-		const struct boot_range *range = &boot->map[i];
-
-		if (range->type == BOOT_RAM && start >= range->start && end <= range->end)
-			return true;
-	}
-	return false;
-}
-
-/* The highest place in one range, stepping below whatever is in the way; 0: none. */
-static uint64_t choose_in(const struct boot_info *boot, const struct boot_range *range, uint64_t bytes, uint64_t align,
-			  uint64_t below)
-{
-	uint64_t top = range->end < below ? range->end : below;
-
-	while (top >= bytes) {
-		uint64_t start = (top - bytes) & ~(align - 1);
-		const struct boot_range *other = obstacle(boot, start, start + bytes);
-
-		if (start < range->start || start < LOW_MEMORY_END)
-			return 0;
-		if (other == NULL)
-			return start;
-		top = other->start;
-	}
-	return 0;
-}
-
-uint64_t memory_choose(const struct boot_info *boot, uint64_t bytes, uint64_t align, uint64_t below)
-{
-	uint64_t best = 0;
-
-	if (bytes == 0)
-		return 0;
-	if (below > SIZE_4G) {
-		best = memory_choose(boot, bytes, align, SIZE_4G);
-		if (best != 0)
-			return best;
-	}
-	for (unsigned i = 0; i < boot->map_count; i++) {
-		uint64_t place;
-
-		if (boot->map[i].type != BOOT_RAM)
-			continue;
-		place = choose_in(boot, &boot->map[i], bytes, align, below);
-		if (place > best)
-			best = place;
-	}
-	return best;
 }

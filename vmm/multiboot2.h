@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The multiboot2 information (Multiboot2 Specification 2.0, 3.6) as a structure of fixed size, and the memory
- * that is free by it.
+ * The multiboot2 information (Multiboot2 Specification 2.0, 3.6) as a structure of fixed size.
  *
  * Nothing of the loader's is trusted for its lengths: a tag that is cut off or malformed is left out, a
  * table that is too long is cut. Strings point into the loader's memory, where they are known to end before
@@ -23,6 +22,7 @@
 #define BOOT_RESERVED	2u
 #define BOOT_ACPI	3u
 #define BOOT_NVS	4u
+#define BOOT_LOADER	0x100u	/* not of E820's: the loader's own memory, which is no longer in use */
 
 struct boot_range {
 	uint64_t start;
@@ -58,7 +58,9 @@ struct boot_efi {
 struct boot_info {
 	struct boot_range map[BOOT_RANGES];	/* as the loader gave it; entries of no length left out */
 	unsigned map_count;
-	struct boot_range taken[BOOT_TAKEN];	/* this information, modules, what memory_take() adds; no types */
+	struct boot_range memory[BOOT_RANGES];	/* by bootmem_init(): in order, disjoint, whole pages; BOOT_RAM or BOOT_LOADER */
+	unsigned memory_count;
+	struct boot_range taken[BOOT_TAKEN];	/* this information, modules, what bootmem_take() adds; no types */
 	unsigned taken_count;
 	struct boot_module module[BOOT_MODULES];
 	unsigned module_count;
@@ -75,18 +77,5 @@ static inline bool boot_range_overlaps(const struct boot_range *range, uint64_t 
 
 /* Reads the information at pa through phys_to_virt(). -EINVAL: no well-formed total size or no memory map. */
 int multiboot2_parse(uint64_t pa, struct boot_info *boot);
-
-/* What follows keeps clear of [start, end). There is room for a handful of them. */
-void memory_take(struct boot_info *boot, uint64_t start, uint64_t end);
-
-/* All of [start, end) is RAM of one entry of the map, and clear as memory_choose() asks. */
-bool memory_is_free(const struct boot_info *boot, uint64_t start, uint64_t end);
-
-/*
- * Room of this many bytes in RAM, clear of all that is taken and the first MiB: the highest that ends at or below
- * `below`, but under 4 GiB where that is possible. The address is a multiple of align (a power of two, at
- * least a page). 0: no room. It is not taken by this.
- */
-uint64_t memory_choose(const struct boot_info *boot, uint64_t bytes, uint64_t align, uint64_t below);
 
 #endif

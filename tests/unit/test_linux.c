@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "bootmem.h"
 #include "linux.h"
 #include "memory.h"
 #include "suite.h"
@@ -82,11 +83,12 @@ static void setup(void)
 static const char *load(void)
 {
 	boot.taken_count = 0;
-	memory_take(&boot, 0x9000, 0xa000);
+	bootmem_init(&boot);
+	bootmem_take(&boot, 0x9000, 0xa000);
 	for (unsigned i = 0; i < boot.module_count; i++)
-		memory_take(&boot, boot.module[i].start, boot.module[i].end);
+		bootmem_take(&boot, boot.module[i].start, boot.module[i].end);
 	for (unsigned i = 0; i < LINUX_HIDDEN; i++)
-		memory_take(&boot, hidden[i].start, hidden[i].end);
+		bootmem_take(&boot, hidden[i].start, hidden[i].end);
 	return linux_load(&boot, hidden, &entry);
 }
 
@@ -285,6 +287,27 @@ START_TEST(efi_hides_keel)
 }
 END_TEST
 
+/* Where the firmware had its boot services, its tables stay; nothing of the kernel's goes there. */
+START_TEST(efi_places)
+{
+	boot.efi = (struct boot_efi){ 0, 0x9100, 5 * 48, 48, 1, false };
+	efi_descriptor(0, 4, MIB, 49 * 256);		/* boot services' data, the preferred address among it */
+	efi_descriptor(1, 7, 50 * MIB, 10 * 256);
+	efi_descriptor(2, 2, 60 * MIB, 30 * 256);	/* the loader's data */
+	efi_descriptor(3, 7, 90 * MIB, 256);
+	efi_descriptor(4, 3, 91 * MIB, 37 * 256);
+	boot.module[1].start += 16;			/* the initrd is to be moved */
+	boot.module[1].end += 16;
+	ck_assert_ptr_null(load());
+	check_places();
+	ck_assert_uint_eq(entry.load, 56 * MIB);
+	ck_assert_uint_ge(entry.initrd, 90 * MIB);
+	ck_assert_uint_le(entry.initrd_end, 91 * MIB);
+	ck_assert_uint_ge(entry.block, 90 * MIB);
+	ck_assert_uint_le(entry.block_end, 91 * MIB);
+}
+END_TEST
+
 START_TEST(framebuffer)
 {
 	boot.framebuffer = (struct boot_framebuffer){
@@ -388,6 +411,7 @@ int main(void)
 	tcase_add_test(tests, e820_hides_keel);
 	tcase_add_test(tests, e820_of_many_entries);
 	tcase_add_test(tests, efi_hides_keel);
+	tcase_add_test(tests, efi_places);
 	tcase_add_test(tests, framebuffer);
 	tcase_add_test(tests, places_in_use);
 	tcase_add_test(tests, refusals);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The multiboot2 parser with well-formed and hostile information, and the choice of memory. */
+/* The multiboot2 parser with well-formed and hostile information. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,45 +191,6 @@ START_TEST(too_many)
 }
 END_TEST
 
-static void memory(void)
-{
-	memset(&boot, 0, sizeof(boot));
-	boot.map[0] = (struct boot_range){ 0, 0x9f000, BOOT_RAM };
-	boot.map[1] = (struct boot_range){ MIB, 512 * MIB, BOOT_RAM };
-	boot.map[2] = (struct boot_range){ 4 * GIB, 6 * GIB, BOOT_RAM };
-	boot.map[3] = (struct boot_range){ 500 * MIB, 501 * MIB, BOOT_NVS };
-	boot.map_count = 4;
-	memory_take(&boot, 0x9000, 0xa000);
-	memory_take(&boot, 510 * MIB + 1, 511 * MIB);
-}
-
-START_TEST(choosing)
-{
-	memory();
-	ck_assert_uint_eq(memory_choose(&boot, MIB, PAGE_SIZE, UINT64_MAX), 511 * MIB);
-	ck_assert_uint_eq(memory_choose(&boot, 2 * MIB, PAGE_SIZE, UINT64_MAX), 508 * MIB);
-	ck_assert_uint_eq(memory_choose(&boot, 16 * MIB, PAGE_SIZE, UINT64_MAX), 484 * MIB);
-	ck_assert_uint_eq(memory_choose(&boot, GIB, PAGE_SIZE, UINT64_MAX), 5 * GIB);
-	ck_assert_uint_eq(memory_choose(&boot, GIB, PAGE_SIZE, 4 * GIB), 0);
-	ck_assert_uint_eq(memory_choose(&boot, 499 * MIB, PAGE_SIZE, 4 * GIB), MIB);
-	ck_assert_uint_eq(memory_choose(&boot, 3 * GIB, PAGE_SIZE, UINT64_MAX), 0);
-	ck_assert_uint_eq(memory_choose(&boot, PAGE_SIZE, PAGE_SIZE, MIB), 0);
-	ck_assert_uint_eq(memory_choose(&boot, UINT64_MAX, PAGE_SIZE, UINT64_MAX), 0);
-	ck_assert_uint_eq(memory_choose(&boot, 0, PAGE_SIZE, UINT64_MAX), 0);
-
-	ck_assert(memory_is_free(&boot, MIB, 2 * MIB));
-	ck_assert(!memory_is_free(&boot, MIB - 1, 2 * MIB));
-	ck_assert(!memory_is_free(&boot, 499 * MIB, 500 * MIB + 1));
-	ck_assert(!memory_is_free(&boot, 511 * MIB - 1, 512 * MIB));
-	ck_assert(!memory_is_free(&boot, 511 * MIB, 513 * MIB));
-
-	memory_take(&boot, 508 * MIB, 509 * MIB);
-	ck_assert_uint_eq(memory_choose(&boot, 2 * MIB, PAGE_SIZE, UINT64_MAX), 506 * MIB);
-	ck_assert_uint_eq(memory_choose(&boot, MIB + 1, 2 * MIB, UINT64_MAX), 506 * MIB);
-	ck_assert(!memory_is_free(&boot, 508 * MIB, 508 * MIB + 1));
-}
-END_TEST
-
 int main(void)
 {
 	Suite *suite = suite_create("multiboot2");
@@ -240,7 +201,6 @@ int main(void)
 	tcase_add_test(tests, hostile_words);
 	tcase_add_test(tests, strings_that_do_not_end);
 	tcase_add_test(tests, too_many);
-	tcase_add_test(tests, choosing);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
