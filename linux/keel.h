@@ -64,8 +64,10 @@ long keel_vcpu_run(struct keel_vcpu *vcpu);
 long keel_vm_event(struct keel_vm *vm);
 
 /* cpus.c */
-int keel_cpus_init(void);
-void keel_cpus_exit(void);
 void keel_cpus_flush(void);
+
+/* power.c */
+int keel_power_init(void);
+void keel_power_exit(void);
 
 #endif

@@ -6,6 +6,8 @@
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/random.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <asm/processor.h>
@@ -17,6 +19,7 @@
 #define LOG_CALL_BYTES	24u	/* at most, of one KEEL_HC_LOG */
 
 bool keel_uses_vmcall __ro_after_init;
+static struct keel_identity identity __aligned(sizeof(struct keel_identity));
 
 static long get_info(struct keel_info __user *argument)
 {
@@ -123,6 +126,21 @@ static int __init find_hypervisor(void)
 	return 0;
 }
 
+/* From now on this kernel makes the VMs. Those of one that ran before it, or that it is the crash kernel of, are cleared away. */
+static int __init attach(void)
+{
+	struct keel_args args;
+	s64 error;
+
+	get_random_bytes(&identity, sizeof(identity));
+	while (args = (struct keel_args){ .rdi = (unsigned long)&identity },
+	       (error = keel_call(KEEL_HC_ATTACH, &args)) == -EAGAIN)
+		cond_resched();
+	if (error)
+		pr_err("the hypervisor does not take this kernel for the control domain's: error %lld\n", error);
+	return error;
+}
+
 static int __init keel_init(void)
 {
 	int error = find_hypervisor();
@@ -134,19 +152,22 @@ static int __init keel_init(void)
 		return -ENODEV;
 	}
 	keel_uses_vmcall = boot_cpu_data.x86_vendor != X86_VENDOR_AMD && boot_cpu_data.x86_vendor != X86_VENDOR_HYGON;
-	error = keel_cpus_init();
+	error = attach();
+	if (error)
+		return error;
+	error = keel_power_init();
 	if (error)
 		return error;
 	error = misc_register(&keel_device);
 	if (error)
-		keel_cpus_exit();
+		keel_power_exit();
 	return error;
 }
 
 static void __exit keel_exit(void)
 {
 	misc_deregister(&keel_device);
-	keel_cpus_exit();
+	keel_power_exit();
 }
 
 module_init(keel_init);

@@ -9,6 +9,7 @@
 #include "string.h"
 
 #define LOW_MEMORY_END	(UINT64_C(1) << 20)
+#define REAL_MODE_END	UINT64_C(0x80000)	/* from there on Linux searches all memory below 1 MiB for what a firmware may have left */
 
 /* UEFI 2.10, 4.3 and 4.6, of 64-bit firmware. */
 #define SYSTEM_TABLE_SIGNATURE	UINT64_C(0x5453595320494249)	/* "IBI SYST" */
@@ -212,6 +213,18 @@ uint64_t bootmem_choose(const struct boot_info *boot, uint64_t bytes, uint64_t a
 			best = place;
 	}
 	return best;
+}
+
+uint64_t bootmem_low_page(const struct boot_info *boot)
+{
+	uint64_t at, end;
+
+	for (at = REAL_MODE_END - PAGE_SIZE; at != 0; at -= PAGE_SIZE) {
+		if (type_at(boot, at, &end) == BOOT_RAM && end >= at + PAGE_SIZE &&
+		    obstacle(boot, at, at + PAGE_SIZE) == NULL)
+			return at;
+	}
+	return 0;
 }
 
 /* What is left of [at, end) below and above what is taken of it; empty: nothing. */

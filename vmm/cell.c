@@ -49,6 +49,12 @@ static enum cell_result leave(struct cpu *cpu, struct cell_context *context)
 		return CELL_INTERRUPTED;
 	case EXC_MC:
 		panic("machine check");
+	case EXC_SX:
+		if (hv->has_gif) {
+			cpu->init_seen = 1;
+			return CELL_INTERRUPTED;
+		}
+		__attribute__((fallthrough));
 	default:
 		if (frame->vector >= FIRST_INTERRUPT) {
 			/* Taken from the interrupt controller: the control domain gets the same vector. */

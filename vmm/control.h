@@ -3,8 +3,7 @@
  * The control domain: the Linux that owns the hardware. It runs in guest mode with everything passed through;
  * what it must not do, and what it asks for, ends up here.
  *
- * Its other CPUs: while trapping is on, writes of the local APIC's command register and NMIs exit, so that INIT and SIPI can be
- * carried out on a CPU that stays in Keel's hands. The driver switches trapping off when all CPUs are up and on before one goes.
+ * control.c has its exits, control_cpus.c its processors, control_power.c its sleep and reset.
  */
 #ifndef VMM_CONTROL_H
 #define VMM_CONTROL_H
@@ -18,20 +17,38 @@
 /* The second-level table, which own.c built. */
 extern struct page_table control_table;
 
-void control_init(void);
+__attribute__((noreturn)) void control_run(struct cpu *cpu);
+
+/* control_cpus.c. Writes of the local APIC's registers, of all of which it looks at one, come to Keel from here on. */
+void control_cpus_init(void);
 /* Sets the first CPU up to enter the kernel; 32-bit addresses. */
 void control_start_linux(struct cpu *cpu, uint32_t entry, uint32_t boot_params);
 /* Waits for a SIPI and sets the CPU up as it says. */
 void control_park(struct cpu *cpu);
-__attribute__((noreturn)) void control_run(struct cpu *cpu);
-/* KEEL_HC_TRAP. */
-int control_set_trap(struct cpu *cpu, bool on);
-
+/* A store of the control domain's to its local APIC's page, at this offset, is carried out. False: #GP. */
+bool control_apic_store(struct cpu *cpu, uint32_t reg);
+/* So is one to the interrupt command register of x2APIC mode. */
+bool control_write_icr(struct cpu *cpu, uint64_t value);
+/* An NMI that may have come for Keel, for the control domain, or for both. */
+void control_take_nmi(struct cpu *cpu);
+/* An INIT, asked for by the control domain or from hardware. */
+void control_take_init(struct cpu *cpu);
+/* This CPU drops what it knows of the control domain's memory, and counts as having done so. */
+void control_flush(struct cpu *cpu);
 /*
  * Whether the CPU has dropped the translations that it had before this donation. One that is off line and has not is asked to;
  * look again later.
  */
 bool control_flushed(struct cpu *cpu, uint64_t donation);
+
+/* control_power.c. Before the control domain runs; found: what ACPI's tables say. */
+struct acpi_power;
+void control_power_init(const struct acpi_power *found);
+/* An access to a port that is watched. False: #GP. */
+struct hv_exit;
+bool control_io(struct cpu *cpu, const struct hv_exit *exit);
+/* Ends all guests, scrubs their memory, and resets the machine. why: for the log, "by ..." */
+__attribute__((noreturn)) void control_reset(const char *why);
 
 /* hypercall.c: carries out the call in the CPU's control registers. */
 void hypercall(struct cpu *cpu);

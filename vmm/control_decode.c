@@ -30,7 +30,7 @@ static const void *control_memory(uint64_t pa)
 }
 
 /* Walks the control domain's four- or five-level tables. 0: not mapped. */
-static uint64_t translate(const struct hv_control_state *state, uint64_t va)
+static uint64_t walk(const struct hv_control_state *state, uint64_t va)
 {
 	const struct pt_format *format = &pt_format_x86;
 	int level = state->cr4 & CR4_LA57 ? 4 : 3;
@@ -53,18 +53,23 @@ static uint64_t translate(const struct hv_control_state *state, uint64_t va)
 	return (entry & format->address & ~mask) | (va & mask);
 }
 
+const void *control_translate(const struct hv_control_state *state, uint64_t va)
+{
+	uint64_t pa = walk(state, va);
+
+	return pa ? control_memory(pa) : NULL;
+}
+
 static unsigned int fetch(const struct hv_control_state *state, uint64_t rip, uint8_t bytes[INSN_MAX])
 {
 	unsigned int count = 0, piece;
 	const void *from;
-	uint64_t pa;
 
 	while (count < INSN_MAX) {
-		pa = translate(state, rip + count);
-		from = pa ? control_memory(pa) : NULL;
+		from = control_translate(state, rip + count);
 		if (!from)
 			break;
-		piece = (unsigned int)(PAGE_SIZE - (pa & (PAGE_SIZE - 1)));
+		piece = (unsigned int)(PAGE_SIZE - ((rip + count) & (PAGE_SIZE - 1)));
 		if (piece > INSN_MAX - count)
 			piece = INSN_MAX - count;
 		memcpy(bytes + count, from, piece);

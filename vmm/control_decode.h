@@ -13,6 +13,10 @@ struct control_store {
 	uint64_t next_rip;
 };
 
+struct hv_control_state;
+/* Its memory at this linear address, by its own tables of 64-bit mode. NULL: not mapped, or not its own. To the end of the page. */
+const void *control_translate(const struct hv_control_state *state, uint64_t va);
+
 /* The store at the control domain's RIP. False: not one of the forms known, or its bytes cannot be read. */
 bool control_decode_store(struct cpu *cpu, struct control_store *store);
 

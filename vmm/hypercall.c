@@ -7,6 +7,7 @@
 #include "cpu.h"
 #include "error.h"
 #include "hv.h"
+#include "takeover.h"
 #include "vm.h"
 
 struct call {
@@ -23,10 +24,11 @@ static int64_t info(struct call *call)
 
 	call->results = 4;
 	call->result[0] = vm_cell_image_pages();
-	call->result[1] = cpu_count;
 	call->result[2] = vm_free_slots();
-	for (i = 0; i < cpu_count; i++)
+	for (i = 0; i < cpu_count; i++) {
+		call->result[1] += __atomic_load_n(&cpus[i]->online, __ATOMIC_RELAXED);
 		call->result[3] += __atomic_load_n(&cpus[i]->exits, __ATOMIC_RELAXED);
+	}
 	return KEEL_ABI_REVISION;
 }
 
@@ -42,9 +44,13 @@ static int64_t read_log(struct call *call)
 
 static int64_t flush(struct cpu *cpu)
 {
-	cpu->flushed = vm_donations();
-	hv->control_flush(cpu);
+	control_flush(cpu);
 	return 0;
+}
+
+static int64_t create(const struct call *call)
+{
+	return takeover_attached() ? vm_create(call->arg[0], call->arg[1], call->arg[2]) : -EPERM;
 }
 
 /*
@@ -118,11 +124,11 @@ static int64_t dispatch(struct call *call, uint64_t number)
 	case KEEL_HC_LOG:
 		return read_log(call);
 	case KEEL_HC_VM_CREATE:
-		return vm_create(call->arg[0], call->arg[1], call->arg[2]);
+		return create(call);
 	case KEEL_HC_FLUSH:
 		return flush(call->cpu);
-	case KEEL_HC_TRAP:
-		return control_set_trap(call->cpu, call->arg[0]);
+	case KEEL_HC_ATTACH:
+		return takeover_attach(call->cpu, call->arg[0]);
 	default:
 		call->vm = vm_get(call->arg[0]);
 		return number >= KEEL_HC_COUNT ? -ENOSYS : call->vm ? of_vm(call, number) : -ENOENT;

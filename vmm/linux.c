@@ -436,7 +436,8 @@ const char *linux_load(struct boot_info *boot, const struct boot_range hidden[LI
 	if (boot->module_count == 0)
 		return "the loader gave no Linux kernel. In the boot menu, 'module2' lines must name the kernel and the initrd.";
 	for (unsigned i = 0; i < LINUX_HIDDEN; i++)
-		add_overlay(&loader, hidden[i].start, hidden[i].end, BOOT_RESERVED);
+		if (hidden[i].start < hidden[i].end)
+			add_overlay(&loader, hidden[i].start, hidden[i].end, BOOT_RESERVED);
 	error = read_kernel(&loader) ?: place_kernel(&loader) ?: place_initrd(&loader) ?: place_block(&loader);
 	if (error != NULL)
 		return error;

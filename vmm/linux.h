@@ -12,7 +12,7 @@
 
 #include "multiboot2.h"
 
-#define LINUX_HIDDEN	2u
+#define LINUX_HIDDEN	3u
 
 struct linux_entry {
 	uint64_t load, load_end;		/* the kernel, with what it needs to unpack itself (init_size) */
@@ -22,7 +22,7 @@ struct linux_entry {
 
 /*
  * The first module is the kernel, with its command line; the second one, if any, the initrd. hidden: Keel's memory,
- * whole pages, already taken: reserved in every map; type ignored. NULL, or one line for the screen: not a kernel
+ * whole pages, already taken: reserved in every map; type ignored, empty ones left out. NULL, or one line for the screen: not a kernel
  * for us (protocol below 2.12, 32-bit, not relocatable, damaged) or no place for it. Memory may have been
  * written by then, but only free RAM.
  */

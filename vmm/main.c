@@ -23,7 +23,6 @@
 #include "vm.h"
 #include "xstate.h"
 
-#define TRAMPOLINE	0x8000ull
 #define XSTATE_MOST	(4 * PAGE_SIZE)
 
 #define CPUID_FEATURES		1u
@@ -51,10 +50,12 @@
 #define DEVICE_SPACE_BITS_1G	48u
 
 struct cpu *cpus[MAX_CPUS];
-unsigned int cpu_count, cpus_listed;
+unsigned int cpu_count;
 const struct hv_ops *hv;
 
 static struct boot_info boot;
+static struct acpi acpi;
+static uint64_t trampoline;	/* the page where other processors start, or 0 */
 
 /* One stretch, given out from its start. */
 static struct {
@@ -158,7 +159,7 @@ static void cpu_features(void)
 	write_cr0(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE | CR0_TS);
 }
 
-static void cpus_create(struct frame_pool *pool, const uint32_t *ids, unsigned int count)
+static void cpus_create(struct frame_pool *pool, const struct acpi_processor *list, unsigned int count)
 {
 	uint64_t area, xstate_pages = round_up(cpuid(CPUID_XSTATE, 0).ecx, PAGE_SIZE) >> PAGE_SHIFT;
 	unsigned int i;
@@ -172,7 +173,8 @@ static void cpus_create(struct frame_pool *pool, const uint32_t *ids, unsigned i
 		/* Not in this address space yet: its last two pages by the direct map. */
 		cpu = phys_to_virt(area + (PERCPU_PAGES - PERCPU_DATA_PAGES) * PAGE_SIZE);
 		cpu->index = i;
-		cpu->apic_id = ids[i];
+		cpu->apic_id = list[i].apic_id;
+		cpu->enabled = list[i].enabled;
 		cpu->main_cr3 = paging_main.root;
 		cpu->control_xstate = phys_to_virt(reserve_take(xstate_pages));
 		cpu->vendor = (void *)(PERCPU_BASE + i * PERCPU_STRIDE + PERCPU_VENDOR);
@@ -181,25 +183,35 @@ static void cpus_create(struct frame_pool *pool, const uint32_t *ids, unsigned i
 	cpu_count = count;
 }
 
-/* This processor comes first; it is alone where the firmware does not list it. */
-static unsigned int find_processors(uint32_t *ids)
+/* This processor comes first; it is alone where the firmware does not list it. Those that may be plugged in come last. */
+static unsigned int find_processors(struct acpi_processor *list)
 {
-	unsigned int i, count;
-	uint32_t self = apic_id();
+	const struct acpi_processor self = { apic_id(), true };
+	unsigned int i, count, listed;
 
-	cpus_listed = acpi_processors(boot.rsdp, boot.rsdp_size, SIZE_4G, ids, MAX_CPUS);
-	count = cpus_listed < MAX_CPUS ? cpus_listed : MAX_CPUS;
-	if (count < cpus_listed)
-		print("Keel: %u processors, of which only %u are used\n", cpus_listed, count);
+	listed = acpi.root ? acpi_processors(&acpi, list, MAX_CPUS) : 0;
+	count = listed < MAX_CPUS ? listed : MAX_CPUS;
+	if (count < listed)
+		print("Keel: %u processors are listed, of which only %u can be used\n", listed, count);
 	for (i = 0; i < count; i++) {
-		if (ids[i] == self) {
-			ids[i] = ids[0];
-			ids[0] = self;
+		if (list[i].apic_id == self.apic_id) {
+			list[i] = list[0];
+			list[0] = self;
 			return count;
 		}
 	}
-	ids[0] = self;
+	list[0] = self;
 	return 1;
+}
+
+/* Keel's for good: processors start there as long as the machine runs. */
+static void trampoline_choose(void)
+{
+	trampoline = bootmem_low_page(&boot);
+	if (trampoline)
+		bootmem_take(&boot, trampoline, trampoline + PAGE_SIZE);
+	else
+		print("Keel: there is no memory below 512 KiB for other processors to start in: they stay unused\n");
 }
 
 static void load_linux(struct linux_entry *entry)
@@ -207,6 +219,7 @@ static void load_linux(struct linux_entry *entry)
 	const struct boot_range keel[LINUX_HIDDEN] = {
 		{ .start = (uint64_t)(uintptr_t)image_start, .end = (uint64_t)(uintptr_t)image_end },
 		{ .start = reserve.start, .end = reserve.end },
+		{ .start = trampoline, .end = trampoline ? trampoline + PAGE_SIZE : 0 },
 	};
 	const char *error = linux_load(&boot, keel, entry);
 
@@ -217,13 +230,15 @@ static void load_linux(struct linux_entry *entry)
 /* On the first CPU's own stack, in the final address space: the direct map reaches all memory. */
 static __attribute__((noreturn)) void main_boot_final(void)
 {
+	struct acpi_power power;
 	struct linux_entry entry;
 	struct cpu *cpu = cpus[0];
 
 	cpu_features();
 	trap_init_cpu(cpu);
-	control_init();
+	control_cpus_init();
 	if (own_take_for_keel(reserve.start, reserve.end) ||
+	    (trampoline && own_take_for_keel(trampoline, trampoline + PAGE_SIZE)) ||
 	    own_take_for_keel((uint64_t)(uintptr_t)image_start, (uint64_t)(uintptr_t)image_end))
 		refuse("the hypervisor's memory cannot be set aside.");
 	cpuid_init();
@@ -231,8 +246,12 @@ static __attribute__((noreturn)) void main_boot_final(void)
 	vm_init();
 	hv->cpu_init(cpu);
 	hv->control_init(cpu, control_table.root);
+	if (acpi.root) {
+		acpi_power(&acpi, &power);
+		control_power_init(&power);
+	}
 	cpu->online = 1;
-	smp_start(TRAMPOLINE);
+	smp_start(trampoline);
 	load_linux(&entry);
 	print("Keel: %s, %u CPUs, %lu KiB reserved\n", hv->name, cpu_count, (reserve.end - reserve.start) >> 10);
 	console_quiet();
@@ -306,12 +325,12 @@ static void reserve_init(uint64_t pages)
 void main_boot(uint32_t info);
 void main_boot(uint32_t info)
 {
-	static uint32_t ids[MAX_CPUS];
+	static struct acpi_processor processors[MAX_CPUS];
 	static struct own_range ranges[BOOT_RANGES];
 	struct frame_pool pool = { 0 };
 	struct own_config config;
 	uint64_t memory, own_pages, tables, i;
-	unsigned int processors;
+	unsigned int count;
 
 	trap_init();
 	console_init();
@@ -325,7 +344,9 @@ void main_boot(uint32_t info)
 		hv->enable();
 	trap_patch();
 	memory = top_of_memory();
-	processors = find_processors(ids);
+	if (!acpi_open(&acpi, boot.rsdp, boot.rsdp_size, SIZE_4G))
+		acpi.root = NULL;
+	count = find_processors(processors);
 	config = (struct own_config){
 		.format = hv->second_level, .largest = largest_page(),
 		.ranges = ranges, .count = ram_ranges(ranges), .caching = hv->caching,
@@ -333,11 +354,12 @@ void main_boot(uint32_t info)
 	config.limit = address_space(memory, config.largest);
 	own_pages = own_frames_needed(&config);
 	tables = paging_frames(memory, config.largest);
-	reserve_init(own_pages + tables + processors * (PERCPU_PAGES + XSTATE_MOST / PAGE_SIZE));
+	trampoline_choose();
+	reserve_init(own_pages + tables + count * (PERCPU_PAGES + XSTATE_MOST / PAGE_SIZE));
 	for (i = 0; i < tables; i++)
 		frame_pool_put(&pool, reserve_take(1));
 	paging_init(&pool, memory, config.largest);
-	cpus_create(&pool, ids, processors);
+	cpus_create(&pool, processors, count);
 	control_table = (struct page_table){ config.format, reserve_take(own_pages), config.largest };
 	if (own_init(&config, control_table.root))
 		refuse("the firmware's memory map is not usable.");

@@ -441,3 +441,21 @@ uint64_t own_count_shared(unsigned vm)
 {
 	return vm <= OWN_VMS ? own.shared[vm] : 0;
 }
+
+/* Behind the last block that has memory there is nothing to be found. */
+uint64_t own_next(uint64_t hpa, struct own_frame *frame)
+{
+	uint64_t end = 0;
+
+	if (own.tables.count > 0) {
+		const struct span *last = &own.tables.span[own.tables.count - 1];
+
+		end = (last->first + last->count) * SIZE_2M;
+	}
+	for (; hpa < end; hpa = round_up(hpa + 1, pt_order_bytes(frame->order))) {
+		*frame = own_query(hpa);
+		if (frame->owner >= 1 && frame->owner <= OWN_VMS)
+			return hpa;
+	}
+	return OWN_NOWHERE;
+}

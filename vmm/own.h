@@ -35,6 +35,7 @@
 #define OWN_DEVICE	126u
 #define OWN_KEEL	127u
 #define OWN_SPARES	16u
+#define OWN_NOWHERE	UINT64_MAX
 
 enum own_state {
 	OWN_NONE,		/* beyond the limit */
@@ -104,6 +105,9 @@ int own_unshare(uint64_t hpa, unsigned order, unsigned vm);
 int own_reclaim(uint64_t hpa, unsigned order, unsigned vm);
 
 struct own_frame own_query(uint64_t hpa);
+
+/* The first block at or behind hpa that is out to a VM or shared with one, and what it is. OWN_NOWHERE: there is none. */
+uint64_t own_next(uint64_t hpa, struct own_frame *frame);
 
 /* Pages out to vm (donated, in whatever state), and shared with it. */
 uint64_t own_count(unsigned vm);

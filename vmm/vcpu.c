@@ -251,6 +251,9 @@ static unsigned int handle_exit(struct cpu *cpu, struct vcpu *vcpu, const struct
 	case HV_EXIT_NMI:
 		cpu->nmi_seen = 1;
 		return KEEL_RUN_INTERRUPT;
+	case HV_EXIT_INIT:
+		cpu->init_seen = 1;
+		return KEEL_RUN_INTERRUPT;
 	case HV_EXIT_CPUID:
 		exit_cpuid(vcpu, exit);
 		return 0;

@@ -563,3 +563,81 @@ int vm_reclaim(struct vm *vm, uint64_t hpa, uint64_t order)
 	spin_unlock(&vm_lock);
 	return error;
 }
+
+bool vm_end_all(void)
+{
+	bool any = false;
+	unsigned int i;
+
+	spin_lock(&vm_lock);
+	for (i = 0; i < KEEL_MAX_VMS; i++) {
+		if (vms[i].state == VM_FREE)
+			continue;
+		vm_end(&vms[i], KEEL_END_DESTROYED, 0, 0);
+		__atomic_store_n(&vms[i].state, VM_KILLED, __ATOMIC_SEQ_CST);
+		any = true;
+	}
+	spin_unlock(&vm_lock);
+	return any;
+}
+
+bool vm_disown(void)
+{
+	bool any = vm_end_all();
+	unsigned int i;
+
+	spin_lock(&vm_lock);
+	for (i = 0; i < KEEL_MAX_VMS; i++)
+		vms[i].orphan = vms[i].state == VM_KILLED;
+	spin_unlock(&vm_lock);
+	return any;
+}
+
+void vm_scrub_all(void)
+{
+	struct own_frame frame;
+	uint64_t hpa;
+
+	for (hpa = own_next(0, &frame); hpa != OWN_NOWHERE; hpa = own_next(hpa + pt_order_bytes(frame.order), &frame))
+		if (frame.state != OWN_SHARED)
+			memset(phys_to_virt(hpa), 0, pt_order_bytes(frame.order));
+}
+
+/* Nothing runs of the VM, and nobody will ask for its record: that goes like every other block, and the slot with the last one. */
+static bool take_back(uint64_t hpa)
+{
+	struct own_frame frame = own_query(hpa);
+	struct vm *vm = vm_get(frame.owner);
+
+	if (!vm || !vm->orphan || __atomic_load_n(&vm->running, __ATOMIC_SEQ_CST))
+		return false;
+	if (reclaim_block(vm, hpa & ~(pt_order_bytes(frame.order) - 1), frame.order))
+		return false;
+	if (!own_count(vm->id) && !own_count_shared(vm->id))
+		__atomic_store_n(&vm->state, VM_FREE, __ATOMIC_RELEASE);
+	return true;
+}
+
+bool vm_take_back(uint64_t hpa)
+{
+	bool done;
+
+	spin_lock(&vm_lock);
+	done = take_back(hpa);
+	spin_unlock(&vm_lock);
+	return done;
+}
+
+bool vm_take_back_next(void)
+{
+	struct own_frame frame;
+	bool done = false;
+	uint64_t hpa;
+
+	spin_lock(&vm_lock);
+	for (hpa = own_next(0, &frame); !done && hpa != OWN_NOWHERE;
+	     hpa = own_next(hpa + pt_order_bytes(frame.order), &frame))
+		done = take_back(hpa);
+	spin_unlock(&vm_lock);
+	return done;
+}

@@ -122,6 +122,7 @@ struct vm {
 	uint64_t apic_plain[4];	/* VMX: CPUs that may know the page at KEEL_APIC_BASE as memory; bit mask */
 	struct cell_context event;
 	struct vcpu *vcpu[KEEL_MAX_VCPUS];
+	bool orphan;			/* its kernel is gone: frames go back without being asked for one by one */
 	uint32_t ending;		/* somebody is writing the reason */
 	uint32_t end;			/* enum keel_end */
 	uint64_t end_detail, end_address;
@@ -144,6 +145,15 @@ int vm_start(struct vm *vm);
 int vm_take_dirty(struct vm *vm, uint64_t gpa, uint64_t flags, uint64_t bits[4]);
 int vm_kill(struct vm *vm);
 int vm_reclaim(struct vm *vm, uint64_t hpa, uint64_t order);
+/* What there is of VMs ends, for their kernel is gone. False: there were none. */
+bool vm_disown(void);
+/* The block of such a VM that has this frame, or any block of theirs, is scrubbed and given back. False: there is none. */
+bool vm_take_back(uint64_t hpa);
+bool vm_take_back_next(void);
+/* The machine is about to be reset: all VMs end. False: there are none. */
+bool vm_end_all(void);
+/* Clears all memory of VMs, and nothing else. Nothing may run any more. */
+void vm_scrub_all(void);
 unsigned int vm_free_slots(void);
 unsigned int vm_cell_image_pages(void);
 /* Number of the newest donation of all. */

@@ -1,15 +1,45 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What Keel needs of ACPI: the local APICs (ACPI 6.4, 5.2.12). */
+/* What Keel needs of ACPI: the local APICs, and how the machine sleeps, goes off and is reset (ACPI 6.4, 5.2, 7.4). */
 #ifndef ARCH_ACPI_H
 #define ARCH_ACPI_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
+struct sdt;
+
+/* The tables of a machine; they are in the direct map, below limit. */
+struct acpi {
+	const struct sdt *root;		/* RSDT or XSDT */
+	uint32_t width;			/* of its entries, in bytes */
+	uint64_t limit;
+};
+
+struct acpi_processor {
+	uint32_t apic_id;
+	bool enabled;			/* else it can be switched on, or plugged in, later */
+};
+
+/* I/O ports; 0: there is none. */
+struct acpi_power {
+	uint16_t status[2], control[2];	/* PM1a and PM1b */
+	uint16_t sleep;			/* the control register of machines without PM1 */
+	uint16_t reset;
+	uint8_t reset_value;
+	int off[2];			/* what the control registers' SLP_TYP is in S5; -1: not known */
+	unsigned int hidden;		/* definitions of other sleeping states that the control domain does not find any more */
+};
+
+/* rsdp: a copy of the root pointer of that size; 0: search for it. False: no usable tables. */
+bool acpi_open(struct acpi *acpi, const uint8_t *rsdp, uint32_t rsdp_bytes, uint64_t limit);
+
+/* The processors, the first `room` of them, enabled ones first. Returns how many there are, which may be more; 0: no usable table. */
+unsigned int acpi_processors(const struct acpi *acpi, struct acpi_processor *list, unsigned int room);
+
 /*
- * The APIC IDs of the usable processors, the first `room` of them, from the tables that rsdp (a copy of the root pointer of that
- * size; 0: search for it) leads to. Returns how many there are, which may be more; 0: no usable table. Tables must be in the
- * direct map, below limit.
+ * Reads the power management, and takes \_S1_ to \_S4_ out of the tables, in place: an operating system that finds them would
+ * offer sleeping states in which processors and memory leave Keel's hands.
  */
-unsigned int acpi_processors(const uint8_t *rsdp, uint32_t rsdp_bytes, uint64_t limit, uint32_t *ids, unsigned int room);
+void acpi_power(const struct acpi *acpi, struct acpi_power *power);
 
 #endif

@@ -5,10 +5,14 @@
 
 #include "cpu.h"
 #include "memory.h"
+#include "trap.h"
 
 #define X2APIC_MSR		0x800u
 #define XAPIC_ID_SHIFT		24
 #define ICR_TRIES		1000000u
+#define DRAIN_TRIES		16u
+#define VECTOR_WORDS		8u		/* ISR, IRR: 32 vectors each */
+#define FIRST_VECTOR_CLASS	1u		/* task priority that holds the vectors of exceptions back */
 
 bool apic_x2apic(void)
 {
@@ -70,4 +74,72 @@ void apic_raise_again(uint32_t self, uint8_t vector)
 	apic_write(APIC_REG_EOI, 0);
 	if (!level)
 		apic_send(self, ICR_ASSERT | vector);
+}
+
+static bool any_vector(uint32_t reg)
+{
+	uint32_t bits = 0;
+	unsigned int i;
+
+	for (i = 0; i < VECTOR_WORDS; i++)
+		bits |= apic_read(reg + i * 0x10u);
+	return bits;
+}
+
+static void mask_entries(void)
+{
+	/* The local vector table, by the number of its last entry where that is there (SDM vol. 3, 11.5.1, 11.4.8). */
+	static const struct {
+		uint32_t reg;
+		unsigned int entry;
+	} entries[] = {
+		{ APIC_REG_LVT_TIMER, 0 }, { APIC_REG_LVT_LINT0, 1 }, { APIC_REG_LVT_LINT1, 2 }, { APIC_REG_LVT_ERROR, 3 },
+		{ APIC_REG_LVT_PERFORMANCE, 4 }, { APIC_REG_LVT_THERMAL, 5 }, { APIC_REG_LVT_CMCI, 6 },
+	};
+	unsigned int last = apic_read(APIC_REG_VERSION) >> 16 & 0xff, i;
+
+	for (i = 0; i < sizeof(entries) / sizeof(entries[0]); i++)
+		if (entries[i].entry <= last)
+			apic_write(entries[i].reg, LVT_MASKED);
+}
+
+/*
+ * Requests cannot be taken back but by taking them: Keel lets them in, and ends them unheard, as an INIT would have dropped them.
+ * An APIC that is switched off by software delivers none.
+ */
+static void drain(void)
+{
+	unsigned int tries;
+
+	for (tries = 0; tries < DRAIN_TRIES; tries++) {
+		apic_write(APIC_REG_SPURIOUS, SPURIOUS_RESET | SPURIOUS_ENABLE);
+		while (any_vector(APIC_REG_ISR) && tries++ < VECTOR_WORDS * 32)
+			apic_write(APIC_REG_EOI, 0);
+		cpu_drain_window();
+		apic_write(APIC_REG_SPURIOUS, SPURIOUS_RESET);
+		if (!any_vector(APIC_REG_IRR))
+			return;
+	}
+}
+
+void apic_reset(void)
+{
+	uint64_t mode = rdmsr(MSR_APIC_BASE);
+
+	/* One that is off altogether has nothing to forget: it comes back as after a reset. */
+	if (!(mode & APIC_BASE_ENABLE))
+		return;
+	mask_entries();
+	write_cr8(FIRST_VECTOR_CLASS);
+	drain();
+	write_cr8(0);
+	apic_write(APIC_REG_TIMER_COUNT, 0);
+	apic_write(APIC_REG_TIMER_DIVIDE, 0);
+	if (!apic_x2apic()) {
+		apic_write(APIC_REG_LDR, 0);
+		apic_write(APIC_REG_DFR, UINT32_MAX);
+	}
+	apic_write(APIC_REG_ERROR, 0);
+	if (!apic_x2apic())
+		apic_write(APIC_REG_ICR_HIGH, 0);
 }

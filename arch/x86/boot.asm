@@ -14,9 +14,20 @@ EFER_LME	equ 1 << 8
 EFER_NXE	equ 1 << 11
 PTE_TABLE	equ 0x3			; present, writable
 PTE_LARGE	equ 0x83		; present, writable, large
+MSR_APIC_BASE	equ 0x1b
+MSR_X2APIC_ID	equ 0x802
+APIC_BASE_X2APIC equ 1 << 10
+APIC_BASE_LOW	equ 0xfffff000
+APIC_REG_ID	equ 0x20
 SEL_CODE32	equ 0x08
 SEL_CODE64	equ 0x10
 SEL_DATA	equ 0x18
+
+; percpu.h
+PERCPU_BASE	equ 0xffffffffc0000000
+PERCPU_SHIFT	equ 16
+PERCPU_STACK_END equ 0x7000
+PERCPU_DATA	equ 0xe000
 
 extern main_boot
 extern main_ap
@@ -159,24 +170,50 @@ ap_boot_tables:	dd boot_pml4
 ap_trampoline_end:
 
 bits 64
-; At its load address, on the boot tables, until the final ones are in CR3.
+; At its load address, on the boot tables, until the final ones are in CR3. Several may come at once: each finds itself by its local
+; APIC's identifier. One that is not listed stops.
 ap_long:
 	mov ax, SEL_DATA
 	mov ds, ax
 	mov es, ax
 	mov ss, ax
-	mov rsp, [ap_stack]
-	mov rdi, [ap_cpu]
+	mov ecx, MSR_APIC_BASE
+	rdmsr
+	test eax, APIC_BASE_X2APIC
+	jnz .x2apic
+	and eax, APIC_BASE_LOW
+	mov edx, [rax + APIC_REG_ID]
+	shr edx, 24
+	jmp .found
+.x2apic:
+	mov ecx, MSR_X2APIC_ID
+	rdmsr
+	mov edx, eax
+.found:	xor ecx, ecx
+.next:	cmp ecx, [ap_count]
+	jae .stop
+	cmp edx, [ap_ids + rcx * 4]
+	je .mine
+	inc ecx
+	jmp .next
+.stop:	cli
+	hlt
+	jmp .stop
+.mine:	shl rcx, PERCPU_SHIFT
+	mov rax, PERCPU_BASE
+	add rcx, rax
+	lea rsp, [rcx + PERCPU_STACK_END]
+	lea rdi, [rcx + PERCPU_DATA]
 	mov rax, [ap_cr3]
 	xor ebp, ebp
 	mov rcx, ap_high
 	jmp rcx
 
-global ap_stack, ap_cpu, ap_cr3
+global ap_ids, ap_count, ap_cr3
 align 8
-ap_stack:	dq 0
-ap_cpu:		dq 0
 ap_cr3:		dq 0
+ap_count:	dd 0
+ap_ids:		times 256 dd 0			; MAX_CPUS
 
 ; 4 GiB with 2 MiB pages, seen at 0 and at the direct map; the first GiB also at KERNEL_BASE
 align 4096

@@ -49,6 +49,7 @@
 #define MSR_TSC_AUX		0xc0000103u
 #define MSR_SYSCFG		0xc0010010u	/* AMD */
 
+#define APIC_BASE_BSP		(1u << 8)
 #define APIC_BASE_X2APIC	(1u << 10)
 #define APIC_BASE_ENABLE	(1u << 11)
 #define APIC_BASE_ADDRESS	0x000ffffffffff000ull
@@ -59,7 +60,7 @@
 
 enum exception {
 	EXC_DE, EXC_DB, EXC_NMI, EXC_BP, EXC_OF, EXC_BR, EXC_UD, EXC_NM, EXC_DF,
-	EXC_TS = 10, EXC_NP, EXC_SS, EXC_GP, EXC_PF, EXC_MF = 16, EXC_AC, EXC_MC, EXC_XM,
+	EXC_TS = 10, EXC_NP, EXC_SS, EXC_GP, EXC_PF, EXC_MF = 16, EXC_AC, EXC_MC, EXC_XM, EXC_SX = 30,
 };
 
 struct cpuid {
@@ -147,17 +148,29 @@ static inline __attribute__((noreturn)) void cpu_stop(void)
 		__asm__ volatile("cli; hlt");
 }
 
-static inline void outb(uint16_t port, uint8_t value)
-{
-	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
-}
-
-static inline uint8_t inb(uint16_t port)
-{
-	uint8_t value;
-
-	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-	return value;
-}
+#ifdef KEEL_HOST_TEST
+void outb(uint16_t port, uint8_t value);
+uint8_t inb(uint16_t port);
+void outw(uint16_t port, uint16_t value);
+uint16_t inw(uint16_t port);
+void outl(uint16_t port, uint32_t value);
+uint32_t inl(uint16_t port);
+#else
+#define CPU_PORT(suffix, type) \
+	static inline void out##suffix(uint16_t port, type value) \
+	{ \
+		__asm__ volatile("out" #suffix " %0, %1" : : "a"(value), "Nd"(port)); \
+	} \
+	static inline type in##suffix(uint16_t port) \
+	{ \
+		type value; \
+		__asm__ volatile("in" #suffix " %1, %0" : "=a"(value) : "Nd"(port)); \
+		return value; \
+	}
+CPU_PORT(b, uint8_t)
+CPU_PORT(w, uint16_t)
+CPU_PORT(l, uint32_t)
+#undef CPU_PORT
+#endif
 
 #endif

@@ -26,6 +26,7 @@ enum hv_exit_reason {
 	HV_EXIT_APIC_WRITE,	/* the value is in the APIC page */
 	HV_EXIT_CR8_WRITE,	/* a MOV to CR8 that has not been executed */
 	HV_EXIT_TASK_SWITCH,	/* likewise; next_rip: where the old task goes on */
+	HV_EXIT_INIT,		/* from hardware, which has had its effect on nothing yet */
 	HV_EXIT_UNDEFINED,	/* an instruction that does not exist here: #UD */
 	HV_EXIT_TRIPLE_FAULT,
 	HV_EXIT_ENTRY_FAILED,	/* detail = vendor's code */
@@ -39,6 +40,9 @@ struct hv_exit {
 	uint64_t gpa;		/* MEMORY */
 	uint32_t access;	/* MEMORY: KEEL_ACCESS_* */
 	uint64_t detail;
+	/* IO of the control domain; guests have it in their context's record. */
+	uint16_t port;
+	uint8_t size, io;	/* 1, 2, 4; KEEL_IO_* */
 };
 
 /* State of the control domain that exits need. */
@@ -84,9 +88,10 @@ struct hv_ops {
 	void (*control_inject)(struct cpu *cpu, uint32_t inject, uint32_t error_code);
 	void (*control_inject_nmi)(struct cpu *cpu);
 	void (*control_set_cr2)(struct cpu *cpu, uint64_t cr2);
+	/* All that this CPU knows of the control domain's memory is gone before it enters the control domain again. */
 	void (*control_flush)(struct cpu *cpu);
-	/* Whether NMIs and writes of the interrupt command register exit. */
-	void (*control_trap)(struct cpu *cpu, bool on);
+	/* Accesses to this I/O port exit, on all CPUs. */
+	void (*control_watch_port)(uint16_t port);
 	bool (*control_rdmsr)(struct cpu *cpu, uint32_t msr, uint64_t *value);
 	/* NULL: none that exits can be written. */
 	bool (*control_wrmsr)(struct cpu *cpu, uint32_t msr, uint64_t value);
@@ -129,7 +134,7 @@ struct hv_ops {
 	.probe = v##_probe, .describe = v##_describe, .cpu_init = v##_cpu_init, .control_init = v##_control_init, \
 	.control_set = v##_control_set, .control_enter = v##_control_enter, .control_get = v##_control_get, .control_advance = v##_control_advance, \
 	.control_inject = v##_control_inject, .control_inject_nmi = v##_control_inject_nmi, \
-	.control_set_cr2 = v##_control_set_cr2, .control_flush = v##_control_flush, .control_trap = v##_control_trap, \
+	.control_set_cr2 = v##_control_set_cr2, .control_flush = v##_control_flush, .control_watch_port = v##_control_watch_port, \
 	.control_rdmsr = v##_control_rdmsr, .vcpu_init = v##_vcpu_init, .vcpu_load = v##_vcpu_load, \
 	.vcpu_put = v##_vcpu_put, .vcpu_enter = v##_vcpu_enter, .vcpu_advance = v##_vcpu_advance, \
 	.vcpu_interruptible = v##_vcpu_interruptible, .vcpu_inject = v##_vcpu_inject, \

@@ -6,6 +6,7 @@
 #ifndef ARCH_PERCPU_H
 #define ARCH_PERCPU_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <keel/cell.h>
@@ -41,8 +42,9 @@ struct tss {
 /* What the other CPUs ask of this one, by the control domain's INIT and SIPI. */
 #define CPU_REQUEST_INIT	(1u << 31)
 #define CPU_REQUEST_SIPI	(1u << 30)	/* vector in bits 0-7 */
-#define CPU_REQUEST_NMI	(CPU_REQUEST_INIT | CPU_REQUEST_FLUSH)	/* what an NMI may have come for */
 #define CPU_REQUEST_FLUSH	(1u << 29)	/* drop old translations: of a CPU that the control domain has put off line */
+#define CPU_REQUEST_STOP	(1u << 28)	/* run nothing more: the machine is about to be reset */
+#define CPU_REQUEST_NMI	(CPU_REQUEST_INIT | CPU_REQUEST_FLUSH | CPU_REQUEST_STOP)	/* what an NMI may have come for */
 
 struct cpu {
 	uint64_t cell_rsp0;		/* trap.asm: offset 0 */
@@ -53,12 +55,14 @@ struct cpu {
 	uint64_t gdt[GDT_ENTRIES];
 	uint64_t main_cr3;
 
+	bool enabled;			/* by the firmware: else it may be plugged in later */
 	uint32_t online;		/* set by the CPU itself once it serves */
 	uint32_t parked;		/* waits for a SIPI; runs nothing of the control domain's */
 	uint32_t request;		/* CPU_REQUEST_* */
-	uint32_t trapped;		/* its NMIs come to Keel */
 	uint64_t flushed;		/* donations whose translations this CPU has dropped */
 	uint32_t nmi_seen;		/* an NMI was taken in Keel and is owed to the control domain */
+
+	uint32_t init_seen;		/* so is an INIT from hardware */
 
 	uint64_t exits;			/* of the control domain, but for CPUID and hypercalls */
 	struct keel_regs control;	/* the control domain's general registers */
@@ -82,6 +86,5 @@ static inline struct cpu *this_cpu(void)
 
 extern struct cpu *cpus[MAX_CPUS];
 extern unsigned int cpu_count;
-extern unsigned int cpus_listed;		/* by the firmware: more, where there is no room for all */
 
 #endif

@@ -24,10 +24,12 @@
 
 /* Physical addresses: boot.asm puts them into the start-up section. */
 extern uint8_t ap_trampoline[], ap_trampoline_end[];
-extern uint64_t ap_stack, ap_cpu, ap_cr3;
+extern uint32_t ap_ids[MAX_CPUS], ap_count;
+extern uint64_t ap_cr3;
 
-/* At most 50 ms, which is what the counter holds. */
-static void delay(uint32_t milliseconds)
+static uint32_t start_page;	/* number of the trampoline's page, which is a SIPI's vector; 0: none */
+
+void smp_delay(uint32_t milliseconds)
 {
 	uint32_t ticks = milliseconds * PIT_HZ / 1000, reads;
 
@@ -40,7 +42,7 @@ static void delay(uint32_t milliseconds)
 		cpu_pause();
 }
 
-static uint64_t *boot_variable(uint64_t *physical)
+static void *boot_variable(void *physical)
 {
 	return phys_to_virt((uint64_t)(uintptr_t)physical);
 }
@@ -48,41 +50,52 @@ static uint64_t *boot_variable(uint64_t *physical)
 static bool wait_online(const struct cpu *cpu, unsigned int milliseconds)
 {
 	while (milliseconds-- && !__atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE))
-		delay(1);
+		smp_delay(1);
 	return __atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE);
 }
 
-static bool start(struct cpu *cpu, uint64_t trampoline)
+static bool can_start(const struct cpu *cpu)
 {
-	uint32_t sipi = ICR_MODE_SIPI | ICR_ASSERT | (uint32_t)(trampoline >> PAGE_SHIFT);
-
 	/* Which no xAPIC can address, and its broadcast. */
-	if (cpu->apic_id >= XAPIC_BROADCAST && !apic_x2apic())
+	return start_page && (cpu->apic_id < XAPIC_BROADCAST || apic_x2apic());
+}
+
+void smp_send(struct cpu *cpu, bool init)
+{
+	if (can_start(cpu))
+		apic_send(cpu->apic_id, init ? ICR_MODE_INIT | ICR_ASSERT | ICR_LEVEL :
+					       ICR_MODE_SIPI | ICR_ASSERT | start_page);
+}
+
+static bool start(struct cpu *cpu)
+{
+	if (!can_start(cpu))
 		return false;
-	*boot_variable(&ap_stack) = (uint64_t)(uintptr_t)cpu - PERCPU_DATA + PERCPU_STACK_END;
-	*boot_variable(&ap_cpu) = (uint64_t)(uintptr_t)cpu;
-	*boot_variable(&ap_cr3) = cpu->main_cr3;
-	apic_send(cpu->apic_id, ICR_MODE_INIT | ICR_ASSERT | ICR_LEVEL);
-	delay(10);
-	apic_send(cpu->apic_id, sipi);
+	smp_send(cpu, true);
+	smp_delay(10);
+	smp_send(cpu, false);
 	if (wait_online(cpu, 20))
 		return true;
-	apic_send(cpu->apic_id, sipi);
+	smp_send(cpu, false);
 	return wait_online(cpu, START_TRIES);
 }
 
 void smp_start(uint64_t trampoline)
 {
-	static uint8_t saved[PAGE_SIZE];
-	uint8_t *place = phys_to_virt(trampoline);
+	uint32_t *ids = boot_variable(ap_ids);
 	unsigned int i;
 
-	memcpy(saved, place, PAGE_SIZE);
-	memcpy(place, phys_to_virt((uint64_t)(uintptr_t)ap_trampoline), (size_t)(ap_trampoline_end - ap_trampoline));
+	for (i = 0; i < cpu_count; i++)
+		ids[i] = cpus[i]->apic_id;
+	*(uint32_t *)boot_variable(&ap_count) = cpu_count;
+	*(uint64_t *)boot_variable(&ap_cr3) = cpus[0]->main_cr3;
+	start_page = (uint32_t)(trampoline >> PAGE_SHIFT);
+	if (trampoline)
+		memcpy(phys_to_virt(trampoline), phys_to_virt((uint64_t)(uintptr_t)ap_trampoline),
+		       (size_t)(ap_trampoline_end - ap_trampoline));
 	for (i = 1; i < cpu_count; i++)
-		if (!start(cpus[i], trampoline))
+		if (cpus[i]->enabled && !start(cpus[i]))
 			print("Keel: processor %u (APIC %u) does not start and stays unused\n", i, cpus[i]->apic_id);
-	memcpy(place, saved, PAGE_SIZE);
 }
 
 struct cpu *smp_find(uint32_t apic_id)
@@ -90,7 +103,7 @@ struct cpu *smp_find(uint32_t apic_id)
 	unsigned int i;
 
 	for (i = 0; i < cpu_count; i++)
-		if (cpus[i]->apic_id == apic_id && cpus[i]->online)
+		if (cpus[i]->apic_id == apic_id)
 			return cpus[i];
 	return NULL;
 }

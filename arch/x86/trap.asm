@@ -6,6 +6,8 @@
 
 VECTORS		equ 256
 NMI		equ 2
+SECURITY	equ 30
+FIRST_INTERRUPT	equ 32
 ANSWER		equ 31			; KEEL_CELL_GATE
 SEL_KERNEL_CODE	equ 0x08
 
@@ -21,7 +23,7 @@ CPU_RSP0	equ 0
 CPU_FRAME	equ 8
 CPU_TSS_RSP0	equ 28			; struct tss lies at 24, rsp[0] 4 bytes into it
 
-extern trap_kernel, trap_nmi
+extern trap_kernel, trap_nmi, trap_drained, trap_init_signal
 
 %macro POP_REGISTERS 0
 	POPS r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax
@@ -130,6 +132,25 @@ trap_from_kernel:
 	mov rdi, rsp
 	cmp qword [rsp + FRAME_VECTOR], NMI
 	je trap_kernel_nmi
+	; So does an INIT on SVM, as a security exception.
+	cmp qword [rsp + FRAME_VECTOR], SECURITY
+	jne trap_interrupt
+	mov rdi, rsp
+	call trap_init_signal
+	jmp trap_resume
+trap_interrupt:
+	; Interrupts come to ring 0 in one place only: where they are let in to be dropped.
+	cmp qword [rsp + FRAME_VECTOR], FIRST_INTERRUPT
+	jb trap_fatal
+	lea rax, [rel drain_window]
+	cmp [rsp + FRAME_RIP], rax
+	jb trap_fatal
+	lea rax, [rel drain_window_end]
+	cmp [rsp + FRAME_RIP], rax
+	ja trap_fatal
+	call trap_drained
+	jmp trap_resume
+trap_fatal:
 	call trap_kernel		; does not return
 trap_kernel_nmi:
 	; On SVM an NMI comes to ring 0 only where it was let in: in a window, or between ring 3 and this file's first
@@ -185,6 +206,21 @@ cpu_open_window:
 	cli
 	EVENTS_ON
 	nop
+	EVENTS_OFF
+	IF_BACK_ON
+	ret
+
+; void cpu_drain_window(void): takes the interrupts that the local APIC has pending. RFLAGS.IF is as everywhere in ring 0.
+global cpu_drain_window
+cpu_drain_window:
+	EVENTS_ON
+drain_window:
+	sti
+%rep 16				; some processors take one interrupt an instruction, none of them in STI's shadow
+	nop
+%endrep
+drain_window_end:
+	cli
 	EVENTS_OFF
 	IF_BACK_ON
 	ret

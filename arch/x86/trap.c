@@ -182,7 +182,7 @@ void panic(const char *message)
 	stop();
 }
 
-void trap_kernel(const struct cell_frame *f);
+__attribute__((noreturn)) void trap_kernel(const struct cell_frame *f);
 void trap_kernel(const struct cell_frame *f)
 {
 	uint64_t cr3 = read_cr3();
@@ -198,6 +198,20 @@ void trap_kernel(const struct cell_frame *f)
 	print("r11 %016lx r12 %016lx r13 %016lx r14 %016lx r15 %016lx\n", f->r11, f->r12, f->r13, f->r14, f->r15);
 	backtrace(f->rip, f->rsp);
 	stop();
+}
+
+void trap_init_signal(const struct cell_frame *f);
+void trap_init_signal(const struct cell_frame *f)
+{
+	if (!hv || !hv->has_gif)
+		trap_kernel(f);
+	this_cpu()->init_seen = 1;
+}
+
+void trap_drained(void);
+void trap_drained(void)
+{
+	apic_write(APIC_REG_EOI, 0);
 }
 
 /*

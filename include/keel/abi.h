@@ -10,7 +10,7 @@
 #endif
 
 /* Changes with every incompatible change of a header in this folder; docs/abi.md keeps the log. */
-#define KEEL_ABI_REVISION	3u
+#define KEEL_ABI_REVISION	4u
 
 #define KEEL_PAGE_SHIFT		12
 #define KEEL_PAGE_SIZE		4096ull

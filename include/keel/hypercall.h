@@ -13,7 +13,7 @@
 
 enum keel_hypercall {
 	/*
-	 * () -> RAX = ABI revision, RDI = pages of the cell image, RSI = physical CPUs, RDX = free VM slots,
+	 * () -> RAX = ABI revision, RDI = pages of the cell image, RSI = physical CPUs that run, RDX = free VM slots,
 	 * R8 = exits of the control domain so far, over all CPUs, but for CPUID and hypercalls.
 	 */
 	KEEL_HC_INFO = 0,
@@ -28,7 +28,7 @@ enum keel_hypercall {
 	 * (hpa, vcpus, channel_pages) -> RAX = VM identifier.
 	 * hpa: KEEL_VM_PAGES contiguous pages, which change hands as by DONATE and become the VM's record. The record
 	 * is filled by the first ASSIGN, MAP or SHARE, which is when the pages are known to be out of every TLB.
-	 * -EINVAL bad argument, -EPERM frames that are not the control domain's, -ENOSPC no VM slot.
+	 * -EINVAL bad argument, -EPERM frames that are not the control domain's, or no ATTACH before, -ENOSPC no VM slot.
 	 */
 	KEEL_HC_VM_CREATE,
 
@@ -91,11 +91,11 @@ enum keel_hypercall {
 	KEEL_HC_RECLAIM,
 
 	/*
-	 * (on): whether Keel watches the local APIC's command register (for all CPUs) and NMIs (for this CPU), which it must
-	 * while a CPU is off line or about to go or come. On from the start. On: to be called on every CPU before one
-	 * goes off line. Off: -EBUSY while a CPU is off line, or is none of Keel's. A CPU that comes on line comes with it on.
+	 * (address): the caller's kernel makes the VMs from now on. address: linear address, aligned, of a struct keel_identity in
+	 * its memory, which stays there as long as that kernel runs. VMs of another kernel, which is gone, end. Must come before
+	 * VM_CREATE. -EAGAIN: memory of theirs is still to be scrubbed and given back: call again. -EINVAL: bad address.
 	 */
-	KEEL_HC_TRAP,
+	KEEL_HC_ATTACH,
 
 	/*
 	 * (vm, gpa, flags) -> RDI, RSI, RDX, R8: a bit for each of the KEEL_DIRTY_PAGES pages from gpa on (a multiple of as
@@ -108,6 +108,11 @@ enum keel_hypercall {
 	 */
 	KEEL_HC_DIRTY,
 	KEEL_HC_COUNT,
+};
+
+/* Random bits, made anew whenever a driver is loaded; not 0. Keel takes a kernel for gone when they are not there any more. */
+struct keel_identity {
+	uint64_t words[2];
 };
 
 #define KEEL_VM_PAGES		2u	/* pages of a VM's record; aligned to their size */

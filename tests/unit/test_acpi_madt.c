@@ -24,7 +24,7 @@
 
 uint8_t *memory_test_arena;
 
-static uint32_t ids[ROOM + 1];
+static struct acpi_processor list[ROOM + 1];
 static uint8_t rsdp[RSDP_NEW];
 static bool wide;
 
@@ -32,7 +32,7 @@ static void setup(void)
 {
 	memory_test_arena = calloc(1, LIMIT);
 	for (unsigned int i = 0; i <= ROOM; i++)
-		ids[i] = CANARY;
+		list[i].apic_id = CANARY;
 }
 
 static void teardown(void)
@@ -84,11 +84,18 @@ static void root(uint32_t first, uint32_t second)
 	set_sum(rsdp, RSDP_NEW, 32);
 }
 
+static unsigned int processors_by(const uint8_t *root_pointer, uint32_t bytes, unsigned int room)
+{
+	struct acpi acpi;
+
+	return acpi_open(&acpi, root_pointer, bytes, LIMIT) ? acpi_processors(&acpi, list, room) : 0;
+}
+
 static unsigned int processors(void)
 {
-	unsigned int count = acpi_processors(rsdp, wide ? RSDP_NEW : RSDP_OLD, LIMIT, ids, ROOM);
+	unsigned int count = processors_by(rsdp, wide ? RSDP_NEW : RSDP_OLD, ROOM);
 
-	ck_assert_uint_eq(ids[ROOM], CANARY);
+	ck_assert_uint_eq(list[ROOM].apic_id, CANARY);
 	return count;
 }
 
@@ -134,25 +141,34 @@ static void add_other(struct madt *m, uint8_t type, uint8_t length)
 	m->bytes += length;
 }
 
-static void four_processors(struct madt *m)
+/* Four that are enabled, two that can be. */
+static void six_processors(struct madt *m)
 {
 	madt_begin(m);
 	add_lapic(m, 4, 1);
-	add_lapic(m, 5, 0);		/* not usable */
+	add_lapic(m, 5, 0);
 	add_other(m, 1, 12);		/* IO APIC */
 	add_other(m, 2, 10);		/* interrupt source override */
 	add_lapic(m, 2, 3);
 	add_x2apic(m, 0x123456, 1);
-	add_x2apic(m, 0x123457, 2);	/* not usable */
+	add_x2apic(m, 0x123457, 2);
+	add_lapic(m, 0xff, 0);		/* entries for nothing */
+	add_x2apic(m, 0xffffffff, 0);
+	add_lapic(m, 4, 0);		/* one that is there already */
 	add_other(m, 0x80, 2);
 	add_lapic(m, 0, 1);
 	table(MADT, "APIC", m->body, m->bytes);
 }
 
-static void check_four(void)
+static void check_six(void)
 {
-	ck_assert_uint_eq(processors(), 4);
-	ck_assert(ids[0] == 4 && ids[1] == 2 && ids[2] == 0x123456 && ids[3] == 0);
+	static const uint32_t ids[6] = { 4, 2, 0x123456, 0, 5, 0x123457 };
+
+	ck_assert_uint_eq(processors(), 6);
+	for (unsigned int i = 0; i < 6; i++) {
+		ck_assert_uint_eq(list[i].apic_id, ids[i]);
+		ck_assert_int_eq(list[i].enabled, i < 4);
+	}
 }
 
 START_TEST(good_tables)
@@ -160,12 +176,12 @@ START_TEST(good_tables)
 	struct madt m;
 
 	wide = _i;
-	four_processors(&m);
+	six_processors(&m);
 	table(OTHER, "FACP", m.body, 0x40);
 	root(OTHER, MADT);
-	check_four();
+	check_six();
 	root(MADT, OTHER);
-	check_four();
+	check_six();
 }
 END_TEST
 
@@ -177,15 +193,15 @@ START_TEST(root_pointer_searched)
 	for (unsigned int i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		wide = i & 1;
 		memset(memory_test_arena, 0, LIMIT);
-		four_processors(&m);
+		six_processors(&m);
 		root(MADT, OTHER);
 		/* A signature with a wrong sum comes first. */
 		memcpy(memory_test_arena + 0xe0000, rsdp, sizeof(rsdp));
 		memory_test_arena[0xe0000 + 10]++;
 		memcpy(memory_test_arena + places[i], rsdp, sizeof(rsdp));
-		ck_assert_uint_eq(acpi_processors(NULL, 0, LIMIT, ids, ROOM), 4);
+		ck_assert_uint_eq(processors_by(NULL, 0, ROOM), 6);
 		memory_test_arena[places[i] + 8]++;
-		ck_assert_uint_eq(acpi_processors(NULL, 0, LIMIT, ids, ROOM), 0);
+		ck_assert_uint_eq(processors_by(NULL, 0, ROOM), 0);
 	}
 }
 END_TEST
@@ -202,8 +218,8 @@ START_TEST(more_than_room)
 	root(MADT, OTHER);
 	ck_assert_uint_eq(processors(), 40);
 	for (uint32_t i = 0; i < ROOM; i++)
-		ck_assert_uint_eq(ids[i], i);
-	ck_assert_uint_eq(acpi_processors(rsdp, wide ? RSDP_NEW : RSDP_OLD, LIMIT, ids, 0), 40);
+		ck_assert_uint_eq(list[i].apic_id, i);
+	ck_assert_uint_eq(processors_by(rsdp, wide ? RSDP_NEW : RSDP_OLD, 0), 40);
 }
 END_TEST
 
@@ -233,7 +249,7 @@ START_TEST(bad_entries)
 	m.body[m.bytes++] = 0;
 	table(MADT, "APIC", m.body, m.bytes);
 	ck_assert_uint_eq(processors(), 1);
-	ck_assert_uint_eq(ids[0], 6);
+	ck_assert_uint_eq(list[0].apic_id, 6);
 }
 END_TEST
 
@@ -252,20 +268,20 @@ START_TEST(bad_lengths)
 	wide = _i;
 	for (unsigned int t = 0; t < 2; t++)
 		for (unsigned int i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
-			four_processors(&m);
+			six_processors(&m);
 			root(MADT, OTHER);
 			set_length(tables[t], lengths[i], HEADER);
 			ck_assert_uint_eq(processors(), 0);
 		}
 	/* A header without entries, and one that ends within the MADT's own fields. */
 	for (uint32_t length = HEADER; length <= MADT_HEADER + 1; length++) {
-		four_processors(&m);
+		six_processors(&m);
 		root(MADT, OTHER);
 		set_length(MADT, length, length);
 		ck_assert_uint_eq(processors(), 0);
 	}
 	for (uint32_t length = HEADER; length < HEADER + (wide ? 8 : 4); length++) {
-		four_processors(&m);
+		six_processors(&m);
 		root(MADT, OTHER);
 		set_length(ROOT, length, length);
 		ck_assert_uint_eq(processors(), 0);
@@ -281,12 +297,12 @@ START_TEST(bad_places)
 	struct madt m;
 
 	wide = _i;
-	four_processors(&m);
+	six_processors(&m);
 	for (unsigned int i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		root(places[i], places[i]);
 		ck_assert_uint_eq(processors(), 0);
 		root(places[i], MADT);
-		ck_assert_uint_eq(processors(), 4);
+		ck_assert_uint_eq(processors(), 6);
 		put32(rsdp + (wide ? 24 : 16), places[i]);
 		ck_assert_uint_eq(processors(), 0);
 	}
@@ -296,8 +312,8 @@ START_TEST(bad_places)
 		ck_assert_uint_eq(processors(), 0);
 	}
 	root(MADT, OTHER);
-	ck_assert_uint_eq(acpi_processors(rsdp, RSDP_OLD - 1, LIMIT, ids, ROOM), 0);
-	ck_assert_uint_eq(acpi_processors(rsdp, 1, LIMIT, ids, ROOM), 0);
+	ck_assert_uint_eq(processors_by(rsdp, RSDP_OLD - 1, ROOM), 0);
+	ck_assert_uint_eq(processors_by(rsdp, 1, ROOM), 0);
 }
 END_TEST
 
@@ -306,11 +322,11 @@ START_TEST(bad_sums)
 	struct madt m;
 
 	wide = _i;
-	four_processors(&m);
+	six_processors(&m);
 	root(MADT, OTHER);
 	memory_test_arena[MADT + MADT_HEADER + 3]++;
 	ck_assert_uint_eq(processors(), 0);
-	four_processors(&m);
+	six_processors(&m);
 	memory_test_arena[ROOT + 10]++;
 	ck_assert_uint_eq(processors(), 0);
 }
@@ -323,15 +339,15 @@ START_TEST(edges)
 	uint32_t place;
 
 	wide = _i;
-	four_processors(&m);
+	six_processors(&m);
 	place = LIMIT - HEADER - m.bytes;
 	table(place, "APIC", m.body, m.bytes);
 	root(place, OTHER);
-	ck_assert_uint_eq(processors(), 4);
+	ck_assert_uint_eq(processors(), 6);
 	place = MADT + 1;
 	table(place, "APIC", m.body, m.bytes);
 	root(place, OTHER);
-	ck_assert_uint_eq(processors(), 4);
+	ck_assert_uint_eq(processors(), 6);
 }
 END_TEST
 
@@ -346,7 +362,7 @@ START_TEST(fuzz)
 		uint32_t places[] = { ROOT, MADT };
 		uint32_t length;
 
-		four_processors(&m);
+		six_processors(&m);
 		root(MADT, OTHER);
 		for (unsigned int i = (unsigned int)random() % 4 + 1; i > 0; i--)
 			memory_test_arena[places[random() & 1] + (uint32_t)random() % (HEADER + m.bytes)] =

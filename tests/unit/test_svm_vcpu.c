@@ -8,6 +8,7 @@
 #include "suite.h"
 
 /* Nobody calls them. */
+#pragma weak svm_io_exit
 #pragma weak rdmsr
 #pragma weak wrmsr
 #pragma weak svm_inject

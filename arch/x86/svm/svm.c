@@ -31,6 +31,7 @@
 #define MCE_BANKS		32u
 #define MSR_PATCH_LOADER	0xc0010020u
 #define MSR_VM_CR		0xc0010114u
+#define VM_CR_R_INIT		(1u << 1)	/* an INIT from hardware becomes a security exception (15.28) */
 #define VM_CR_LOCK		(1u << 3)
 #define VM_CR_SVMDIS		(1u << 4)
 #define MSR_HSAVE_PA		0xc0010117u
@@ -42,6 +43,7 @@ struct svm_features svm_features;
 uint8_t svm_guest_msrpm[SVM_MSRPM_BYTES] __attribute__((aligned(4096)));
 uint8_t svm_guest_iopm[SVM_IOPM_BYTES] __attribute__((aligned(4096)));
 static uint8_t control_msrpm[SVM_MSRPM_BYTES] __attribute__((aligned(4096)));
+static uint8_t control_iopm[SVM_IOPM_BYTES] __attribute__((aligned(4096)));
 
 void svm_intercept(struct vmcb *vmcb, unsigned int bit, bool on)
 {
@@ -102,6 +104,7 @@ static void guest_bitmaps_init(void)
 	svm_msr_permit(control_msrpm, MSR_EFER, false, false);
 	svm_msr_permit(control_msrpm, MSR_TSC_RATIO, false, false);
 	svm_msr_permit(control_msrpm, MSR_APIC_BASE, true, false);
+	svm_msr_permit(control_msrpm, MSR_X2APIC_ICR, true, false);
 	svm_msr_permit(control_msrpm, MSR_VM_CR, false, false);
 	svm_msr_permit(control_msrpm, MSR_HSAVE_PA, false, false);
 	for (i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
@@ -145,6 +148,7 @@ static void svm_cpu_init(struct cpu *cpu)
 	svm->asid_generation = 1;
 	svm->next_asid = CONTROL_ASID + 1;
 	wrmsr(MSR_HSAVE_PA, svm->hsave_pa);
+	wrmsr(MSR_VM_CR, rdmsr(MSR_VM_CR) | VM_CR_R_INIT);
 	__asm__ volatile("clgi" : : : "memory");
 	__asm__ volatile("sti" : : : "memory");
 	/* What ring 3 needs of this CPU: TR above all. */
@@ -154,7 +158,7 @@ static void svm_cpu_init(struct cpu *cpu)
 static void svm_control_init(struct cpu *cpu, uint64_t table_root)
 {
 	static const uint16_t intercepts[] = {
-		SVM_EXIT_CPUID, SVM_EXIT_MSR, SVM_EXIT_SHUTDOWN, SVM_EXIT_INVLPGA, SVM_EXIT_VMRUN, SVM_EXIT_VMMCALL,
+		SVM_EXIT_NMI, SVM_EXIT_INIT, SVM_EXIT_CPUID, SVM_EXIT_IOIO, SVM_EXIT_MSR, SVM_EXIT_SHUTDOWN, SVM_EXIT_INVLPGA, SVM_EXIT_VMRUN, SVM_EXIT_VMMCALL,
 		SVM_EXIT_VMLOAD, SVM_EXIT_VMSAVE, SVM_EXIT_STGI, SVM_EXIT_CLGI, SVM_EXIT_SKINIT,
 	};
 	struct svm_cpu *svm = cpu->vendor;
@@ -164,7 +168,7 @@ static void svm_control_init(struct cpu *cpu, uint64_t table_root)
 	for (i = 0; i < sizeof(intercepts) / sizeof(intercepts[0]); i++)
 		svm_intercept(vmcb, intercepts[i], true);
 	vmcb->msrpm = image_to_phys(control_msrpm);
-	vmcb->iopm = image_to_phys(svm_guest_iopm);
+	vmcb->iopm = image_to_phys(control_iopm);
 	vmcb->asid = CONTROL_ASID;
 	vmcb->nested = SVM_NESTED_PAGING;
 	vmcb->nested_cr3 = table_root;
@@ -196,6 +200,14 @@ void svm_set_sregs(struct vmcb *vmcb, const struct keel_sregs *sregs)
 	vmcb->event = vmcb->shadow = 0;
 }
 
+static void set_nmi_exits(struct cpu *cpu, bool nmi, bool iret)
+{
+	struct vmcb *vmcb = ((struct svm_cpu *)cpu->vendor)->control;
+
+	svm_intercept(vmcb, SVM_EXIT_NMI, nmi);
+	svm_intercept(vmcb, SVM_EXIT_IRET, iret);
+}
+
 static void svm_control_set(struct cpu *cpu, const struct keel_sregs *sregs)
 {
 	struct svm_cpu *svm = cpu->vendor;
@@ -207,7 +219,7 @@ static void svm_control_set(struct cpu *cpu, const struct keel_sregs *sregs)
 	vmcb->rip = cpu->control.rip;
 	vmcb->rflags = RFLAGS_FIXED;
 	vmcb->rsp = vmcb->vintr = 0;
-	vmcb->tlb_control = flush_own();
+	set_nmi_exits(cpu, true, false);
 	svm_vmload(svm->control_pa);
 }
 
@@ -285,14 +297,6 @@ static void svm_control_inject(struct cpu *cpu, uint32_t inject, uint32_t error_
 		svm->again = (uint8_t)inject;
 }
 
-static void set_nmi_exits(struct cpu *cpu, bool nmi, bool iret)
-{
-	struct vmcb *vmcb = ((struct svm_cpu *)cpu->vendor)->control;
-
-	svm_intercept(vmcb, SVM_EXIT_NMI, nmi);
-	svm_intercept(vmcb, SVM_EXIT_IRET, iret);
-}
-
 static void svm_control_inject_nmi(struct cpu *cpu)
 {
 	/* It is pending still: taken natively, so that the processor holds the next one back until its IRET (15.20, 15.21.9). */
@@ -309,10 +313,9 @@ static void svm_control_flush(struct cpu *cpu)
 	((struct svm_cpu *)cpu->vendor)->control->tlb_control = flush_own();
 }
 
-static void svm_control_trap(struct cpu *cpu, bool on)
+static void svm_control_watch_port(uint16_t port)
 {
-	set_nmi_exits(cpu, on, false);
-	svm_msr_permit(control_msrpm, MSR_X2APIC_ICR, true, !on);
+	control_iopm[port / 8] |= (uint8_t)(1u << port % 8);
 }
 
 /*
@@ -368,6 +371,18 @@ void svm_memory_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 		       (info & SVM_NPF_WALK ? KEEL_ACCESS_WALK : 0);
 }
 
+void svm_io_exit(const struct vmcb *vmcb, struct hv_exit *exit)
+{
+	uint32_t info = (uint32_t)vmcb->exit_info1;
+
+	exit->reason = HV_EXIT_IO;
+	exit->next_rip = vmcb->exit_info2;
+	exit->port = (uint16_t)(info >> SVM_IO_PORT_SHIFT);
+	exit->size = (uint8_t)((info & SVM_IO_SIZE) >> SVM_IO_SIZE_SHIFT);
+	exit->io = (uint8_t)((info & SVM_IO_IN ? KEEL_IO_IN : 0) | (info & SVM_IO_STRING ? KEEL_IO_STRING : 0) |
+			     (info & SVM_IO_REP ? KEEL_IO_REP : 0));
+}
+
 /* What is the same exit whoever runs, and the length of its instruction. */
 void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 {
@@ -375,7 +390,7 @@ void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 		uint8_t reason, length;
 	} exits[] = {
 		[SVM_EXIT_INTR] = { HV_EXIT_INTERRUPT, 0 }, [SVM_EXIT_NMI] = { HV_EXIT_NMI, 0 },
-		[SVM_EXIT_INIT] = { HV_EXIT_INTERRUPT, 0 }, [SVM_EXIT_RDPMC] = { HV_EXIT_UNDEFINED, 0 },
+		[SVM_EXIT_INIT] = { HV_EXIT_INIT, 0 }, [SVM_EXIT_RDPMC] = { HV_EXIT_UNDEFINED, 0 },
 		[SVM_EXIT_CPUID] = { HV_EXIT_CPUID, 2 }, [SVM_EXIT_PAUSE] = { HV_EXIT_PAUSE, 2 },
 		[SVM_EXIT_HLT] = { HV_EXIT_HLT, 1 }, [SVM_EXIT_INVLPGA] = { HV_EXIT_UNDEFINED, 0 },
 		[SVM_EXIT_MSR] = { HV_EXIT_RDMSR, 2 }, [SVM_EXIT_SHUTDOWN] = { HV_EXIT_TRIPLE_FAULT, 0 },
@@ -413,8 +428,10 @@ static void svm_control_enter(struct cpu *cpu, struct hv_exit *exit)
 	svm_requeue(vmcb);
 	if ((uint32_t)vmcb->exit_code == SVM_EXIT_NPF) {
 		svm_memory_exit(vmcb, exit);
+	} else if (vmcb->exit_code == SVM_EXIT_IOIO) {
+		svm_io_exit(vmcb, exit);
 	} else if (vmcb->exit_code == SVM_EXIT_IRET) {
-		set_nmi_exits(cpu, cpu->trapped, false);
+		set_nmi_exits(cpu, true, false);
 		/* What was asked for meanwhile may have been taken for that NMI. */
 		if (__atomic_load_n(&cpu->request, __ATOMIC_ACQUIRE) & CPU_REQUEST_NMI)
 			apic_send(cpu->apic_id, ICR_MODE_NMI | ICR_ASSERT);

@@ -68,6 +68,7 @@ void svm_set_sregs(struct vmcb *vmcb, const struct keel_sregs *sregs);
 void svm_inject(struct vmcb *vmcb, uint32_t inject, uint32_t error_code);
 void svm_requeue(struct vmcb *vmcb);
 void svm_memory_exit(const struct vmcb *vmcb, struct hv_exit *exit);
+void svm_io_exit(const struct vmcb *vmcb, struct hv_exit *exit);
 void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit);
 
 /* svm_vcpu.c */

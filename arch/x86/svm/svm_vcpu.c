@@ -128,12 +128,10 @@ static void io_exit(const struct vmcb *vmcb, struct keel_exit *record, struct hv
 {
 	uint32_t info = (uint32_t)vmcb->exit_info1;
 
-	exit->reason = HV_EXIT_IO;
-	exit->next_rip = vmcb->exit_info2;
-	record->port = (uint16_t)(info >> SVM_IO_PORT_SHIFT);
-	record->size = (uint8_t)((info & SVM_IO_SIZE) >> SVM_IO_SIZE_SHIFT);
-	record->io = (uint8_t)((info & SVM_IO_IN ? KEEL_IO_IN : 0) | (info & SVM_IO_STRING ? KEEL_IO_STRING : 0) |
-			       (info & SVM_IO_REP ? KEEL_IO_REP : 0));
+	svm_io_exit(vmcb, exit);
+	record->port = exit->port;
+	record->size = exit->size;
+	record->io = exit->io;
 	record->address_size = (uint8_t)(((info & SVM_IO_ADDRESS) >> SVM_IO_ADDRESS_SHIFT) << 1);
 	record->segment = svm_features.decode ? (uint8_t)((info & SVM_IO_SEGMENT) >> SVM_IO_SEGMENT_SHIFT) :
 						KEEL_SEG_NONE;

@@ -32,6 +32,7 @@ struct vmx_features vmx_features;
 uint8_t vmx_guest_bitmap[VMX_BITMAP_BYTES] __attribute__((aligned(4096)));
 uint8_t vmx_x2apic_bitmap[VMX_BITMAP_BYTES] __attribute__((aligned(4096)));	/* while MSRs are the APIC page's */
 static uint8_t control_bitmap[VMX_BITMAP_BYTES] __attribute__((aligned(4096)));
+static uint8_t control_io_bitmap[2][VMX_BITMAP_BYTES] __attribute__((aligned(4096)));	/* a half of the ports each */
 static struct mtrr mtrr;
 
 void vmx_instruction_failed(const char *instruction, uint64_t error)
@@ -169,6 +170,7 @@ static void bitmaps_init(void)
 	for (i = 0; i < 64; i++)
 		vmx_msr_permit(vmx_x2apic_bitmap, KEEL_MSR_X2APIC_FIRST + i, x2apic_reads >> i & 1, x2apic_writes >> i & 1);
 	vmx_msr_permit(control_bitmap, MSR_APIC_BASE, true, false);
+	vmx_msr_permit(control_bitmap, MSR_X2APIC_ICR, true, false);
 	vmx_msr_permit(control_bitmap, MSR_FEATURE_CONTROL, false, false);
 	for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
 		for (msr = refused[i][0]; msr <= refused[i][1]; msr++)
@@ -251,6 +253,10 @@ void vmx_vmcs_init(const struct vmx_setup *setup)
 		vmwrite(VMCS_XSS_EXITING, XSS_TRACE | XSS_LBR);		/* those MSRs by another way: #UD */
 	vmwrite(VMCS_LINK_POINTER, VMCS_NO_LINK);
 	vmwrite(VMCS_MSR_BITMAP, setup->bitmap_pa);
+	if (setup->io_bitmap_pa[0]) {
+		vmwrite(VMCS_IO_BITMAP_A, setup->io_bitmap_pa[0]);
+		vmwrite(VMCS_IO_BITMAP_B, setup->io_bitmap_pa[1]);
+	}
 	vmwrite(VMCS_EPT_POINTER, setup->eptp);
 	vmwrite(VMCS_CR0_MASK, setup->cr0_mask | vmx_features.cr0_fixed);
 	vmwrite(VMCS_CR4_MASK, setup->cr4_mask | vmx_features.cr4_fixed);
@@ -280,8 +286,13 @@ static void vmx_control_init(struct cpu *cpu, uint64_t table_root)
 	struct vmx_setup setup = {
 		.vmcs_pa = vmx->control.vmcs_pa, .eptp = vmx_eptp(table_root), .bitmap_pa = image_to_phys(control_bitmap),
 		.host_cr3 = cpu->main_cr3, .vpid = CONTROL_VPID,
-		/* Instructions that only the control domain's CPUID shows. */
-		.want = { [VMX_SECONDARY] = SECONDARY_XSAVES | SECONDARY_USER_WAIT },
+		.io_bitmap_pa = { image_to_phys(control_io_bitmap[0]), image_to_phys(control_io_bitmap[1]) },
+		.want = {
+			[VMX_PIN] = PIN_NMI | PIN_VIRTUAL_NMI,
+			[VMX_PRIMARY] = PRIMARY_IO_BITMAPS,
+			/* Instructions that only the control domain's CPUID shows. */
+			[VMX_SECONDARY] = SECONDARY_XSAVES | SECONDARY_USER_WAIT,
+		},
 	};
 
 	vmx->eptp = setup.eptp;
@@ -460,7 +471,6 @@ static void vmx_control_set(struct cpu *cpu, const struct keel_sregs *sregs)
 	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
 	vmx->control.event = 0;
 	vmx->nmi_pending = false;
-	vmx_invvpid(CONTROL_VPID);
 }
 
 unsigned int vmx_cpl(void)
@@ -548,9 +558,22 @@ static void memory_exit(struct hv_exit *exit)
 		vmx_block_nmi_again();
 }
 
+void vmx_io_exit(struct hv_exit *exit)
+{
+	uint32_t info = (uint32_t)vmread(VMCS_EXIT_QUALIFICATION);
+
+	exit->reason = HV_EXIT_IO;
+	exit->next_rip = vmx_next_rip();
+	exit->port = (uint16_t)(info >> QUAL_IO_PORT_SHIFT);
+	exit->size = (uint8_t)((info & QUAL_IO_SIZE) + 1);
+	exit->io = (uint8_t)((info & QUAL_IO_IN ? KEEL_IO_IN : 0) | (info & QUAL_IO_STRING ? KEEL_IO_STRING : 0) |
+			     (info & QUAL_IO_REP ? KEEL_IO_REP : 0));
+}
+
 /* Where one of them comes while an event is being delivered, as a triple fault may, the event is of no interest any more. */
 const uint8_t vmx_plain_exits[VMX_PLAIN_EXITS] = {
 	[VMX_EXIT_INTERRUPT] = HV_EXIT_INTERRUPT, [VMX_EXIT_TRIPLE_FAULT] = HV_EXIT_TRIPLE_FAULT,
+	[VMX_EXIT_INIT] = HV_EXIT_INIT,
 	[VMX_EXIT_CPUID] = HV_EXIT_CPUID, [VMX_EXIT_GETSEC] = HV_EXIT_UNDEFINED, [VMX_EXIT_HLT] = HV_EXIT_HLT,
 	[VMX_EXIT_RDPMC] = HV_EXIT_UNDEFINED, [VMX_EXIT_VMCALL] = HV_EXIT_HYPERCALL,
 	[VMX_EXIT_VMCLEAR ... VMX_EXIT_VMXON] = HV_EXIT_UNDEFINED, [VMX_EXIT_RDMSR] = HV_EXIT_RDMSR,
@@ -633,19 +656,9 @@ static void vmx_control_flush(struct cpu *cpu)
 	((struct vmx_cpu *)cpu->vendor)->flush = true;
 }
 
-static void vmx_control_trap(struct cpu *cpu, bool on)
+static void vmx_control_watch_port(uint16_t port)
 {
-	struct vmx_cpu *vmx = cpu->vendor;
-	uint64_t pin = vmread(VMCS_PIN_CONTROLS);
-
-	/* Without NMI exits there is no window for one either: it is raised again. */
-	if (!on) {
-		cpu->nmi_seen |= vmx->nmi_pending;
-		vmx->nmi_pending = false;
-		vmx_primary(&vmx->control, PRIMARY_NMI_WINDOW, false);
-	}
-	vmwrite(VMCS_PIN_CONTROLS, on ? pin | PIN_NMI | PIN_VIRTUAL_NMI : pin & ~(uint64_t)(PIN_NMI | PIN_VIRTUAL_NMI));
-	vmx_msr_permit(control_bitmap, MSR_X2APIC_ICR, true, !on);
+	control_io_bitmap[port >> 15][(port & 0x7fff) / 8] |= (uint8_t)(1u << port % 8);
 }
 
 static bool vmx_control_rdmsr(struct cpu *cpu, uint32_t msr, uint64_t *value)
@@ -674,16 +687,9 @@ static void control_xsetbv(struct cpu *cpu, struct hv_exit *exit)
 static void vmx_control_enter(struct cpu *cpu, struct hv_exit *exit)
 {
 	struct vmx_cpu *vmx = cpu->vendor;
-	uint32_t reason = 0;
+	uint32_t reason;
 
-	for (exit->reason = HV_EXIT_NONE; exit->reason == HV_EXIT_NONE || reason == VMX_EXIT_INIT;) {
-		/* An INIT from hardware is taken as what it asks for when it comes through the command register. */
-		if (vmx->init_seen || reason == VMX_EXIT_INIT) {
-			vmx->init_seen = false;
-			__atomic_or_fetch(&cpu->request, CPU_REQUEST_INIT, __ATOMIC_ACQ_REL);
-			exit->reason = HV_EXIT_NMI;
-			return;
-		}
+	do {
 		if (vmx->flush)
 			vmx_invept(vmx->eptp);
 		vmx->flush = false;
@@ -694,7 +700,9 @@ static void vmx_control_enter(struct cpu *cpu, struct hv_exit *exit)
 			exit->reason = HV_EXIT_NMI;
 		if (exit->reason == HV_EXIT_XSETBV)
 			control_xsetbv(cpu, exit);
-	}
+		if (reason == VMX_EXIT_IO)
+			vmx_io_exit(exit);
+	} while (exit->reason == HV_EXIT_NONE);
 }
 
 /* An exit leaves the descriptor tables' limits wide open (28.5.2); ring 3 shall find the real ones. */

@@ -33,7 +33,6 @@ struct vmx_cpu {
 	struct vmx_context control;
 	uint64_t eptp;			/* the control domain's */
 	bool flush, nmi_pending;
-	bool init_seen;			/* an INIT ended guest mode: the CPU is to be parked */
 	/* The control domain's while a guest runs. */
 	uint64_t msr[VCPU_VMX_MSRS];
 	uint64_t cr2, dr6;
@@ -43,6 +42,7 @@ struct vmx_cpu {
 struct vmx_setup {
 	uint64_t vmcs_pa;
 	uint64_t eptp, bitmap_pa, host_cr3;
+	uint64_t io_bitmap_pa[2];	/* where PRIMARY_IO_BITMAPS is wanted */
 	uint32_t vpid;
 	uint64_t cr0_mask, cr4_mask;	/* beyond the bits that VMX fixes; those of CR4 are on whatever the guest sees */
 	uint32_t want[VMX_CONTROLS];	/* controls beyond those of all, where the processor has them */
@@ -124,6 +124,7 @@ void vmx_block_nmi_again(void);
 /* The rare parts of vmx_run(): an NMI is pending, an event is to be injected. */
 void vmx_deliver_nmi(struct vmx_context *context, bool *pending);
 void vmx_write_event(struct vmx_context *context);
+void vmx_io_exit(struct hv_exit *exit);
 /* Exits that say all by their reason: enum hv_exit_reason, 0 for the others. */
 #define VMX_PLAIN_EXITS		(VMX_EXIT_XRSTORS + 1)
 extern const uint8_t vmx_plain_exits[VMX_PLAIN_EXITS];

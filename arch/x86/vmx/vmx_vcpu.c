@@ -174,20 +174,18 @@ static void set_timer(const struct vcpu *vcpu)
 
 static void io_exit(struct keel_exit *record, struct hv_exit *exit)
 {
-	uint32_t info = (uint32_t)vmread(VMCS_EXIT_QUALIFICATION), insn;
+	uint32_t insn;
 
-	exit->reason = HV_EXIT_IO;
-	exit->next_rip = vmx_next_rip();
-	record->port = (uint16_t)(info >> QUAL_IO_PORT_SHIFT);
-	record->size = (uint8_t)((info & QUAL_IO_SIZE) + 1);
-	record->io = (uint8_t)((info & QUAL_IO_IN ? KEEL_IO_IN : 0) | (info & QUAL_IO_STRING ? KEEL_IO_STRING : 0) |
-			       (info & QUAL_IO_REP ? KEEL_IO_REP : 0));
+	vmx_io_exit(exit);
+	record->port = exit->port;
+	record->size = exit->size;
+	record->io = exit->io;
 	record->address_size = 0;
 	record->segment = KEEL_SEG_NONE;
-	if (info & QUAL_IO_STRING && vmx_features.basic & VMX_BASIC_INSN_INFO) {
+	if (exit->io & KEEL_IO_STRING && vmx_features.basic & VMX_BASIC_INSN_INFO) {
 		insn = (uint32_t)vmread(VMCS_EXIT_INSTRUCTION);
 		record->address_size = (uint8_t)(2u << (insn >> INSN_ADDRESS_SHIFT & INSN_ADDRESS));
-		record->segment = info & QUAL_IO_IN ? KEEL_SEG_ES :
+		record->segment = exit->io & KEEL_IO_IN ? KEEL_SEG_ES :
 						      (uint8_t)(insn >> INSN_SEGMENT_SHIFT & INSN_SEGMENT);
 	}
 }
@@ -292,10 +290,6 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, uint32_t reason, str
 	struct keel_exit *record = &vcpu->cell.page->exit;
 
 	switch (reason) {
-	case VMX_EXIT_INIT:
-		((struct vmx_cpu *)cpu->vendor)->init_seen = true;
-		exit->reason = HV_EXIT_INTERRUPT;
-		break;
 	case VMX_EXIT_EXCEPTION:
 		exception_exit(vcpu, exit);
 		break;

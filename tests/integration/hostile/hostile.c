@@ -302,7 +302,7 @@ static void fuzz_call(void)
 	case KEEL_HC_FLUSH:
 		flush_all();
 		return;
-	case KEEL_HC_TRAP:
+	case KEEL_HC_ATTACH:
 		return;
 	case KEEL_HC_DIRTY:
 		if (random() % 2)
