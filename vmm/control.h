@@ -31,7 +31,7 @@ bool control_apic_store(struct cpu *cpu, uint32_t reg);
 bool control_write_icr(struct cpu *cpu, uint64_t value);
 /* An NMI that may have come for Keel, for the control domain, or for both. */
 void control_take_nmi(struct cpu *cpu);
-/* An INIT, asked for by the control domain or from hardware. */
+/* An INIT from hardware. */
 void control_take_init(struct cpu *cpu);
 /* This CPU drops what it knows of the control domain's memory, and counts as having done so. */
 void control_flush(struct cpu *cpu);

@@ -200,23 +200,32 @@ bool control_write_icr(struct cpu *cpu, uint64_t value)
 	return true;
 }
 
-/* INIT stays, so that a SIPI behind it is accepted, until the processor waits for one. */
 static uint32_t take_requests(struct cpu *cpu)
 {
 	return __atomic_fetch_and(&cpu->request, ~(CPU_REQUEST_FLUSH | CPU_REQUEST_STOP), __ATOMIC_ACQ_REL);
 }
 
-/* INIT: the processor waits for a SIPI, but the first one starts at the firmware's reset vector, which is the end of it all. */
-void control_take_init(struct cpu *cpu)
+/* By INIT: the request stays until then, so that a SIPI behind it is accepted. */
+static void park_again(struct cpu *cpu)
 {
-	if (rdmsr(MSR_APIC_BASE) & APIC_BASE_BSP)
-		control_reset("by INIT");
 	__atomic_or_fetch(&cpu->request, CPU_REQUEST_INIT, __ATOMIC_ACQ_REL);
-	/* On SVM one from hardware is pending until it is let in. */
-	if (hv->has_gif)
-		cpu_open_window();
 	apic_reset();
 	control_park(cpu);
+}
+
+/*
+ * To every processor but the first one it means: wait for a SIPI. That one would start at the firmware's reset vector, which is
+ * the end of the machine's run.
+ */
+void control_take_init(struct cpu *cpu)
+{
+	cpu->init_seen = 0;
+	if (rdmsr(MSR_APIC_BASE) & APIC_BASE_BSP)
+		control_reset("by INIT");
+	/* On SVM it is pending until it is let in. */
+	if (hv->has_gif)
+		cpu_open_window();
+	park_again(cpu);
 }
 
 void control_take_nmi(struct cpu *cpu)
@@ -241,8 +250,9 @@ void control_take_nmi(struct cpu *cpu)
 	}
 	if (asked & CPU_REQUEST_FLUSH)
 		control_flush(cpu);
+	/* The first processor, too: a crash kernel that runs on another one wants it. */
 	if (asked & CPU_REQUEST_INIT)
-		control_take_init(cpu);
+		park_again(cpu);
 	else if (own)
 		hv->control_inject_nmi(cpu);
 }

@@ -1,0 +1,61 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# What happens to a server in its life, and takes nothing out of Keel's hands: sleep, kexec, a crash dump, a processor that is
+# plugged in. Each is a boot of its own, of which the second kernel of kexec and the crash kernel are the second half.
+# timeout: 420
+set -uo pipefail
+# shellcheck source=tests/integration/common.sh
+. "$(dirname "$0")/common.sh"
+
+build_tests
+module=$(build_module "$ROOT/tests/integration/peek") || exit 1
+kernel=$("$ROOT/tools/lib/kernel.sh")
+cat "$KEEL_BUILD/image/system.cpio" "$KEEL_BUILD/image/keel.cpio" >"$TESTS/events-initrd"
+tools=(--file "$module:/keel-test/peek.ko")
+for file in blob kexec port secret.bin hello.bin; do
+	tools+=(--file "$TESTS/$file:/keel-test/$file")
+done
+kernels=(--file "$kernel/vmlinuz:/keel-test/vmlinuz" --file "$TESTS/events-initrd:/keel-test/initrd")
+
+# event NAME SECONDS [tools/run option...]
+event() {
+	local name=$1 seconds=$2 script=$TESTS/events-$1
+	shift 2
+	{
+		printf 'EVENT=%s PM1_CONTROL=0x604\n' "$name"
+		cat "$ROOT/tests/integration/peek-guest.sh" "$ROOT/tests/integration/events-guest.sh"
+	} >"$script"
+	boot "$name" "$seconds" "$script" "${tools[@]}" "$@"
+}
+
+# monitor NAME TEXT SECONDS COMMAND: gives the emulator this command so long after the event's script has said that.
+monitor() {
+	local tries
+	for tries in $(seq 200); do
+		grep -aq "$2" "$logs/$1/host.log" 2>/dev/null && break
+		sleep 0.5
+	done
+	sleep "$3"
+	echo "$4" | socat - "UNIX-CONNECT:$logs/$1/monitor" >"$logs/$1-monitor.log"
+}
+
+# The events to be tried, all of them by default: EVENTS="kexec kdump"
+wanted() {
+	[[ " ${EVENTS:-sleep kexec kdump plug} " = *" $1 "* ]]
+}
+
+try_event() {
+	if wanted "$1"; then
+		event "$@"
+		judge "$1"
+	fi
+}
+
+rm -f "$logs"/*/host.log
+monitor sleep 'test: press the button' 3 'system_powerdown' &
+try_event sleep 90 --smp 1 --memory 1G
+try_event kexec 120 --smp 2 "${kernels[@]}"
+try_event kdump 120 --smp 2 "${kernels[@]}" --append crashkernel=256M
+monitor plug 'test: plug it in' 0 'device_add max-x86_64-cpu,id=plugged,socket-id=1,core-id=0,thread-id=0' &
+try_event plug 100 --smp 1 --memory 1G --qemu "-smp 1,sockets=2,maxcpus=2"
+finish
