@@ -243,23 +243,25 @@ static void block_set(uint64_t hpa, unsigned order, unsigned owner, enum own_sta
 	merge(hpa, leaf);
 }
 
-/* The largest block of one memory type that starts at start and ends at or before end. */
-static unsigned block_order(uint64_t start, uint64_t end)
+/* The largest block that starts at start and ends at or before end; if it has a memory type, of one type. */
+static unsigned block_order(uint64_t start, uint64_t end, bool typed)
 {
 	unsigned order = OWN_ORDER_MAX;
 
 	while (order > 0 && (start % pt_order_bytes(order) != 0 || end - start < pt_order_bytes(order) ||
-			     caching(start, order) == PT_MIXED))
+			     (typed && caching(start, order) == PT_MIXED)))
 		order--;
 	return order;
 }
 
+/* By the largest entries there can be. What is mapped has leaves of one memory type, whatever it was mapped by before. */
 static void range_set(uint64_t start, uint64_t end, unsigned owner, enum own_state state)
 {
+	bool typed = state == OWN_MAPPED || state == OWN_SHARED;
 	unsigned order;
 
 	for (; start < end; start += pt_order_bytes(order)) {
-		order = block_order(start, end);
+		order = block_order(start, end, typed);
 		block_set(start, order, owner, state);
 	}
 }
@@ -380,7 +382,7 @@ static int take(uint64_t hpa, unsigned order, unsigned vm, enum own_state state,
 		return -EINVAL;
 	if (!block_matches(hpa, order, OWN_CONTROL, 1u << OWN_MAPPED))
 		return -EPERM;
-	block_set(hpa, order, vm, state);
+	range_set(hpa, hpa + pt_order_bytes(order), vm, state);
 	count[vm] += 1u << order;
 	return 0;
 }
@@ -391,7 +393,7 @@ static int give_back(uint64_t hpa, unsigned order, unsigned vm, unsigned states,
 		return -EINVAL;
 	if (!block_matches(hpa, order, vm, states))
 		return -EPERM;
-	block_set(hpa, order, OWN_CONTROL, OWN_MAPPED);
+	range_set(hpa, hpa + pt_order_bytes(order), OWN_CONTROL, OWN_MAPPED);
 	count[vm] -= 1u << order;
 	return 0;
 }

@@ -8,3 +8,10 @@ keel_unit_test(own
 	SOURCES tests/unit/test_own.c vmm/own.c vmm/pagetable.c
 	INCLUDES vmm arch/x86
 	DEFINES KEEL_HOST_TEST)
+# Every state of small machines; the number is the logarithm of a table's entries, 9 in the real one.
+foreach(scale 1 2 9)
+	keel_unit_test(own_machines${scale}
+		SOURCES tests/unit/test_own_machines.c
+		INCLUDES vmm arch/x86
+		DEFINES KEEL_HOST_TEST SCALE=${scale})
+endforeach()
