@@ -15,3 +15,9 @@ foreach(scale 1 2 9)
 		INCLUDES vmm arch/x86
 		DEFINES KEEL_HOST_TEST SCALE=${scale})
 endforeach()
+foreach(scale 1 2)
+	keel_unit_test(pagetable_machines${scale}
+		SOURCES tests/unit/test_pagetable_machines.c
+		INCLUDES vmm arch/x86
+		DEFINES KEEL_HOST_TEST SCALE=${scale})
+endforeach()

@@ -190,11 +190,10 @@ static struct seen walk(unsigned int root, uint64_t page, unsigned int largest)
 	}
 }
 
-/* Notes which tables a walk can come to; visit sees each of them. A table is there once. */
-static void reach(unsigned int frame, uint64_t page, unsigned int order, void (*visit)(unsigned int, uint64_t, unsigned int))
+/* visit sees each table that a walk can come to. No table is there twice. */
+static void reach_table(unsigned int frame, uint64_t page, unsigned int order,
+			void (*visit)(unsigned int, uint64_t, unsigned int))
 {
-	if (order == PT_ORDER_TOP)
-		reached_count = 0;
 	for (unsigned int i = 0; i < reached_count; i++)
 		require(reached[i] != frame, "a table is in two places");
 	require(reached_count < sizeof(reached) / sizeof(reached[0]), "more tables than there are");
@@ -207,8 +206,23 @@ static void reach(unsigned int frame, uint64_t page, unsigned int order, void (*
 		if (!entry_points(entry, order))
 			continue;
 		check_pointer(entry);
-		reach((unsigned int)((entry & ADDRESS_BITS) / PAGE_SIZE), page + ((uint64_t)i << order), order - PT_ORDER_STEP,
-		      visit);
+		reach_table((unsigned int)((entry & ADDRESS_BITS) / PAGE_SIZE), page + ((uint64_t)i << order),
+			    order - PT_ORDER_STEP, visit);
+	}
+}
+
+/* A table is filled in whatever way before it is in use: it counts from the moment on at which a walk can come to it. */
+static void reach(unsigned int root, void (*visit)(unsigned int, uint64_t, unsigned int))
+{
+	bool was[sizeof(reached) / sizeof(reached[0])] = { false };
+
+	for (unsigned int i = 0; i < reached_count; i++)
+		was[reached[i]] = true;
+	reached_count = 0;
+	reach_table(root, 0, PT_ORDER_TOP, visit);
+	for (unsigned int i = 0; i < reached_count; i++) {
+		if (!was[reached[i]])
+			memcpy(frame_shadow(reached[i]), frame_entries(reached[i]), PT_ENTRIES * sizeof(uint64_t));
 	}
 }
 

@@ -235,7 +235,7 @@ static void store_seen(void)
 {
 	if (!watching)
 		return;
-	reach(ROOT, 0, PT_ORDER_TOP, check_place);
+	reach(ROOT, check_place);
 	for (unsigned int i = 0; i < atom_count; i++) {
 		check_page(atoms[i].start);
 		check_page(atoms[i].end - 1);
@@ -278,7 +278,7 @@ static void check_state(const enum code *codes)
 		require_equal(own_count_shared(vm), pages_of(codes, first + CODES_OF_VM - 1, 1));
 	}
 	require(own_count(0) == 0 && own_count(OWN_VMS) == 0, "others have pages");
-	reach(ROOT, 0, PT_ORDER_TOP, check_place);
+	reach(ROOT, check_place);
 	check_stale();
 }
 
