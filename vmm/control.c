@@ -8,6 +8,7 @@
 #include "control_decode.h"
 #include "cpu.h"
 #include "hv.h"
+#include "own.h"
 #include "takeover.h"
 #include "trap.h"
 #include "vm.h"
@@ -94,6 +95,17 @@ static bool is_word_over_the_end(struct cpu *cpu, const struct hv_exit *exit, ui
 	return !exit->access && control_decode_load(cpu, va) && *va % KEEL_PAGE_SIZE > KEEL_PAGE_SIZE - WORD;
 }
 
+/*
+ * Another processor may have given the memory back since, or this one went by a table that is not in use any more (own.h). The
+ * fault has dropped what it knew of that address (SDM vol. 3, 29.4.3.1; APM vol. 2, 5.5).
+ */
+static bool is_its_own(uint64_t gpa)
+{
+	enum own_state state = own_query(gpa).state;
+
+	return state == OWN_MAPPED || state == OWN_SHARED;
+}
+
 /* A write of the local APIC, which is passed on, or memory that is not the control domain's, which faults. */
 static void exit_memory(struct cpu *cpu, const struct hv_exit *exit)
 {
@@ -102,7 +114,7 @@ static void exit_memory(struct cpu *cpu, const struct hv_exit *exit)
 	if ((exit->gpa & ~(KEEL_PAGE_SIZE - 1)) == apic_base() && exit->access == KEEL_ACCESS_WRITE &&
 	    control_apic_store(cpu, (uint32_t)(exit->gpa & (KEEL_PAGE_SIZE - 1))))
 		return;
-	if (takeover_fault(cpu, exit->gpa))
+	if (is_its_own(exit->gpa) || takeover_fault(cpu, exit->gpa))
 		return;
 	if (is_word_over_the_end(cpu, exit, &va)) {
 		hv->control_set_cr2(cpu, (va | (WORD - 1)) + 1);

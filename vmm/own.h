@@ -15,8 +15,9 @@
  * the control domain's translations before the frames are put to use.
  *
  * Each 2 MiB and each 1 GiB of memory has a frame of the reserve of its own for the table below it, so a
- * split cannot fail, and a CPU that still walks a table which a merge took out finds only the identity
- * map of the same place, never another's entries.
+ * split cannot fail, and a CPU that still walks a table which a merge took out finds only entries of the same
+ * place, never another's. Such an entry may say that a page is not there which is again: that fault asks for
+ * another try.
  *
  * Blocks: hpa, order <= OWN_ORDER_MAX, hpa aligned to the block. Calls check first, then cannot fail: -EINVAL
  * for a malformed argument, -EPERM when a frame of the block is not in the state asked for; then nothing has

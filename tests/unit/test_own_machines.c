@@ -255,6 +255,24 @@ static uint64_t pages_of(const enum code *codes, unsigned int first, unsigned in
 	return pages;
 }
 
+/* Going through what is not the control domain's alone finds all that VMs have, and nothing else. */
+static void check_next(const enum code *codes)
+{
+	struct own_frame frame;
+	uint64_t page = 0, hpa;
+
+	do {
+		hpa = own_next(page * PAGE_SIZE, &frame);
+		for (; page < (hpa == OWN_NOWHERE ? limit : hpa / PAGE_SIZE); page++)
+			require(code_at(codes, page) < DONATED_1, "%s: page %lu is left out", machine->name, page);
+		if (hpa == OWN_NOWHERE)
+			return;
+		require(frame.owner == meaning[code_at(codes, page)].owner && frame.owner <= OWN_VMS && frame.owner > 0,
+			"%s: page %lu is no VM's", machine->name, page);
+		page += UINT64_C(1) << frame.order;
+	} while (page < limit);
+}
+
 /* The table is the one that this state has, entry by entry; queries and counts say so as well. */
 static void check_state(const enum code *codes)
 {
@@ -277,6 +295,7 @@ static void check_state(const enum code *codes)
 		require_equal(own_count(vm), pages_of(codes, first, CODES_OF_VM - 1));
 		require_equal(own_count_shared(vm), pages_of(codes, first + CODES_OF_VM - 1, 1));
 	}
+	check_next(codes);
 	require(own_count(0) == 0 && own_count(OWN_VMS) == 0, "others have pages");
 	reach(ROOT, check_place);
 	check_stale();

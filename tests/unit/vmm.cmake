@@ -12,6 +12,10 @@ keel_unit_test(vm
 	SOURCES tests/unit/test_vm.c vmm/own.c vmm/pagetable.c
 	INCLUDES vmm arch/x86
 	DEFINES KEEL_HOST_TEST)
+keel_unit_test(control
+	SOURCES tests/unit/test_control.c
+	INCLUDES vmm arch/x86
+	DEFINES KEEL_HOST_TEST)
 keel_unit_test(cpuid
 	SOURCES tests/unit/test_cpuid.c
 	INCLUDES vmm arch/x86
