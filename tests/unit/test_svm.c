@@ -47,7 +47,7 @@ static struct svm_cpu svm;
 static struct vmcb control;
 static uint64_t banks, exit_code;
 static bool smca;
-static unsigned int nmis_sent;
+static unsigned int nmis_sent, entered_tlb;
 
 static struct cpuid processor_cpuid(uint32_t leaf, uint32_t subleaf)
 {
@@ -82,6 +82,7 @@ void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t shadow)
 	(void)regs;
 	(void)vmcb_pa;
 	(void)shadow;
+	entered_tlb = control.tlb_control;
 	control.exit_code = exit_code;
 }
 
@@ -160,6 +161,24 @@ START_TEST(machine_check_banks)
 }
 END_TEST
 
+/* What a CPU knows of the control domain's memory is dropped by its next entry, and by no other (15.16.2). */
+START_TEST(flush_of_the_control_domain)
+{
+	struct hv_exit exit;
+
+	svm_features.flush_asid = _i;
+	exit_code = SVM_EXIT_CPUID;
+	control.next_rip = 2;
+	svm_ops.control_enter(&cpu, &exit);
+	ck_assert_uint_eq(entered_tlb, SVM_TLB_KEEP);
+	svm_ops.control_flush(&cpu);
+	svm_ops.control_enter(&cpu, &exit);
+	ck_assert_uint_eq(entered_tlb, _i ? SVM_TLB_FLUSH_ASID : SVM_TLB_FLUSH_ALL);
+	svm_ops.control_enter(&cpu, &exit);
+	ck_assert_uint_eq(entered_tlb, SVM_TLB_KEEP);
+}
+END_TEST
+
 /* 15.16: after a change of NXE in the VMCB its translations must go. */
 START_TEST(efer)
 {
@@ -204,6 +223,7 @@ int main(void)
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_test(tests, kept_msrs);
 	tcase_add_loop_test(tests, machine_check_banks, 0, 8);
+	tcase_add_loop_test(tests, flush_of_the_control_domain, 0, 2);
 	tcase_add_test(tests, efer);
 	tcase_add_loop_test(tests, nmis_do_not_nest, 0, 2);
 	suite_add_tcase(suite, tests);
