@@ -13,6 +13,12 @@
 #include "speculation.h"
 #include "xstate.h"
 
+/*
+ * The longest stay, in ticks of the TSC: some milliseconds on any processor. A physical interrupt ends it sooner, if the
+ * processor sees one; the control domain gets its CPU back whether it does or not.
+ */
+#define SLICE	(1u << 23)
+
 /* Registers that the world switch leaves alone. */
 static void debug_swap(uint64_t out[4], const uint64_t in[4])
 {
@@ -383,6 +389,7 @@ static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 {
 	struct vm *vm = vcpu->vm;
 	struct hv_exit exit = { 0 };
+	uint64_t begun = rdtsc(), now;
 	enum cell_result result;
 	unsigned int flags;
 
@@ -396,7 +403,11 @@ static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 				return flags;
 			continue;
 		}
-		if (__atomic_exchange_n(&vcpu->poll, 0, __ATOMIC_ACQ_REL) || rdtsc() >= vcpu->deadline) {
+		/* Behind every answer of the cell and every exit, so neither can keep the CPU. */
+		now = rdtsc();
+		if (now - begun > SLICE)
+			return KEEL_RUN_INTERRUPT;
+		if (__atomic_exchange_n(&vcpu->poll, 0, __ATOMIC_ACQ_REL) || now >= vcpu->deadline) {
 			report(vcpu, KEEL_EXIT_POLL, 0, 0);
 			continue;
 		}

@@ -14,6 +14,8 @@ keel_unit_test(vm
 	DEFINES KEEL_HOST_TEST)
 keel_unit_test(control
 	SOURCES tests/unit/test_control.c
+keel_unit_test(vcpu
+	SOURCES tests/unit/test_vcpu.c
 	INCLUDES vmm arch/x86
 	DEFINES KEEL_HOST_TEST)
 keel_unit_test(cpuid

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Running a vCPU on a processor that never interrupts: a stay ends all the same, and the control domain's registers are back
+ * behind it. The processor's registers are variables; guest and cell are functions.
+ */
+#include <check.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "cell_frame.h"
+#include "cpu.h"
+#include "hv.h"
+#include "percpu.h"
+#include "suite.h"
+#include "vm.h"
+#include "xstate.h"
+
+#define STEP		1000u		/* ticks between two looks at the TSC */
+#define LONGEST		(1u << 25)	/* ticks: some 10 ms at 3 GHz */
+#define CONTROL_CR3	0x1000u
+#define GUEST_CR3	0x2000u
+#define CONTROL_AUX	0x77u
+#define GUEST_AUX	0x55u
+
+static struct registers {
+	uint64_t dr[4], cr0, cr3, cr8, xcr0, tsc_aux;
+} processor;
+static uint64_t tsc;
+
+static uint64_t test_rdtsc(void)
+{
+	return tsc += STEP;
+}
+
+static void no_area(const void *area, uint64_t mask)
+{
+	(void)area;
+	(void)mask;
+}
+
+#define rdtsc() test_rdtsc()
+#define read_dr0() processor.dr[0]
+#define read_dr1() processor.dr[1]
+#define read_dr2() processor.dr[2]
+#define read_dr3() processor.dr[3]
+#define write_dr0(value) (processor.dr[0] = (value))
+#define write_dr1(value) (processor.dr[1] = (value))
+#define write_dr2(value) (processor.dr[2] = (value))
+#define write_dr3(value) (processor.dr[3] = (value))
+#define read_cr0() processor.cr0
+#define write_cr0(value) (processor.cr0 = (value))
+#define read_cr2() 0
+#define write_cr3(value) (processor.cr3 = (value))
+#define read_cr8() processor.cr8
+#define write_cr8(value) (processor.cr8 = (value))
+#define xgetbv() processor.xcr0
+#define xsetbv(value) (processor.xcr0 = (value))
+#define xsave(area, mask) no_area(area, mask)
+#define xrstor(area, mask) no_area(area, mask)
+#include "../../vmm/vcpu.c"
+#include "../../vmm/cell.c"
+
+uint8_t *memory_test_arena;
+const uint8_t cell_image[sizeof(struct keel_cell_header)] __attribute__((aligned(8)));
+
+static struct cpu cpu;
+static struct vm vm;
+static struct vcpu vcpu;
+static struct keel_context page;
+static struct vm_run run;
+static enum hv_exit_reason reason;	/* of every exit */
+static unsigned int entries, calls;
+static bool interrupted, tsc_aux;	/* the cell is, each time; the processor has TSC_AUX */
+
+uint64_t rdmsr(uint32_t msr)
+{
+	ck_assert_uint_eq(msr, MSR_TSC_AUX);
+	return processor.tsc_aux;
+}
+
+void wrmsr(uint32_t msr, uint64_t value)
+{
+	ck_assert_uint_eq(msr, MSR_TSC_AUX);
+	processor.tsc_aux = value;
+}
+
+struct cpuid cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t subleaf)
+{
+	(void)v;
+	return (struct cpuid){ leaf, subleaf, 0, 0 };
+}
+
+uint64_t cpuid_guest_xcr0(void)
+{
+	return XCR0_X87 | XCR0_SSE;
+}
+
+bool cpuid_guest_tsc_aux(void)
+{
+	return tsc_aux;
+}
+
+bool msr_guest_read(struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+	(void)v;
+	*value = msr;
+	return true;
+}
+
+bool msr_guest_write(struct vcpu *v, uint32_t msr, uint64_t value)
+{
+	(void)v;
+	(void)msr;
+	(void)value;
+	return true;
+}
+
+void speculation_before_guest(void)
+{
+}
+
+void speculation_after_guest(void)
+{
+}
+
+void panic(const char *message)
+{
+	ck_abort_msg("%s", message);
+}
+
+void vm_end(struct vm *v, enum keel_end end, uint64_t detail, uint64_t address)
+{
+	(void)detail;
+	(void)address;
+	v->end = end;
+}
+
+/* The cell. */
+void cell_run(struct cell_frame *frame)
+{
+	calls++;
+	tsc += STEP;
+	ck_assert_uint_lt(tsc, LONGEST);
+	frame->vector = interrupted ? EXC_NMI : KEEL_CELL_GATE;
+	page.answer = (struct keel_answer){ .flags = KEEL_ANSWER_RIP, .deadline = UINT64_MAX };
+}
+
+static void nothing(struct cpu *c, struct vcpu *v)
+{
+	(void)c;
+	(void)v;
+}
+
+static void enter(struct cpu *c, struct vcpu *v, struct hv_exit *exit)
+{
+	static const uint64_t guest_dr[4] = { 0x10, 0x11, 0x12, 0x13 };
+
+	ck_assert_uint_eq(processor.cr3, GUEST_CR3);
+	if (tsc_aux)
+		ck_assert_uint_eq(processor.tsc_aux, GUEST_AUX);
+	if (!entries++)
+		vcpu_use_debug_registers(c, v);
+	ck_assert_int_eq(memcmp(processor.dr, guest_dr, sizeof(guest_dr)), 0);
+	tsc += STEP;
+	ck_assert_uint_lt(tsc, LONGEST);
+	*exit = (struct hv_exit){ .reason = reason };
+}
+
+static void advance(struct vcpu *v, uint64_t next_rip)
+{
+	v->cell.page->regs.rip = next_rip;
+}
+
+static bool interruptible(struct vcpu *v, bool after_instruction)
+{
+	(void)v;
+	return after_instruction;
+}
+
+static void inject(struct vcpu *v, uint32_t event, uint32_t error_code)
+{
+	(void)v;
+	(void)event;
+	(void)error_code;
+}
+
+static void window(struct vcpu *v, bool open, unsigned int tpr_threshold)
+{
+	(void)v;
+	(void)open;
+	(void)tpr_threshold;
+}
+
+static unsigned int tpr(struct vcpu *v)
+{
+	(void)v;
+	return 0;
+}
+
+static void get_sregs(struct vcpu *v, struct keel_sregs *sregs)
+{
+	(void)v;
+	memset(sregs, 0, sizeof(*sregs));
+}
+
+static const struct hv_ops ops = {
+	.vcpu_load = nothing, .vcpu_put = nothing, .vcpu_enter = enter, .vcpu_advance = advance,
+	.vcpu_interruptible = interruptible, .vcpu_inject = inject, .vcpu_window = window, .vcpu_tpr = tpr,
+	.vcpu_get_sregs = get_sregs,
+	.cell_prepare = nothing,
+};
+const struct hv_ops *hv = &ops;
+
+static void set_up(void)
+{
+	static const struct registers control = {
+		.dr = { 1, 2, 3, 4 }, .cr0 = CR0_TS, .cr3 = CONTROL_CR3, .xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX,
+		.tsc_aux = CONTROL_AUX,
+	};
+
+	processor = control;
+	memset(&cpu, 0, sizeof(cpu));
+	memset(&vm, 0, sizeof(vm));
+	memset(&vcpu, 0, sizeof(vcpu));
+	memset(&page, 0, sizeof(page));
+	cpu.main_cr3 = CONTROL_CR3;
+	vm.state = VM_STARTED;
+	vm.vcpu_count = 1;
+	vm.vcpu[0] = &vcpu;
+	vm.cell_table.root = GUEST_CR3;
+	vcpu.vm = vcpu.cell.vm = &vm;
+	vcpu.cell.page = &page;
+	vcpu.deadline = UINT64_MAX;
+	vcpu.xcr0 = XCR0_X87;
+	vcpu.tsc_aux = GUEST_AUX;
+	for (uint64_t i = 0; i < 4; i++)
+		vcpu.dr[i] = 0x10 + i;
+	tsc = 0;
+	entries = calls = 0;
+	interrupted = false;
+	tsc_aux = true;
+}
+
+static int stay(void)
+{
+	return vcpu_run(&cpu, &vm, 0, UINT64_MAX, &run);
+}
+
+/* No interrupt ever comes: neither exits that ring 0 answers nor those that the cell answers keep the CPU. */
+START_TEST(stay_ends)
+{
+	static const enum hv_exit_reason reasons[] = {
+		HV_EXIT_NONE, HV_EXIT_CPUID, HV_EXIT_RDMSR, HV_EXIT_UNDEFINED, HV_EXIT_IO, HV_EXIT_MEMORY, HV_EXIT_HLT,
+		HV_EXIT_WINDOW,
+	};
+
+	reason = reasons[_i];
+	for (unsigned int i = 1; i <= 3; i++) {
+		unsigned int before = entries;
+
+		tsc = 0;
+		ck_assert_int_eq(stay(), KEEL_RUN_INTERRUPT);
+		ck_assert_uint_gt(tsc, SLICE);
+		ck_assert_uint_gt(entries, before);
+	}
+	ck_assert_int_eq(calls > 0, reason >= HV_EXIT_IO && reason != HV_EXIT_UNDEFINED);
+	ck_assert_uint_eq(vm.end, 0);
+}
+END_TEST
+
+/* It is due to look at its vCPU at once, for ever. */
+START_TEST(cell_that_asks_for_itself)
+{
+	reason = HV_EXIT_NONE;
+	vcpu.deadline = 0;
+	vcpu.poll = 1;
+	ck_assert_int_eq(stay(), KEEL_RUN_INTERRUPT);
+	/* A cell that is interrupted each time gives the CPU back each time, and goes on where it was. */
+	interrupted = true;
+	vcpu.poll = 1;
+	for (unsigned int i = 1; i <= 3; i++) {
+		calls = 0;
+		cpu.nmi_seen = 0;
+		ck_assert_int_eq(stay(), KEEL_RUN_INTERRUPT);
+		ck_assert_uint_eq(calls, 1);
+		ck_assert_uint_eq(cpu.nmi_seen, 1);
+		ck_assert(vcpu.cell.inside);
+	}
+}
+END_TEST
+
+/* Whatever the guest had of registers that the world switch leaves alone, the control domain finds its own, and the guest's are kept. */
+START_TEST(registers_come_back)
+{
+	struct registers before = processor;
+
+	tsc_aux = _i;
+	reason = HV_EXIT_INTERRUPT;
+	for (unsigned int i = 0; i < 3; i++) {
+		ck_assert_int_eq(stay(), KEEL_RUN_INTERRUPT);
+		ck_assert_int_eq(memcmp(&processor, &before, sizeof(before)), 0);
+		for (uint64_t d = 0; d < 4; d++)
+			ck_assert_uint_eq(vcpu.dr[d], 0x10 + d);
+	}
+	ck_assert_uint_eq(entries, 3);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("vcpu");
+	TCase *tests = tcase_create("tests");
+
+	tcase_add_checked_fixture(tests, set_up, NULL);
+	tcase_add_loop_test(tests, stay_ends, 0, 8);
+	tcase_add_test(tests, cell_that_asks_for_itself);
+	tcase_add_loop_test(tests, registers_come_back, 0, 2);
+	suite_add_tcase(suite, tests);
+	return run_suite(suite);
+}
