@@ -67,7 +67,7 @@ static enum cell_result leave(struct cpu *cpu, struct cell_context *context)
 	}
 }
 
-enum cell_result cell_call(struct cpu *cpu, struct cell_context *context, struct vcpu *vcpu)
+enum cell_result cell_call(struct cpu *cpu, struct cell_context *context)
 {
 	if (!context->inside) {
 		if (!take(context))
@@ -75,9 +75,8 @@ enum cell_result cell_call(struct cpu *cpu, struct cell_context *context, struct
 		start(context);
 	}
 	context->frame.rflags = (context->frame.rflags & CELL_RFLAGS) | RFLAGS_FIXED | RFLAGS_IF;
-	hv->cell_prepare(cpu, vcpu);
+	if (hv->cell_prepare)
+		hv->cell_prepare(cpu);
 	cell_run(&context->frame);
-	if (hv->cell_finish)
-		hv->cell_finish(cpu, vcpu);
 	return leave(cpu, context);
 }

@@ -397,7 +397,7 @@ static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 		if (__atomic_load_n(&vm->end, __ATOMIC_ACQUIRE))
 			return KEEL_RUN_ENDED;
 		if (vcpu->cell.pending) {
-			result = cell_call(cpu, &vcpu->cell, vcpu);
+			result = cell_call(cpu, &vcpu->cell);
 			flags = result == CELL_ANSWERED ? apply_answer(vcpu, run) : result;
 			if (flags)
 				return flags;
@@ -488,7 +488,7 @@ int vm_event(struct cpu *cpu, struct vm *vm, struct vm_run *run)
 	speculation_before_guest();
 	if (!context->inside)
 		context->page->exit = (struct keel_exit){ .kind = KEEL_EXIT_EVENT, .context = KEEL_CONTEXT_EVENT };
-	result = cell_call(cpu, context, NULL);
+	result = cell_call(cpu, context);
 	flags = (int)result;
 	if (result == CELL_ANSWERED)
 		flags = (int)(common_answer(vm, &context->page->answer, run) | KEEL_RUN_DONE);

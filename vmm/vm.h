@@ -174,8 +174,8 @@ enum cell_result {
 	CELL_ANSWERED = 0, CELL_BUSY = KEEL_RUN_BUSY, CELL_INTERRUPTED = KEEL_RUN_INTERRUPT, CELL_ENDED = KEEL_RUN_ENDED,
 };
 
-/* Lets the cell see to its context's page. vcpu: whose state the processor holds; NULL: the control domain's. */
-enum cell_result cell_call(struct cpu *cpu, struct cell_context *context, struct vcpu *vcpu);
+/* Lets the cell see to its context's page. */
+enum cell_result cell_call(struct cpu *cpu, struct cell_context *context);
 
 /* The virtual CPUID and MSRs of guests. False: #GP. */
 struct cpuid cpuid_guest(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf);

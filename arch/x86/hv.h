@@ -121,12 +121,8 @@ struct hv_ops {
 	bool (*vcpu_rdmsr)(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 	bool (*vcpu_wrmsr)(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 
-	/*
-	 * Ring 3: the state that the world switch leaves to the guest (or, with NULL, the control domain) is set aside, and taken
-	 * up again; no cell_finish: nothing is.
-	 */
-	void (*cell_prepare)(struct cpu *cpu, struct vcpu *vcpu);
-	void (*cell_finish)(struct cpu *cpu, struct vcpu *vcpu);
+	/* What ring 3 needs and an exit has left otherwise; NULL: there is nothing. */
+	void (*cell_prepare)(struct cpu *cpu);
 };
 
 /* Both instances name their functions after the fields. */
@@ -141,7 +137,7 @@ struct hv_ops {
 	.vcpu_window = v##_vcpu_window, .vcpu_tpr = v##_vcpu_tpr, \
 	.vcpu_set_tpr = v##_vcpu_set_tpr, .vcpu_cr4 = v##_vcpu_cr4, .vcpu_get_sregs = v##_vcpu_get_sregs, \
 	.vcpu_set_sregs = v##_vcpu_set_sregs, .vcpu_set_cr2 = v##_vcpu_set_cr2, \
-	.vcpu_set_tsc_offset = v##_vcpu_set_tsc_offset, .cell_prepare = v##_cell_prepare
+	.vcpu_set_tsc_offset = v##_vcpu_set_tsc_offset
 
 /* Those of the vendor's second file, by the types of the fields. */
 #define HV_FUNCTION(v, name) extern __typeof__(*((const struct hv_ops *)0)->name) v##_##name

@@ -42,6 +42,7 @@ panics undefined log_read '\x0f\x0b' 'invalid opcode \(vector 6'
 check "undefined: who called it" grep -aE '^  [0-9a-f]{16} hypercall\+' "$logs/undefined/host.log"
 # mov byte [rip - 7], 0: the code is not writable.
 panics readonly log_read '\xc6\x05\xf9\xff\xff\xff\x00' 'page fault \(vector 14, error 3\)'
-# push rax; jmp to it: runs into the guard page, and the fault has a stack of its own. At boot: see docs/architecture.md, "Errors".
-panics overflow cpuid_init '\x50\xeb\xfd' 'double fault \(vector 8'
+# push rax; jmp to it: runs into the guard page, and the fault has a stack of its own.
+panics boot-overflow cpuid_init '\x50\xeb\xfd' 'double fault \(vector 8'
+panics overflow log_read '\x50\xeb\xfd' 'double fault \(vector 8'
 finish

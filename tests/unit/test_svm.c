@@ -77,10 +77,11 @@ void apic_send(uint32_t id, uint32_t icr)
 	nmis_sent++;
 }
 
-void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t shadow)
+void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t host_pa, uint64_t shadow)
 {
 	(void)regs;
 	(void)vmcb_pa;
+	(void)host_pa;
 	(void)shadow;
 	entered_tlb = control.tlb_control;
 	control.exit_code = exit_code;

@@ -40,12 +40,13 @@ static bool taken_inside;	/* while the guest runs, another CPU makes it drop eve
 static bool refused;		/* VMRUN fails its checks, and may then not have flushed anything */
 static unsigned int kept, flushes;
 
-void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t shadow)
+void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t host_pa, uint64_t shadow)
 {
 	struct vmcb *vmcb = (struct vmcb *)(uintptr_t)vmcb_pa;
 	unsigned int vcpu = (unsigned int)(vmcb - vmcbs);
 
 	(void)regs;
+	(void)host_pa;
 	(void)shadow;
 	vmcb->exit_code = refused ? UINT64_MAX : SVM_EXIT_HLT;
 	if (refused)

@@ -207,7 +207,6 @@ static const struct hv_ops ops = {
 	.vcpu_load = nothing, .vcpu_put = nothing, .vcpu_enter = enter, .vcpu_advance = advance,
 	.vcpu_interruptible = interruptible, .vcpu_inject = inject, .vcpu_window = window, .vcpu_tpr = tpr,
 	.vcpu_get_sregs = get_sregs,
-	.cell_prepare = nothing,
 };
 const struct hv_ops *hv = &ops;
 

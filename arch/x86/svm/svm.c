@@ -151,8 +151,7 @@ static void svm_cpu_init(struct cpu *cpu)
 	wrmsr(MSR_VM_CR, rdmsr(MSR_VM_CR) | VM_CR_R_INIT);
 	__asm__ volatile("clgi" : : : "memory");
 	__asm__ volatile("sti" : : : "memory");
-	/* What ring 3 needs of this CPU: TR above all. */
-	svm_vmsave(svm->host_pa);
+	__asm__ volatile("vmsave" : : "a"(svm->host_pa) : "memory");
 }
 
 static void svm_control_init(struct cpu *cpu, uint64_t table_root)
@@ -220,7 +219,6 @@ static void svm_control_set(struct cpu *cpu, const struct keel_sregs *sregs)
 	vmcb->rflags = RFLAGS_FIXED;
 	vmcb->rsp = vmcb->vintr = 0;
 	set_nmi_exits(cpu, true, false);
-	svm_vmload(svm->control_pa);
 }
 
 static void svm_control_get(struct cpu *cpu, struct hv_control_state *state)
@@ -420,7 +418,7 @@ static void svm_control_enter(struct cpu *cpu, struct hv_exit *exit)
 	svm->again = 0;
 	svm_remind();
 	vmcb->rax = cpu->control.gpr[KEEL_RAX];
-	svm_enter(&cpu->control, svm->control_pa, vmcb->shadow);
+	svm_enter(&cpu->control, svm->control_pa, svm->host_pa, vmcb->shadow);
 	cpu->control.gpr[KEEL_RAX] = vmcb->rax;
 	cpu->control.gpr[KEEL_RSP] = vmcb->rsp;
 	cpu->control.rip = vmcb->rip;
@@ -441,21 +439,6 @@ static void svm_control_enter(struct cpu *cpu, struct hv_exit *exit)
 	}
 }
 
-static void svm_cell_prepare(struct cpu *cpu, struct vcpu *vcpu)
-{
-	struct svm_cpu *svm = cpu->vendor;
-
-	svm_vmsave(vcpu ? vcpu->svm.vmcb_pa : svm->control_pa);
-	svm_vmload(svm->host_pa);
-}
-
-static void svm_cell_finish(struct cpu *cpu, struct vcpu *vcpu)
-{
-	struct svm_cpu *svm = cpu->vendor;
-
-	svm_vmload(vcpu ? vcpu->svm.vmcb_pa : svm->control_pa);
-}
-
 const struct hv_ops svm_ops = {
 	.name = "AMD SVM",
 	.second_level = &pt_format_npt,
@@ -465,5 +448,4 @@ const struct hv_ops svm_ops = {
 	.control_wrmsr = svm_control_wrmsr,
 	.vcpu_rdmsr = svm_vcpu_rdmsr,
 	.vcpu_wrmsr = svm_vcpu_wrmsr,
-	.cell_finish = svm_cell_finish,
 };

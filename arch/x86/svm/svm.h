@@ -24,7 +24,7 @@ extern struct svm_features svm_features;
 extern uint8_t svm_guest_msrpm[SVM_MSRPM_BYTES];
 extern uint8_t svm_guest_iopm[SVM_IOPM_BYTES];
 
-/* First of the CPU's vendor pages; the others: host save area, control domain's VMCB, image of the host's VMSAVE state. */
+/* First of the CPU's vendor pages; the others: host save area, control domain's VMCB, image of Keel's own VMSAVE state. */
 struct svm_cpu {
 	uint64_t hsave_pa, control_pa, host_pa;
 	struct vmcb *control;
@@ -50,17 +50,7 @@ static inline uint64_t svm_next_rip(const struct vmcb *vmcb, unsigned int length
 	return svm_features.nrips && vmcb->next_rip ? vmcb->next_rip : vmcb->rip + length;
 }
 
-static inline void svm_vmsave(uint64_t vmcb_pa)
-{
-	__asm__ volatile("vmsave" : : "a"(vmcb_pa) : "memory");
-}
-
-static inline void svm_vmload(uint64_t vmcb_pa)
-{
-	__asm__ volatile("vmload" : : "a"(vmcb_pa) : "memory");
-}
-
-void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t shadow);
+void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t host_pa, uint64_t shadow);
 void svm_intercept(struct vmcb *vmcb, unsigned int bit, bool on);
 void svm_msr_permit(uint8_t *msrpm, uint32_t msr, bool read, bool write);
 /* All but EFER and the CPL. */

@@ -65,10 +65,9 @@ void svm_vcpu_load(struct cpu *cpu, struct vcpu *vcpu)
 {
 	struct svm_cpu *svm = cpu->vendor;
 
+	(void)vcpu;
 	svm->debugctl = stop(MSR_DEBUGCTL);
 	svm->xss = svm_features.xsaves ? stop(MSR_XSS) : 0;
-	svm_vmsave(svm->control_pa);
-	svm_vmload(vcpu->svm.vmcb_pa);
 	svm_remind();
 }
 
@@ -76,8 +75,7 @@ void svm_vcpu_put(struct cpu *cpu, struct vcpu *vcpu)
 {
 	struct svm_cpu *svm = cpu->vendor;
 
-	svm_vmsave(vcpu->svm.vmcb_pa);
-	svm_vmload(svm->control_pa);
+	(void)vcpu;
 	if (svm->xss)
 		wrmsr(MSR_XSS, svm->xss);
 	if (svm->debugctl)
@@ -253,7 +251,7 @@ void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 	vmcb->rsp = regs->gpr[KEEL_RSP];
 	if (vcpu->nmi_pending || vcpu->svm.nmi_iret)
 		deliver_nmi(vcpu);
-	svm_enter(regs, vcpu->svm.vmcb_pa, vmcb->shadow);
+	svm_enter(regs, vcpu->svm.vmcb_pa, ((struct svm_cpu *)cpu->vendor)->host_pa, vmcb->shadow);
 	regs->gpr[KEEL_RAX] = vmcb->rax;
 	regs->gpr[KEEL_RSP] = vmcb->rsp;
 	regs->rip = vmcb->rip;
@@ -347,7 +345,6 @@ void svm_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs)
 	struct vmcb *vmcb = vcpu->svm.vmcb;
 	unsigned int i;
 
-	svm_vmsave(vcpu->svm.vmcb_pa);
 	for (i = 0; i < SVM_SEGMENTS; i++)
 		sregs->seg[i] = vmcb->seg[i];
 	sregs->seg[KEEL_SEG_LDTR] = vmcb->ldtr;
@@ -383,7 +380,6 @@ bool svm_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs)
 	vcpu->svm.nmi_blocked = vcpu->svm.nmi_iret = false;
 	/* A vCPU that starts anew keeps no translation of its former life. */
 	vcpu->last_cpu = NULL;
-	svm_vmload(vcpu->svm.vmcb_pa);
 	return true;
 }
 

@@ -705,13 +705,6 @@ static void vmx_control_enter(struct cpu *cpu, struct hv_exit *exit)
 	} while (exit->reason == HV_EXIT_NONE);
 }
 
-/* An exit leaves the descriptor tables' limits wide open (28.5.2); ring 3 shall find the real ones. */
-static void vmx_cell_prepare(struct cpu *cpu, struct vcpu *vcpu)
-{
-	(void)vcpu;
-	trap_reload(cpu);
-}
-
 const struct hv_ops vmx_ops = {
 	.name = "Intel VMX",
 	.second_level = &pt_format_ept,
@@ -720,4 +713,6 @@ const struct hv_ops vmx_ops = {
 	.caching = vmx_caching,
 	.vcpu_set_apic = vmx_vcpu_set_apic,
 	HV_OPS(vmx),
+	/* An exit leaves the descriptor tables' limits wide open (28.5.2); ring 3 shall find the real ones. */
+	.cell_prepare = trap_reload,
 };
