@@ -67,12 +67,25 @@ static enum cell_result leave(struct cpu *cpu, struct cell_context *context)
 	}
 }
 
+/*
+ * IRETQ to any other address faults in ring 0 (SDM vol. 2, IRET). Where a jump does not check it, an interrupt may come before the
+ * fault at the target. The rest of the frame is as ring 3 cannot change it: CS, SS and the flags.
+ */
+static bool canonical(uint64_t rip)
+{
+	return (uint64_t)((int64_t)(rip << 16) >> 16) == rip;
+}
+
 enum cell_result cell_call(struct cpu *cpu, struct cell_context *context)
 {
 	if (!context->inside) {
 		if (!take(context))
 			return CELL_BUSY;
 		start(context);
+	}
+	if (!canonical(context->frame.rip)) {
+		vm_end(context->vm, KEEL_END_CELL_FAULT, (uint64_t)EXC_GP << 32, context->frame.rip);
+		return CELL_ENDED;
 	}
 	context->frame.rflags = (context->frame.rflags & CELL_RFLAGS) | RFLAGS_FIXED | RFLAGS_IF;
 	if (hv->cell_prepare)
