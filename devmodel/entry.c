@@ -15,6 +15,7 @@
 #define VECTOR_GENERAL		13u
 #define VECTOR_PAGE_FAULT	14u
 #define MSR_X2APIC_EOI		0x80bu
+#define RFLAGS_TF		(1ull << 8)
 #define RFLAGS_IF		(1ull << 9)
 #define TPR_CLASS_SHIFT		4
 #define SIPI_PAGE_SHIFT		12
@@ -57,6 +58,12 @@ static void report_instruction(struct pc *pc, const struct keel_context *ctx)
 	link_debug_bytes(&pc->link, "its bytes:", ctx->exit.insn, sizeof(ctx->exit.insn));
 }
 
+/* Elements of a string instruction done in one entry. In a single step each iteration has its trap (SDM vol. 3, 18.3.1.4). */
+static unsigned int repeat_most(const struct keel_context *ctx)
+{
+	return ctx->regs.rflags & RFLAGS_TF ? 1 : REPEAT_MOST;
+}
+
 /* What the emulator made of an instruction that began at rip. */
 static void emulated(struct pc *pc, struct keel_context *ctx, enum emulate_result result, uint64_t rip,
 		     const struct emulate_fault *fault)
@@ -64,7 +71,7 @@ static void emulated(struct pc *pc, struct keel_context *ctx, enum emulate_resul
 	switch (result) {
 	case EMULATE_DONE:
 		ctx->answer.flags |= KEEL_ANSWER_REGS | KEEL_ANSWER_RFLAGS;
-		if (ctx->regs.rip != rip)
+		if (ctx->regs.rip != rip || ctx->regs.rflags & RFLAGS_TF)
 			ctx->answer.flags |= KEEL_ANSWER_RIP;
 		break;
 	case EMULATE_EXCEPTION:
@@ -96,7 +103,7 @@ static void exit_io(struct pc *pc, struct keel_context *ctx)
 		struct emulate_fault fault = { 0 };
 		uint64_t rip = ctx->regs.rip;
 
-		emulated(pc, ctx, emulate_string_io(ctx, &pc->mem, &pc->emulate_bus, REPEAT_MOST, &fault), rip, &fault);
+		emulated(pc, ctx, emulate_string_io(ctx, &pc->mem, &pc->emulate_bus, repeat_most(ctx), &fault), rip, &fault);
 		return;
 	}
 	mask = element_mask(exit->size);
@@ -119,7 +126,7 @@ static void exit_mmio(struct pc *pc, struct keel_context *ctx)
 		pc_end(pc, KEEL_END_CELL_REFUSED, CELL_REFUSED_NO_MEMORY);
 		return;
 	}
-	emulated(pc, ctx, emulate_mmio(ctx, &pc->mem, &pc->emulate_bus, REPEAT_MOST, &fault), rip, &fault);
+	emulated(pc, ctx, emulate_mmio(ctx, &pc->mem, &pc->emulate_bus, repeat_most(ctx), &fault), rip, &fault);
 }
 
 static void exit_hlt(struct pc *pc, struct keel_context *ctx)

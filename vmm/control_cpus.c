@@ -238,7 +238,8 @@ void control_take_nmi(struct cpu *cpu)
 	asked = take_requests(cpu);
 	/* In real mode a processor has no NMI of its own yet, only the late call that started it. */
 	own = !(asked & CPU_REQUEST_NMI) && state.efer & EFER_LMA;
-	if (!own && hv->has_gif) {
+	if (hv->has_gif) {
+		/* It is pending still, and would exit again at once. */
 		cpu_open_window();
 		/* What came until now came with an NMI that is gone. */
 		asked |= take_requests(cpu);

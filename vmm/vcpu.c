@@ -277,6 +277,13 @@ static unsigned int handle_exit(struct cpu *cpu, struct vcpu *vcpu, const struct
 	case HV_EXIT_HYPERCALL:
 		inject_fault(vcpu, EXC_UD, false);
 		return 0;
+	case HV_EXIT_HLT:
+		/* The trap of a single step ends the halt at once. */
+		if (vcpu->cell.page->regs.rflags & RFLAGS_TF)
+			hv->vcpu_advance(vcpu, exit->next_rip);
+		else
+			exit_to_cell(vcpu, exit);
+		return 0;
 	case HV_EXIT_MACHINE_CHECK:
 		hv->control_inject(cpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | EXC_MC, 0);
 		return KEEL_RUN_INTERRUPT;
@@ -351,7 +358,7 @@ static bool apply_events(struct vcpu *vcpu, const struct keel_answer *answer, ui
 	return true;
 }
 
-static unsigned int apply_answer(struct vcpu *vcpu, struct vm_run *run)
+static unsigned int apply_answer(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 {
 	struct keel_context *page = vcpu->cell.page;
 	const struct keel_answer *answer = &page->answer;
@@ -361,7 +368,7 @@ static unsigned int apply_answer(struct vcpu *vcpu, struct vm_run *run)
 	if (result & KEEL_RUN_ENDED)
 		return result;
 	if (flags & KEEL_ANSWER_SREGS) {
-		if (!hv->vcpu_set_sregs(vcpu, &page->sregs))
+		if (!hv->vcpu_set_sregs(cpu, vcpu, &page->sregs))
 			goto refuse;
 		/* INIT forgets an NMI that waits; a task switch does not. */
 		vcpu->nmi_pending &= page->exit.kind == KEEL_EXIT_TASK_SWITCH;
@@ -398,7 +405,7 @@ static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 			return KEEL_RUN_ENDED;
 		if (vcpu->cell.pending) {
 			result = cell_call(cpu, &vcpu->cell);
-			flags = result == CELL_ANSWERED ? apply_answer(vcpu, run) : result;
+			flags = result == CELL_ANSWERED ? apply_answer(cpu, vcpu, run) : result;
 			if (flags)
 				return flags;
 			continue;

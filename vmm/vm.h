@@ -38,15 +38,22 @@ struct cell_context {
 	struct cell_frame frame;
 };
 
+/* NMIs of a VMCB's owner: SVM's processor does not hold back those that are injected. */
+struct svm_nmi {
+	bool blocked;			/* one was delivered, and no IRET has been executed since */
+	bool iret;			/* that IRET is next */
+	bool step;			/* it is being executed, by itself; what it is done with and undone after: */
+	uint32_t exceptions;
+	uint64_t rip, rflags, dr6;
+};
+
 struct vcpu_svm {
 	struct vmcb *vmcb;
 	uint64_t vmcb_pa;
 	uint64_t asid_generation;
-	uint64_t nmi_iret_rip;
-	bool nmi_blocked;		/* an NMI was delivered and the guest has not come back from it */
+	struct svm_nmi nmi;
 	bool window;			/* the cell waits for a window or for CR8 to fall */
 	bool window_later;		/* the cell wants a window behind the interrupt at hand */
-	bool nmi_iret;			/* it is about to: the IRET is at nmi_iret_rip */
 };
 
 /* What the owner of a VMCS keeps of it outside. */
@@ -67,6 +74,8 @@ struct vcpu_vmx {
 	uint64_t msr[VCPU_VMX_MSRS];
 	uint64_t cr2, dr6;
 	uint32_t tpr_threshold;
+	uint32_t held;			/* an interrupt in whose delivery an exception came up: it goes in when the guest takes one */
+	bool window;			/* the cell waits for one */
 	bool tsc_offset_new;
 	bool split_locks;		/* are let pass until the run ends, against the control domain's wish */
 };

@@ -38,11 +38,16 @@
 #define RFLAGS_TF	(1u << 8)
 #define RFLAGS_IF	(1u << 9)
 #define RFLAGS_DF	(1u << 10)
+#define RFLAGS_NT	(1u << 14)
+#define RFLAGS_RF	(1u << 16)
+#define RFLAGS_VM	(1u << 17)
 #define RFLAGS_AC	(1u << 18)
 #define RFLAGS_ARITHMETIC 0x8d5u	/* CF PF AF ZF SF OF */
 
 #define MSR_TSC			0x10u
 #define MSR_APIC_BASE		0x1bu
+#define MSR_DEBUGCTL		0x1d9u
+#define DEBUGCTL_BTF		(1u << 1)
 #define MSR_PAT			0x277u
 #define MSR_X2APIC_ICR		0x830u
 #define MSR_EFER		0xc0000080u
@@ -56,11 +61,15 @@
 
 #define PAT_RESET	0x0007040600070406ull
 #define DR6_RESET	0xffff0ff0u
+#define DR6_B0_B3	0xfu
+#define DR6_BS		(1u << 14)
+#define DR7_ENABLE	0xffu		/* L0 to G3 */
+#define DR7_GD		(1u << 13)
 #define DR7_RESET	0x400u
 
 enum exception {
 	EXC_DE, EXC_DB, EXC_NMI, EXC_BP, EXC_OF, EXC_BR, EXC_UD, EXC_NM, EXC_DF,
-	EXC_TS = 10, EXC_NP, EXC_SS, EXC_GP, EXC_PF, EXC_MF = 16, EXC_AC, EXC_MC, EXC_XM, EXC_SX = 30,
+	EXC_TS = 10, EXC_NP, EXC_SS, EXC_GP, EXC_PF, EXC_MF = 16, EXC_AC, EXC_MC, EXC_XM, EXC_CP = 21, EXC_SX = 30,
 };
 
 struct cpuid {

@@ -114,7 +114,7 @@ struct hv_ops {
 	void (*vcpu_set_apic)(struct vcpu *vcpu, uint32_t apic);
 	uint64_t (*vcpu_cr4)(struct vcpu *vcpu);
 	void (*vcpu_get_sregs)(struct vcpu *vcpu, struct keel_sregs *sregs);
-	bool (*vcpu_set_sregs)(struct vcpu *vcpu, const struct keel_sregs *sregs);
+	bool (*vcpu_set_sregs)(struct cpu *cpu, struct vcpu *vcpu, const struct keel_sregs *sregs);
 	void (*vcpu_set_cr2)(struct vcpu *vcpu, uint64_t cr2);
 	void (*vcpu_set_tsc_offset)(struct vcpu *vcpu, uint64_t offset);
 	/* MSRs of the vendor's that exit; NULL: there are none. */

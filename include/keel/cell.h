@@ -197,7 +197,11 @@ struct keel_answer {
 };
 
 #define KEEL_ANSWER_REGS	(1u << 0)	/* regs.gpr changed */
-#define KEEL_ANSWER_RIP		(1u << 1)	/* regs.rip changed: the instruction is done, interrupt shadow ends */
+/*
+ * The instruction is done, regs.rip is the next one's: its interrupt shadow ends, and if RFLAGS.TF is set, the hypervisor raises the
+ * trap. Also behind one iteration of a repeated instruction, of which there is one an entry then.
+ */
+#define KEEL_ANSWER_RIP		(1u << 1)
 #define KEEL_ANSWER_RFLAGS	(1u << 2)	/* the arithmetic flags, DF excluded, changed */
 #define KEEL_ANSWER_SREGS	(1u << 3)	/* regs, rip, rflags and sregs replace the vCPU's whole state (reset, SIPI, task switch) */
 #define KEEL_ANSWER_WINDOW	(1u << 4)	/* tell me when the guest can take an interrupt; the processor delivers none before */

@@ -131,7 +131,7 @@ enum keel_use {
 #define KEEL_DIRTY_SPLIT	1u	/* the log begins */
 
 /* Flags of RUN and EVENT; several may be set. None but INTERRUPT and BUSY: run again whenever convenient. */
-#define KEEL_RUN_INTERRUPT	(1u << 0)	/* a physical interrupt: run again */
+#define KEEL_RUN_INTERRUPT	(1u << 0)	/* a physical interrupt, or a long stay: run again */
 #define KEEL_RUN_WAIT		(1u << 1)	/* halted: run again after a kick or at the deadline */
 #define KEEL_RUN_DOORBELL	(1u << 2)	/* wake the resource half */
 #define KEEL_RUN_KICK		(1u << 3)	/* RSI: vCPUs that must come round to their cell */

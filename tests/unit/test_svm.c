@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The control domain on SVM: MSRs that are kept from it, and NMIs. VMRUN is a model. */
+/* The control domain on SVM: MSRs that are kept from it, NMIs, single steps. VMRUN is a model. */
 #include <check.h>
 #include <stdbool.h>
 #include <string.h>
@@ -12,9 +12,9 @@ static struct cpuid processor_cpuid(uint32_t leaf, uint32_t subleaf);
 #define cpuid(leaf, subleaf) processor_cpuid(leaf, subleaf)
 #include "../../arch/x86/svm/svm.c"
 #undef cpuid
+#include "../../arch/x86/svm/svm_event.c"
 
 /* Nobody calls them. */
-#pragma weak apic_raise_again
 #pragma weak print
 #pragma weak svm_vcpu_advance
 #pragma weak svm_vcpu_cr4
@@ -36,6 +36,8 @@ static struct cpuid processor_cpuid(uint32_t leaf, uint32_t subleaf);
 
 #define APIC_ID		9u
 #define BANK_VALUE	0x1234u
+#define RIP_IRET	0x401000u
+#define RIP_BACK	0x402000u
 #define READ		1u
 #define WRITE		2u
 
@@ -45,9 +47,13 @@ const struct pt_format pt_format_npt;
 static struct cpu cpu;
 static struct svm_cpu svm;
 static struct vmcb control;
-static uint64_t banks, exit_code;
+static uint64_t banks, exit_code, debugctl;
 static bool smca;
-static unsigned int nmis_sent, entered_tlb;
+static unsigned int nmis_sent, raised_again, entered_tlb;
+/* The guest: what the last entry found; what it does before it exits. */
+static struct vmcb entered;
+static void (*guest)(void);
+static uint64_t back_rflags, hit;
 
 static struct cpuid processor_cpuid(uint32_t leaf, uint32_t subleaf)
 {
@@ -57,6 +63,10 @@ static struct cpuid processor_cpuid(uint32_t leaf, uint32_t subleaf)
 
 uint64_t rdmsr(uint32_t msr)
 {
+	if (msr == MSR_DEBUGCTL)
+		return debugctl;
+	if (msr == MSR_PAT)
+		return PAT_RESET;
 	if (msr == MSR_MCG_CAP)
 		return 0x1000100 | banks;
 	/* Any other would be a fault of Keel's own. */
@@ -77,6 +87,12 @@ void apic_send(uint32_t id, uint32_t icr)
 	nmis_sent++;
 }
 
+void apic_raise_again(uint32_t self, uint8_t vector)
+{
+	ck_assert_uint_eq(self, APIC_ID);
+	raised_again = vector;
+}
+
 void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t host_pa, uint64_t shadow)
 {
 	(void)regs;
@@ -84,7 +100,10 @@ void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t host_pa, uint6
 	(void)host_pa;
 	(void)shadow;
 	entered_tlb = control.tlb_control;
+	entered = control;
 	control.exit_code = exit_code;
+	if (guest)
+		guest();
 }
 
 static void set_up(void)
@@ -98,7 +117,10 @@ static void set_up(void)
 	cpu.vendor = &svm;
 	cpu.apic_id = APIC_ID;
 	control.efer = EFER_SVME | EFER_LMA | EFER_LME;
-	nmis_sent = 0;
+	svm_ops.control_init(&cpu, 0);
+	nmis_sent = raised_again = 0;
+	debugctl = hit = 0;
+	guest = NULL;
 	smca = true;
 	banks = 8;
 }
@@ -132,6 +154,24 @@ START_TEST(kept_msrs)
 	for (unsigned int i = 0; i < sizeof(free) / sizeof(free[0]); i++)
 		ck_assert_msg(!exits(free[i]), "%x", free[i]);
 	ck_assert_uint_eq(exits(MSR_EFER), READ | WRITE);
+}
+END_TEST
+
+/* A guest reads and writes no MSR without an exit but those that change hands with it (15.5.2, VMLOAD). */
+START_TEST(guest_msrs)
+{
+	static const struct {
+		uint32_t first, part;
+	} ranges[] = { { 0, 0 }, { 0xc0000000, 0x800 }, { 0xc0010000, 0x1000 } };
+
+	guest_bitmaps_init();
+	for (uint32_t i = 0; i < 0x2000; i++) {
+		uint32_t msr = ranges[_i].first + i;
+		bool own = (msr >= 0x174 && msr <= 0x176) || (msr >= 0xc0000081 && msr <= 0xc0000084) ||
+			   (msr >= 0xc0000100 && msr <= 0xc0000102);
+
+		ck_assert_msg((svm_guest_msrpm[ranges[_i].part + i / 4] >> i % 4 * 2 & 3) == (own ? 0 : READ | WRITE), "%x", msr);
+	}
 }
 END_TEST
 
@@ -194,25 +234,241 @@ START_TEST(efer)
 }
 END_TEST
 
-/* An NMI exits. The control domain's own is taken natively, and until its IRET no other exits or is taken. */
-START_TEST(nmis_do_not_nest)
+/* The control domain's NMIs exit whatever it is at, its own ones go in as events. */
+static void inject_nmi(void)
+{
+	svm_ops.control_inject_nmi(&cpu);
+}
+
+static enum hv_exit_reason enter(uint64_t code)
 {
 	struct hv_exit exit;
 
-	svm_intercept(&control, SVM_EXIT_NMI, true);
-	exit_code = SVM_EXIT_NMI;
+	exit_code = code;
 	svm_ops.control_enter(&cpu, &exit);
-	ck_assert_int_eq(exit.reason, HV_EXIT_NMI);
-	svm_ops.control_inject_nmi(&cpu);
-	ck_assert(!intercepts(SVM_EXIT_NMI) && intercepts(SVM_EXIT_IRET));
-	ck_assert(!(control.event & SVM_EVENT_VALID));
-	/* 0: nothing was asked for; 1: something, by an NMI that may have become one with that one. */
-	cpu.request = _i ? CPU_REQUEST_FLUSH : CPU_REQUEST_SIPI;
-	exit_code = SVM_EXIT_IRET;
-	svm_ops.control_enter(&cpu, &exit);
-	ck_assert_int_eq(exit.reason, HV_EXIT_NONE);
-	ck_assert(intercepts(SVM_EXIT_NMI) && !intercepts(SVM_EXIT_IRET));
+	return exit.reason;
+}
+
+/* The IRET of a handler is executed by itself: with the flags of Keel's, and every exception exits. */
+static void expect_step(void)
+{
+	ck_assert_uint_eq(entered.rflags & (RFLAGS_TF | RFLAGS_IF), RFLAGS_TF);
+	ck_assert_uint_eq(entered.intercept[SVM_EXIT_EXCEPTION / 32], UINT32_MAX);
+	ck_assert_uint_eq(entered.dr6 & (DR6_B0_B3 | DR6_BS), 0);
+	ck_assert(!(entered.event & SVM_EVENT_VALID));
+	ck_assert_uint_eq(control.intercept[SVM_EXIT_EXCEPTION / 32], 0);
+}
+
+/* Up to the handler's IRET, with another NMI that waits for it. */
+static void reach_iret(void)
+{
+	inject_nmi();
+	ck_assert_int_eq(enter(SVM_EXIT_CPUID), HV_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, SVM_EVENT_VALID | SVM_EVENT_NMI | EXC_NMI);
+	inject_nmi();
+	ck_assert_int_eq(enter(SVM_EXIT_NMI), HV_EXIT_NMI);
+	ck_assert_uint_eq(entered.event, 0);
+	ck_assert(intercepts(SVM_EXIT_NMI) && intercepts(SVM_EXIT_IRET));
+	ck_assert_int_eq(enter(SVM_EXIT_IRET), HV_EXIT_NONE);
+	ck_assert(!intercepts(SVM_EXIT_IRET));
+	control.rip = RIP_IRET;
+	control.rflags = RFLAGS_FIXED | RFLAGS_IF;
+	control.dr6 = DR6_RESET | DR6_BS | 2;
+}
+
+static void iret_done(void)
+{
+	control.rip = RIP_BACK;
+	control.rflags = back_rflags;
+	control.dr6 |= DR6_BS | hit;
+}
+
+START_TEST(nmi_behind_an_iret)
+{
+	/* The flags that come back are the stack's, TF among them. */
+	back_rflags = RFLAGS_FIXED | (_i ? RFLAGS_TF : RFLAGS_IF);
+	reach_iret();
+	guest = iret_done;
+	ck_assert_int_eq(enter(SVM_EXIT_EXCEPTION + EXC_DB), HV_EXIT_NONE);
+	expect_step();
+	ck_assert_uint_eq(control.rflags, back_rflags);
+	ck_assert_uint_eq(control.dr6, DR6_RESET | DR6_BS | 2);
+	ck_assert_uint_eq(control.event, 0);
+	guest = NULL;
+	ck_assert_int_eq(enter(SVM_EXIT_CPUID), HV_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, SVM_EVENT_VALID | SVM_EVENT_NMI | EXC_NMI);
+	ck_assert_uint_eq(entered.rflags, back_rflags);
+	ck_assert(intercepts(SVM_EXIT_IRET));
+	/* There was one. */
+	ck_assert_int_eq(enter(SVM_EXIT_CPUID), HV_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, 0);
+	ck_assert_uint_eq(nmis_sent, 0);
+}
+END_TEST
+
+/* What comes before the IRET finds everything as it was; then it is executed. */
+START_TEST(step_that_is_put_off)
+{
+	static const uint16_t codes[] = { SVM_EXIT_NMI, SVM_EXIT_NPF };
+
+	back_rflags = RFLAGS_FIXED;
+	reach_iret();
+	for (unsigned int i = 0; i < 2; i++) {
+		enter(codes[i]);
+		expect_step();
+		ck_assert_uint_eq(control.rflags, RFLAGS_FIXED | RFLAGS_IF);
+		ck_assert_uint_eq(control.dr6, DR6_RESET | DR6_BS | 2);
+		ck_assert(intercepts(SVM_EXIT_NMI));
+	}
+	guest = iret_done;
+	ck_assert_int_eq(enter(SVM_EXIT_EXCEPTION + EXC_DB), HV_EXIT_NONE);
+	expect_step();
+	guest = NULL;
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, SVM_EVENT_VALID | SVM_EVENT_NMI | EXC_NMI);
+}
+END_TEST
+
+/* The fault has the flags of before, and NMIs stay blocked until an IRET is executed. */
+START_TEST(iret_that_faults)
+{
+	static const struct {
+		unsigned int vector;
+		bool error_code;
+	} faults[] = { { EXC_GP, true }, { EXC_PF, true }, { EXC_NP, true }, { EXC_SS, true }, { EXC_UD, false } };
+	uint64_t event = SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | faults[_i].vector;
+
+	reach_iret();
+	control.exit_info1 = 0x18;
+	control.exit_info2 = 0x7000;
+	ck_assert_int_eq(enter(SVM_EXIT_EXCEPTION + faults[_i].vector), HV_EXIT_NONE);
+	expect_step();
+	ck_assert_uint_eq(control.rflags, RFLAGS_FIXED | RFLAGS_IF);
+	ck_assert_uint_eq(control.dr6, DR6_RESET | DR6_BS | 2);
+	ck_assert_uint_eq(control.cr2, faults[_i].vector == EXC_PF ? 0x7000 : 0);
+	ck_assert(intercepts(SVM_EXIT_IRET));
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, faults[_i].error_code ? event | SVM_EVENT_ERROR_CODE | 0x18ull << 32 : event);
+	ck_assert_uint_eq(entered.rflags, RFLAGS_FIXED | RFLAGS_IF);
+	enter(SVM_EXIT_IRET);
+	guest = iret_done;
+	back_rflags = RFLAGS_FIXED;
+	enter(SVM_EXIT_EXCEPTION + EXC_DB);
+	guest = NULL;
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, SVM_EVENT_VALID | SVM_EVENT_NMI | EXC_NMI);
+}
+END_TEST
+
+/* A single step of the control domain's own over its IRET, and a breakpoint on its stack: the trap first, and the NMI exits again. */
+START_TEST(traps_behind_an_iret)
+{
+	back_rflags = RFLAGS_FIXED;
+	hit = _i & 1;
+	reach_iret();
+	control.rflags |= _i & 2 ? RFLAGS_TF : 0;
+	guest = iret_done;
+	ck_assert_int_eq(enter(SVM_EXIT_EXCEPTION + EXC_DB), HV_EXIT_NONE);
+	expect_step();
+	ck_assert_uint_eq(control.dr6, (DR6_RESET | DR6_BS | hit) | (_i ? 0 : 2));
+	guest = NULL;
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, SVM_EVENT_VALID | (_i ? SVM_EVENT_EXCEPTION | EXC_DB : SVM_EVENT_NMI | EXC_NMI));
 	ck_assert_uint_eq(nmis_sent, _i ? 1 : 0);
+}
+END_TEST
+
+/* An event that goes in first has an IRET of its own; one back to another task puts its flags into memory. */
+START_TEST(iret_that_is_not_stepped)
+{
+	reach_iret();
+	if (_i) {
+		control.rflags |= RFLAGS_NT;
+		control.cr0 = CR0_PE;
+		control.efer = EFER_SVME;
+	} else {
+		control.event = SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | EXC_GP;
+	}
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(entered.rflags, RFLAGS_FIXED | RFLAGS_IF | (_i ? RFLAGS_NT : 0));
+	ck_assert_uint_eq(entered.intercept[SVM_EXIT_EXCEPTION / 32], 0);
+	ck_assert_int_eq(intercepts(SVM_EXIT_IRET), !_i);
+	if (!_i)
+		return;
+	guest = iret_done;
+	back_rflags = RFLAGS_FIXED;
+	hit = 0;
+	enter(SVM_EXIT_CPUID);
+	guest = NULL;
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, SVM_EVENT_VALID | SVM_EVENT_NMI | EXC_NMI);
+}
+END_TEST
+
+/* In 64-bit mode no shadow holds an NMI back: the control domain may halt behind STI, and would not exit for long. */
+START_TEST(nmi_in_a_shadow)
+{
+	control.shadow = SVM_SHADOW;
+	control.seg[KEEL_SEG_CS].attributes = _i ? SVM_SEGMENT_LONG : 0;
+	inject_nmi();
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, _i ? SVM_EVENT_VALID | SVM_EVENT_NMI | EXC_NMI : 0);
+	ck_assert_uint_eq(entered.shadow, _i ? 0 : SVM_SHADOW);
+}
+END_TEST
+
+/* A processor that starts anew has no NMI of its former life, and its NMIs exit. */
+START_TEST(start)
+{
+	static const struct keel_sregs sregs;
+
+	reach_iret();
+	svm_ops.control_set(&cpu, &sregs);
+	ck_assert(intercepts(SVM_EXIT_NMI) && !intercepts(SVM_EXIT_IRET));
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, 0);
+	ck_assert_uint_eq(entered.rflags, RFLAGS_FIXED);
+	inject_nmi();
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, SVM_EVENT_VALID | SVM_EVENT_NMI | EXC_NMI);
+}
+END_TEST
+
+/* An instruction that Keel completes ends its shadow, its RF, and has its trap. */
+START_TEST(single_step)
+{
+	control.rflags = RFLAGS_FIXED | RFLAGS_RF | (_i ? RFLAGS_TF : 0);
+	control.shadow = SVM_SHADOW;
+	control.dr6 = DR6_RESET;
+	control.dr7 = DR7_RESET | DR7_GD;
+	debugctl = _i == 2 ? DEBUGCTL_BTF : 0;
+	svm_ops.control_advance(&cpu, RIP_BACK);
+	ck_assert_uint_eq(cpu.control.rip, RIP_BACK);
+	ck_assert_uint_eq(control.shadow, 0);
+	ck_assert_uint_eq(control.rflags, RFLAGS_FIXED | (_i ? RFLAGS_TF : 0));
+	ck_assert_uint_eq(control.event, _i == 1 ? SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | EXC_DB : 0);
+	ck_assert_uint_eq(control.dr6, DR6_RESET | (_i == 1 ? DR6_BS : 0));
+	ck_assert_uint_eq(control.dr7, DR7_RESET | (_i == 1 ? 0 : DR7_GD));
+	/* The interrupt in which the call ended comes behind the trap, by the local APIC. */
+	svm_ops.control_inject(&cpu, KEEL_INJECT_VALID | 0x41, 0);
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, SVM_EVENT_VALID | (_i == 1 ? SVM_EVENT_EXCEPTION | EXC_DB : 0x41));
+	ck_assert_uint_eq(raised_again, _i == 1 ? 0x41 : 0);
+}
+END_TEST
+
+/* Of exits that are an instruction's which is not offered comes #UD; traps of writes are done; only the rest is unknown. */
+START_TEST(exits_without_a_name)
+{
+	static const uint16_t undefined[] = { 0x6f, 0x7a, 0x80, 0x82, 0x8a, 0x8e, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4 };
+
+	for (unsigned int i = 0; i < sizeof(undefined) / sizeof(undefined[0]); i++)
+		ck_assert_int_eq(enter(undefined[i]), HV_EXIT_UNDEFINED);
+	for (unsigned int code = 0x8f; code <= 0x9f; code++)
+		ck_assert_int_eq(enter(code), HV_EXIT_NONE);
+	ck_assert_int_eq(enter(0xa5), HV_EXIT_UNKNOWN);
+	ck_assert_int_eq(enter(0x402), HV_EXIT_UNKNOWN);
+	ck_assert_int_eq(enter(UINT64_MAX), HV_EXIT_ENTRY_FAILED);
 }
 END_TEST
 
@@ -223,10 +479,19 @@ int main(void)
 
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_test(tests, kept_msrs);
+	tcase_add_loop_test(tests, guest_msrs, 0, 3);
 	tcase_add_loop_test(tests, machine_check_banks, 0, 8);
 	tcase_add_loop_test(tests, flush_of_the_control_domain, 0, 2);
 	tcase_add_test(tests, efer);
-	tcase_add_loop_test(tests, nmis_do_not_nest, 0, 2);
+	tcase_add_loop_test(tests, nmi_behind_an_iret, 0, 2);
+	tcase_add_test(tests, step_that_is_put_off);
+	tcase_add_loop_test(tests, iret_that_faults, 0, 5);
+	tcase_add_loop_test(tests, traps_behind_an_iret, 0, 4);
+	tcase_add_loop_test(tests, iret_that_is_not_stepped, 0, 2);
+	tcase_add_loop_test(tests, nmi_in_a_shadow, 0, 2);
+	tcase_add_test(tests, start);
+	tcase_add_loop_test(tests, single_step, 0, 3);
+	tcase_add_test(tests, exits_without_a_name);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -11,12 +11,18 @@
 #pragma weak svm_io_exit
 #pragma weak rdmsr
 #pragma weak wrmsr
+#pragma weak svm_exception
 #pragma weak svm_inject
 #pragma weak svm_intercept
 #pragma weak svm_memory_exit
+#pragma weak svm_nmi_end
+#pragma weak svm_nmi_enter
+#pragma weak svm_request
 #pragma weak svm_requeue
 #pragma weak svm_set_sregs
+#pragma weak svm_single_step_trap
 #pragma weak vcpu_use_debug_registers
+#pragma weak vm_end
 
 #define CPUS		3u
 #define VCPUS		4u

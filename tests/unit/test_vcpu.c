@@ -15,7 +15,7 @@
 #include "vm.h"
 #include "xstate.h"
 
-#define STEP		1000u		/* ticks between two looks at the TSC */
+#define STEP		0x4000u		/* ticks between two looks at the TSC */
 #define LONGEST		(1u << 25)	/* ticks: some 10 ms at 3 GHz */
 #define CONTROL_CR3	0x1000u
 #define GUEST_CR3	0x2000u
@@ -69,7 +69,7 @@ static struct vcpu vcpu;
 static struct keel_context page;
 static struct vm_run run;
 static enum hv_exit_reason reason;	/* of every exit */
-static unsigned int entries, calls;
+static unsigned int entries, calls, advances;
 static bool interrupted, tsc_aux;	/* the cell is, each time; the processor has TSC_AUX */
 
 uint64_t rdmsr(uint32_t msr)
@@ -169,6 +169,7 @@ static void enter(struct cpu *c, struct vcpu *v, struct hv_exit *exit)
 static void advance(struct vcpu *v, uint64_t next_rip)
 {
 	v->cell.page->regs.rip = next_rip;
+	advances++;
 }
 
 static bool interruptible(struct vcpu *v, bool after_instruction)
@@ -235,7 +236,7 @@ static void set_up(void)
 	for (uint64_t i = 0; i < 4; i++)
 		vcpu.dr[i] = 0x10 + i;
 	tsc = 0;
-	entries = calls = 0;
+	entries = calls = advances = 0;
 	interrupted = false;
 	tsc_aux = true;
 }
@@ -288,6 +289,33 @@ START_TEST(cell_that_asks_for_itself)
 }
 END_TEST
 
+/* It can be interrupted between a jump that goes astray and the fault at the target: the way back would fault in ring 0. */
+START_TEST(cell_that_is_nowhere)
+{
+	static const uint64_t rips[] = { 0x800000000000, 0xffff7fffffffffff, 0x8000000000000000, 0x7fffffffffff, 0xffff800000000000 };
+
+	reason = HV_EXIT_IO;
+	interrupted = true;
+	ck_assert_int_eq(stay(), KEEL_RUN_INTERRUPT);
+	vcpu.cell.frame.rip = rips[_i];
+	calls = 0;
+	ck_assert_int_eq(stay(), _i < 3 ? KEEL_RUN_ENDED : KEEL_RUN_INTERRUPT);
+	ck_assert_uint_eq(calls, _i < 3 ? 0 : 1);
+	ck_assert_uint_eq(vm.end, _i < 3 ? KEEL_END_CELL_FAULT : 0);
+}
+END_TEST
+
+/* HLT in a single step is no halt, and does not come to the cell. */
+START_TEST(step_over_hlt)
+{
+	reason = HV_EXIT_HLT;
+	page.regs.rflags = RFLAGS_TF;
+	ck_assert_int_eq(stay(), KEEL_RUN_INTERRUPT);
+	ck_assert_uint_eq(calls, 0);
+	ck_assert_uint_gt(advances, 1);
+}
+END_TEST
+
 /* Whatever the guest had of registers that the world switch leaves alone, the control domain finds its own, and the guest's are kept. */
 START_TEST(registers_come_back)
 {
@@ -313,6 +341,8 @@ int main(void)
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_loop_test(tests, stay_ends, 0, 8);
 	tcase_add_test(tests, cell_that_asks_for_itself);
+	tcase_add_loop_test(tests, cell_that_is_nowhere, 0, 5);
+	tcase_add_test(tests, step_over_hlt);
 	tcase_add_loop_test(tests, registers_come_back, 0, 2);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

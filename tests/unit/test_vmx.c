@@ -12,6 +12,7 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include "apic.h"
 #include "console.h"
 #include "control.h"
 #include "cpu.h"
@@ -25,6 +26,7 @@
 
 #define FIELDS		0x7000u		/* every encoding is below */
 #define RIP		0x401000u
+#define APIC_ID		9u
 #define TEST_CTRL	0x33u
 #define SPLIT_LOCK	(1u << 29)
 #define CR4_PGE		(1u << 7)
@@ -52,6 +54,7 @@ static unsigned int entries, entered_event, entered_error;
 static bool entered_window;
 
 static uint64_t test_ctrl;
+static unsigned int raised_again;
 static jmp_buf panicked;
 static const char *panic_text, *printed;
 
@@ -144,6 +147,19 @@ uint64_t trap_idt(void)
 	return 0;
 }
 
+void apic_raise_again(uint32_t self, uint8_t vector)
+{
+	ck_assert_uint_eq(self, APIC_ID);
+	raised_again = vector;
+}
+
+void vm_end(struct vm *v, enum keel_end end, uint64_t detail, uint64_t address)
+{
+	(void)detail;
+	(void)address;
+	v->end = end;
+}
+
 void trap_reload(struct cpu *c)
 {
 	(void)c;
@@ -224,6 +240,9 @@ static void set_up(void)
 	memset(apic, 0, sizeof(apic));
 	memset(&vmx_features, 0, sizeof(vmx_features));
 	cpu.vendor = &vmx;
+	cpu.apic_id = APIC_ID;
+	vm.end = 0;
+	raised_again = 0;
 	vcpu.vm = &vm;
 	vcpu.cell.page = &page;
 	vcpu.vmx.apic = (uint8_t *)apic;
@@ -405,6 +424,157 @@ START_TEST(debug_in_a_shadow)
 	reason = VMX_EXIT_CPUID;
 	guest();
 	ck_assert_uint_eq(entered_event, EVENT_VALID | EVENT_EXCEPTION | EXC_DB);
+}
+END_TEST
+
+/* An exception exits while an event is on its way in: both come. */
+START_TEST(event_in_delivery)
+{
+	static const uint32_t events[] = {
+		EVENT_VALID | EVENT_INTERRUPT | 0x41, EVENT_VALID | EVENT_NMI | 2,
+		EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_CODE | EXC_PF,
+	};
+	bool interrupt = _i == 0;
+
+	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = _i == 1 ? SHADOW_NMI : 0;
+	page.regs.rflags = RFLAGS_IF;
+	reason = VMX_EXIT_EXCEPTION;
+	vmcs[VMCS_EXIT_EVENT] = EVENT_VALID | EVENT_EXCEPTION | EXC_DB;
+	vectoring = events[_i];
+	ck_assert_int_eq(guest(), HV_EXIT_INTERRUPT);
+	ck_assert(!vmx_ops.vcpu_interruptible(&vcpu, false));
+	vectoring = 0;
+	/* Its handler runs with interrupts off. */
+	page.regs.rflags = 0;
+	reason = VMX_EXIT_CPUID;
+	guest();
+	ck_assert_uint_eq(entered_event, EVENT_VALID | EVENT_EXCEPTION | EXC_DB);
+	ck_assert_int_eq(!!(vmcs[VMCS_PRIMARY_CONTROLS] & PRIMARY_INTERRUPT_WINDOW), interrupt);
+	if (_i == 1) {
+		guest();
+		ck_assert_uint_eq(entered_event, events[_i]);
+		return;
+	}
+	guest();
+	ck_assert_uint_eq(entered_event, 0);
+	/* At its end the interrupt goes in; the cell has not asked for that window. */
+	reason = VMX_EXIT_INTERRUPT_WINDOW;
+	page.regs.rflags = RFLAGS_IF;
+	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = interrupt ? SHADOW_STI : 0;
+	ck_assert_int_eq(guest(), interrupt ? HV_EXIT_NONE : HV_EXIT_WINDOW);
+	ck_assert_uint_eq(entered_event, 0);
+	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = 0;
+	reason = VMX_EXIT_CPUID;
+	guest();
+	ck_assert_uint_eq(entered_event, interrupt ? events[_i] : 0);
+	ck_assert(!(vmcs[VMCS_PRIMARY_CONTROLS] & PRIMARY_INTERRUPT_WINDOW));
+	guest();
+	ck_assert_uint_eq(entered_event, 0);
+	ck_assert(vmx_ops.vcpu_interruptible(&vcpu, false));
+}
+END_TEST
+
+/* One that the cell has asked for stays open behind the interrupt. */
+START_TEST(window_waits)
+{
+	vmx_ops.vcpu_window(&vcpu, true, 0);
+	page.regs.rflags = RFLAGS_IF;
+	reason = VMX_EXIT_EXCEPTION;
+	vmcs[VMCS_EXIT_EVENT] = EVENT_VALID | EVENT_EXCEPTION | EXC_DB;
+	vectoring = EVENT_VALID | EVENT_INTERRUPT | 0x41;
+	guest();
+	reason = VMX_EXIT_CPUID;
+	vectoring = 0;
+	guest();
+	guest();
+	ck_assert_uint_eq(entered_event, EVENT_VALID | EVENT_INTERRUPT | 0x41);
+	ck_assert(vmcs[VMCS_PRIMARY_CONTROLS] & PRIMARY_INTERRUPT_WINDOW);
+	reason = VMX_EXIT_INTERRUPT_WINDOW;
+	ck_assert_int_eq(guest(), HV_EXIT_WINDOW);
+}
+END_TEST
+
+/* SDM vol. 3, table 6-5, by what a cell or Keel raises. */
+START_TEST(double_faults)
+{
+	static const struct {
+		unsigned int first, second, result;	/* 0: shutdown */
+	} pairs[] = {
+		{ EXC_GP, EXC_GP, EXC_DF }, { EXC_GP, EXC_PF, EXC_PF }, { EXC_PF, EXC_GP, EXC_DF }, { EXC_PF, EXC_PF, EXC_DF },
+		{ EXC_UD, EXC_GP, EXC_GP }, { EXC_GP, EXC_UD, EXC_UD }, { EXC_DF, EXC_GP, 0 }, { EXC_DF, EXC_UD, EXC_UD },
+	};
+
+	reason = VMX_EXIT_EPT_VIOLATION;
+	vectoring = EVENT_VALID | EVENT_EXCEPTION | pairs[_i].first;
+	guest();
+	vmx_ops.vcpu_inject(&vcpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | pairs[_i].second, 0);
+	if (!pairs[_i].result) {
+		ck_assert_uint_eq(vm.end, KEEL_END_TRIPLE_FAULT);
+		return;
+	}
+	ck_assert_uint_eq(vm.end, 0);
+	reason = VMX_EXIT_CPUID;
+	vectoring = 0;
+	guest();
+	ck_assert_uint_eq(entered_event, EVENT_VALID | EVENT_EXCEPTION | pairs[_i].result |
+			  (pairs[_i].result == EXC_DF ? EVENT_ERROR_CODE : 0));
+}
+END_TEST
+
+/* An instruction that Keel or the cell completes ends its shadow, its RF, and has its trap, before an interrupt or an NMI comes. */
+START_TEST(single_step)
+{
+	bool trap = _i == 1;
+
+	vmcs[VMCS_GUEST_RFLAGS] = RFLAGS_IF | RFLAGS_RF | (_i ? RFLAGS_TF : 0);
+	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = SHADOW_STI;
+	vmcs[VMCS_GUEST_DEBUGCTL] = _i == 2 ? DEBUGCTL_BTF : 0;
+	page.regs.rflags = vmcs[VMCS_GUEST_RFLAGS];
+	ck_assert_int_eq(vmx_ops.vcpu_interruptible(&vcpu, true), !_i);
+	vmx_ops.vcpu_advance(&vcpu, RIP + LENGTH);
+	ck_assert_uint_eq(page.regs.rip, RIP + LENGTH);
+	ck_assert_uint_eq(vmcs[VMCS_GUEST_INTERRUPTIBILITY], 0);
+	ck_assert_uint_eq(page.regs.rflags, RFLAGS_IF | (_i ? RFLAGS_TF : 0));
+	ck_assert_uint_eq(vmcs[VMCS_GUEST_RFLAGS], page.regs.rflags);
+	ck_assert_uint_eq(vmcs[VMCS_GUEST_PENDING_DEBUG], trap ? PENDING_SINGLE_STEP : 0);
+	ck_assert_int_eq(vmx_ops.vcpu_interruptible(&vcpu, false), !trap);
+	vcpu.nmi_pending = true;
+	guest();
+	ck_assert_uint_eq(entered_event, trap ? 0 : EVENT_VALID | EVENT_NMI | 2);
+	ck_assert_int_eq(entered_window, trap);
+}
+END_TEST
+
+/* The control domain's hypercall: the interrupt in which it ended comes behind the trap, by the local APIC. */
+START_TEST(single_step_of_a_call)
+{
+	vmcs[VMCS_GUEST_RFLAGS] = RFLAGS_IF | (_i ? RFLAGS_TF : 0);
+	vmx_ops.control_advance(&cpu, RIP + LENGTH);
+	vmx_ops.control_inject(&cpu, KEEL_INJECT_VALID | 0x41, 0);
+	control();
+	ck_assert_uint_eq(entered_event, _i ? 0 : EVENT_VALID | EVENT_INTERRUPT | 0x41);
+	ck_assert_uint_eq(raised_again, _i ? 0x41 : 0);
+	raised_again = 0;
+	control();
+	ck_assert_uint_eq(raised_again, 0);
+}
+END_TEST
+
+/* Instructions that are not offered and exit whatever the controls say. */
+START_TEST(exits_without_a_name)
+{
+	static const uint32_t undefined[] = { 11, 19, 27, 50, 53, 59, 60, 63, 64, 65, 67, 68, 69, 70, 72, 73, 76, 77, 78, 79, 84, 85 };
+	static const uint32_t unknown[] = { 4, 17, 37, 57, 62, 66, 71, 74, 75, 80, 83, 86, 99 };
+
+	for (unsigned int i = 0; i < sizeof(undefined) / sizeof(undefined[0]); i++) {
+		reason = undefined[i];
+		ck_assert_int_eq(guest(), HV_EXIT_UNDEFINED);
+	}
+	for (unsigned int i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
+		reason = unknown[i];
+		ck_assert_int_eq(guest(), HV_EXIT_UNKNOWN);
+		ck_assert_uint_eq(ended.detail, unknown[i]);
+	}
 }
 END_TEST
 
@@ -674,6 +844,12 @@ int main(void)
 	tcase_add_loop_test(tests, nmi_waits, 0, 5);
 	tcase_add_loop_test(tests, iret_that_faults, 0, 2);
 	tcase_add_loop_test(tests, debug_in_a_shadow, 0, 6);
+	tcase_add_loop_test(tests, event_in_delivery, 0, 3);
+	tcase_add_test(tests, window_waits);
+	tcase_add_loop_test(tests, double_faults, 0, 8);
+	tcase_add_loop_test(tests, single_step, 0, 3);
+	tcase_add_loop_test(tests, single_step_of_a_call, 0, 2);
+	tcase_add_test(tests, exits_without_a_name);
 	tcase_add_loop_test(tests, alignment_check, 0, 4);
 	tcase_add_loop_test(tests, guests_empty_no_cache, 0, 2);
 	tcase_add_loop_test(tests, xsaves_of_a_trace, 0, 2);

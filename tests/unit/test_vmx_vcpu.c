@@ -1,40 +1,49 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What is dropped before a vCPU enters: no translation is used that is older than it may be. INVEPT and INVVPID are a model. */
+/*
+ * What is dropped before a vCPU enters: no translation is used that is older than it may be. INVEPT and INVVPID are a model. Then what
+ * changes hands with the processor, and what a cell may put into the guest's state.
+ */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../arch/x86/vmx/vmx_vcpu.c"
+#include "cpu.h"
 #include "suite.h"
+
+/* Of the processor. */
+static struct {
+	uint64_t cr2, dr6;
+} processor;
+#define read_cr2() processor.cr2
+#define write_cr2(value) (processor.cr2 = (value))
+#define read_dr6() processor.dr6
+#define write_dr6(value) (processor.dr6 = (value))
+#include "../../arch/x86/vmx/vmx_vcpu.c"
 
 /* Nobody calls them. */
 #pragma weak print
-#pragma weak rdmsr
-#pragma weak wrmsr
-#pragma weak vcpu_use_debug_registers
+#pragma weak vm_end
 #pragma weak vmx_block_nmi_again
 #pragma weak vmx_cpl
 #pragma weak vmx_cr0
 #pragma weak vmx_cr4
 #pragma weak vmx_decode_exit
 #pragma weak vmx_deliver_nmi
-#pragma weak vmx_drop_own
+#pragma weak vmx_end_instruction
 #pragma weak vmx_failure
-#pragma weak vmx_host_init
 #pragma weak vmx_inject
 #pragma weak vmx_load_pdptes
-#pragma weak vmx_primary
 #pragma weak vmx_segment
-#pragma weak vmx_set_sregs
-#pragma weak vmx_vmclear
 #pragma weak vmx_vmcs_init
-#pragma weak vmx_vmptrld
 #pragma weak vmx_write_event
 
 #define CPUS		3u
 #define VCPUS		4u
 #define STEPS		20000u
 #define ROOT		0x5000u
+#define VMCS_PA		0x7000u
+#define CONTROL_VMCS	0x8000u
+#define CR4_VMXE	(1u << 13)
 
 struct vmx_features vmx_features;
 uint8_t vmx_guest_bitmap[VMX_BITMAP_BYTES], vmx_x2apic_bitmap[VMX_BITMAP_BYTES];
@@ -50,8 +59,72 @@ static unsigned int table_state = 1, own_state[VCPUS] = { 1, 1, 1, 1 };
 static unsigned int knows_table[CPUS], knows_own[CPUS][VCPUS];
 static unsigned int here, kept, table_flushes, own_flushes;
 
+/* VMCSs: the current one, and those that this processor may still have parts of. */
+static uint64_t current_vmcs;
+static unsigned int held_vmcs;
+static uint64_t msrs[VCPU_VMX_MSRS], guest_dr7;
+static unsigned int debug_uses;
+
+uint64_t rdmsr(uint32_t msr)
+{
+	for (unsigned int i = 0; i < VCPU_VMX_MSRS; i++)
+		if (swapped[i] == msr)
+			return msrs[i];
+	ck_abort_msg("MSR %x", msr);
+}
+
+void wrmsr(uint32_t msr, uint64_t value)
+{
+	for (unsigned int i = 0; i < VCPU_VMX_MSRS; i++)
+		if (swapped[i] == msr)
+			msrs[i] = value;
+}
+
+void vmx_vmptrld(uint64_t pa)
+{
+	current_vmcs = pa;
+	held_vmcs |= pa == VMCS_PA;
+}
+
+void vmx_vmclear(uint64_t pa)
+{
+	if (pa == VMCS_PA)
+		held_vmcs = 0;
+}
+
+void vmx_host_init(struct cpu *c)
+{
+	(void)c;
+}
+
+void vmx_primary(struct vmx_context *context, uint32_t bits, bool on)
+{
+	context->primary = on ? context->primary | bits : context->primary & ~bits;
+}
+
+void vmx_set_sregs(const struct keel_sregs *sregs, uint64_t cr0, uint64_t cr4, uint64_t efer)
+{
+	(void)cr0;
+	(void)cr4;
+	(void)efer;
+	guest_dr7 = sregs->dr7;
+}
+
+void vmx_drop_own(void)
+{
+}
+
+void vcpu_use_debug_registers(struct cpu *c, struct vcpu *v)
+{
+	(void)c;
+	v->debug_registers = true;
+	debug_uses++;
+}
+
 uint64_t vmread(enum vmcs_field field)
 {
+	if (field == VMCS_GUEST_DR7)
+		return guest_dr7;
 	return field == VMCS_EXIT_REASON ? VMX_EXIT_CPUID : 0;
 }
 
@@ -147,12 +220,98 @@ START_TEST(flushes)
 }
 END_TEST
 
+/*
+ * Behind a guest the control domain finds its own registers, and nothing of the VMCS is left in the processor: another one may go
+ * on with it, or its frame be given back.
+ */
+START_TEST(swap)
+{
+	static struct vmx_cpu vmx;
+	struct cpu *cpu = &cpu_objects[0];
+	struct vcpu *vcpu = &vcpus[0];
+
+	cpu->vendor = &vmx;
+	vmx.control.vmcs_pa = CONTROL_VMCS;
+	vcpu->vm = &vm;
+	vcpu->cell.page = &pages[0];
+	vcpu->vmx.context.vmcs_pa = VMCS_PA;
+	vcpu->debug_registers = _i;
+	for (unsigned int i = 0; i < VCPU_VMX_MSRS; i++) {
+		msrs[i] = 100 + i;
+		vcpu->vmx.msr[i] = 200 + i;
+	}
+	processor.cr2 = 1;
+	processor.dr6 = 2;
+	vcpu->vmx.cr2 = 11;
+	vcpu->vmx.dr6 = 12;
+	for (unsigned int round = 0; round < 2; round++) {
+		vmx_vcpu_load(cpu, vcpu);
+		ck_assert_uint_eq(current_vmcs, VMCS_PA);
+		ck_assert(!vcpu->vmx.context.launched);
+		ck_assert(processor.cr2 == 11 && processor.dr6 == (_i ? 12 : 2) && msrs[4] == 204);
+		vmx_vcpu_put(cpu, vcpu);
+		ck_assert_uint_eq(current_vmcs, CONTROL_VMCS);
+		ck_assert_uint_eq(held_vmcs, 0);
+		ck_assert(processor.cr2 == 1 && processor.dr6 == 2);
+		for (unsigned int i = 0; i < VCPU_VMX_MSRS; i++)
+			ck_assert(msrs[i] == 100 + i && vcpu->vmx.msr[i] == 200 + i);
+	}
+}
+END_TEST
+
+/* A cell's state: EFER has what guests may set, CR4 nothing of Keel's. */
+START_TEST(state_of_a_cell)
+{
+	static const struct {
+		uint64_t efer, cr4;
+		bool good;
+	} values[] = {
+		{ 0, 0, true }, { EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE, CR4_PAE, true }, { 1u << 1, 0, false },
+		{ EFER_SVME, 0, false }, { 1u << 13, 0, false }, { 1ull << 63, 0, false }, { 0, CR4_VMXE, false },
+	};
+	struct keel_sregs sregs = { .efer = values[_i].efer, .cr4 = values[_i].cr4 };
+
+	vmx_features.cr4_fixed = CR4_VMXE;
+	vcpus[0].cell.page = &pages[0];
+	ck_assert_int_eq(vmx_vcpu_set_sregs(&cpu_objects[0], &vcpus[0], &sregs), values[_i].good);
+	sregs = (struct keel_sregs){ .cpl = 4 };
+	ck_assert(!vmx_vcpu_set_sregs(&cpu_objects[0], &vcpus[0], &sregs));
+}
+END_TEST
+
+/* DR7 arms the guest's own addresses, and then DR6 is the guest's too. */
+START_TEST(breakpoints_of_a_cell)
+{
+	static struct vmx_cpu vmx;
+	struct keel_sregs sregs = { .dr7 = DR7_RESET, .dr6 = DR6_RESET | 1 };
+
+	cpu_objects[0].vendor = &vmx;
+	vcpus[0].cell.page = &pages[0];
+	vcpus[0].vmx.context.primary = PRIMARY_MOV_DR;
+	processor.dr6 = 2;
+	ck_assert(vmx_vcpu_set_sregs(&cpu_objects[0], &vcpus[0], &sregs));
+	ck_assert_uint_eq(debug_uses, 0);
+	ck_assert_uint_eq(vcpus[0].vmx.context.primary, PRIMARY_MOV_DR);
+	ck_assert_uint_eq(processor.dr6, 2);
+	sregs.dr7 |= 1ull << _i;
+	for (unsigned int round = 0; round < 2; round++) {
+		ck_assert(vmx_vcpu_set_sregs(&cpu_objects[0], &vcpus[0], &sregs));
+		ck_assert_uint_eq(debug_uses, 1);
+		ck_assert_uint_eq(vcpus[0].vmx.context.primary, 0);
+		ck_assert(vmx.dr6 == 2 && processor.dr6 == (DR6_RESET | 1));
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("vmx_vcpu");
 	TCase *tests = tcase_create("vmx_vcpu");
 
 	tcase_add_loop_test(tests, flushes, 0, 4);
+	tcase_add_loop_test(tests, swap, 0, 2);
+	tcase_add_loop_test(tests, state_of_a_cell, 0, 7);
+	tcase_add_loop_test(tests, breakpoints_of_a_cell, 0, 8);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

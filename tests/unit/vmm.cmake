@@ -14,6 +14,8 @@ keel_unit_test(vm
 	DEFINES KEEL_HOST_TEST)
 keel_unit_test(control
 	SOURCES tests/unit/test_control.c
+	INCLUDES vmm arch/x86
+	DEFINES KEEL_HOST_TEST)
 keel_unit_test(vcpu
 	SOURCES tests/unit/test_vcpu.c
 	INCLUDES vmm arch/x86
@@ -48,9 +50,17 @@ keel_unit_test(svm
 	SOURCES tests/unit/test_svm.c
 	INCLUDES vmm arch/x86 arch/x86/svm
 	DEFINES KEEL_HOST_TEST)
+keel_unit_test(svm_guest
+	SOURCES tests/unit/test_svm_guest.c arch/x86/svm/svm.c arch/x86/svm/svm_event.c arch/x86/svm/svm_vcpu.c
+	INCLUDES vmm arch/x86 arch/x86/svm
+	DEFINES KEEL_HOST_TEST)
 keel_unit_test(svm_vcpu
 	SOURCES tests/unit/test_svm_vcpu.c
 	INCLUDES vmm arch/x86 arch/x86/svm
+	DEFINES KEEL_HOST_TEST)
+keel_unit_test(vmx_msrs
+	SOURCES tests/unit/test_vmx_msrs.c arch/x86/vmx/vmx_caps.c vmm/pagetable.c
+	INCLUDES vmm arch/x86 arch/x86/vmx
 	DEFINES KEEL_HOST_TEST)
 keel_unit_test(vmx_vcpu
 	SOURCES tests/unit/test_vmx_vcpu.c

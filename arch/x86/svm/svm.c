@@ -218,7 +218,9 @@ static void svm_control_set(struct cpu *cpu, const struct keel_sregs *sregs)
 	vmcb->rip = cpu->control.rip;
 	vmcb->rflags = RFLAGS_FIXED;
 	vmcb->rsp = vmcb->vintr = 0;
-	set_nmi_exits(cpu, true, false);
+	svm_intercept(vmcb, SVM_EXIT_IRET, false);
+	svm->nmi = (struct svm_nmi){ 0 };
+	svm->nmi_pending = false;
 }
 
 static void svm_control_get(struct cpu *cpu, struct hv_control_state *state)
@@ -236,7 +238,7 @@ static void svm_control_advance(struct cpu *cpu, uint64_t next_rip)
 	struct vmcb *vmcb = ((struct svm_cpu *)cpu->vendor)->control;
 
 	vmcb->rip = cpu->control.rip = next_rip;
-	vmcb->shadow &= ~SVM_SHADOW;
+	svm_advance(vmcb, &vmcb->rflags);
 }
 
 /*
@@ -246,26 +248,34 @@ static void svm_control_advance(struct cpu *cpu, uint64_t next_rip)
  */
 static void inject_interrupt(struct vmcb *vmcb, uint64_t vector)
 {
-	if (svm_features.nrips) {
+	if (svm_features.nrips)
 		vmcb->event = SVM_EVENT_VALID | SVM_EVENT_INTERRUPT | vector;
-		return;
-	}
+	else
+		svm_request(vmcb, vector);
+}
+
+void svm_request(struct vmcb *vmcb, uint64_t vector)
+{
 	vmcb->vintr = (vmcb->vintr & ~SVM_VINTR_REQUEST) | SVM_VINTR_IRQ | SVM_VINTR_IGNORE_TPR | SVM_VINTR_PRIORITY |
 		      vector << SVM_VINTR_VECTOR_SHIFT;
 	svm_intercept(vmcb, SVM_EXIT_VINTR, false);
 }
 
+uint64_t svm_exception(uint32_t inject, uint32_t error_code)
+{
+	uint64_t event = SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | (inject & KEEL_INJECT_VECTOR);
+
+	if (inject & KEEL_INJECT_ERROR_CODE)
+		event |= SVM_EVENT_ERROR_CODE | (uint64_t)error_code << SVM_EVENT_ERROR_SHIFT;
+	return event;
+}
+
 void svm_inject(struct vmcb *vmcb, uint32_t inject, uint32_t error_code)
 {
-	uint64_t vector = inject & KEEL_INJECT_VECTOR;
-
-	if (!(inject & KEEL_INJECT_EXCEPTION)) {
-		inject_interrupt(vmcb, vector);
-		return;
-	}
-	vmcb->event = SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | vector;
-	if (inject & KEEL_INJECT_ERROR_CODE)
-		vmcb->event |= SVM_EVENT_ERROR_CODE | (uint64_t)error_code << SVM_EVENT_ERROR_SHIFT;
+	if (inject & KEEL_INJECT_EXCEPTION)
+		vmcb->event = svm_exception(inject, error_code);
+	else
+		inject_interrupt(vmcb, inject & KEEL_INJECT_VECTOR);
 }
 
 /* What was being delivered at the exit goes in again; INT n, INT3 and INTO are simply executed again. */
@@ -288,8 +298,8 @@ static void svm_control_inject(struct cpu *cpu, uint32_t inject, uint32_t error_
 {
 	struct svm_cpu *svm = cpu->vendor;
 
-	/* QEMU would forget a virtual interrupt if another one came in before it was taken. */
-	if (inject & KEEL_INJECT_EXCEPTION || svm_features.nrips)
+	/* QEMU would forget a virtual interrupt if another one came in before it was taken. The trap of the call may be in before. */
+	if (inject & KEEL_INJECT_EXCEPTION || (svm_features.nrips && !svm->control->event))
 		svm_inject(svm->control, inject, error_code);
 	else
 		svm->again = (uint8_t)inject;
@@ -297,8 +307,7 @@ static void svm_control_inject(struct cpu *cpu, uint32_t inject, uint32_t error_
 
 static void svm_control_inject_nmi(struct cpu *cpu)
 {
-	/* It is pending still: taken natively, so that the processor holds the next one back until its IRET (15.20, 15.21.9). */
-	set_nmi_exits(cpu, false, true);
+	((struct svm_cpu *)cpu->vendor)->nmi_pending = true;
 }
 
 static void svm_control_set_cr2(struct cpu *cpu, uint64_t cr2)
@@ -396,10 +405,16 @@ void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 		[SVM_EXIT_VMLOAD ... SVM_EXIT_SKINIT] = { HV_EXIT_UNDEFINED, 0 },
 		[SVM_EXIT_MONITOR ... SVM_EXIT_MWAIT_ARMED] = { HV_EXIT_UNDEFINED, 0 },
 		[SVM_EXIT_XSETBV] = { HV_EXIT_XSETBV, 3 }, [SVM_EXIT_RDPRU] = { HV_EXIT_UNDEFINED, 0 },
+		[SVM_EXIT_INVLPGB ... SVM_EXIT_TLBSYNC] = { HV_EXIT_UNDEFINED, 0 },
 	};
 	uint32_t code = (uint32_t)vmcb->exit_code;
 
 	exit->detail = vmcb->exit_code;
+	/* These are traps: it has been written. */
+	if (code >= SVM_EXIT_EFER_WRITTEN && code <= SVM_EXIT_CR_WRITTEN_LAST) {
+		exit->reason = HV_EXIT_NONE;
+		return;
+	}
 	if (code >= sizeof(exits) / sizeof(exits[0]) || !exits[code].reason) {
 		exit->reason = code == UINT32_MAX ? HV_EXIT_ENTRY_FAILED : HV_EXIT_UNKNOWN;
 		return;
@@ -416,6 +431,12 @@ static void svm_control_enter(struct cpu *cpu, struct hv_exit *exit)
 	if (svm->again)
 		apic_raise_again(cpu->apic_id, svm->again);
 	svm->again = 0;
+	/* Behind the event that goes in first it exits again. */
+	if (svm->nmi_pending && !svm->nmi.blocked && vmcb->event) {
+		svm->nmi_pending = false;
+		apic_send(cpu->apic_id, ICR_MODE_NMI | ICR_ASSERT);
+	}
+	svm_nmi_enter(vmcb, &svm->nmi, &svm->nmi_pending);
 	svm_remind();
 	vmcb->rax = cpu->control.gpr[KEEL_RAX];
 	svm_enter(&cpu->control, svm->control_pa, svm->host_pa, vmcb->shadow);
@@ -424,19 +445,14 @@ static void svm_control_enter(struct cpu *cpu, struct hv_exit *exit)
 	cpu->control.rip = vmcb->rip;
 	vmcb->tlb_control = SVM_TLB_KEEP;
 	svm_requeue(vmcb);
-	if ((uint32_t)vmcb->exit_code == SVM_EXIT_NPF) {
-		svm_memory_exit(vmcb, exit);
-	} else if (vmcb->exit_code == SVM_EXIT_IOIO) {
-		svm_io_exit(vmcb, exit);
-	} else if (vmcb->exit_code == SVM_EXIT_IRET) {
-		set_nmi_exits(cpu, true, false);
-		/* What was asked for meanwhile may have been taken for that NMI. */
-		if (__atomic_load_n(&cpu->request, __ATOMIC_ACQUIRE) & CPU_REQUEST_NMI)
-			apic_send(cpu->apic_id, ICR_MODE_NMI | ICR_ASSERT);
+	if (svm_nmi_exit(vmcb, &svm->nmi))
 		exit->reason = HV_EXIT_NONE;
-	} else {
+	else if ((uint32_t)vmcb->exit_code == SVM_EXIT_NPF)
+		svm_memory_exit(vmcb, exit);
+	else if (vmcb->exit_code == SVM_EXIT_IOIO)
+		svm_io_exit(vmcb, exit);
+	else
 		svm_plain_exit(vmcb, exit);
-	}
 }
 
 const struct hv_ops svm_ops = {

@@ -31,6 +31,8 @@ struct svm_cpu {
 	uint64_t asid_generation;
 	uint32_t next_asid;
 	uint64_t debugctl, xss;	/* the control domain's while a guest runs; 0: nothing to restore */
+	struct svm_nmi nmi;	/* the control domain's */
+	bool nmi_pending;
 	uint8_t again;		/* an interrupt that is to be raised again for the control domain, or 0 */
 };
 
@@ -55,11 +57,36 @@ void svm_intercept(struct vmcb *vmcb, unsigned int bit, bool on);
 void svm_msr_permit(uint8_t *msrpm, uint32_t msr, bool read, bool write);
 /* All but EFER and the CPL. */
 void svm_set_sregs(struct vmcb *vmcb, const struct keel_sregs *sregs);
+/* KEEL_INJECT_EXCEPTION in the VMCB's form. */
+uint64_t svm_exception(uint32_t inject, uint32_t error_code);
 void svm_inject(struct vmcb *vmcb, uint32_t inject, uint32_t error_code);
 void svm_requeue(struct vmcb *vmcb);
+/* An interrupt that is taken as soon as the VMCB's owner takes one. */
+void svm_request(struct vmcb *vmcb, uint64_t vector);
 void svm_memory_exit(const struct vmcb *vmcb, struct hv_exit *exit);
 void svm_io_exit(const struct vmcb *vmcb, struct hv_exit *exit);
 void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit);
+
+/* svm_event.c */
+void svm_single_step_trap(struct vmcb *vmcb);
+/* Before an entry, with RIP and RFLAGS in the VMCB: an NMI that is pending goes in, or the IRET that it waits for is executed. */
+void svm_nmi_enter(struct vmcb *vmcb, struct svm_nmi *nmi, bool *pending);
+bool svm_nmi_end(struct vmcb *vmcb, struct svm_nmi *nmi);
+
+/* After it. True: that is what the exit was for. */
+static inline bool svm_nmi_exit(struct vmcb *vmcb, struct svm_nmi *nmi)
+{
+	return (nmi->step || vmcb->exit_code == SVM_EXIT_IRET) && svm_nmi_end(vmcb, nmi);
+}
+
+/* The instruction is done: its shadow ends, and a trap that follows it is taken. rflags: the owner's, where they are kept. */
+static inline void svm_advance(struct vmcb *vmcb, uint64_t *rflags)
+{
+	vmcb->shadow &= ~SVM_SHADOW;
+	*rflags &= ~(uint64_t)RFLAGS_RF;
+	if (*rflags & RFLAGS_TF)
+		svm_single_step_trap(vmcb);
+}
 
 /* svm_vcpu.c */
 HV_VCPU_FUNCTIONS(svm);

@@ -4,6 +4,7 @@
 #include "svm.h"
 
 #include "cpu.h"
+#include "event.h"
 #include "image.h"
 #include "memory.h"
 #include "string.h"
@@ -14,7 +15,6 @@
 #define EXCEPTION_INTERCEPTS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
 #define PAUSE_COUNT	3000u
 #define PRIORITY_HIGHEST 15u
-#define MSR_DEBUGCTL	0x1d9u
 #define MSR_XSS		0xda0u
 
 void svm_vcpu_init(struct vcpu *vcpu)
@@ -107,21 +107,6 @@ static void choose_asid(struct svm_cpu *svm, struct cpu *cpu, struct vcpu *vcpu)
 	vmcb->clean = 0;
 }
 
-static void deliver_nmi(struct vcpu *vcpu)
-{
-	struct vcpu_svm *svm = &vcpu->svm;
-	struct vmcb *vmcb = svm->vmcb;
-
-	if (svm->nmi_iret && vmcb->rip != svm->nmi_iret_rip)
-		svm->nmi_blocked = svm->nmi_iret = false;
-	if (!vcpu->nmi_pending || svm->nmi_blocked || vmcb->event || vmcb->shadow & SVM_SHADOW)
-		return;
-	vcpu->nmi_pending = false;
-	svm->nmi_blocked = true;
-	svm_intercept(vmcb, SVM_EXIT_IRET, true);
-	vmcb->event = SVM_EVENT_VALID | SVM_EVENT_NMI | EXC_NMI;
-}
-
 static void io_exit(const struct vmcb *vmcb, struct keel_exit *record, struct hv_exit *exit)
 {
 	uint32_t info = (uint32_t)vmcb->exit_info1;
@@ -147,18 +132,61 @@ static void fault_exit(const struct vmcb *vmcb, struct keel_exit *record, struct
 	}
 }
 
-/* The fault is the guest's own: #DB and #AC exit only because a guest can raise them without end inside one instruction. */
-static void exception_exit(struct vmcb *vmcb, unsigned int vector, struct hv_exit *exit)
+/*
+ * An exception comes up while another event is to go in again whose delivery was broken off. Of two exceptions the first is raised
+ * again by its instruction; an interrupt or an NMI has none and waits. False: the two shut the processor down.
+ */
+static bool displace(struct vcpu *vcpu, uint64_t *exception)
 {
+	struct vmcb *vmcb = vcpu->svm.vmcb;
+	uint64_t event = vmcb->event, type = event & SVM_EVENT_TYPE;
+
+	if (!(event & SVM_EVENT_VALID))
+		return true;
+	if (type == SVM_EVENT_INTERRUPT) {
+		svm_request(vmcb, event & SVM_EVENT_VECTOR);
+		vcpu->svm.window_later |= vcpu->svm.window;
+	} else if (type == SVM_EVENT_NMI) {
+		vcpu->nmi_pending = true;
+		vcpu->svm.nmi = (struct svm_nmi){ 0 };
+		svm_intercept(vmcb, SVM_EXIT_IRET, false);
+	} else {
+		switch (event_pair(event & SVM_EVENT_VECTOR, *exception & SVM_EVENT_VECTOR)) {
+		case EVENT_SERIAL:
+			break;
+		case EVENT_DOUBLE_FAULT:
+			*exception = SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | SVM_EVENT_ERROR_CODE | EXC_DF;
+			break;
+		case EVENT_SHUTDOWN:
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool raise(struct vcpu *vcpu, uint64_t exception)
+{
+	bool goes_on = displace(vcpu, &exception);
+
+	vcpu->svm.vmcb->event = exception;
+	return goes_on;
+}
+
+/* The fault is the guest's own: #DB and #AC exit only because a guest can raise them without end inside one instruction. */
+static void exception_exit(struct vcpu *vcpu, unsigned int vector, struct hv_exit *exit)
+{
+	uint64_t exception = SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | vector;
+
 	/* To the control domain and back: such a loop never comes to where interrupts are taken. */
 	exit->reason = HV_EXIT_INTERRUPT;
 	if (vector == EXC_MC) {
 		exit->reason = HV_EXIT_MACHINE_CHECK;
 		return;
 	}
-	vmcb->event = SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | vector;
 	if (vector == EXC_AC)
-		vmcb->event |= SVM_EVENT_ERROR_CODE | vmcb->exit_info1 << SVM_EVENT_ERROR_SHIFT;
+		exception |= SVM_EVENT_ERROR_CODE | vcpu->svm.vmcb->exit_info1 << SVM_EVENT_ERROR_SHIFT;
+	if (!raise(vcpu, exception))
+		exit->reason = HV_EXIT_TRIPLE_FAULT;
 }
 
 /*
@@ -169,6 +197,12 @@ static void cr8_exit(struct vcpu *vcpu, struct hv_exit *exit)
 {
 	svm_vcpu_window(vcpu, false, 0);
 	exit->reason = HV_EXIT_CR8_WRITE;
+}
+
+static void use_debug_registers(struct cpu *cpu, struct vcpu *vcpu)
+{
+	vcpu->svm.vmcb->intercept[SVM_EXIT_DR_FIRST / 32] = 0;
+	vcpu_use_debug_registers(cpu, vcpu);
 }
 
 static void window_exit(struct vcpu *vcpu, struct hv_exit *exit)
@@ -206,20 +240,13 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit
 		cr8_exit(vcpu, exit);
 		break;
 	case SVM_EXIT_DR_FIRST ... SVM_EXIT_DR_LAST:
-		vmcb->intercept[SVM_EXIT_DR_FIRST / 32] = 0;
-		vcpu_use_debug_registers(cpu, vcpu);
+		use_debug_registers(cpu, vcpu);
 		exit->reason = HV_EXIT_NONE;
 		break;
 	case SVM_EXIT_EXCEPTION + EXC_DB:
 	case SVM_EXIT_EXCEPTION + EXC_AC:
 	case SVM_EXIT_EXCEPTION + EXC_MC:
-		exception_exit(vmcb, code - SVM_EXIT_EXCEPTION, exit);
-		break;
-	case SVM_EXIT_IRET:
-		svm_intercept(vmcb, SVM_EXIT_IRET, false);
-		vcpu->svm.nmi_iret = true;
-		vcpu->svm.nmi_iret_rip = vmcb->rip;
-		exit->reason = HV_EXIT_NONE;
+		exception_exit(vcpu, code - SVM_EXIT_EXCEPTION, exit);
 		break;
 	case SVM_EXIT_WBINVD:
 	case SVM_EXIT_INVD:
@@ -243,29 +270,34 @@ void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 {
 	struct vmcb *vmcb = vcpu->svm.vmcb;
 	struct keel_regs *regs = &vcpu->cell.page->regs;
+	bool done;
 
 	choose_asid(cpu->vendor, cpu, vcpu);
 	vmcb->rip = regs->rip;
 	vmcb->rflags = regs->rflags | RFLAGS_FIXED;
 	vmcb->rax = regs->gpr[KEEL_RAX];
 	vmcb->rsp = regs->gpr[KEEL_RSP];
-	if (vcpu->nmi_pending || vcpu->svm.nmi_iret)
-		deliver_nmi(vcpu);
+	if (vcpu->nmi_pending || vcpu->svm.nmi.iret)
+		svm_nmi_enter(vmcb, &vcpu->svm.nmi, &vcpu->nmi_pending);
 	svm_enter(regs, vcpu->svm.vmcb_pa, ((struct svm_cpu *)cpu->vendor)->host_pa, vmcb->shadow);
-	regs->gpr[KEEL_RAX] = vmcb->rax;
-	regs->gpr[KEEL_RSP] = vmcb->rsp;
-	regs->rip = vmcb->rip;
-	regs->rflags = vmcb->rflags;
 	if (vmcb->exit_int_info & SVM_EVENT_VALID)
 		svm_requeue(vmcb);
 	else
 		vmcb->event = 0;
+	done = svm_nmi_exit(vmcb, &vcpu->svm.nmi);
+	regs->gpr[KEEL_RAX] = vmcb->rax;
+	regs->gpr[KEEL_RSP] = vmcb->rsp;
+	regs->rip = vmcb->rip;
+	regs->rflags = vmcb->rflags;
 	if (vcpu->svm.window_later && !interrupt_requested(vmcb)) {
 		vcpu->svm.window_later = false;
 		vcpu->poll = 1;
 	}
 	exit->cpl = vmcb->cpl;
-	decode_exit(cpu, vcpu, exit);
+	if (done)
+		exit->reason = HV_EXIT_NONE;
+	else
+		decode_exit(cpu, vcpu, exit);
 	/* If that entry was to flush all, it may not have: the next one does. */
 	if (exit->reason == HV_EXIT_ENTRY_FAILED)
 		((struct svm_cpu *)cpu->vendor)->next_asid = svm_features.asids;
@@ -274,20 +306,24 @@ void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 void svm_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip)
 {
 	vcpu->cell.page->regs.rip = next_rip;
-	vcpu->svm.vmcb->shadow &= ~SVM_SHADOW;
+	svm_advance(vcpu->svm.vmcb, &vcpu->cell.page->regs.rflags);
 }
 
 bool svm_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction)
 {
 	const struct vmcb *vmcb = vcpu->svm.vmcb;
 
+	/* The trap of a single step comes behind the instruction, before an interrupt. */
 	return vmcb->rflags & RFLAGS_IF && !vmcb->event && !interrupt_requested(vmcb) &&
-	       (after_instruction || !(vmcb->shadow & SVM_SHADOW));
+	       (after_instruction ? !(vmcb->rflags & RFLAGS_TF) : !(vmcb->shadow & SVM_SHADOW));
 }
 
 void svm_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
 {
-	svm_inject(vcpu->svm.vmcb, inject, error_code);
+	if (!(inject & KEEL_INJECT_EXCEPTION))
+		svm_inject(vcpu->svm.vmcb, inject, error_code);
+	else if (!raise(vcpu, svm_exception(inject, error_code)))
+		vm_end(vcpu->vm, KEEL_END_TRIPLE_FAULT, vcpu->index, vcpu->cell.page->regs.rip);
 }
 
 void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
@@ -363,7 +399,7 @@ void svm_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs)
 	sregs->cpl = vmcb->cpl;
 }
 
-bool svm_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs)
+bool svm_vcpu_set_sregs(struct cpu *cpu, struct vcpu *vcpu, const struct keel_sregs *sregs)
 {
 	struct vmcb *vmcb = vcpu->svm.vmcb;
 	/* Other contexts of the cell can write the page. */
@@ -373,11 +409,15 @@ bool svm_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs)
 	if (cpl > 3 || efer & ~(uint64_t)(EFER_GUEST | EFER_LMA))
 		return false;
 	svm_set_sregs(vmcb, sregs);
+	/* The addresses that it arms are the guest's, not those that are there. */
+	if (vmcb->dr7 & DR7_ENABLE)
+		use_debug_registers(cpu, vcpu);
 	vmcb->efer = efer | EFER_SVME;
 	vmcb->cpl = (uint8_t)cpl;
 	vmcb->vintr &= ~SVM_VINTR_REQUEST;
 	vmcb->rflags = vcpu->cell.page->regs.rflags | RFLAGS_FIXED;
-	vcpu->svm.nmi_blocked = vcpu->svm.nmi_iret = false;
+	vcpu->svm.nmi = (struct svm_nmi){ 0 };
+	svm_intercept(vmcb, SVM_EXIT_IRET, false);
 	/* A vCPU that starts anew keeps no translation of its former life. */
 	vcpu->last_cpu = NULL;
 	return true;

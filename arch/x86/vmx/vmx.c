@@ -3,6 +3,7 @@
 
 #include "vmx.h"
 
+#include "apic.h"
 #include "cell_frame.h"
 #include "console.h"
 #include "control.h"
@@ -516,11 +517,22 @@ static void requeue(struct vmx_context *context, uint32_t info)
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint64_t)SHADOW_NMI);
 }
 
+void vmx_end_instruction(struct keel_regs *regs, uint64_t rflags)
+{
+	if (rflags & RFLAGS_RF) {
+		regs->rflags &= ~(uint64_t)RFLAGS_RF;
+		vmwrite(VMCS_GUEST_RFLAGS, rflags & ~(uint64_t)RFLAGS_RF);
+	}
+	/* With BTF only branches have traps, and none is completed here. */
+	if (rflags & RFLAGS_TF && !(vmread(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF))
+		vmwrite(VMCS_GUEST_PENDING_DEBUG, vmread(VMCS_GUEST_PENDING_DEBUG) | PENDING_SINGLE_STEP);
+}
+
 void vmx_deliver_nmi(struct vmx_context *context, bool *pending)
 {
 	uint64_t state = vmread(VMCS_GUEST_INTERRUPTIBILITY);
 
-	if (!context->event && !(state & (SHADOW_INSTRUCTION | SHADOW_NMI))) {
+	if (!context->event && !(state & (SHADOW_INSTRUCTION | SHADOW_NMI)) && !vmx_trap_pending()) {
 		*pending = false;
 		context->event = EVENT_VALID | EVENT_NMI | EXC_NMI;
 	} else if (!context->event && state & SHADOW_STI) {
@@ -580,8 +592,13 @@ const uint8_t vmx_plain_exits[VMX_PLAIN_EXITS] = {
 	[VMX_EXIT_WRMSR] = HV_EXIT_WRMSR, [VMX_EXIT_MWAIT] = HV_EXIT_UNDEFINED,
 	[VMX_EXIT_MONITOR] = HV_EXIT_UNDEFINED, [VMX_EXIT_PAUSE] = HV_EXIT_PAUSE,
 	[VMX_EXIT_INVEPT] = HV_EXIT_UNDEFINED, [VMX_EXIT_INVVPID] = HV_EXIT_UNDEFINED,
-	[VMX_EXIT_VMFUNC] = HV_EXIT_UNDEFINED,
-	[VMX_EXIT_XSAVES ... VMX_EXIT_XRSTORS] = HV_EXIT_UNDEFINED,
+	/* Instructions that no CPUID here shows, some of which exit whatever the controls say. */
+	[VMX_EXIT_VMFUNC] = HV_EXIT_UNDEFINED, [VMX_EXIT_ENCLS] = HV_EXIT_UNDEFINED,
+	[VMX_EXIT_XSAVES ... VMX_EXIT_PCONFIG] = HV_EXIT_UNDEFINED,
+	[VMX_EXIT_UMWAIT ... VMX_EXIT_ENCLV] = HV_EXIT_UNDEFINED,
+	[VMX_EXIT_ENQCMD ... VMX_EXIT_ENQCMDS] = HV_EXIT_UNDEFINED,
+	[VMX_EXIT_SEAMCALL ... VMX_EXIT_WRMSRLIST] = HV_EXIT_UNDEFINED,
+	[VMX_EXIT_RDMSR_IMMEDIATE ... VMX_EXIT_WRMSR_IMMEDIATE] = HV_EXIT_UNDEFINED,
 };
 
 void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const struct page_table *memory,
@@ -637,7 +654,13 @@ void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const 
 
 static void vmx_control_inject(struct cpu *cpu, uint32_t inject, uint32_t error_code)
 {
-	vmx_inject(&((struct vmx_cpu *)cpu->vendor)->control, inject, error_code);
+	struct vmx_cpu *vmx = cpu->vendor;
+
+	/* The trap of the call goes in first. */
+	if (!(inject & KEEL_INJECT_EXCEPTION) && vmx_trap_pending())
+		vmx->again = (uint8_t)inject;
+	else
+		vmx_inject(&vmx->control, inject, error_code);
 }
 
 static void vmx_control_inject_nmi(struct cpu *cpu)
@@ -690,6 +713,9 @@ static void vmx_control_enter(struct cpu *cpu, struct hv_exit *exit)
 	uint32_t reason;
 
 	do {
+		if (vmx->again)
+			apic_raise_again(cpu->apic_id, vmx->again);
+		vmx->again = 0;
 		if (vmx->flush)
 			vmx_invept(vmx->eptp);
 		vmx->flush = false;

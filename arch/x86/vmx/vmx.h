@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cpu.h"
 #include "hv.h"
 #include "percpu.h"
 #include "vm.h"
@@ -33,6 +34,7 @@ struct vmx_cpu {
 	struct vmx_context control;
 	uint64_t eptp;			/* the control domain's */
 	bool flush, nmi_pending;
+	uint8_t again;			/* an interrupt that is to be raised again for the control domain, or 0 */
 	/* The control domain's while a guest runs. */
 	uint64_t msr[VCPU_VMX_MSRS];
 	uint64_t cr2, dr6;
@@ -84,13 +86,32 @@ static inline uint64_t vmx_next_rip(void)
 	return vmread(VMCS_GUEST_RIP) + vmread(VMCS_EXIT_LENGTH);
 }
 
-static inline void vmx_advance(struct keel_regs *regs, uint64_t next_rip)
+static inline void vmx_skip(struct keel_regs *regs, uint64_t next_rip)
 {
 	uint64_t state = vmread(VMCS_GUEST_INTERRUPTIBILITY);
 
 	regs->rip = next_rip;
 	if (state & SHADOW_INSTRUCTION)
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, state & ~(uint64_t)SHADOW_INSTRUCTION);
+}
+
+/* The rare part of vmx_advance(): RF ends with the instruction, and a single step's trap comes behind it. */
+void vmx_end_instruction(struct keel_regs *regs, uint64_t rflags);
+
+/* The instruction is done: its shadow ends, and a trap that follows it is taken. */
+static inline void vmx_advance(struct keel_regs *regs, uint64_t next_rip)
+{
+	uint64_t rflags = vmread(VMCS_GUEST_RFLAGS);
+
+	vmx_skip(regs, next_rip);
+	if (rflags & (RFLAGS_TF | RFLAGS_RF))
+		vmx_end_instruction(regs, rflags);
+}
+
+/* A trap is taken first thing at the next entry, which may not inject anything then: that would do away with it (27.7.3). */
+static inline bool vmx_trap_pending(void)
+{
+	return vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF && vmread(VMCS_GUEST_PENDING_DEBUG) & PENDING_SINGLE_STEP;
 }
 
 bool vmx_enter(struct keel_regs *regs, bool launched);
@@ -126,7 +147,7 @@ void vmx_deliver_nmi(struct vmx_context *context, bool *pending);
 void vmx_write_event(struct vmx_context *context);
 void vmx_io_exit(struct hv_exit *exit);
 /* Exits that say all by their reason: enum hv_exit_reason, 0 for the others. */
-#define VMX_PLAIN_EXITS		(VMX_EXIT_XRSTORS + 1)
+#define VMX_PLAIN_EXITS		(VMX_EXIT_WRMSR_IMMEDIATE + 1)
 extern const uint8_t vmx_plain_exits[VMX_PLAIN_EXITS];
 /* The others as far as they are the same for all; what is left has HV_EXIT_UNKNOWN. */
 void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const struct page_table *memory,

@@ -5,13 +5,12 @@
 
 #include "console.h"
 #include "cpu.h"
+#include "event.h"
 #include "image.h"
 #include "memory.h"
 #include "string.h"
 #include "vcpu.h"
 
-#define DR6_B0_B3	0xfu
-#define DR7_GD		(1u << 13)
 #define MSR_TEST_CTRL	0x33u
 #define TEST_CTRL_SPLIT_LOCK (1u << 29)
 #define EXCEPTION_EXITS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
@@ -209,6 +208,43 @@ static bool may_check_alignment(void)
 	return vmx_cpl() == 3 && vmx_cr0() & CR0_AM && vmread(VMCS_GUEST_RFLAGS) & RFLAGS_AC;
 }
 
+/*
+ * An exception comes up while another event is to go in again whose delivery was broken off. Of two exceptions the first is raised
+ * again by its instruction; an interrupt or an NMI has none and waits. False: the two shut the processor down.
+ */
+static bool displace(struct vcpu *vcpu, uint32_t *exception)
+{
+	uint32_t event = vcpu->vmx.context.event, type = event & EVENT_TYPE;
+
+	if (!(event & EVENT_VALID))
+		return true;
+	if (type == EVENT_INTERRUPT) {
+		vcpu->vmx.held = event;
+	} else if (type == EVENT_NMI) {
+		vcpu->nmi_pending = true;
+	} else {
+		switch (event_pair(event & EVENT_VECTOR, *exception & EVENT_VECTOR)) {
+		case EVENT_SERIAL:
+			break;
+		case EVENT_DOUBLE_FAULT:
+			*exception = KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | EXC_DF;
+			break;
+		case EVENT_SHUTDOWN:
+			return false;
+		}
+	}
+	return true;
+}
+
+/* exception: KEEL_INJECT_*. */
+static bool raise(struct vcpu *vcpu, uint32_t exception, uint32_t error_code)
+{
+	bool goes_on = displace(vcpu, &exception);
+
+	vmx_inject(&vcpu->vmx.context, exception, (exception & EVENT_VECTOR) == EXC_DF ? 0 : error_code);
+	return goes_on;
+}
+
 /* The fault is the guest's own: #DB and #AC exit only because a guest can raise them without end inside one instruction. */
 static void exception_exit(struct vcpu *vcpu, struct hv_exit *exit)
 {
@@ -229,7 +265,7 @@ static void exception_exit(struct vcpu *vcpu, struct hv_exit *exit)
 	if (vector == EXC_DB) {
 		set_dr6(vcpu);
 		if ((info & EVENT_TYPE) == EVENT_PRIVILEGED)	/* INT1, a trap */
-			vmx_advance(&vcpu->cell.page->regs, vmx_next_rip());
+			vmx_skip(&vcpu->cell.page->regs, vmx_next_rip());
 		/* In a shadow the entry wants to see what is held back there (27.3.1.5). */
 		if (vmread(VMCS_GUEST_INTERRUPTIBILITY) & SHADOW_INSTRUCTION && vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF)
 			vmwrite(VMCS_GUEST_PENDING_DEBUG, PENDING_SINGLE_STEP);
@@ -241,8 +277,9 @@ static void exception_exit(struct vcpu *vcpu, struct hv_exit *exit)
 		exit->reason = HV_EXIT_NONE;
 		return;
 	}
-	vmx_inject(&vcpu->vmx.context, KEEL_INJECT_EXCEPTION | (info & EVENT_ERROR_CODE) | vector,
-		   info & EVENT_ERROR_CODE ? (uint32_t)vmread(VMCS_EXIT_ERROR_CODE) : 0);
+	if (!raise(vcpu, KEEL_INJECT_EXCEPTION | (info & EVENT_ERROR_CODE) | vector,
+		   info & EVENT_ERROR_CODE ? (uint32_t)vmread(VMCS_EXIT_ERROR_CODE) : 0))
+		exit->reason = HV_EXIT_TRIPLE_FAULT;
 }
 
 /* Only at linear addresses does the processor say more than that it was an access (28.2.1). */
@@ -278,6 +315,15 @@ static void task_switch_exit(struct vcpu *vcpu, struct hv_exit *exit)
 	record->error_code = (uint32_t)vmread(VMCS_IDT_ERROR_CODE);
 }
 
+static void use_debug_registers(struct cpu *cpu, struct vcpu *vcpu)
+{
+	if (vcpu->debug_registers)
+		return;
+	vmx_primary(&vcpu->vmx.context, PRIMARY_MOV_DR, false);
+	swap_dr6(&((struct vmx_cpu *)cpu->vendor)->dr6, vcpu->vmx.dr6);
+	vcpu_use_debug_registers(cpu, vcpu);
+}
+
 static void window_exit(struct vcpu *vcpu, struct hv_exit *exit, enum hv_exit_reason reason)
 {
 	vmx_vcpu_window(vcpu, false, 0);
@@ -305,7 +351,10 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, uint32_t reason, str
 		task_switch_exit(vcpu, exit);
 		break;
 	case VMX_EXIT_INTERRUPT_WINDOW:
-		window_exit(vcpu, exit, HV_EXIT_WINDOW);
+		if (vcpu->vmx.held)
+			exit->reason = HV_EXIT_NONE;
+		else
+			window_exit(vcpu, exit, HV_EXIT_WINDOW);
 		break;
 	case VMX_EXIT_TPR:
 		window_exit(vcpu, exit, HV_EXIT_TPR);
@@ -324,12 +373,23 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, uint32_t reason, str
 		exit->reason = rdtsc() < vcpu->deadline ? HV_EXIT_INTERRUPT : HV_EXIT_NONE;
 		break;
 	case VMX_EXIT_DR:
-		vmx_primary(&vcpu->vmx.context, PRIMARY_MOV_DR, false);
-		swap_dr6(&((struct vmx_cpu *)cpu->vendor)->dr6, vcpu->vmx.dr6);
-		vcpu_use_debug_registers(cpu, vcpu);
+		use_debug_registers(cpu, vcpu);
 		exit->reason = HV_EXIT_NONE;
 		break;
 	}
+}
+
+static void deliver_held(struct vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = &vcpu->vmx;
+	bool taken = vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF && !vmx->context.event && !vmx_trap_pending() &&
+		     !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & SHADOW_INSTRUCTION);
+
+	if (taken) {
+		vmx->context.event = vmx->held;
+		vmx->held = 0;
+	}
+	vmx_primary(&vmx->context, PRIMARY_INTERRUPT_WINDOW, vmx->window || !taken);
 }
 
 void vmx_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
@@ -352,6 +412,8 @@ void vmx_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 	}
 	vmwrite(VMCS_GUEST_RSP, regs->gpr[KEEL_RSP]);
 	vmwrite(VMCS_GUEST_RFLAGS, regs->rflags | RFLAGS_FIXED);
+	if (vmx->held)
+		deliver_held(vcpu);
 	set_timer(vcpu);
 	reason = vmx_run(&vmx->context, regs, &vcpu->nmi_pending, &vcpu->vm->guest_table, exit);
 	if (exit->reason == HV_EXIT_ENTRY_FAILED) {
@@ -370,18 +432,27 @@ void vmx_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip)
 
 bool vmx_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction)
 {
-	return vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF && !vcpu->vmx.context.event &&
-	       (after_instruction || !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & SHADOW_INSTRUCTION));
+	uint64_t rflags = vmread(VMCS_GUEST_RFLAGS);
+
+	if (!(rflags & RFLAGS_IF) || vcpu->vmx.context.event || vcpu->vmx.held)
+		return false;
+	/* The trap of a single step comes behind the instruction, before an interrupt. */
+	return after_instruction ? !(rflags & RFLAGS_TF) :
+				   !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & SHADOW_INSTRUCTION) && !vmx_trap_pending();
 }
 
 void vmx_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
 {
-	vmx_inject(&vcpu->vmx.context, inject, error_code);
+	if (!(inject & KEEL_INJECT_EXCEPTION))
+		vmx_inject(&vcpu->vmx.context, inject, error_code);
+	else if (!raise(vcpu, inject, error_code))
+		vm_end(vcpu->vm, KEEL_END_TRIPLE_FAULT, vcpu->index, vcpu->cell.page->regs.rip);
 }
 
 void vmx_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
 {
-	vmx_primary(&vcpu->vmx.context, PRIMARY_INTERRUPT_WINDOW, open);
+	vcpu->vmx.window = open;
+	vmx_primary(&vcpu->vmx.context, PRIMARY_INTERRUPT_WINDOW, open || vcpu->vmx.held);
 	if (vcpu->vmx.tpr_threshold != tpr_threshold)
 		vmwrite(VMCS_TPR_THRESHOLD, tpr_threshold);
 	vcpu->vmx.tpr_threshold = tpr_threshold;
@@ -446,7 +517,7 @@ void vmx_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs)
 	sregs->nmi_blocked = (bool)(vmread(VMCS_GUEST_INTERRUPTIBILITY) & SHADOW_NMI);
 }
 
-bool vmx_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs)
+bool vmx_vcpu_set_sregs(struct cpu *cpu, struct vcpu *vcpu, const struct keel_sregs *sregs)
 {
 	/* Other contexts of the cell can write the page. */
 	uint64_t cr0 = __atomic_load_n(&sregs->cr0, __ATOMIC_RELAXED);
@@ -460,10 +531,13 @@ bool vmx_vcpu_set_sregs(struct vcpu *vcpu, const struct keel_sregs *sregs)
 	/* In PAE paging the table's top entries are state of their own. */
 	if (cr0 & CR0_PG && cr4 & CR4_PAE && !(efer & EFER_LMA) && !vmx_load_pdptes(&vcpu->vm->guest_table))
 		return false;
+	/* The addresses that it arms are the guest's, not those that are there. */
+	if (vmread(VMCS_GUEST_DR7) & DR7_ENABLE)
+		use_debug_registers(cpu, vcpu);
 	vmx->dr6 = DR6_RESET | (sregs->dr6 & QUAL_DB_BITS);
 	if (vcpu->debug_registers)
 		write_dr6(vmx->dr6);
-	vmx->context.event = 0;
+	vmx->context.event = vmx->held = 0;
 	vmx_vcpu_window(vcpu, false, 0);
 	vmwrite(VMCS_GUEST_RFLAGS, vcpu->cell.page->regs.rflags | RFLAGS_FIXED);
 	/* A vCPU that starts anew keeps no translation of its former life; on other CPUs it drops them when it comes there. */

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* A guest on SVM: events whose delivery is broken off, NMIs, single steps, and what a cell may put into its state. VMRUN is a model. */
+#include <check.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "apic.h"
+#include "console.h"
+#include "cpu.h"
+#include "suite.h"
+#include "svm.h"
+#include "vcpu.h"
+
+#define RIP		0x401000u
+#define MSR_XSS		0xda0u
+#define INTERRUPT	(SVM_EVENT_VALID | SVM_EVENT_INTERRUPT | 0x41)
+#define NMI		(SVM_EVENT_VALID | SVM_EVENT_NMI | EXC_NMI)
+#define EXCEPTION(vector) (SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | (vector))
+#define INJECT(vector)	(KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | (vector))
+#define CONTROL_DEBUGCTL 1u
+#define CONTROL_XSS	0x900u
+
+uint8_t *memory_test_arena;
+const struct pt_format pt_format_npt;
+
+static struct cpu cpu;
+static struct svm_cpu svm;
+static struct vmcb control, vmcb, entered;
+static struct vm vm;
+static struct vcpu vcpu;
+static struct keel_context page;
+static struct keel_sregs sregs;
+static struct hv_exit ended;
+static uint64_t exit_code, vectoring, debugctl, xss;
+static unsigned int debug_uses;
+
+uint64_t rdmsr(uint32_t msr)
+{
+	ck_assert(msr == MSR_DEBUGCTL || msr == MSR_XSS);
+	return msr == MSR_XSS ? xss : debugctl;
+}
+
+void wrmsr(uint32_t msr, uint64_t value)
+{
+	ck_assert(msr == MSR_DEBUGCTL || msr == MSR_XSS);
+	*(msr == MSR_XSS ? &xss : &debugctl) = value;
+}
+
+void apic_send(uint32_t id, uint32_t icr)
+{
+	ck_abort_msg("%x to %x", icr, id);
+}
+
+void apic_raise_again(uint32_t self, uint8_t vector)
+{
+	ck_abort_msg("%x at %x", vector, self);
+}
+
+void print(const char *format, ...)
+{
+	(void)format;
+}
+
+void vcpu_use_debug_registers(struct cpu *c, struct vcpu *v)
+{
+	ck_assert_ptr_eq(c, &cpu);
+	v->debug_registers = true;
+	debug_uses++;
+}
+
+void vm_end(struct vm *v, enum keel_end end, uint64_t detail, uint64_t address)
+{
+	(void)detail;
+	(void)address;
+	v->end = end;
+}
+
+void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t host_pa, uint64_t shadow)
+{
+	(void)regs;
+	(void)vmcb_pa;
+	(void)host_pa;
+	(void)shadow;
+	entered = vmcb;
+	vmcb.exit_code = exit_code;
+	vmcb.exit_int_info = vectoring;
+}
+
+static void set_up(void)
+{
+	memset(&cpu, 0, sizeof(cpu));
+	memset(&svm, 0, sizeof(svm));
+	memset(&vmcb, 0, sizeof(vmcb));
+	memset(&vm, 0, sizeof(vm));
+	memset(&vcpu, 0, sizeof(vcpu));
+	memset(&page, 0, sizeof(page));
+	memset(&sregs, 0, sizeof(sregs));
+	svm_features = (struct svm_features){ .asids = 8, .nrips = true, .decode = true, .xsaves = true };
+	control.asid = 1;
+	svm.control = &control;
+	svm.next_asid = 2;
+	cpu.vendor = &svm;
+	vcpu.vm = &vm;
+	vcpu.svm.vmcb = &vmcb;
+	vcpu.cell.page = &page;
+	page.regs.rip = RIP;
+	page.regs.rflags = RFLAGS_FIXED | RFLAGS_IF;
+	vmcb.intercept[SVM_EXIT_EXCEPTION / 32] = 1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC;
+	vmcb.intercept[SVM_EXIT_DR_FIRST / 32] = 0x00ff00ff;
+	vmcb.dr6 = DR6_RESET;
+	vmcb.efer = EFER_SVME | EFER_LME | EFER_LMA;
+	vmcb.seg[KEEL_SEG_CS].attributes = SVM_SEGMENT_LONG;
+	exit_code = SVM_EXIT_CPUID;
+	vectoring = 0;
+	debugctl = CONTROL_DEBUGCTL;
+	xss = CONTROL_XSS;
+	debug_uses = 0;
+}
+
+static enum hv_exit_reason enter(uint64_t code)
+{
+	exit_code = code;
+	svm_ops.vcpu_enter(&cpu, &vcpu, &ended);
+	vectoring = 0;
+	return ended.reason;
+}
+
+static bool intercepts(unsigned int bit)
+{
+	return vmcb.intercept[bit / 32] >> bit % 32 & 1;
+}
+
+/* An exception exits while an event is on its way in: both come, or the architecture's double fault. */
+static const struct {
+	uint64_t vectoring;
+	unsigned int vector;
+	uint64_t event;
+} exits[] = {
+	{ 0, EXC_DB, EXCEPTION(EXC_DB) },
+	{ INTERRUPT, EXC_DB, EXCEPTION(EXC_DB) },
+	{ INTERRUPT, EXC_AC, EXCEPTION(EXC_AC) | SVM_EVENT_ERROR_CODE },
+	{ NMI, EXC_AC, EXCEPTION(EXC_AC) | SVM_EVENT_ERROR_CODE },
+	{ NMI, EXC_DB, EXCEPTION(EXC_DB) },
+	{ EXCEPTION(EXC_PF) | SVM_EVENT_ERROR_CODE, EXC_AC, EXCEPTION(EXC_AC) | SVM_EVENT_ERROR_CODE },
+	{ EXCEPTION(EXC_DF) | SVM_EVENT_ERROR_CODE, EXC_DB, EXCEPTION(EXC_DB) },
+};
+
+START_TEST(event_in_delivery)
+{
+	bool interrupt = exits[_i].vectoring == INTERRUPT, nmi = exits[_i].vectoring == NMI;
+
+	if (nmi) {
+		vcpu.nmi_pending = true;
+		enter(SVM_EXIT_CPUID);
+	}
+	if (interrupt)
+		svm_ops.vcpu_inject(&vcpu, KEEL_INJECT_VALID | 0x41, 0);
+	vectoring = exits[_i].vectoring;
+	ck_assert_int_eq(enter(SVM_EXIT_EXCEPTION + exits[_i].vector), HV_EXIT_INTERRUPT);
+	ck_assert(!svm_ops.vcpu_interruptible(&vcpu, false));
+	/* The cell may want to hear of the next window all the same. */
+	svm_ops.vcpu_window(&vcpu, true, 0);
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, exits[_i].event);
+	ck_assert_int_eq(!!(entered.vintr & SVM_VINTR_IRQ), true);
+	if (interrupt) {
+		/* The processor takes it by itself, when it can. */
+		ck_assert_uint_eq(entered.vintr >> SVM_VINTR_VECTOR_SHIFT & 0xff, 0x41);
+		ck_assert(!(entered.intercept[SVM_EXIT_VINTR / 32] & 1u << SVM_EXIT_VINTR % 32));
+		ck_assert_uint_eq(vcpu.poll, 0);
+		vmcb.vintr &= ~SVM_VINTR_IRQ;
+		enter(SVM_EXIT_CPUID);
+		ck_assert_uint_eq(vcpu.poll, 1);
+	} else {
+		ck_assert(intercepts(SVM_EXIT_VINTR));
+		enter(SVM_EXIT_CPUID);
+	}
+	ck_assert_uint_eq(entered.event, nmi ? NMI : 0);
+}
+END_TEST
+
+/* A window that the cell waits for is not forgotten for the interrupt. */
+START_TEST(window_waits)
+{
+	svm_ops.vcpu_window(&vcpu, true, 0);
+	vectoring = INTERRUPT;
+	enter(SVM_EXIT_EXCEPTION + EXC_DB);
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(vcpu.poll, 0);
+	vmcb.vintr &= ~SVM_VINTR_IRQ;
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(vcpu.poll, 1);
+}
+END_TEST
+
+/* SDM vol. 3, table 6-5, by what a cell or Keel raises. */
+START_TEST(double_faults)
+{
+	static const struct {
+		unsigned int first, second, result;	/* 0: shutdown */
+	} pairs[] = {
+		{ EXC_GP, EXC_GP, EXC_DF }, { EXC_GP, EXC_PF, EXC_PF }, { EXC_PF, EXC_GP, EXC_DF }, { EXC_PF, EXC_PF, EXC_DF },
+		{ EXC_DE, EXC_NP, EXC_DF }, { EXC_TS, EXC_SS, EXC_DF }, { EXC_UD, EXC_GP, EXC_GP }, { EXC_GP, EXC_UD, EXC_UD },
+		{ EXC_DB, EXC_PF, EXC_PF }, { EXC_DF, EXC_GP, 0 }, { EXC_DF, EXC_PF, 0 }, { EXC_DF, EXC_UD, EXC_UD },
+	};
+
+	vectoring = EXCEPTION(pairs[_i].first);
+	enter(SVM_EXIT_NPF);
+	svm_ops.vcpu_inject(&vcpu, INJECT(pairs[_i].second), 0);
+	if (!pairs[_i].result) {
+		ck_assert_uint_eq(vm.end, KEEL_END_TRIPLE_FAULT);
+		return;
+	}
+	ck_assert_uint_eq(vm.end, 0);
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, EXCEPTION(pairs[_i].result) |
+			  (pairs[_i].result == EXC_DF ? SVM_EVENT_ERROR_CODE : 0));
+}
+END_TEST
+
+/* The handler's IRET is executed by itself. An interrupt of the host's before it finds the guest's own flags. */
+START_TEST(nmi_behind_an_iret)
+{
+	vcpu.nmi_pending = true;
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, NMI);
+	vcpu.nmi_pending = true;
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, 0);
+	ck_assert_int_eq(enter(SVM_EXIT_IRET), HV_EXIT_NONE);
+	ck_assert_int_eq(enter(SVM_EXIT_INTR), HV_EXIT_INTERRUPT);
+	ck_assert(entered.rflags & RFLAGS_TF && !(entered.rflags & RFLAGS_IF));
+	ck_assert_uint_eq(page.regs.rflags, RFLAGS_FIXED | RFLAGS_IF);
+	ck_assert_int_eq(enter(SVM_EXIT_EXCEPTION + EXC_DB), HV_EXIT_NONE);
+	ck_assert(entered.rflags & RFLAGS_TF && !(entered.rflags & RFLAGS_IF));
+	ck_assert_uint_eq(vmcb.intercept[SVM_EXIT_EXCEPTION / 32], 1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC);
+	ck_assert_uint_eq(vmcb.event, 0);
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, NMI);
+	ck_assert(!vcpu.nmi_pending);
+}
+END_TEST
+
+/* The IRET's #AC and a machine check at it are seen to as ever, and NMIs stay blocked. */
+START_TEST(iret_that_faults)
+{
+	unsigned int vector = _i ? EXC_MC : EXC_AC;
+
+	vcpu.nmi_pending = true;
+	enter(SVM_EXIT_CPUID);
+	vcpu.nmi_pending = true;
+	enter(SVM_EXIT_IRET);
+	ck_assert_int_eq(enter(SVM_EXIT_EXCEPTION + vector), _i ? HV_EXIT_MACHINE_CHECK : HV_EXIT_INTERRUPT);
+	ck_assert_uint_eq(page.regs.rflags, RFLAGS_FIXED | RFLAGS_IF);
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, _i ? 0 : EXCEPTION(EXC_AC) | SVM_EVENT_ERROR_CODE);
+	ck_assert(intercepts(SVM_EXIT_IRET) && vcpu.nmi_pending);
+}
+END_TEST
+
+START_TEST(single_step)
+{
+	page.regs.rflags |= _i ? RFLAGS_TF | RFLAGS_RF : RFLAGS_RF;
+	debugctl = 0;		/* as while a guest runs */
+	enter(SVM_EXIT_CPUID);
+	vmcb.shadow = SVM_SHADOW;
+	/* The trap comes before an interrupt does. */
+	ck_assert_int_eq(svm_ops.vcpu_interruptible(&vcpu, true), !_i);
+	svm_ops.vcpu_advance(&vcpu, RIP + 2);
+	ck_assert_uint_eq(page.regs.rip, RIP + 2);
+	ck_assert_uint_eq(page.regs.rflags, RFLAGS_FIXED | RFLAGS_IF | (_i ? RFLAGS_TF : 0));
+	ck_assert_int_eq(svm_ops.vcpu_interruptible(&vcpu, false), !_i);
+	/* Nor does an NMI. */
+	vcpu.nmi_pending = true;
+	enter(SVM_EXIT_WBINVD);
+	ck_assert_uint_eq(entered.event, _i ? EXCEPTION(EXC_DB) : NMI);
+	ck_assert_uint_eq(entered.dr6, DR6_RESET | (_i ? DR6_BS : 0));
+	/* One of those that are completed below the seam. */
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, _i ? EXCEPTION(EXC_DB) : 0);
+}
+END_TEST
+
+/* A cell's state: EFER has what guests may set, and DR7 arms the guest's own addresses. */
+START_TEST(state_of_a_cell)
+{
+	static const struct {
+		uint64_t efer;
+		bool good;
+	} values[] = {
+		{ 0, true }, { EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE, true }, { EFER_SVME, false }, { 1u << 1, false },
+		{ 1u << 13, false }, { 1u << 14, false }, { 1ull << 63, false },
+	};
+
+	sregs.efer = values[_i].efer;
+	ck_assert_int_eq(svm_ops.vcpu_set_sregs(&cpu, &vcpu, &sregs), values[_i].good);
+	if (values[_i].good)
+		ck_assert_uint_eq(vmcb.efer, values[_i].efer | EFER_SVME);
+	sregs.efer = 0;
+	sregs.cpl = 4;
+	ck_assert(!svm_ops.vcpu_set_sregs(&cpu, &vcpu, &sregs));
+}
+END_TEST
+
+START_TEST(breakpoints_of_a_cell)
+{
+	sregs.dr7 = DR7_RESET;
+	ck_assert(svm_ops.vcpu_set_sregs(&cpu, &vcpu, &sregs));
+	ck_assert_uint_eq(debug_uses, 0);
+	ck_assert_uint_eq(vmcb.intercept[SVM_EXIT_DR_FIRST / 32], 0x00ff00ff);
+	sregs.dr7 = DR7_RESET | 1ull << _i;
+	ck_assert(svm_ops.vcpu_set_sregs(&cpu, &vcpu, &sregs));
+	ck_assert_uint_eq(debug_uses, 1);
+	ck_assert_uint_eq(vmcb.intercept[SVM_EXIT_DR_FIRST / 32], 0);
+}
+END_TEST
+
+/* While the guest runs no branches are recorded, and its XSAVES reaches no supervisor state. Then they are the control domain's again. */
+START_TEST(registers_come_back)
+{
+	svm_features.xsaves = _i;
+	for (unsigned int i = 0; i < 2; i++) {
+		svm_ops.vcpu_load(&cpu, &vcpu);
+		ck_assert_uint_eq(debugctl, 0);
+		ck_assert_uint_eq(xss, _i ? 0 : CONTROL_XSS);
+		svm_ops.vcpu_put(&cpu, &vcpu);
+		ck_assert_uint_eq(debugctl, CONTROL_DEBUGCTL);
+		ck_assert_uint_eq(xss, CONTROL_XSS);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("svm_guest");
+	TCase *tests = tcase_create("tests");
+
+	tcase_add_checked_fixture(tests, set_up, NULL);
+	tcase_add_loop_test(tests, event_in_delivery, 0, 7);
+	tcase_add_test(tests, window_waits);
+	tcase_add_loop_test(tests, double_faults, 0, 12);
+	tcase_add_test(tests, nmi_behind_an_iret);
+	tcase_add_loop_test(tests, iret_that_faults, 0, 2);
+	tcase_add_loop_test(tests, single_step, 0, 2);
+	tcase_add_loop_test(tests, state_of_a_cell, 0, 7);
+	tcase_add_loop_test(tests, breakpoints_of_a_cell, 0, 8);
+	tcase_add_loop_test(tests, registers_come_back, 0, 2);
+	suite_add_tcase(suite, tests);
+	return run_suite(suite);
+}
