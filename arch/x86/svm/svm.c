@@ -199,14 +199,6 @@ void svm_set_sregs(struct vmcb *vmcb, const struct keel_sregs *sregs)
 	vmcb->event = vmcb->shadow = 0;
 }
 
-static void set_nmi_exits(struct cpu *cpu, bool nmi, bool iret)
-{
-	struct vmcb *vmcb = ((struct svm_cpu *)cpu->vendor)->control;
-
-	svm_intercept(vmcb, SVM_EXIT_NMI, nmi);
-	svm_intercept(vmcb, SVM_EXIT_IRET, iret);
-}
-
 static void svm_control_set(struct cpu *cpu, const struct keel_sregs *sregs)
 {
 	struct svm_cpu *svm = cpu->vendor;
