@@ -13,7 +13,7 @@ emulator_check() {
 	[ "$machine" = pc ] || die "--machine: Bochs has one board: take --emulator qemu"
 	[ ${#qemu_options[@]} -eq 0 ] || die "--qemu: not for Bochs: take --emulator qemu"
 	[ "$accel" = tcg ] || die "--accel: Bochs is an interpreter, it has no accelerator: take --emulator qemu"
-	command -v bochs >/dev/null || [ "$build" = yes ] || die "bochs is not installed: run without --no-build"
+	[ -e "$system/usr/bin/bochs" ] || [ "$build" = yes ] || die "bochs is not installed: run without --no-build"
 	cpu=${cpu:-corei7_haswell_4770}
 	memory=${memory:-512M}
 	[[ $memory = *M ]] || memory=$((${memory%G} * 1024))M
@@ -76,7 +76,7 @@ bochs_pack_cdrom() {
 emulator_prepare() {
 	local reset=1 panic='' commands=1
 	[ "$reboot" = no ] || commands=1000
-	bochs --help cpu 2>&1 | grep -x -- "$cpu" >/dev/null ||
+	"${runner[@]}" bochs --help cpu 2>&1 | grep -x -- "$cpu" >/dev/null ||
 		die "--cpu: expected a processor model of Bochs, not '$cpu': bochs --help cpu shows them"
 	bochs_pack_cdrom
 	# An AMD model resets the machine even for a guest's triple fault, unless it is told to panic, and to go on after that.
@@ -109,7 +109,7 @@ emulator_prepare() {
 	# no other command and ends.
 	printf 'c%.0s\n' $(seq "$commands") >"$work/debugger"
 	rm -f "$logs/emulator.log"
-	bochs=(bochs -q -f "$work/bochsrc" -rc "$work/debugger")
+	bochs=("${runner[@]}" bochs -q -f "$work/bochsrc" -rc "$work/debugger")
 }
 
 bochs_start() {

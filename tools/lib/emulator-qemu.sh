@@ -3,7 +3,7 @@
 # emulator-qemu.sh: QEMU for tools/run, from whose options it builds the command line "qemu". To be sourced. The files of the
 # run and its parameters come to the control domain by virtio drives, what GRUB is to boot by SMBIOS strings.
 
-qemu=(qemu-system-x86_64)
+qemu=()
 
 kvm_check() {
 	[ -w /dev/kvm ] || die "--accel kvm: this user cannot write /dev/kvm. Switch virtualisation on in the firmware setup" \
@@ -29,7 +29,9 @@ emulator_add_drive() {
 
 emulator_prepare() {
 	local cmdline="console=ttyS0 quiet no_timer_check mitigations=off${append:+ $append}"
-	local image=$BUILD/image/host.iso
+	local image=$BUILD/image/host.iso ovmf=$system/usr/share/OVMF size=
+	# REP MOVSB goes byte by byte here, and Linux 6.1 overruns short copies where FSRM comes without ERMS.
+	local model=max,+svm,-erms,-fsrm
 	[ -z "$hypervisor" ] || image=$("$ROOT/tools/lib/image.sh" "$hypervisor")
 	# Its size is rounded up so that the kernel's search for partition tables does not run past the end.
 	truncate -s %65536 "$work/run.cpio"
@@ -42,12 +44,13 @@ emulator_prepare() {
 	case $accel in
 	kvm)	qemu+=(-accel kvm -cpu host) ;;
 	# With several CPUs the emulator's SVM is only reliable when one thread emulates them all.
-	tcg)	qemu+=(-accel "tcg,thread=single" -cpu "max,+svm,-erms") ;;
-	*)	qemu+=(-accel "$accel" -cpu "max,+svm,-erms") ;;
+	tcg)	qemu+=(-accel "tcg,thread=single" -cpu "$model") ;;
+	*)	qemu+=(-accel "$accel" -cpu "$model") ;;
 	esac
 	if [ "$firmware" = uefi ]; then
-		cp /usr/share/OVMF/OVMF_VARS.fd "$work/vars.fd"
-		qemu+=(-drive "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE.fd"
+		[ -e "$ovmf/OVMF_CODE.fd" ] || size=_4M
+		cp "$ovmf/OVMF_VARS$size.fd" "$work/vars.fd"
+		qemu+=(-drive "if=pflash,format=raw,readonly=on,file=$ovmf/OVMF_CODE$size.fd"
 			-drive "if=pflash,format=raw,file=$work/vars.fd")
 	fi
 	qemu+=("${qemu_options[@]}")
@@ -57,7 +60,7 @@ emulator_prepare() {
 emulator_start() {
 	qemu+=(-serial "file:$logs/host.log" -serial "file:$logs/guest.log"
 		-monitor "unix:$logs/monitor,server=on,wait=off")
-	"${qemu[@]}" </dev/null 2>"$logs/emulator.log" &
+	"${runner[@]}" qemu-system-x86_64 "${qemu[@]}" </dev/null 2>"$logs/emulator.log" &
 	pid=$!
 }
 
@@ -74,7 +77,7 @@ emulator_interact() {
 		qemu+=(-serial chardev:terminal -serial chardev:other)
 	fi
 	# A background job of a script would read from /dev/null.
-	"${qemu[@]}" <&0 &
+	"${runner[@]}" qemu-system-x86_64 "${qemu[@]}" <&0 &
 	pid=$!
 	wait "$pid" || return 1
 }
