@@ -10,9 +10,9 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
-#include <asm/processor.h>
 #include <asm/tsc.h>
 
+#include "compat.h"
 #include "hypercall.h"
 #include "keel.h"
 

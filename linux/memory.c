@@ -20,12 +20,13 @@
 #include <linux/slab.h>
 #include <keel/cell.h>
 
+#include "compat.h"
 #include "hypercall.h"
 #include "keel.h"
 
 #define ORDER_2M		9u
 #define ORDER_1G		18u
-#define ORDER_LARGEST		(MAX_ORDER - 1)		/* of the page allocator */
+#define ORDER_LARGEST		MAX_PAGE_ORDER		/* of the page allocator */
 #define ORDER_TABLES		6u			/* table pages come in batches of 64 */
 #define ORDER_STACK		2u
 #define MAX_FLUSHES		100			/* a CPU that just comes on line may need more than one */
@@ -80,7 +81,7 @@ static bool gigabyte_take(unsigned long pfn)
 {
 	unsigned long i;
 
-	if (!gigabyte_usable(pfn) || alloc_contig_range(pfn, pfn + (1ul << ORDER_1G), MIGRATE_MOVABLE,
+	if (!gigabyte_usable(pfn) || alloc_contig_range(pfn, pfn + (1ul << ORDER_1G), ACR_FLAGS_NONE,
 							GFP_KERNEL | __GFP_NOWARN))
 		return false;
 	for (i = 0; i < 1ul << ORDER_1G; i++) {

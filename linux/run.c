@@ -13,6 +13,7 @@
 #include <linux/sched/signal.h>
 #include <asm/tsc.h>
 
+#include "compat.h"
 #include "hypercall.h"
 #include "keel.h"
 
@@ -101,7 +102,7 @@ static void common_wishes(struct keel_vm *vm, s64 flags, u64 kick)
 	if (flags & KEEL_RUN_KICK)
 		kick_mask(vm, kick);
 	if (flags & KEEL_RUN_DOORBELL && vm->doorbell)
-		eventfd_signal(vm->doorbell, 1);
+		eventfd_signal(vm->doorbell);
 	if (flags & KEEL_RUN_ENDED)
 		keel_vm_end(vm);
 }
@@ -203,6 +204,5 @@ void keel_vcpu_init(struct keel_vm *vm, u32 index)
 	mutex_init(&vcpu->running);
 	spin_lock_init(&vcpu->task_lock);
 	init_waitqueue_head(&vcpu->wait);
-	hrtimer_init(&vcpu->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
-	vcpu->timer.function = deadline_reached;
+	hrtimer_setup(&vcpu->timer, deadline_reached, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
 }

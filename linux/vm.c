@@ -17,6 +17,7 @@
 #include <linux/uaccess.h>
 #include <keel/cell.h>
 
+#include "compat.h"
 #include "hypercall.h"
 #include "keel.h"
 
@@ -33,7 +34,7 @@ void keel_vm_end(struct keel_vm *vm)
 	for (i = 0; i < vm->vcpus; i++)
 		keel_vcpu_kick(&vm->vcpu[i]);
 	if (vm->doorbell)
-		eventfd_signal(vm->doorbell, 1);
+		eventfd_signal(vm->doorbell);
 }
 
 /* Every context comes back to us by an interrupt sooner or later; kicks make it soon. */

@@ -24,6 +24,20 @@ module_is_for_kernel() {
 	/sbin/modinfo -F vermagic "$(built)" | grep -F "$version "
 }
 
+# takes WISH VERSION...: what dkms.conf says to kernels of these versions.
+takes() {
+	local wish=$1 version result
+	shift
+	for version in "$@"; do
+		result=no
+		# shellcheck source=linux/dkms.conf
+		(. "$ROOT/linux/dkms.conf" && [[ $version =~ $BUILD_EXCLUSIVE_KERNEL ]]) && result=yes
+		[ "$result" = "$wish" ] || return 1
+	done
+}
+
+check "kernels from 6.1 on are taken" takes yes "$version" 6.1-rc8 6.9.7 6.12.43+deb13-amd64 7.0.1 10.0.0-1-amd64
+check "older ones are not" takes no 3.16.0-4-amd64 4.19.0-27-amd64 5.10.0-35-amd64 6.0.12-1-amd64
 check "the sources" "$ROOT/tools/lib/driver-source.sh" "$work/src/keel-$release"
 check "dkms add" dkms_does add
 check "dkms build" dkms_does build -k "$version"
