@@ -14,6 +14,8 @@ logs=$KEEL_BUILD/logs/$name
 passed=0 failed=0
 # More options for tools/run, which win over a test's own: KEEL_RUN_OPTIONS="--emulator bochs --timeout 400"
 read -ra run_options <<<"${KEEL_RUN_OPTIONS:-}"
+# Of them "--suite SUITE" says which kernel the control domain has; none: that of the installed headers.
+suite=$(sed -nE 's/^(.* )?--suite ([a-z]+).*/\2/p' <<<"${KEEL_RUN_OPTIONS:-}")
 
 die() {
 	printf '%s: %s\n' "$name" "$*" >&2
@@ -48,22 +50,22 @@ build_tests() {
 		{
 			[ -e "$TESTS/build.ninja" ] || cmake -S "$ROOT/tests/integration" -B "$TESTS" -G Ninja
 			cmake --build "$TESTS"
+			[ -z "$suite" ] || "$ROOT/tools/lib/image.sh" --suite "$suite"
 		} >"$log" 2>&1 || { tail -n 30 "$log"; die "the build failed, see $log"; }
 	) 9>"$TESTS/lock" || exit 1
 	[ -e "$KEEL_BUILD/image/host.iso" ] || die "no host image: run tools/lib/build.sh"
 }
 
-# build_module FOLDER: a kernel module for the control domain's stock kernel; prints its path.
+# build_module FOLDER: a kernel module for the control domain's kernel; prints its path.
 build_module() {
-	local source=$1 work version
-	work=$TESTS/$(basename "$source")
-	version=$(cat "$("$ROOT/tools/lib/kernel.sh")/version")
+	local source=$1 work
+	work=$TESTS/$(basename "$source")${suite:+-$suite}
 	(
 		flock 9
 		mkdir -p "$work/include/keel"
 		cp -u "$source"/* "$work/"
 		cp -u "$ROOT"/include/keel/*.h "$work/include/keel/"
-		make -C "/lib/modules/$version/build" M="$work" modules >"$KEEL_BUILD/logs/$name-module.log" 2>&1 ||
+		"$ROOT/tools/lib/kernel-make.sh" "${suite:-amd64}" M="$work" modules >"$KEEL_BUILD/logs/$name-module.log" 2>&1 ||
 			die "the module does not build, see $KEEL_BUILD/logs/$name-module.log"
 	) 9>"$TESTS/lock" || exit 1
 	printf '%s\n' "$work/$(basename "$source").ko"

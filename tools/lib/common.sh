@@ -16,6 +16,11 @@ die() {
 	exit 2
 }
 
+# The suite of Debian that this machine runs.
+machine_suite() {
+	sed -n 's/^VERSION_CODENAME=//p' /etc/os-release
+}
+
 # Runs a command quietly; its output is shown when it fails. The first argument is the log's path.
 logged() {
 	local log=$1

@@ -57,13 +57,13 @@ bochs_grub_config() {
 }
 
 bochs_pack_cdrom() {
-	local root=$work/cdrom image=$BUILD/image
+	local root=$work/cdrom image=$BUILD/image${suite:+/$suite}
 	local archives=("$image/system.cpio" "$image/keel.cpio" "$work/initrd.cpio")
 	[ "$drives" -eq 0 ] || archives+=("$image/ata.cpio")
 	mkdir -p "$root/boot/grub" "$work/initrd/keel"
 	mv "$work/run.cpio" "$work/initrd/keel/"
 	pack_cpio "$work/initrd" "$work/initrd.cpio"
-	cp "$("$ROOT/tools/lib/lz4-kernel.sh")" "$root/boot/vmlinuz"
+	cp "$("$ROOT/tools/lib/lz4-kernel.sh" ${suite:+"$suite"})" "$root/boot/vmlinuz"
 	cp "${hypervisor:-$BUILD/keel.elf}" "$root/boot/keel.elf"
 	cat "${archives[@]}" >"$root/boot/initrd"
 	bochs_grub_config >"$root/boot/grub/grub.cfg"

@@ -29,10 +29,10 @@ emulator_add_drive() {
 
 emulator_prepare() {
 	local cmdline="console=ttyS0 quiet no_timer_check mitigations=off${append:+ $append}"
-	local image=$BUILD/image/host.iso ovmf=$system/usr/share/OVMF size=
+	local image=$BUILD/image${suite:+/$suite}/host.iso ovmf=$system/usr/share/OVMF size=
 	# REP MOVSB goes byte by byte here, and Linux 6.1 overruns short copies where FSRM comes without ERMS.
 	local model=max,+svm,-erms,-fsrm
-	[ -z "$hypervisor" ] || image=$("$ROOT/tools/lib/image.sh" "$hypervisor")
+	[ -z "$hypervisor" ] || image=$("$ROOT/tools/lib/image.sh" ${suite:+--suite "$suite"} "$hypervisor")
 	# Its size is rounded up so that the kernel's search for partition tables does not run past the end.
 	truncate -s %65536 "$work/run.cpio"
 	[ "$reboot" = yes ] || qemu+=(-no-reboot)

@@ -3,6 +3,7 @@
 # image.sh: builds the driver for the stock kernel, the control domain's initrd and the bootable host image
 # (BUILD/image/host.iso) from what the build made. Every part is rebuilt only when its inputs changed.
 # image.sh KEEL_ELF: the same with another hypervisor; prints the image's path, BUILD/image/host-NAME.iso.
+# image.sh --suite SUITE [KEEL_ELF]: the same with the kernel of another suite of Debian, in BUILD/image/SUITE.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "$0")/common.sh"
@@ -12,9 +13,15 @@ modules=(virtio_pci virtio_blk ext4 tun)
 # For a machine whose disks are ATA ones, in an archive that is added there.
 ata_modules=(ata_piix sd_mod)
 
-kernel=$("$ROOT/tools/lib/kernel.sh")
+suite=
+if [ "${1:-}" = --suite ]; then
+	suite=$2
+	shift 2
+fi
+kernel=$("$ROOT/tools/lib/kernel.sh" ${suite:+"$suite"})
 version=$(cat "$kernel/version")
-image=$BUILD/image
+image=$BUILD/image${suite:+/$suite}
+driver=$BUILD/linux${suite:+-$suite}
 hypervisor=$BUILD/keel.elf
 iso=$image/host.iso tree=$image/iso
 if [ $# -gt 0 ]; then
@@ -29,9 +36,9 @@ flock 9
 
 # The kernel's build system writes beside the sources, so it gets a copy of them. make knows what is out of date.
 build_driver() {
-	local work=$BUILD/linux
-	"$ROOT/tools/lib/driver-source.sh" "$work"
-	logged "$BUILD/logs/driver.log" make -C "/lib/modules/$version/build" M="$work" modules
+	"$ROOT/tools/lib/driver-source.sh" "$driver"
+	logged "$BUILD/logs/driver${suite:+-$suite}.log" \
+		"$ROOT/tools/lib/kernel-make.sh" "${suite:-amd64}" M="$driver" modules
 }
 
 # add_modules FOLDER NAME...: the modules' files, and their names in the file "order", each after those that it needs.
@@ -40,8 +47,11 @@ add_modules() {
 	shift
 	mkdir -p "$folder"
 	while read -r file; do
-		cp "$file" "$folder/"
-		basename "$file" >>"$folder/order"
+		case $file in
+		*.xz)	xz -dc "$file" >"$folder/$(basename "$file" .xz)" ;;
+		*)	cp "$file" "$folder/" ;;
+		esac
+		basename "$file" .xz >>"$folder/order"
 	done < <(/sbin/modprobe -d "$kernel/modules" -S "$version" --show-depends -a "$@" |
 		awk '$1 == "insmod" && !seen[$2]++ { print $2 }')
 }
@@ -86,7 +96,7 @@ pack_keel() {
 	for file in "${programs[@]}"; do
 		copy_program "$file" "$root"
 	done
-	[ ! -e "$BUILD/linux/keel.ko" ] || strip --strip-debug -o "$root/lib/modules/keel.ko" "$BUILD/linux/keel.ko"
+	[ ! -e "$driver/keel.ko" ] || strip --strip-debug -o "$root/lib/modules/keel.ko" "$driver/keel.ko"
 	pack_cpio "$root" "$image/keel.cpio"
 }
 
@@ -120,7 +130,7 @@ done
 build_driver
 make_current "$image/system.cpio" pack_system "$kernel/vmlinuz" /bin/busybox /usr/share/seabios/bios-256k.bin
 make_current "$image/ata.cpio" pack_ata "$kernel/vmlinuz"
-make_current "$image/keel.cpio" pack_keel "$ROOT/tools/image/init" "$BUILD/linux/keel.ko" "${programs[@]}"
+make_current "$image/keel.cpio" pack_keel "$ROOT/tools/image/init" "$driver/keel.ko" "${programs[@]}"
 make_current "$iso" pack_iso "$ROOT/tools/image/grub.cfg" "$kernel/vmlinuz" "$hypervisor" \
 	"$image/system.cpio" "$image/keel.cpio"
 [ $# -eq 0 ] || printf '%s\n' "$iso"

@@ -1,13 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# kernel.sh [amd64|i386]: puts the stock Debian kernel into the cache, not installed, and prints its folder.
-# The folder holds vmlinuz, modules/ and version, for i386 busybox as well. The amd64 kernel is the one that the installed
-# headers belong to.
+# kernel.sh [amd64|i386|SUITE]: puts a stock Debian kernel into the cache, not installed, and prints its folder.
+# The folder holds vmlinuz, modules/ and version. amd64 is the kernel that the installed headers belong to. With i386's there is
+# its busybox. The newest of another suite, like trixie, comes with a tree of that suite's compiler and headers, see suite.sh;
+# it is kept, until the folder is removed.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "$0")/common.sh"
 
-arch=${1:-amd64}
+kind=${1:-amd64}
 
 # The newest headers that linux-headers-amd64 brought: /lib/modules/VERSION/build.
 headers_version() {
@@ -21,10 +22,10 @@ headers_version() {
 
 # apt with a state of its own, so that a foreign architecture leaves the machine's configuration alone.
 foreign_apt() {
-	local state=$CACHE/apt-$arch
+	local state=$CACHE/apt-$kind
 	mkdir -p "$state/lists/partial" "$state/archives/partial"
 	printf '' >"$state/status"
-	"$@" -o APT::Architecture="$arch" -o APT::Architectures="$arch" -o Dir::State="$state" \
+	"$@" -o APT::Architecture="$kind" -o APT::Architectures="$kind" -o Dir::State="$state" \
 		-o Dir::State::lists="$state/lists" -o Dir::State::status="$state/status" -o Dir::Cache="$state" \
 		-o APT::Sandbox::User=root -o Debug::NoLocking=1
 }
@@ -46,35 +47,47 @@ download_i386() {
 }
 
 unpack() {
-	local work=$CACHE/kernel-$arch.new package
-	rm -rf "$work"
+	local package
 	mkdir -p "$work/deb"
-	(cd "$work/deb" && "download_$arch")
+	(cd "$work/deb" && "download_$kind")
 	for package in "$work"/deb/*.deb; do
 		dpkg-deb -x "$package" "$work/tree"
 	done
-	[ "$arch" = amd64 ] || version=$(basename "$work"/tree/boot/vmlinuz-* | sed 's/^vmlinuz-//')
+	[ -n "$version" ] || version=$(basename "$work"/tree/boot/vmlinuz-* | sed 's/^vmlinuz-//')
 	mv "$work/tree/boot/vmlinuz-$version" "$work/vmlinuz"
 	mkdir -p "$work/modules/lib"
 	mv "$work/tree/lib/modules" "$work/modules/lib/"
 	/sbin/depmod -b "$work/modules" "$version"
 	[ ! -e "$work/tree/bin/busybox" ] || mv "$work/tree/bin/busybox" "$work/busybox"
 	rm -rf "$work/deb" "$work/tree"
-	printf '%s\n' "$version" >"$work/version"
-	rm -rf "$folder"
-	mv "$work" "$folder"
 }
 
-case $arch in
+# Installed into its tree, but without an initrd.
+install_suite() {
+	"$ROOT/tools/lib/suite.sh" make "$work/tools" "$kind" gcc make linux-headers-amd64 linux-image-amd64
+	version=$(basename "$work"/tools/boot/vmlinuz-* | sed 's/^vmlinuz-//')
+	ln -s "tools/boot/vmlinuz-$version" "$work/vmlinuz"
+	ln -s tools/usr "$work/modules"
+}
+
+version='' make=unpack folder=$CACHE/kernel-$kind
+case $kind in
 amd64)	version=$(headers_version)
 	folder=$CACHE/kernel-$version ;;
-i386)	version=
-	folder=$CACHE/kernel-i386 ;;
-*)	die "unknown architecture $arch" ;;
+i386)	;;
+*)	make=install_suite ;;
 esac
+mkdir -p "$CACHE"
+exec 9>"$folder.lock"
+flock 9
 if [ ! -e "$folder/version" ]; then
-	say "Fetching the stock Debian kernel (${version:-$arch})"
-	mkdir -p "$CACHE"
-	unpack
+	say "Fetching the stock Debian kernel (${version:-$kind})"
+	work=$folder.new
+	rm -rf --one-file-system "$work"
+	mkdir "$work"
+	"$make"
+	printf '%s\n' "$version" >"$work/version"
+	rm -rf "$folder" "$work/tools.lock"
+	mv "$work" "$folder"
 fi
 printf '%s\n' "$folder"

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-# lz4-kernel.py BZIMAGE UNPACKER OUTPUT: a bzImage with the same kernel, packed by LZ4 instead of XZ: for machines on which
+# lz4-kernel.py BZIMAGE UNPACKER OUTPUT: a bzImage with the same kernel, packed by LZ4 instead of XZ or ZSTD: for machines on which
 # unpacking is most of a boot's time. UNPACKER is tools/image/lz4-kernel.asm.
 import lzma
 import struct
@@ -11,6 +11,8 @@ SECTOR = 512
 UNIT = 0x200000
 PAGE = 0x1000
 LZ4_MAGIC = 4
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+SIZE_BYTES = 4
 UNPACKER_MOST = 0x10000
 ELF_LOAD = 1
 # Offsets in the setup header (Documentation/x86/boot.rst).
@@ -20,10 +22,13 @@ XLOAD_KERNEL_64 = 1
 
 
 def payload(image):
-    """The kernel's ELF file. What follows it in the payload, its size, is not the unpacker's."""
+    """The kernel's ELF file. What follows it in the payload is its size."""
     start = (image[SETUP_SECTORS] + 1) * SECTOR
     offset, length = struct.unpack_from("<II", image, PAYLOAD)
-    return lzma.LZMADecompressor().decompress(image[start + offset:start + offset + length])
+    packed = image[start + offset:start + offset + length - SIZE_BYTES]
+    if packed.startswith(ZSTD_MAGIC):
+        return run("zstd", "-dc", input=packed)
+    return lzma.decompress(packed)
 
 
 def up(value, unit):

@@ -11,7 +11,7 @@ build_packages=(
 )
 image_packages=(
 	linux-headers-amd64 dkms busybox-static seabios grub-common grub-pc-bin grub-efi-amd64-bin
-	xorriso mtools cpio kmod zstd lz4 fdisk e2fsprogs
+	xorriso mtools cpio kmod xz-utils zstd lz4 fdisk e2fsprogs
 )
 emulator_packages=(
 	qemu-system-x86 qemu-utils ovmf bochs bochsbios vgabios socat

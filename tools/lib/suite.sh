@@ -11,7 +11,7 @@ set -euo pipefail
 # The machine's sources with the suite in place of its own; none, for mmdebstrap to choose, where apt does not know its own.
 sources() {
 	local here
-	here=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+	here=$(machine_suite)
 	# shellcheck disable=SC2016
 	apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
 		awk -v here="${here:?}" -v suite="$1" '
@@ -21,17 +21,21 @@ sources() {
 }
 
 make_tree() {
-	local folder=$1 suite=$2 log lines=()
+	local folder=$1 suite=$2 log valid=true lines=()
 	shift 2
 	[ ! -e "$folder" ] || return 0
 	[ "$(id -u)" -eq 0 ] || die "not root, and $folder is to be made"
 	say "Fetching packages of $suite: $*"
-	log=$BUILD/logs/$(basename "$folder").log
+	log=$BUILD/logs/$suite-$(basename "$folder").log
+	# A mirror that is a snapshot of one is out of date by its own word, which this machine may be told to overlook.
+	eval "$(apt-config shell valid Acquire::Check-Valid-Until)"
 	mapfile -t lines < <(sources "$suite")
 	rm -rf --one-file-system "$folder.new"
 	logged "$log" unshare --mount mmdebstrap --variant=apt --include="$*" --aptopt='Apt::Install-Recommends "false"' \
+		--aptopt="Acquire::Check-Valid-Until \"$valid\"" \
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-		--dpkgopt='path-exclude=/usr/share/locale/*' "$suite" "$folder.new" "${lines[@]}"
+		--dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/etc/kernel/postinst.d/*' \
+		"$suite" "$folder.new" "${lines[@]}"
 	mv "$folder.new" "$folder"
 }
 
