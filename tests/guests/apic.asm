@@ -10,7 +10,7 @@ VECTOR_HIGH	equ 0x61
 LEVEL_BIT	equ VECTOR_LEVEL % 32		; in the third register of ISR, TMR, IRR
 PIN		equ 16
 ROUNDS		equ 20
-DELAY		equ 100000			; ticks of the HPET, more than it takes to set it
+DELAY		equ 100000			; ticks of the HPET, more than it takes to set it as a rule
 PATIENCE	equ 1000000
 
 REG_ID		equ 0x20
@@ -128,13 +128,23 @@ hook:	cmp eax, 2
 .end:	WRITE REG_EOI, 0
 .done:	ret
 
-; The line goes high after a while.
-arm:	mov edx, HPET_COUNTER
+; The line goes high after a while. A comparator that the counter has passed before it was set would wait for the counter's wrap: a
+; guest that shares its CPU may have been off it that long.
+arm:	mov r8d, DELAY
+.again:	mov edx, HPET_COUNTER
 	mov rax, [rdx]
-	add rax, DELAY
+	add rax, r8
 	mov edx, HPET_COMPARATOR
 	mov [rdx], rax
-	ret
+	mov edx, HPET_COUNTER
+	cmp [rdx], rax
+	jb .done
+	mov edx, HPET_STATUS
+	test dword [rdx], 1
+	jnz .done
+	add r8, r8
+	jmp .again
+.done:	ret
 
 ; Sleeps until the level-triggered vector has come RBP times.
 wait_level:
