@@ -135,11 +135,42 @@ static void exit_hlt(struct pc *pc, struct keel_context *ctx)
 	finish_instruction(ctx);
 }
 
+static bool read_msr(struct pc *pc, const struct keel_exit *exit, uint64_t *value)
+{
+	struct lapic *lapic = &pc->vcpu[pc->current].lapic;
+
+	switch (exit->msr) {
+	case KEEL_MSR_WALL_CLOCK:
+	case KEEL_MSR_SYSTEM_TIME:
+		return kvmclock_read_msr(&pc->kvmclock, pc->current, exit->msr, value);
+	case KEEL_MSR_PV_EOI:
+		*value = lapic->s.pv_eoi;
+		return !(exit->flags & KEEL_EXIT_F_APIC);
+	default:
+		return lapic_read_msr(lapic, exit->msr, value, pc->now);
+	}
+}
+
+static bool write_msr(struct pc *pc, const struct keel_exit *exit, uint64_t value)
+{
+	struct lapic *lapic = &pc->vcpu[pc->current].lapic;
+
+	switch (exit->msr) {
+	case KEEL_MSR_WALL_CLOCK:
+	case KEEL_MSR_SYSTEM_TIME:
+		return kvmclock_write_msr(&pc->kvmclock, pc->current, exit->msr, value);
+	case KEEL_MSR_PV_EOI:
+		return !(exit->flags & KEEL_EXIT_F_APIC) && lapic_write_pv_eoi(lapic, value);
+	default:
+		return lapic_write_msr(lapic, exit->msr, value, pc->tsc + exit->tsc_offset, pc->now);
+	}
+}
+
 static void exit_rdmsr(struct pc *pc, struct keel_context *ctx)
 {
 	uint64_t value;
 
-	if (!lapic_read_msr(&pc->vcpu[pc->current].lapic, ctx->exit.msr, &value, pc->now)) {
+	if (!read_msr(pc, &ctx->exit, &value)) {
 		inject_general_protection(ctx);
 		return;
 	}
@@ -152,9 +183,8 @@ static void exit_rdmsr(struct pc *pc, struct keel_context *ctx)
 static void exit_wrmsr(struct pc *pc, struct keel_context *ctx)
 {
 	uint64_t value = (uint32_t)ctx->regs.gpr[KEEL_RAX] | ctx->regs.gpr[KEEL_RDX] << 32;
-	uint64_t guest_tsc = pc->tsc + ctx->exit.tsc_offset;
 
-	if (lapic_write_msr(&pc->vcpu[pc->current].lapic, ctx->exit.msr, value, guest_tsc, pc->now))
+	if (write_msr(pc, &ctx->exit, value))
 		finish_instruction(ctx);
 	else
 		inject_general_protection(ctx);
@@ -234,12 +264,14 @@ static void act(struct pc *pc, struct keel_context *ctx, uint32_t kind)
 }
 
 /* INIT and SIPI (SDM vol. 3, 9.4.2 and 11.4.7). False: the vCPU has no state to run with. */
-static bool start_or_stop(struct pc_vcpu *v, struct keel_context *ctx)
+static bool start_or_stop(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx)
 {
 	struct lapic_state *lapic = &v->lapic.s;
 
 	if (!(lapic->init_pending | lapic->sipi_pending | lapic->wait_sipi))
 		return true;
+	if (lapic->init_pending)
+		kvmclock_reset(&pc->kvmclock, pc->current);
 	v->halted = false;
 	ctx->answer.inject = 0;
 	/* It was said of the state before. */
@@ -376,16 +408,20 @@ static void run_vcpu(struct pc *pc, struct keel_context *ctx, uint64_t tsc)
 	/* One that executes instructions does not sleep. */
 	if (kind != KEEL_EXIT_POLL)
 		v->halted = false;
+	if (kvmclock_begin(&pc->kvmclock, ctx->exit.context, ctx->exit.tsc_offset))
+		lapic_tsc_moved(&v->lapic, tsc + ctx->exit.tsc_offset, pc->now);
 	lapic_advance(&v->lapic, pc->now);
 	/* INIT comes before the instruction that waits; but an interrupt that has been ended is, for the IO APIC. */
 	if (!v->lapic.s.init_pending || kind == KEEL_EXIT_EOI)
 		act(pc, ctx, kind);
 	if (!by_processor)
 		tell_cr8(v, ctx);
-	if (start_or_stop(v, ctx))
+	if (start_or_stop(pc, v, ctx))
 		deliver(pc, v, ctx);
-	if (by_processor && lapic_tell(&v->lapic, &ctx->answer.apic))
+	if (lapic_tell(&v->lapic, by_processor, &ctx->answer.apic))
 		ctx->answer.flags |= KEEL_ANSWER_APIC;
+	if (!by_processor && ctx->answer.action == KEEL_ACTION_RESUME)
+		lapic_offer_eoi(&v->lapic);
 	finish(pc, &ctx->answer);
 }
 

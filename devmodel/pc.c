@@ -140,7 +140,7 @@ static void init_interrupts(struct pc *pc, struct lapic_page *apics)
 
 		*lapic = (struct lapic){
 			.bus = &pc->bus, .id = i, .bsp = i == 0, .address_bits = ADDRESS_BITS,
-			.tsc_khz = pc->machine.tsc_khz, .page = &apics[i],
+			.tsc_khz = pc->machine.tsc_khz, .mem = &pc->mem, .page = &apics[i],
 		};
 		pc->bus.cpu[i] = lapic;
 		lapic_init(lapic);
@@ -266,6 +266,11 @@ static int64_t wall_clock(const struct pc *pc)
 
 static void init_timers(struct pc *pc)
 {
+	pc->kvmclock.mem = &pc->mem;
+	pc->kvmclock.count = pc->machine.vcpus;
+	pc->kvmclock.start_tsc = pc->clock.start;
+	pc->kvmclock.start_ns = wall_clock(pc);
+	kvmclock_init(&pc->kvmclock, pc->machine.tsc_khz);
 	pc->pit.out0 = line_to(pc, set_replaceable_irq, IRQ_PIN(PC_IRQ_ISA, IRQ_TIMER));
 	i8254_init(&pc->pit);
 	pc->rtc.irq = line_to(pc, set_replaceable_irq, IRQ_PIN(PC_IRQ_ISA, IRQ_RTC));

@@ -23,6 +23,7 @@
 #include "chip/i8254.h"
 #include "chip/i8259.h"
 #include "chip/ioapic.h"
+#include "chip/kvmclock.h"
 #include "chip/lapic.h"
 #include "chip/mc146818.h"
 #include "chip/ns16550.h"
@@ -76,6 +77,7 @@ struct pc {
 
 	struct lapic_bus bus;
 	struct pc_vcpu vcpu[KEEL_MAX_VCPUS];
+	struct kvmclock kvmclock;
 	struct ioapic ioapic;
 	struct i8259 pic_master, pic_slave;
 	bool intr;			/* level of the 8259 pair's INTR */

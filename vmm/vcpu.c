@@ -152,7 +152,8 @@ static void inject_fault(struct vcpu *vcpu, unsigned int vector, bool error_code
 static bool is_cell_msr(uint32_t msr)
 {
 	return (msr >= KEEL_MSR_X2APIC_FIRST && msr <= KEEL_MSR_X2APIC_LAST) || msr == KEEL_MSR_TSC_DEADLINE ||
-	       msr == KEEL_MSR_APIC_BASE;
+	       msr == KEEL_MSR_APIC_BASE || msr == KEEL_MSR_WALL_CLOCK || msr == KEEL_MSR_SYSTEM_TIME ||
+	       msr == KEEL_MSR_PV_EOI;
 }
 
 static void exit_msr(struct vcpu *vcpu, const struct hv_exit *exit)
@@ -333,6 +334,13 @@ static unsigned int common_answer(struct vm *vm, const struct keel_answer *answe
 	return flags;
 }
 
+static void apply_apic(struct vcpu *vcpu, uint32_t apic)
+{
+	vcpu->apic_off = apic & KEEL_APIC_OFF;
+	if (vcpu->exit_flags)
+		hv->vcpu_set_apic(vcpu, apic);
+}
+
 /* False: the answer breaks the contract. */
 static bool apply_events(struct vcpu *vcpu, const struct keel_answer *answer, uint32_t flags)
 {
@@ -342,8 +350,8 @@ static bool apply_events(struct vcpu *vcpu, const struct keel_answer *answer, ui
 		hv->vcpu_set_cr2(vcpu, vcpu->cell.page->sregs.cr2);
 	if (flags & KEEL_ANSWER_TPR)
 		hv->vcpu_set_tpr(vcpu, answer->tpr & 0xf);
-	if (flags & KEEL_ANSWER_APIC && vcpu->exit_flags)
-		hv->vcpu_set_apic(vcpu, answer->apic);
+	if (flags & KEEL_ANSWER_APIC)
+		apply_apic(vcpu, __atomic_load_n(&answer->apic, __ATOMIC_RELAXED));
 	if (flags & KEEL_ANSWER_NMI)
 		vcpu->nmi_pending = true;
 	if (inject & KEEL_INJECT_VALID) {

@@ -92,6 +92,7 @@ struct vcpu {
 	uint64_t xcr0;
 	void *xstate;
 	uint32_t exit_flags;		/* KEEL_EXIT_F_APIC: the processor works with the APIC page */
+	bool apic_off;			/* the local APIC is switched off in IA32_APIC_BASE, which is the cell's */
 	bool debug_registers;		/* the guest uses DR0-3 */
 	bool exit_completes;		/* the exit at hand ends its instruction */
 	bool nmi_pending;		/* deliver one as soon as the guest can take it */

@@ -75,6 +75,7 @@ static const struct state_field fields[] = {
 	STATE_FIELD(struct lapic_state, base),
 	STATE_FIELD(struct lapic_state, tsc_deadline),
 	STATE_FIELD(struct lapic_state, deadline),
+	STATE_FIELD(struct lapic_state, pv_eoi),
 	STATE_FIELD(struct lapic_state, ldr),
 	STATE_FIELD(struct lapic_state, dfr),
 	STATE_FIELD(struct lapic_state, svr),
@@ -91,6 +92,7 @@ static const struct state_field fields[] = {
 	STATE_FIELD(struct lapic_state, wait_sipi),
 	STATE_FIELD(struct lapic_state, requesting),
 	STATE_FIELD(struct lapic_state, posted),
+	STATE_FIELD(struct lapic_state, eoi_offered),
 	STATE_FIELD(struct lapic_state, cr8),
 	STATE_FIELD(struct lapic_state, lint),
 	STATE_FIELD(struct lapic_state, sipi_vector),
@@ -98,7 +100,7 @@ static const struct state_field fields[] = {
 
 const struct state_table lapic_state_table = {
 	.name = "lapic",
-	.version = 2,
+	.version = 3,
 	.fields = fields,
 	.count = sizeof(fields) / sizeof(fields[0]),
 };
@@ -153,6 +155,7 @@ void lapic_reset(struct lapic *lapic)
 
 	*s = (struct lapic_state){
 		.base = s->base,
+		.pv_eoi = s->pv_eoi,
 		.cr8 = s->cr8,
 		.lint = s->lint,
 		.nmi_pending = s->nmi_pending,
@@ -176,7 +179,8 @@ void lapic_reset_page(struct lapic *lapic)
 {
 	memset(lapic->page->reg, 0, REG_COUNT * sizeof(lapic->page->reg[0]));
 	lapic->s.requesting = 0;
-	lapic_publish(lapic);
+	lapic_publish_registers(lapic);
+	lapic->news |= NEWS_STATE | NEWS_TMR;
 }
 
 void lapic_init(struct lapic *lapic)
@@ -191,6 +195,8 @@ void lapic_init(struct lapic *lapic)
 void lapic_begin(struct lapic *lapic, uint32_t cr8, bool by_processor)
 {
 	lapic->bus->current = lapic;
+	if (lapic->s.eoi_offered)
+		lapic_withdraw_eoi(lapic);
 	if (!by_processor)
 		lapic_set_tpr(lapic, (uint8_t)(cr8 << CLASS_SHIFT));
 	if (lapic->s.posted)
@@ -253,7 +259,7 @@ void lapic_ended(struct lapic *lapic, uint8_t vector)
 		lapic->bus->eoi(lapic->bus->owner, vector);
 }
 
-static void end_of_interrupt(struct lapic *lapic)
+void lapic_end_of_interrupt(struct lapic *lapic)
 {
 	uint32_t bit;
 	struct lapic_register *isr = in_service(lapic, &bit);
@@ -271,7 +277,7 @@ bool lapic_eoi_alone(struct lapic *lapic, uint64_t value, uint32_t cr8)
 	struct lapic_register *isr;
 	uint32_t bit;
 
-	if (value || cr8 != lapic->s.cr8 || !lapic_x2apic(lapic) || lapic->s.attention)
+	if (value || cr8 != lapic->s.cr8 || !lapic_x2apic(lapic) || lapic->s.attention || lapic->s.eoi_offered)
 		return false;
 	isr = in_service(lapic, &bit);
 	if (!isr || isr[REG_TMR - REG_ISR].value & bit)
@@ -372,7 +378,7 @@ void lapic_publish_registers(struct lapic *lapic)
 void lapic_publish(struct lapic *lapic)
 {
 	lapic_publish_registers(lapic);
-	lapic->news = NEWS_STATE | NEWS_TMR;
+	lapic->news = NEWS_STATE | NEWS_TMR | NEWS_MODE;
 }
 
 /* ICR and the self IPI are left to the callers, since they differ between the two modes. */
@@ -385,7 +391,7 @@ static void write_register(struct lapic *lapic, unsigned int reg, uint32_t value
 		set_tpr(lapic, (uint8_t)value);
 		break;
 	case REG_EOI:
-		end_of_interrupt(lapic);
+		lapic_end_of_interrupt(lapic);
 		break;
 	case REG_LDR:
 		s->ldr = value;
@@ -503,7 +509,7 @@ static bool write_base(struct lapic *lapic, uint64_t value)
 	if (s->base & BASE_ENABLE && !(value & BASE_ENABLE))
 		lapic_reset(lapic);
 	s->base = value;
-	lapic->news |= NEWS_STATE;
+	lapic->news |= NEWS_STATE | NEWS_MODE;
 	lapic_publish_registers(lapic);
 	return true;
 }
@@ -617,11 +623,11 @@ void lapic_set_tpr(struct lapic *lapic, uint8_t tpr)
 	set_tpr(lapic, tpr);
 }
 
-bool lapic_tell(struct lapic *lapic, uint32_t *apic)
+bool lapic_tell(struct lapic *lapic, bool by_processor, uint32_t *apic)
 {
 	int requested, served;
 
-	if (!lapic->news)
+	if (!(lapic->news & (by_processor ? UINT8_MAX : NEWS_MODE)))
 		return false;
 	requested = lapic_enabled(lapic) ? lapic_highest(lapic, REG_IRR) : -1;
 	served = lapic_highest(lapic, REG_ISR);
@@ -633,6 +639,8 @@ bool lapic_tell(struct lapic *lapic, uint32_t *apic)
 		*apic |= KEEL_APIC_PAGE;
 	if (lapic->news & NEWS_TMR)
 		*apic |= KEEL_APIC_EOI_EXITS;
+	if (!lapic_enabled(lapic))
+		*apic |= KEEL_APIC_OFF;
 	lapic->news = 0;
 	return true;
 }

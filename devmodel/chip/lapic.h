@@ -21,6 +21,7 @@
 
 #include <keel/abi.h>
 
+#include "core/gmem.h"
 #include "core/state.h"
 
 #define LAPIC_BASE_DEFAULT	0xfee00000ull
@@ -59,6 +60,7 @@ struct lapic_state {
 	uint64_t base;			/* IA32_APIC_BASE */
 	uint64_t tsc_deadline;		/* IA32_TSC_DEADLINE; 0: not armed */
 	uint64_t deadline;		/* ns of the next expiry, or TIME_NEVER */
+	uint64_t pv_eoi;		/* KEEL_MSR_PV_EOI */
 	uint32_t ldr, dfr, svr;
 	uint32_t esr, errors;		/* as read, and gathered since the last write of ESR */
 	uint32_t initial_count, divide;
@@ -79,6 +81,7 @@ struct lapic_state {
 		};
 		uint64_t attention;		/* any of these */
 	};
+	uint8_t eoi_offered;		/* the guest may end the highest interrupt in service at pv_eoi */
 	uint8_t cr8;			/* class last seen in CR8 */
 	uint8_t lint;			/* levels of LINT0 and LINT1, one bit each */
 	uint8_t sipi_vector;
@@ -91,6 +94,7 @@ struct lapic {
 	uint8_t address_bits;		/* physical address width that CPUID reports */
 	uint8_t news;			/* for lapic_tell */
 	uint64_t tsc_khz;		/* of the guest's TSC */
+	const struct gmem *mem;		/* for pv_eoi */
 	struct lapic_page *page;
 	struct lapic_state s;
 };
@@ -122,9 +126,14 @@ void lapic_init(struct lapic *lapic);
 void lapic_begin(struct lapic *lapic, uint32_t cr8, bool by_processor);
 /*
  * An entry ends. True: IRR, ISR, TMR or the mode are not as the processor left them, and it must be told what the page
- * says now, by KEEL_ANSWER_APIC.
+ * says now, by KEEL_ANSWER_APIC. One that does not work with the page is told of the mode alone.
  */
-bool lapic_tell(struct lapic *lapic, uint32_t *apic);
+bool lapic_tell(struct lapic *lapic, bool by_processor, uint32_t *apic);
+/*
+ * The same where the processor does not work with the page, and goes on to the guest: if nothing follows from the end of the
+ * interrupt in service, the guest may tell it by KEEL_MSR_PV_EOI's word. lapic_begin takes the offer back.
+ */
+void lapic_offer_eoi(struct lapic *lapic);
 
 /* Address of the xAPIC page, or all ones when there is none (disabled or x2APIC). */
 uint64_t lapic_mmio_base(const struct lapic *lapic);
@@ -146,6 +155,10 @@ void lapic_ended(struct lapic *lapic, uint8_t vector);
 /* The guest's value of a register stands in the page at this offset. Not to be called when an INIT has reset the page. */
 void lapic_written(struct lapic *lapic, unsigned int offset, uint64_t now);
 void lapic_write_tsc_deadline(struct lapic *lapic, uint64_t deadline_tsc, uint64_t guest_tsc, uint64_t now);
+/* The guest's TSC has been moved, and with it the time of a TSC deadline. */
+void lapic_tsc_moved(struct lapic *lapic, uint64_t guest_tsc, uint64_t now);
+/* KEEL_MSR_PV_EOI. False: #GP, and nothing has changed. */
+bool lapic_write_pv_eoi(struct lapic *lapic, uint64_t value);
 
 uint64_t lapic_deadline(const struct lapic *lapic);
 void lapic_advance(struct lapic *lapic, uint64_t now);

@@ -145,6 +145,7 @@ static bool accept_init(struct lapic *lapic)
 	struct lapic_state *s = &lapic->s;
 
 	lapic_reset(lapic);
+	s->pv_eoi = 0;
 	s->nmi_pending = 0;
 	s->sipi_pending = 0;
 	s->init_pending = 1;

@@ -57,6 +57,7 @@ enum {
 /* What news holds. */
 #define NEWS_STATE		(1u << 0)	/* IRR, ISR or the mode */
 #define NEWS_TMR		(1u << 1)
+#define NEWS_MODE		(1u << 2)	/* IA32_APIC_BASE */
 
 static inline bool lapic_enabled(const struct lapic *lapic)
 {
@@ -100,6 +101,11 @@ void lapic_reset_page(struct lapic *lapic);
 /* One register that the state holds, from there into the page, and all of them. */
 void lapic_publish_register(struct lapic *lapic, unsigned int reg);
 void lapic_publish_registers(struct lapic *lapic);
+/* Of the highest one in service. */
+void lapic_end_of_interrupt(struct lapic *lapic);
+
+/* lapic_pv_eoi.c. While eoi_offered is set. */
+void lapic_withdraw_eoi(struct lapic *lapic);
 
 /* lapic_bus.c */
 void lapic_take_up(struct lapic *lapic);

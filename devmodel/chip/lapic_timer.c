@@ -2,7 +2,11 @@
 /* The local APIC's timer (Intel SDM volume 3, 11.5.4). */
 #include "chip/lapic_internal.h"
 
+#include <keel/cell.h>
+
 #include "core/time.h"
+
+_Static_assert(KEEL_APIC_TIMER_KHZ * 1000 == NSEC_PER_SEC, "the timer counts nanoseconds");
 
 #define TIMER_PERIODIC		(1u << 17)
 #define TIMER_TSC_DEADLINE	(2u << 17)
@@ -115,18 +119,29 @@ uint64_t lapic_deadline(const struct lapic *lapic)
 	return lapic->s.lvt[LAPIC_LVT_TIMER] & LVT_MASKED ? TIME_NEVER : lapic->s.deadline;
 }
 
-void lapic_write_tsc_deadline(struct lapic *lapic, uint64_t deadline_tsc, uint64_t guest_tsc, uint64_t now)
+static void timer_set_tsc_deadline(struct lapic *lapic, uint64_t guest_tsc, uint64_t now)
 {
 	struct lapic_state *s = &lapic->s;
-	uint64_t ticks = deadline_tsc > guest_tsc ? deadline_tsc - guest_tsc : 0;
+	uint64_t ticks = s->tsc_deadline > guest_tsc ? s->tsc_deadline - guest_tsc : 0;
 
-	lapic_advance(lapic, now);
-	if (timer_mode(lapic) != TIMER_TSC_DEADLINE)
-		return;
-	s->tsc_deadline = deadline_tsc;
-	if (!deadline_tsc || !lapic->tsc_khz || ticks / lapic->tsc_khz >= TSC_HORIZON_MS)
+	if (!s->tsc_deadline || !lapic->tsc_khz || ticks / lapic->tsc_khz >= TSC_HORIZON_MS)
 		s->deadline = TIME_NEVER;
 	else
 		s->deadline = now + time_scale(ticks, USEC_PER_SEC, lapic->tsc_khz) + (ticks ? 1 : 0);
+}
+
+void lapic_write_tsc_deadline(struct lapic *lapic, uint64_t deadline_tsc, uint64_t guest_tsc, uint64_t now)
+{
 	lapic_advance(lapic, now);
+	if (timer_mode(lapic) != TIMER_TSC_DEADLINE)
+		return;
+	lapic->s.tsc_deadline = deadline_tsc;
+	timer_set_tsc_deadline(lapic, guest_tsc, now);
+	lapic_advance(lapic, now);
+}
+
+void lapic_tsc_moved(struct lapic *lapic, uint64_t guest_tsc, uint64_t now)
+{
+	if (timer_mode(lapic) == TIMER_TSC_DEADLINE)
+		timer_set_tsc_deadline(lapic, guest_tsc, now);
 }

@@ -83,11 +83,18 @@ enum keel_task_source {
  * else sees: such accesses do not come to the cell.
  */
 
+/* What the timers of local APICs count before their dividers. The hypervisor tells guests in CPUID. */
+#define KEEL_APIC_TIMER_KHZ	1000000u
+
 /* The MSRs that come to the cell. All other MSRs are the hypervisor's. */
 #define KEEL_MSR_APIC_BASE	0x1bu
 #define KEEL_MSR_TSC_DEADLINE	0x6e0u
 #define KEEL_MSR_X2APIC_FIRST	0x800u
 #define KEEL_MSR_X2APIC_LAST	0x8ffu
+/* KVM's paravirtual clock, and ends of interrupts by memory, which are there without KEEL_EXIT_F_APIC alone. */
+#define KEEL_MSR_WALL_CLOCK	0x4b564d00u
+#define KEEL_MSR_SYSTEM_TIME	0x4b564d01u
+#define KEEL_MSR_PV_EOI		0x4b564d04u
 
 struct keel_exit {
 	uint32_t kind;		/* enum keel_exit_kind */
@@ -99,7 +106,7 @@ struct keel_exit {
 	 * itself for a fault, and the next one for an instruction's switch.
 	 */
 	uint64_t next_rip;
-	uint64_t tsc_offset;	/* guest TSC = host TSC + tsc_offset */
+	uint64_t tsc_offset;	/* guest TSC = host TSC + tsc_offset. Between two entries it changes before a POLL alone. */
 	/* IO */
 	uint16_t port;
 	uint8_t size;		/* bytes of one element: 1, 2, 4 */
@@ -210,13 +217,14 @@ struct keel_answer {
 #define KEEL_ANSWER_CR2		(1u << 7)	/* sregs.cr2 changed (with an injected page fault) */
 #define KEEL_ANSWER_TPR		(1u << 8)	/* tpr is new: the local APIC's register changed */
 
-#define KEEL_ANSWER_APIC	(1u << 9)	/* apic is new; only after exits with KEEL_EXIT_F_APIC */
+#define KEEL_ANSWER_APIC	(1u << 9)	/* apic is new; without KEEL_EXIT_F_APIC only KEEL_APIC_OFF counts in it */
 
 #define KEEL_APIC_REQUESTED	0xffu		/* the highest vector in the page's IRR, 0: none */
 #define KEEL_APIC_IN_SERVICE_SHIFT 8		/* the highest vector in its ISR, 8 bits, 0: none */
 #define KEEL_APIC_X2		(1u << 16)	/* x2APIC mode: MSRs go to the page as far as the processor can */
 #define KEEL_APIC_PAGE		(1u << 17)	/* xAPIC mode, registers at KEEL_APIC_BASE: accesses go to the page likewise */
 #define KEEL_APIC_EOI_EXITS	(1u << 18)	/* the page's TMR has changed: it says which ends of interrupts exit */
+#define KEEL_APIC_OFF		(1u << 19)	/* switched off in IA32_APIC_BASE: CPUID does not show it */
 
 #define KEEL_INJECT_VALID	(1u << 31)
 #define KEEL_INJECT_ERROR_CODE	(1u << 11)

@@ -41,7 +41,7 @@ static uint32_t told(unsigned int i)
 {
 	uint32_t apic = 0;
 
-	ck_assert(lapic_tell(&cpu[i], &apic));
+	ck_assert(lapic_tell(&cpu[i], true, &apic));
 	return apic;
 }
 
@@ -49,7 +49,7 @@ static bool silent(unsigned int i)
 {
 	uint32_t apic;
 
-	return !lapic_tell(&cpu[i], &apic);
+	return !lapic_tell(&cpu[i], true, &apic);
 }
 
 static void settle(void)
@@ -258,7 +258,7 @@ START_TEST(modes_are_told)
 	ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT));
 	set(1, IRR, 0x77, true);
 	processor(1);
-	ck_assert_uint_eq(told(1), KEEL_APIC_EOI_EXITS);
+	ck_assert_uint_eq(told(1), KEEL_APIC_EOI_EXITS | KEEL_APIC_OFF);
 	ck_assert_int_eq(lapic_pending(&cpu[1]), -1);
 }
 END_TEST
@@ -436,8 +436,9 @@ START_TEST(any_page)
 		}
 		ck_assert_int_lt(lapic_pending(l), 256);
 		ck_assert_uint_le(lapic_tpr_threshold(l), 15);
-		lapic_tell(l, &apic);
-		ck_assert_uint_eq(apic & ~(0xffffu | KEEL_APIC_X2 | KEEL_APIC_PAGE | KEEL_APIC_EOI_EXITS), 0);
+		lapic_tell(l, true, &apic);
+		ck_assert_uint_eq(apic & ~(0xffffu | KEEL_APIC_X2 | KEEL_APIC_PAGE | KEEL_APIC_EOI_EXITS |
+					  KEEL_APIC_OFF), 0);
 		ck_assert((apic & (KEEL_APIC_X2 | KEEL_APIC_PAGE)) != (KEEL_APIC_X2 | KEEL_APIC_PAGE));
 	}
 }

@@ -519,6 +519,98 @@ START_TEST(tsc_deadline)
 }
 END_TEST
 
+START_TEST(tsc_moved_under_deadline)
+{
+	ctx[0].regs.rflags |= IF;
+	ctx[0].exit.tsc_offset = 5000;
+	mmio_write(0, APIC + 0xf0, 0x1ff);
+	mmio_write(0, APIC + 0x320, 0x40061);
+	wrmsr(0, KEEL_MSR_TSC_DEADLINE, tsc + 5000 + 500000);
+	ctx[0].exit.tsc_offset = 5000 + 400000;
+	ck_assert_uint_le(poll(0)->deadline, tsc + 100100);
+	ck_assert_uint_ge(ctx[0].answer.deadline, tsc + 99000);
+	ctx[0].exit.tsc_offset = 5000 + 600000;
+	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x61));
+}
+END_TEST
+
+#define CLOCK_PLACE	0x3000u
+#define WALL_PLACE	0x3040u
+#define EOI_PLACE	0x3080u
+#define REFUSED		(KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | 13)
+
+static uint64_t guest_u64(uint64_t gpa)
+{
+	uint64_t value;
+
+	memcpy(&value, guest + gpa, sizeof(value));
+	return value;
+}
+
+START_TEST(guest_clock)
+{
+	uint64_t offset = 1ull << 40;
+
+	ctx[0].exit.tsc_offset = offset;
+	ck_assert_uint_eq(wrmsr(0, KEEL_MSR_SYSTEM_TIME, CLOCK_PLACE | 1)->flags, KEEL_ANSWER_RIP);
+	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_SYSTEM_TIME), CLOCK_PLACE | 1);
+	/* Half a nanosecond a tick since the machine began. */
+	ck_assert_uint_eq(guest_u64(CLOCK_PLACE + 8), pc->clock.start + offset);
+	ck_assert_uint_eq(guest_u64(CLOCK_PLACE + 16), 0);
+	ck_assert_uint_eq(guest_u64(CLOCK_PLACE + 24), 0x100ull << 32 | 1ull << 40 | 1u << 31 | 0);
+	/* What the RTC shows, less the time since. */
+	ck_assert_uint_eq(wrmsr(0, KEEL_MSR_WALL_CLOCK, WALL_PLACE)->flags, KEEL_ANSWER_RIP);
+	ck_assert_uint_eq((uint32_t)guest_u64(WALL_PLACE + 4), 86400 * 365);
+	/* A TSC that was moved, seen at the poll that follows. */
+	ctx[0].exit.tsc_offset = offset + 7;
+	poll(0);
+	ck_assert_uint_eq(guest_u64(CLOCK_PLACE + 8), pc->clock.start + offset + 7);
+	/* INIT takes the place away. */
+	mmio_write(0, APIC + 0xf0, 0x1ff);
+	ck_assert_uint_eq(wrmsr(1, KEEL_MSR_SYSTEM_TIME, (CLOCK_PLACE + 0x200) | 1)->inject, 0);
+	mmio_write(0, APIC + 0x310, 1u << 24);
+	mmio_write(0, APIC + 0x300, 0xc500);
+	poll(1);
+	ck_assert_uint_eq(rdmsr(1, KEEL_MSR_SYSTEM_TIME), 0);
+	ck_assert_uint_eq(wrmsr(0, KEEL_MSR_SYSTEM_TIME, LOW_MEMORY | 1)->inject, REFUSED);
+	ck_assert_uint_eq(wrmsr(0, KEEL_MSR_SYSTEM_TIME, CLOCK_PLACE | 3)->inject, REFUSED);
+}
+END_TEST
+
+/* The guest ends interrupts in its memory; no exit comes of it. */
+START_TEST(end_of_interrupt_by_memory)
+{
+	ctx[0].regs.rflags |= IF;
+	mmio_write(0, APIC + 0xf0, 0x1ff);
+	ck_assert_uint_eq(wrmsr(0, KEEL_MSR_PV_EOI, EOI_PLACE | 1)->inject, 0);
+	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_PV_EOI), EOI_PLACE | 1);
+	for (unsigned int round = 0; round < 3; round++) {
+		ck_assert_uint_eq(mmio_write(0, APIC + 0x300, 0x00040051)->inject, INJECTED(0x51));
+		ck_assert_uint_eq(guest[EOI_PLACE], 1);
+		guest[EOI_PLACE] = 0;
+	}
+	/* Two at a time: the first one's end is the register's to take. */
+	ctx[0].regs.rflags &= ~(uint64_t)IF;
+	mmio_write(0, APIC + 0x300, 0x00040051);
+	ctx[0].regs.rflags |= IF;
+	ck_assert_uint_eq(mmio_write(0, APIC + 0x300, 0x00040061)->inject, INJECTED(0x61));
+	ck_assert_uint_eq(guest[EOI_PLACE], 0);
+	ck_assert_uint_eq(mmio_write(0, APIC + 0xb0, 0)->inject, INJECTED(0x51));
+	ck_assert_uint_eq(guest[EOI_PLACE], 1);
+	/* A vCPU that goes to sleep is offered nothing, and has ended what it was offered. */
+	guest[EOI_PLACE] = 0;
+	ck_assert_uint_eq(enter(0, KEEL_EXIT_HLT)->action, KEEL_ACTION_WAIT);
+	ck_assert_uint_eq(guest[EOI_PLACE], 0);
+	ck_assert_uint_eq(mmio_read(0, APIC + 0x120), 0);
+	ck_assert_uint_eq(wrmsr(0, KEEL_MSR_PV_EOI, EOI_PLACE | 3)->inject, REFUSED);
+	/* Where the processor ends interrupts there is no such thing. */
+	ctx[0].exit.flags = KEEL_EXIT_F_APIC;
+	ck_assert_uint_eq(wrmsr(0, KEEL_MSR_PV_EOI, EOI_PLACE | 1)->inject, REFUSED);
+	rdmsr(0, KEEL_MSR_PV_EOI);
+	ck_assert_uint_eq(ctx[0].answer.inject, REFUSED);
+}
+END_TEST
+
 START_TEST(msr_refused)
 {
 	struct keel_answer *answer = wrmsr(0, KEEL_MSR_X2APIC_FIRST + 8, 0);
@@ -984,6 +1076,9 @@ static void random_exit(unsigned int context, bool by_processor)
 {
 	struct keel_exit *exit = &ctx[context].exit;
 	static const uint8_t sizes[] = { 1, 1, 2, 4, 4, 1, 2, 3 };
+	static const uint32_t msrs[] = {
+		KEEL_MSR_APIC_BASE, KEEL_MSR_TSC_DEADLINE, KEEL_MSR_WALL_CLOCK, KEEL_MSR_SYSTEM_TIME, KEEL_MSR_PV_EOI,
+	};
 
 	exit->tpr = random_bits() % 4 ? 0 : random_bits() % 16;
 	exit->flags = random_bits() % 2 ? KEEL_EXIT_F_CR8 : 0;
@@ -994,7 +1089,8 @@ static void random_exit(unsigned int context, bool by_processor)
 	exit->io = random_bits() % 8;
 	exit->segment = random_bits() % 7 ? random_bits() % 6 : KEEL_SEG_NONE;
 	exit->address_size = random_bits() % 2 ? 4 : 0;
-	exit->msr = random_bits() % 4 ? KEEL_MSR_X2APIC_FIRST + random_bits() % 0x40 : random_bits() % 2 ? 0x1b : 0x6e0;
+	exit->msr = random_bits() % 4 ? KEEL_MSR_X2APIC_FIRST + random_bits() % 0x40 : msrs[random_bits() % 5];
+	exit->tsc_offset = random_bits() % 8 ? exit->tsc_offset : random_bits();
 	exit->gpa = random_address();
 	random_insn(exit);
 	random_task(&ctx[context]);
@@ -1016,7 +1112,7 @@ static void check_answer(unsigned int context)
 		ck_assert_uint_ne(a->tpr, ctx[context].exit.tpr);
 	if (ctx[context].exit.flags & KEEL_EXIT_F_APIC)
 		ck_assert_uint_eq(a->tpr_threshold | (a->flags & KEEL_ANSWER_TPR), 0);
-	else
+	else if (context == EVENT || ctx[context].exit.msr != KEEL_MSR_APIC_BASE)
 		ck_assert_uint_eq(a->flags & KEEL_ANSWER_APIC, 0);
 	if (context != EVENT)
 		ck_assert_uint_eq(a->kick >> context & 1, 0);
@@ -1109,6 +1205,9 @@ int main(void)
 	tcase_add_test(started, task_switch_of_the_cell);
 	tcase_add_test(started, cr8_written_by_the_cell);
 	tcase_add_test(started, tsc_deadline);
+	tcase_add_test(started, tsc_moved_under_deadline);
+	tcase_add_test(started, guest_clock);
+	tcase_add_test(started, end_of_interrupt_by_memory);
 	tcase_add_test(started, msr_refused);
 	tcase_add_test(started, start_of_second_cpu);
 	tcase_add_test(started, start_with_interrupts);

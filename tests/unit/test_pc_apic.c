@@ -90,10 +90,17 @@ START_TEST(first_answers_tell)
 	wrmsr(0, KEEL_MSR_APIC_BASE, 0xfee00d00);
 	ck_assert_uint_eq(ctx[0].answer.flags, KEEL_ANSWER_RIP | KEEL_ANSWER_APIC);
 	ck_assert_uint_eq(ctx[0].answer.apic, KEEL_APIC_X2);
-	/* A vCPU of a processor that cannot do this hears nothing of it. */
+	/* For a vCPU of a processor that cannot do this the mode is told alone. */
 	ctx[1].exit.flags = 0;
 	wrmsr(1, KEEL_MSR_APIC_BASE, 0xfee00c00);
+	ck_assert(ctx[1].answer.flags & KEEL_ANSWER_APIC && !(ctx[1].answer.apic & KEEL_APIC_OFF));
+	wrmsr(1, X2(0x3f0), 0x41);
 	ck_assert(!(ctx[1].answer.flags & KEEL_ANSWER_APIC));
+	wrmsr(1, KEEL_MSR_APIC_BASE, 0xfee00000);
+	ck_assert(ctx[1].answer.flags & KEEL_ANSWER_APIC && ctx[1].answer.apic & KEEL_APIC_OFF);
+	ck_assert(!(poll(1)->flags & KEEL_ANSWER_APIC));
+	wrmsr(1, KEEL_MSR_APIC_BASE, 0xfee00800);
+	ck_assert(ctx[1].answer.flags & KEEL_ANSWER_APIC && !(ctx[1].answer.apic & KEEL_APIC_OFF));
 }
 END_TEST
 
@@ -273,7 +280,7 @@ START_TEST(disabled_delivers_nothing)
 	written(0, 0x300, 0x00040051);
 	wrmsr(0, KEEL_MSR_APIC_BASE, 0xfee00100);
 	ck_assert_uint_eq(ctx[0].answer.flags, KEEL_ANSWER_RIP | KEEL_ANSWER_APIC);
-	ck_assert_uint_eq(ctx[0].answer.apic, KEEL_APIC_EOI_EXITS);
+	ck_assert_uint_eq(ctx[0].answer.apic, KEEL_APIC_EOI_EXITS | KEEL_APIC_OFF);
 	set(0, IRR, 0x52, true);
 	ctx[0].regs.rflags |= IF;
 	ck_assert_uint_eq(enter(0, KEEL_EXIT_HLT)->action, KEEL_ACTION_WAIT);
