@@ -15,6 +15,7 @@
 #include <linux/smp.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
+#include <asm/tsc.h>
 #include <keel/cell.h>
 
 #include "compat.h"
@@ -136,7 +137,8 @@ static long start_locked(struct keel_vm *vm)
 
 	if (vm->started)
 		return -EBUSY;
-	while (args = (struct keel_args){ .rdi = vm->id }, (error = keel_call(KEEL_HC_START, &args)) == -ENOMEM) {
+	while (args = (struct keel_args){ .rdi = vm->id, .rsi = tsc_khz },
+	       (error = keel_call(KEEL_HC_START, &args)) == -ENOMEM) {
 		error = keel_tables_add(vm);
 		if (error)
 			return error;

@@ -98,7 +98,7 @@ static int64_t of_vm(struct call *call, uint64_t number)
 	case KEEL_HC_SHARE:
 		return vm_share(call->vm, arg[1], arg[2], arg[3]);
 	case KEEL_HC_START:
-		return vm_start(call->vm);
+		return vm_start(call->vm, arg[1]);
 	case KEEL_HC_RUN:
 	case KEEL_HC_EVENT:
 		return run(call, number == KEEL_HC_EVENT);

@@ -429,11 +429,13 @@ int vm_share(struct vm *vm, uint64_t hpa, uint64_t order, uint64_t index)
 	return error;
 }
 
-int vm_start(struct vm *vm)
+int vm_start(struct vm *vm, uint64_t tsc_khz)
 {
 	uint64_t context = KEEL_CELL_CONTEXTS + KEEL_CONTEXT_EVENT * PAGE_SIZE;
 	int error = 0;
 
+	if (tsc_khz < KEEL_TSC_KHZ_LEAST || tsc_khz > KEEL_TSC_KHZ_MOST)
+		return -EINVAL;
 	spin_lock(&vm_lock);
 	if (vm->state != VM_BUILDING || !flushed(vm) || vm->vcpus_made != vm->vcpu_count ||
 	    vm->channel_mapped != vm->channel_pages ||
@@ -451,6 +453,7 @@ int vm_start(struct vm *vm)
 		       PT_READ | PT_WRITE | PT_USER, 0, &vm->tables);
 		pt_map(&vm->cell_table, (uint64_t)(uintptr_t)vm->event.page,
 		       vm->record + RECORD_CONTEXT * PAGE_SIZE, 0, PT_READ | PT_WRITE, 0, &vm->tables);
+		vm->tsc_khz = (uint32_t)tsc_khz;
 		__atomic_store_n(&vm->state, VM_STARTED, __ATOMIC_RELEASE);
 	}
 	spin_unlock(&vm_lock);

@@ -127,6 +127,7 @@ struct vm {
 	struct frame_pool tables;
 	unsigned int vcpu_count;
 	unsigned int vcpus_made;
+	uint32_t tsc_khz;		/* since the start */
 	unsigned int channel_pages, channel_mapped;
 	unsigned int cell_pages;
 	uint64_t apic_plain[4];	/* VMX: CPUs that may know the page at KEEL_APIC_BASE as memory; bit mask */
@@ -151,7 +152,7 @@ int vm_donate(struct vm *vm, uint64_t hpa, uint64_t order);
 int vm_assign(struct vm *vm, uint64_t hpa, uint64_t order, uint64_t use, uint64_t arg);
 int vm_map(struct vm *vm, uint64_t hpa, uint64_t order, uint64_t gpa, uint64_t flags);
 int vm_share(struct vm *vm, uint64_t hpa, uint64_t order, uint64_t index);
-int vm_start(struct vm *vm);
+int vm_start(struct vm *vm, uint64_t tsc_khz);
 int vm_take_dirty(struct vm *vm, uint64_t gpa, uint64_t flags, uint64_t bits[4]);
 int vm_kill(struct vm *vm);
 int vm_reclaim(struct vm *vm, uint64_t hpa, uint64_t order);

@@ -6,10 +6,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <keel/abi.h>
+
 #include "core/time.h"
 
-#define CLOCK_KHZ_LEAST	100000ull	/* 100 MHz and ... */
-#define CLOCK_KHZ_MOST	100000000ull	/* ... 100 GHz: what both fixed-point factors below have room for */
+/* What both fixed-point factors below have room for. */
+#define CLOCK_KHZ_LEAST	((uint64_t)KEEL_TSC_KHZ_LEAST)
+#define CLOCK_KHZ_MOST	((uint64_t)KEEL_TSC_KHZ_MOST)
 
 #define CLOCK_NS_SHIFT	60		/* at most 10 ns a tick: 4 bits before the point */
 #define CLOCK_TSC_SHIFT	57		/* at most 100 ticks a ns: 7 bits */

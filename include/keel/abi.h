@@ -17,6 +17,8 @@
 #define KEEL_MAX_VMS		64u	/* VM identifiers run from 1 to KEEL_MAX_VMS */
 #define KEEL_MAX_VCPUS		64u	/* of one VM */
 #define KEEL_MAX_ORDER		18u	/* donated blocks: 2^order pages, order 0 to 18 (1 GiB) */
+#define KEEL_TSC_KHZ_LEAST	100000u	/* frequencies of the TSC that guests can run with: 100 MHz to ... */
+#define KEEL_TSC_KHZ_MOST	100000000u	/* ... 100 GHz */
 
 /*
  * CPUID leaves of Keel, seen by the control domain alone.

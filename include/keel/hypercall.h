@@ -64,7 +64,10 @@ enum keel_hypercall {
 	 */
 	KEEL_HC_SHARE,
 
-	/* (vm): the machine is complete: image, stacks, channel and all vCPUs are there. -EINVAL if they are not. */
+	/*
+	 * (vm, tsc_khz): the machine is complete: image, stacks, channel and all vCPUs are there. tsc_khz: the frequency of the
+	 * TSC, KEEL_TSC_KHZ_LEAST to _MOST, which guests are told. -EINVAL if something is missing or the frequency is none.
+	 */
 	KEEL_HC_START,
 
 	/*

@@ -26,6 +26,7 @@
 #define IMAGE_PAGES	(TEXT_PAGES + RODATA_PAGES + DATA_PAGES + BSS_PAGES)
 #define STORED_PAGES	(IMAGE_PAGES - BSS_PAGES)
 #define CHANNEL_PAGES	3u
+#define TSC_KHZ		2400000u
 #define STEPS		3000u
 #define ROUND_STEPS	100u		/* between looks at everything */
 
@@ -448,7 +449,7 @@ START_TEST(life)
 
 	WORKS(vm_map(vm, ram, 9, 0, 0));
 	ck_assert(page_is(ram, 0xa5));	/* contents kept */
-	WORKS(vm_start(vm));
+	WORKS(vm_start(vm, TSC_KHZ));
 	check_vm(vm);
 	ck_assert_uint_eq(vcpus_initialised, vcpus);
 	for (unsigned int i = 0; i < vcpus; i++) {
@@ -560,9 +561,9 @@ START_TEST(start_needs_a_flush)
 	struct vm *vm = create_complete(1);
 
 	donate(vm, 0);
-	FAILS(vm_start(vm), EINVAL);
+	FAILS(vm_start(vm, TSC_KHZ), EINVAL);
 	flush_all();
-	WORKS(vm_start(vm));
+	WORKS(vm_start(vm, TSC_KHZ));
 }
 END_TEST
 
@@ -664,7 +665,7 @@ START_TEST(too_few_tables)
 	FAILS(vm_assign(vm, hpa, 3, KEEL_USE_VCPU, 0), ENOMEM);
 	FAILS(vm_map(vm, hpa, 0, 0, 0), ENOMEM);
 	FAILS(vm_share(vm, take(0), 0, 0), ENOMEM);
-	FAILS(vm_start(vm), EINVAL);
+	FAILS(vm_start(vm, TSC_KHZ), EINVAL);
 	for (;; given++) {
 		remember_all();
 		if (!vm_map(vm, hpa, 0, 0x1234000, 0))
@@ -802,11 +803,16 @@ START_TEST(start_incomplete)
 	if (_i != 3)
 		add_channel(vm);
 	if (_i < 4) {
-		FAILS(vm_start(vm), EINVAL);
+		FAILS(vm_start(vm, TSC_KHZ), EINVAL);
 		return;
 	}
-	WORKS(vm_start(vm));
-	FAILS(vm_start(vm), EINVAL);
+	FAILS(vm_start(vm, 0), EINVAL);
+	FAILS(vm_start(vm, KEEL_TSC_KHZ_LEAST - 1), EINVAL);
+	FAILS(vm_start(vm, KEEL_TSC_KHZ_MOST + 1ull), EINVAL);
+	FAILS(vm_start(vm, 1ull << 32 | TSC_KHZ), EINVAL);
+	WORKS(vm_start(vm, TSC_KHZ));
+	ck_assert_uint_eq(vm->tsc_khz, TSC_KHZ);
+	FAILS(vm_start(vm, TSC_KHZ), EINVAL);
 	page = donate_flushed(vm, 0);
 	block = donate_flushed(vm, KEEL_VCPU_ORDER);
 	plain = take(0);
@@ -823,7 +829,7 @@ START_TEST(kill_and_reclaim)
 	struct vm *vm = create_complete(1), *other = create_with_tables(1);
 	uint64_t record = vm->record, hpa = donate_flushed(vm, 3), theirs = donate_flushed(other, 0);
 
-	WORKS(vm_start(vm));
+	WORKS(vm_start(vm, TSC_KHZ));
 	FAILS(vm_reclaim(vm, hpa, 0), EBUSY);
 	vm_end(vm, KEEL_END_TRIPLE_FAULT, 5, 6);
 	vm_end(vm, KEEL_END_RESET, 7, 8);
@@ -834,7 +840,7 @@ START_TEST(kill_and_reclaim)
 	vm->running = 0;
 	WORKS(vm_kill(vm));
 	WORKS(vm_kill(vm));
-	FAILS(vm_start(vm), EINVAL);
+	FAILS(vm_start(vm, TSC_KHZ), EINVAL);
 	FAILS(vm_reclaim(vm, hpa, 10), EINVAL);
 	FAILS(vm_reclaim(vm, hpa + 8, 0), EINVAL);
 	FAILS(vm_reclaim(vm, theirs, 0), EPERM);
@@ -904,7 +910,7 @@ START_TEST(dirty_log)
 	WORKS(vm_map(vm, few, 2, MIB, 0));
 	WORKS(vm_map(vm, few + 4 * PAGE_SIZE, 0, 4 * GIB - PAGE_SIZE, KEEL_MAP_READONLY));
 	FAILS(vm_take_dirty(vm, MIB, 0, bits), EINVAL);			/* not started */
-	WORKS(vm_start(vm));
+	WORKS(vm_start(vm, TSC_KHZ));
 	FAILS(vm_take_dirty(vm, MIB + PAGE_SIZE, 0, bits), EINVAL);
 	FAILS(vm_take_dirty(vm, 1, 0, bits), EINVAL);
 	FAILS(vm_take_dirty(vm, GUEST_LIMIT, 0, bits), EINVAL);
@@ -957,7 +963,7 @@ START_TEST(apic_access_page)
 	vm = create_complete(2);
 	if (_i == 2)
 		WORKS(vm_map(vm, donate_flushed(vm, 0), 0, KEEL_APIC_BASE, 0));
-	WORKS(vm_start(vm));
+	WORKS(vm_start(vm, TSC_KHZ));
 	ck_assert_int_eq(pt_lookup(&vm->guest_table, KEEL_APIC_BASE, &place), _i != 0);
 	ck_assert_int_eq((place.entry & PT_MARK_DEVICE) != 0, _i == 1);
 	ck_assert(take_count(vm, KEEL_APIC_BASE, KEEL_DIRTY_SPLIT, &flushed) == (_i == 2) && flushed == (_i == 2));
@@ -979,7 +985,7 @@ START_TEST(dirty_log_too_few_tables)
 	WORKS(vm_donate(vm, GIB, 18));
 	flush_all();
 	WORKS(vm_map(vm, GIB, 18, 4 * GIB, 0));
-	WORKS(vm_start(vm));
+	WORKS(vm_start(vm, TSC_KHZ));
 	kept = vm->tables;
 	for (vm->tables.count = 0; vm->tables.count < 4; vm->tables.count++)
 		FAILS(vm_take_dirty(vm, 4 * GIB + 5 * MIB, KEEL_DIRTY_SPLIT, bits), ENOMEM);
@@ -1171,7 +1177,7 @@ static int step(struct vm *vm)
 	case 7:
 		return step_share(vm, hpa, order);
 	case 8:
-		return vm_start(vm);
+		return vm_start(vm, TSC_KHZ);
 	case 9:
 		cpu_objects[pick(CPUS)].flushed = vm_donations();
 		return 0;
