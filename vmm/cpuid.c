@@ -13,23 +13,50 @@
 #define LAST_BASIC	0xdu
 #define LAST_EXTENDED	0x80000008u
 #define HYPERVISOR_BASE	0x40000000u
-#define HYPERVISOR_LAST	0x40000001u
-#define KVM_NOP_IO_DELAY (1u << 1)	/* port 0x80 need not be written for a pause */
+#define HYPERVISOR_FEATURES 0x40000001u
+#define HYPERVISOR_TIMING 0x40000010u
+
+/* Of KVM's leaves: no writes of port 0x80 for a pause, the clock by its newer MSRs, ends of interrupts by memory, ... */
+#define KVM_NOP_IO_DELAY (1u << 1)
+#define KVM_CLOCKSOURCE2 (1u << 3)
+#define KVM_PV_EOI	(1u << 6)
+#define KVM_CLOCK_STABLE (1u << 24)	/* ... and that clock can be taken on any vCPU */
+
+#define TSC_RATIO	0x15u
+#define RATIO_MOST	4294u		/* Linux multiplies it by the crystal's kHz, 1,000,000, in 32 bits */
+#define RATIO_PRECISION	1000000u
+#define LIMITED_BASIC	2u
 
 #define BIT(n)		(1u << (n))
+#define ECX1_FMA	BIT(12)
 #define ECX1_VMX	BIT(5)
 #define ECX1_X2APIC	BIT(21)
 #define ECX1_TSC_DEADLINE BIT(24)
 #define ECX1_OSXSAVE	BIT(27)
+#define ECX1_AVX	BIT(28)
+#define ECX1_F16C	BIT(29)
 #define ECX1_HYPERVISOR	BIT(31)
 #define EDX1_APIC	BIT(9)
 #define EDX1_DS		BIT(21)
 #define EDX1_HTT	BIT(28)
 #define EAX6_ARAT	BIT(2)
 #define EDXE_RDTSCP	BIT(27)
+#define EBX7_TSC_ADJUST	BIT(1)
+#define EBX7_AVX2	BIT(5)
+#define EBX7_ERMS	BIT(9)
 #define EBX7_PT		BIT(25)
+/* F, DQ, IFMA, PF, ER, CD, BW, VL */
+#define EBX7_AVX512	(BIT(16) | BIT(17) | BIT(21) | BIT(26) | BIT(27) | BIT(28) | BIT(30) | BIT(31))
+#define ECX7_PKU	BIT(3)
 #define ECX7_OSPKE	BIT(4)
+#define ECX7_VAES	(BIT(9) | BIT(10))	/* and VPCLMULQDQ */
+/* VBMI, VBMI2, VNNI, BITALG, VPOPCNTDQ */
+#define ECX7_AVX512	(BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14))
 #define ECX7_RDPID	BIT(22)
+#define EDX7_FSRM	BIT(4)
+#define ECXE_XOP_FMA4	(BIT(11) | BIT(16))
+
+#define SIGNATURE	0x0fff3fffu
 
 enum output { EAX, EBX, ECX, EDX };
 
@@ -38,26 +65,29 @@ static const struct policy {
 	uint32_t leaf, subleaf;
 	uint32_t mask[4];
 } policies[] = {
-	/* All but MONITOR, DTES64, DS-CPL, VMX, SMX, EST, TM2, PDCM, DCA, x2APIC, TSC deadline (ours), OSXSAVE and what needs MSRs. */
-	{ 1, 0, { ~0u, 0, ~(BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(10) |
-			    BIT(11) | BIT(14) | BIT(15) | BIT(18) |
-			    ECX1_X2APIC | ECX1_TSC_DEADLINE | ECX1_OSXSAVE),
-	    /* all but DS, ACPI, HTT (ours), TM, PBE */
-	    ~(BIT(21) | BIT(22) | EDX1_HTT | BIT(29) | BIT(31)) } },
+	/*
+	 * SSE3, PCLMULQDQ, SSSE3, FMA, CMPXCHG16B, PCID, SSE4.1, SSE4.2, MOVBE, POPCNT, AES, XSAVE, AVX, F16C, RDRAND. Not MONITOR,
+	 * DTES64, DS-CPL, VMX, SMX, EST, TM2, PDCM, DCA. What Keel or the cell brings (x2APIC, TSC deadline) is added.
+	 */
+	{ 1, 0, { SIGNATURE, 0, BIT(0) | BIT(1) | BIT(9) | ECX1_FMA | BIT(13) | BIT(17) | BIT(19) | BIT(20) |
+		     BIT(22) | BIT(23) | BIT(25) | BIT(26) | ECX1_AVX | ECX1_F16C | BIT(30),
+	    /* FPU to CMPXCHG8B, SEP to PSE-36, CLFLUSH, MMX to self-snoop. Not DS, ACPI, TM, PBE; APIC and HTT are added. */
+	    0x000001ffu | 0x0003f800u | BIT(19) | 0x0f800000u } },
 	{ 2, 0, { ~0u, ~0u, ~0u, ~0u } },
 	/* FSGSBASE, BMI1, AVX2, SMEP, BMI2, ERMS, INVPCID, AVX-512, RDSEED, ADX, SMAP, CLFLUSHOPT, CLWB, SHA. */
-	{ 7, 0, { 0, BIT(0) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(16) | BIT(17) | BIT(18) |
-		     BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(26) | BIT(27) | BIT(28) | BIT(29) |
-		     BIT(30) | BIT(31),
-	    /* VBMI, UMIP, VBMI2, GFNI, VAES, VPCLMULQDQ, VNNI, BITALG, VPOPCNTDQ, RDPID */
-	    BIT(1) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14) | ECX7_RDPID,
-	    /* FSRM */
-	    BIT(4) } },
+	{ 7, 0, { 0, BIT(0) | BIT(3) | EBX7_AVX2 | BIT(7) | BIT(8) | EBX7_ERMS | BIT(10) | EBX7_AVX512 | BIT(18) |
+		     BIT(19) | BIT(20) | BIT(23) | BIT(24) | BIT(29),
+	    /* UMIP, PKU, GFNI, VAES, VPCLMULQDQ, AVX-512, RDPID */
+	    BIT(2) | ECX7_PKU | BIT(8) | ECX7_VAES | ECX7_AVX512 | ECX7_RDPID,
+	    EDX7_FSRM } },
 	/* XSAVEOPT, XSAVEC, XGETBV with ECX = 1. */
 	{ LAST_BASIC, 1, { BIT(0) | BIT(1) | BIT(2), 0, 0, 0 } },
 	/* LAHF, CMP_LEGACY out, CR8 alias, ABM, SSE4A, misaligned SSE, PREFETCHW, XOP, FMA4, TBM. */
-	{ 0x80000001u, 0, { ~0u, 0, BIT(0) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) | BIT(21),
-	    ~BIT(25) } },	/* FFXSR */
+	{ 0x80000001u, 0, { SIGNATURE, 0,
+	    BIT(0) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | ECXE_XOP_FMA4 | BIT(21),
+	    /* AMD's copies of leaf 1, SYSCALL, NX, MMX extensions, MMX, FXSR, 1 GiB pages, RDTSCP, long mode, 3DNow!. Not FFXSR. */
+	    0x000003ffu | 0x0003f800u | BIT(20) | BIT(22) | BIT(23) | BIT(24) | BIT(26) | EDXE_RDTSCP | BIT(29) |
+	    BIT(30) | BIT(31) } },
 	{ 0x80000002u, 0, { ~0u, ~0u, ~0u, ~0u } },
 	{ 0x80000003u, 0, { ~0u, ~0u, ~0u, ~0u } },
 	{ 0x80000004u, 0, { ~0u, ~0u, ~0u, ~0u } },
@@ -68,12 +98,25 @@ static const struct policy {
 	{ LAST_EXTENDED, 0, { 0xffffu, 0, 0, 0 } },
 };
 
+/* Features of no use, or worse, without a state in XCR0. */
+static const struct state_need {
+	uint64_t states;
+	uint32_t leaf;
+	uint32_t mask[4];
+} state_needs[] = {
+	{ XCR0_AVX, 1, { 0, 0, ECX1_FMA | ECX1_AVX | ECX1_F16C, 0 } },
+	{ XCR0_AVX, 7, { 0, EBX7_AVX2, ECX7_VAES, 0 } },
+	{ XCR0_AVX, 0x80000001u, { 0, 0, ECXE_XOP_FMA4, 0 } },
+	{ XCR0_AVX512, 7, { 0, EBX7_AVX512, ECX7_AVX512, 0 } },
+	{ XCR0_PKRU, 7, { 0, 0, ECX7_PKU, 0 } },
+};
+
 static uint64_t guest_xcr0;
 static bool tsc_aux;
 
 void cpuid_init(void)
 {
-	guest_xcr0 = xstate_supported() & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512);
+	guest_xcr0 = xstate_supported() & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU);
 	if ((guest_xcr0 & XCR0_AVX512) != XCR0_AVX512)
 		guest_xcr0 &= ~(uint64_t)XCR0_AVX512;
 	tsc_aux = cpuid(0x80000001u, 0).edx & EDXE_RDTSCP || cpuid(7, 0).ecx & ECX7_RDPID;
@@ -87,6 +130,11 @@ uint64_t cpuid_guest_xcr0(void)
 bool cpuid_guest_tsc_aux(void)
 {
 	return tsc_aux;
+}
+
+static struct cpuid without(struct cpuid r, const uint32_t mask[4])
+{
+	return (struct cpuid){ r.eax & ~mask[EAX], r.ebx & ~mask[EBX], r.ecx & ~mask[ECX], r.edx & ~mask[EDX] };
 }
 
 static struct cpuid masked(uint32_t leaf, uint32_t subleaf)
@@ -103,6 +151,20 @@ static struct cpuid masked(uint32_t leaf, uint32_t subleaf)
 		r = (struct cpuid){ real.eax & p->mask[EAX], real.ebx & p->mask[EBX], real.ecx & p->mask[ECX],
 				    real.edx & p->mask[EDX] };
 	}
+	for (i = 0; i < sizeof(state_needs) / sizeof(state_needs[0]); i++)
+		if (state_needs[i].leaf == leaf && (guest_xcr0 & state_needs[i].states) != state_needs[i].states)
+			r = without(r, state_needs[i].mask);
+	return r;
+}
+
+static struct cpuid leaf_0(const struct vcpu *vcpu)
+{
+	struct cpuid r = cpuid(0, 0);
+
+	if (msr_guest_limits_cpuid(vcpu))
+		r.eax = LIMITED_BASIC;
+	else
+		r.eax = r.eax < TSC_RATIO ? LAST_BASIC : TSC_RATIO;
 	return r;
 }
 
@@ -124,7 +186,8 @@ static struct cpuid leaf_1(const struct vcpu *vcpu)
 	r.ecx |= ECX1_X2APIC | ECX1_TSC_DEADLINE | ECX1_HYPERVISOR;
 	if (hv->vcpu_cr4((struct vcpu *)vcpu) & CR4_OSXSAVE)
 		r.ecx |= ECX1_OSXSAVE;
-	r.edx |= EDX1_APIC;
+	if (!vcpu->apic_off)
+		r.edx |= EDX1_APIC;
 	if (vcpu->vm->vcpu_count > 1)
 		r.edx |= EDX1_HTT;
 	return r;
@@ -179,6 +242,21 @@ static uint32_t area_bytes(uint64_t components, bool packed)
 	return bytes;
 }
 
+static struct cpuid leaf_7(struct vcpu *vcpu, uint32_t subleaf)
+{
+	struct cpuid r = masked(7, subleaf);
+
+	if (subleaf)
+		return r;
+	r.ebx |= EBX7_TSC_ADJUST;
+	if (r.ecx & ECX7_PKU && hv->vcpu_cr4(vcpu) & CR4_PKE)
+		r.ecx |= ECX7_OSPKE;
+	/* Kernels take the second alone for a REP MOVSB that is fast for all lengths. */
+	if (!(r.ebx & EBX7_ERMS))
+		r.edx &= ~EDX7_FSRM;
+	return r;
+}
+
 /* While Keel handles its exit, XCR0 is the guest's. */
 static struct cpuid leaf_d(uint32_t subleaf)
 {
@@ -198,6 +276,69 @@ static struct cpuid leaf_d(uint32_t subleaf)
 	return r;
 }
 
+struct ratio {
+	uint64_t n, d;
+};
+
+/*
+ * numerator / denominator, as near to it as a numerator of at most RATIO_MOST comes: the last convergent of its continued
+ * fraction that has room. On the way from there to the next one, what is farther than half is nearer.
+ */
+static struct ratio approximate(uint64_t numerator, uint64_t denominator)
+{
+	struct ratio before = { 0, 1 }, last = { 1, 0 }, next;
+	uint64_t part, room, rest;
+
+	while (denominator) {
+		part = numerator / denominator;
+		room = last.n ? (RATIO_MOST - before.n) / last.n : part;
+		if (part > room && part > 2 * room)
+			break;
+		rest = part > room ? 0 : numerator % denominator;
+		part = part > room ? room : part;
+		next = (struct ratio){ before.n + part * last.n, before.d + part * last.d };
+		before = last;
+		last = next;
+		numerator = denominator;
+		denominator = rest;
+	}
+	return last;
+}
+
+/*
+ * The crystal is what the local APIC's timer counts (SDM vol. 3, 11.5.4). Near a whole ratio there may be no fraction that is
+ * small and right to a millionth: then none is told, for systems do not measure again what they are told here.
+ */
+static struct cpuid leaf_tsc(const struct vm *vm)
+{
+	struct ratio ratio = approximate(vm->tsc_khz, KEEL_APIC_TIMER_KHZ);
+	uint64_t told = ratio.n * KEEL_APIC_TIMER_KHZ, right = ratio.d * vm->tsc_khz;
+
+	if ((told > right ? told - right : right - told) > right / RATIO_PRECISION)
+		return (struct cpuid){ 0 };
+	return (struct cpuid){ (uint32_t)ratio.d, (uint32_t)ratio.n, KEEL_APIC_TIMER_KHZ * 1000, 0 };
+}
+
+static struct cpuid leaf_features(const struct vcpu *vcpu)
+{
+	struct cpuid r = { .eax = KVM_NOP_IO_DELAY | KVM_CLOCKSOURCE2 | KVM_CLOCK_STABLE };
+
+	/* A processor that ends interrupts by itself needs no help. */
+	if (!(vcpu->exit_flags & KEEL_EXIT_F_APIC))
+		r.eax |= KVM_PV_EOI;
+	return r;
+}
+
+static struct cpuid leaf_extended(const struct vcpu *vcpu)
+{
+	struct cpuid r = masked(0x80000001u, 0);
+
+	/* Of AMD's copies this one goes with the original (APM vol. 3, E.4.2); Intel has none. */
+	if (vcpu->apic_off)
+		r.edx &= ~EDX1_APIC;
+	return r;
+}
+
 static struct cpuid leaf_address(const struct vcpu *vcpu)
 {
 	struct cpuid r = masked(LAST_EXTENDED, 0);
@@ -212,9 +353,7 @@ struct cpuid cpuid_guest(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
 
 	switch (leaf) {
 	case 0:
-		r = cpuid(0, 0);
-		r.eax = LAST_BASIC;
-		return r;
+		return leaf_0(vcpu);
 	case 1:
 		return leaf_1(vcpu);
 	case 4:
@@ -222,29 +361,35 @@ struct cpuid cpuid_guest(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
 	case 6:
 		r.eax = EAX6_ARAT;
 		return r;
+	case 7:
+		return leaf_7(vcpu, subleaf);
 	case 0xb:
 		return leaf_b(vcpu, subleaf);
 	case LAST_BASIC:
 		return leaf_d(subleaf);
+	case TSC_RATIO:
+		return cpuid(0, 0).eax < TSC_RATIO ? r : leaf_tsc(vcpu->vm);
 	case HYPERVISOR_BASE:
 		/* The leaves that stock kernels know; only features that are there are shown. */
-		r.eax = HYPERVISOR_LAST;
+		r.eax = HYPERVISOR_TIMING;
 		memcpy(&r.ebx, "KVMK", 4);
 		memcpy(&r.ecx, "VMKV", 4);
 		memcpy(&r.edx, "M\0\0\0", 4);
 		return r;
-	case HYPERVISOR_LAST:
-		r.eax = KVM_NOP_IO_DELAY;
-		return r;
+	case HYPERVISOR_FEATURES:
+		return leaf_features(vcpu);
+	case HYPERVISOR_TIMING:
+		return (struct cpuid){ .eax = vcpu->vm->tsc_khz, .ebx = KEEL_APIC_TIMER_KHZ };
 	case 0x80000000u:
 		r = cpuid(leaf, 0);
 		r.eax = LAST_EXTENDED;
 		return r;
+	case 0x80000001u:
+		return leaf_extended(vcpu);
 	case LAST_EXTENDED:
 		return leaf_address(vcpu);
 	default:
-		/* Only leaf 7 has subleaves among the rest. */
-		return masked(leaf, leaf == 7 ? subleaf : 0);
+		return masked(leaf, 0);
 	}
 }
 

@@ -48,7 +48,8 @@ static void set_xcr0(uint64_t *current, uint64_t value)
 }
 
 /*
- * SSE state exists whatever XCR0 says, so each side is saved with SSE at least; the guest's with all that it may ever use.
+ * SSE state and PKRU exist whatever XCR0 says, so each side is saved with them at least; the guest's with all that it may
+ * ever use. In between PKRU is the guest's: cells are not subject to it, for Keel's CR4 has PKE off.
  */
 static void xstate_swap(void *out, uint64_t out_mask, const void *in, uint64_t in_mask, uint64_t xcr0)
 {
@@ -63,19 +64,22 @@ static void xstate_swap(void *out, uint64_t out_mask, const void *in, uint64_t i
 	write_cr0(read_cr0() | CR0_TS);
 }
 
+static uint64_t control_states(const struct cpu *cpu)
+{
+	return cpu->control_xcr0 | XCR0_X87 | XCR0_SSE | (cpuid_guest_xcr0() & XCR0_PKRU);
+}
+
 static void xstate_swap_in(struct cpu *cpu, struct vcpu *vcpu)
 {
 	cpu->control_xcr0 = xgetbv();
-	xstate_swap(cpu->control_xstate, cpu->control_xcr0 | XCR0_X87 | XCR0_SSE, vcpu->xstate, cpuid_guest_xcr0(),
-		    vcpu->xcr0);
+	xstate_swap(cpu->control_xstate, control_states(cpu), vcpu->xstate, cpuid_guest_xcr0(), vcpu->xcr0);
 }
 
 static void xstate_swap_out(struct cpu *cpu, struct vcpu *vcpu)
 {
 	/* QEMU's SVM lets the guest's XSETBV through, whatever the intercept says. */
 	vcpu->xcr0 = xgetbv() & cpuid_guest_xcr0();
-	xstate_swap(vcpu->xstate, cpuid_guest_xcr0(), cpu->control_xstate, cpu->control_xcr0 | XCR0_X87 | XCR0_SSE,
-		    cpu->control_xcr0);
+	xstate_swap(vcpu->xstate, cpuid_guest_xcr0(), cpu->control_xstate, control_states(cpu), cpu->control_xcr0);
 }
 
 /*

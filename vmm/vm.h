@@ -89,6 +89,7 @@ struct vcpu {
 	uint64_t deadline;		/* host TSC */
 	uint64_t armed;			/* the deadline that the driver has a timer for */
 	uint64_t tsc_offset;
+	uint64_t tsc_adjust;		/* what the guest has added to its TSC */
 	uint64_t xcr0;
 	void *xstate;
 	uint32_t exit_flags;		/* KEEL_EXIT_F_APIC: the processor works with the APIC page */
@@ -197,6 +198,8 @@ uint64_t cpuid_guest_xcr0(void);
 /* Whether TSC_AUX exists, by RDTSCP or RDPID. */
 bool cpuid_guest_tsc_aux(void);
 void cpuid_init(void);
+/* IA32_MISC_ENABLE says that CPUID has no leaves above 2. */
+bool msr_guest_limits_cpuid(const struct vcpu *vcpu);
 bool msr_guest_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 bool msr_guest_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 

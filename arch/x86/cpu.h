@@ -46,6 +46,7 @@
 
 #define MSR_TSC			0x10u
 #define MSR_APIC_BASE		0x1bu
+#define MSR_TSC_ADJUST		0x3bu
 #define MSR_DEBUGCTL		0x1d9u
 #define DEBUGCTL_BTF		(1u << 1)
 #define MSR_PAT			0x277u

@@ -13,6 +13,7 @@
 #define XCR0_AVX	(1u << 2)
 #define XCR0_BOUNDS	(3u << 3)
 #define XCR0_AVX512	(7u << 5)
+#define XCR0_PKRU	(1u << 9)
 #define XCR0_TILES	(3u << 17)
 
 #define CPUID_XSTATE	0xdu	/* subleaf 0, ECX: bytes of an area for all that the processor has */

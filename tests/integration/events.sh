@@ -52,7 +52,6 @@ try_event() {
 }
 
 rm -f "$logs"/*/host.log
-monitor sleep 'test: press the button' 3 'system_powerdown' &
 try_event sleep 90 --smp 1 --memory 1G
 try_event kexec 120 --smp 2 "${kernels[@]}"
 try_event kdump 120 --smp 2 "${kernels[@]}" --append crashkernel=256M

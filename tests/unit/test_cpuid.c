@@ -33,6 +33,7 @@ static const struct processor {
 } *processor;
 
 static uint64_t cr4;
+static bool limited;
 static struct vm vm;
 static struct vcpu vcpu;
 
@@ -126,13 +127,21 @@ static uint64_t get_cr4(struct vcpu *v)
 
 static const struct hv_ops ops = { .vcpu_cr4 = get_cr4 };
 
+bool msr_guest_limits_cpuid(const struct vcpu *v)
+{
+	(void)v;
+	return limited;
+}
+
 static void start(int number, unsigned int count, unsigned int index)
 {
 	processor = &processors[number];
 	hv = &ops;
 	cr4 = 0;
+	limited = false;
 	vm.vcpu_count = count;
-	vcpu.vm = &vm;
+	vm.tsc_khz = 2400000;
+	vcpu = (struct vcpu){ .vm = &vm };
 	vcpu.index = index;
 	cpuid_init();
 }
@@ -158,9 +167,9 @@ static const struct {
 	{ 1, ECX, BIT(7) | BIT(8) | BIT(15) | BIT(18) },	/* EIST, TM2, PDCM, DCA */
 	{ 1, EDX, BIT(21) | BIT(22) | BIT(29) | BIT(31) },	/* DS, ACPI, TM, PBE */
 	{ 6, EAX, ~BIT(2) }, { 6, ECX, ~0u },		/* all but ARAT */
-	{ 7, EBX, BIT(1) | BIT(2) | BIT(4) | BIT(11) },	/* TSC_ADJUST, SGX, HLE, RTM */
+	{ 7, EBX, BIT(2) | BIT(4) | BIT(11) },		/* SGX, HLE, RTM */
 	{ 7, EBX, BIT(12) | BIT(14) | BIT(15) | BIT(25) },	/* RDT-M, MPX, RDT-A, PT */
-	{ 7, ECX, BIT(3) | BIT(4) | BIT(5) | BIT(7) },	/* PKU, OSPKE, WAITPKG, CET_SS */
+	{ 7, ECX, BIT(4) | BIT(5) | BIT(7) },		/* OSPKE with CR4.PKE off, WAITPKG, CET_SS */
 	{ 7, ECX, BIT(13) | BIT(16) | BIT(23) | BIT(24) },	/* TME, LA57, KL, bus lock */
 	{ 7, ECX, BIT(29) | BIT(30) | BIT(31) },	/* ENQCMD, SGX_LC, PKS */
 	{ 7, EDX, BIT(5) | BIT(18) | BIT(19) | BIT(20) },	/* UINTR, PCONFIG, LBR, CET_IBT */
@@ -197,8 +206,8 @@ START_TEST(other_leaves_are_empty)
 	static const struct {
 		uint32_t first, last;
 	} empty[] = {
-		{ 3, 3 }, { 5, 5 }, { 8, 0xa }, { 0xc, 0xc }, { 0xe, 0x100 }, { 0x3ffffff0, 0x3fffffff },
-		{ 0x40000002, 0x40000200 }, { 0x80000009, 0x80000100 }, { 0xc0000000, 0xc0000010 },
+		{ 3, 3 }, { 5, 5 }, { 8, 0xa }, { 0xc, 0xc }, { 0xe, 0x14 }, { 0x16, 0x100 },
+		{ 0x3ffffff0, 0x3fffffff }, { 0x40000002, 0x4000000f }, { 0x40000011, 0x40000200 }, { 0x80000009, 0x80000100 }, { 0xc0000000, 0xc0000010 },
 		{ 0xfffffff0, 0xfffffffe },
 	};
 
@@ -223,7 +232,7 @@ START_TEST(no_inventions)
 	} leaves[] = {
 		{ 1, { .ebx = ~0u, .ecx = ECX1_X2APIC | ECX1_TSC_DEADLINE | ECX1_HYPERVISOR | ECX1_OSXSAVE,
 		       .edx = EDX1_APIC | EDX1_HTT } },
-		{ 2, { 0 } }, { 7, { 0 } }, { 0x80000001u, { 0 } }, { 0x80000007u, { 0 } },
+		{ 2, { 0 } }, { 7, { .ebx = BIT(1) } }, { 0x80000001u, { 0 } }, { 0x80000007u, { 0 } },
 		{ LAST_EXTENDED, { .ecx = ~0u } },
 	};
 
@@ -249,15 +258,15 @@ START_TEST(essentials)
 	start(_i, 2, 1);
 	r = cpuid_guest(&vcpu, 0, 0);
 	has = processor_cpuid(0, 0);
-	ck_assert_uint_eq(r.eax, 0xd);
+	ck_assert_uint_eq(r.eax, has.eax < 0x15 ? 0xd : 0x15);
 	ck_assert(r.ebx == has.ebx && r.ecx == has.ecx && r.edx == has.edx);
 	ck_assert_uint_eq(cpuid_guest(&vcpu, 0x80000000u, 0).eax, 0x80000008u);
 	r = cpuid_guest(&vcpu, 1, 0);
 	has = processor_cpuid(1, 0);
-	ck_assert_uint_eq(r.eax, has.eax);
+	ck_assert_uint_eq(r.eax, has.eax & 0x0fff3fff);
 	ck_assert(r.ecx & ECX1_X2APIC && r.ecx & ECX1_TSC_DEADLINE && r.ecx & ECX1_HYPERVISOR && r.edx & EDX1_APIC);
 	ck_assert_uint_eq(r.ecx & BIT(26), has.ecx & BIT(26));
-	ck_assert_uint_eq(r.edx & 0x07001fff, (has.edx | EDX1_APIC) & 0x07001fff);
+	ck_assert_uint_eq(r.edx & 0x07001bff, (has.edx | EDX1_APIC) & 0x07001bff);
 	ck_assert_uint_eq(r.ebx >> 8 & 0xff, has.ebx >> 8 & 0xff);
 	r = cpuid_guest(&vcpu, 0x80000001u, 0);
 	ck_assert_uint_eq(r.edx & edx_extended, processor_cpuid(0x80000001u, 0).edx & edx_extended);
@@ -268,7 +277,7 @@ START_TEST(essentials)
 }
 END_TEST
 
-/* The hypervisor leaves: KVM's signature, for systems that trust x2APIC only below a hypervisor they know; none of its clocks. */
+/* The hypervisor leaves: KVM's signature, its clock, and ends of interrupts by memory where the processor does not see to them. */
 START_TEST(hypervisor_leaves)
 {
 	char signature[12];
@@ -280,8 +289,10 @@ START_TEST(hypervisor_leaves)
 	memcpy(signature + 4, &r.ecx, 4);
 	memcpy(signature + 8, &r.edx, 4);
 	ck_assert_mem_eq(signature, "KVMKVMKVM\0\0\0", 12);
-	ck_assert_uint_eq(r.eax, 0x40000001u);
-	ck_assert(same(cpuid_guest(&vcpu, 0x40000001u, 0), (struct cpuid){ .eax = BIT(1) }));
+	ck_assert_uint_eq(r.eax, 0x40000010u);
+	ck_assert(same(cpuid_guest(&vcpu, 0x40000001u, 0), (struct cpuid){ .eax = BIT(1) | BIT(3) | BIT(6) | BIT(24) }));
+	vcpu.exit_flags = KEEL_EXIT_F_APIC;
+	ck_assert(same(cpuid_guest(&vcpu, 0x40000001u, 0), (struct cpuid){ .eax = BIT(1) | BIT(3) | BIT(24) }));
 	ck_assert(memcmp(KEEL_CPUID_SIGNATURE, signature, 12) != 0);
 }
 END_TEST
@@ -294,6 +305,159 @@ START_TEST(osxsave_mirrors_cr4)
 	ck_assert_uint_eq(cpuid_guest(&vcpu, 1, 0).ecx & ECX1_OSXSAVE, ECX1_OSXSAVE);
 	cr4 = ~(uint64_t)CR4_OSXSAVE;
 	ck_assert_uint_eq(cpuid_guest(&vcpu, 1, 0).ecx & ECX1_OSXSAVE, 0);
+}
+END_TEST
+
+START_TEST(ospke_mirrors_cr4)
+{
+	bool has;
+
+	start(_i, 2, 1);
+	has = processor_cpuid(7, 0).ecx & BIT(3) && processor_cpuid(CPUID_XSTATE, 0).eax >> PKRU & 1;
+	ck_assert_int_eq((cpuid_guest(&vcpu, 7, 0).ecx & BIT(3)) != 0, has);
+	ck_assert_int_eq((cpuid_guest_xcr0() >> PKRU & 1) != 0, processor_cpuid(CPUID_XSTATE, 0).eax >> PKRU & 1);
+	cr4 = CR4_PKE;
+	ck_assert_int_eq((cpuid_guest(&vcpu, 7, 0).ecx & BIT(4)) != 0, has);
+}
+END_TEST
+
+/* IA32_APIC_BASE's enable bit, by what the cell has answered; on AMD the copy too, and nothing else changes. */
+START_TEST(apic_is_off)
+{
+	struct cpuid on, off;
+
+	start(_i, 2, 1);
+	on = cpuid_guest(&vcpu, 1, 0);
+	ck_assert(on.edx & BIT(9));
+	vcpu.apic_off = true;
+	off = cpuid_guest(&vcpu, 1, 0);
+	ck_assert(!(off.edx & BIT(9)) && off.edx == (on.edx & ~BIT(9)) && off.ecx == on.ecx && off.ebx == on.ebx);
+	ck_assert_uint_eq(cpuid_guest(&vcpu, 0x80000001u, 0).edx & BIT(9), 0);
+	vcpu.apic_off = false;
+	ck_assert_uint_eq(cpuid_guest(&vcpu, 0x80000001u, 0).edx & BIT(9), processor_cpuid(0x80000001u, 0).edx & BIT(9));
+}
+END_TEST
+
+/* SDM vol. 4, IA32_MISC_ENABLE bit 22. */
+START_TEST(limited_leaves)
+{
+	struct cpuid before, r;
+
+	start(_i, 2, 1);
+	before = cpuid_guest(&vcpu, 0, 0);
+	limited = true;
+	r = cpuid_guest(&vcpu, 0, 0);
+	ck_assert_uint_eq(r.eax, 2);
+	ck_assert(r.ebx == before.ebx && r.ecx == before.ecx && r.edx == before.edx);
+	ck_assert_uint_eq(cpuid_guest(&vcpu, 0x80000000u, 0).eax, 0x80000008u);
+}
+END_TEST
+
+/* In kHz to the hypervisor's leaf; as a ratio to the crystal, which Linux multiplies in 32 bits, where processors have that leaf. */
+START_TEST(tsc_frequency)
+{
+	/* The last ones have no good fraction. */
+	static const uint32_t rates[] = {
+		KEEL_TSC_KHZ_LEAST, 999999, 1000000, 1000001, 2399998, 2400000, 2592003, 2995200, 2999999, 3000001,
+		3700123, 4294000, 4999999, 6000001, KEEL_TSC_KHZ_MOST, 100001, 2999651,
+	};
+	const unsigned int good = sizeof(rates) / sizeof(rates[0]) - 2;
+	struct cpuid r;
+
+	start(_i, 1, 0);
+	for (unsigned int i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+		vm.tsc_khz = rates[i];
+		ck_assert(same(cpuid_guest(&vcpu, 0x40000010, 0), (struct cpuid){ .eax = rates[i], .ebx = 1000000 }));
+		r = cpuid_guest(&vcpu, 0x15, 0);
+		if (processor_cpuid(0, 0).eax < 0x15 || i >= good) {
+			ck_assert(is_zero(r));
+			continue;
+		}
+		ck_assert_uint_eq(r.ecx, 1000000000);
+		ck_assert(r.eax && r.ebx && !r.edx && r.ebx <= 4294);
+		/* In millionths, times a thousand. */
+		double error = ((double)r.ebx / r.eax * 1e6 - rates[i]) / rates[i] * 1e9;
+
+		ck_assert_msg(error >= -1000 && error <= 1000, "%u kHz: %u / %u is off by %f", rates[i], r.ebx, r.eax, error);
+	}
+	vm.tsc_khz = 2995200;
+	r = cpuid_guest(&vcpu, 0x15, 0);
+	ck_assert(is_zero(r) || (r.ebx == 1872 && r.eax == 625));
+}
+END_TEST
+
+/* What stands on something that is not there is not shown either. */
+START_TEST(features_that_need_others)
+{
+	struct cpuid one, seven, extended;
+	uint64_t xcr0;
+
+	start(_i, 2, 1);
+	xcr0 = cpuid_guest_xcr0();
+	one = cpuid_guest(&vcpu, 1, 0);
+	seven = cpuid_guest(&vcpu, 7, 0);
+	extended = cpuid_guest(&vcpu, 0x80000001u, 0);
+	if (!(xcr0 & XCR0_AVX))		/* FMA, AVX, F16C, AVX2, VAES, VPCLMULQDQ, XOP, FMA4 */
+		ck_assert(!(one.ecx & 0x30001000 || seven.ebx & 0x20 || seven.ecx & 0x600 || extended.ecx & 0x10800));
+	if (!(xcr0 & XCR0_AVX512))
+		ck_assert(!(seven.ebx & 0xdc230000 || seven.ecx & 0x5842));
+	else
+		ck_assert(seven.ebx & 0x10000);
+	if (!(seven.ebx & BIT(9)))	/* ERMS; FSRM */
+		ck_assert_uint_eq(seven.edx & BIT(4), 0);
+	else
+		ck_assert_uint_eq(seven.edx & BIT(4), processor_cpuid(7, 0).edx & BIT(4));
+}
+END_TEST
+
+/* Every bit of a processor that has all there are, and those yet to come: only what is written down here may pass. */
+START_TEST(allow_list)
+{
+	static const struct known {
+		uint32_t first, last;
+		uint32_t subleaves;
+		struct cpuid bits;
+	} known[] = {
+		{ 0, 0, 32, { ~0u, ~0u, ~0u, ~0u } },
+		{ 1, 1, 32, { 0x0fff3fff, ~0u, 0xfffa3203, 0x1f8bfbff } },
+		{ 2, 2, 32, { ~0u, ~0u, ~0u, ~0u } },
+		{ 4, 4, 32, { ~0u, ~0u, ~0u, ~0u } },
+		{ 6, 6, 32, { 4, 0, 0, 0 } },
+		{ 7, 7, 1, { 0, 0xfdbf07ab, 0x00405f5e, 0x00000010 } },
+		{ 0xb, 0xb, 32, { 7, 0xff, 0x3ff, 0xff } },
+		{ 0xd, 0xd, 1, { 0x2e7, ~0u, ~0u, 0 } },
+		{ 0xd, 0xd, 2, { 7, ~0u, 0, 0 } },
+		{ 0xd, 0xd, 32, { ~0u, ~0u, ~0u, 0 } },
+		{ 0x15, 0x15, 32, { ~0u, ~0u, ~0u, 0 } },
+		{ 0x40000000, 0x40000000, 32, { ~0u, ~0u, ~0u, ~0u } },
+		{ 0x40000001, 0x40000001, 32, { 0x0100004a, 0, 0, 0 } },
+		{ 0x40000010, 0x40000010, 32, { ~0u, ~0u, 0, 0 } },
+		{ 0x80000000, 0x80000000, 32, { ~0u, ~0u, ~0u, ~0u } },
+		{ 0x80000001, 0x80000001, 32, { 0x0fff3fff, 0, 0x002109f1, 0xedd3fbff } },
+		{ 0x80000002, 0x80000006, 32, { ~0u, ~0u, ~0u, ~0u } },
+		{ 0x80000007, 0x80000007, 32, { 0, 0, 0, 0x100 } },
+		{ 0x80000008, 0x80000008, 32, { 0xffff, 0, 0xf0ff, 0 } },
+	};
+	static const uint32_t spaces[][2] = {
+		{ 0, 0x40 }, { 0x40000000, 0x400000ff }, { 0x80000000, 0x800000ff }, { 0x8fffff00, 0x8fffffff },
+		{ 0xc0000000, 0xc000000f },
+	};
+
+	start(_i, KEEL_MAX_VCPUS, 1);
+	cr4 = CR4_OSXSAVE | CR4_PKE;
+	for (unsigned int s = 0; s < sizeof(spaces) / sizeof(spaces[0]); s++)
+		for (uint32_t leaf = spaces[s][0]; leaf <= spaces[s][1]; leaf++)
+			for (uint32_t subleaf = 0; subleaf < 32; subleaf++) {
+				struct cpuid bits = { 0 }, r = cpuid_guest(&vcpu, leaf, subleaf);
+
+				for (size_t i = sizeof(known) / sizeof(known[0]); i-- > 0;)
+					if (leaf >= known[i].first && leaf <= known[i].last && subleaf < known[i].subleaves)
+						bits = known[i].bits;
+				ck_assert_msg(!(r.eax & ~bits.eax || r.ebx & ~bits.ebx || r.ecx & ~bits.ecx ||
+						r.edx & ~bits.edx),
+					      "%s: leaf %x.%u shows %x %x %x %x", processor->name, leaf, subleaf, r.eax, r.ebx,
+					      r.ecx, r.edx);
+			}
 }
 END_TEST
 
@@ -393,7 +557,7 @@ END_TEST
 
 START_TEST(xstate)
 {
-	const uint64_t all = XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512;
+	const uint64_t all = XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU;
 	uint32_t bytes = XSAVE_LEGACY;
 	struct cpuid r, part;
 	uint64_t xcr0;
@@ -429,7 +593,7 @@ END_TEST
 
 START_TEST(chosen_states)
 {
-	static const uint64_t states[] = { 0, 0xe7, 0x3, 0x7 };
+	static const uint64_t states[] = { 0, 0x2e7, 0x3, 0x7 };
 
 	start(_i, 1, 0);
 	ck_assert_uint_eq(cpuid_guest_xcr0(), states[_i]);
@@ -460,6 +624,12 @@ int main(void)
 	tcase_add_loop_test(tests, essentials, 0, PROCESSORS);
 	tcase_add_loop_test(tests, hypervisor_leaves, 0, PROCESSORS);
 	tcase_add_loop_test(tests, osxsave_mirrors_cr4, 0, PROCESSORS);
+	tcase_add_loop_test(tests, ospke_mirrors_cr4, 0, PROCESSORS);
+	tcase_add_loop_test(tests, apic_is_off, 0, PROCESSORS);
+	tcase_add_loop_test(tests, limited_leaves, 0, PROCESSORS);
+	tcase_add_loop_test(tests, tsc_frequency, 0, PROCESSORS);
+	tcase_add_loop_test(tests, features_that_need_others, 0, PROCESSORS);
+	tcase_add_loop_test(tests, allow_list, 0, PROCESSORS);
 	tcase_add_loop_test(tests, control_domain, 0, PROCESSORS);
 	tcase_add_loop_test(tests, topology, 0, PROCESSORS);
 	tcase_add_loop_test(tests, xstate, 0, PROCESSORS);
