@@ -31,6 +31,7 @@ ICR_SELF	equ 1 << 18
 ESR_SEND	equ 1 << 5
 APIC_ON		equ 1 << 11
 APIC_X2		equ 1 << 10
+CPUID_APIC	equ 9				; in EDX of leaf 1
 MSR_X2APIC	equ 0x800
 
 HPET_CONFIG	equ HPET + 0x10
@@ -318,8 +319,16 @@ guest_main:
 	PUTS "apic: x2APIC", 13, 10
 	xor eax, eax
 	call set_mode
+	mov eax, 1
+	cpuid
+	bt edx, CPUID_APIC
+	CHECK nc, "CPUID shows a local APIC that is off"
 	mov eax, APIC_ON
 	call set_mode
+	mov eax, 1
+	cpuid
+	bt edx, CPUID_APIC
+	CHECK c, "CPUID does not show a local APIC that is on"
 	READ REG_SVR
 	cmp eax, 0xff
 	CHECK e, "the local APIC was off and is not as after power-on"

@@ -4,6 +4,8 @@
 %include "guest.inc"
 
 VGA_HOLE	equ 0xa0000
+CR4_PKE		equ 1 << 22
+RIGHTS		equ 0xa5a5a5a0			; of protection keys; key 0, which all pages have, has all
 SPIN		equ 30000000			; long enough for the host to need its processor back
 
 ; The extended states: XCR0, and all registers of x87 to AVX, across exits of every kind.
@@ -107,8 +109,63 @@ avx_across_exits:
 	CHECK e, "the x87 stack changed"
 	ret
 
+; PKRU, which supervisors are subject to on pages of users, across the same.
+check_keys:
+	mov eax, 7
+	xor ecx, ecx
+	cpuid
+	bt ecx, 3
+	jc .there
+	PUTS "xstate: no protection keys here", 13, 10
+	ret
+.there:	bt ecx, 4
+	CHECK nc, "OSPKE before CR4.PKE"
+	mov rax, cr4
+	or eax, CR4_PKE
+	mov cr4, rax
+	mov eax, 7
+	xor ecx, ecx
+	cpuid
+	bt ecx, 4
+	CHECK c, "CPUID does not follow CR4.PKE"
+	xor ecx, ecx
+	rdpkru
+	test eax, eax
+	CHECK z, "PKRU is not 0 at first"
+	mov eax, RIGHTS
+	xor ecx, ecx
+	xor edx, edx
+	wrpkru
+	mov ebp, 50
+.exits:	in al, 0x80
+	mov eax, [abs VGA_HOLE]
+	xor eax, eax
+	cpuid
+	dec ebp
+	jnz .exits
+	mov ecx, SPIN
+.spin:	loop .spin
+	xor ecx, ecx
+	rdpkru
+	cmp eax, RIGHTS
+	CHECK e, "PKRU changed"
+	mov eax, 0xd
+	mov ecx, 9
+	cpuid
+	cmp eax, 8
+	CHECK e, "CPUID 0xd: size of PKRU"
+	xor ecx, ecx
+	xgetbv
+	or eax, 1 << 9
+	xsetbv
+	xgetbv
+	bt eax, 9
+	CHECK c, "XCR0 does not take PKRU"
+	ret
+
 guest_main:
 	call check_xstate
+	call check_keys
 	ret
 
 GUEST_END
