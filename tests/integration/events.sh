@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # What happens to a server in its life, and takes nothing out of Keel's hands: sleep, kexec, a crash dump, a processor that is
 # plugged in. Each is a boot of its own, of which the second kernel of kexec and the crash kernel are the second half.
-# timeout: 420
+# timeout: 600
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
@@ -53,8 +53,8 @@ try_event() {
 
 rm -f "$logs"/*/host.log
 try_event sleep 90 --smp 1 --memory 1G
-try_event kexec 120 --smp 2 "${kernels[@]}"
-try_event kdump 120 --smp 2 "${kernels[@]}" --append crashkernel=256M
+try_event kexec 160 --smp 2 "${kernels[@]}"
+try_event kdump 200 --smp 2 --memory 1G "${kernels[@]}" --append crashkernel=256M
 monitor plug 'test: plug it in' 0 'device_add max-x86_64-cpu,id=plugged,socket-id=1,core-id=0,thread-id=0' &
 try_event plug 100 --smp 1 --memory 1G --qemu "-smp 1,sockets=2,maxcpus=2"
 finish
