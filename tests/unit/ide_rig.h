@@ -25,7 +25,7 @@
 struct rig_disk {
 	uint8_t *image;
 	uint64_t bytes;
-	uint8_t bounce[KEEL_BOUNCE_BYTES];
+	uint8_t *bounce;			/* on its own: the sanitizer watches both ends */
 	uint8_t sent[KEEL_BOUNCE_BYTES];	/* what a write held when it was submitted */
 	bool pending;
 	enum keel_request_op op;
@@ -67,7 +67,7 @@ static inline bool rig_submit(void *owner, unsigned int drive, enum keel_request
 	disk->op = op;
 	disk->offset = offset;
 	disk->count = count;
-	memcpy(disk->sent, disk->bounce, sizeof(disk->sent));
+	memcpy(disk->sent, disk->bounce, KEEL_BOUNCE_BYTES);
 	return true;
 }
 
@@ -127,7 +127,7 @@ static inline void rig_drive(unsigned int i, uint32_t kind, uint64_t bytes)
 	disk->bytes = bytes;
 	disk->image = malloc(bytes ? bytes : 1);
 	for (uint64_t at = 0; at < bytes; at++)
-		disk->image[at] = (uint8_t)(at * 7 + (at >> 9) * 13 + i);
+		disk->image[at] = (uint8_t)((at + i) * 0x9e3779b97f4a7c15ull >> 56);	/* no two windows alike */
 }
 
 static inline void rig_begin(void)
@@ -148,7 +148,7 @@ static inline void rig_begin(void)
 
 		d->host = &rig.host;
 		d->number = i;
-		d->bounce = rig.disk[i].bounce;
+		d->bounce = rig.disk[i].bounce = calloc(1, KEEL_BOUNCE_BYTES);
 		memcpy(d->serial, "SN0000000000000000A", 19);
 		d->serial[18] = (char)('A' + i);
 	}
@@ -158,8 +158,10 @@ static inline void rig_begin(void)
 
 static inline void rig_end(void)
 {
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
 		free(rig.disk[i].image);
+		free(rig.disk[i].bounce);
+	}
 	free(rig.memory);
 }
 

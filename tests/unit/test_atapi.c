@@ -171,6 +171,22 @@ START_TEST(read_by_pio)
 }
 END_TEST
 
+/* Blocks of the guest's that are no part of a window's size: one that lies across its end ends there. */
+START_TEST(read_in_blocks_across_the_window)
+{
+	static const uint16_t limits[] = { 1000, 2046, 2050, 6000, 0xfffe };
+	static const uint32_t counts[] = { KEEL_BOUNCE_BYTES / 2048, KEEL_BOUNCE_BYTES / 2048 + 1, 150 };
+
+	for (unsigned int i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+		for (unsigned int j = 0; j < sizeof(counts) / sizeof(counts[0]); j++) {
+			memset(data, 0, sizeof(data));
+			packet((const uint8_t[12]){ 0xa8, 0, 0, 0, 0, 3, 0, 0, 0, (uint8_t)counts[j] }, limits[i], false);
+			ck_assert_uint_eq(receive(limits[i]), counts[j] * 2048);
+			ck_assert_mem_eq(data, image(3), counts[j] * 2048);
+		}
+}
+END_TEST
+
 START_TEST(read_by_dma)
 {
 	prd(TABLE, 0, 0x100000, 0x8000, false);
@@ -455,8 +471,8 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-		signature_and_identify, inquiry_and_capacity, read_by_pio, read_by_dma, no_medium,
-		medium_taken_out_while_reading, tray, table_of_contents,
+		signature_and_identify, inquiry_and_capacity, read_by_pio, read_in_blocks_across_the_window, read_by_dma,
+		no_medium, medium_taken_out_while_reading, tray, table_of_contents,
 		mode_pages_and_features, host_error_and_resets, save_and_load_in_mid_block, random_packets,
 	};
 	TCase *tc = tcase_create("atapi");
