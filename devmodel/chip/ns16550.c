@@ -138,7 +138,7 @@ static uint8_t interrupt_source(const struct ns16550 *chip)
 
 static void update(struct ns16550 *chip)
 {
-	line_set(&chip->irq, (chip->s.mcr & MCR_OUT2) && interrupt_source(chip) != IIR_NONE);
+	line_set(&chip->irq, interrupt_source(chip) != IIR_NONE);
 }
 
 static void receive(struct ns16550 *chip, uint8_t byte)

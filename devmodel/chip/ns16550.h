@@ -4,7 +4,8 @@
  *
  * A character takes no time on the wire: what is written goes to transmit at once, and the receive time-out is
  * due as soon as a character waits below the trigger level. A terminal is always attached; CTS, DSR, DCD are on.
- * irq follows INTR gated by OUT2, as on every PC.
+ * irq follows INTR. A PC's card has a gate there that OUT2 opens; other emulators leave it out, and guests that were written
+ * on those never set OUT2.
  */
 #ifndef KEEL_NS16550_H
 #define KEEL_NS16550_H
