@@ -2,12 +2,16 @@
 /* What firmware is told about the machine: CMOS memory and fw_cfg. */
 #include "pc.h"
 
+#include "chip/ata_identify.h"
+
 /* CMOS bytes beyond the clock's (IBM AT; from CMOS_HIGH on and the boot order: Bochs and SeaBIOS). Sizes have two bytes. */
 #define CMOS_FLOPPIES		0x10u
 #define CMOS_DISKS		0x12u
 #define CMOS_EQUIPMENT		0x14u
 #define CMOS_BASE_KIB		0x15u
 #define CMOS_EXTENDED_KIB	0x17u
+#define CMOS_DISK_TYPE		0x19u	/* a byte a drive */
+#define CMOS_DISK_GEOMETRY	0x1bu	/* GEOMETRY_BYTES a drive */
 #define CMOS_EXTENDED_KIB_2	0x30u
 #define CMOS_ABOVE_16M		0x34u	/* in 64 KiB */
 #define CMOS_BOOT_THIRD		0x38u
@@ -18,6 +22,16 @@
 
 #define EQUIPMENT		0x06u	/* FPU, mouse */
 #define DISK_TYPE_EXTENDED	0xf0u
+#define DISK_TYPE_USER		47u	/* the geometry is in CMOS */
+#define DISKS_IN_CMOS		2u
+#define GEOMETRY_BYTES		9u
+#define GEOMETRY_HEADS		2u
+#define GEOMETRY_PRECOMPENSATION 3u	/* the first cylinder with it: none */
+#define GEOMETRY_CONTROL	5u
+#define GEOMETRY_LANDING	6u
+#define GEOMETRY_SECTORS	8u
+#define CONTROL_NO_RETRIES	0xc0u
+#define CONTROL_MANY_HEADS	0x08u	/* more than 8 */
 #define BOOT_DISK		2u
 #define BOOT_CDROM		3u
 #define BOOT_SECOND_SHIFT	4
@@ -53,6 +67,21 @@ static void describe_memory(struct pc *pc)
 	poke(pc, CMOS_HIGH, m->high_memory / (64 * KIB), 3);
 }
 
+/* What a BIOS of the AT's time took for the geometry: IDENTIFY's. */
+static void describe_geometry(struct pc *pc, unsigned int disk, uint64_t bytes)
+{
+	unsigned int at = CMOS_DISK_GEOMETRY + disk * GEOMETRY_BYTES;
+	uint32_t cylinders = ata_default_cylinders(bytes);
+
+	poke(pc, CMOS_DISK_TYPE + disk, DISK_TYPE_USER, 1);
+	poke(pc, at, cylinders, 2);
+	poke(pc, at + GEOMETRY_HEADS, ATA_DEFAULT_HEADS, 1);
+	poke(pc, at + GEOMETRY_PRECOMPENSATION, UINT16_MAX, 2);
+	poke(pc, at + GEOMETRY_CONTROL, CONTROL_NO_RETRIES | CONTROL_MANY_HEADS, 1);
+	poke(pc, at + GEOMETRY_LANDING, cylinders, 2);
+	poke(pc, at + GEOMETRY_SECTORS, ATA_DEFAULT_SECTORS, 1);
+}
+
 /* Disks that a BIOS cannot reach by plain cylinders, heads and sectors are translated. */
 static void describe_disks(struct pc *pc)
 {
@@ -65,8 +94,10 @@ static void describe_disks(struct pc *pc)
 			continue;
 		if (drive->bytes > CHS_BYTES_MOST)
 			translation |= (uint8_t)(TRANSLATION_LBA << (2 * i));
-		if (i < 2)
-			types |= (uint8_t)(DISK_TYPE_EXTENDED >> (4 * i));
+		if (i >= DISKS_IN_CMOS)
+			continue;
+		types |= (uint8_t)(DISK_TYPE_EXTENDED >> (4 * i));
+		describe_geometry(pc, i, drive->bytes);
 	}
 	poke(pc, CMOS_FLOPPIES, 0, 1);
 	poke(pc, CMOS_DISKS, types, 1);

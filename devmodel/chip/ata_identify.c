@@ -3,6 +3,7 @@
 #include "chip/ata_identify.h"
 
 #define IDENTIFY_WORDS		256u
+#define FEWEST_CYLINDERS	2u	/* firmware takes 0 for a disk that cannot be read, and may keep the last one to itself */
 #define MOST_CYLINDERS		16383u
 #define MOST_CYLINDERS_NOW	65535u
 #define LBA28_MOST		0x0fffffffull
@@ -111,19 +112,33 @@ static void set_features(struct ide_drive *d)
 	set(d, 87, WORD_VALID | FEATURE_FUA);
 }
 
+static uint32_t cylinders_of(uint64_t sectors, uint32_t cylinder_sectors, uint32_t most)
+{
+	uint64_t cylinders = sectors / cylinder_sectors;
+
+	if (cylinders < FEWEST_CYLINDERS)
+		return FEWEST_CYLINDERS;
+	return cylinders < most ? (uint32_t)cylinders : most;
+}
+
+uint32_t ata_default_cylinders(uint64_t bytes)
+{
+	return cylinders_of(bytes / IDE_SECTOR, ATA_DEFAULT_HEADS * ATA_DEFAULT_SECTORS, MOST_CYLINDERS);
+}
+
+/* A disk of less than two cylinders ends within its geometry: what lies beyond is not found. */
 static void set_geometry(struct ide_drive *d, uint64_t sectors)
 {
-	uint64_t cylinders = sectors / (ATA_DEFAULT_HEADS * ATA_DEFAULT_SECTORS);
-	uint64_t now = sectors / ((uint32_t)d->s.heads * d->s.sectors);
-	uint32_t reached;
+	uint32_t cylinder_sectors = (uint32_t)d->s.heads * d->s.sectors;
+	uint32_t now = cylinders_of(sectors, cylinder_sectors, MOST_CYLINDERS_NOW);
+	uint32_t reached = now * cylinder_sectors;
 
-	set(d, 1, cylinders < MOST_CYLINDERS ? (uint32_t)cylinders : MOST_CYLINDERS);
+	if (reached > sectors)
+		reached = (uint32_t)sectors;
+	set(d, 1, ata_default_cylinders(d->bytes));
 	set(d, 3, ATA_DEFAULT_HEADS);
 	set(d, 6, ATA_DEFAULT_SECTORS);
-	if (now > MOST_CYLINDERS_NOW)
-		now = MOST_CYLINDERS_NOW;
-	reached = (uint32_t)now * d->s.heads * d->s.sectors;
-	set(d, 54, (uint32_t)now);
+	set(d, 54, now);
 	set(d, 55, d->s.heads);
 	set(d, 56, d->s.sectors);
 	set(d, 57, reached);

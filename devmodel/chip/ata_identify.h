@@ -15,6 +15,8 @@
 #define ATA_MODE_MWDMA		0x20u
 #define ATA_MODE_UDMA		0x40u
 
+/* Of a disk in the default translation. */
+uint32_t ata_default_cylinders(uint64_t bytes);
 bool ata_mode_supported(uint8_t mode);
 /* Each fills the first 512 bytes of the drive's buffer. */
 void ata_identify(struct ide_drive *d);

@@ -166,6 +166,41 @@ START_TEST(identify_words)
 }
 END_TEST
 
+/* Firmware takes no cylinders for a disk that it cannot read. */
+START_TEST(tiny_disks)
+{
+	static const struct {
+		uint32_t sectors, cylinders;
+	} disks[] = { { 1, 2 }, { 63, 2 }, { 300, 2 }, { 1007, 2 }, { 1008, 2 }, { 2015, 2 }, { 2016, 2 }, { 3024, 3 } };
+
+	for (unsigned int i = 0; i < sizeof(disks) / sizeof(disks[0]); i++) {
+		rig.ch->drive[0].bytes = disks[i].sectors * 512ull;
+		identify();
+		ck_assert_uint_eq(word(1), disks[i].cylinders);
+		ck_assert_uint_eq(word(54), disks[i].cylinders);
+		ck_assert_uint_eq(word(57) | (uint32_t)word(58) << 16,
+				  disks[i].sectors < disks[i].cylinders * 1008 ? disks[i].sectors : disks[i].cylinders * 1008);
+		ck_assert_uint_eq(word(60), disks[i].sectors);
+	}
+	/* The first sector is there by its CHS address; one of the geometry's, but behind the end, is not found. */
+	rig.ch->drive[0].bytes = 512;
+	out(2, 1);
+	out(3, 1);
+	out(4, 0);
+	out(5, 0);
+	out(6, 0xa0);
+	out(7, 0x20);
+	rig_answer_all();
+	ck_assert_uint_eq(interrupt(), READY | DRQ);
+	read_data(data, 512);
+	ck_assert_mem_eq(data, image(0), 512);
+	out(3, 2);
+	out(7, 0x20);
+	ck_assert_uint_eq(interrupt(), READY | ERR);
+	ck_assert_uint_eq(in(1), 0x10);
+}
+END_TEST
+
 START_TEST(huge_disk)
 {
 	rig.ch->drive[0].bytes = 3ull << 40;
@@ -917,8 +952,8 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
-		detection, empty_channel_floats, absent_slave, absent_master, identify_words, huge_disk,
-		address_of_48_bits, dma_has_32_address_lines, pio_read,
+		detection, empty_channel_floats, absent_slave, absent_master, identify_words, tiny_disks,
+		huge_disk, address_of_48_bits, dma_has_32_address_lines, pio_read,
 		pio_read_across_chunks_ext_multiple, pio_write, chs, bounds, unknown_commands_abort, read_only_disk,
 		selection_and_interrupts, dma_read, dma_write_across_chunks, dma_table_too_short, dma_not_memory,
 		dma_table_without_end, dma_stopped_midway, host_errors, reset_with_request_in_flight,

@@ -135,6 +135,8 @@ static uint8_t cmos(uint8_t index)
 
 START_TEST(boot_data)
 {
+	static const uint8_t geometry[9] = { 2, 0, 16, 0xff, 0xff, 0xc8, 2, 0, 63 };
+
 	ck_assert_uint_eq(cmos(0x15) | cmos(0x16) << 8, 640);
 	ck_assert_uint_eq(cmos(0x17) | cmos(0x18) << 8, 31 * 1024);
 	ck_assert_uint_eq(cmos(0x34) | cmos(0x35) << 8, 16 * 16);
@@ -142,6 +144,13 @@ START_TEST(boot_data)
 	ck_assert_uint_eq(cmos(0x5f), VCPUS - 1);
 	ck_assert_uint_eq(cmos(0x3d), 0x32);
 	ck_assert_uint_eq(cmos(0x12), 0xf0);
+	/* The geometry of a disk that is smaller than a cylinder, and none of the second. */
+	ck_assert_uint_eq(cmos(0x19), 47);
+	for (unsigned int i = 0; i < sizeof(geometry); i++)
+		ck_assert_uint_eq(cmos((uint8_t)(0x1b + i)), geometry[i]);
+	for (unsigned int i = 0; i < sizeof(geometry); i++)
+		ck_assert_uint_eq(cmos((uint8_t)(0x24 + i)), 0);
+	ck_assert_uint_eq(cmos(0x1a), 0);
 	ck_assert_uint_eq(cmos(0x09), 0x71);
 	ck_assert_uint_eq(cmos(0x08), 0x01);
 
