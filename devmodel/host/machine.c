@@ -215,7 +215,7 @@ static bool start_vm(struct machine *m, struct failure *failure)
 		m->state = MACHINE_RUNNING;
 		m->started = seconds();
 		m->run_over = false;
-		m->wish = MACHINE_WISH_NONE;
+		m->wish = ENDING_WISH_NONE;
 		return true;
 	}
 	stop_watching_vm(m);
@@ -324,39 +324,28 @@ static void serve(struct machine *m)
 	} while (needed && !m->run_over);
 }
 
-static bool is_crash(const struct keel_vm_status *status)
-{
-	return status->end != KEEL_END_POWEROFF && status->end != KEEL_END_RESET && status->end != KEEL_END_DESTROYED;
-}
-
 static enum manifest_action next_action(struct machine *m)
 {
-	if (m->wish == MACHINE_WISH_DESTROY)
-		return MANIFEST_DESTROY;
-	if (m->wish == MACHINE_WISH_REBOOT)
-		return MANIFEST_RESTART;
-	if (m->status.end == KEEL_END_POWEROFF)
-		return m->wish == MACHINE_WISH_SHUTDOWN ? MANIFEST_DESTROY : m->manifest.on_poweroff;
-	if (m->status.end == KEEL_END_RESET)
-		return m->manifest.on_reboot;
-	if (m->status.end == KEEL_END_DESTROYED)
-		return MANIFEST_DESTROY;
+	enum manifest_action action = ending_action(&m->status, m->wish, &m->manifest);
+
+	if (m->wish != ENDING_WISH_NONE || !ending_is_crash(&m->status))
+		return action;
 	m->short_crashes = seconds() - m->started < SHORT_RUN_SECONDS ? m->short_crashes + 1 : 0;
-	if (m->manifest.on_crash == MANIFEST_RESTART && m->short_crashes >= SHORT_CRASHES_MOST) {
+	if (action == MANIFEST_RESTART && m->short_crashes >= SHORT_CRASHES_MOST) {
 		fprintf(stderr, "crashed %u times right after its start: not restarted\n", m->short_crashes);
 		return MANIFEST_DESTROY;
 	}
-	return m->manifest.on_crash;
+	return action;
 }
 
 static json_t *end_answer(const struct machine *m, const char *event)
 {
 	char reason[256];
 
-	vm_describe_end(&m->status, reason, sizeof(reason));
+	ending_describe(&m->status, reason, sizeof(reason));
 	fprintf(stderr, "%s: %s: %s\n", m->manifest.name, event, reason);
 	return json_pack("{s:b, s:s, s:s, s:s, s:b}", "ok", 1, "name", m->manifest.name, "event", event,
-			 "reason", reason, "crashed", is_crash(&m->status) ? 1 : 0);
+			 "reason", reason, "crashed", ending_is_crash(&m->status) ? 1 : 0);
 }
 
 static void restart(struct machine *m)
@@ -403,7 +392,7 @@ static void end_run(struct machine *m)
 
 void machine_abandon(struct machine *m)
 {
-	m->wish = MACHINE_WISH_DESTROY;
+	m->wish = ENDING_WISH_DESTROY;
 	m->run_over = true;
 }
 
@@ -445,5 +434,5 @@ enum exit_code machine_stop(struct machine *m)
 	blob_free(&m->firmware);
 	close(m->signals.fd);
 	close(m->loop.epoll);
-	return is_crash(&m->status) ? EXIT_FAILED : EXIT_DONE;
+	return ending_is_crash(&m->status) ? EXIT_FAILED : EXIT_DONE;
 }

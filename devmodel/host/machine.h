@@ -9,6 +9,7 @@
 #include "host/console.h"
 #include "host/control.h"
 #include "host/disk.h"
+#include "host/ending.h"
 #include "host/logfile.h"
 #include "host/loop.h"
 #include "host/rings.h"
@@ -16,8 +17,6 @@
 #include "host/vm.h"
 #include "manifest.h"
 
-/* What the owner asked for; else the manifest decides. */
-enum machine_wish { MACHINE_WISH_NONE, MACHINE_WISH_SHUTDOWN, MACHINE_WISH_REBOOT, MACHINE_WISH_DESTROY };
 enum machine_state { MACHINE_STOPPED, MACHINE_RUNNING, MACHINE_PRESERVED };
 
 struct machine {
@@ -38,7 +37,7 @@ struct machine {
 	struct control control;
 	struct logfile firmware_log;
 	enum machine_state state;
-	enum machine_wish wish;
+	enum ending_wish wish;
 	bool run_over;		/* this run ends as soon as the event at hand is done */
 	bool quit;
 	bool event_needed;	/* the cell must look at the channel */

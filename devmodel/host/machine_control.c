@@ -32,7 +32,7 @@ static json_t *handle_status(struct machine *m, struct control_connection *conne
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	if (m->state == MACHINE_RUNNING)
 		ioctl(m->vm.fd, KEEL_VM_STATUS, &now);
-	vm_describe_end(&now, reason, sizeof(reason));
+	ending_describe(&now, reason, sizeof(reason));
 	return json_pack("{s:b, s:s, s:i, s:s, s:s, s:I, s:i, s:I, s:i, s:s, s:{s:I, s:I, s:I}}", "ok", 1,
 			 "name", m->manifest.name, "pid", (int)getpid(), "state", state_names[m->state],
 			 "manifest", m->manifest.path, "memory_mib", (json_int_t)(m->manifest.memory >> MIB_SHIFT),
@@ -53,7 +53,7 @@ static json_t *handle_shutdown(struct machine *m, struct control_connection *con
 	(void)request;
 	if (m->state != MACHINE_RUNNING)
 		return refuse("the guest is not running; keel destroy ends it");
-	m->wish = MACHINE_WISH_SHUTDOWN;
+	m->wish = ENDING_WISH_SHUTDOWN;
 	press_power_button(m);
 	control_defer(connection);
 	return NULL;
@@ -62,7 +62,7 @@ static json_t *handle_shutdown(struct machine *m, struct control_connection *con
 /* {"force": true} pulls the reset line; else the guest shuts down first. */
 static json_t *handle_reboot(struct machine *m, struct control_connection *connection, const json_t *request)
 {
-	m->wish = MACHINE_WISH_REBOOT;
+	m->wish = ENDING_WISH_REBOOT;
 	if (m->state != MACHINE_RUNNING || json_is_true(json_object_get(request, "force")))
 		m->run_over = true;
 	else

@@ -13,7 +13,7 @@
 
 #include <keel/hypercall.h>
 
-#include "link.h"
+#include "host/ending.h"
 
 #define VGA_START		0xa0000ull
 #define VGA_END			0xc0000ull
@@ -21,53 +21,6 @@
 #define KICK_SIGNAL		SIGUSR1
 #define MIB_SHIFT		20
 #define MEMORY_MARGIN		(32ull << MIB_SHIFT)	/* that the control domain keeps */
-
-static const char *const end_names[] = {
-	[KEEL_END_NONE] = "it is still running",
-	[KEEL_END_POWEROFF] = "the guest switched its machine off",
-	[KEEL_END_RESET] = "the guest reset its machine",
-	[KEEL_END_TRIPLE_FAULT] = "triple fault: a processor of the guest shut down",
-	[KEEL_END_CELL_FAULT] = "the device model took an exception",
-	[KEEL_END_CELL_ANSWER] = "the device model gave an answer that is not allowed",
-	[KEEL_END_CELL_REFUSED] = "the device model gave up",
-	[KEEL_END_ENTRY_FAILED] = "the processor refused the guest's state",
-	[KEEL_END_UNHANDLED] = "the guest did something that the hypervisor has no answer for",
-	[KEEL_END_DESTROYED] = "destroyed by its owner",
-};
-
-/* What the cell's own code means (enum cell_refusal). */
-static const char *const refusals[] = {
-	[CELL_REFUSED_CHANNEL] = "the channel is not what it expects",
-	[CELL_REFUSED_VCPUS] = "too many vCPUs",
-	[CELL_REFUSED_MEMORY] = "an amount of memory that it cannot give the guest",
-	[CELL_REFUSED_CLOCK] = "a frequency of the TSC that it cannot use",
-	[CELL_REFUSED_FIRMWARE] = "the firmware image has a wrong size",
-	[CELL_REFUSED_DRIVE] = "a drive that it cannot offer",
-	[CELL_REFUSED_ITEM] = "a firmware item that it cannot offer",
-	[CELL_REFUSED_CONTEXT] = "an entry for a vCPU that is not there",
-	[CELL_REFUSED_EXIT] = "an exit that makes no sense",
-	[CELL_REFUSED_INSTRUCTION] = "an instruction on device memory that it does not know; see firmware.log",
-};
-
-void vm_describe_end(const struct keel_vm_status *status, char *text, size_t room)
-{
-	const char *name = status->end < sizeof(end_names) / sizeof(end_names[0]) ? end_names[status->end] : NULL;
-
-	if (!name)
-		snprintf(text, room, "unknown reason %u", status->end);
-	else if (status->end == KEEL_END_CELL_FAULT)
-		snprintf(text, room, "%s (vector %u, error code 0x%x, address 0x%llx)", name,
-			 (unsigned int)(status->detail >> 32), (unsigned int)status->detail,
-			 (unsigned long long)status->address);
-	else if (status->end == KEEL_END_CELL_REFUSED && status->detail < sizeof(refusals) / sizeof(refusals[0]) &&
-		 refusals[status->detail])
-		snprintf(text, room, "%s: %s", name, refusals[status->detail]);
-	else if (status->detail)
-		snprintf(text, room, "%s (code 0x%llx, address 0x%llx)", name, (unsigned long long)status->detail,
-			 (unsigned long long)status->address);
-	else
-		snprintf(text, room, "%s", name);
-}
 
 static unsigned long long memory_available(void)
 {
@@ -223,7 +176,7 @@ bool vm_start(struct vm *vm, struct failure *failure)
 		int error = errno;
 
 		if (!ioctl(vm->fd, KEEL_VM_STATUS, &status) && status.end)
-			vm_describe_end(&status, reason, sizeof(reason));
+			ending_describe(&status, reason, sizeof(reason));
 		return failure_set(failure, EXIT_FAILED, "the device model did not start: %s",
 				   reason[0] ? reason : strerror(error));
 	}

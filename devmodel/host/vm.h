@@ -53,7 +53,4 @@ void vm_event(struct vm *vm);
 void vm_stop(struct vm *vm, struct keel_vm_status *status);
 void vm_destroy(struct vm *vm);
 
-/* A sentence's end for people: "the guest switched its machine off". */
-void vm_describe_end(const struct keel_vm_status *status, char *text, size_t room);
-
 #endif

@@ -33,7 +33,7 @@ enum keel_end {
 	KEEL_END_NONE = 0,
 	KEEL_END_POWEROFF,	/* the guest switched its machine off */
 	KEEL_END_RESET,		/* the guest reset its machine */
-	KEEL_END_TRIPLE_FAULT,	/* shutdown cycle of a vCPU */
+	KEEL_END_TRIPLE_FAULT,	/* shutdown cycle of a vCPU: detail = its number, address = RIP. On a PC it resets the machine. */
 	KEEL_END_CELL_FAULT,	/* the cell took an exception: detail = vector << 32 | error code, address = CR2 or RIP */
 	KEEL_END_CELL_ANSWER,	/* the cell gave an answer that is not allowed */
 	KEEL_END_CELL_REFUSED,	/* the cell gave up: detail = its own code */

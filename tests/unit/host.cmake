@@ -24,6 +24,11 @@ keel_unit_test(disk
 	DEFINES _GNU_SOURCE
 	LIBS PkgConfig::LIBURING)
 
+keel_unit_test(ending
+	SOURCES tests/unit/test_ending.c devmodel/host/ending.c
+	INCLUDES tools/keel
+	DEFINES _GNU_SOURCE)
+
 keel_unit_test(console
 	SOURCES tests/unit/test_console.c devmodel/host/console.c devmodel/host/control.c devmodel/host/logfile.c
 		devmodel/host/loop.c tools/keel/exit.c
