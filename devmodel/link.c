@@ -3,6 +3,7 @@
 #include "link.h"
 
 #include <keel/cell.h>
+#include <keel/topology.h>
 
 #include "core/clock.h"
 #include "core/string.h"
@@ -49,7 +50,7 @@ static bool firmware_is_good(const struct keel_machine *machine, uint64_t channe
 
 static unsigned int check_machine(const struct keel_machine *machine, uint64_t channel_bytes)
 {
-	if (machine->vcpus == 0 || machine->vcpus > KEEL_MAX_VCPUS)
+	if (keel_topology(machine->topology, machine->vcpus).sockets == 0)
 		return CELL_REFUSED_VCPUS;
 	if (!memory_is_good(machine))
 		return CELL_REFUSED_MEMORY;

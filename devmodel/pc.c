@@ -139,8 +139,8 @@ static void init_interrupts(struct pc *pc, struct lapic_page *apics)
 		struct lapic *lapic = &pc->vcpu[i].lapic;
 
 		*lapic = (struct lapic){
-			.bus = &pc->bus, .id = i, .bsp = i == 0, .address_bits = ADDRESS_BITS,
-			.tsc_khz = pc->machine.tsc_khz, .mem = &pc->mem, .page = &apics[i],
+			.bus = &pc->bus, .index = i, .id = keel_topology_apic_id(&pc->topology, i), .bsp = i == 0,
+			.address_bits = ADDRESS_BITS, .tsc_khz = pc->machine.tsc_khz, .mem = &pc->mem, .page = &apics[i],
 		};
 		pc->bus.cpu[i] = lapic;
 		lapic_init(lapic);
@@ -380,6 +380,7 @@ unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, struct lapic_
 		refusal = init_memory(pc, guest);
 	if (refusal)
 		return refusal;
+	pc->topology = keel_topology(pc->machine.topology, pc->machine.vcpus);
 	clock_init(&pc->clock, tsc, pc->machine.tsc_khz);
 	pc->emulate_bus = (struct emulate_bus){ pc, pc_mmio_read, pc_mmio_write, pc_port_read, pc_port_write };
 	init_interrupts(pc, apics);

@@ -15,6 +15,7 @@
 
 #include <keel/cell.h>
 #include <keel/channel.h>
+#include <keel/topology.h>
 
 #include "chip/debugport.h"
 #include "chip/fw_cfg.h"
@@ -73,6 +74,7 @@ struct pc {
 	struct gmem mem;
 	struct link link;
 	struct keel_machine machine;
+	struct keel_topology topology;
 	struct emulate_bus emulate_bus;
 
 	struct lapic_bus bus;

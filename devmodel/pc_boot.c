@@ -131,7 +131,8 @@ unsigned int pc_boot_init(struct pc *pc)
 	cfg->mem = &pc->mem;
 	fw_cfg_clear(cfg);
 	fw_cfg_add_value(cfg, FW_CFG_NB_CPUS, pc->machine.vcpus, sizeof(uint16_t));
-	fw_cfg_add_value(cfg, FW_CFG_MAX_CPUS, pc->machine.vcpus, sizeof(uint16_t));
+	/* Firmware takes it for the end of the APIC identifiers. */
+	fw_cfg_add_value(cfg, FW_CFG_MAX_CPUS, pc->vcpu[pc->machine.vcpus - 1].lapic.id + 1, sizeof(uint16_t));
 	fw_cfg_add_value(cfg, FW_CFG_IRQ0_OVERRIDE, true, sizeof(uint8_t));
 	for (unsigned int i = 0; i < pc->machine.items; i++)
 		if (!add_item(pc, &pc->machine.item[i]))

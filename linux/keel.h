@@ -31,6 +31,7 @@ struct keel_vm {
 	struct kref refs;		/* one for each file */
 	u32 id;				/* the hypervisor's; 0: not made yet */
 	u32 vcpus;
+	u32 topology;			/* as struct keel_vm_create has it */
 	bool started, ended;
 	struct mutex lock;		/* building the VM: all members below, and started */
 	struct mutex event_lock;	/* one KEEL_VM_EVENT at a time */

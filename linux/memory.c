@@ -280,7 +280,7 @@ static int commit(struct keel_vm *vm)
 
 int keel_record_make(struct keel_vm *vm)
 {
-	struct keel_args args = { .rsi = vm->vcpus, .rdx = vm->channel_pages };
+	struct keel_args args = { .rsi = vm->vcpus, .rdx = vm->channel_pages, .r10 = vm->topology };
 	unsigned int order = ilog2(KEEL_VM_PAGES);
 	s64 id;
 

@@ -389,11 +389,12 @@ int keel_vm_create(const struct keel_vm_create __user *argument)
 		return -EFAULT;
 	if (!create.vcpus || create.vcpus > KEEL_MAX_VCPUS || create.flags || !create.channel_bytes ||
 	    !PAGE_ALIGNED(create.channel_bytes) || create.channel_bytes > KEEL_CELL_CHANNEL_MAX ||
-	    memchr_inv(create.reserved, 0, sizeof(create.reserved)))
+	    create.spare || memchr_inv(create.reserved, 0, sizeof(create.reserved)))
 		return -EINVAL;
 	vm = alloc_vm(create.vcpus, create.channel_bytes / PAGE_SIZE);
 	if (!vm)
 		return -ENOMEM;
+	vm->topology = create.topology;
 	result = make_vm(vm);
 	if (!result)
 		result = anon_inode_getfd("keel-vm", &vm_fops, vm, O_RDWR | O_CLOEXEC);

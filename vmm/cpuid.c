@@ -8,6 +8,7 @@
 #include "cpu.h"
 #include "hv.h"
 #include "string.h"
+#include "topology.h"
 #include "xstate.h"
 
 #define LAST_BASIC	0xdu
@@ -38,7 +39,6 @@
 #define ECX1_HYPERVISOR	BIT(31)
 #define EDX1_APIC	BIT(9)
 #define EDX1_DS		BIT(21)
-#define EDX1_HTT	BIT(28)
 #define EAX6_ARAT	BIT(2)
 #define EDXE_RDTSCP	BIT(27)
 #define EBX7_TSC_ADJUST	BIT(1)
@@ -168,58 +168,17 @@ static struct cpuid leaf_0(const struct vcpu *vcpu)
 	return r;
 }
 
-/* APIC IDs are the vCPUs' indices: one package, a core for each. */
-static unsigned int id_bits(unsigned int count)
-{
-	unsigned int bits = 0;
-
-	while (1u << bits < count)
-		bits++;
-	return bits;
-}
-
 static struct cpuid leaf_1(const struct vcpu *vcpu)
 {
-	struct cpuid r = masked(1, 0);
+	struct cpuid r = masked(1, 0), topology = topology_leaf_1(vcpu);
 
-	r.ebx = (cpuid(1, 0).ebx & 0xff00) | vcpu->vm->vcpu_count << 16 | vcpu->index << 24;
+	r.ebx = (cpuid(1, 0).ebx & 0xff00) | topology.ebx;
 	r.ecx |= ECX1_X2APIC | ECX1_TSC_DEADLINE | ECX1_HYPERVISOR;
 	if (hv->vcpu_cr4((struct vcpu *)vcpu) & CR4_OSXSAVE)
 		r.ecx |= ECX1_OSXSAVE;
 	if (!vcpu->apic_off)
 		r.edx |= EDX1_APIC;
-	if (vcpu->vm->vcpu_count > 1)
-		r.edx |= EDX1_HTT;
-	return r;
-}
-
-/* Caches (Intel): the processor's, each core its own but for the last level. */
-static struct cpuid leaf_4(const struct vcpu *vcpu, uint32_t subleaf)
-{
-	struct cpuid r = cpuid(4, subleaf);
-	uint32_t cores = (1u << id_bits(vcpu->vm->vcpu_count)) - 1;
-
-	if (!(r.eax & 0x1f))
-		return (struct cpuid){ 0 };
-	r.eax &= 0x3ff;
-	r.eax |= cores << 26;
-	if ((r.eax >> 5 & 7) >= 3)
-		r.eax |= cores << 14;
-	return r;
-}
-
-static struct cpuid leaf_b(const struct vcpu *vcpu, uint32_t subleaf)
-{
-	struct cpuid r = { .ecx = subleaf & 0xff, .edx = vcpu->index };
-
-	if (subleaf == 0) {		/* threads of a core */
-		r.ebx = 1;
-		r.ecx |= 1 << 8;
-	} else if (subleaf == 1) {	/* cores of the package */
-		r.eax = id_bits(vcpu->vm->vcpu_count);
-		r.ebx = vcpu->vm->vcpu_count;
-		r.ecx |= 2 << 8;
-	}
+	r.edx |= topology.edx;
 	return r;
 }
 
@@ -333,6 +292,7 @@ static struct cpuid leaf_extended(const struct vcpu *vcpu)
 {
 	struct cpuid r = masked(0x80000001u, 0);
 
+	r.ecx |= topology_amd_features(vcpu);
 	/* Of AMD's copies this one goes with the original (APM vol. 3, E.4.2); Intel has none. */
 	if (vcpu->apic_off)
 		r.edx &= ~EDX1_APIC;
@@ -343,7 +303,7 @@ static struct cpuid leaf_address(const struct vcpu *vcpu)
 {
 	struct cpuid r = masked(LAST_EXTENDED, 0);
 
-	r.ecx = (vcpu->vm->vcpu_count - 1) | id_bits(vcpu->vm->vcpu_count) << 12;
+	r.ecx = topology_leaf(vcpu, LAST_EXTENDED, 0).ecx;
 	return r;
 }
 
@@ -356,15 +316,16 @@ struct cpuid cpuid_guest(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
 		return leaf_0(vcpu);
 	case 1:
 		return leaf_1(vcpu);
-	case 4:
-		return leaf_4(vcpu, subleaf);
 	case 6:
 		r.eax = EAX6_ARAT;
 		return r;
 	case 7:
 		return leaf_7(vcpu, subleaf);
-	case 0xb:
-		return leaf_b(vcpu, subleaf);
+	case CPUID_CACHES:
+	case CPUID_LEVELS:
+	case CPUID_AMD_CACHES:
+	case CPUID_AMD_LEVELS:
+		return topology_leaf(vcpu, leaf, subleaf);
 	case LAST_BASIC:
 		return leaf_d(subleaf);
 	case TSC_RATIO:
@@ -382,7 +343,7 @@ struct cpuid cpuid_guest(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
 		return (struct cpuid){ .eax = vcpu->vm->tsc_khz, .ebx = KEEL_APIC_TIMER_KHZ };
 	case 0x80000000u:
 		r = cpuid(leaf, 0);
-		r.eax = LAST_EXTENDED;
+		r.eax = topology_last_extended(vcpu, LAST_EXTENDED);
 		return r;
 	case 0x80000001u:
 		return leaf_extended(vcpu);

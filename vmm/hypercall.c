@@ -50,7 +50,7 @@ static int64_t flush(struct cpu *cpu)
 
 static int64_t create(const struct call *call)
 {
-	return takeover_attached() ? vm_create(call->arg[0], call->arg[1], call->arg[2]) : -EPERM;
+	return takeover_attached() ? vm_create(call->arg[0], call->arg[1], call->arg[2], call->arg[3]) : -EPERM;
 }
 
 /*

@@ -106,13 +106,17 @@ static void clear(struct vm *vm)
 	vm->id = id;
 }
 
-int vm_create(uint64_t hpa, uint64_t vcpus, uint64_t channel_pages)
+int vm_create(uint64_t hpa, uint64_t vcpus, uint64_t channel_pages, uint64_t topology)
 {
+	struct keel_topology spread;
 	struct vm *vm;
 	int error = 0;
 
 	if (!vcpus || vcpus > KEEL_MAX_VCPUS || !channel_pages ||
-	    channel_pages > KEEL_CELL_CHANNEL_MAX / KEEL_PAGE_SIZE || !block_ok(hpa, 1, 1))
+	    channel_pages > KEEL_CELL_CHANNEL_MAX / KEEL_PAGE_SIZE || !block_ok(hpa, 1, 1) || topology > UINT32_MAX)
+		return -EINVAL;
+	spread = keel_topology((uint32_t)topology, (uint32_t)vcpus);
+	if (!spread.sockets)
 		return -EINVAL;
 	spin_lock(&vm_lock);
 	vm = free_slot();
@@ -121,6 +125,7 @@ int vm_create(uint64_t hpa, uint64_t vcpus, uint64_t channel_pages)
 		clear(vm);
 		vm->record = hpa;
 		vm->vcpu_count = (unsigned int)vcpus;
+		vm->topology = spread;
 		vm->channel_pages = (unsigned int)channel_pages;
 		vm->donated = ++donations;
 		vm->state = VM_CREATED;

@@ -12,6 +12,7 @@
 #include <keel/abi.h>
 #include <keel/cell.h>
 #include <keel/hypercall.h>
+#include <keel/topology.h>
 
 #include "cell_frame.h"
 #include "pagetable.h"
@@ -128,6 +129,7 @@ struct vm {
 	struct frame_pool tables;
 	unsigned int vcpu_count;
 	unsigned int vcpus_made;
+	struct keel_topology topology;
 	uint32_t tsc_khz;		/* since the start */
 	unsigned int channel_pages, channel_mapped;
 	unsigned int cell_pages;
@@ -148,7 +150,7 @@ struct vm *vm_get(uint64_t id);
 /* The first reason stays. */
 void vm_end(struct vm *vm, enum keel_end end, uint64_t detail, uint64_t address);
 
-int vm_create(uint64_t hpa, uint64_t vcpus, uint64_t channel_pages);
+int vm_create(uint64_t hpa, uint64_t vcpus, uint64_t channel_pages, uint64_t topology);
 int vm_donate(struct vm *vm, uint64_t hpa, uint64_t order);
 int vm_assign(struct vm *vm, uint64_t hpa, uint64_t order, uint64_t use, uint64_t arg);
 int vm_map(struct vm *vm, uint64_t hpa, uint64_t order, uint64_t gpa, uint64_t flags);

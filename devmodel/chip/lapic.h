@@ -89,7 +89,8 @@ struct lapic_state {
 
 struct lapic {
 	struct lapic_bus *bus;
-	uint32_t id;			/* APIC ID: the vCPU's number, its place in bus->cpu and its bit in bus->kick */
+	uint32_t index;			/* the vCPU's number, its place in bus->cpu and its bit in bus->kick */
+	uint32_t id;			/* APIC ID, below 255 */
 	bool bsp;
 	uint8_t address_bits;		/* physical address width that CPUID reports */
 	uint8_t news;			/* for lapic_tell */

@@ -25,7 +25,7 @@
 
 static void kick(struct lapic *lapic)
 {
-	lapic->bus->kick |= 1ull << lapic->id;
+	lapic->bus->kick |= 1ull << lapic->index;
 }
 
 static void request(struct lapic *lapic, uint8_t vector, unsigned int trigger)

@@ -276,7 +276,7 @@ static size_t add_fadt(struct acpi_tables *acpi, size_t facs, size_t dsdt, unsig
 	return start;
 }
 
-static size_t add_madt(struct acpi_tables *acpi, unsigned int vcpus)
+static size_t add_madt(struct acpi_tables *acpi, unsigned int vcpus, const struct keel_topology *topology)
 {
 	struct madt madt = { header("APIC", 3), LOCAL_APIC_ADDRESS, MADT_PCAT };
 	struct madt_io_apic io = { MADT_IO_APIC, sizeof(io), 0, 0, IO_APIC_ADDRESS, 0 };
@@ -284,7 +284,9 @@ static size_t add_madt(struct acpi_tables *acpi, unsigned int vcpus)
 	size_t start = blob_add(&acpi->tables, &madt, sizeof(madt));
 
 	for (unsigned int i = 0; i < vcpus; i++) {
-		struct madt_local_apic local = { MADT_LOCAL_APIC, sizeof(local), (uint8_t)i, (uint8_t)i, MADT_ENABLED };
+		struct madt_local_apic local = {
+			MADT_LOCAL_APIC, sizeof(local), (uint8_t)i, (uint8_t)keel_topology_apic_id(topology, i), MADT_ENABLED,
+		};
 
 		blob_add(&acpi->tables, &local, sizeof(local));
 	}
@@ -377,7 +379,7 @@ static void add_rsdp(struct acpi_tables *acpi, size_t rsdt, size_t xsdt)
 	add_checksum(acpi, ACPI_FILE_RSDP, offsetof(struct rsdp, extended_checksum), 0, sizeof(rsdp));
 }
 
-void acpi_build(struct acpi_tables *acpi, unsigned int vcpus)
+void acpi_build(struct acpi_tables *acpi, unsigned int vcpus, const struct keel_topology *topology)
 {
 	size_t tables[5], facs, dsdt, rsdt;
 	unsigned int count = 0;
@@ -392,7 +394,7 @@ void acpi_build(struct acpi_tables *acpi, unsigned int vcpus)
 	blob_align(&acpi->tables, 8);
 	tables[count++] = add_ssdt(acpi, vcpus);
 	blob_align(&acpi->tables, 8);
-	tables[count++] = add_madt(acpi, vcpus);
+	tables[count++] = add_madt(acpi, vcpus, topology);
 	blob_align(&acpi->tables, 8);
 	tables[count++] = add_hpet(acpi);
 	blob_align(&acpi->tables, 8);

@@ -6,6 +6,8 @@
 #ifndef KEEL_ACPI_TABLES_H
 #define KEEL_ACPI_TABLES_H
 
+#include <keel/topology.h>
+
 #include "host/blob.h"
 
 #define ACPI_FILE_RSDP		"etc/acpi/rsdp"
@@ -44,7 +46,7 @@ struct acpi_tables {
 	struct blob rsdp, tables, loader;
 };
 
-void acpi_build(struct acpi_tables *acpi, unsigned int vcpus);
+void acpi_build(struct acpi_tables *acpi, unsigned int vcpus, const struct keel_topology *topology);
 void acpi_free(struct acpi_tables *acpi);
 
 #endif

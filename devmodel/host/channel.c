@@ -100,6 +100,7 @@ void channel_fill(struct keel_channel *channel, const struct channel_layout *lay
 	channel->version = KEEL_CHANNEL_VERSION;
 	channel->bytes = layout->bytes;
 	machine->vcpus = m->vcpus;
+	machine->topology = m->topology;
 	machine->low_memory = memory->low;
 	machine->high_memory = memory->high;
 	machine->tsc_khz = tsc_khz;

@@ -22,7 +22,7 @@ static const char *const end_names[] = {
 /* What the cell's own code means (enum cell_refusal). */
 static const char *const refusals[] = {
 	[CELL_REFUSED_CHANNEL] = "the channel is not what it expects",
-	[CELL_REFUSED_VCPUS] = "too many vCPUs",
+	[CELL_REFUSED_VCPUS] = "a number of vCPUs, or of their sockets and cores, that it cannot give the guest",
 	[CELL_REFUSED_MEMORY] = "an amount of memory that it cannot give the guest",
 	[CELL_REFUSED_CLOCK] = "a frequency of the TSC that it cannot use",
 	[CELL_REFUSED_FIRMWARE] = "the firmware image has a wrong size",

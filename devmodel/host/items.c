@@ -91,7 +91,7 @@ static void add_tables(struct items *items, const struct manifest *m, const stru
 	struct acpi_tables acpi;
 	struct smbios_tables smbios;
 
-	acpi_build(&acpi, m->vcpus);
+	acpi_build(&acpi, m->vcpus, &machine->topology);
 	add_blob(items, ACPI_FILE_RSDP, &acpi.rsdp);
 	add_blob(items, ACPI_FILE_TABLES, &acpi.tables);
 	add_blob(items, ACPI_FILE_LOADER, &acpi.loader);
@@ -106,7 +106,8 @@ void items_build(struct items *items, const struct manifest *m, uint64_t low_mem
 	static const uint16_t nographic = 1;
 	static const uint64_t numa_nodes;
 	struct smbios_machine machine = {
-		.name = m->name, .vcpus = m->vcpus, .low_memory = low_memory, .high_memory = high_memory,
+		.name = m->name, .topology = keel_topology(m->topology, m->vcpus),
+		.low_memory = low_memory, .high_memory = high_memory,
 	};
 	uint16_t menu = m->boot_menu;
 

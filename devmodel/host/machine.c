@@ -203,7 +203,7 @@ static void stop_watching_vm(struct machine *m)
 static bool start_vm(struct machine *m, struct failure *failure)
 {
 	set_schedule(m);
-	if (!vm_create(&m->vm, m->manifest.vcpus, m->layout.bytes, &m->memory, failure))
+	if (!vm_create(&m->vm, m->manifest.vcpus, m->manifest.topology, m->layout.bytes, &m->memory, failure))
 		return false;
 	channel_fill(m->vm.channel, &m->layout, &m->manifest, &m->memory, &m->firmware, &m->items, m->info.tsc_khz);
 	rings_init(&m->rings, m->vm.channel);

@@ -36,6 +36,8 @@
 #define PROCESSOR_ENABLED	0x41u		/* socket populated, enabled */
 #define CACHE_NONE		0xffffu
 #define PROCESSOR_64_BIT	(1u << 2)
+#define PROCESSOR_MULTI_CORE	(1u << 3)
+#define PROCESSOR_THREADS	(1u << 4)
 #define ARRAY_BOARD		1u
 #define ARRAY_SYSTEM_MEMORY	3u
 #define ARRAY_MULTI_BIT_ECC	6u
@@ -192,16 +194,19 @@ static void add_identity(struct builder *b, const struct smbios_machine *m)
 	ADD(b, chassis, "Keel", "pc");
 }
 
-static void add_processors(struct builder *b, unsigned int vcpus)
+/* One structure a socket. */
+static void add_processors(struct builder *b, const struct keel_topology *t)
 {
-	for (unsigned int i = 0; i < vcpus; i++) {
+	for (unsigned int i = 0; i < t->sockets; i++) {
 		struct processor processor = {
 			.header = HEADER(processor, 4, HANDLE_PROCESSOR + i), .socket = 1, .type = PROCESSOR_CENTRAL,
 			.family = PROCESSOR_FAMILY, .maker = 2, .version = 3,
 			.status = PROCESSOR_ENABLED, .upgrade = PROCESSOR_OTHER,
 			.l1 = CACHE_NONE, .l2 = CACHE_NONE, .l3 = CACHE_NONE,
-			.cores = 1, .enabled = 1, .threads = 1,
-			.characteristics = PROCESSOR_64_BIT, .family2 = PROCESSOR_FAMILY,
+			.cores = (uint8_t)t->cores, .enabled = (uint8_t)t->cores, .threads = (uint8_t)(t->cores * t->threads),
+			.characteristics = PROCESSOR_64_BIT | (t->cores > 1 ? PROCESSOR_MULTI_CORE : 0) |
+					   (t->threads > 1 ? PROCESSOR_THREADS : 0),
+			 .family2 = PROCESSOR_FAMILY,
 		};
 		const char socket[] = { 'C', 'P', 'U', ' ', (char)('0' + i / 10), (char)('0' + i % 10), '\0' };
 
@@ -274,7 +279,7 @@ void smbios_build(struct smbios_tables *smbios, const struct smbios_machine *mac
 
 	*smbios = (struct smbios_tables){ 0 };
 	add_identity(&b, machine);
-	add_processors(&b, machine->vcpus);
+	add_processors(&b, &machine->topology);
 	add_memory(&b, machine);
 	add(&b, &boot, sizeof(boot), NULL, 0);
 	add(&b, &end, sizeof(end), NULL, 0);

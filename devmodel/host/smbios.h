@@ -3,6 +3,8 @@
 #ifndef KEEL_SMBIOS_H
 #define KEEL_SMBIOS_H
 
+#include <keel/topology.h>
+
 #include "host/blob.h"
 
 #define SMBIOS_FILE_ANCHOR	"etc/smbios/smbios-anchor"
@@ -12,7 +14,7 @@
 struct smbios_machine {
 	const char *name;
 	uint8_t uuid[SMBIOS_UUID_BYTES];	/* as RFC 4122 writes it */
-	unsigned int vcpus;
+	struct keel_topology topology;
 	uint64_t low_memory, high_memory;	/* bytes from 0, bytes from 4 GiB */
 };
 

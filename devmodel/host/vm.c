@@ -60,9 +60,10 @@ static bool add_memory(struct vm *vm, const struct vm_memory *m, struct failure 
 	return failure_set(failure, EXIT_FAILED, "cannot give the guest its memory: %s", strerror(errno));
 }
 
-static bool open_vm(struct vm *vm, unsigned int vcpus, size_t channel_bytes, struct failure *failure)
+static bool open_vm(struct vm *vm, unsigned int vcpus, uint32_t topology, size_t channel_bytes,
+		    struct failure *failure)
 {
-	struct keel_vm_create create = { .vcpus = vcpus, .channel_bytes = channel_bytes };
+	struct keel_vm_create create = { .vcpus = vcpus, .channel_bytes = channel_bytes, .topology = topology };
 
 	vm->fd = ioctl(vm->device, KEEL_VM_CREATE, &create);
 	if (vm->fd < 0 && errno == ENOSPC)
@@ -93,8 +94,8 @@ static bool open_vcpus(struct vm *vm, unsigned int vcpus, struct failure *failur
 	return true;
 }
 
-bool vm_create(struct vm *vm, unsigned int vcpus, size_t channel_bytes, const struct vm_memory *memory,
-	       struct failure *failure)
+bool vm_create(struct vm *vm, unsigned int vcpus, uint32_t topology, size_t channel_bytes,
+	       const struct vm_memory *memory, struct failure *failure)
 {
 	unsigned long long available = memory_available();
 
@@ -108,7 +109,7 @@ bool vm_create(struct vm *vm, unsigned int vcpus, size_t channel_bytes, const st
 	vm->ended = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (vm->doorbell < 0 || vm->ended < 0)
 		failure_set(failure, EXIT_FAILED, "cannot make an eventfd: %s", strerror(errno));
-	else if (open_vm(vm, vcpus, channel_bytes, failure) && add_memory(vm, memory, failure) &&
+	else if (open_vm(vm, vcpus, topology, channel_bytes, failure) && add_memory(vm, memory, failure) &&
 		 open_vcpus(vm, vcpus, failure)) {
 		if (!ioctl(vm->fd, KEEL_VM_DOORBELL, (unsigned long)vm->doorbell))
 			return true;

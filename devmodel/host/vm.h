@@ -42,9 +42,12 @@ struct vm_memory {
 	uint32_t firmware;	/* bytes below 4 GiB */
 };
 
-/* Creates the VM up to its vCPUs and maps its channel, which is still empty. On failure nothing is left. */
-bool vm_create(struct vm *vm, unsigned int vcpus, size_t channel_bytes, const struct vm_memory *memory,
-	       struct failure *failure);
+/*
+ * Creates the VM up to its vCPUs and maps its channel, which is still empty. topology as keel/topology.h has it. On failure
+ * nothing is left.
+ */
+bool vm_create(struct vm *vm, unsigned int vcpus, uint32_t topology, size_t channel_bytes,
+	       const struct vm_memory *memory, struct failure *failure);
 /* The channel is filled: starts the cell, then the vCPUs. */
 bool vm_start(struct vm *vm, struct failure *failure);
 /* The cell looks at the channel. */

@@ -52,6 +52,8 @@ struct keel_machine {
 	int64_t wall_ns;		/* ... it was this time, nanoseconds since 1970, in the guest's RTC time zone */
 	uint32_t firmware;		/* offset in the channel */
 	uint32_t firmware_bytes;	/* 64 KiB to 1 MiB; guest memory ends at 4 GiB with it, read-only */
+	uint32_t topology;		/* KEEL_TOPOLOGY of topology.h, or 0; the same as the hypervisor was told */
+	uint32_t reserved;
 	struct keel_drive drives[KEEL_DRIVES];
 	struct keel_item item[KEEL_ITEMS];
 };

@@ -25,7 +25,7 @@ enum keel_hypercall {
 	KEEL_HC_LOG,
 
 	/*
-	 * (hpa, vcpus, channel_pages) -> RAX = VM identifier.
+	 * (hpa, vcpus, channel_pages, topology) -> RAX = VM identifier. topology: KEEL_TOPOLOGY of topology.h, or 0.
 	 * hpa: KEEL_VM_PAGES contiguous pages, which change hands as by DONATE and become the VM's record. The record
 	 * is filled by the first ASSIGN, MAP or SHARE, which is when the pages are known to be out of every TLB.
 	 * -EINVAL bad argument, -EPERM frames that are not the control domain's, or no ATTACH before, -ENOSPC no VM slot.

@@ -37,7 +37,9 @@ struct keel_vm_create {
 	uint32_t vcpus;			/* 1 to KEEL_MAX_VCPUS */
 	uint32_t flags;			/* 0 */
 	uint64_t channel_bytes;		/* whole pages */
-	uint64_t reserved[4];
+	uint32_t topology;		/* KEEL_TOPOLOGY of topology.h, or 0 */
+	uint32_t spare;
+	uint64_t reserved[3];
 };
 
 struct keel_vm_memory {

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include <keel/hypercall.h>
+#include <keel/topology.h>
 
 #define MEMORY		(16ull << 20)
 #define CHANNEL		0x10000u
@@ -61,7 +62,14 @@ static int create(int device, uint32_t vcpus, uint32_t flags, uint64_t bytes, ui
 {
 	struct keel_vm_create c = { .vcpus = vcpus, .flags = flags, .channel_bytes = bytes };
 
-	c.reserved[3] = reserved;
+	c.reserved[2] = reserved;
+	return ioctl(device, KEEL_VM_CREATE, &c);
+}
+
+static int create_spread(int device, uint32_t vcpus, uint32_t topology, uint32_t spare)
+{
+	struct keel_vm_create c = { .vcpus = vcpus, .channel_bytes = CHANNEL, .topology = topology, .spare = spare };
+
 	return ioctl(device, KEEL_VM_CREATE, &c);
 }
 
@@ -77,6 +85,9 @@ static void check_device(int device)
 	struct keel_log log = { .buffer = 8, .bytes = 64 };
 
 	refuse("create: no vCPU", create(device, 0, 0, CHANNEL, 0), EINVAL);
+	refuse("create: a socket that is not full", create_spread(device, 6, KEEL_TOPOLOGY(2, 2), 0), EINVAL);
+	refuse("create: three threads", create_spread(device, 6, KEEL_TOPOLOGY(1, 3), 0), EINVAL);
+	refuse("create: spare room", create_spread(device, 4, KEEL_TOPOLOGY(2, 2), 1), EINVAL);
 	refuse("create: too many vCPUs", create(device, KEEL_MAX_VCPUS + 1, 0, CHANNEL, 0), EINVAL);
 	refuse("create: four thousand million vCPUs", create(device, UINT32_MAX, 0, CHANNEL, 0), EINVAL);
 	refuse("create: flags", create(device, 1, 1, CHANNEL, 0), EINVAL);

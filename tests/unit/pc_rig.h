@@ -32,7 +32,7 @@ static struct test_channel *channel;
 static uint8_t *guest;
 static struct pc *pc;
 static struct keel_context ctx[EVENT + 1];
-static struct lapic_page apics[VCPUS];
+static struct lapic_page apics[2 * VCPUS];
 static uint64_t tsc;
 
 /* Driving it */

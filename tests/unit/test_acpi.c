@@ -117,10 +117,13 @@ static void run_checksum(const struct acpi_loader_entry *e)
 		(uint8_t)(f->bytes[e->checksum.offset] - sum(f->bytes + e->checksum.start, e->checksum.length));
 }
 
-static void load(unsigned int vcpus)
+static void load_spread(unsigned int vcpus, uint32_t packed)
 {
+	struct keel_topology topology = keel_topology(packed, vcpus);
+
+	ck_assert_uint_ne(topology.sockets, 0);
 	memset(files, 0, sizeof(files));
-	acpi_build(&acpi, vcpus);
+	acpi_build(&acpi, vcpus, &topology);
 	ck_assert_uint_eq(sizeof(struct acpi_loader_entry), 128);
 	ck_assert_uint_eq(acpi.loader.bytes % sizeof(struct acpi_loader_entry), 0);
 	for (size_t at = 0; at < acpi.loader.bytes; at += sizeof(struct acpi_loader_entry)) {
@@ -140,6 +143,11 @@ static void load(unsigned int vcpus)
 			ck_abort_msg("command %u", e->command);
 		}
 	}
+}
+
+static void load(unsigned int vcpus)
+{
+	load_spread(vcpus, 0);
 }
 
 /* The bytes at a guest address. */
@@ -283,6 +291,21 @@ START_TEST(madt)
 }
 END_TEST
 
+/* Two sockets of three cores of two threads: a gap before the second socket. */
+START_TEST(madt_of_sockets)
+{
+	uint8_t *t;
+
+	load_spread(12, KEEL_TOPOLOGY(3, 2));
+	t = find_table("APIC");
+	for (unsigned int i = 0; i < 12; i++) {
+		ck_assert_uint_eq(t[44 + 8 * i + 2], i);
+		ck_assert_uint_eq(t[44 + 8 * i + 3], i < 6 ? i : i + 2);
+	}
+	acpi_free(&acpi);
+}
+END_TEST
+
 START_TEST(hpet_and_waet)
 {
 	uint8_t *t;
@@ -350,7 +373,8 @@ static const uint8_t *next_structure(const uint8_t *s, const uint8_t *end)
 START_TEST(smbios)
 {
 	struct smbios_machine machine = {
-		.name = "guest", .uuid = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 }, .vcpus = 3,
+		.name = "guest", .uuid = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 },
+		.topology = { .sockets = 3, .cores = 4, .threads = 2 },
 		.low_memory = 3ull << 30, .high_memory = 61ull << 30,
 	};
 	static const uint8_t swapped[] = { 3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15 };
@@ -365,6 +389,12 @@ START_TEST(smbios)
 		structures++;
 		if (s[0] == 1)
 			ck_assert_int_eq(memcmp(s + 8, swapped, sizeof(swapped)), 0);
+		if (s[0] == 4) {
+			ck_assert_uint_eq(s[35], 4);		/* cores, */
+			ck_assert_uint_eq(s[36], 4);		/* enabled, */
+			ck_assert_uint_eq(s[37], 8);		/* threads */
+			ck_assert_uint_eq(get(s + 38, 2), 0x1c);
+		}
 		if (s[0] == 16)
 			ck_assert_uint_eq(get(s + 7, 4), 64u << 20);
 		if (s[0] == 17) {
@@ -434,6 +464,7 @@ int main(void)
 	tcase_add_test(tests, rsdp_and_roots);
 	tcase_add_test(tests, fadt);
 	tcase_add_loop_test(tests, madt, 0, 5);
+	tcase_add_test(tests, madt_of_sockets);
 	tcase_add_test(tests, hpet_and_waet);
 	tcase_add_test(tests, aml);
 	tcase_add_test(tests, smbios);

@@ -16,6 +16,7 @@ static struct cpuid processor_cpuid(uint32_t leaf, uint32_t subleaf);
 
 #define cpuid(leaf, subleaf) processor_cpuid(leaf, subleaf)
 #include "../../vmm/cpuid.c"
+#include "../../vmm/topology.c"
 #undef cpuid
 
 #define CACHE_LEVELS	4u
@@ -114,8 +115,26 @@ static struct cpuid torn_cpuid(uint32_t leaf, uint32_t subleaf)
 	return leaf == CPUID_XSTATE ? xstate_leaf(0x67, subleaf) : full_cpuid(leaf, subleaf);
 }
 
+/* AMD's, that describes its caches and cores. */
+static struct cpuid amd_cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	switch (leaf) {
+	case 0:
+		return (struct cpuid){ 0x10, 0x68747541, 0x444d4163, 0x69746e65 };
+	case 4:
+		return (struct cpuid){ 0 };
+	case 0x80000000u:
+		return (struct cpuid){ 0x80000026, 0x68747541, 0x444d4163, 0x69746e65 };
+	case 0x8000001du:
+		return cache_leaf(subleaf);
+	default:
+		return full_cpuid(leaf, subleaf);
+	}
+}
+
 static const struct processor processors[] = {
 	{ "this machine", real_cpuid }, { "full", full_cpuid }, { "small", small_cpuid }, { "torn", torn_cpuid },
+	{ "amd", amd_cpuid },
 };
 #define PROCESSORS ((int)(sizeof(processors) / sizeof(processors[0])))
 
@@ -141,6 +160,7 @@ static void start(int number, unsigned int count, unsigned int index)
 	limited = false;
 	vm.vcpu_count = count;
 	vm.tsc_khz = 2400000;
+	vm.topology = keel_topology(0, count);
 	vcpu = (struct vcpu){ .vm = &vm };
 	vcpu.index = index;
 	cpuid_init();
@@ -232,7 +252,7 @@ START_TEST(no_inventions)
 	} leaves[] = {
 		{ 1, { .ebx = ~0u, .ecx = ECX1_X2APIC | ECX1_TSC_DEADLINE | ECX1_HYPERVISOR | ECX1_OSXSAVE,
 		       .edx = EDX1_APIC | EDX1_HTT } },
-		{ 2, { 0 } }, { 7, { .ebx = BIT(1) } }, { 0x80000001u, { 0 } }, { 0x80000007u, { 0 } },
+		{ 2, { 0 } }, { 7, { .ebx = BIT(1) } }, { 0x80000001u, { .ecx = BIT(1) } }, { 0x80000007u, { 0 } },
 		{ LAST_EXTENDED, { .ecx = ~0u } },
 	};
 
@@ -555,6 +575,125 @@ START_TEST(topology)
 }
 END_TEST
 
+/* What a system makes of an APIC identifier by the leaves: who is who, and how many there are. */
+static void check_place(const struct keel_topology *t, unsigned int index)
+{
+	struct cpuid r = cpuid_guest(&vcpu, 1, 0), thread = cpuid_guest(&vcpu, 0xb, 0), core = cpuid_guest(&vcpu, 0xb, 1);
+	uint32_t id = r.ebx >> 24, reserved = 1;
+
+	ck_assert_uint_eq(id, keel_topology_apic_id(t, index));
+	ck_assert_uint_eq(thread.edx, id);
+	ck_assert_uint_eq(core.edx, id);
+	ck_assert_uint_eq(thread.ebx, t->threads);
+	ck_assert_uint_eq(core.ebx, t->cores * t->threads);
+	ck_assert_uint_eq(id & ((1u << thread.eax) - 1), index % t->threads);
+	ck_assert_uint_eq((id & ((1u << core.eax) - 1)) >> thread.eax, index / t->threads % t->cores);
+	ck_assert_uint_eq(id >> core.eax, index / t->threads / t->cores);
+	/* By leaf 1, the package is as many identifiers as the next power of two of its count. */
+	while (reserved < (r.ebx >> 16 & 0xff))
+		reserved *= 2;
+	ck_assert_uint_eq(reserved, 1u << core.eax);
+	ck_assert_int_eq((r.edx & EDX1_HTT) != 0, t->cores * t->threads > 1);
+	r = cpuid_guest(&vcpu, 0x80000008u, 0);
+	ck_assert_uint_eq((r.ecx & 0xff) + 1, t->cores * t->threads);
+	ck_assert_uint_eq(r.ecx >> 12 & 0xf, core.eax);
+}
+
+static void check_sharing(const struct keel_topology *t, uint32_t leaf)
+{
+	unsigned int thread_bits = cpuid_guest(&vcpu, 0xb, 0).eax, core_bits = cpuid_guest(&vcpu, 0xb, 1).eax, level = 0;
+	struct cpuid r;
+
+	for (; !is_zero(r = cpuid_guest(&vcpu, leaf, level)); level++) {
+		ck_assert_uint_eq((r.eax >> 14 & 0xfff) + 1, 1u << ((r.eax >> 5 & 7) == 3 ? core_bits : thread_bits));
+		if (leaf == 4)
+			ck_assert_uint_eq((r.eax >> 26) + 1, 1u << (core_bits - thread_bits));
+		else
+			ck_assert_uint_eq(r.eax >> 26, 0);
+	}
+	if (processor->cpuid == amd_cpuid && leaf != 4)
+		ck_assert_uint_eq(level, t->threads > 1 ? CACHE_LEVELS : 0);
+	if (processor->cpuid == full_cpuid && leaf == 4)
+		ck_assert_uint_eq(level, CACHE_LEVELS);
+}
+
+/* AMD's leaves are there where threads cannot be told otherwise. */
+static void check_amd(const struct keel_topology *t, unsigned int index)
+{
+	bool amd = processor_cpuid(0, 0).ebx == 0x68747541, told = amd && t->threads > 1;
+	struct cpuid r = cpuid_guest(&vcpu, 0x80000001u, 0);
+
+	ck_assert_int_eq((r.ecx & BIT(22)) != 0, told);
+	ck_assert_int_eq((r.ecx & BIT(1)) != 0, amd && t->cores * t->threads > 1);
+	ck_assert_uint_eq(cpuid_guest(&vcpu, 0x80000000u, 0).eax, told ? 0x8000001eu : 0x80000008u);
+	r = cpuid_guest(&vcpu, 0x8000001eu, 0);
+	if (!told) {
+		ck_assert(is_zero(r) && is_zero(cpuid_guest(&vcpu, 0x8000001du, 0)));
+		return;
+	}
+	ck_assert_uint_eq(r.eax, cpuid_guest(&vcpu, 0xb, 0).edx);
+	ck_assert_uint_eq(r.ebx, (t->threads - 1) << 8 | index / t->threads % t->cores);
+	ck_assert_uint_eq(r.ecx, index / t->threads / t->cores);
+	ck_assert_uint_eq(r.edx, 0);
+}
+
+START_TEST(sockets_cores_and_threads)
+{
+	unsigned int topologies = 0;
+
+	for (unsigned int count = 1; count <= KEEL_MAX_VCPUS; count++)
+		for (unsigned int cores = 1; cores <= count; cores++)
+			for (unsigned int threads = 1; threads <= count; threads++) {
+				struct keel_topology t = keel_topology(KEEL_TOPOLOGY(cores, threads), count);
+
+				if (!t.sockets)
+					continue;
+				topologies++;
+				for (unsigned int index = 0; index < count; index += 1 + count / 7) {
+					start(_i, count, index);
+					vm.topology = t;
+					check_place(&t, index);
+					check_sharing(&t, 4);
+					check_sharing(&t, 0x8000001du);
+					check_amd(&t, index);
+				}
+			}
+	ck_assert_uint_gt(topologies, 300);
+}
+END_TEST
+
+START_TEST(topology_numbers)
+{
+	for (unsigned int count = 0; count <= KEEL_MAX_VCPUS + 1; count++)
+		for (uint32_t packed = 0; packed < 0x4200; packed++) {
+			struct keel_topology t = keel_topology(packed, count);
+			uint64_t seen[4] = { 0 };
+
+			if (!t.sockets) {
+				ck_assert(!t.cores && !t.threads);
+				continue;
+			}
+			if (t.sockets * t.cores * t.threads != count || (t.threads & (t.threads - 1)))
+				ck_abort_msg("%x for %u", packed, count);
+			if (packed ? packed != KEEL_TOPOLOGY(t.cores, t.threads) : t.sockets != 1 || t.threads != 1)
+				ck_abort_msg("%x for %u is another", packed, count);
+			/* All different, and none is the broadcast. */
+			for (unsigned int i = 0; i < count; i++) {
+				uint32_t id = keel_topology_apic_id(&t, i);
+
+				if (id >= 0xff || seen[id / 64] >> id % 64 & 1)
+					ck_abort_msg("%x for %u: identifier %u of vCPU %u", packed, count, id, i);
+				seen[id / 64] |= 1ull << id % 64;
+			}
+		}
+	ck_assert_uint_eq(keel_topology(0, 4).cores, 4);
+	ck_assert_uint_eq(keel_topology(KEEL_TOPOLOGY(2, 2), 8).sockets, 2);
+	ck_assert_uint_eq(keel_topology(KEEL_TOPOLOGY(1, 3), 3).sockets, 0);
+	ck_assert_uint_eq(keel_topology(KEEL_TOPOLOGY(256, 1), 64).sockets, 0);
+	ck_assert_uint_eq(keel_topology(UINT32_MAX, 64).sockets, 0);
+}
+END_TEST
+
 START_TEST(xstate)
 {
 	const uint64_t all = XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU;
@@ -593,7 +732,7 @@ END_TEST
 
 START_TEST(chosen_states)
 {
-	static const uint64_t states[] = { 0, 0x2e7, 0x3, 0x7 };
+	static const uint64_t states[] = { 0, 0x2e7, 0x3, 0x7, 0x2e7 };
 
 	start(_i, 1, 0);
 	ck_assert_uint_eq(cpuid_guest_xcr0(), states[_i]);
@@ -632,6 +771,8 @@ int main(void)
 	tcase_add_loop_test(tests, allow_list, 0, PROCESSORS);
 	tcase_add_loop_test(tests, control_domain, 0, PROCESSORS);
 	tcase_add_loop_test(tests, topology, 0, PROCESSORS);
+	tcase_add_loop_test(tests, sockets_cores_and_threads, 0, PROCESSORS);
+	tcase_add_test(tests, topology_numbers);
 	tcase_add_loop_test(tests, xstate, 0, PROCESSORS);
 	tcase_add_loop_test(tests, chosen_states, 1, PROCESSORS);
 	tcase_add_loop_test(tests, subleaf_ignored, 0, PROCESSORS);

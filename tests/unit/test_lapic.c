@@ -610,6 +610,23 @@ START_TEST(x2apic_messages)
 }
 END_TEST
 
+/* Messages go by the identifier; who must look at its APIC is told by the vCPU's number. */
+START_TEST(identifiers_with_gaps)
+{
+	enable_x2();
+	for (unsigned int i = 0; i < CPUS; i++)
+		cpu[i].id = 0x0e + 3 * i;			/* 0xe, 0x11, 0x14, 0x17 */
+	bus.kick = 0;
+	ck_assert(fixed(0x14, LAPIC_PHYSICAL, 0x40));
+	ck_assert_uint_eq(bus.kick, 1u << 2);
+	ck_assert_uint_eq(requested(0x40), 1u << 2);
+	ck_assert(!fixed(2, LAPIC_PHYSICAL, 0x40));
+	ck_assert(wrmsr(0, X2(ICR), (1ull << 16 | 1u << 1 | 1u << 7) << 32 | 0x4841));
+	ck_assert_uint_eq(requested(0x41), 1u << 1 | 1u << 3);
+	ck_assert_uint_eq(rdmsr(3, X2(ID)), 0x17);
+}
+END_TEST
+
 /* The short way ends what the ordinary one would end, and leaves everything else to it. */
 START_TEST(short_end_of_interrupt)
 {
@@ -984,6 +1001,7 @@ int main(void)
 	tcase_add_test(tcase, switched_off);
 	tcase_add_test(tcase, x2apic_registers);
 	tcase_add_test(tcase, x2apic_messages);
+	tcase_add_test(tcase, identifiers_with_gaps);
 	tcase_add_test(tcase, short_end_of_interrupt);
 	tcase_add_test(tcase, end_by_memory);
 	tcase_add_test(tcase, end_by_memory_of_nested);

@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <keel/topology.h>
+
 #include "manifest.h"
 #include "position.h"
 #include "suite.h"
@@ -332,6 +334,7 @@ START_TEST(values_arrive)
 	ck_assert_str_eq(m.name, "Full-1.example_guest");
 	ck_assert_uint_eq(m.memory, 3072 * MIB);
 	ck_assert_uint_eq(m.vcpus, 4);
+	ck_assert_uint_eq(m.topology, KEEL_TOPOLOGY(1, 2));
 	ck_assert_uint_eq(m.cpu_affinity[0], 1);
 	ck_assert(m.pinned && m.boot_menu && m.serial_log);
 	ck_assert_uint_eq(m.weight, 400);
@@ -354,6 +357,31 @@ START_TEST(values_arrive)
 }
 END_TEST
 
+START_TEST(topologies)
+{
+	static const struct {
+		const char *name;
+		unsigned int vcpus, cores, threads;
+	} good[] = {
+		{ "alone", 12, 3, 2 }, { "rest", 6, 3, 2 }, { "empty", 3, 3, 1 },
+	};
+
+	for (unsigned int i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		struct manifest_report report;
+		char path[PATH_MAX];
+		struct manifest m;
+
+		snprintf(path, sizeof(path), "%s/good/topology-%s.json", folder, good[i].name);
+		ck_assert(manifest_load(path, &m, &report));
+		ck_assert_uint_eq(m.vcpus, good[i].vcpus);
+		ck_assert_uint_eq(m.topology, KEEL_TOPOLOGY(good[i].cores, good[i].threads));
+		ck_assert_uint_ne(keel_topology(m.topology, m.vcpus).sockets, 0);
+		manifest_report_free(&report);
+		manifest_free(&m);
+	}
+}
+END_TEST
+
 START_TEST(defaults)
 {
 	char path[PATH_MAX];
@@ -363,6 +391,7 @@ START_TEST(defaults)
 	snprintf(path, sizeof(path), "%s/good/shared-readonly.json", folder);
 	ck_assert(manifest_load(path, &m, &report));
 	ck_assert_uint_eq(m.vcpus, 1);
+	ck_assert_uint_eq(m.topology, 0);
 	ck_assert_uint_eq(m.weight, 100);
 	ck_assert(!m.pinned && !m.boot_menu && !m.serial_log);
 	ck_assert_int_eq(m.boot[0], MANIFEST_BOOT_DISK);
@@ -425,6 +454,7 @@ int main(void)
 	tcase_add_test(tests, bad_manifests);
 	tcase_add_test(tests, good_manifests);
 	tcase_add_test(tests, values_arrive);
+	tcase_add_test(tests, topologies);
 	tcase_add_test(tests, defaults);
 	tcase_add_test(tests, missing_file);
 	tcase_add_test(tests, positions);

@@ -32,6 +32,9 @@ static const struct {
 	BAD(bytes, UINT64_MAX, CELL_REFUSED_CHANNEL),
 	BAD(machine.vcpus, 0, CELL_REFUSED_VCPUS),
 	BAD(machine.vcpus, KEEL_MAX_VCPUS + 1, CELL_REFUSED_VCPUS),
+	BAD(machine.topology, KEEL_TOPOLOGY(3, 1), CELL_REFUSED_VCPUS),
+	BAD(machine.topology, KEEL_TOPOLOGY(4, 4), CELL_REFUSED_VCPUS),
+	BAD(machine.topology, UINT32_MAX, CELL_REFUSED_VCPUS),
 	BAD(machine.low_memory, 0x80000, CELL_REFUSED_MEMORY),
 	BAD(machine.low_memory, 0xc0001000, CELL_REFUSED_MEMORY),
 	BAD(machine.low_memory, 0x1000800, CELL_REFUSED_MEMORY),
@@ -89,6 +92,37 @@ START_TEST(power_on)
 		ck_assert_uint_eq(poll(i)->action, KEEL_ACTION_WAIT);
 		ck_assert_uint_eq(ctx[i].answer.deadline, NEVER);
 	}
+}
+END_TEST
+
+/* Two sockets of three cores: the second one's identifiers begin at 4. */
+START_TEST(sockets)
+{
+	static const uint32_t ids[] = { 0, 1, 2, 4, 5, 6 };
+
+	channel->c.machine.vcpus = 6;
+	channel->c.machine.topology = KEEL_TOPOLOGY(3, 1);
+	event();
+	poll(0);
+	flat(0);
+	out_by(0, 0x510, 2, FW_CFG_NB_CPUS);
+	ck_assert_uint_eq(in(0x511, 1), 6);
+	out_by(0, 0x510, 2, FW_CFG_MAX_CPUS);
+	ck_assert_uint_eq(in(0x511, 1), 7);
+	for (unsigned int i = 0; i < 6; i++)
+		ck_assert_uint_eq(pc->vcpu[i].lapic.id, ids[i]);
+	ck_assert_uint_eq(mmio_read(0, APIC + 0x20), 0);
+	mmio_write(0, APIC + 0xf0, 0x1ff);
+	for (unsigned int i = 1; i < 6; i++) {
+		mmio_write(0, APIC + 0x310, ids[i] << 24);
+		ck_assert_uint_eq(mmio_write(0, APIC + 0x300, 0x4610)->kick, 1u << i);
+		ck_assert_uint_eq(poll(i)->action, KEEL_ACTION_RESUME);
+		flat(i);
+		ck_assert_uint_eq(mmio_read(i, APIC + 0x20), ids[i] << 24);
+	}
+	/* Nobody has 3. */
+	mmio_write(0, APIC + 0x310, 3u << 24);
+	ck_assert_uint_eq(mmio_write(0, APIC + 0x300, 0x4400)->kick, 0);
 }
 END_TEST
 
@@ -1197,6 +1231,7 @@ int main(void)
 	tcase_add_test(made, vcpu_before_event);
 	tcase_add_loop_test(made, bad_channel, 0, sizeof(bad) / sizeof(bad[0]));
 	tcase_add_test(made, power_on);
+	tcase_add_test(made, sockets);
 	tcase_add_checked_fixture(started, start, destroy);
 	tcase_add_test(started, port_map);
 	tcase_add_test(started, boot_data);

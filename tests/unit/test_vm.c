@@ -209,7 +209,7 @@ static struct vm *create(unsigned int vcpus)
 
 	if (!vm_free_slots() || vm_free_slots() == KEEL_MAX_VMS)
 		next_frame = FREE;
-	id = vm_create(take(1), vcpus, CHANNEL_PAGES);
+	id = vm_create(take(1), vcpus, CHANNEL_PAGES, 0);
 	ck_assert_int_gt(id, 0);
 	return vm_get((uint64_t)id);
 }
@@ -469,22 +469,24 @@ START_TEST(create_errors)
 {
 	uint64_t frame = FREE;
 
-	FAILS(vm_create(frame, 0, 1), EINVAL);
-	FAILS(vm_create(frame, KEEL_MAX_VCPUS + 1, 1), EINVAL);
-	FAILS(vm_create(frame, 1ull << 32, 1), EINVAL);
-	FAILS(vm_create(frame, 1, 0), EINVAL);
-	FAILS(vm_create(frame, 1, KEEL_CELL_CHANNEL_MAX / PAGE_SIZE + 1), EINVAL);
-	FAILS(vm_create(frame, 1, 1ull << 32), EINVAL);
-	FAILS(vm_create(frame + PAGE_SIZE, 1, 1), EINVAL);	/* aligned to their size */
-	FAILS(vm_create(frame + 1, 1, 1), EINVAL);
-	FAILS(vm_create(LOW, 1, 1), EPERM);			/* Keel's */
-	FAILS(vm_create(0, 1, 1), EPERM);			/* not memory */
-	FAILS(vm_create(END, 1, 1), EPERM);
-	FAILS(vm_create(ARENA, 1, 1), EPERM);
-	FAILS(vm_create(0xffffffffffffe000ull, 1, 1), EPERM);
+	FAILS(vm_create(frame, 0, 1, 0), EINVAL);
+	FAILS(vm_create(frame, KEEL_MAX_VCPUS + 1, 1, 0), EINVAL);
+	FAILS(vm_create(frame, 1ull << 32, 1, 0), EINVAL);
+	FAILS(vm_create(frame, 1, 0, 0), EINVAL);
+	FAILS(vm_create(frame, 1, KEEL_CELL_CHANNEL_MAX / PAGE_SIZE + 1, 0), EINVAL);
+	FAILS(vm_create(frame, 1, 1ull << 32, 0), EINVAL);
+	FAILS(vm_create(frame, 4, 1, KEEL_TOPOLOGY(3, 1)), EINVAL);	/* a socket that is not full */
+	FAILS(vm_create(frame, 4, 1, KEEL_TOPOLOGY(2, 2) | 1ull << 32), EINVAL);
+	FAILS(vm_create(frame + PAGE_SIZE, 1, 1, 0), EINVAL);	/* aligned to their size */
+	FAILS(vm_create(frame + 1, 1, 1, 0), EINVAL);
+	FAILS(vm_create(LOW, 1, 1, 0), EPERM);			/* Keel's */
+	FAILS(vm_create(0, 1, 1, 0), EPERM);			/* not memory */
+	FAILS(vm_create(END, 1, 1, 0), EPERM);
+	FAILS(vm_create(ARENA, 1, 1, 0), EPERM);
+	FAILS(vm_create(0xffffffffffffe000ull, 1, 1, 0), EPERM);
 	for (int id = 1; id <= (int)KEEL_MAX_VMS; id++) {
-		ck_assert_int_eq(vm_create(frame, 1, 1), id);
-		FAILS(vm_create(frame, 1, 1), id < (int)KEEL_MAX_VMS ? EPERM : ENOSPC);
+		ck_assert_int_eq(vm_create(frame, 1, 1, 0), id);
+		FAILS(vm_create(frame, 1, 1, 0), id < (int)KEEL_MAX_VMS ? EPERM : ENOSPC);
 		frame += 2 * PAGE_SIZE;
 	}
 	ck_assert_ptr_null(vm_get(0));
@@ -1075,7 +1077,7 @@ static struct vm *pick_vm(void)
 	if (vm)
 		return vm;
 	hpa = pick_hpa(1);
-	id = vm_create(hpa, pick(3) + 1, CHANNEL_PAGES);
+	id = vm_create(hpa, pick(3) + 1, CHANNEL_PAGES, 0);
 	ck_assert_int_eq(id > 0, model_all(hpa, 1, OWN_CONTROL, OWN_MAPPED));
 	if (id <= 0)
 		return NULL;

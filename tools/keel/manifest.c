@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <keel/abi.h>
+#include <keel/topology.h>
 #include "position.h"
 
 #define FIRMWARE_DEFAULT	"/usr/share/seabios/bios-256k.bin"
@@ -49,6 +50,8 @@ struct loader {
 	struct drive_source sources[MANIFEST_DRIVES];	/* disks in their order, then the CD-ROM */
 	unsigned int source_count;
 	bool serial_path_given;
+	bool topology_given;
+	unsigned int sockets, cores, threads;	/* 0: not given, or wrong */
 };
 
 struct key {
@@ -325,6 +328,42 @@ static void parse_vcpus(struct loader *l, const char *path, json_t *value)
 	want_integer(l, path, value, 1, KEEL_MAX_VCPUS, &l->m->vcpus);
 }
 
+static void parse_sockets(struct loader *l, const char *path, json_t *value)
+{
+	want_integer(l, path, value, 1, KEEL_MAX_VCPUS, &l->sockets);
+}
+
+static void parse_cores(struct loader *l, const char *path, json_t *value)
+{
+	want_integer(l, path, value, 1, KEEL_MAX_VCPUS, &l->cores);
+}
+
+static void parse_threads(struct loader *l, const char *path, json_t *value)
+{
+	unsigned int threads;
+
+	if (!want_integer(l, path, value, 1, KEEL_MAX_VCPUS, &threads))
+		return;
+	if (threads & (threads - 1))
+		complain(l, path, "topology/threads: expected 1, 2, 4 or another power of two, found %u", threads);
+	else
+		l->threads = threads;
+}
+
+static const struct key topology_keys[] = {
+	{ "sockets", false, parse_sockets },
+	{ "cores", false, parse_cores },
+	{ "threads", false, parse_threads },
+};
+
+static void parse_topology(struct loader *l, const char *path, json_t *value)
+{
+	size_t before = l->report->count;
+
+	parse_object(l, path, value, topology_keys, COUNT(topology_keys));
+	l->topology_given = l->report->count == before;
+}
+
 static void parse_affinity(struct loader *l, const char *path, json_t *value)
 {
 	char element[PATH_ROOM];
@@ -555,6 +594,7 @@ static const struct key root_keys[] = {
 	{ "name", true, parse_name },
 	{ "memory", true, parse_memory },
 	{ "vcpus", false, parse_vcpus },
+	{ "topology", false, parse_topology },
 	{ "cpu_affinity", false, parse_affinity },
 	{ "weight", false, parse_weight },
 	{ "firmware", false, parse_firmware },
@@ -593,6 +633,30 @@ static bool look_at(struct loader *l, const char *path, const char *file, int fl
 		ok = true;
 	close(fd);
 	return ok;
+}
+
+/* What is not said of the topology follows from the rest, and so do the vCPUs. */
+static void check_topology(struct loader *l)
+{
+	unsigned int sockets = l->sockets ? l->sockets : 1, threads = l->threads ? l->threads : 1, cores = l->cores;
+	unsigned int vcpus = l->m->vcpus;
+
+	if (!l->topology_given)
+		return;
+	if (!cores && vcpus)
+		cores = vcpus / (sockets * threads);
+	if (!cores)
+		cores = 1;
+	if (!vcpus)
+		vcpus = sockets * cores * threads;
+	if (vcpus > KEEL_MAX_VCPUS)
+		complain(l, "/topology", "topology: expected at most %u vCPUs; %u of \"sockets\", %u of \"cores\" and %u of "
+			 "\"threads\" are %u", KEEL_MAX_VCPUS, sockets, cores, threads, vcpus);
+	else if (sockets * cores * threads != vcpus)
+		complain(l, "/topology", "topology: %u of \"sockets\", %u of \"cores\" and %u of \"threads\" are %u vCPUs, but "
+			 "\"vcpus\" is %u", sockets, cores, threads, sockets * cores * threads, vcpus);
+	l->m->vcpus = vcpus;
+	l->m->topology = KEEL_TOPOLOGY(cores, threads);
 }
 
 static void check_firmware(struct loader *l)
@@ -734,6 +798,9 @@ static void check_text(struct loader *l, const char *text, size_t bytes)
 	if (!position_build(&l->positions, text, bytes))
 		add_error(l->report, (struct position){ 0, 0 }, "out of memory");
 	if (parse_object(l, "", root, root_keys, COUNT(root_keys))) {
+		check_topology(l);
+		if (!l->m->vcpus)
+			l->m->vcpus = 1;
 		check_firmware(l);
 		for (unsigned int i = 0; i < l->source_count; i++)
 			check_drive(l, &l->sources[i]);
@@ -776,7 +843,7 @@ bool manifest_load(const char *path, struct manifest *m, struct manifest_report 
 
 	*report = (struct manifest_report){ 0 };
 	*m = (struct manifest){
-		.path = realpath(path, NULL), .vcpus = 1, .weight = WEIGHT_DEFAULT, .on_reboot = MANIFEST_RESTART,
+		.path = realpath(path, NULL), .weight = WEIGHT_DEFAULT, .on_reboot = MANIFEST_RESTART,
 	};
 	text = m->path ? read_file(m->path, &bytes) : NULL;
 	if (!text) {

@@ -35,6 +35,7 @@ struct manifest {
 	char *name;
 	uint64_t memory;	/* bytes, whole MiB */
 	unsigned int vcpus;
+	uint32_t topology;	/* of keel/topology.h; 0: one socket, a core for each vCPU */
 	uint8_t cpu_affinity[MANIFEST_CPUS / 8];	/* bit n: host CPU n; none set: all */
 	bool pinned;
 	unsigned int weight;	/* 1 to 10000; 100 is an ordinary process */
