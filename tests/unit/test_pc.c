@@ -1232,6 +1232,7 @@ int main(void)
 	tcase_add_loop_test(made, bad_channel, 0, sizeof(bad) / sizeof(bad[0]));
 	tcase_add_test(made, power_on);
 	tcase_add_test(made, sockets);
+	tcase_set_timeout(started, 30);
 	tcase_add_checked_fixture(started, start, destroy);
 	tcase_add_test(started, port_map);
 	tcase_add_test(started, boot_data);
