@@ -73,6 +73,11 @@ static void emulated(struct pc *pc, struct keel_context *ctx, enum emulate_resul
 		ctx->answer.flags |= KEEL_ANSWER_REGS | KEEL_ANSWER_RFLAGS;
 		if (ctx->regs.rip != rip || ctx->regs.rflags & RFLAGS_TF)
 			ctx->answer.flags |= KEEL_ANSWER_RIP;
+		if (ctx->exit.flags & KEEL_EXIT_F_VECTORS && ctx->vectors.written)
+			ctx->answer.flags |= KEEL_ANSWER_VECTORS;
+		break;
+	case EMULATE_VECTORS:
+		ctx->answer.flags = KEEL_ANSWER_WANT_VECTORS;
 		break;
 	case EMULATE_EXCEPTION:
 		inject_exception(ctx, fault);
@@ -414,6 +419,9 @@ static void run_vcpu(struct pc *pc, struct keel_context *ctx, uint64_t tsc)
 	/* INIT comes before the instruction that waits; but an interrupt that has been ended is, for the IO APIC. */
 	if (!v->lapic.s.init_pending || kind == KEEL_EXIT_EOI)
 		act(pc, ctx, kind);
+	/* The exit comes once more, and everything else with it. */
+	if (ctx->answer.flags & KEEL_ANSWER_WANT_VECTORS)
+		return;
 	if (!by_processor)
 		tell_cr8(v, ctx);
 	if (start_or_stop(pc, v, ctx))

@@ -11,6 +11,7 @@
 #include "paging.h"
 #include "percpu.h"
 #include "speculation.h"
+#include "vectors.h"
 #include "xstate.h"
 
 /*
@@ -132,6 +133,7 @@ static void report(struct vcpu *vcpu, enum keel_exit_kind kind, uint64_t next_ri
 {
 	struct keel_context *page = vcpu->cell.page;
 
+	vcpu->vectors_given = false;
 	vcpu->exit_completes = kind == KEEL_EXIT_IO || kind == KEEL_EXIT_HLT || kind == KEEL_EXIT_RDMSR ||
 			       kind == KEEL_EXIT_WRMSR || kind == KEEL_EXIT_MMIO || flags & KEEL_EXIT_F_CR8;
 	page->exit.kind = kind;
@@ -370,6 +372,18 @@ static bool apply_events(struct vcpu *vcpu, const struct keel_answer *answer, ui
 	return true;
 }
 
+/* The exit once more, with the vector registers. False: the cell has them, or wants other things too. */
+static bool repeat_with_vectors(struct vcpu *vcpu, uint32_t flags)
+{
+	if (vcpu->vectors_given || flags != KEEL_ANSWER_WANT_VECTORS)
+		return false;
+	vectors_give(vcpu);
+	vcpu->vectors_given = true;
+	vcpu->cell.page->exit.flags |= KEEL_EXIT_F_VECTORS;
+	vcpu->cell.pending = true;
+	return true;
+}
+
 static unsigned int apply_answer(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 {
 	struct keel_context *page = vcpu->cell.page;
@@ -379,6 +393,16 @@ static unsigned int apply_answer(struct cpu *cpu, struct vcpu *vcpu, struct vm_r
 
 	if (result & KEEL_RUN_ENDED)
 		return result;
+	if (flags & KEEL_ANSWER_WANT_VECTORS) {
+		if (!repeat_with_vectors(vcpu, flags))
+			goto refuse;
+		return result;
+	}
+	if (flags & KEEL_ANSWER_VECTORS) {
+		if (!vcpu->vectors_given)
+			goto refuse;
+		vectors_take(vcpu);
+	}
 	if (flags & KEEL_ANSWER_SREGS) {
 		if (!hv->vcpu_set_sregs(cpu, vcpu, &page->sregs))
 			goto refuse;

@@ -97,6 +97,7 @@ struct vcpu {
 	bool apic_off;			/* the local APIC is switched off in IA32_APIC_BASE, which is the cell's */
 	bool debug_registers;		/* the guest uses DR0-3 */
 	bool exit_completes;		/* the exit at hand ends its instruction */
+	bool vectors_given;		/* the exit at hand is before the cell with the vector registers */
 	bool nmi_pending;		/* deliver one as soon as the guest can take it */
 	uint64_t dr[4];
 	uint64_t tsc_aux;

@@ -141,3 +141,116 @@ uint64_t alu_compute(unsigned int op, uint64_t a, uint64_t b, unsigned int bytes
 	*flags = result_flags(result, bytes);
 	return result;
 }
+
+static int64_t sign_extended(uint64_t value, unsigned int bytes)
+{
+	unsigned int shift = 64 - 8 * bytes;
+
+	return (int64_t)(value << shift) >> shift;
+}
+
+void alu_multiply(bool with_sign, uint64_t a, uint64_t b, unsigned int bytes, uint64_t *low, uint64_t *high, uint64_t *flags)
+{
+	unsigned __int128 product = (unsigned __int128)a * b;
+	bool matters;
+
+	if (with_sign)
+		product = (unsigned __int128)((__int128)sign_extended(a, bytes) * sign_extended(b, bytes));
+	*low = (uint64_t)product & alu_mask(bytes);
+	*high = (uint64_t)(product >> (8 * bytes)) & alu_mask(bytes);
+	matters = with_sign ? (__int128)product != sign_extended(*low, bytes) : *high != 0;
+	*flags = result_flags(*low, bytes) | (matters ? ALU_CF | ALU_OF : 0);
+}
+
+/* The processor's instruction: a division of 128 bits in C is a library's. False: it would fault. */
+static bool divide(unsigned __int128 dividend, uint64_t divisor, uint64_t *quotient, uint64_t *rest)
+{
+	uint64_t high = (uint64_t)(dividend >> 64), low = (uint64_t)dividend;
+
+	if (high >= divisor)
+		return false;
+	__asm__("divq %4" : "=a"(*quotient), "=d"(*rest) : "0"(low), "1"(high), "r"(divisor) : "cc");
+	return true;
+}
+
+/* The rest has the dividend's sign. */
+static bool divide_signed(__int128 dividend, int64_t divisor, unsigned int bytes, uint64_t *quotient, uint64_t *rest)
+{
+	bool negative = (dividend < 0) != (divisor < 0);
+	uint64_t most = (alu_mask(bytes) >> 1) + negative;
+
+	if (!divide(dividend < 0 ? -(unsigned __int128)dividend : (unsigned __int128)dividend,
+		    divisor < 0 ? -(uint64_t)divisor : (uint64_t)divisor, quotient, rest) || *quotient > most)
+		return false;
+	if (negative)
+		*quotient = -*quotient;
+	if (dividend < 0)
+		*rest = -*rest;
+	return true;
+}
+
+bool alu_divide(bool with_sign, uint64_t divisor, unsigned int bytes, uint64_t *low, uint64_t *high)
+{
+	unsigned __int128 dividend = (unsigned __int128)*high << (8 * bytes) | *low;
+	unsigned int unused = 128 - 16 * bytes;
+	uint64_t quotient, rest;
+
+	if (with_sign) {
+		if (!divide_signed((__int128)(dividend << unused) >> unused, sign_extended(divisor, bytes), bytes, &quotient,
+				   &rest))
+			return false;
+	} else if (!divide(dividend, divisor, &quotient, &rest) || quotient > alu_mask(bytes)) {
+		return false;
+	}
+	*low = quotient & alu_mask(bytes);
+	*high = rest & alu_mask(bytes);
+	return true;
+}
+
+static unsigned int bits_set(uint64_t value)
+{
+	unsigned int count = 0;
+
+	for (; value != 0; value &= value - 1)
+		count++;
+	return count;
+}
+
+bool alu_count(unsigned int op, uint64_t value, unsigned int bytes, uint64_t *result, uint64_t *flags)
+{
+	unsigned int bits = 8 * bytes;
+	unsigned int lowest = value ? (unsigned int)__builtin_ctzll(value) : bits;
+	unsigned int above = value ? (unsigned int)__builtin_clzll(value) - (64 - bits) : bits;
+
+	switch (op) {
+	case INSN_BSF: case INSN_BSR:
+		*result = op == INSN_BSF ? lowest : bits - 1 - above;
+		*flags = value ? 0 : ALU_ZF;
+		return value != 0;
+	case INSN_POPCNT:
+		*result = bits_set(value);
+		*flags = value ? 0 : ALU_ZF;
+		return true;
+	default:			/* TZCNT, LZCNT */
+		*result = op == INSN_TZCNT ? lowest : above;
+		*flags = (value ? 0 : ALU_CF) | (*result ? 0 : ALU_ZF);
+		return true;
+	}
+}
+
+uint64_t alu_shift_double(bool left, uint64_t a, uint64_t b, unsigned int count, unsigned int bytes, uint64_t *flags)
+{
+	unsigned int bits = 8 * bytes, top = bits - 1;
+	uint64_t result, out;
+
+	count &= bytes == 8 ? SHIFT_MOST_64 : SHIFT_MOST;
+	if (count == 0 || count > bits)
+		return a;
+	if (count == bits)
+		result = b;
+	else
+		result = left ? a << count | b >> (bits - count) : a >> count | b << (bits - count);
+	out = a >> (left ? bits - count : count - 1) & 1;
+	*flags = result_flags(result, bytes) | (out ? ALU_CF : 0) | ((a ^ result) >> top & 1 ? ALU_OF : 0);
+	return result;
+}

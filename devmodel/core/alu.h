@@ -30,6 +30,14 @@ static inline uint64_t alu_mask(unsigned int bytes)
 uint64_t alu_compute(unsigned int op, uint64_t a, uint64_t b, unsigned int bytes, uint64_t *flags);
 /* The flags of a - b. */
 void alu_compare(uint64_t a, uint64_t b, unsigned int bytes, uint64_t *flags);
+/* a * b in two halves; CF and OF of the flags tell whether the upper one matters. */
+void alu_multiply(bool with_sign, uint64_t a, uint64_t b, unsigned int bytes, uint64_t *low, uint64_t *high, uint64_t *flags);
+/* The dividend is high:low; the quotient becomes low and the rest high. False: it does not fit, or the divisor is 0. */
+bool alu_divide(bool with_sign, uint64_t divisor, unsigned int bytes, uint64_t *low, uint64_t *high);
+/* BSF, BSR, TZCNT, LZCNT, POPCNT. False: BSF and BSR of 0, which leave the destination alone. */
+bool alu_count(unsigned int op, uint64_t value, unsigned int bytes, uint64_t *result, uint64_t *flags);
+/* SHLD (left) and SHRD: the bits that come in are b's. A count of more than the operand has leaves it alone. */
+uint64_t alu_shift_double(bool left, uint64_t a, uint64_t b, unsigned int count, unsigned int bytes, uint64_t *flags);
 /* Whether a condition, as it is encoded in Jcc and SETcc, holds (SDM vol. 1, appendix B). */
 bool alu_holds(unsigned int condition, uint64_t flags);
 

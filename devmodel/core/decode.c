@@ -2,7 +2,7 @@
 /* Instruction decoder: prefixes, opcodes, ModRM and SIB, immediates (Intel SDM vol. 2, chapter 2 and appendix A). */
 #include <keel/cell.h>
 #include "core/string.h"
-#include "core/decode.h"
+#include "core/decode_internal.h"
 
 #define PREFIX_OPERAND_SIZE	0x66
 #define PREFIX_ADDRESS_SIZE	0x67
@@ -15,16 +15,11 @@
 #define PREFIX_DS	0x3e
 #define PREFIX_FS	0x64
 #define PREFIX_GS	0x65
-#define PREFIX_REX	0x40
 #define PREFIX_REX_MASK	0xf0
-
-#define REX_B		(1u << 0)
-#define REX_X		(1u << 1)
-#define REX_R		(1u << 2)
-#define REX_W		(1u << 3)
 
 #define ESCAPE_0F	0x0f
 #define ESCAPE_0F38	0x38
+#define ESCAPE_0F3A	0x3a
 #define OPCODE_MOV_TO_CR 0x22	/* after 0F */
 
 #define OPCODE_CONDITION 0x0f	/* of Jcc, SETcc, CMOVcc */
@@ -65,10 +60,14 @@ enum form {
 #define F_CL		(1u << 15)	/* the register is CL */
 #define F_SEGMENT	(1u << 16)	/* the register is a segment's */
 #define F_STACK		(1u << 17)	/* 8 bytes in 64-bit mode, 2 with the prefix */
+#define F_OPSIZE	(1u << 18)	/* with the operand size prefix only */
+#define F_REP		(1u << 19)	/* with F3 only */
+#define F_REP_OTHER	(1u << 20)	/* F3 makes BSF and BSR TZCNT and LZCNT */
+#define F_TABLE		(1u << 21)	/* limit and base of a descriptor table */
 
 enum group {
 	GROUP_ARITHMETIC, GROUP_MOV, GROUP_UNARY, GROUP_INCDEC, GROUP_BIT, GROUP_CMPXCHG8B, GROUP_FLUSH, GROUP_PREFETCH,
-	GROUP_PREFETCHW, GROUP_SHIFT, GROUP_INCDEC_PUSH, GROUP_POP, GROUP_COUNT,
+	GROUP_PREFETCHW, GROUP_SHIFT, GROUP_INCDEC_PUSH, GROUP_POP, GROUP_SELECTOR, GROUP_SYSTEM, GROUP_COUNT,
 };
 
 struct opcode {
@@ -97,6 +96,8 @@ static const struct opcode one_byte[256] = {
 	ARITHMETIC(0x30, INSN_XOR, F_LOCK),
 	ARITHMETIC(0x38, INSN_CMP, 0),
 	[0x63] = { INSN_MOVSX, FORM_RM, F_MODE64 | F_MEM32 },
+	[0x69] = { INSN_IMUL_IMMEDIATE, FORM_RM, F_IMM },
+	[0x6b] = { INSN_IMUL_IMMEDIATE, FORM_RM, F_IMM8 },
 	[0x6c] = { INSN_INS, FORM_STRING, F_BYTE },
 	[0x6d] = { INSN_INS, FORM_STRING, F_MAX32 },
 	[0x6e] = { INSN_OUTS, FORM_STRING, F_BYTE },
@@ -139,20 +140,30 @@ static const struct opcode one_byte[256] = {
 };
 
 static const struct opcode two_byte[256] = {
+	[0x00] = { GROUP_SELECTOR, FORM_GROUP, F_MEM16 },
+	[0x01] = { GROUP_SYSTEM, FORM_GROUP, 0 },
 	[0x0d] = { GROUP_PREFETCHW, FORM_GROUP, 0 },
 	[0x18] = { GROUP_PREFETCH, FORM_GROUP, 0 },
 	[0x40 ... 0x4f] = { INSN_CMOVCC, FORM_RM, 0 },
 	[0x90 ... 0x9f] = { INSN_SETCC, FORM_M, F_BYTE },
 	[0xa3] = { INSN_BT, FORM_MR, 0 },
+	[0xa4] = { INSN_SHLD, FORM_MR, F_IMM8 },
+	[0xa5] = { INSN_SHLD_CL, FORM_MR, 0 },
 	[0xab] = { INSN_BTS, FORM_MR, F_LOCK },
+	[0xac] = { INSN_SHRD, FORM_MR, F_IMM8 },
+	[0xad] = { INSN_SHRD_CL, FORM_MR, 0 },
 	[0xae] = { GROUP_FLUSH, FORM_GROUP, F_NO_REP },
+	[0xaf] = { INSN_IMUL_REGISTER, FORM_RM, 0 },
 	[0xb0] = { INSN_CMPXCHG, FORM_MR, F_BYTE | F_LOCK },
 	[0xb1] = { INSN_CMPXCHG, FORM_MR, F_LOCK },
 	[0xb3] = { INSN_BTR, FORM_MR, F_LOCK },
 	[0xb6] = { INSN_MOVZX, FORM_RM, F_MEM8 },
 	[0xb7] = { INSN_MOVZX, FORM_RM, F_MEM16 },
+	[0xb8] = { INSN_POPCNT, FORM_RM, F_REP },
 	[0xba] = { GROUP_BIT, FORM_GROUP, F_IMM8 },
 	[0xbb] = { INSN_BTC, FORM_MR, F_LOCK },
+	[0xbc] = { INSN_BSF, FORM_RM, F_REP_OTHER },
+	[0xbd] = { INSN_BSR, FORM_RM, F_REP_OTHER },
 	[0xbe] = { INSN_MOVSX, FORM_RM, F_MEM8 },
 	[0xbf] = { INSN_MOVSX, FORM_RM, F_MEM16 },
 	[0xc0] = { INSN_XADD, FORM_MR, F_BYTE | F_LOCK },
@@ -178,6 +189,7 @@ static const struct opcode groups[GROUP_COUNT][8] = {
 	[GROUP_UNARY] = {
 		{ INSN_TEST, FORM_MI, F_IMM }, { INSN_TEST, FORM_MI, F_IMM },
 		{ INSN_NOT, FORM_M, F_LOCK }, { INSN_NEG, FORM_M, F_LOCK },
+		{ INSN_MUL, FORM_M, 0 }, { INSN_IMUL, FORM_M, 0 }, { INSN_DIV, FORM_M, 0 }, { INSN_IDIV, FORM_M, 0 },
 	},
 	[GROUP_INCDEC] = { { INSN_INC, FORM_M, F_LOCK }, { INSN_DEC, FORM_M, F_LOCK } },
 	[GROUP_INCDEC_PUSH] = {
@@ -194,22 +206,13 @@ static const struct opcode groups[GROUP_COUNT][8] = {
 		{ INSN_BTR, FORM_MI, F_LOCK }, { INSN_BTC, FORM_MI, F_LOCK },
 	},
 	[GROUP_CMPXCHG8B] = { [1] = { INSN_CMPXCHG8B, FORM_M, F_QWORD | F_LOCK } },
-	[GROUP_FLUSH] = { [7] = { INSN_NOP, FORM_M, F_MEM8 } },
+	[GROUP_FLUSH] = { [6] = { INSN_NOP, FORM_M, F_MEM8 | F_OPSIZE }, { INSN_NOP, FORM_M, F_MEM8 } },
 	[GROUP_PREFETCH] = { [0 ... 3] = { INSN_NOP, FORM_M, F_MEM8 } },
 	[GROUP_PREFETCHW] = { [0 ... 7] = { INSN_NOP, FORM_M, F_MEM8 } },
-};
-
-struct decoder {
-	const uint8_t *bytes;
-	unsigned int count;
-	unsigned int at;
-	enum decode_mode mode;
-	bool operand_prefix, address_prefix, lock;
-	uint8_t repeat;			/* enum insn_repeat */
-	uint8_t segment;		/* enum keel_segment, KEEL_SEG_NONE without a prefix */
-	uint8_t rex;			/* 0: none */
-	uint8_t modrm;
-	struct insn *insn;
+	[GROUP_SELECTOR] = { { INSN_SLDT, FORM_M, 0 }, { INSN_STR, FORM_M, 0 } },
+	[GROUP_SYSTEM] = {
+		{ INSN_SGDT, FORM_M, F_TABLE }, { INSN_SIDT, FORM_M, F_TABLE }, [4] = { INSN_SMSW, FORM_M, F_MEM16 },
+	},
 };
 
 static unsigned int modrm_mod(const struct decoder *d)
@@ -227,18 +230,17 @@ static unsigned int modrm_rm(const struct decoder *d)
 	return d->modrm & 7;
 }
 
-/* The next byte stays where it is. */
-static bool peek(const struct decoder *d, uint8_t *byte)
+bool decode_peek(const struct decoder *d, unsigned int ahead, uint8_t *byte)
 {
-	if (d->at >= d->count)
+	if (d->count - d->at <= ahead)
 		return false;
-	*byte = d->bytes[d->at];
+	*byte = d->bytes[d->at + ahead];
 	return true;
 }
 
-static bool take(struct decoder *d, uint8_t *byte)
+bool decode_take(struct decoder *d, uint8_t *byte)
 {
-	if (!peek(d, byte))
+	if (!decode_peek(d, 0, byte))
 		return false;
 	d->at++;
 	return true;
@@ -288,7 +290,7 @@ static bool take_prefixes(struct decoder *d)
 {
 	uint8_t byte;
 
-	for (; peek(d, &byte); d->at++) {
+	for (; decode_peek(d, 0, &byte); d->at++) {
 		if (take_prefix(d, byte))
 			d->rex = 0;
 		else if (d->mode == DECODE_64 && (byte & PREFIX_REX_MASK) == PREFIX_REX)
@@ -299,26 +301,36 @@ static bool take_prefixes(struct decoder *d)
 	return false;
 }
 
-static bool take_opcode(struct decoder *d, const struct opcode **opcode)
+static bool take_opcode(struct decoder *d)
 {
-	const struct opcode *map = one_byte;
-	uint8_t byte;
-
-	if (!take(d, &byte))
+	d->map = MAP_ONE_BYTE;
+	if (!decode_take(d, &d->opcode))
 		return false;
-	if (byte == ESCAPE_0F) {
-		map = two_byte;
-		if (!take(d, &byte))
-			return false;
-		if (byte == ESCAPE_0F38) {
-			map = three_byte_38;
-			if (!take(d, &byte))
-				return false;
-		}
+	if (d->opcode != ESCAPE_0F)
+		return true;
+	d->map = MAP_0F;
+	if (!decode_take(d, &d->opcode))
+		return false;
+	if (d->opcode != ESCAPE_0F38 && d->opcode != ESCAPE_0F3A)
+		return true;
+	d->map = d->opcode == ESCAPE_0F38 ? MAP_0F38 : MAP_0F3A;
+	return decode_take(d, &d->opcode);
+}
+
+/* One that has vector registers, or none that is known, has no form. */
+static struct opcode find_opcode(const struct decoder *d)
+{
+	switch ((enum opcode_map)d->map) {
+	case MAP_ONE_BYTE:
+		return one_byte[d->opcode];
+	case MAP_0F:
+		return two_byte[d->opcode];
+	case MAP_0F38:
+		return three_byte_38[d->opcode];
+	case MAP_0F3A:
+		break;
 	}
-	*opcode = &map[byte];
-	d->insn->condition = byte & OPCODE_CONDITION;
-	return true;
+	return (struct opcode){ 0 };
 }
 
 static unsigned int operand_size(const struct decoder *d, unsigned int flags)
@@ -350,6 +362,10 @@ static void set_sizes(struct decoder *d, unsigned int flags)
 		insn->size = 2;
 	else if ((flags & F_MEM32) && insn->size > 4)
 		insn->size = 4;
+	else if (flags & F_TABLE)
+		insn->size = d->mode == DECODE_64 ? 10 : 6;
+	else if ((flags & F_QWORD) && (d->rex & REX_W))
+		insn->size = 16;
 }
 
 static unsigned int address_size(const struct decoder *d)
@@ -415,7 +431,7 @@ static bool take_sib(struct decoder *d, bool *absolute)
 	unsigned int index;
 	uint8_t sib;
 
-	if (!take(d, &sib))
+	if (!decode_take(d, &sib))
 		return false;
 	insn->base = (sib & 7) | (d->rex & REX_B ? 8 : 0);
 	index = (sib >> 3 & 7) | (d->rex & REX_X ? 8 : 0);
@@ -490,7 +506,9 @@ static bool is_legal(const struct decoder *d, const struct opcode *entry)
 		return false;
 	if ((entry->flags & F_NO_REP) && d->repeat != INSN_ONCE)
 		return false;
-	if ((entry->flags & F_QWORD) && (d->rex & REX_W))
+	if ((entry->flags & F_OPSIZE) && !d->operand_prefix)
+		return false;
+	if ((entry->flags & F_REP) && d->repeat != INSN_REPE)
 		return false;
 	if ((entry->flags & F_SEGMENT) && modrm_reg(d) > KEEL_SEG_GS)
 		return false;
@@ -531,40 +549,98 @@ static bool take_operands(struct decoder *d, const struct opcode *entry)
 
 static bool has_modrm(const struct opcode *entry)
 {
-	return entry->form != FORM_NONE && entry->form != FORM_STRING &&
-	       entry->form != FORM_LOAD_OFFSET && entry->form != FORM_STORE_OFFSET;
+	return entry->form != FORM_STRING && entry->form != FORM_LOAD_OFFSET && entry->form != FORM_STORE_OFFSET;
 }
 
-static enum decode_result decode(struct decoder *d)
+/* REX.W and F3 make other instructions of some. */
+static uint8_t operation(const struct decoder *d, const struct opcode *entry)
 {
-	const struct opcode *entry;
-	struct opcode chosen;
+	if (entry->op == INSN_CMPXCHG8B && d->rex & REX_W)
+		return INSN_CMPXCHG16B;
+	if (entry->flags & F_REP_OTHER && d->repeat == INSN_REPE)
+		return entry->op == INSN_BSF ? INSN_TZCNT : INSN_LZCNT;
+	return entry->op;
+}
 
-	if (!take_prefixes(d) || !take_opcode(d, &entry))
+static enum decode_result take_modrm(struct decoder *d)
+{
+	if (!decode_take(d, &d->modrm))
 		return DECODE_SHORT;
-	chosen = *entry;
-	if (has_modrm(entry)) {
-		if (!take(d, &d->modrm))
+	return modrm_mod(d) == MOD_REGISTER ? DECODE_UNKNOWN : DECODE_OK;
+}
+
+static enum decode_result finish(struct decoder *d)
+{
+	d->insn->segment = segment_of(d);
+	d->insn->length = d->at;
+	return DECODE_OK;
+}
+
+static enum decode_result decode_vector(struct decoder *d)
+{
+	struct insn *insn = d->insn;
+	enum decode_result result;
+	bool immediate;
+	int64_t value;
+
+	if (!decode_vector_form(d, &immediate))
+		return DECODE_UNKNOWN;
+	result = take_modrm(d);
+	if (result != DECODE_OK)
+		return result;
+	insn->reg = modrm_reg(d) | (d->rex & REX_R ? 8 : 0);
+	insn->second = d->vex ? d->second & (d->mode == DECODE_64 ? 15 : 7) : insn->reg;
+	insn->address_size = address_size(d);
+	if (!take_address(d))
+		return DECODE_SHORT;
+	if (immediate) {
+		if (!take_signed(d, 1, &value))
 			return DECODE_SHORT;
-		if (modrm_mod(d) == MOD_REGISTER)
-			return DECODE_UNKNOWN;
+		insn->immediate = (uint64_t)value;
 	}
-	if (entry->form == FORM_GROUP) {
-		chosen = groups[entry->op][modrm_reg(d)];
-		chosen.flags |= entry->flags;
+	return finish(d);
+}
+
+static enum decode_result decode_general(struct decoder *d, struct opcode chosen)
+{
+	if (has_modrm(&chosen)) {
+		enum decode_result result = take_modrm(d);
+
+		if (result != DECODE_OK)
+			return result;
+	}
+	if (chosen.form == FORM_GROUP) {
+		uint32_t flags = chosen.flags;
+
+		chosen = groups[chosen.op][modrm_reg(d)];
+		chosen.flags |= flags;
 	}
 	if (!is_legal(d, &chosen))
 		return DECODE_UNKNOWN;
 
-	d->insn->op = chosen.op;
+	d->insn->op = operation(d, &chosen);
+	d->insn->condition = d->opcode & OPCODE_CONDITION;
 	d->insn->lock = d->lock;
 	d->insn->address_size = address_size(d);
 	set_sizes(d, chosen.flags);
-	if (!take_operands(d, &chosen))
+	return take_operands(d, &chosen) ? finish(d) : DECODE_SHORT;
+}
+
+static enum decode_result decode(struct decoder *d)
+{
+	struct opcode entry;
+
+	if (!take_prefixes(d))
 		return DECODE_SHORT;
-	d->insn->segment = segment_of(d);
-	d->insn->length = d->at;
-	return DECODE_OK;
+	if (decode_vex_follows(d)) {
+		enum decode_result result = decode_take_vex(d);
+
+		return result == DECODE_OK ? decode_vector(d) : result;
+	}
+	if (!take_opcode(d))
+		return DECODE_SHORT;
+	entry = find_opcode(d);
+	return entry.form == FORM_NONE ? decode_vector(d) : decode_general(d, entry);
 }
 
 /*
@@ -577,15 +653,15 @@ static enum decode_result decode_control(struct decoder *d)
 	unsigned int control;
 	uint8_t byte;
 
-	if (!take_prefixes(d) || !take(d, &byte))
+	if (!take_prefixes(d) || !decode_take(d, &byte))
 		return DECODE_SHORT;
 	if (byte != ESCAPE_0F)
 		return DECODE_UNKNOWN;
-	if (!take(d, &byte))
+	if (!decode_take(d, &byte))
 		return DECODE_SHORT;
 	if (byte != OPCODE_MOV_TO_CR)
 		return DECODE_UNKNOWN;
-	if (!take(d, &d->modrm))
+	if (!decode_take(d, &d->modrm))
 		return DECODE_SHORT;
 	control = modrm_reg(d) | (d->rex & REX_R ? 8 : 0);
 	if (control != CONTROL_CR8 && !(d->lock && control == CONTROL_CR0))

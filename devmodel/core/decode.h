@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Decoder of the instructions that move or change memory with general registers (Intel SDM vol. 2).
- * Only forms with a memory operand are known; vector, control flow and system instructions are not, but for MOV
- * to CR8, which has a function to itself.
+ * Decoder of the instructions that move or change memory with general registers, of those that move it to or from vector
+ * registers, and of those that store system registers (Intel SDM vol. 2). Only forms with a memory operand are known, and
+ * MOV to CR8, which has a function to itself. docs/processors.md lists what is not.
  */
 #ifndef KEEL_DECODE_H
 #define KEEL_DECODE_H
@@ -33,9 +33,18 @@ enum insn_op {
 	INSN_TEST, INSN_NOT, INSN_NEG, INSN_INC, INSN_DEC,
 	INSN_BT, INSN_BTS, INSN_BTR, INSN_BTC,
 	INSN_ROL, INSN_ROR, INSN_RCL, INSN_RCR, INSN_SHL, INSN_SHR, INSN_SAR,
-	INSN_XCHG, INSN_XADD, INSN_CMPXCHG, INSN_CMPXCHG8B,
+	INSN_XCHG, INSN_XADD, INSN_CMPXCHG, INSN_CMPXCHG8B, INSN_CMPXCHG16B,
+	INSN_MUL, INSN_IMUL, INSN_DIV, INSN_IDIV,	/* of the accumulator */
+	INSN_IMUL_REGISTER, INSN_IMUL_IMMEDIATE,
+	INSN_BSF, INSN_BSR, INSN_TZCNT, INSN_LZCNT, INSN_POPCNT,
+	INSN_SHLD, INSN_SHRD, INSN_SHLD_CL, INSN_SHRD_CL,
 	INSN_MOV, INSN_MOVZX, INSN_MOVSX, INSN_MOVBE, INSN_NOP,
 	INSN_MOV_SEGMENT, INSN_SETCC, INSN_CMOVCC, INSN_PUSH, INSN_POP,
+	INSN_SLDT, INSN_STR, INSN_SMSW, INSN_SGDT, INSN_SIDT,
+	/* Vector registers. Elements of 'size' bytes; INSERT and EXTRACT: the immediate is the element's number. */
+	INSN_VECTOR_LOAD,	/* the rest of the register's first 16 bytes becomes 0 */
+	INSN_VECTOR_STORE, INSN_VECTOR_INSERT, INSN_VECTOR_EXTRACT, INSN_VECTOR_BROADCAST,
+	INSN_MOVDDUP, INSN_MOVSLDUP, INSN_MOVSHDUP,
 	INSN_MOVS, INSN_STOS, INSN_LODS, INSN_CMPS, INSN_SCAS, INSN_INS, INSN_OUTS,
 	INSN_OP_COUNT,
 };
@@ -58,7 +67,7 @@ struct insn {
 	uint8_t op;		/* enum insn_op */
 	uint8_t form;		/* enum insn_form */
 	uint8_t length;
-	uint8_t size;		/* bytes of the memory operand; of one element of a string */
+	uint8_t size;		/* bytes of the memory operand, at most 32; of one element of a string */
 	uint8_t address_size;	/* 2, 4 or 8 */
 	uint8_t segment;	/* enum keel_segment of the memory operand; of the source of a string */
 	uint8_t repeat;		/* enum insn_repeat; INSN_ONCE if not a string instruction */
@@ -71,6 +80,10 @@ struct insn {
 	uint8_t scale;		/* shift of index */
 	int64_t displacement;
 	uint64_t immediate;	/* sign-extended */
+	/* Vector instructions: reg is a vector register, reg_size 16 or 32. */
+	bool vex;		/* bits above reg_size become 0 */
+	bool aligned;		/* the memory operand must be */
+	uint8_t second;		/* INSERT: the register that the rest comes from */
 };
 
 enum decode_result decode_insn(struct insn *insn, enum decode_mode mode, const uint8_t *bytes, unsigned int count);

@@ -183,6 +183,175 @@ static enum emulate_result compare_exchange_8b(struct emulator *e)
 	return finish(e);
 }
 
+/* Not atomic towards other vCPUs: nothing but registers of devices comes here, or memory that cannot be written. */
+static enum emulate_result compare_exchange_16b(struct emulator *e)
+{
+	uint64_t was[2], new[2] = { e->regs.gpr[KEEL_RBX], e->regs.gpr[KEEL_RCX] };
+	struct place place;
+	bool equal;
+
+	if (!place_operand(e, WALK_WRITE, &place))
+		return EMULATE_EXCEPTION;
+	if (place.gpa[0] % sizeof(was) != 0) {
+		*e->fault = (struct emulate_fault){ .vector = VECTOR_GENERAL, .has_error_code = true };
+		return EMULATE_EXCEPTION;
+	}
+	place_read(e, &place, (uint8_t *)was, sizeof(was[0]));
+	equal = was[0] == e->regs.gpr[KEEL_RAX] && was[1] == e->regs.gpr[KEEL_RDX];
+	place_write(e, &place, (const uint8_t *)(equal ? new : was), sizeof(was[0]));
+	e->regs.rflags &= ~ALU_ZF;
+	if (equal) {
+		e->regs.rflags |= ALU_ZF;
+	} else {
+		e->regs.gpr[KEEL_RAX] = was[0];
+		e->regs.gpr[KEEL_RDX] = was[1];
+	}
+	return finish(e);
+}
+
+/* The accumulator's upper half is AH for bytes, else rDX. */
+static void get_accumulator(const struct emulator *e, uint64_t *low, uint64_t *high)
+{
+	unsigned int size = e->insn.size;
+
+	*low = get_gpr(e, KEEL_RAX, size);
+	*high = size == 1 ? e->regs.gpr[KEEL_RAX] >> 8 & alu_mask(1) : get_gpr(e, KEEL_RDX, size);
+}
+
+static void set_accumulator(struct emulator *e, uint64_t low, uint64_t high)
+{
+	unsigned int size = e->insn.size;
+
+	if (size == 1) {
+		set_gpr(e, KEEL_RAX, 2, high << 8 | low);
+		return;
+	}
+	set_gpr(e, KEEL_RAX, size, low);
+	set_gpr(e, KEEL_RDX, size, high);
+}
+
+static enum emulate_result multiply(struct emulator *e)
+{
+	uint64_t low, high, flags;
+	struct place place;
+
+	if (!place_operand(e, 0, &place))
+		return EMULATE_EXCEPTION;
+	get_accumulator(e, &low, &high);
+	alu_multiply(e->insn.op == INSN_IMUL, low, place_load(e, &place), e->insn.size, &low, &high, &flags);
+	set_accumulator(e, low, high);
+	set_flags(e, flags);
+	return finish(e);
+}
+
+static enum emulate_result divide(struct emulator *e)
+{
+	struct place place;
+	uint64_t low, high;
+
+	if (!place_operand(e, 0, &place))
+		return EMULATE_EXCEPTION;
+	get_accumulator(e, &low, &high);
+	if (!alu_divide(e->insn.op == INSN_IDIV, place_load(e, &place), e->insn.size, &low, &high)) {
+		*e->fault = (struct emulate_fault){ .vector = VECTOR_DIVIDE };
+		return EMULATE_EXCEPTION;
+	}
+	set_accumulator(e, low, high);
+	return finish(e);
+}
+
+static enum emulate_result multiply_register(struct emulator *e)
+{
+	uint64_t factor = e->insn.op == INSN_IMUL_IMMEDIATE ? e->insn.immediate & alu_mask(e->insn.size) : get_operand(e);
+	uint64_t low, high, flags;
+	struct place place;
+
+	if (!place_operand(e, 0, &place))
+		return EMULATE_EXCEPTION;
+	alu_multiply(true, place_load(e, &place), factor, e->insn.size, &low, &high, &flags);
+	set_operand(e, low);
+	set_flags(e, flags);
+	return finish(e);
+}
+
+static enum emulate_result count_bits(struct emulator *e)
+{
+	uint64_t result, flags;
+	struct place place;
+
+	if (!place_operand(e, 0, &place))
+		return EMULATE_EXCEPTION;
+	if (alu_count(e->insn.op, place_load(e, &place), e->insn.size, &result, &flags))
+		set_operand(e, result);
+	set_flags(e, flags);
+	return finish(e);
+}
+
+static enum emulate_result shift_double(struct emulator *e)
+{
+	const struct insn *insn = &e->insn;
+	bool by_cl = insn->op == INSN_SHLD_CL || insn->op == INSN_SHRD_CL;
+	bool left = insn->op == INSN_SHLD || insn->op == INSN_SHLD_CL;
+	uint64_t count = by_cl ? get_gpr(e, KEEL_RCX, 1) : insn->immediate & alu_mask(1);
+	uint64_t flags = e->regs.rflags, was, result;
+	struct place place;
+
+	if (!place_operand(e, WALK_WRITE, &place))
+		return EMULATE_EXCEPTION;
+	was = place_load(e, &place);
+	result = alu_shift_double(left, was, get_operand(e), (unsigned int)count, insn->size, &flags);
+	place_store(e, &place, result);
+	set_flags(e, flags);
+	return finish(e);
+}
+
+/* What stores a system register exists in protected mode only, or is the kernel's with UMIP (SDM vol. 2, each of them). */
+static bool may_store(struct emulator *e, bool in_real_mode)
+{
+	const struct keel_sregs *s = &e->ctx->sregs;
+
+	if (!in_real_mode && (!(s->cr0 & CR0_PE) || e->regs.rflags & FLAG_VM)) {
+		*e->fault = (struct emulate_fault){ .vector = VECTOR_UNDEFINED };
+		return false;
+	}
+	if (s->cr4 & CR4_UMIP && s->cpl > 0) {
+		*e->fault = (struct emulate_fault){ .vector = VECTOR_GENERAL, .has_error_code = true };
+		return false;
+	}
+	return true;
+}
+
+static enum emulate_result store_system(struct emulator *e)
+{
+	const struct keel_sregs *s = &e->ctx->sregs;
+	struct place place;
+
+	if (!may_store(e, e->insn.op == INSN_SMSW) || !place_operand(e, WALK_WRITE, &place))
+		return EMULATE_EXCEPTION;
+	if (e->insn.op == INSN_SMSW)
+		place_store(e, &place, s->cr0);
+	else
+		place_store(e, &place, s->seg[e->insn.op == INSN_STR ? KEEL_SEG_TR : KEEL_SEG_LDTR].selector);
+	return finish(e);
+}
+
+static enum emulate_result store_table(struct emulator *e)
+{
+	const struct keel_sregs *s = &e->ctx->sregs;
+	bool gdt = e->insn.op == INSN_SGDT;
+	uint16_t limit = (uint16_t)(gdt ? s->gdt_limit : s->idt_limit);
+	uint64_t base = gdt ? s->gdt_base : s->idt_base;
+	uint8_t bytes[sizeof(limit) + sizeof(base)];
+	struct place place;
+
+	if (!may_store(e, true) || !place_operand(e, WALK_WRITE, &place))
+		return EMULATE_EXCEPTION;
+	memcpy(bytes, &limit, sizeof(limit));
+	memcpy(bytes + sizeof(limit), &base, sizeof(base));
+	place_write(e, &place, bytes, sizeof(base));
+	return finish(e);
+}
+
 static enum emulate_result store_segment(struct emulator *e)
 {
 	struct place place;
@@ -378,6 +547,17 @@ static enum emulate_result (*const handlers[INSN_OP_COUNT])(struct emulator *e) 
 	[INSN_PUSH] = push, [INSN_POP] = pop,
 	[INSN_XCHG] = arithmetic, [INSN_XADD] = arithmetic,
 	[INSN_CMPXCHG] = compare_exchange, [INSN_CMPXCHG8B] = compare_exchange_8b,
+	[INSN_CMPXCHG16B] = compare_exchange_16b,
+	[INSN_MUL] = multiply, [INSN_IMUL] = multiply, [INSN_DIV] = divide, [INSN_IDIV] = divide,
+	[INSN_IMUL_REGISTER] = multiply_register, [INSN_IMUL_IMMEDIATE] = multiply_register,
+	[INSN_BSF] = count_bits, [INSN_BSR] = count_bits, [INSN_TZCNT] = count_bits, [INSN_LZCNT] = count_bits,
+	[INSN_POPCNT] = count_bits,
+	[INSN_SHLD] = shift_double, [INSN_SHRD] = shift_double, [INSN_SHLD_CL] = shift_double, [INSN_SHRD_CL] = shift_double,
+	[INSN_SLDT] = store_system, [INSN_STR] = store_system, [INSN_SMSW] = store_system,
+	[INSN_SGDT] = store_table, [INSN_SIDT] = store_table,
+	[INSN_VECTOR_LOAD] = emulate_vector, [INSN_VECTOR_STORE] = emulate_vector, [INSN_VECTOR_INSERT] = emulate_vector,
+	[INSN_VECTOR_EXTRACT] = emulate_vector, [INSN_VECTOR_BROADCAST] = emulate_vector,
+	[INSN_MOVDDUP] = emulate_vector, [INSN_MOVSLDUP] = emulate_vector, [INSN_MOVSHDUP] = emulate_vector,
 	[INSN_MOV] = move, [INSN_MOVZX] = move, [INSN_MOVSX] = move, [INSN_MOVBE] = move, [INSN_NOP] = touch,
 	[INSN_MOVS] = string, [INSN_STOS] = string, [INSN_LODS] = string,
 	[INSN_CMPS] = string, [INSN_SCAS] = string,

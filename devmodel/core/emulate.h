@@ -25,6 +25,7 @@ struct emulate_bus {
 enum emulate_result {
 	EMULATE_DONE,		/* regs hold the result, rip is past the instruction (or on it: a REP to go on with) */
 	EMULATE_EXCEPTION,	/* regs untouched; *fault tells what the guest gets */
+	EMULATE_VECTORS,	/* nothing is done: call again with ctx->vectors (KEEL_EXIT_F_VECTORS) */
 	EMULATE_UNKNOWN,	/* an instruction outside the table: the caller stops the guest and says so */
 };
 
@@ -38,7 +39,7 @@ struct emulate_fault {
 /*
  * One instruction at CS:RIP of ctx (KEEL_EXIT_F_SREGS must be set), for KEEL_EXIT_MMIO.
  * ctx->exit.insn is used if insn_length is not 0, else the bytes are fetched. A REP does at most 'most' elements.
- * On EMULATE_DONE ctx->regs is updated (gpr, rip, the arithmetic flags in rflags).
+ * On EMULATE_DONE ctx->regs is updated (gpr, rip, the arithmetic flags in rflags), and ctx->vectors where it says so.
  */
 enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *mem, const struct emulate_bus *bus,
 				 unsigned int most, struct emulate_fault *fault);

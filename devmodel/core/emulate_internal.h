@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Between the parts of the emulator: instructions in emulate.c, their operands in memory in emulate_place.c. */
+/*
+ * Between the parts of the emulator: instructions in emulate.c, those with vector registers in emulate_vector.c, operands in
+ * memory in emulate_place.c.
+ */
 #ifndef KEEL_EMULATE_INTERNAL_H
 #define KEEL_EMULATE_INTERNAL_H
 
@@ -12,6 +15,10 @@
 #define CR0_PE		(1ull << 0)
 #define SEGMENT_BIG	(1u << 10)
 
+#define CR4_UMIP	(1ull << 11)
+
+#define VECTOR_DIVIDE	0
+#define VECTOR_UNDEFINED 6
 #define VECTOR_STACK	12
 #define VECTOR_GENERAL	13
 
@@ -49,6 +56,9 @@ static inline void set_gpr(struct emulator *e, unsigned int reg, unsigned int by
 
 	e->regs.gpr[reg] = (e->regs.gpr[reg] & keep) | (value & alu_mask(bytes));
 }
+
+/* Of instructions with a vector register, in emulate_vector.c. */
+enum emulate_result emulate_vector(struct emulator *e);
 
 /*
  * Finds and checks an operand of 'bytes' at an offset in a segment (KEEL_SEG_*), for an access (0 or WALK_WRITE); nothing is read

@@ -136,6 +136,8 @@ struct keel_exit {
  */
 #define KEEL_EXIT_F_CR8		(1u << 2)
 
+#define KEEL_EXIT_F_VECTORS	(1u << 4)	/* vectors are valid: the same exit once more, after KEEL_ANSWER_WANT_VECTORS */
+
 #define KEEL_EXIT_F_APIC	(1u << 3)	/* the processor works with the APIC page: all exits of a vCPU, or none */
 
 #define KEEL_IO_IN		(1u << 0)
@@ -183,6 +185,20 @@ struct keel_sregs {
 	uint32_t nmi_blocked;	/* TASK_SWITCH, and the answer to it: NMIs wait for an IRET */
 };
 
+/*
+ * The guest's vector registers, which stay in the processor while a cell runs. A cell that needs them answers a vCPU's exit
+ * with KEEL_ANSWER_WANT_VECTORS and nothing else, and is entered again with them.
+ */
+#define KEEL_VECTORS		16u
+#define KEEL_VECTOR_BYTES	32u
+struct keel_vectors {
+	uint64_t xcr0;		/* what the guest has set */
+	uint16_t written;	/* 0; the cell: bit n if register n has changed */
+	uint16_t whole;		/* 0; the cell: of these, those whose bits above 32 bytes become 0 */
+	uint32_t reserved;
+	uint8_t reg[KEEL_VECTORS][KEEL_VECTOR_BYTES];	/* YMM0 to 15; without AVX the upper halves count for nothing */
+};
+
 enum keel_action {
 	KEEL_ACTION_RESUME = 0,	/* enter the guest (vCPU), or done (event) */
 	KEEL_ACTION_WAIT,	/* nothing to run until a kick or the deadline */
@@ -217,6 +233,9 @@ struct keel_answer {
 #define KEEL_ANSWER_CR2		(1u << 7)	/* sregs.cr2 changed (with an injected page fault) */
 #define KEEL_ANSWER_TPR		(1u << 8)	/* tpr is new: the local APIC's register changed */
 
+#define KEEL_ANSWER_WANT_VECTORS (1u << 10)	/* alone: nothing was done, enter again with vectors; once an exit */
+#define KEEL_ANSWER_VECTORS	(1u << 11)	/* vectors.written says which changed; only after an exit with KEEL_EXIT_F_VECTORS */
+
 #define KEEL_ANSWER_APIC	(1u << 9)	/* apic is new; without KEEL_EXIT_F_APIC only KEEL_APIC_OFF counts in it */
 
 #define KEEL_APIC_REQUESTED	0xffu		/* the highest vector in the page's IRR, 0: none */
@@ -243,6 +262,7 @@ struct keel_context {
 	struct keel_regs regs;
 	struct keel_answer answer;
 	struct keel_sregs sregs;
+	struct keel_vectors vectors;
 };
 
 #endif

@@ -15,6 +15,9 @@
 #define MOST		64u
 #define ARITHMETIC	0x8d5ull
 #define CR0_PG		(1ull << 31)
+#define CR0_NO_VECTORS	0xcull		/* EM, TS */
+#define CR4_VECTORS	0x40200ull	/* OSFXSR, OSXSAVE */
+#define XCR0_VECTORS	6ull
 #define EFER_LMA	(1ull << 10)
 #define SEGMENT_LONG	(1u << 9)
 
@@ -24,6 +27,7 @@ struct shape {
 	uint8_t insn[16];
 	uint64_t near;		/* a bit for each register: point it into memory */
 	uint8_t insn_length, io, size, address_size, segment, string, flat, tables;
+	uint8_t vectors[sizeof(struct keel_vectors)];
 };
 
 struct traffic {
@@ -91,6 +95,15 @@ static void shape_context(struct keel_context *ctx, const struct shape *shape)
 	ctx->sregs = shape->sregs;
 	memcpy(ctx->exit.insn, shape->insn, sizeof(shape->insn));
 	ctx->exit.flags = KEEL_EXIT_F_SREGS;
+	memcpy(&ctx->vectors, shape->vectors, sizeof(ctx->vectors));
+	ctx->vectors.written = ctx->vectors.whole = 0;
+	if (shape->flat & 8)
+		ctx->exit.flags |= KEEL_EXIT_F_VECTORS;
+	if (shape->flat & 16) {
+		ctx->sregs.cr0 &= ~CR0_NO_VECTORS;
+		ctx->sregs.cr4 |= CR4_VECTORS;
+		ctx->vectors.xcr0 |= XCR0_VECTORS;
+	}
 	ctx->exit.insn_length = shape->insn_length % 17;
 	ctx->exit.io = KEEL_IO_STRING | (shape->io & (KEEL_IO_IN | KEEL_IO_REP));
 	ctx->exit.size = sizes[shape->size % 4];
@@ -139,8 +152,13 @@ static void check_result(enum emulate_result result, const struct keel_context *
 {
 	if (result != EMULATE_DONE)
 		require(memcmp(&ctx->regs, before, sizeof(*before)) == 0, "registers changed without success");
-	if (result == EMULATE_EXCEPTION)
-		require(fault->has_error_code && fault->vector >= 12 && fault->vector <= 14, "an odd exception");
+	if (result == EMULATE_EXCEPTION && fault->has_error_code)
+		require(fault->vector >= 12 && fault->vector <= 14, "an odd exception with an error code");
+	else if (result == EMULATE_EXCEPTION)
+		require(fault->vector == 0 || fault->vector == 6 || fault->vector == 7, "an odd exception");
+	require(result == EMULATE_DONE || ctx->vectors.written == 0, "vector registers changed without success");
+	require((ctx->vectors.whole & ~ctx->vectors.written) == 0, "a part of a vector register that was not written");
+	require(result != EMULATE_VECTORS || !(ctx->exit.flags & KEEL_EXIT_F_VECTORS), "vector registers wanted twice");
 	require(((ctx->regs.rflags ^ before->rflags) & ~ARITHMETIC) == 0, "a flag changed that is not arithmetic");
 }
 
@@ -197,6 +215,8 @@ static void make_input(uint8_t *input, uint64_t seed)
 	static const uint8_t starts[][2] = {
 		{ 0x89, 0x03 }, { 0xf3, 0xa5 }, { 0xf3, 0xab }, { 0xf0, 0x0f }, { 0x0f, 0xab }, { 0x0f, 0xb1 },
 		{ 0x0f, 0xc7 }, { 0xf2, 0xae }, { 0xf3, 0xa6 }, { 0x66, 0x87 }, { 0x67, 0x01 }, { 0x48, 0x13 },
+		{ 0x0f, 0x10 }, { 0x0f, 0x29 }, { 0xc5, 0xfe }, { 0xc5, 0xfd }, { 0xc4, 0xe2 }, { 0xc4, 0xe3 }, { 0x66, 0x0f },
+		{ 0xf3, 0x0f }, { 0x0f, 0x01 }, { 0x0f, 0x00 }, { 0x48, 0xf7 }, { 0xf6, 0x3b }, { 0x0f, 0xad }, { 0x0f, 0xbc },
 	};
 	uint64_t state = seed * 0x9e3779b97f4a7c15ull | 1;
 	struct shape *shape = (struct shape *)input;

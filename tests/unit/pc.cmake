@@ -6,7 +6,7 @@ keel_unit_test(fw_cfg SOURCES
 
 set(machine
 	entry link pc pc_boot pc_ports reset
-	core/alu core/decode core/emulate core/emulate_place core/gmem core/state core/task_switch core/walk
+	core/alu core/decode core/decode_vector core/emulate core/emulate_place core/emulate_vector core/gmem core/state core/task_switch core/walk
 	chip/ata chip/ata_identify chip/atapi chip/atapi_reply chip/bmide chip/debugport chip/fw_cfg chip/hpet
 	chip/i8042 chip/i8254 chip/i8259 chip/ide chip/ide_drive chip/ioapic chip/kvmclock chip/lapic chip/lapic_bus
 	chip/lapic_pv_eoi chip/lapic_timer chip/mc146818 chip/ns16550 chip/piix4_pm chip/reset_control

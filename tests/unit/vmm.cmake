@@ -24,6 +24,10 @@ keel_unit_test(cpuid
 	SOURCES tests/unit/test_cpuid.c
 	INCLUDES vmm arch/x86
 	DEFINES KEEL_HOST_TEST)
+keel_unit_test(vectors
+	SOURCES tests/unit/test_vectors.c
+	INCLUDES vmm arch/x86
+	DEFINES KEEL_HOST_TEST)
 keel_unit_test(speculation
 	SOURCES tests/unit/test_speculation.c
 	INCLUDES vmm arch/x86

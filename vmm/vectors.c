@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+// A guest's vector registers for its cell, by way of the vCPU's area for extended state, which is free while it is loaded.
+
+#include "vectors.h"
+
+#include <stdbool.h>
+
+#include "cpu.h"
+#include "string.h"
+#include "xstate.h"
+
+#define XMM_OFFSET	160u		/* in the legacy region (SDM vol. 1, 13.4.1) */
+#define XMM_BYTES	16u
+#define HEADER_OFFSET	512u		/* XSTATE_BV */
+#define COMPONENT_YMM	2u		/* the upper halves of the first 32 bytes */
+#define COMPONENT_ZMM	6u		/* what is above those, of registers 0 to 15 */
+#define ZMM_BYTES	32u
+
+/* Where a component lies in an area of the standard form. */
+static uint8_t *component(struct vcpu *vcpu, unsigned int number)
+{
+	return (uint8_t *)vcpu->xstate + cpuid(CPUID_XSTATE, number).ebx;
+}
+
+static bool has(unsigned int number)
+{
+	return cpuid_guest_xcr0() >> number & 1;
+}
+
+/* XSAVE and XRSTOR reach what XCR0 has on: all that guests may use. Returns what it was, for close_state. */
+static uint64_t open_state(void)
+{
+	uint64_t xcr0 = xgetbv();
+
+	write_cr0(read_cr0() & ~(uint64_t)CR0_TS);
+	if (xcr0 != cpuid_guest_xcr0())
+		xsetbv(cpuid_guest_xcr0());
+	return xcr0;
+}
+
+static void close_state(uint64_t xcr0)
+{
+	if (xcr0 != cpuid_guest_xcr0())
+		xsetbv(xcr0);
+	write_cr0(read_cr0() | CR0_TS);
+}
+
+/* Components in their initial state are written too (SDM vol. 1, 13.7). */
+void vectors_give(struct vcpu *vcpu)
+{
+	struct keel_vectors *v = &vcpu->cell.page->vectors;
+	uint64_t xcr0 = open_state();
+	unsigned int i;
+
+	xsave(vcpu->xstate, states());
+	close_state(xcr0);
+	memset(v, 0, sizeof(*v));
+	v->xcr0 = xcr0;
+	for (i = 0; i < KEEL_VECTORS; i++) {
+		memcpy(v->reg[i], (uint8_t *)vcpu->xstate + XMM_OFFSET + i * XMM_BYTES, XMM_BYTES);
+		if (has(COMPONENT_YMM))
+			memcpy(v->reg[i] + XMM_BYTES, component(vcpu, COMPONENT_YMM) + i * XMM_BYTES, XMM_BYTES);
+	}
+}
+
+void vectors_take(struct vcpu *vcpu)
+{
+	const struct keel_vectors *v = &vcpu->cell.page->vectors;
+	uint64_t xcr0 = open_state(), *in_use = (uint64_t *)((uint8_t *)vcpu->xstate + HEADER_OFFSET);
+	unsigned int i;
+
+	/* Once more: this CPU may be another one than gave them, and the page is the cell's. */
+	xsave(vcpu->xstate, states());
+	*in_use |= states() & (XCR0_SSE | XCR0_AVX);
+	for (i = 0; i < KEEL_VECTORS; i++) {
+		if (!(v->written >> i & 1))
+			continue;
+		memcpy((uint8_t *)vcpu->xstate + XMM_OFFSET + i * XMM_BYTES, v->reg[i], XMM_BYTES);
+		if (has(COMPONENT_YMM))
+			memcpy(component(vcpu, COMPONENT_YMM) + i * XMM_BYTES, v->reg[i] + XMM_BYTES, XMM_BYTES);
+		if (v->whole >> i & 1 && has(COMPONENT_ZMM))
+			memset(component(vcpu, COMPONENT_ZMM) + i * ZMM_BYTES, 0, ZMM_BYTES);
+	}
+	xrstor(vcpu->xstate, states());
+	close_state(xcr0);
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* A guest's vector registers for its cell. They are in the processor while the vCPU is loaded. */
+#ifndef VMM_VECTORS_H
+#define VMM_VECTORS_H
+
+#include "vm.h"
+
+/* Puts them into the vCPU's context page. */
+void vectors_give(struct vcpu *vcpu);
+/* Takes those that the page says have changed. */
+void vectors_take(struct vcpu *vcpu);
+
+#endif
