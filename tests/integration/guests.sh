@@ -22,7 +22,7 @@ guest ipxe 'iPXE initialising devices'
 "$ROOT/tools/lib/guests.sh" "$KEEL_BUILD/guests/grub.iso" "$KEEL_BUILD/guests/memtest.iso"
 printf '%s\n' "$(cat "$ROOT/tests/integration/console.sh" "$ROOT/tests/integration/menu-guest.sh")" >"$TESTS/guests-menu"
 boot menu 300 "$TESTS/guests-menu" --file "$KEEL_BUILD/guests/grub.iso:/keel-test/grub.iso" \
-	--file "$KEEL_BUILD/guests/memtest.iso:/keel-test/memtest.iso"
+	--file "$KEEL_BUILD/guests/memtest.iso:/keel-test/memtest.iso" --file "$TESTS/boot-disk.bin:/keel-test/boot-disk.img"
 judge menu
 boot pair 200 "$(script_for pair tiny)" "$ROOT/guests/tiny.json" --smp 2 --file "$TESTS/spin.bin:/keel-test/spin.bin"
 judge pair

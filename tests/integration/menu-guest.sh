@@ -30,6 +30,18 @@ check "memtest: is at its fourth test or beyond" shows memtest '#[4-9] +\[[A-Z]'
 check "memtest: finds no error" sh -c '! keel console --log memtest | grep -aE "Errors: +[1-9]"'
 check "memtest: ends" keel destroy memtest
 
+# A disk of one sector, whose firmware reads a geometry; two sockets of a core of two threads.
+printf '{ "version": 1, "name": "boot-disk", "memory": "16M", "topology": { "sockets": 2, "threads": 2 }, "disks": [%s] }\n' \
+	'{ "file": "/keel-test/boot-disk.img", "mode": "snapshot" }' >/tmp/boot-disk.json
+check "boot-disk: created" keel create /tmp/boot-disk.json
+check "boot-disk: boots" shows boot-disk 'disk: booted' 1 60
+printf t >/run/keel/boot-disk/console
+check "boot-disk: a triple fault resets it" shows boot-disk 'disk: booted' 2 60
+check "boot-disk: the reason is told" grep -q 'restarted: triple fault' /var/log/keel/boot-disk.log
+check "boot-disk: has four vCPUs" sh -c 'keel info boot-disk | grep -E "vcpus +4"'
+printf p >/run/keel/boot-disk/console
+check "boot-disk: switches itself off" gone boot-disk 30
+
 truncate -s 1M /tmp/disk.img
 truncate -s 1000 /tmp/odd.img
 disk='{ "version": 1, "name": "owner", "memory": "16M", "vcpus": 1, "disks": [{ "file": "/tmp/disk.img", "mode": "rw" }] }'

@@ -814,15 +814,49 @@ END_TEST
 
 START_TEST(unknown_instruction)
 {
-	static const uint8_t sldt[] = { 0x0f, 0x00, 0x00 };
+	static const uint8_t fld[] = { 0xd9, 0x00 };
 	struct keel_answer *answer;
 
-	memcpy(guest + ctx[0].regs.rip, sldt, sizeof(sldt));
-	answer = mmio(0, 0x0f, 0xd0000000);
+	memcpy(guest + ctx[0].regs.rip, fld, sizeof(fld));
+	answer = mmio(0, 0xd9, 0xd0000000);
 	ck_assert_uint_eq(answer->action, KEEL_ACTION_END);
 	ck_assert_uint_eq(answer->end, KEEL_END_CELL_REFUSED);
 	ck_assert_uint_eq(answer->detail, CELL_REFUSED_INSTRUCTION);
-	ck_assert_ptr_nonnull(memmem(channel->c.debug, channel->c.debug_head, ": 0f 00 00 00 d0 ", 17));
+	ck_assert_ptr_nonnull(memmem(channel->c.debug, channel->c.debug_head, ": d9 00 00 00 d0 ", 17));
+}
+END_TEST
+
+/* The first entry only asks for the registers; the same exit comes again with them. */
+START_TEST(vector_registers_are_asked_for)
+{
+	static const uint8_t movq[] = { 0x66, 0x0f, 0xd6, 0x48, 0x10 };	/* movq [eax + 0x10], xmm1 */
+	static const uint8_t movups[] = { 0x0f, 0x10, 0x50, 0x10 };	/* movups xmm2, [eax + 0x10] */
+	struct keel_answer *answer;
+	struct keel_context before;
+
+	ctx[0].sregs.cr4 |= 1 << 9;
+	ctx[0].regs.gpr[KEEL_RAX] = HPET;
+	memcpy(ctx[0].exit.insn, movq, sizeof(movq));
+	ctx[0].exit.insn_length = sizeof(movq);
+	before = ctx[0];
+	answer = enter(0, KEEL_EXIT_MMIO);
+	ck_assert_uint_eq(answer->action, KEEL_ACTION_RESUME);
+	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_WANT_VECTORS);
+	ck_assert_uint_eq(answer->inject | answer->kick, 0);
+	ck_assert_mem_eq(&ctx[0].regs, &before.regs, sizeof(before.regs));
+	ctx[0].exit.flags |= KEEL_EXIT_F_VECTORS;
+	ctx[0].vectors.reg[1][0] = 1;
+	answer = enter(0, KEEL_EXIT_MMIO);
+	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_REGS | KEEL_ANSWER_RIP | KEEL_ANSWER_RFLAGS);
+	ck_assert_uint_eq(ctx[0].regs.rip, before.regs.rip + sizeof(movq));
+	memcpy(ctx[0].exit.insn, movups, sizeof(movups));
+	ctx[0].exit.insn_length = sizeof(movups);
+	answer = enter(0, KEEL_EXIT_MMIO);
+	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_REGS | KEEL_ANSWER_RIP | KEEL_ANSWER_RFLAGS | KEEL_ANSWER_VECTORS);
+	ck_assert_uint_eq(ctx[0].vectors.written, 1 << 2);
+	ck_assert_uint_eq(ctx[0].vectors.reg[2][0], 1);
+	ctx[0].exit.flags &= ~KEEL_EXIT_F_VECTORS;
+	ck_assert_uint_eq(mmio_read(0, HPET + 0x10), 1);
 }
 END_TEST
 
@@ -1261,6 +1295,7 @@ int main(void)
 	tcase_add_test(started, hpet_replaces_pit);
 	tcase_add_test(started, nothing_there);
 	tcase_add_test(started, unknown_instruction);
+	tcase_add_test(started, vector_registers_are_asked_for);
 	tcase_add_test(started, fetch_from_nowhere);
 	tcase_add_loop_test(started, reset_lines, 0, sizeof(resets) / sizeof(resets[0]));
 	tcase_add_test(started, power_off);
