@@ -136,9 +136,8 @@ struct keel_exit {
  */
 #define KEEL_EXIT_F_CR8		(1u << 2)
 
-#define KEEL_EXIT_F_VECTORS	(1u << 4)	/* vectors are valid: the same exit once more, after KEEL_ANSWER_WANT_VECTORS */
-
 #define KEEL_EXIT_F_APIC	(1u << 3)	/* the processor works with the APIC page: all exits of a vCPU, or none */
+#define KEEL_EXIT_F_VECTORS	(1u << 4)	/* vectors are valid: the same exit once more, after KEEL_ANSWER_WANT_VECTORS */
 
 #define KEEL_IO_IN		(1u << 0)
 #define KEEL_IO_STRING		(1u << 1)
@@ -233,10 +232,9 @@ struct keel_answer {
 #define KEEL_ANSWER_CR2		(1u << 7)	/* sregs.cr2 changed (with an injected page fault) */
 #define KEEL_ANSWER_TPR		(1u << 8)	/* tpr is new: the local APIC's register changed */
 
+#define KEEL_ANSWER_APIC	(1u << 9)	/* apic is new; without KEEL_EXIT_F_APIC only KEEL_APIC_OFF counts in it */
 #define KEEL_ANSWER_WANT_VECTORS (1u << 10)	/* alone: nothing was done, enter again with vectors; once an exit */
 #define KEEL_ANSWER_VECTORS	(1u << 11)	/* vectors.written says which changed; only after an exit with KEEL_EXIT_F_VECTORS */
-
-#define KEEL_ANSWER_APIC	(1u << 9)	/* apic is new; without KEEL_EXIT_F_APIC only KEEL_APIC_OFF counts in it */
 
 #define KEEL_APIC_REQUESTED	0xffu		/* the highest vector in the page's IRR, 0: none */
 #define KEEL_APIC_IN_SERVICE_SHIFT 8		/* the highest vector in its ISR, 8 bits, 0: none */
