@@ -44,6 +44,8 @@ FLAG_REGS	equ 1
 FLAG_RIP	equ 2
 FLAG_SREGS	equ 8
 FLAG_NMI	equ 0x40
+FLAG_WANT_VECTORS equ 0x400
+FLAG_VECTORS	equ 0x800
 INJECT_VALID	equ 1 << 31
 INJECT_EXCEPTION equ 3 << 8
 
@@ -484,6 +486,15 @@ action_answer_rip:
 	mov dword [rdi + ANSWER_FLAGS], FLAG_RIP
 	mov rax, 0x8000000000000000
 	mov [rdi + REGS_RIP], rax
+	ret
+; Registers that it was not given, and to be given them again and again.
+action_answer_vectors:
+	mov dword [rdi + ANSWER], ACTION_RESUME
+	mov dword [rdi + ANSWER_FLAGS], FLAG_VECTORS
+	ret
+action_answer_vectors_for_ever:
+	mov dword [rdi + ANSWER], ACTION_RESUME
+	mov dword [rdi + ANSWER_FLAGS], FLAG_WANT_VECTORS
 	ret
 
 %macro SREGS_FILL 1

@@ -22,7 +22,7 @@
 #define RANDOM_ROUNDS	5u
 #define VECTOR_UD	6u
 
-enum ends { RUNNING, RUNNING_BUSY, FAULT, FAULT_UNDEFINED, FAULT_OR_RUNNING, FAULT_ANY, REFUSED, SPIN, ANY };
+enum ends { RUNNING, RUNNING_BUSY, FAULT, FAULT_UNDEFINED, FAULT_OR_RUNNING, FAULT_ANY, REFUSED, NOT_ALLOWED, SPIN, ANY };
 
 static const struct action {
 	const char *name;
@@ -71,6 +71,8 @@ static bool is_expected(const struct action *action, const struct keel_vm_status
 		return status->end == KEEL_END_CELL_FAULT;
 	case REFUSED:
 		return status->end == KEEL_END_CELL_REFUSED;
+	case NOT_ALLOWED:
+		return status->end == KEEL_END_CELL_ANSWER;
 	case ANY:
 		return status->end != KEEL_END_UNHANDLED;
 	}
