@@ -61,7 +61,7 @@ static void look_at_descriptor(struct place *place, const struct efi_descriptor 
 		place->other = true;
 }
 
-/* BOOT_RAM, BOOT_LOADER, or BOOT_RESERVED: not to be written. Where ranges overlap, the least that one of them allows. */
+/* BOOT_RAM, BOOT_LOADER, BOOT_RESERVED for memory to be left alone, 0: no memory. Of ranges that overlap, what allows least. */
 static uint32_t type_at(const struct boot_info *boot, uint64_t address, uint64_t *end)
 {
 	struct place place = { .address = address, .end = UINT64_MAX };
@@ -77,7 +77,9 @@ static uint32_t type_at(const struct boot_info *boot, uint64_t address, uint64_t
 	for (uint32_t at = 0; boot->efi.map != 0 && at < boot->efi.map_size; at += boot->efi.descriptor_size)
 		look_at_descriptor(&place, phys_to_virt(boot->efi.map + at));
 	*end = place.end;
-	if (!place.ram || place.other || (boot->efi.map != 0 && !place.listed))
+	if (!place.ram)
+		return 0;
+	if (place.other || (boot->efi.map != 0 && !place.listed))
 		return BOOT_RESERVED;
 	return place.loader ? BOOT_LOADER : BOOT_RAM;
 }
@@ -132,10 +134,13 @@ void bootmem_init(struct boot_info *boot)
 	uint64_t end;
 
 	boot->memory_count = 0;
+	boot->memory_kept = 0;
 	for (uint64_t at = LOW_MEMORY_END; at != UINT64_MAX; at = end) {
 		uint32_t type = type_at(boot, at, &end);
 
-		if (type != BOOT_RESERVED)
+		if (type == BOOT_RESERVED)
+			boot->memory_kept += end - at;
+		else if (type != 0)
 			add(boot, at, end, type);
 	}
 	for (unsigned i = 0; i < boot->memory_count; i++) {

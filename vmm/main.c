@@ -4,6 +4,7 @@
 #include "acpi.h"
 #include "apic.h"
 #include "bootmem.h"
+#include "clear.h"
 #include "console.h"
 #include "control.h"
 #include "cpu.h"
@@ -252,6 +253,7 @@ static __attribute__((noreturn)) void main_boot_final(void)
 	}
 	cpu->online = 1;
 	smp_start(trampoline);
+	clear_memory(&boot);
 	load_linux(&entry);
 	print("Keel: %s, %u CPUs, %lu KiB reserved\n", hv->name, cpu_count, (reserve.end - reserve.start) >> 10);
 	console_quiet();
@@ -278,6 +280,10 @@ void main_ap(struct cpu *cpu)
 	}
 	hv->cpu_init(cpu);
 	hv->control_init(cpu, control_table.root);
+	/* As a parked one; smp_start() goes on to the next while this one waits for its part of the memory. */
+	__atomic_store_n(&cpu->parked, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&cpu->online, 1, __ATOMIC_RELEASE);
+	clear_take_part();
 	control_park(cpu);
 	control_run(cpu);
 }

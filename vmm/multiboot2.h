@@ -60,6 +60,7 @@ struct boot_info {
 	unsigned map_count;
 	struct boot_range memory[BOOT_RANGES];	/* by bootmem_init(): in order, disjoint, whole pages; BOOT_RAM or BOOT_LOADER */
 	unsigned memory_count;
+	uint64_t memory_kept;			/* bytes of RAM above 1 MiB that are in use by the firmware */
 	struct boot_range taken[BOOT_TAKEN];	/* this information, modules, what bootmem_take() adds; no types */
 	unsigned taken_count;
 	struct boot_module module[BOOT_MODULES];

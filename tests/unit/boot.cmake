@@ -12,3 +12,7 @@ keel_unit_test(bootmem
 	SOURCES tests/unit/test_bootmem.c vmm/bootmem.c
 	INCLUDES vmm arch/x86
 	DEFINES KEEL_HOST_TEST)
+keel_unit_test(clear
+	SOURCES tests/unit/test_clear.c vmm/clear.c vmm/bootmem.c
+	INCLUDES vmm arch/x86
+	DEFINES KEEL_HOST_TEST)

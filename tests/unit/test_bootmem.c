@@ -151,6 +151,7 @@ START_TEST(by_the_firmwares_map)
 	ck_assert_uint_eq(type_at(GIB + 16 * MIB), BOOT_RAM);
 	ck_assert_uint_eq(type_at(2 * GIB), 0);
 	ck_assert_uint_eq(type_at(5 * GIB - 1), BOOT_RAM);
+	ck_assert_uint_eq(boot.memory_kept, (16 + 1 + 16) * MIB);
 
 	/* Places are in conventional memory alone. */
 	ck_assert(bootmem_is_free(&boot, 64 * MIB, GIB));
