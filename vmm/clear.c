@@ -118,3 +118,10 @@ void clear_memory(const struct boot_info *boot)
 	      ms * SCALE_GIB * (SIZE_1G >> MIB_SHIFT) / ((bytes >> MIB_SHIFT) + 1) / 1000, SCALE_GIB, work.dirty >> MIB_SHIFT,
 	      boot->memory_kept >> MIB_SHIFT);
 }
+
+void clear_nothing(const struct boot_info *boot)
+{
+	work.next = UINT64_MAX;
+	__atomic_store_n(&work.boot, boot, __ATOMIC_RELEASE);
+	print("Keel: memory is not cleared, as its command line has it\n");
+}

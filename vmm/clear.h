@@ -13,6 +13,8 @@
  * tells how long it took.
  */
 void clear_memory(const struct boot_info *boot);
+/* Instead: lets the others go without. */
+void clear_nothing(const struct boot_info *boot);
 /* On the others: waits for that, and comes back when there is nothing left to begin with. */
 void clear_take_part(void);
 

@@ -253,7 +253,10 @@ static __attribute__((noreturn)) void main_boot_final(void)
 	}
 	cpu->online = 1;
 	smp_start(trampoline);
-	clear_memory(&boot);
+	if (multiboot2_option(&boot, "noclear"))
+		clear_nothing(&boot);
+	else
+		clear_memory(&boot);
 	load_linux(&entry);
 	print("Keel: %s, %u CPUs, %lu KiB reserved\n", hv->name, cpu_count, (reserve.end - reserve.start) >> 10);
 	console_quiet();

@@ -16,7 +16,7 @@
 
 /* Multiboot2 Specification 2.0, 3.6. */
 enum tag_type {
-	TAG_END = 0, TAG_MODULE = 3, TAG_MAP = 6, TAG_FRAMEBUFFER = 8, TAG_EFI64 = 12, TAG_ACPI_OLD = 14, TAG_ACPI_NEW = 15,
+	TAG_END = 0, TAG_COMMAND_LINE, TAG_MODULE = 3, TAG_MAP = 6, TAG_FRAMEBUFFER = 8, TAG_EFI64 = 12, TAG_ACPI_OLD = 14, TAG_ACPI_NEW = 15,
 	TAG_EFI_MAP = 17, TAG_EFI_SERVICES = 18,
 };
 
@@ -55,6 +55,12 @@ static bool string_ends(const char *string, const struct tag *tag)
 	while (string < end && *string != '\0')
 		string++;
 	return string < end;
+}
+
+static void parse_command_line(const struct tag *tag, struct boot_info *boot)
+{
+	if (string_ends((const char *)tag + HEADER, tag))
+		boot->command_line = (const char *)tag + HEADER;
 }
 
 static void parse_module(const struct tag *tag, struct boot_info *boot)
@@ -136,6 +142,7 @@ static const struct {
 	uint32_t least;
 	void (*parse)(const struct tag *tag, struct boot_info *boot);
 } kinds[] = {
+	{ TAG_COMMAND_LINE, 0, parse_command_line },
 	{ TAG_MODULE, FIXED(module), parse_module },
 	{ TAG_MAP, FIXED(map), parse_map },
 	{ TAG_FRAMEBUFFER, FIXED(framebuffer), parse_framebuffer },
@@ -166,4 +173,22 @@ int multiboot2_parse(uint64_t pa, struct boot_info *boot)
 		}
 	}
 	return boot->map_count > 0 ? 0 : -EINVAL;
+}
+
+bool multiboot2_option(const struct boot_info *boot, const char *word)
+{
+	const char *at = boot->command_line;
+	size_t length = strlen(word), i;
+
+	while (at != NULL && *at != '\0') {
+		for (i = 0; i < length && at[i] == word[i]; i++)
+			;
+		if (i == length && (at[i] == ' ' || at[i] == '\0'))
+			return true;
+		while (*at != ' ' && *at != '\0')
+			at++;
+		while (*at == ' ')
+			at++;
+	}
+	return false;
 }

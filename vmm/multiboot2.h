@@ -56,6 +56,7 @@ struct boot_efi {
 };
 
 struct boot_info {
+	const char *command_line;		/* Keel's own, in the loader's memory; NULL: none */
 	struct boot_range map[BOOT_RANGES];	/* as the loader gave it; entries of no length left out */
 	unsigned map_count;
 	struct boot_range memory[BOOT_RANGES];	/* by bootmem_init(): in order, disjoint, whole pages; BOOT_RAM or BOOT_LOADER */
@@ -78,5 +79,8 @@ static inline bool boot_range_overlaps(const struct boot_range *range, uint64_t 
 
 /* Reads the information at pa through phys_to_virt(). -EINVAL: no well-formed total size or no memory map. */
 int multiboot2_parse(uint64_t pa, struct boot_info *boot);
+
+/* Whether the command line has this word. */
+bool multiboot2_option(const struct boot_info *boot, const char *word);
 
 #endif

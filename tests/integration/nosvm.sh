@@ -9,20 +9,8 @@ set -uo pipefail
 
 # start LABEL CPU ENTRY PATTERN: boots until the serial console shows the pattern.
 start() {
-	local log=$logs/$1.log pid end=$((SECONDS + 40)) found=1
-	mkdir -p "$logs"
-	: >"$log"
-	qemu-system-x86_64 -machine pc -accel tcg -cpu "$2" -m 1G -display none -net none -no-reboot -monitor none \
-		-cdrom "$KEEL_BUILD/image/host.iso" -boot d -serial "file:$log" \
-		-smbios "type=1,product=keel-run,version=$3,family=console=ttyS0" </dev/null >/dev/null 2>&1 &
-	pid=$!
-	while [ "$SECONDS" -lt "$end" ] && kill -0 "$pid" 2>/dev/null; do
-		tr -d '\r' <"$log" | grep -aEq "$4" && found=0 && break
-		sleep 0.3
-	done
-	kill "$pid" 2>/dev/null
-	wait "$pid" 2>/dev/null
-	return $found
+	machine_shows "$1" "$4" -cpu "$2" -cdrom "$KEEL_BUILD/image/host.iso" \
+		-smbios "type=1,product=keel-run,version=$3,family=console=ttyS0"
 }
 
 [ -e "$KEEL_BUILD/image/host.iso" ] || die "no host image: run tools/lib/build.sh"

@@ -118,6 +118,18 @@ START_TEST(empty_pages_are_not_written)
 }
 END_TEST
 
+START_TEST(nothing_when_asked)
+{
+	pthread_t other;
+
+	ck_assert_int_eq(pthread_create(&other, NULL, take_part, NULL), 0);
+	clear_nothing(&boot);
+	ck_assert_int_eq(pthread_join(other, NULL), 0);
+	ck_assert(all(DIRTY_FROM, DIRTY_END, OLD));
+	ck_assert_ptr_nonnull(strstr(told, "memory is not cleared"));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("clear");
@@ -127,6 +139,7 @@ int main(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, all_but_what_is_taken);
 	tcase_add_test(tests, empty_pages_are_not_written);
+	tcase_add_test(tests, nothing_when_asked);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -99,6 +99,7 @@ START_TEST(well_formed)
 {
 	full();
 	ck_assert_int_eq(parse(used), 0);
+	ck_assert_ptr_nonnull(boot.command_line);
 	ck_assert_uint_eq(boot.taken_count, 2);
 	ck_assert_uint_eq(boot.taken[0].start, INFO);
 	ck_assert_uint_eq(boot.taken[0].end, INFO + used);
@@ -163,14 +164,31 @@ START_TEST(hostile_words)
 }
 END_TEST
 
+START_TEST(options)
+{
+	static const struct { const char *line; bool there; } lines[] = {
+		{ NULL, false }, { "", false }, { "noclear", true }, { "keel noclear", true }, { "keel  noclear quiet", true },
+		{ "noclea", false }, { "noclears", false }, { "anoclear", false }, { " noclear", true }, { "keel no clear ", false },
+	};
+
+	memset(&boot, 0, sizeof(boot));
+	for (unsigned i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		boot.command_line = lines[i].line;
+		ck_assert_int_eq(multiboot2_option(&boot, "noclear"), lines[i].there);
+	}
+}
+END_TEST
+
 START_TEST(strings_that_do_not_end)
 {
 	begin();
+	tag(1, "noclear", 7);
 	tag(3, "\0\0\0\0\0\0\0\0xyzw", 12);
 	add_map();
 	end();
 	ck_assert_int_eq(parse(used), 0);
 	ck_assert_uint_eq(boot.module_count, 0);
+	ck_assert_ptr_null(boot.command_line);
 }
 END_TEST
 
@@ -199,6 +217,7 @@ int main(void)
 	tcase_add_test(tests, well_formed);
 	tcase_add_test(tests, truncated);
 	tcase_add_test(tests, hostile_words);
+	tcase_add_test(tests, options);
 	tcase_add_test(tests, strings_that_do_not_end);
 	tcase_add_test(tests, too_many);
 	suite_add_tcase(suite, tests);

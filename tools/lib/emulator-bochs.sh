@@ -50,7 +50,7 @@ bochs_grub_config() {
 	cmdline+=${append:+ $append}
 	printf '%s\n' 'serial --unit=0 --speed=115200' 'terminal_input serial' 'terminal_output serial' 'set timeout=0' 'menuentry run {'
 	case $entry in
-	keel)	printf 'multiboot2 /boot/keel.elf keel\nmodule2 /boot/vmlinuz %s\nmodule2 /boot/initrd\n' "$cmdline" ;;
+	keel)	printf 'multiboot2 /boot/keel.elf keel %s\nmodule2 /boot/vmlinuz %s\nmodule2 /boot/initrd\n' "$options" "$cmdline" ;;
 	plain)	printf 'linux /boot/vmlinuz %s nokeel\ninitrd /boot/initrd\n' "$cmdline" ;;
 	esac
 	printf '}\n'

@@ -40,7 +40,7 @@ emulator_prepare() {
 		-cdrom "$image" -boot d
 		-drive "if=none,id=run,format=raw,file=${work//,/,,}/run.cpio,readonly=on"
 		-device "virtio-blk-pci,drive=run,serial=keel-run"
-		-smbios "type=1,product=keel-run,version=$entry,family=${cmdline//,/,,}")
+		-smbios "type=1,product=keel-run,version=$entry,sku=${options//,/,,},family=${cmdline//,/,,}")
 	case $accel in
 	kvm)	qemu+=(-accel kvm -cpu host) ;;
 	# With several CPUs the emulator's SVM is only reliable when one thread emulates them all.
