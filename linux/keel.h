@@ -71,4 +71,7 @@ void keel_cpus_flush(void);
 int keel_power_init(void);
 void keel_power_exit(void);
 
+/* mor.c */
+void keel_mor_init(void);
+
 #endif

@@ -161,6 +161,8 @@ static int __init keel_init(void)
 	error = misc_register(&keel_device);
 	if (error)
 		keel_power_exit();
+	else
+		keel_mor_init();
 	return error;
 }
 
