@@ -121,6 +121,7 @@ static void exit_memory(struct cpu *cpu, const struct hv_exit *exit)
 		inject_fault(cpu, EXC_PF, true);
 		return;
 	}
+	control_note_refusal(cpu, exit->gpa);
 	inject_fault(cpu, EXC_GP, true);
 }
 
@@ -134,6 +135,7 @@ static void exit_hypercall(struct cpu *cpu, const struct hv_exit *exit)
 		return;
 	}
 	hv->control_advance(cpu, exit->next_rip);
+	control_is_up(cpu);
 	hypercall(cpu);
 }
 
@@ -178,12 +180,18 @@ void control_run(struct cpu *cpu)
 		case HV_EXIT_INIT:
 			cpu->init_seen = 1;
 			break;
+		case HV_EXIT_HLT:
+			control_take_hlt(cpu);
+			break;
 		case HV_EXIT_NONE:
 			break;
 		case HV_EXIT_UNDEFINED:
 			inject_fault(cpu, EXC_UD, false);
 			break;
 		case HV_EXIT_TRIPLE_FAULT:
+			/* A reset would wipe the message off and repeat all that. */
+			if (control_failed_to_start(cpu))
+				cpu_stop();
 			control_reset("by a triple fault");
 		default:
 			print("Keel: control domain: exit %u, code %lx, rip %lx\n", exit.reason, exit.detail,

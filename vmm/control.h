@@ -3,7 +3,7 @@
  * The control domain: the Linux that owns the hardware. It runs in guest mode with everything passed through;
  * what it must not do, and what it asks for, ends up here.
  *
- * control.c has its exits, control_cpus.c its processors, control_power.c its sleep and reset.
+ * control.c has its exits, control_cpus.c its processors, control_power.c its sleep and reset, control_start.c its early end.
  */
 #ifndef VMM_CONTROL_H
 #define VMM_CONTROL_H
@@ -49,6 +49,16 @@ struct hv_exit;
 bool control_io(struct cpu *cpu, const struct hv_exit *exit);
 /* Ends all guests, scrubs their memory, and resets the machine. why: for the log, "by ..." */
 __attribute__((noreturn)) void control_reset(const char *why);
+
+/* control_start.c. From now on an end of the control domain's is told, until control_is_up() or a halt with interrupts on. */
+void control_watch_start(struct cpu *cpu);
+void control_is_up(struct cpu *cpu);
+/* An access to memory that is not the control domain's has been refused. */
+void control_note_refusal(const struct cpu *cpu, uint64_t gpa);
+/* HLT exited. */
+void control_take_hlt(struct cpu *cpu);
+/* A triple fault. True: it came before the control domain was up, and has been told. */
+bool control_failed_to_start(struct cpu *cpu);
 
 /* hypercall.c: carries out the call in the CPU's control registers. */
 void hypercall(struct cpu *cpu);

@@ -265,6 +265,7 @@ static __attribute__((noreturn)) void main_boot_final(void)
 	      speculation.first_cache ? " L1D-flush" : "", speculation.buffers ? " VERW" : "");
 	hv->describe();
 	control_start_linux(cpu, (uint32_t)entry.load, (uint32_t)entry.block);
+	control_watch_start(cpu);
 	control_run(cpu);
 }
 

@@ -92,6 +92,8 @@ struct hv_ops {
 	void (*control_flush)(struct cpu *cpu);
 	/* Accesses to this I/O port exit, on all CPUs. */
 	void (*control_watch_port)(uint16_t port);
+	/* Whether HLT exits instead of being executed. */
+	void (*control_hlt)(struct cpu *cpu, bool on);
 	bool (*control_rdmsr)(struct cpu *cpu, uint32_t msr, uint64_t *value);
 	/* NULL: none that exits can be written. */
 	bool (*control_wrmsr)(struct cpu *cpu, uint32_t msr, uint64_t value);
@@ -131,7 +133,7 @@ struct hv_ops {
 	.control_set = v##_control_set, .control_enter = v##_control_enter, .control_get = v##_control_get, .control_advance = v##_control_advance, \
 	.control_inject = v##_control_inject, .control_inject_nmi = v##_control_inject_nmi, \
 	.control_set_cr2 = v##_control_set_cr2, .control_flush = v##_control_flush, .control_watch_port = v##_control_watch_port, \
-	.control_rdmsr = v##_control_rdmsr, .vcpu_init = v##_vcpu_init, .vcpu_load = v##_vcpu_load, \
+	.control_hlt = v##_control_hlt, .control_rdmsr = v##_control_rdmsr, .vcpu_init = v##_vcpu_init, .vcpu_load = v##_vcpu_load, \
 	.vcpu_put = v##_vcpu_put, .vcpu_enter = v##_vcpu_enter, .vcpu_advance = v##_vcpu_advance, \
 	.vcpu_interruptible = v##_vcpu_interruptible, .vcpu_inject = v##_vcpu_inject, \
 	.vcpu_window = v##_vcpu_window, .vcpu_tpr = v##_vcpu_tpr, \

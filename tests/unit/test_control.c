@@ -20,6 +20,7 @@ static __attribute__((noreturn)) void control_stopped(void);
 
 #include "../../vmm/control_cpus.c"
 #include "../../vmm/control.c"
+#include "../../vmm/control_start.c"
 #include "../../vmm/hypercall.c"
 
 #include "error.h"

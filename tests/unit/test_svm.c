@@ -472,6 +472,17 @@ START_TEST(exits_without_a_name)
 }
 END_TEST
 
+START_TEST(halts)
+{
+	ck_assert(!intercepts(SVM_EXIT_HLT));
+	svm_ops.control_hlt(&cpu, true);
+	ck_assert(intercepts(SVM_EXIT_HLT));
+	ck_assert_int_eq(enter(SVM_EXIT_HLT), HV_EXIT_HLT);
+	svm_ops.control_hlt(&cpu, false);
+	ck_assert(!intercepts(SVM_EXIT_HLT));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("svm");
@@ -492,6 +503,7 @@ int main(void)
 	tcase_add_test(tests, start);
 	tcase_add_loop_test(tests, single_step, 0, 3);
 	tcase_add_test(tests, exits_without_a_name);
+	tcase_add_test(tests, halts);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -831,6 +831,18 @@ START_TEST(tpr_threshold)
 }
 END_TEST
 
+START_TEST(halts)
+{
+	vmx_ops.control_hlt(&cpu, true);
+	ck_assert_uint_ne(vmcs[VMCS_PRIMARY_CONTROLS] & PRIMARY_HLT, 0);
+	reason = VMX_EXIT_HLT;
+	vmx_ops.control_enter(&cpu, &ended);
+	ck_assert_int_eq(ended.reason, HV_EXIT_HLT);
+	vmx_ops.control_hlt(&cpu, false);
+	ck_assert_uint_eq(vmcs[VMCS_PRIMARY_CONTROLS] & PRIMARY_HLT, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("vmx");
@@ -862,6 +874,7 @@ int main(void)
 	tcase_add_test(tests, apic_page);
 	tcase_add_test(tests, apic_exits);
 	tcase_add_test(tests, tpr_threshold);
+	tcase_add_test(tests, halts);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

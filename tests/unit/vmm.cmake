@@ -74,3 +74,7 @@ keel_unit_test(vmx
 	SOURCES tests/unit/test_vmx.c arch/x86/vmx/vmx.c arch/x86/vmx/vmx_vcpu.c arch/x86/vmx/vmx_caps.c vmm/pagetable.c
 	INCLUDES vmm arch/x86 arch/x86/vmx
 	DEFINES KEEL_HOST_TEST)
+keel_unit_test(control_start
+	SOURCES tests/unit/test_control_start.c vmm/control_start.c
+	INCLUDES vmm arch/x86
+	DEFINES KEEL_HOST_TEST)

@@ -317,6 +317,11 @@ static void svm_control_watch_port(uint16_t port)
 	control_iopm[port / 8] |= (uint8_t)(1u << port % 8);
 }
 
+static void svm_control_hlt(struct cpu *cpu, bool on)
+{
+	svm_intercept(((struct svm_cpu *)cpu->vendor)->control, SVM_EXIT_HLT, on);
+}
+
 /*
  * Without SMCA there are no more banks than the older MSRs have room for, and of SMCA's counters of errors Linux keeps its hands
  * where they are locked.

@@ -684,6 +684,11 @@ static void vmx_control_watch_port(uint16_t port)
 	control_io_bitmap[port >> 15][(port & 0x7fff) / 8] |= (uint8_t)(1u << port % 8);
 }
 
+static void vmx_control_hlt(struct cpu *cpu, bool on)
+{
+	vmx_primary(&((struct vmx_cpu *)cpu->vendor)->control, PRIMARY_HLT, on);
+}
+
 static bool vmx_control_rdmsr(struct cpu *cpu, uint32_t msr, uint64_t *value)
 {
 	(void)cpu;
