@@ -6,6 +6,7 @@
 
 VECTORS		equ 256
 NMI		equ 2
+GP		equ 13
 SECURITY	equ 30
 FIRST_INTERRUPT	equ 32
 ANSWER		equ 31			; KEEL_CELL_GATE
@@ -22,6 +23,8 @@ PERCPU_DATA	equ 0xe000
 CPU_RSP0	equ 0
 CPU_FRAME	equ 8
 CPU_TSS_RSP0	equ 28			; struct tss lies at 24, rsp[0] 4 bytes into it
+
+SAFE_PLACES	equ 3			; safe_place1 to 3: instructions whose #GP is an answer
 
 extern trap_kernel, trap_nmi, trap_drained, trap_init_signal
 
@@ -132,7 +135,9 @@ trap_from_kernel:
 	mov rdi, rsp
 	cmp qword [rsp + FRAME_VECTOR], NMI
 	je trap_kernel_nmi
-	; So does an INIT on SVM, as a security exception.
+	cmp qword [rsp + FRAME_VECTOR], GP
+	je trap_kernel_gp
+	; On SVM an INIT comes where NMIs do, as a security exception.
 	cmp qword [rsp + FRAME_VECTOR], SECURITY
 	jne trap_interrupt
 	mov rdi, rsp
@@ -141,17 +146,33 @@ trap_from_kernel:
 trap_interrupt:
 	; Interrupts come to ring 0 in one place only: where they are let in to be dropped.
 	cmp qword [rsp + FRAME_VECTOR], FIRST_INTERRUPT
-	jb trap_fatal
+	jb trap_kernel_fault
 	lea rax, [rel drain_window]
 	cmp [rsp + FRAME_RIP], rax
-	jb trap_fatal
+	jb trap_kernel_fault
 	lea rax, [rel drain_window_end]
 	cmp [rsp + FRAME_RIP], rax
-	ja trap_fatal
+	ja trap_kernel_fault
 	call trap_drained
 	jmp trap_resume
-trap_fatal:
+trap_kernel_fault:
 	call trap_kernel		; does not return
+trap_kernel_gp:
+	; One of the instructions that may fault: go on where false is returned. Not by IRET, which would let an NMI in that the
+	; interrupted one holds back.
+	mov rax, [rsp + FRAME_RIP]
+%assign place 1
+%rep SAFE_PLACES
+	lea rcx, [rel safe_place %+ place]
+	cmp rax, rcx
+	je trap_refused
+%assign place place + 1
+%endrep
+	jmp trap_kernel_fault
+trap_refused:
+	lea rax, [rel safe_refused]
+	mov [rsp + FRAME_RIP], rax
+	jmp trap_resume_blocked
 trap_kernel_nmi:
 	; On SVM an NMI comes to ring 0 only where it was let in: in a window, or between ring 3 and this file's first
 	; instructions. On VMX it comes anywhere.
@@ -241,4 +262,43 @@ park_window_end:
 	jmp cpu_park_wait
 park_out:
 	IF_BACK_ON
+	ret
+
+; bool rdmsr_safe(uint32_t msr, uint64_t *value)
+global rdmsr_safe
+rdmsr_safe:
+	mov ecx, edi
+safe_place1:
+	rdmsr
+	shl rdx, 32
+	or rax, rdx
+	mov [rsi], rax
+	mov eax, 1
+	ret
+
+; bool wrmsr_safe(uint32_t msr, uint64_t value)
+global wrmsr_safe
+wrmsr_safe:
+	mov ecx, edi
+	mov rax, rsi
+	mov rdx, rsi
+	shr rdx, 32
+safe_place2:
+	wrmsr
+	mov eax, 1
+	ret
+
+; bool xsetbv_safe(uint64_t value): XCR0
+global xsetbv_safe
+xsetbv_safe:
+	xor ecx, ecx
+	mov rax, rdi
+	mov rdx, rdi
+	shr rdx, 32
+safe_place3:
+	xsetbv
+	mov eax, 1
+	ret
+safe_refused:
+	xor eax, eax
 	ret

@@ -3,6 +3,7 @@
 #ifndef ARCH_TRAP_H
 #define ARCH_TRAP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "percpu.h"
@@ -24,6 +25,14 @@ void cpu_open_window(void);
 void cpu_drain_window(void);
 /* Halts until *request is not 0; the one who sets it sends an NMI. */
 void cpu_park_wait(const uint32_t *request);
+
+/*
+ * For values that are not Keel's own to answer for. False: the processor raised #GP, and nothing has changed. Usable wherever
+ * traps are, whatever else is held off.
+ */
+bool rdmsr_safe(uint32_t msr, uint64_t *value);
+bool wrmsr_safe(uint32_t msr, uint64_t value);
+bool xsetbv_safe(uint64_t value);		/* XCR0 */
 
 /* Ends everything, with a backtrace. */
 __attribute__((noreturn)) void panic(const char *message);
