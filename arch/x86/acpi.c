@@ -124,7 +124,10 @@ bool acpi_open(struct acpi *acpi, const uint8_t *rsdp, uint32_t rsdp_bytes, uint
 		memcpy(&address, rsdp + RSDP_RSDT, 4);
 	}
 	acpi->root = table_at(address, limit);
-	return acpi->root && is_sound(acpi->root);
+	if (!acpi->root || !is_sound(acpi->root))
+		return false;
+	acpi->entries = (acpi->root->length - ROOT_ENTRIES) / acpi->width;
+	return true;
 }
 
 /* The next table with this signature, from the root's entry *at on, which is 0 at first; NULL: there is none. */
@@ -133,7 +136,7 @@ static struct sdt *next_table(const struct acpi *acpi, const char *signature, ui
 	struct sdt *table;
 	uint64_t address;
 
-	for (; ROOT_ENTRIES + (*at + 1) * acpi->width <= acpi->root->length;) {
+	while (*at < acpi->entries) {
 		address = 0;
 		memcpy(&address, (const uint8_t *)acpi->root + ROOT_ENTRIES + (*at)++ * acpi->width, acpi->width);
 		table = table_at(address, acpi->limit);
@@ -281,7 +284,8 @@ void acpi_power(const struct acpi *acpi, struct acpi_power *power)
 	if (table->length >= FADT_X_DSDT + 8)
 		memcpy(&dsdt, (const uint8_t *)table + FADT_X_DSDT, sizeof(dsdt));
 	table = table_at(dsdt ? dsdt : get32((const uint8_t *)table + FADT_DSDT), acpi->limit);
-	if (table)
+	/* It is going to be written to. */
+	if (table && !memcmp(table->signature, "DSDT", sizeof(table->signature)))
 		read_sleep(table, power);
 	for (at = 0; (table = next_table(acpi, "SSDT", &at));)
 		read_sleep(table, power);

@@ -11,7 +11,7 @@ struct sdt;
 /* The tables of a machine; they are in the direct map, below limit. */
 struct acpi {
 	const struct sdt *root;		/* RSDT or XSDT */
-	uint32_t width;			/* of its entries, in bytes */
+	uint32_t entries, width;	/* their number, which nothing changes that is done to tables; bytes of each */
 	uint64_t limit;
 };
 

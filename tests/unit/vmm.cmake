@@ -43,6 +43,10 @@ keel_unit_test(acpi_madt
 	SOURCES tests/unit/test_acpi_madt.c arch/x86/acpi.c
 	INCLUDES vmm arch/x86
 	DEFINES KEEL_HOST_TEST)
+keel_unit_test(acpi_hostile
+	SOURCES tests/unit/test_acpi_hostile.c arch/x86/acpi.c
+	INCLUDES vmm arch/x86
+	DEFINES KEEL_HOST_TEST)
 keel_unit_test(mtrr
 	SOURCES tests/unit/test_mtrr.c
 	INCLUDES vmm arch/x86
