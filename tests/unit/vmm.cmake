@@ -20,6 +20,10 @@ keel_unit_test(vcpu
 	SOURCES tests/unit/test_vcpu.c
 	INCLUDES vmm arch/x86
 	DEFINES KEEL_HOST_TEST)
+keel_unit_test(control_power
+	SOURCES tests/unit/test_control_power.c
+	INCLUDES vmm arch/x86
+	DEFINES KEEL_HOST_TEST)
 keel_unit_test(cpuid
 	SOURCES tests/unit/test_cpuid.c
 	INCLUDES vmm arch/x86
