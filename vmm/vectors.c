@@ -52,7 +52,7 @@ void vectors_give(struct vcpu *vcpu)
 	uint64_t xcr0 = open_state();
 	unsigned int i;
 
-	xsave(vcpu->xstate, states());
+	xsave(vcpu->xstate, cpuid_guest_xcr0());
 	close_state(xcr0);
 	memset(v, 0, sizeof(*v));
 	v->xcr0 = xcr0;
@@ -70,8 +70,8 @@ void vectors_take(struct vcpu *vcpu)
 	unsigned int i;
 
 	/* Once more: this CPU may be another one than gave them, and the page is the cell's. */
-	xsave(vcpu->xstate, states());
-	*in_use |= states() & (XCR0_SSE | XCR0_AVX);
+	xsave(vcpu->xstate, cpuid_guest_xcr0());
+	*in_use |= cpuid_guest_xcr0() & (XCR0_SSE | XCR0_AVX);
 	for (i = 0; i < KEEL_VECTORS; i++) {
 		if (!(v->written >> i & 1))
 			continue;
@@ -81,6 +81,6 @@ void vectors_take(struct vcpu *vcpu)
 		if (v->whole >> i & 1 && has(COMPONENT_ZMM))
 			memset(component(vcpu, COMPONENT_ZMM) + i * ZMM_BYTES, 0, ZMM_BYTES);
 	}
-	xrstor(vcpu->xstate, states());
+	xrstor(vcpu->xstate, cpuid_guest_xcr0());
 	close_state(xcr0);
 }

@@ -95,7 +95,7 @@ kexec)
 kdump)
 	if [ -e /proc/vmcore ]; then
 		check "the dump can be read to its end" dd if=/proc/vmcore of=/dev/null bs=1M
-		check "it has all memory" sh -c '[ "$(sed -n "s/ bytes.*//p" /tmp/check.log)" -gt 500000000 ]'
+		check "it has all memory" sh -c '[ "$(sed -n "s/+.*records out//p" /tmp/check.log)" -gt 500 ]'
 		check "all processors are on line" sh -c '[ "$(grep -c "^processor" /proc/cpuinfo)" = 2 ]'
 		peek crash-kernel
 		check "every slot for VMs is free" slots
