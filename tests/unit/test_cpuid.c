@@ -378,10 +378,11 @@ START_TEST(tsc_frequency)
 {
 	/* The last ones have no good fraction. */
 	static const uint32_t rates[] = {
-		KEEL_TSC_KHZ_LEAST, 999999, 1000000, 1000001, 2399998, 2400000, 2592003, 2995200, 2999999, 3000001,
-		3700123, 4294000, 4999999, 6000001, KEEL_TSC_KHZ_MOST, 100001, 2999651,
+		KEEL_TSC_KHZ_LEAST, 1000000, 1000001, 2399998, 2400000, 2592003, 2995200, 2999999, 3000001,
+		3700123, 4294000, 4999999, 6000001, KEEL_TSC_KHZ_MOST,
+		999999, 100001, 2999651,
 	};
-	const unsigned int good = sizeof(rates) / sizeof(rates[0]) - 2;
+	const unsigned int good = sizeof(rates) / sizeof(rates[0]) - 3;
 	struct cpuid r;
 
 	start(_i, 1, 0);
