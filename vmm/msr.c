@@ -111,6 +111,8 @@ static const struct rule *find(uint32_t msr, unsigned int *slot)
 /* What is kept is the difference from the value at first. */
 static bool read_rule(const struct vcpu *vcpu, const struct rule *rule, unsigned int slot, uint64_t *value)
 {
+	const struct keel_topology *topology = &vcpu->vm->topology;
+
 	switch (rule->policy) {
 	case MSR_ABSENT:
 		return false;
@@ -120,7 +122,7 @@ static bool read_rule(const struct vcpu *vcpu, const struct rule *rule, unsigned
 		*value = rule->value;
 		return true;
 	case MSR_CORES:
-		*value = vcpu->vm->vcpu_count << CORES_SHIFT | vcpu->vm->vcpu_count;
+		*value = topology->cores << CORES_SHIFT | topology->cores * topology->threads;
 		return true;
 	case MSR_STORAGE:
 		*value = rule->value ^ vcpu->misc[slot];

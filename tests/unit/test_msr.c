@@ -87,7 +87,8 @@ static void setup(void)
 	vendor_knows = false;
 	vcpu = calloc(1, sizeof(*vcpu));
 	other = calloc(1, sizeof(*other));
-	vm.vcpu_count = 6;
+	vm.vcpu_count = 12;
+	vm.topology = (struct keel_topology){ 2, 3, 2 };
 	vcpu->vm = other->vm = &vm;
 }
 
@@ -242,7 +243,7 @@ START_TEST(read_only)
 
 	ck_assert(msr_guest_read(vcpu, 0x34, &value) && value == 0);
 	ck_assert(!msr_guest_write(vcpu, 0x34, 0));
-	ck_assert(msr_guest_read(vcpu, 0x35, &value) && value == (6u << 16 | 6));
+	ck_assert(msr_guest_read(vcpu, 0x35, &value) && value == (3u << 16 | 6));
 	ck_assert(!msr_guest_write(vcpu, 0x35, value));
 }
 END_TEST
