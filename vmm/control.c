@@ -6,6 +6,7 @@
 #include "apic.h"
 #include "console.h"
 #include "control_decode.h"
+#include "control_policy.h"
 #include "cpu.h"
 #include "hv.h"
 #include "own.h"
@@ -32,7 +33,7 @@ static void exit_cpuid(struct cpu *cpu, const struct hv_exit *exit)
 	struct cpuid r;
 
 	hv->control_get(cpu, &state);
-	r = cpuid_control((uint32_t)regs->gpr[KEEL_RAX], (uint32_t)regs->gpr[KEEL_RCX], state.cr4);
+	r = control_cpuid((uint32_t)regs->gpr[KEEL_RAX], (uint32_t)regs->gpr[KEEL_RCX], state.cr4);
 	regs->gpr[KEEL_RAX] = r.eax;
 	regs->gpr[KEEL_RBX] = r.ebx;
 	regs->gpr[KEEL_RCX] = r.ecx;
@@ -44,7 +45,7 @@ static void exit_rdmsr(struct cpu *cpu, const struct hv_exit *exit)
 {
 	uint64_t value;
 
-	if (!hv->control_rdmsr(cpu, (uint32_t)cpu->control.gpr[KEEL_RCX], &value)) {
+	if (!control_rdmsr(cpu, (uint32_t)cpu->control.gpr[KEEL_RCX], &value)) {
 		inject_fault(cpu, EXC_GP, true);
 		return;
 	}
@@ -74,11 +75,9 @@ static void exit_wrmsr(struct cpu *cpu, const struct hv_exit *exit)
 	if (msr == MSR_X2APIC_ICR) {
 		done = control_write_icr(cpu, value);
 	} else if (msr == MSR_APIC_BASE) {
-		done = apic_base_ok(value);
-		if (done)
-			wrmsr(msr, value);
+		done = apic_base_ok(value) && wrmsr_safe(msr, value);
 	} else {
-		done = hv->control_wrmsr && hv->control_wrmsr(cpu, msr, value);
+		done = control_wrmsr(cpu, msr, value);
 	}
 	if (done)
 		hv->control_advance(cpu, exit->next_rip);
@@ -188,15 +187,21 @@ void control_run(struct cpu *cpu)
 		case HV_EXIT_UNDEFINED:
 			inject_fault(cpu, EXC_UD, false);
 			break;
+		case HV_EXIT_MACHINE_CHECK:
+			inject_fault(cpu, EXC_MC, false);
+			break;
+		case HV_EXIT_ENTRY_FAILED:
+			control_entry_failed(cpu, &exit);
+			control_reset("by a state that the processor refuses");
 		case HV_EXIT_TRIPLE_FAULT:
 			/* A reset would wipe the message off and repeat all that. */
 			if (control_failed_to_start(cpu))
 				cpu_stop();
 			control_reset("by a triple fault");
 		default:
-			print("Keel: control domain: exit %u, code %lx, rip %lx\n", exit.reason, exit.detail,
-			      cpu->control.rip);
-			panic("the control domain cannot go on");
+			control_tell_exit(cpu, &exit);
+			inject_fault(cpu, EXC_UD, false);
+			break;
 		}
 	}
 }

@@ -30,7 +30,6 @@
 
 #define BIT(n)		(1u << (n))
 #define ECX1_FMA	BIT(12)
-#define ECX1_VMX	BIT(5)
 #define ECX1_X2APIC	BIT(21)
 #define ECX1_TSC_DEADLINE BIT(24)
 #define ECX1_OSXSAVE	BIT(27)
@@ -38,13 +37,11 @@
 #define ECX1_F16C	BIT(29)
 #define ECX1_HYPERVISOR	BIT(31)
 #define EDX1_APIC	BIT(9)
-#define EDX1_DS		BIT(21)
 #define EAX6_ARAT	BIT(2)
 #define EDXE_RDTSCP	BIT(27)
 #define EBX7_TSC_ADJUST	BIT(1)
 #define EBX7_AVX2	BIT(5)
 #define EBX7_ERMS	BIT(9)
-#define EBX7_PT		BIT(25)
 /* F, DQ, IFMA, PF, ER, CD, BW, VL */
 #define EBX7_AVX512	(BIT(16) | BIT(17) | BIT(21) | BIT(26) | BIT(27) | BIT(28) | BIT(30) | BIT(31))
 #define ECX7_PKU	BIT(3)
@@ -352,61 +349,4 @@ struct cpuid cpuid_guest(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
 	default:
 		return masked(leaf, 0);
 	}
-}
-
-struct cpuid cpuid_control(uint32_t leaf, uint32_t subleaf, uint64_t cr4)
-{
-	/*
-	 * What records goes on in Keel and in guests, by the addresses of whoever runs (debug store), by physical ones (processor
-	 * trace, hardware feedback) or in MSRs (LBR, instruction-based sampling): its MSRs are refused (vmx.c, svm.c). SMCA's are
-	 * none that SVM lets pass. What one vendor has at a place the other reserves there.
-	 */
-	static const struct policy hidden[] = {
-		{ 1, 0, { 0, 0, BIT(2) | BIT(4) | ECX1_VMX | ECX1_OSXSAVE, EDX1_DS } },	/* DTES64, DS-CPL */
-		{ 6, 0, { BIT(19) | BIT(23), 0, 0, 0 } },		/* hardware feedback, thread director */
-		{ 7, 0, { 0, EBX7_PT, ECX7_OSPKE, BIT(19) } },		/* LBR */
-		{ 7, 1, { BIT(17), 0, 0, 0 } },				/* FRED, which has other ways out of an NMI */
-		{ LAST_BASIC, 1, { 0, 0, BIT(8) | BIT(15), 0 } },	/* states of trace and LBR */
-		{ 0x80000001u, 0, { 0, 0, BIT(2) | BIT(10), 0 } },	/* SVM, instruction-based sampling */
-		{ 0x80000007u, 0, { 0, BIT(3), 0, 0 } },		/* SMCA */
-		{ LAST_EXTENDED, 0, { 0, BIT(3) | BIT(31), 0, 0 } },	/* INVLPGB, branch sampling */
-		{ 0x80000022u, 0, { BIT(1), 0, 0, 0 } },		/* LBR */
-	};
-	struct cpuid r = cpuid(leaf, subleaf);
-	size_t i;
-
-	for (i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++) {
-		const struct policy *p = &hidden[i];
-
-		/* Only leaves 7 and 0xd have subleaves. */
-		if (p->leaf != leaf || (p->subleaf != subleaf && (leaf == 7 || leaf == LAST_BASIC)))
-			continue;
-		r = (struct cpuid){ r.eax & ~p->mask[EAX], r.ebx & ~p->mask[EBX], r.ecx & ~p->mask[ECX],
-				    r.edx & ~p->mask[EDX] };
-	}
-	switch (leaf) {
-	case 1:
-		r.ecx |= cr4 & CR4_OSXSAVE ? ECX1_OSXSAVE : 0;
-		break;
-	case 7:
-		r.ecx |= !subleaf && cr4 & CR4_PKE ? ECX7_OSPKE : 0;
-		break;
-	case KEEL_CPUID_BASE:
-		r.eax = KEEL_CPUID_BASE + 1;
-		memcpy(&r.ebx, KEEL_CPUID_SIGNATURE, 4);
-		memcpy(&r.ecx, &KEEL_CPUID_SIGNATURE[4], 4);
-		memcpy(&r.edx, &KEEL_CPUID_SIGNATURE[8], 4);
-		break;
-	case KEEL_CPUID_BASE + 1:
-		r = (struct cpuid){ .eax = KEEL_ABI_REVISION };
-		break;
-	case 0x14:		/* processor trace */
-	case 0x1c:		/* LBR */
-	case 0x8000000au:	/* SVM */
-	case 0x8000001bu:	/* instruction-based sampling */
-	case 0x8000001fu:	/* memory encryption: its bit of a page's address means nothing in guest mode */
-		r = (struct cpuid){ 0 };
-		break;
-	}
-	return r;
 }

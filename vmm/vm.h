@@ -194,8 +194,6 @@ enum cell_result cell_call(struct cpu *cpu, struct cell_context *context);
 
 /* The virtual CPUID and MSRs of guests. False: #GP. */
 struct cpuid cpuid_guest(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf);
-/* The control domain's: the processor's own, but for what would undo Keel or does not work under it, and Keel's leaves. */
-struct cpuid cpuid_control(uint32_t leaf, uint32_t subleaf, uint64_t cr4);
 /* XCR0 bits that guests may set. */
 uint64_t cpuid_guest_xcr0(void);
 /* Whether TSC_AUX exists, by RDTSCP or RDPID. */

@@ -32,6 +32,12 @@
 #define EFER_LMA	(1u << 10)
 #define EFER_NXE	(1u << 11)
 #define EFER_SVME	(1u << 12)
+#define EFER_FFXSR	(1u << 14)
+#define EFER_TCE	(1u << 15)
+#define EFER_MCOMMIT	(1u << 17)
+#define EFER_INTWB	(1u << 18)
+#define EFER_UAIE	(1u << 20)
+#define EFER_AIBRSE	(1u << 21)
 #define EFER_GUEST	(EFER_SCE | EFER_LME | EFER_NXE)	/* what guests may set */
 
 #define RFLAGS_FIXED	(1u << 1)

@@ -12,6 +12,7 @@
 #include <keel/cell.h>
 #include "pagetable.h"
 
+struct control_msrs;
 struct cpu;
 struct vcpu;
 
@@ -94,8 +95,11 @@ struct hv_ops {
 	void (*control_watch_port)(uint16_t port);
 	/* Whether HLT exits instead of being executed. */
 	void (*control_hlt)(struct cpu *cpu, bool on);
+	/* What is said of the control domain's MSRs that belong to one vendor. */
+	const struct control_msrs *control_msrs;
+	/* MSRs that are not as the processor has them. False: not one of these, or not with this value; the lists decide. */
 	bool (*control_rdmsr)(struct cpu *cpu, uint32_t msr, uint64_t *value);
-	/* NULL: none that exits can be written. */
+	/* NULL: there are none. */
 	bool (*control_wrmsr)(struct cpu *cpu, uint32_t msr, uint64_t value);
 
 	/* Guests. */

@@ -171,11 +171,17 @@ uint64_t rdmsr(uint32_t msr)
 	return apic_base_msr | (self == cpus[0] ? APIC_BASE_BSP : 0);
 }
 
-void wrmsr(uint32_t msr, uint64_t value)
+/* On some processors the local APIC is locked in x2APIC mode, and the write that would leave it faults. */
+static bool apic_locked;
+
+bool wrmsr_safe(uint32_t msr, uint64_t value)
 {
 	require(msr == MSR_APIC_BASE, "an MSR that was not to be touched");
+	if (apic_locked)
+		return false;
 	seen.msr_writes++;
 	seen.msr_value = value;
+	return true;
 }
 
 /* Another processor asks for a flush, just before the NMI is taken that it comes with. */
@@ -295,9 +301,40 @@ bool control_decode_load(struct cpu *cpu, uint64_t *address)
 	return load_address != 0;
 }
 
-struct cpuid cpuid_control(uint32_t leaf, uint32_t subleaf, uint64_t cr4)
+struct cpuid control_cpuid(uint32_t leaf, uint32_t subleaf, uint64_t cr4)
 {
 	return (struct cpuid){ leaf, subleaf, (uint32_t)cr4, 4 };
+}
+
+static bool msr_taken;
+
+bool control_rdmsr(struct cpu *cpu, uint32_t msr, uint64_t *value)
+{
+	(void)cpu;
+	*value = 0x1122334455667788ull + msr;
+	return msr_taken;
+}
+
+bool control_wrmsr(struct cpu *cpu, uint32_t msr, uint64_t value)
+{
+	(void)cpu;
+	(void)msr;
+	seen.msr_value = value;
+	return msr_taken;
+}
+
+void control_tell_exit(const struct cpu *cpu, const struct hv_exit *exit)
+{
+	(void)cpu;
+	(void)exit;
+	seen.lines++;
+}
+
+void control_entry_failed(const struct cpu *cpu, const struct hv_exit *exit)
+{
+	(void)cpu;
+	(void)exit;
+	seen.lines++;
 }
 
 /* The vendor's side. */
@@ -367,27 +404,10 @@ static void hv_flush(struct cpu *cpu)
 	model_of(cpu)->flush = true;
 }
 
-static bool msr_taken;
-
-static bool hv_rdmsr(struct cpu *cpu, uint32_t msr, uint64_t *value)
-{
-	(void)cpu;
-	*value = 0x1122334455667788ull + msr;
-	return msr_taken;
-}
-
-static bool hv_wrmsr(struct cpu *cpu, uint32_t msr, uint64_t value)
-{
-	(void)cpu;
-	(void)msr;
-	seen.msr_value = value;
-	return msr_taken;
-}
-
 static struct hv_ops ops = {
 	.control_set = hv_set, .control_enter = hv_enter, .control_get = hv_get, .control_advance = hv_advance,
 	.control_inject = hv_inject, .control_inject_nmi = hv_inject_nmi, .control_set_cr2 = hv_set_cr2,
-	.control_flush = hv_flush, .control_rdmsr = hv_rdmsr, .control_wrmsr = hv_wrmsr,
+	.control_flush = hv_flush,
 };
 
 /* A processor goes on: from an exit, or from where it waits, to the control domain or to where it waits next. */
@@ -428,7 +448,7 @@ static void set_up(void)
 	in_use = violated = false;
 	donations = donated = 0;
 	exit_now = NULL;
-	takes_over = io_allowed = msr_taken = store_known = false;
+	takes_over = io_allowed = msr_taken = store_known = apic_locked = false;
 	load_address = 0;
 	frame_there = (struct own_frame){ .owner = 1, .state = OWN_RAM };
 	/* The first runs, the second waits, the third is not there. */
@@ -695,6 +715,12 @@ START_TEST(apic_modes)
 		ck_assert_uint_eq(seen.msr_value, APIC | APIC_BASE_BSP | good[i].to);
 	}
 	ck_assert_uint_eq(seen.advanced, i);
+	seen.faults = 0;
+	apic_locked = true;
+	apic_base_msr = APIC | APIC_BASE_ENABLE | APIC_BASE_X2APIC;
+	cpus[0]->control.gpr[KEEL_RAX] = APIC | APIC_BASE_BSP;
+	go_on(cpus[0], &exit);
+	ck_assert(seen.faults == 1 && seen.vector == EXC_GP && seen.advanced == i && seen.msr_writes == i);
 }
 END_TEST
 
@@ -733,8 +759,29 @@ START_TEST(other_exits)
 	io_allowed = true;
 	take_exit(cpus[0], HV_EXIT_IO);
 	ck_assert_uint_eq(seen.faults, 2);
+	take_exit(cpus[0], HV_EXIT_MACHINE_CHECK);
+	ck_assert(seen.faults == 3 && seen.vector == EXC_MC && !seen.code && !seen.lines);
 	take_exit(cpus[0], HV_EXIT_TRIPLE_FAULT);
 	ck_assert_uint_eq(seen.resets, 1);
+}
+END_TEST
+
+/* No exit ends the machine: what nobody knows does not exist, and a state that cannot be entered is as good as a triple fault. */
+START_TEST(unexpected_exits)
+{
+	static const enum hv_exit_reason reasons[] = {
+		HV_EXIT_UNKNOWN, HV_EXIT_HLT, HV_EXIT_PAUSE, HV_EXIT_WINDOW, HV_EXIT_TPR, HV_EXIT_EOI, HV_EXIT_APIC_WRITE,
+		HV_EXIT_CR8_WRITE, HV_EXIT_TASK_SWITCH, HV_EXIT_XSETBV, HV_EXIT_INTERRUPT,
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+		take_exit(cpus[0], reasons[i]);
+		ck_assert(seen.faults == i + 1 && seen.vector == EXC_UD && !seen.code && seen.lines == i + 1);
+	}
+	ck_assert(!seen.advanced && !seen.resets);
+	take_exit(cpus[0], HV_EXIT_ENTRY_FAILED);
+	ck_assert(seen.resets == 1 && seen.faults == i && seen.lines == i + 1);
 }
 END_TEST
 
@@ -986,6 +1033,7 @@ int main(void)
 	tcase_add_test(tests, apic_modes);
 	tcase_add_test(tests, hypercalls_of_ring_0);
 	tcase_add_test(tests, other_exits);
+	tcase_add_test(tests, unexpected_exits);
 	tcase_add_test(tests, hardware_init);
 	tcase_add_loop_test(tests, nmis, 0, 2);
 	tcase_add_loop_test(tests, every_state, 0, 2);

@@ -483,42 +483,6 @@ START_TEST(allow_list)
 }
 END_TEST
 
-/* The control domain's: everything but what would undo Keel. */
-START_TEST(control_domain)
-{
-	static const struct {
-		uint32_t leaf, subleaf;
-		struct cpuid hidden;
-	} leaves[] = {
-		{ 1, 0, { .ecx = BIT(2) | BIT(4) | BIT(5) | ECX1_OSXSAVE, .edx = BIT(21) } },
-		{ 6, 0, { .eax = BIT(19) | BIT(23) } }, { 7, 0, { .ebx = BIT(25), .ecx = BIT(4), .edx = BIT(19) } },
-		{ 7, 1, { .eax = BIT(17) } }, { 7, 2, { 0 } }, { 0xd, 1, { .ecx = BIT(8) | BIT(15) } }, { 0x80000001u, 0, { .ecx = BIT(2) | BIT(10) } },
-		{ 0x80000007u, 0, { .ebx = BIT(3) } }, { 0x80000008u, 0, { .ebx = BIT(3) | BIT(31) } }, { 0x80000021u, 0, { 0 } },
-		{ 0x80000022u, 0, { .eax = BIT(1) } },
-	};
-	static const uint32_t none[] = { 0x14, 0x1c, 0x8000000au, 0x8000001bu, 0x8000001fu };
-	struct cpuid keel;
-
-	start(_i, 2, 1);
-	for (unsigned int i = 0; i < sizeof(leaves) / sizeof(leaves[0]); i++) {
-		struct cpuid has = processor_cpuid(leaves[i].leaf, leaves[i].subleaf), h = leaves[i].hidden;
-
-		ck_assert_msg(same(cpuid_control(leaves[i].leaf, leaves[i].subleaf, 0),
-				   (struct cpuid){ has.eax & ~h.eax, has.ebx & ~h.ebx, has.ecx & ~h.ecx, has.edx & ~h.edx }),
-			      "%s: leaf %x.%u", processor->name, leaves[i].leaf, leaves[i].subleaf);
-	}
-	/* ECX has a meaning where there are subleaves only. */
-	ck_assert(same(cpuid_control(1, 5, 0), cpuid_control(1, 0, 0)));
-	ck_assert_uint_eq(cpuid_control(1, 0, CR4_OSXSAVE).ecx & ECX1_OSXSAVE, ECX1_OSXSAVE);
-	ck_assert_uint_eq(cpuid_control(7, 0, CR4_PKE).ecx & BIT(4), BIT(4));
-	for (unsigned int i = 0; i < sizeof(none) / sizeof(none[0]); i++)
-		ck_assert(is_zero(cpuid_control(none[i], _i, 0)));
-	ck_assert_uint_eq(cpuid_control(KEEL_CPUID_BASE + 1, 0, 0).eax, KEEL_ABI_REVISION);
-	keel = cpuid_control(KEEL_CPUID_BASE, 0, 0);
-	ck_assert_mem_eq(&keel.ebx, KEEL_CPUID_SIGNATURE, 4);
-}
-END_TEST
-
 static void check_legacy_topology(unsigned int count, unsigned int index)
 {
 	struct cpuid r = cpuid_guest(&vcpu, 1, 0);
@@ -771,7 +735,6 @@ int main(void)
 	tcase_add_loop_test(tests, tsc_frequency, 0, PROCESSORS);
 	tcase_add_loop_test(tests, features_that_need_others, 0, PROCESSORS);
 	tcase_add_loop_test(tests, allow_list, 0, PROCESSORS);
-	tcase_add_loop_test(tests, control_domain, 0, PROCESSORS);
 	tcase_add_loop_test(tests, topology, 0, PROCESSORS);
 	tcase_add_loop_test(tests, sockets_cores_and_threads, 0, PROCESSORS);
 	tcase_add_test(tests, topology_numbers);

@@ -32,6 +32,10 @@ keel_unit_test(vectors
 	SOURCES tests/unit/test_vectors.c
 	INCLUDES vmm arch/x86
 	DEFINES KEEL_HOST_TEST)
+keel_unit_test(control_policy
+	SOURCES tests/unit/test_control_policy.c arch/x86/control_msr.c
+	INCLUDES vmm arch/x86
+	DEFINES KEEL_HOST_TEST)
 keel_unit_test(speculation
 	SOURCES tests/unit/test_speculation.c
 	INCLUDES vmm arch/x86
@@ -59,7 +63,7 @@ keel_unit_test(vmx_caps
 	SOURCES tests/unit/test_vmx_caps.c arch/x86/vmx/vmx_caps.c
 	INCLUDES vmm arch/x86/vmx)
 keel_unit_test(svm
-	SOURCES tests/unit/test_svm.c
+	SOURCES tests/unit/test_svm.c arch/x86/control_msr.c
 	INCLUDES vmm arch/x86 arch/x86/svm
 	DEFINES KEEL_HOST_TEST)
 keel_unit_test(svm_guest
@@ -79,7 +83,7 @@ keel_unit_test(vmx_vcpu
 	INCLUDES vmm arch/x86 arch/x86/vmx
 	DEFINES KEEL_HOST_TEST)
 keel_unit_test(vmx
-	SOURCES tests/unit/test_vmx.c arch/x86/vmx/vmx.c arch/x86/vmx/vmx_vcpu.c arch/x86/vmx/vmx_caps.c vmm/pagetable.c
+	SOURCES tests/unit/test_vmx.c arch/x86/control_msr.c arch/x86/vmx/vmx.c arch/x86/vmx/vmx_vcpu.c arch/x86/vmx/vmx_caps.c vmm/pagetable.c
 	INCLUDES vmm arch/x86 arch/x86/vmx
 	DEFINES KEEL_HOST_TEST)
 keel_unit_test(control_start

@@ -5,16 +5,16 @@
 
 #include "apic.h"
 #include "console.h"
+#include "control_msr.h"
 #include "cpu.h"
 #include "image.h"
 #include "memory.h"
 #include "string.h"
+#include "trap.h"
 #include "xstate.h"
 
 #define CPUID_EXT_FEATURES	0x80000001u
 #define CPUID_EXT_SVM		(1u << 2)
-#define CPUID_EXT_POWER		0x80000007u
-#define CPUID_SMCA		(1u << 3)	/* EBX */
 #define CPUID_SVM		0x8000000au
 #define CPUID_SVM_NPT		(1u << 0)
 #define CPUID_SVM_NRIPS		(1u << 3)
@@ -23,20 +23,20 @@
 #define CPUID_SVM_PAUSE		(1u << 10)
 #define CPUID_XSTATE_XSAVES	(1u << 3)
 
-#define MSR_TSC_RATIO		0xc0000104u	/* would scale the guests' TSC */
-#define MSR_MCG_CAP		0x179u
-#define MCG_CAP_BANKS		0xffull
-#define MSR_MC0_MISC		0x403u
-#define MC_MISC_LOCKED		(1ull << 61)
-#define MCE_BANKS		32u
-#define MSR_PATCH_LOADER	0xc0010020u
 #define MSR_VM_CR		0xc0010114u
 #define VM_CR_R_INIT		(1u << 1)	/* an INIT from hardware becomes a security exception (15.28) */
 #define VM_CR_LOCK		(1u << 3)
 #define VM_CR_SVMDIS		(1u << 4)
 #define MSR_HSAVE_PA		0xc0010117u
 
+/* What the control domain may set where the processor has it (3.1.7). Not LMSLE: it limits Keel's segments while it is tried. */
+#define EFER_CONTROL	(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_FFXSR | EFER_TCE | EFER_MCOMMIT | EFER_INTWB | \
+			 EFER_UAIE | EFER_AIBRSE)
+/* As Keel runs with them. */
+#define EFER_KEEL	(EFER_LME | EFER_LMA | EFER_NXE | EFER_SVME)
+
 #define CONTROL_ASID		1u
+#define INVD_LENGTH		2u
 
 struct svm_features svm_features;
 
@@ -84,36 +84,17 @@ static const char *svm_probe(void)
 	return NULL;
 }
 
-static void guest_bitmaps_init(void)
+static void bitmaps_init(void)
 {
 	static const uint32_t passed[] = { HV_GUEST_MSRS };
-	/*
-	 * Where memory is and what writes it: SYSCFG, IORRs, TOP_MEM, SMM's; what changes the processor: microcode; what would go
-	 * on in guests: instruction-based sampling, extended LBR.
-	 */
-	static const uint32_t kept[] = {
-		MSR_SYSCFG, 0xc0010016, 0xc0010017, 0xc0010018, 0xc0010019, 0xc001001a, 0xc001001d, MSR_PATCH_LOADER,
-		0xc0010111, 0xc0010112, 0xc0010113, 0xc0011030, 0xc0011033, 0xc000010f,
-	};
 	unsigned int i;
 
 	memset(svm_guest_iopm, 0xff, sizeof(svm_guest_iopm));
 	memset(svm_guest_msrpm, 0xff, sizeof(svm_guest_msrpm));
 	for (i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
 		svm_msr_permit(svm_guest_msrpm, passed[i], true, true);
-	svm_msr_permit(control_msrpm, MSR_EFER, false, false);
-	svm_msr_permit(control_msrpm, MSR_TSC_RATIO, false, false);
-	svm_msr_permit(control_msrpm, MSR_APIC_BASE, true, false);
-	svm_msr_permit(control_msrpm, MSR_X2APIC_ICR, true, false);
-	svm_msr_permit(control_msrpm, MSR_VM_CR, false, false);
-	svm_msr_permit(control_msrpm, MSR_HSAVE_PA, false, false);
-	for (i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
-		svm_msr_permit(control_msrpm, kept[i], true, false);
-	if (!(cpuid(CPUID_EXT_POWER, 0).ebx & CPUID_SMCA))
-		return;
-	svm_msr_permit(control_msrpm, MSR_MCG_CAP, false, false);
-	for (i = 0; i < MCE_BANKS; i++)
-		svm_msr_permit(control_msrpm, MSR_MC0_MISC + 4 * i, false, true);
+	memset(control_msrpm, 0xff, sizeof(control_msrpm));
+	control_msr_permit(&control_msrs_amd, control_msrpm, svm_msr_permit);
 }
 
 static void svm_describe(void)
@@ -139,7 +120,7 @@ static void svm_cpu_init(struct cpu *cpu)
 		svm_features.flush_asid = r.edx & CPUID_SVM_FLUSH_ASID;
 		svm_features.pause = r.edx & CPUID_SVM_PAUSE;
 		svm_features.xsaves = cpuid(CPUID_XSTATE, 1).eax & CPUID_XSTATE_XSAVES;
-		guest_bitmaps_init();
+		bitmaps_init();
 	}
 	svm->hsave_pa = cpu->vendor_pa + PAGE_SIZE;
 	svm->control = (struct vmcb *)((uint8_t *)svm + 2 * PAGE_SIZE);
@@ -157,8 +138,9 @@ static void svm_cpu_init(struct cpu *cpu)
 static void svm_control_init(struct cpu *cpu, uint64_t table_root)
 {
 	static const uint16_t intercepts[] = {
-		SVM_EXIT_NMI, SVM_EXIT_INIT, SVM_EXIT_CPUID, SVM_EXIT_IOIO, SVM_EXIT_MSR, SVM_EXIT_SHUTDOWN, SVM_EXIT_INVLPGA, SVM_EXIT_VMRUN, SVM_EXIT_VMMCALL,
-		SVM_EXIT_VMLOAD, SVM_EXIT_VMSAVE, SVM_EXIT_STGI, SVM_EXIT_CLGI, SVM_EXIT_SKINIT,
+		SVM_EXIT_NMI, SVM_EXIT_INIT, SVM_EXIT_CPUID, SVM_EXIT_INVD, SVM_EXIT_IOIO, SVM_EXIT_MSR, SVM_EXIT_SHUTDOWN,
+		SVM_EXIT_INVLPGA, SVM_EXIT_VMRUN, SVM_EXIT_VMMCALL, SVM_EXIT_VMLOAD, SVM_EXIT_VMSAVE, SVM_EXIT_STGI, SVM_EXIT_CLGI,
+		SVM_EXIT_SKINIT,
 	};
 	struct svm_cpu *svm = cpu->vendor;
 	struct vmcb *vmcb = svm->control;
@@ -322,10 +304,6 @@ static void svm_control_hlt(struct cpu *cpu, bool on)
 	svm_intercept(((struct svm_cpu *)cpu->vendor)->control, SVM_EXIT_HLT, on);
 }
 
-/*
- * Without SMCA there are no more banks than the older MSRs have room for, and of SMCA's counters of errors Linux keeps its hands
- * where they are locked.
- */
 static bool svm_control_rdmsr(struct cpu *cpu, uint32_t msr, uint64_t *value)
 {
 	struct vmcb *vmcb = ((struct svm_cpu *)cpu->vendor)->control;
@@ -337,30 +315,39 @@ static bool svm_control_rdmsr(struct cpu *cpu, uint32_t msr, uint64_t *value)
 	case MSR_VM_CR:
 		*value = VM_CR_LOCK | VM_CR_SVMDIS;
 		return true;
-	case MSR_MCG_CAP:
-		*value = rdmsr(msr);
-		if ((*value & MCG_CAP_BANKS) > MCE_BANKS)
-			*value -= (*value & MCG_CAP_BANKS) - MCE_BANKS;
-		return true;
 	default:
-		if ((msr & 3) != (MSR_MC0_MISC & 3) || (msr - MSR_MC0_MISC) / 4 >= (rdmsr(MSR_MCG_CAP) & MCG_CAP_BANKS))
-			return false;
-		*value = rdmsr(msr) | MC_MISC_LOCKED;
-		return true;
+		return false;
 	}
+}
+
+/*
+ * A value that the processor would refuse makes the entry fail, so it is shown to the processor first, but for what Keel needs
+ * itself. An emulator may drop bits without a fault.
+ */
+static bool efer_is_valid(uint64_t value)
+{
+	uint64_t own = rdmsr(MSR_EFER), trial = (value & ~(uint64_t)EFER_KEEL) | (own & EFER_KEEL);
+	bool taken;
+
+	if (value & ~(uint64_t)EFER_CONTROL)
+		return false;
+	taken = wrmsr_safe(MSR_EFER, trial) && rdmsr(MSR_EFER) == trial;
+	wrmsr(MSR_EFER, own);
+	return taken;
 }
 
 static bool svm_control_wrmsr(struct cpu *cpu, uint32_t msr, uint64_t value)
 {
 	struct vmcb *vmcb = ((struct svm_cpu *)cpu->vendor)->control;
 
-	if (msr == MSR_PATCH_LOADER)	/* as if the processor had taken it for no newer one */
-		return true;
-	if (msr != MSR_EFER || value & EFER_SVME)
+	if (msr != MSR_EFER || !efer_is_valid(value))
+		return false;
+	/* Long mode is chosen while paging is off (14.6). */
+	if ((value ^ vmcb->efer) & EFER_LME && vmcb->cr0 & CR0_PG)
 		return false;
 	/* Translations that a change of NXE makes wrong are not dropped by the processor here (15.16). */
 	svm_control_flush(cpu);
-	/* LMA is the processor's. A value that the processor would refuse makes the entry fail, which is the control domain's end. */
+	/* LMA is the processor's. */
 	vmcb->efer = (value & ~(uint64_t)EFER_LMA) | (vmcb->efer & EFER_LMA) | EFER_SVME;
 	return true;
 }
@@ -420,6 +407,14 @@ void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 	exit->next_rip = svm_next_rip(vmcb, exits[code].length);
 }
 
+/* Writing back is a legal way to invalidate, and nobody may throw other people's lines away. */
+static void invd_exit(struct cpu *cpu, const struct vmcb *vmcb, struct hv_exit *exit)
+{
+	__asm__ volatile("wbinvd" : : : "memory");
+	svm_control_advance(cpu, svm_next_rip(vmcb, INVD_LENGTH));
+	exit->reason = HV_EXIT_NONE;
+}
+
 static void svm_control_enter(struct cpu *cpu, struct hv_exit *exit)
 {
 	struct svm_cpu *svm = cpu->vendor;
@@ -448,6 +443,8 @@ static void svm_control_enter(struct cpu *cpu, struct hv_exit *exit)
 		svm_memory_exit(vmcb, exit);
 	else if (vmcb->exit_code == SVM_EXIT_IOIO)
 		svm_io_exit(vmcb, exit);
+	else if (vmcb->exit_code == SVM_EXIT_INVD)
+		invd_exit(cpu, vmcb, exit);
 	else
 		svm_plain_exit(vmcb, exit);
 }
@@ -458,6 +455,7 @@ const struct hv_ops svm_ops = {
 	.has_gif = true,
 	.enable = svm_enable,
 	HV_OPS(svm),
+	.control_msrs = &control_msrs_amd,
 	.control_wrmsr = svm_control_wrmsr,
 	.vcpu_rdmsr = svm_vcpu_rdmsr,
 	.vcpu_wrmsr = svm_vcpu_wrmsr,

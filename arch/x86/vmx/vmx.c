@@ -7,6 +7,7 @@
 #include "cell_frame.h"
 #include "console.h"
 #include "control.h"
+#include "control_msr.h"
 #include "cpu.h"
 #include "image.h"
 #include "memory.h"
@@ -153,15 +154,6 @@ static void bitmaps_init(void)
 	/* x2APIC registers from 800H on: all that can be read but ICR and the current count; TPR, EOI and self-IPI. */
 	const uint64_t x2apic_reads = 0x41fc81ffffffa50cull;
 	const uint64_t x2apic_writes = 1ull << 0x08 | 1ull << 0x0b | 1ull << 0x3f;
-	/*
-	 * Not for the control domain: VMX's own, and what writes to memory past the second-level table or goes on in a guest:
-	 * PEBS, processor trace, DS area, LBR, hardware feedback. See cpuid_control().
-	 */
-	static const uint16_t refused[][2] = {
-		{ MSR_VMX_FIRST, MSR_VMX_LAST }, { 0x3f1, 0x3f1 }, { 0x560, 0x571 }, { 0x580, 0x587 }, { 0x600, 0x600 },
-		{ 0x14ce, 0x14ce }, { 0x17d0, 0x17d1 },
-	};
-	uint32_t msr;
 	unsigned int i;
 
 	memset(vmx_guest_bitmap, 0xff, sizeof(vmx_guest_bitmap));
@@ -170,12 +162,8 @@ static void bitmaps_init(void)
 	memcpy(vmx_x2apic_bitmap, vmx_guest_bitmap, sizeof(vmx_x2apic_bitmap));
 	for (i = 0; i < 64; i++)
 		vmx_msr_permit(vmx_x2apic_bitmap, KEEL_MSR_X2APIC_FIRST + i, x2apic_reads >> i & 1, x2apic_writes >> i & 1);
-	vmx_msr_permit(control_bitmap, MSR_APIC_BASE, true, false);
-	vmx_msr_permit(control_bitmap, MSR_X2APIC_ICR, true, false);
-	vmx_msr_permit(control_bitmap, MSR_FEATURE_CONTROL, false, false);
-	for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
-		for (msr = refused[i][0]; msr <= refused[i][1]; msr++)
-			vmx_msr_permit(control_bitmap, msr, false, false);
+	memset(control_bitmap, 0xff, sizeof(control_bitmap));
+	control_msr_permit(&control_msrs_intel, control_bitmap, vmx_msr_permit);
 }
 
 static void features_init(void)
@@ -704,11 +692,10 @@ static void control_xsetbv(struct cpu *cpu, struct hv_exit *exit)
 	uint64_t value = cpu->control.gpr[KEEL_RDX] << 32 | (uint32_t)cpu->control.gpr[KEEL_RAX];
 
 	exit->reason = HV_EXIT_NONE;
-	if (exit->cpl || (uint32_t)cpu->control.gpr[KEEL_RCX] || !xcr0_valid(value, xstate_supported())) {
+	if (exit->cpl || (uint32_t)cpu->control.gpr[KEEL_RCX] || value & ~(uint64_t)XCR0_CONTROL || !xsetbv_safe(value)) {
 		vmx_control_inject(cpu, KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | EXC_GP, 0);
 		return;
 	}
-	xsetbv(value);
 	vmx_control_advance(cpu, exit->next_rip);
 }
 
@@ -725,8 +712,13 @@ static void vmx_control_enter(struct cpu *cpu, struct hv_exit *exit)
 			vmx_invept(vmx->eptp);
 		vmx->flush = false;
 		reason = vmx_run(&vmx->control, &cpu->control, &vmx->nmi_pending, &control_table, exit);
-		if (exit->reason == HV_EXIT_ENTRY_FAILED || exit->reason == HV_EXIT_MACHINE_CHECK)
+		/* What Keel has set up is its own fault; the state of the control domain is not. */
+		if (exit->reason == HV_EXIT_ENTRY_FAILED && exit->detail & VMX_DETAIL_INSTRUCTION)
 			panic(vmx_failure(exit->detail));
+		if (reason == VMX_EXIT_EPT_MISCONFIGURATION)
+			panic("the control domain's second-level table is damaged");
+		if (exit->reason == HV_EXIT_ENTRY_FAILED)
+			print("Keel: the control domain: %s\n", vmx_failure(exit->detail));
 		if (reason == VMX_EXIT_EXCEPTION)	/* no exception exits, so it is an NMI */
 			exit->reason = HV_EXIT_NMI;
 		if (exit->reason == HV_EXIT_XSETBV)
@@ -742,6 +734,7 @@ const struct hv_ops vmx_ops = {
 	.has_1g = vmx_has_1g,
 	.has_dirty = vmx_has_dirty,
 	.caching = vmx_caching,
+	.control_msrs = &control_msrs_intel,
 	.vcpu_set_apic = vmx_vcpu_set_apic,
 	HV_OPS(vmx),
 	/* An exit leaves the descriptor tables' limits wide open (28.5.2); ring 3 shall find the real ones. */

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The processor as the control domain has it: on one that has every bit of every leaf and every MSR, what is not known to be
+ * harmless is not seen and not written; what kernels use is.
+ */
+#include <check.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "cpu.h"
+#include "suite.h"
+
+static struct cpuid processor_cpuid(uint32_t leaf, uint32_t subleaf);
+
+#define cpuid(leaf, subleaf) processor_cpuid(leaf, subleaf)
+#include "../../vmm/control_policy.c"
+#undef cpuid
+
+#define BITMAP_BYTES	8192u
+#define READ_EXITS	1u
+#define WRITE_EXITS	2u
+#define MSR_VALUE	0x5a5au
+
+const struct hv_ops *hv;
+
+static struct cpu cpu;
+static uint8_t bitmap[BITMAP_BYTES];
+
+/* What the processor has at the MSR that is looked at, and what became of it. */
+static uint64_t there, written;
+static bool faults;
+static unsigned int reads, writes, lines, loud;
+
+static bool full = true;
+static struct cpuid small[3];		/* leaves 0, 1 and 7 of one that is not full */
+
+static struct cpuid processor_cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	(void)subleaf;
+	if (full)
+		return (struct cpuid){ ~0u, ~0u, ~0u, ~0u };
+	/* As Intel's do: above the last leaf there is what the last one says. */
+	if (leaf & 0x80000000u)
+		return (struct cpuid){ .eax = 0x80000008u };
+	return leaf == 0 ? small[0] : leaf == 1 ? small[1] : small[2];
+}
+
+bool rdmsr_safe(uint32_t msr, uint64_t *value)
+{
+	(void)msr;
+	reads++;
+	if (faults)
+		return false;
+	*value = there;
+	return true;
+}
+
+bool wrmsr_safe(uint32_t msr, uint64_t value)
+{
+	(void)msr;
+	writes++;
+	if (!faults)
+		written = value;
+	return !faults;
+}
+
+void print(const char *format, ...)
+{
+	(void)format;
+	lines++;
+}
+
+void console_loud(void)
+{
+	loud++;
+}
+
+static bool no_rdmsr(struct cpu *c, uint32_t msr, uint64_t *value)
+{
+	(void)c;
+	(void)msr;
+	(void)value;
+	return false;
+}
+
+static const struct hv_ops vendors[] = {
+	{ .name = "AMD", .control_msrs = &control_msrs_amd, .control_rdmsr = no_rdmsr },
+	{ .name = "Intel", .control_msrs = &control_msrs_intel, .control_rdmsr = no_rdmsr },
+};
+
+static void set_up(void)
+{
+	full = true;
+	hv = &vendors[0];
+	there = MSR_VALUE;
+	faults = false;
+	reads = writes = lines = loud = 0;
+	written = 0;
+	memset(&told_msrs, 0, sizeof(told_msrs));
+	memset(&told_exits, 0, sizeof(told_exits));
+}
+
+static bool is_zero(struct cpuid r)
+{
+	return !(r.eax | r.ebx | r.ecx | r.edx);
+}
+
+/* Everything that is seen of a processor with all bits, written down once more, by hand: leaf, subleaves, registers. */
+static const struct {
+	uint32_t leaf, first, last;
+	struct cpuid seen;
+} seen[] = {
+	{ 0x0, 0, 8, { 0x24, ~0u, ~0u, ~0u } },
+	{ 0x1, 0, 8, { ~0u, ~0u, 0xf7fef78b, 0xbfcbfbff } },
+	{ 0x2, 0, 8, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x4, 0, 8, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x5, 0, 8, { 0xffff, 0xffff, 3, ~0u } },
+	{ 0x6, 0, 8, { 0x0157eff7, 0xf, 0x9, 0 } },
+	{ 0x7, 0, 0, { 2, 0xfdbfffff, 0x7b7f7fef, 0xffd1ef1e } },
+	{ 0x7, 1, 1, { 0xc4ac1cff, 0x9, 0, 0x000c4530 } },
+	{ 0x7, 2, 2, { 0, 0, 0, 0xff } },
+	{ 0x9, 0, 8, { ~0u, 0, 0, 0 } },
+	{ 0xa, 0, 8, { 0xffffff05, ~0u, ~0u, ~0u } },
+	{ 0xb, 0, 8, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0xd, 0, 0, { 0x602ff, ~0u, ~0u, 0 } },
+	{ 0xd, 1, 1, { 0x1f, ~0u, 0x1c00, 0 } },
+	{ 0xd, 2, 7, { ~0u, ~0u, ~0u, 0 } },
+	{ 0xf, 0, 1, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x10, 0, 3, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x12, 0, 8, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x15, 0, 8, { ~0u, ~0u, ~0u, 0 } },
+	{ 0x16, 0, 8, { ~0u, ~0u, ~0u, 0 } },
+	{ 0x17, 0, 3, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x18, 0, 8, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x1a, 0, 8, { ~0u, 0, 0, 0 } },
+	{ 0x1d, 0, 8, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x1e, 0, 1, { ~0u, ~0u, 0, 0 } },
+	{ 0x1f, 0, 8, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x24, 0, 0, { ~0u, ~0u, 0, 0 } },
+	{ 0x80000000, 0, 8, { 0x80000026, ~0u, ~0u, ~0u } },
+	{ 0x80000001, 0, 8, { ~0u, ~0u, 0x7deb0bfb, 0xefdbfbff } },
+	{ 0x80000002, 0, 8, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x80000003, 0, 8, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x80000004, 0, 8, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x80000005, 0, 8, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x80000006, 0, 8, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x80000007, 0, 8, { ~0u, 0xf, ~0u, 0xffff } },
+	{ 0x80000008, 0, 8, { ~0u, 0x7f9ff357, ~0u, 0xffff0000 } },
+	{ 0x80000019, 0, 8, { ~0u, ~0u, 0, 0 } },
+	{ 0x8000001a, 0, 8, { ~0u, 0, 0, 0 } },
+	{ 0x8000001d, 0, 8, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x8000001e, 0, 8, { ~0u, ~0u, ~0u, 0 } },
+	{ 0x80000020, 0, 5, { ~0u, ~0u, ~0u, ~0u } },
+	{ 0x80000021, 0, 8, { 0xf9162fef, ~0u, 0x6, 0 } },
+	{ 0x80000022, 0, 8, { 0x5, 0xfffffc0f, ~0u, 0 } },
+	{ 0x80000026, 0, 8, { ~0u, ~0u, ~0u, ~0u } },
+};
+
+static void check_leaf(uint32_t leaf, uint32_t subleaf)
+{
+	struct cpuid want = { 0 }, got = control_cpuid(leaf, subleaf, 0);
+
+	for (unsigned int i = 0; i < sizeof(seen) / sizeof(seen[0]); i++)
+		if (seen[i].leaf == leaf && subleaf >= seen[i].first && subleaf <= seen[i].last)
+			want = seen[i].seen;
+	ck_assert_msg(!memcmp(&want, &got, sizeof(got)), "leaf %x.%u: %x %x %x %x", leaf, subleaf, got.eax, got.ebx, got.ecx,
+		      got.edx);
+}
+
+START_TEST(every_leaf)
+{
+	for (uint32_t leaf = 0; leaf <= 0x40; leaf++)
+		for (uint32_t subleaf = 0; subleaf <= 8; subleaf++)
+			check_leaf(leaf, subleaf);
+	for (uint32_t leaf = 0x80000000u; leaf <= 0x80000040u; leaf++)
+		for (uint32_t subleaf = 0; subleaf <= 8; subleaf++)
+			check_leaf(leaf, subleaf);
+	for (uint32_t leaf = 0x40000002; leaf < 0x40000200; leaf++)
+		ck_assert(is_zero(control_cpuid(leaf, 0, 0)));
+	ck_assert(is_zero(control_cpuid(0xc0000000u, 0, 0)) && is_zero(control_cpuid(0x8fffffffu, 0, 0)));
+}
+END_TEST
+
+/* Vectors, keys of pages, tiles, process IDs and shadow stacks; neither trace, LBR, user interrupts nor APX. */
+START_TEST(extended_state)
+{
+	const uint64_t components = 0x602fcu | 0x1c00u;
+
+	for (uint32_t subleaf = 2; subleaf < 100; subleaf++)
+		ck_assert_int_eq(!is_zero(control_cpuid(0xd, subleaf, 0)), subleaf < 64 && components >> subleaf & 1);
+}
+END_TEST
+
+START_TEST(mirrors_of_cr4)
+{
+	ck_assert_uint_eq(control_cpuid(1, 0, 0).ecx & BIT(27), 0);
+	ck_assert_uint_eq(control_cpuid(1, 0, CR4_OSXSAVE).ecx & BIT(27), BIT(27));
+	ck_assert_uint_eq(control_cpuid(7, 0, 0).ecx & BIT(4), 0);
+	ck_assert_uint_eq(control_cpuid(7, 0, CR4_PKE).ecx & BIT(4), BIT(4));
+	ck_assert_uint_eq(control_cpuid(7, 1, CR4_PKE).ecx, 0);
+}
+END_TEST
+
+START_TEST(own_leaves)
+{
+	struct cpuid r = control_cpuid(KEEL_CPUID_BASE, 0, 0);
+
+	ck_assert_uint_eq(r.eax, KEEL_CPUID_BASE + 1);
+	ck_assert_mem_eq(&r.ebx, KEEL_CPUID_SIGNATURE, 12);
+	r = control_cpuid(KEEL_CPUID_BASE + 1, 0, 0);
+	ck_assert(r.eax == KEEL_ABI_REVISION && !(r.ebx | r.ecx | r.edx));
+}
+END_TEST
+
+/* What the processor lacks stays away, also where it answers for leaves that it has not; FSRM goes with ERMS. */
+START_TEST(smaller_processor)
+{
+	full = false;
+	small[0] = (struct cpuid){ 0x7, 1, 2, 3 };
+	small[1] = (struct cpuid){ 0x1234, 5, BIT(0) | BIT(2), 7 };
+	small[2] = (struct cpuid){ 0, 0, 0, EDX7_FSRM };
+	ck_assert_uint_eq(control_cpuid(0, 0, 0).eax, 7);
+	ck_assert_uint_eq(control_cpuid(1, 0, 0).ecx, BIT(0));
+	ck_assert_uint_eq(control_cpuid(7, 0, 0).edx, 0);
+	small[2].ebx = EBX7_ERMS;
+	ck_assert_uint_eq(control_cpuid(7, 0, 0).edx, EDX7_FSRM);
+	for (uint32_t leaf = 8; leaf <= 0x40; leaf++)
+		ck_assert(is_zero(control_cpuid(leaf, 0, 0)));
+	ck_assert_uint_eq(control_cpuid(0x80000000u, 0, 0).eax, 0x80000008u);
+	ck_assert(is_zero(control_cpuid(0x80000026u, 0, 0)));
+}
+END_TEST
+
+/* One byte for each MSR of the three ranges that bitmaps have. */
+static unsigned int place_of(uint32_t msr)
+{
+	unsigned int base = msr >= 0xc0010000u ? 0x4000 : msr >= 0xc0000000u ? 0x2000 : 0;
+
+	ck_assert_msg((msr & ~0x1fffu) == 0 || (msr & ~0x1fffu) == 0xc0000000u || (msr & ~0x1fffu) == 0xc0010000u,
+		      "MSR %x is in no bitmap", msr);
+	return base + (msr & 0x1fff);
+}
+
+static uint8_t exits[0x6000];
+
+static void note(uint8_t *map, uint32_t msr, bool read, bool write)
+{
+	ck_assert_ptr_eq(map, bitmap);
+	exits[place_of(msr)] = (uint8_t)((read ? 0 : READ_EXITS) | (write ? 0 : WRITE_EXITS));
+}
+
+/* What goes on without exits and may be written by one, vendor by vendor, as first and last of runs. */
+struct run {
+	uint32_t first, last;
+};
+
+static bool in(const struct run *runs, uint32_t msr)
+{
+	for (; runs->last; runs++)
+		if (msr >= runs->first && msr <= runs->last)
+			return true;
+	return false;
+}
+
+static const struct run free_reads[2][64] = {
+	{ { 0x10, 0x10 }, { 0x1b, 0x1b }, { 0x3b, 0x3b }, { 0x48, 0x49 }, { 0xe7, 0xe8 }, { 0x174, 0x176 }, { 0x17a, 0x17b },
+	  { 0x1d9, 0x1d9 }, { 0x200, 0x21f }, { 0x250, 0x250 }, { 0x258, 0x259 }, { 0x268, 0x26f }, { 0x277, 0x277 },
+	  { 0x2ff, 0x2ff }, { 0x400, 0x47f }, { 0x6a0, 0x6a0 }, { 0x6a2, 0x6a2 }, { 0x6a4, 0x6a8 }, { 0x6e0, 0x6e0 },
+	  { 0x800, 0x853 }, { 0xc8d, 0xc8f }, { 0xc0000081, 0xc0000084 }, { 0xc00000e7, 0xc00000e9 },
+	  { 0xc0000100, 0xc0000103 }, { 0xc0000300, 0xc0000303 }, { 0xc0010000, 0xc0010007 }, { 0xc0010062, 0xc0010062 },
+	  { 0xc001011f, 0xc001011f }, { 0xc0010200, 0xc001020b }, { 0xc00102b0, 0xc00102b4 }, { 0xc0011019, 0xc001101b },
+	  { 0xc0011020, 0xc0011020 }, { 0xc0011027, 0xc0011027 } },
+	{ { 0x10, 0x10 }, { 0x1b, 0x1b }, { 0x3b, 0x3b }, { 0x48, 0x49 }, { 0x8b, 0x8b }, { 0xc1, 0xc8 }, { 0xe7, 0xe8 },
+	  { 0x174, 0x176 }, { 0x17a, 0x17b }, { 0x186, 0x18d }, { 0x198, 0x199 }, { 0x1a6, 0x1a7 }, { 0x1c4, 0x1c5 },
+	  { 0x1d9, 0x1d9 }, { 0x200, 0x21f }, { 0x250, 0x250 }, { 0x258, 0x259 }, { 0x268, 0x26f }, { 0x277, 0x277 },
+	  { 0x2ff, 0x2ff }, { 0x309, 0x318 }, { 0x329, 0x329 }, { 0x38d, 0x391 }, { 0x3f6, 0x3f7 }, { 0x400, 0x47f },
+	  { 0x4c1, 0x4c8 }, { 0x6a0, 0x6a0 }, { 0x6a2, 0x6a2 }, { 0x6a4, 0x6a8 }, { 0x6e0, 0x6e0 }, { 0x770, 0x777 },
+	  { 0x800, 0x83f }, { 0xc8d, 0xc8f }, { 0xc0000080, 0xc0000084 }, { 0xc0000100, 0xc0000103 } },
+};
+
+/* Free to be read and not to be written; and the reverse. */
+static const struct run read_only[] = {
+	{ 0x10, 0x10 }, { 0x1b, 0x1b }, { 0x3b, 0x3b }, { 0xe7, 0xe8 }, { 0x198, 0x198 }, { 0x830, 0x830 },
+	{ 0xc00000e7, 0xc00000e8 }, { 0, 0 },
+};
+static const struct run write_only[] = { { 0x10b, 0x10b }, { 0, 0 } };
+
+static const struct run tried[2][64] = {
+	{ { 0x3b, 0x3b }, { 0xc81, 0xc83 }, { 0xc90, 0xd8f }, { 0xda0, 0xda0 }, { 0xc0000108, 0xc0000108 },
+	  { 0xc0000200, 0xc000020f }, { 0xc0000280, 0xc000028f }, { 0xc00003fd, 0xc0000410 }, { 0xc0002000, 0xc00023ff },
+	  { 0xc0010015, 0xc0010015 }, { 0xc001001f, 0xc001001f }, { 0xc0010044, 0xc001004a }, { 0xc0010230, 0xc001025f },
+	  { 0xc00102f0, 0xc00102f0 }, { 0xc0010400, 0xc001043f }, { 0xc0010800, 0xc001083f }, { 0xc0011021, 0xc0011023 },
+	  { 0xc0011028, 0xc001102a }, { 0xc001102d, 0xc001102e }, { 0xc00110e3, 0xc00110e3 } },
+	{ { 0x33, 0x33 }, { 0x3b, 0x3b }, { 0x4e, 0x4e }, { 0x8c, 0x8f }, { 0xe1, 0xe2 }, { 0x10f, 0x10f }, { 0x122, 0x123 },
+	  { 0x140, 0x140 }, { 0x19a, 0x19c }, { 0x1a0, 0x1a0 }, { 0x1a2, 0x1a2 }, { 0x1a4, 0x1a4 }, { 0x1b0, 0x1b2 },
+	  { 0x1fc, 0x1fc }, { 0x280, 0x29f }, { 0x392, 0x395 }, { 0x4d0, 0x4d0 }, { 0x601, 0x601 }, { 0x610, 0x610 },
+	  { 0x618, 0x618 }, { 0x620, 0x620 }, { 0x638, 0x638 }, { 0x63a, 0x63a }, { 0x640, 0x640 }, { 0x642, 0x642 },
+	  { 0x65c, 0x65c }, { 0x668, 0x669 }, { 0x700, 0x76f }, { 0xa40, 0xaff }, { 0xc81, 0xc83 }, { 0xc90, 0xd8f },
+	  { 0xd93, 0xd93 }, { 0xda0, 0xda0 }, { 0xe00, 0xfff } },
+};
+static const uint32_t ignored[2] = { 0xc0010020, 0x79 };
+static const struct run unread[2][4] = {
+	{ { 0xc0000104, 0xc0000104 }, { 0xc0010117, 0xc0010117 } }, { { 0x480, 0x4bf } },
+};
+
+static void check_msr(unsigned int vendor, uint32_t msr)
+{
+	bool read_exits = !in(free_reads[vendor], msr);
+	bool write_exits = read_exits ? !in(write_only, msr) : in(read_only, msr);
+	bool may_write = in(tried[vendor], msr), may_read = !in(unread[vendor], msr);
+	uint64_t value = 0;
+
+	if ((msr & 0x1fff) == msr || msr >> 13 == 0xc0000000u >> 13 || msr >> 13 == 0xc0010000u >> 13)
+		ck_assert_msg(exits[place_of(msr)] == ((read_exits ? READ_EXITS : 0) | (write_exits ? WRITE_EXITS : 0)),
+			      "%s: MSR %x: exits %u", vendors[vendor].name, msr, exits[place_of(msr)]);
+	writes = lines = 0;
+	memset(&told_msrs, 0, sizeof(told_msrs));
+	ck_assert_msg(control_rdmsr(&cpu, msr, &value) == may_read, "%s: MSR %x is read", vendors[vendor].name, msr);
+	ck_assert_uint_eq(value, may_read ? MSR_VALUE : 0);
+	/* What is there may be written again whatever bits may change. */
+	ck_assert_msg(control_wrmsr(&cpu, msr, MSR_VALUE) == (may_write || msr == ignored[vendor]), "%s: MSR %x is written",
+		      vendors[vendor].name, msr);
+	ck_assert_uint_eq(writes, may_write);
+	ck_assert_uint_eq(lines, !may_write && msr != ignored[vendor]);
+}
+
+/* All that bitmaps have, and what is beyond: every MSR that is free, tried, ignored or not read is meant to be. */
+START_TEST(every_msr)
+{
+	static const struct run ranges[] = {
+		{ 0, 0x3fff }, { 0xc0000000, 0xc0002fff }, { 0xc0010000, 0xc0012fff }, { 0xfffffff0, 0xfffffffe },
+	};
+	unsigned int vendor = (unsigned int)_i;
+
+	hv = &vendors[vendor];
+	memset(exits, READ_EXITS | WRITE_EXITS, sizeof(exits));
+	control_msr_permit(hv->control_msrs, bitmap, note);
+	for (unsigned int i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+		for (uint32_t msr = ranges[i].first; msr <= ranges[i].last; msr++)
+			check_msr(vendor, msr);
+}
+END_TEST
+
+/* The processor's own fault is the control domain's. */
+START_TEST(faults_stay_faults)
+{
+	uint64_t value;
+
+	hv = &vendors[_i];
+	faults = true;
+	ck_assert(!control_rdmsr(&cpu, 0x3b, &value) && !control_rdmsr(&cpu, 0x1234, &value));
+	ck_assert(!control_wrmsr(&cpu, 0x3b, 0) && !control_wrmsr(&cpu, 0xda0, 0));
+	ck_assert_uint_eq(written, 0);
+}
+END_TEST
+
+/* Only some bits of a register are the control domain's to change. */
+START_TEST(bits_of_a_register)
+{
+	static const struct {
+		unsigned int vendor;
+		uint32_t msr;
+		uint64_t there, write;
+		bool taken;
+	} cases[] = {
+		{ 0, 0xc0010015, 0x10, 0x10 | 1ull << 30, true },	/* IRPERF */
+		{ 0, 0xc0010015, 0x10, 0, false },			/* INVD would throw lines away */
+		{ 0, 0xc0010015, 0, 1, false },				/* SMM's lock */
+		{ 0, 0xc001001f, 0x77, 0x77 | 1ull << 46, true }, { 0, 0xc001001f, 0x77, 0x76, false },
+		{ 0, 0xda0, 0, 0x1800, true }, { 1, 0xda0, 0, 1 << 8, false }, { 1, 0xda0, 0, 1 << 15, false },
+		{ 1, 0xda0, 0, 1 << 10, true }, { 1, 0x33, 0, 1 << 29, true }, { 1, 0x33, 0, 1u << 31, false },
+		{ 1, 0x1a0, 1, 0, true }, { 1, 0x1a0, 0, 1ull << 34, false }, { 1, 0x1a0, 1ull << 22, 1ull << 22 | 1, true },
+	};
+
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		hv = &vendors[cases[i].vendor];
+		there = cases[i].there;
+		written = ~0ull;
+		ck_assert_msg(control_wrmsr(&cpu, cases[i].msr, cases[i].write) == cases[i].taken, "case %u", i);
+		ck_assert_uint_eq(written, cases[i].taken ? cases[i].write : ~0ull);
+	}
+}
+END_TEST
+
+/* The log is not to be filled by who tries again and again, with one MSR or with all. */
+START_TEST(told_once)
+{
+	struct hv_exit exit = { .reason = HV_EXIT_UNKNOWN, .detail = 76 };
+
+	for (unsigned int i = 0; i < 10; i++)
+		control_wrmsr(&cpu, 0xc0010058, 0);
+	ck_assert_uint_eq(lines, 1);
+	control_wrmsr(&cpu, 0xc0010010, 0);
+	ck_assert_uint_eq(lines, 2);
+	for (uint32_t msr = 0x4000; msr < 0x5000; msr++)
+		control_wrmsr(&cpu, msr, 0);
+	ck_assert_uint_eq(lines, TOLD_MOST);
+	lines = 0;
+	for (unsigned int i = 0; i < 10; i++)
+		control_tell_exit(&cpu, &exit);
+	ck_assert_uint_eq(lines, 1);
+	exit.detail = 77;
+	control_tell_exit(&cpu, &exit);
+	exit.reason = HV_EXIT_HLT;
+	control_tell_exit(&cpu, &exit);
+	ck_assert_uint_eq(lines, 3);
+	ck_assert_uint_eq(loud, 0);
+	control_entry_failed(&cpu, &exit);
+	ck_assert_uint_eq(loud, 1);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("control_policy");
+	TCase *tests = tcase_create("tests");
+
+	tcase_set_timeout(tests, 60);
+	tcase_add_checked_fixture(tests, set_up, NULL);
+	tcase_add_test(tests, every_leaf);
+	tcase_add_test(tests, extended_state);
+	tcase_add_test(tests, mirrors_of_cr4);
+	tcase_add_test(tests, own_leaves);
+	tcase_add_test(tests, smaller_processor);
+	tcase_add_loop_test(tests, every_msr, 0, 2);
+	tcase_add_loop_test(tests, faults_stay_faults, 0, 2);
+	tcase_add_test(tests, bits_of_a_register);
+	tcase_add_test(tests, told_once);
+	suite_add_tcase(suite, tests);
+	return run_suite(suite);
+}
