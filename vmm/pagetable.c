@@ -23,6 +23,7 @@
 #define EPT_WRITE	UINT64_C(0x002)
 #define EPT_EXEC	UINT64_C(0x004)
 #define EPT_TYPE_WB	(UINT64_C(6) << 3)
+#define EPT_IGNORE_PAT	UINT64_C(0x040)
 #define EPT_LARGE	UINT64_C(0x080)
 #define EPT_ACCESSED	UINT64_C(0x100)
 #define EPT_DIRTY	UINT64_C(0x200)
@@ -67,6 +68,7 @@ const struct pt_format pt_format_ept = {
 	.write = EPT_WRITE,
 	.exec = EPT_EXEC,
 	.cached = EPT_TYPE_WB,
+	.coherent = EPT_IGNORE_PAT,
 	.hardware = EPT_ACCESSED | EPT_DIRTY,
 	.dirty = EPT_DIRTY,
 };
@@ -122,6 +124,7 @@ uint64_t pt_leaf(const struct pt_format *format, uint64_t pa, unsigned order, un
 	entry |= (rights & PT_USER) != 0 ? format->user : 0;
 	entry |= (rights & PT_GLOBAL) != 0 ? format->global : 0;
 	entry |= (rights & PT_UNCACHED) != 0 ? format->uncached : format->cached;
+	entry |= (rights & PT_COHERENT) != 0 ? format->coherent : 0;
 	return entry;
 }
 

@@ -35,6 +35,7 @@
 #define PT_USER		(1u << 3)
 #define PT_UNCACHED	(1u << 4)	/* x86: PCD and PWT; EPT: type UC; NPT leaves it to the MTRRs */
 #define PT_GLOBAL	(1u << 5)	/* host tables only */
+#define PT_COHERENT	(1u << 6)	/* EPT: cached, whatever the guest's PAT says; elsewhere the processor sees to it */
 
 /* How a block of addresses may be cached. */
 enum pt_caching {
@@ -55,7 +56,7 @@ struct pt_format {
 	uint64_t leaf;		/* bits of every leaf: accessed and dirty are set beforehand, so CPUs do not write */
 	uint64_t large;		/* bit that makes an entry above the last level a leaf */
 	uint64_t write, exec, no_exec, user, global;
-	uint64_t cached, uncached;
+	uint64_t cached, uncached, coherent;
 	uint64_t hardware;	/* accessed and dirty bits: no difference when leaves are compared */
 	uint64_t dirty;
 };

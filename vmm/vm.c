@@ -368,7 +368,8 @@ static int map_block(struct vm *vm, uint64_t hpa, unsigned int order, uint64_t g
 	if (!room(vm, pt_frames_needed(&vm->guest_table, gpa, order) +
 			      pt_frames_needed(&vm->cell_table, KEEL_CELL_GUEST + gpa, order)))
 		return -ENOMEM;
-	error = pt_map(&vm->guest_table, gpa, hpa, order, PT_READ | PT_EXEC | PT_USER | write, 0, &vm->tables);
+	/* The cell has the same memory, cached: another type in the guest would be an alias (SDM vol. 3, 12.12.4). */
+	error = pt_map(&vm->guest_table, gpa, hpa, order, PT_READ | PT_EXEC | PT_USER | PT_COHERENT | write, 0, &vm->tables);
 	if (error)
 		return error;
 	error = pt_map(&vm->cell_table, KEEL_CELL_GUEST + gpa, hpa, order, PT_READ | PT_WRITE | PT_USER, 0,

@@ -56,6 +56,9 @@ START_TEST(entry_bits)
 	/* SDM 3 29.3.2: R, W, X, type in bits 5:3, large in bit 7, A and D in bits 8 and 9. */
 	ck_assert_uint_eq(pt_leaf(&pt_format_ept, MIB2, 9, PT_WRITE | PT_EXEC, 0), MIB2 | 0x3b7);
 	ck_assert_uint_eq(pt_leaf(&pt_format_ept, 0x7000, 0, PT_READ | PT_UNCACHED, 0), 0x7301);
+	/* Bit 6: whatever the guest's PAT says. The others have no such bit. */
+	ck_assert_uint_eq(pt_leaf(&pt_format_ept, MIB2, 9, PT_WRITE | PT_EXEC | PT_COHERENT, 0), MIB2 | 0x3f7);
+	ck_assert_uint_eq(pt_leaf(&pt_format_npt, GIB, 18, PT_WRITE | PT_EXEC | PT_COHERENT, 0), GIB | 0xe7);
 	ck_assert_uint_eq(pt_format_ept.table, 0x107);
 }
 END_TEST

@@ -27,6 +27,7 @@
 #define STORED_PAGES	(IMAGE_PAGES - BSS_PAGES)
 #define CHANNEL_PAGES	3u
 #define TSC_KHZ		2400000u
+#define GUEST_COHERENT	(1ull << 11)
 #define STEPS		3000u
 #define ROUND_STEPS	100u		/* between looks at everything */
 
@@ -82,8 +83,11 @@ static void set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
 	ck_assert_uint_eq(vcpu->tsc_offset, offset);
 }
 
+/* Nested tables with a bit of EPT's, to see where it is wanted. */
+static struct pt_format guest_format;
+
 static const struct hv_ops ops = {
-	.second_level = &pt_format_npt, .vcpu_init = vcpu_init, .vcpu_set_tsc_offset = set_tsc_offset,
+	.second_level = &guest_format, .vcpu_init = vcpu_init, .vcpu_set_tsc_offset = set_tsc_offset,
 };
 
 static void flush_all(void)
@@ -119,6 +123,8 @@ static void begin(unsigned int ranges_used)
 	ck_assert_uint_le(reserve_bytes, FREE - LOW);
 	ck_assert_int_eq(own_init(&config, LOW), 0);
 	ck_assert_int_eq(own_take_for_keel(LOW, FREE), 0);
+	guest_format = pt_format_npt;
+	guest_format.coherent = GUEST_COHERENT;
 	hv = &ops;
 	paging_main = (struct page_table){ &pt_format_x86, 0, PT_ORDER_1G };
 	memset(vms, 0, sizeof(vms));
@@ -358,8 +364,10 @@ static void check_guest_leaf(const struct vm *vm, uint64_t gpa, uint64_t entry, 
 {
 	struct pt_place place;
 
+	/* Whatever a guest's PAT says of its memory, the cell has it cached; of what is no memory the guest decides. */
+	ck_assert((entry & GUEST_COHERENT) != 0 || entry & PT_MARK_DEVICE);
 	if (entry & PT_MARK_DEVICE) {
-		ck_assert(gpa == KEEL_APIC_BASE && order == 0);
+		ck_assert(gpa == KEEL_APIC_BASE && order == 0 && !(entry & GUEST_COHERENT));
 		ck_assert_uint_eq(entry & pt_format_npt.address,
 				  virt_to_phys(vm->vcpu[0]) + VCPU_PAGE_APIC_ACCESS * PAGE_SIZE);
 		ck_assert(!pt_lookup(&vm->cell_table, KEEL_CELL_GUEST + gpa, &place));
