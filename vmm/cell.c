@@ -7,7 +7,6 @@
 #include "hv.h"
 #include "image.h"
 #include "percpu.h"
-#include "trap.h"
 
 #define FIRST_INTERRUPT	32u
 #define CELL_RFLAGS	(RFLAGS_ARITHMETIC | RFLAGS_DF | RFLAGS_AC)
@@ -48,7 +47,9 @@ static enum cell_result leave(struct cpu *cpu, struct cell_context *context)
 		cpu->nmi_seen = 1;
 		return CELL_INTERRUPTED;
 	case EXC_MC:
-		panic("machine check");
+		/* Its memory's or the processor's, and the control domain's to see to, as one in a guest. */
+		hv->control_inject(cpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | EXC_MC, 0);
+		return CELL_INTERRUPTED;
 	case EXC_SX:
 		if (hv->has_gif) {
 			cpu->init_seen = 1;

@@ -32,6 +32,10 @@ keel_unit_test(vectors
 	SOURCES tests/unit/test_vectors.c
 	INCLUDES vmm arch/x86
 	DEFINES KEEL_HOST_TEST)
+keel_unit_test(cell
+	SOURCES tests/unit/test_cell.c
+	INCLUDES vmm arch/x86
+	DEFINES KEEL_HOST_TEST)
 keel_unit_test(control_policy
 	SOURCES tests/unit/test_control_policy.c arch/x86/control_msr.c
 	INCLUDES vmm arch/x86

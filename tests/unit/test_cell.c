@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* How ring 3 is left: what ends the cell's VM, what is the control domain's, and what is the answer. */
+#include <check.h>
+#include <string.h>
+
+#include "cpu.h"
+#include "suite.h"
+
+#define read_cr2() 0x1234567890ull
+#include "../../vmm/cell.c"
+#undef read_cr2
+
+const struct hv_ops *hv;
+const uint8_t cell_image[KEEL_PAGE_SIZE];
+
+static struct cpu cpu;
+static struct vm vm;
+static struct cell_context context;
+static uint32_t injected;
+static uint64_t vector, end_detail, end_address;
+static unsigned int injections, ends, runs;
+static enum keel_end end_reason;
+
+void cell_run(struct cell_frame *frame)
+{
+	runs++;
+	frame->vector = vector;
+	frame->error_code = 6;
+	frame->rip = 0x400123;
+}
+
+void vm_end(struct vm *v, enum keel_end end, uint64_t detail, uint64_t address)
+{
+	ck_assert_ptr_eq(v, &vm);
+	ends++;
+	end_reason = end;
+	end_detail = detail;
+	end_address = address;
+}
+
+static void control_inject(struct cpu *c, uint32_t inject, uint32_t error_code)
+{
+	ck_assert_ptr_eq(c, &cpu);
+	ck_assert_uint_eq(error_code, 0);
+	injected = inject;
+	injections++;
+}
+
+static void prepare(struct cpu *c)
+{
+	(void)c;
+}
+
+static struct hv_ops ops = { .control_inject = control_inject, .cell_prepare = prepare };
+
+static void set_up(void)
+{
+	hv = &ops;
+	ops.has_gif = false;
+	memset(&cpu, 0, sizeof(cpu));
+	memset(&vm, 0, sizeof(vm));
+	memset(&context, 0, sizeof(context));
+	context.vm = &vm;
+	context.pending = true;
+	injected = 0;
+	injections = ends = runs = 0;
+}
+
+/* It stays inside, and keeps the others out until it goes on. */
+static void check_inside(enum cell_result result)
+{
+	ck_assert_int_eq(result, CELL_INTERRUPTED);
+	ck_assert(context.inside && context.pending && vm.cell_owner == 1 && !ends);
+}
+
+START_TEST(interrupts)
+{
+	vector = (uint64_t)_i;
+	check_inside(cell_call(&cpu, &context));
+	ck_assert_uint_eq(injected, KEEL_INJECT_VALID | (uint32_t)_i);
+	vector = EXC_NMI;
+	check_inside(cell_call(&cpu, &context));
+	ck_assert_uint_eq(injections, 1);
+	ck_assert_uint_eq(cpu.nmi_seen, 1);
+}
+END_TEST
+
+/* No fault of the hypervisor's, so no panic: the control domain is told as of one in a guest. */
+START_TEST(machine_check)
+{
+	vector = EXC_MC;
+	check_inside(cell_call(&cpu, &context));
+	ck_assert_uint_eq(injected, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | EXC_MC);
+}
+END_TEST
+
+START_TEST(faults)
+{
+	if (_i == EXC_NMI || _i == EXC_MC || _i == KEEL_CELL_GATE)
+		return;
+	vector = (uint64_t)_i;
+	ck_assert_int_eq(cell_call(&cpu, &context), CELL_ENDED);
+	ck_assert_uint_eq(ends, 1);
+	ck_assert_int_eq(end_reason, KEEL_END_CELL_FAULT);
+	ck_assert_uint_eq(end_detail, (uint64_t)_i << 32 | 6);
+	ck_assert_uint_eq(end_address, _i == EXC_PF ? 0x1234567890ull : 0x400123);
+	ck_assert_uint_eq(injections, 0);
+}
+END_TEST
+
+/* An INIT from hardware, where the processor tells of it so. */
+START_TEST(hardware_init)
+{
+	ops.has_gif = true;
+	vector = EXC_SX;
+	check_inside(cell_call(&cpu, &context));
+	ck_assert(cpu.init_seen && !injections);
+}
+END_TEST
+
+START_TEST(answer)
+{
+	vector = KEEL_CELL_GATE;
+	ck_assert_int_eq(cell_call(&cpu, &context), CELL_ANSWERED);
+	ck_assert(!context.inside && !context.pending && !vm.cell_owner);
+	/* One context at a time. */
+	vm.cell_owner = 2;
+	ck_assert_int_eq(cell_call(&cpu, &context), CELL_BUSY);
+	ck_assert_uint_eq(runs, 1);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("cell");
+	TCase *tests = tcase_create("tests");
+
+	tcase_add_checked_fixture(tests, set_up, NULL);
+	tcase_add_loop_test(tests, interrupts, FIRST_INTERRUPT, 256);
+	tcase_add_test(tests, machine_check);
+	tcase_add_loop_test(tests, faults, 0, FIRST_INTERRUPT);
+	tcase_add_test(tests, hardware_init);
+	tcase_add_test(tests, answer);
+	suite_add_tcase(suite, tests);
+	return run_suite(suite);
+}
