@@ -8,4 +8,7 @@ check "guest pause with 2 vCPUs on one processor" taskset 2 ./blob --vcpus 2 --t
 check "guest debug with INT1" ./blob --timeout 20 --expect "debug: ok" debug-int1.bin
 check "the largest pages are of 1 GiB" sh -c 'keel dmesg | grep "largest pages 1 GiB"'
 ./dirty --gibibyte dirty-gib.bin
+insmod hostile.ko registers=1
+dmesg | grep -o 'hostile: .*' | sed 's/^hostile: //' | grep -E '^(not )?ok - '
+check "the hypervisor survives wrong values of registers" keel dmesg
 echo "tests: end"

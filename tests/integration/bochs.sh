@@ -11,7 +11,8 @@ build_tests
 	grep -v 'tests: end' "$ROOT/tests/integration/control-guest.sh"
 	cat "$ROOT/tests/integration/bochs-guest.sh"
 } >"$TESTS/$name-control"
-files=()
+module=$(build_module "$ROOT/tests/integration/hostile") || exit 1
+files=(--file "$module:/keel-test/hostile.ko")
 for file in perf blob dirty pause.bin debug-int1.bin dirty-gib.bin; do
 	files+=(--file "$TESTS/$file:/keel-test/$file")
 done

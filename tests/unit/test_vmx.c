@@ -816,6 +816,30 @@ START_TEST(control_registers)
 }
 END_TEST
 
+/* The control domain sets what is shown to it; of the rest, as user interrupts, key locker or FRED, each bit is a fault. */
+START_TEST(control_cr4)
+{
+	const uint64_t known = 0x18f71fff;
+
+	ck_assert_uint_eq(VMX_CONTROL_CR4, known);
+	vmx_features.cr4_fixed = CR4_VMXE;
+	vmcs[VMCS_CR4_MASK] = ~(uint64_t)VMX_CONTROL_CR4;
+	vmcs[VMCS_CR4_SHADOW] = known;
+	vmcs[VMCS_GUEST_CR4] = known | CR4_VMXE;
+	qualification = 4 | KEEL_RCX << QUAL_CR_GPR_SHIFT;
+	for (unsigned int bit = 0; bit < 64; bit++) {
+		if (known >> bit & 1)
+			continue;
+		cpu.control.gpr[KEEL_RCX] = known | 1ull << bit;
+		reason = VMX_EXIT_CR;
+		next_reason = VMX_EXIT_CPUID;
+		ck_assert_int_eq(control(), HV_EXIT_CPUID);
+		ck_assert_uint_eq(entered_event, EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_CODE | EXC_GP);
+		ck_assert_uint_eq(vmx_cr4(), known);
+	}
+}
+END_TEST
+
 /* A guest sees the MCE bit that it wrote, and machine checks are on for it all the same. */
 START_TEST(machine_checks_stay_on)
 {
@@ -961,6 +985,7 @@ int main(void)
 	tcase_add_loop_test(tests, task_switch, 0, 4);
 	tcase_add_loop_test(tests, ports, 0, 2);
 	tcase_add_loop_test(tests, control_registers, 0, 5);
+	tcase_add_test(tests, control_cr4);
 	tcase_add_loop_test(tests, machine_checks_stay_on, 0, 2);
 	tcase_add_test(tests, apic_page);
 	tcase_add_test(tests, apic_exits);

@@ -274,7 +274,7 @@ static void vmx_control_init(struct cpu *cpu, uint64_t table_root)
 	struct vmx_cpu *vmx = cpu->vendor;
 	struct vmx_setup setup = {
 		.vmcs_pa = vmx->control.vmcs_pa, .eptp = vmx_eptp(table_root), .bitmap_pa = image_to_phys(control_bitmap),
-		.host_cr3 = cpu->main_cr3, .vpid = CONTROL_VPID,
+		.host_cr3 = cpu->main_cr3, .vpid = CONTROL_VPID, .cr4_mask = ~(uint64_t)VMX_CONTROL_CR4,
 		.io_bitmap_pa = { image_to_phys(control_io_bitmap[0]), image_to_phys(control_io_bitmap[1]) },
 		.want = {
 			[VMX_PIN] = PIN_NMI | PIN_VIRTUAL_NMI,
@@ -316,8 +316,10 @@ static void set_cr0(uint64_t value)
 
 static void set_cr4(uint64_t value)
 {
+	uint64_t mask = vmread(VMCS_CR4_MASK), on = vmx_features.cr4_fixed | CR4_MCE;
+
 	vmwrite(VMCS_CR4_SHADOW, value);
-	vmwrite(VMCS_GUEST_CR4, value | vmread(VMCS_CR4_MASK));
+	vmwrite(VMCS_GUEST_CR4, (value & ~mask) | (on & mask));
 }
 
 static void set_efer(uint64_t value)
@@ -409,16 +411,17 @@ static bool guest_cr0(uint64_t value, const struct page_table *memory)
 	return true;
 }
 
-/* Only CR0 and CR4 have bits that are Keel's; of CR4's VMXE no value but 0 is allowed. False: #GP. */
+/* Only CR0 and CR4 have bits that are Keel's; of CR4's no value but 0 is allowed, except of MCE. False: #GP. */
 static bool write_cr(struct keel_regs *regs, const struct page_table *memory)
 {
 	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
 	uint64_t value = regs->gpr[qualification >> QUAL_CR_GPR_SHIFT & QUAL_CR_GPR];
 	bool code64 = vmx_segment(KEEL_SEG_CS).attributes & SEGMENT_LONG && vmread(VMCS_GUEST_EFER) & EFER_LMA;
+	uint64_t zero = (vmx_features.cr4_fixed | vmread(VMCS_CR4_MASK)) & ~(uint64_t)CR4_MCE;
 
 	if (qualification >> QUAL_CR_ACCESS_SHIFT & QUAL_CR_ACCESS)
 		return false;
-	if ((qualification & QUAL_CR_NUMBER) == 4 && !(value & vmx_features.cr4_fixed)) {
+	if ((qualification & QUAL_CR_NUMBER) == 4 && !(value & zero)) {
 		/* Of MCE. Executed again, the instruction finds what it writes in the shadow, and does not exit. */
 		vmwrite(VMCS_CR4_SHADOW, value);
 		return true;

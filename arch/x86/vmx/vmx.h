@@ -15,6 +15,10 @@
 
 #define VMX_BITMAP_BYTES	4096u
 
+/* Bits of CR4 that the control domain may set, where the processor has them; all else is hidden from it in CPUID. */
+#define VMX_CONTROL_CR4	(CR4_CLASSIC | CR4_UMIP | CR4_LA57 | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP | \
+			 CR4_PKE | CR4_CET | CR4_LASS | CR4_LAM_SUP)
+
 struct vmx_features {
 	bool known, timer;
 	bool apic;			/* virtual-interrupt delivery and all that goes with it */
@@ -46,7 +50,7 @@ struct vmx_setup {
 	uint64_t eptp, bitmap_pa, host_cr3;
 	uint64_t io_bitmap_pa[2];	/* where PRIMARY_IO_BITMAPS is wanted */
 	uint32_t vpid;
-	uint64_t cr0_mask, cr4_mask;	/* beyond the bits that VMX fixes; those of CR4 are on whatever the guest sees */
+	uint64_t cr0_mask, cr4_mask;	/* beyond the bits that VMX fixes; of CR4's MCE is on whatever the guest sees, others are off */
 	uint32_t want[VMX_CONTROLS];	/* controls beyond those of all, where the processor has them */
 };
 

@@ -31,6 +31,9 @@ module_param(first, ulong, 0);
 MODULE_PARM_DESC(first, "physical address of the hypervisor's memory");
 module_param(bytes, ulong, 0);
 MODULE_PARM_DESC(bytes, "its size");
+static bool registers;
+module_param(registers, bool, 0);
+MODULE_PARM_DESC(registers, "only the processor's registers are misused");
 
 struct call {
 	u64 number, arg[5];
@@ -360,11 +363,12 @@ static void fuzz(void)
 static void touch_msrs(void)
 {
 	static const u32 amd[] = {
-		0xc0010010, 0xc0010016, 0xc001001a, 0xc001001d, 0xc0010111, 0xc0010113, 0xc0010117, 0xc0011030, 0xc0011033,
-		0xc000010f, 0xc0000104,
+		0xc0010010, 0xc0010016, 0xc001001a, 0xc001001d, 0xc0010058, 0xc0010111, 0xc0010113, 0xc0010117, 0xc0010300,
+		0xc0011030, 0xc0011033, 0xc000010f, 0xc0000104, 0x10,
 	};
 	static const u32 intel[] = {
-		0x3f1, 0x480, 0x48b, 0x491, 0x560, 0x571, 0x580, 0x587, 0x600, 0x14ce, 0x17d0, 0x17d1,
+		0x10, 0x1c8, 0x3f1, 0x3f2, 0x480, 0x48b, 0x491, 0x560, 0x571, 0x580, 0x587, 0x600, 0x982, 0x985, 0x14ce, 0x17d0,
+		0x17d1,
 	};
 	bool is_amd = boot_cpu_data.x86_vendor == X86_VENDOR_AMD;
 	const u32 *list = is_amd ? amd : intel;
@@ -379,14 +383,102 @@ static void touch_msrs(void)
 		report(!wrmsrl_safe(MSR_AMD64_PATCH_LOADER, (u64)page_address(pool)), "a microcode update changes nothing", 0);
 }
 
+#define EFER_LMSLE	(1ull << 13)
+
+/* Each bit of EFER: the processor takes it, or the write faults and changes nothing. A hypervisor's own never. */
+static void touch_efer(void)
+{
+	u64 old, now, lost = 0;
+	unsigned int bit;
+	int refused;
+
+	rdmsrl(MSR_EFER, old);
+	for (bit = 0; bit < 64; bit++) {
+		if (old >> bit & 1)
+			continue;
+		refused = wrmsrl_safe(MSR_EFER, old | 1ull << bit);
+		rdmsrl(MSR_EFER, now);
+		if (now != (refused ? old : old | 1ull << bit))
+			lost |= 1ull << bit;
+		if (!refused)
+			wrmsrl(MSR_EFER, old);
+	}
+	report(!lost, "each bit of EFER is taken or refused", lost);
+	report(wrmsrl_safe(MSR_EFER, old | EFER_SVME) && wrmsrl_safe(MSR_EFER, old | 2) &&
+	       wrmsrl_safe(MSR_EFER, old | EFER_LMSLE), "bits of EFER that are none here are refused", 0);
+	report(wrmsrl_safe(MSR_EFER, old & ~(u64)EFER_LME), "long mode cannot be left with paging on", 0);
+	rdmsrl(MSR_EFER, now);
+	report(now == old, "EFER is as it was", now);
+}
+
+static bool try_xsetbv(u64 value)
+{
+	int fault = 0;
+
+	asm volatile("1: xsetbv\n"
+		     "	jmp 3f\n"
+		     "2: mov $1, %[fault]\n"
+		     "3:\n"
+		     _ASM_EXTABLE(1b, 2b)
+		     : [fault] "+r"(fault) : "c"(0), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
+	return !fault;
+}
+
+static u64 xcr0(void)
+{
+	u32 low, high;
+
+	asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return (u64)high << 32 | low;
+}
+
+/* x87 cannot be off, AVX needs SSE, and nobody has the last bit. */
+static void touch_xcr0(void)
+{
+	u64 old = xcr0();
+
+	report(!try_xsetbv(0) && !try_xsetbv(5) && !try_xsetbv(old | 1ull << 63), "wrong values of XCR0 are refused", xcr0());
+	report(xcr0() == old && try_xsetbv(old), "right ones are taken", xcr0());
+}
+
+/* Processor trace, LBR, key locker, PCONFIG, counters with their own records, SVM, instruction-based sampling. */
+static void look_at_leaves(void)
+{
+	static const u32 hidden[] = { 0x14, 0x19, 0x1b, 0x1c, 0x20, 0x23, 0x4000007f, 0x8000000a, 0x8000001b, 0x8000001f };
+	unsigned int i, a, b, c, d;
+	u64 seen = 0;
+
+	for (i = 0; i < ARRAY_SIZE(hidden); i++) {
+		cpuid_count(hidden[i], 0, &a, &b, &c, &d);
+		if (a | b | c | d)
+			seen = hidden[i];
+	}
+	report(!seen, "leaves that are not for the control domain are empty", seen);
+	cpuid_count(7, 0, &a, &b, &c, &d);
+	report(!(d & 1u << 4) || b & 1u << 9, "fast short copies come with fast copies", d);
+}
+
+static void touch_registers(void)
+{
+	touch_msrs();
+	touch_efer();
+	touch_xcr0();
+	look_at_leaves();
+}
+
 static int __init hostile_init(void)
 {
+	if (registers) {
+		touch_registers();
+		report(true, "it comes to its end", 0);
+		return 0;
+	}
 	pool = alloc_pages(GFP_KERNEL | __GFP_ZERO, POOL_ORDER);
 	if (!pool)
 		return -ENOMEM;
 	touch_hypervisor();
 	touch_donated();
-	touch_msrs();
+	touch_registers();
 	fuzz();
 	/* Pages that are not back must not be used by anybody. */
 	if (pool_is_back())
