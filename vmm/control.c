@@ -54,7 +54,10 @@ static void exit_rdmsr(struct cpu *cpu, const struct hv_exit *exit)
 	hv->control_advance(cpu, exit->next_rip);
 }
 
-/* What the processor would take (SDM vol. 3, 11.12.5), at the place where writes of the registers are watched. */
+/*
+ * What the processor would take (SDM vol. 3, 11.12.5), at the place where writes of the registers are watched. It may also be locked in
+ * x2APIC mode, which only the attempt shows.
+ */
 static bool apic_base_ok(uint64_t value)
 {
 	uint64_t old = rdmsr(MSR_APIC_BASE), modes = APIC_BASE_ENABLE | APIC_BASE_X2APIC;

@@ -69,6 +69,7 @@ static const struct control_msr intel[] = {
 	{ 0x10f, 0x10f, TRIED, 0 },		/* TSX_FORCE_ABORT */
 	{ 0x122, 0x123, TRIED, 0 },		/* TSX_CTRL, MCU_OPT_CTRL */
 	{ 0x140, 0x140, TRIED, 0 },		/* MISC_FEATURES_ENABLES: CPUID faulting, MWAIT in ring 3 */
+	{ 0x17f, 0x17f, TRIED, BIT(1) },	/* ERROR_CONTROL: more of memory's errors in the banks */
 	{ 0x186, 0x18d, BOTH, 0 },		/* events of the counters */
 	{ 0x198, 0x198, READ, 0 },		/* PERF_STATUS */
 	{ 0x199, 0x199, BOTH, 0 },		/* PERF_CTL */
