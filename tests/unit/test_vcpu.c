@@ -115,17 +115,22 @@ bool msr_guest_write(struct vcpu *v, uint32_t msr, uint64_t value)
 	return true;
 }
 
+void vectors_give(struct vcpu *v)
+{
+	(void)v;
+}
+
+void vectors_take(struct vcpu *v)
+{
+	(void)v;
+}
+
 void speculation_before_guest(void)
 {
 }
 
 void speculation_after_guest(void)
 {
-}
-
-void panic(const char *message)
-{
-	ck_abort_msg("%s", message);
 }
 
 void vm_end(struct vm *v, enum keel_end end, uint64_t detail, uint64_t address)

@@ -18,6 +18,7 @@
 #pragma weak trap_idt
 #pragma weak trap_reload
 #pragma weak vmread
+#pragma weak xsetbv_safe
 #pragma weak vmwrite
 #pragma weak vmx_enter
 #pragma weak vmx_exit

@@ -71,7 +71,7 @@ keel_unit_test(svm
 	INCLUDES vmm arch/x86 arch/x86/svm
 	DEFINES KEEL_HOST_TEST)
 keel_unit_test(svm_guest
-	SOURCES tests/unit/test_svm_guest.c arch/x86/svm/svm.c arch/x86/svm/svm_event.c arch/x86/svm/svm_vcpu.c
+	SOURCES tests/unit/test_svm_guest.c arch/x86/control_msr.c arch/x86/svm/svm.c arch/x86/svm/svm_event.c arch/x86/svm/svm_vcpu.c
 	INCLUDES vmm arch/x86 arch/x86/svm
 	DEFINES KEEL_HOST_TEST)
 keel_unit_test(svm_vcpu
@@ -79,7 +79,7 @@ keel_unit_test(svm_vcpu
 	INCLUDES vmm arch/x86 arch/x86/svm
 	DEFINES KEEL_HOST_TEST)
 keel_unit_test(vmx_msrs
-	SOURCES tests/unit/test_vmx_msrs.c arch/x86/vmx/vmx_caps.c vmm/pagetable.c
+	SOURCES tests/unit/test_vmx_msrs.c arch/x86/control_msr.c arch/x86/vmx/vmx_caps.c vmm/pagetable.c
 	INCLUDES vmm arch/x86 arch/x86/vmx
 	DEFINES KEEL_HOST_TEST)
 keel_unit_test(vmx_vcpu
