@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# More of the hosts of uefi-memory.sh.
+# More of the hosts of uefi-memory.sh, and two with the firmware of Debian 13.
 # long
 # timeout: 1200
 set -uo pipefail
@@ -18,4 +18,6 @@ uefi_host pc-12 12 1
 uefi_host q35-12-numa 12 2 --machine q35
 uefi_host pc-20-numa 20 2
 uefi_host q35-20 20 1 --machine q35
+uefi_host trixie-pc-3 3 1 --emulator-suite trixie
+uefi_host trixie-q35-6-numa 6 2 --machine q35 --emulator-suite trixie
 finish

@@ -26,7 +26,9 @@ static __attribute__((noreturn)) void control_stopped(void);
 #include "error.h"
 #include "suite.h"
 
-/* Of the hypercalls only FLUSH is made here. */
+/* Of the hypercalls only FLUSH is made here, and nothing ends early. */
+#pragma weak console_loud
+#pragma weak console_quiet
 #pragma weak log_read
 #pragma weak takeover_attach
 #pragma weak takeover_attached
