@@ -364,6 +364,13 @@ static bool has_movbe(void)
 	return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_MOVBE);
 }
 
+static bool has_lzcnt(void)
+{
+	unsigned int a, b, c, d;
+
+	return __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & bit_ABM);
+}
+
 /* Results that the manuals leave open, and instructions that this processor may lack. */
 static bool is_open(const struct insn *insn, unsigned int count)
 {
@@ -374,7 +381,7 @@ static bool is_open(const struct insn *insn, unsigned int count)
 	case INSN_SHLD_CL: case INSN_SHRD_CL:
 		return insn->size == 2 && (count & 31) > 16;
 	case INSN_LZCNT:
-		return !__builtin_cpu_supports("lzcnt");
+		return !has_lzcnt();
 	case INSN_TZCNT:
 		return !__builtin_cpu_supports("bmi");
 	default:
