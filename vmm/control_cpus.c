@@ -103,7 +103,8 @@ static bool take_sipi(struct cpu *cpu, uint8_t *vector)
 		return false;
 	}
 	__atomic_store_n(&cpu->parked, 0, __ATOMIC_RELEASE);
-	__atomic_fetch_and(&cpu->request, ~(CPU_REQUEST_NMI | CPU_REQUEST_SIPI | ICR_VECTOR), __ATOMIC_ACQ_REL);
+	/* What has come since it was looked at is still to be taken. */
+	__atomic_fetch_and(&cpu->request, ~request, __ATOMIC_ACQ_REL);
 	*vector = (uint8_t)request;
 	return true;
 }
