@@ -31,6 +31,7 @@ check "memtest: finds no error" sh -c '! keel console --log memtest | grep -aE "
 check "memtest: ends" keel destroy memtest
 
 # A disk of one sector, whose firmware reads a geometry; two sockets of a core of two threads.
+mkdir -p /var/log
 printf '{ "version": 1, "name": "boot-disk", "memory": "16M", "topology": { "sockets": 2, "threads": 2 }, "disks": [%s] }\n' \
 	'{ "file": "/keel-test/boot-disk.img", "mode": "snapshot" }' >/tmp/boot-disk.json
 check "boot-disk: created" keel create /tmp/boot-disk.json
