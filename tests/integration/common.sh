@@ -107,6 +107,17 @@ boot() {
 		--expect 'tests: end$' --timeout "$seconds" --logs "$logs/$label" "$@" "${run_options[@]}" >"$logs/$label/run.log" 2>&1
 }
 
+# monitor LABEL TEXT SECONDS COMMAND: gives a boot's emulator this command so long after its script has said that.
+monitor() {
+	local tries
+	for tries in $(seq 200); do
+		grep -aq "$2" "$logs/$1/host.log" 2>/dev/null && break
+		sleep 0.5
+	done
+	sleep "$3"
+	echo "$4" | socat - "UNIX-CONNECT:$logs/$1/monitor" >"$logs/$1-monitor.log"
+}
+
 # Counts and prints the checks of a boot. One that does not come to its end is a failure.
 judge() {
 	local label=$1 log=$logs/$1/host.log line

@@ -28,17 +28,6 @@ event() {
 	boot "$name" "$seconds" "$script" "${tools[@]}" "$@"
 }
 
-# monitor NAME TEXT SECONDS COMMAND: gives the emulator this command so long after the event's script has said that.
-monitor() {
-	local tries
-	for tries in $(seq 200); do
-		grep -aq "$2" "$logs/$1/host.log" 2>/dev/null && break
-		sleep 0.5
-	done
-	sleep "$3"
-	echo "$4" | socat - "UNIX-CONNECT:$logs/$1/monitor" >"$logs/$1-monitor.log"
-}
-
 # The events to be tried, all of them by default: EVENTS="kexec kdump"
 wanted() {
 	[[ " ${EVENTS:-sleep kexec kdump plug} " = *" $1 "* ]]

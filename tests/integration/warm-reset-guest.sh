@@ -4,17 +4,16 @@
 # control domain looks for it. Wants SECRETS, how many of the guest's pages are to be found then at least; 0: none may.
 
 # A byte of the clock's memory, which outlives a reset: 1 behind the first boot.
-CMOS_BYTE='\140'
-port() {
-	dd of=/dev/port bs=1 count=1 seek="$1" conv=notrunc 2>/dev/null
+select_byte() {
+	printf '\140' | dd of=/dev/port bs=1 count=1 seek=112 conv=notrunc 2>/dev/null
 }
-printf '%b' "$CMOS_BYTE" | port 112
-boot=$(dd if=/dev/port bs=1 count=1 skip=113 2>/dev/null | od -An -tu1)
+select_byte
+boot=$(dd if=/dev/port bs=1 count=1 skip=113 2>/dev/null | od -An -tu1 | tr -d ' ')
 
 keel dmesg | grep clearing
 if [ "$boot" -ne 1 ]; then
-	printf '%b' "$CMOS_BYTE" | port 112
-	printf '\001' | port 113
+	select_byte
+	printf '\001' | dd of=/dev/port bs=1 count=1 seek=113 conv=notrunc 2>/dev/null
 	/keel-test/blob --timeout 600 --expect-end running --expect NEVER /keel-test/secret.bin >/tmp/secret.log 2>&1 &
 	for second in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 		sleep 1
@@ -22,8 +21,8 @@ if [ "$boot" -ne 1 ]; then
 	done
 	grep -q hidden /tmp/secret.log && echo "ok - the guest has hidden its secret" || echo "not ok - the guest has hidden its secret"
 	peek "while the guest runs" refused=2048
-	echo b >/proc/sysrq-trigger
-	sleep 60
+	echo "test: reset me"
+	sleep 120
 fi
 peek "after the reset" secrets="$SECRETS"
 echo "tests: end"

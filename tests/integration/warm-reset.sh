@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A warm reset while a guest runs: the next control domain finds nothing of it. Where memory is not cleared at boot it does, which shows
-# that what is looked for would be found.
+# The machine is reset from outside while a guest runs, so that Keel can do nothing about it: the next control domain finds nothing of
+# the guest. Where memory is not cleared at boot it does, which shows that what is looked for would be found.
 # timeout: 300
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
@@ -16,7 +16,9 @@ reset_twice() {
 	local label=$1 script=$TESTS/warm-reset-$1
 	{ printf 'SECRETS=%s\n' "$2"; cat "$ROOT/tests/integration/peek-guest.sh" "$ROOT/tests/integration/warm-reset-guest.sh"; } >"$script"
 	shift 2
-	boot "$label" 130 "$script" --reboot --memory 512M "${files[@]}" "$@"
+	rm -f "$logs/$label/host.log"
+	monitor "$label" 'test: reset me' 0 system_reset &
+	boot "$label" 130 "$script" --reboot --memory 1G "${files[@]}" "$@"
 	judge "$label"
 	check "$label: it was reset, and came back" test "$(grep -ac 'Keel, a microhypervisor' "$logs/$label/host.log")" -eq 2
 }
