@@ -223,9 +223,12 @@ uint64_t bootmem_choose(const struct boot_info *boot, uint64_t bytes, uint64_t a
 uint64_t bootmem_low_page(const struct boot_info *boot)
 {
 	uint64_t at, end;
+	uint32_t type;
 
 	for (at = REAL_MODE_END - PAGE_SIZE; at != 0; at -= PAGE_SIZE) {
-		if (type_at(boot, at, &end) == BOOT_RAM && end >= at + PAGE_SIZE &&
+		type = type_at(boot, at, &end);
+		/* UEFI's GRUB has taken all of it, and has no use for it any more. */
+		if ((type == BOOT_RAM || type == BOOT_LOADER) && end >= at + PAGE_SIZE &&
 		    obstacle(boot, at, at + PAGE_SIZE) == NULL)
 			return at;
 	}

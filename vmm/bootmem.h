@@ -30,7 +30,7 @@ bool bootmem_is_free(const struct boot_info *boot, uint64_t start, uint64_t end)
  */
 uint64_t bootmem_choose(const struct boot_info *boot, uint64_t bytes, uint64_t align, uint64_t below);
 
-/* The highest page below 512 KiB that may be used and is not taken, for processors that start in real mode. 0: there is none. */
+/* The highest page below 512 KiB that is not taken, of conventional memory or the loader's own, for processors that start in real mode. 0: there is none. */
 uint64_t bootmem_low_page(const struct boot_info *boot);
 
 /* The first stretch at or above `at` that may be cleared: the loader's own memory, too, but nothing that is taken. */

@@ -29,7 +29,7 @@ panics() {
 	cp "$elf" "$image"
 	# shellcheck disable=SC2059
 	printf "$3" | dd of="$image" bs=1 seek="$(file_offset "$address")" conv=notrunc status=none
-	"$ROOT/tools/run" --no-build --hypervisor "$image" --command "keel dmesg" --expect 'The machine has stopped' \
+	"$ROOT/tools/run" --no-build --keel noclear --hypervisor "$image" --command "keel dmesg" --expect 'The machine has stopped' \
 		--timeout 40 --logs "$logs/$1" >"$logs/$1.log" 2>&1
 	check "$1: it is named" grep -aE "Keel panic: $4" "$log"
 	check "$1: the registers" grep -aE '^rip [0-9a-f]{16} rsp [0-9a-f]{16} rfl' "$log"
