@@ -47,6 +47,11 @@ bool control_flushed(struct cpu *cpu, uint64_t donation)
 	if (!__atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE) || __atomic_load_n(&cpu->parked, __ATOMIC_ACQUIRE) ||
 	    __atomic_load_n(&cpu->flushed, __ATOMIC_ACQUIRE) >= donation)
 		return true;
+	/* This one is here: it does so before it goes back. */
+	if (cpu == this_cpu()) {
+		control_flush(cpu);
+		return true;
+	}
 	/* The control domain cannot make a CPU flush that it has put off line. */
 	__atomic_or_fetch(&cpu->request, CPU_REQUEST_FLUSH, __ATOMIC_ACQ_REL);
 	apic_send(cpu->apic_id, ICR_MODE_NMI | ICR_ASSERT);
