@@ -267,7 +267,8 @@ guest_main:
 	test r9d, FLAG_TF
 	CHECK nz, "TF is lost"
 
-	; An IRET that faults has the flags of before in the fault's frame. Whether NMIs are blocked after it differs by maker.
+	; An IRET that faults has the flags of before in the fault's frame. Intel's has unblocked NMIs by then (SDM vol. 3, 6.7.1): the
+	; second one comes before the fault's handler does anything. AMD's has not: it comes behind that handler's IRET.
 	mov byte [abs break], 1
 	mov r8d, 2
 	call round
@@ -278,7 +279,9 @@ guest_main:
 	test eax, FLAG_TF | FLAG_IF
 	CHECK z, "the fault of an IRET has other flags"
 	cmp dword [abs log], 'NnGN'
-	CHECK e, "NMIs and an IRET that faults"
+	je .faulted
+	EXPECT "NnNnG", "NMIs and an IRET that faults"
+.faulted:
 	xor eax, eax
 	mov dr6, rax
 	mov r8d, 2

@@ -30,8 +30,9 @@ takes() {
 	shift
 	for version in "$@"; do
 		result=no
+		# DKMS sets what the file refers to.
 		# shellcheck source=linux/dkms.conf
-		(. "$ROOT/linux/dkms.conf" && [[ $version =~ $BUILD_EXCLUSIVE_KERNEL ]]) && result=yes
+		(set +u && . "$ROOT/linux/dkms.conf" && [[ $version =~ $BUILD_EXCLUSIVE_KERNEL ]]) && result=yes
 		[ "$result" = "$wish" ] || return 1
 	done
 }

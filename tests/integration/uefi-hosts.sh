@@ -10,6 +10,8 @@ uefi_host() {
 	[ "$gib" -le 6 ] || clear=noclear
 	{ printf 'MIB=%d NODES=%d CLEAR=%s\n' $((gib * 1024)) "$nodes" "$clear"; cat "$ROOT/tests/integration/uefi-memory-guest.sh"; } >"$script"
 	if [ "$nodes" -gt 1 ]; then
+		# A processor in another node than its sibling would be a fault of the firmware, at which Linux wonders.
+		options+=(--qemu "-smp $nodes,sockets=$nodes")
 		for ((node = 0; node < nodes; node++)); do
 			options+=(--qemu "-object memory-backend-ram,id=node$node,size=$((gib * 1024 / nodes))M")
 			options+=(--qemu "-numa node,memdev=node$node,cpus=$node")
