@@ -148,11 +148,9 @@ void control_run(struct cpu *cpu)
 	for (;;) {
 		if (cpu->init_seen)
 			control_take_init(cpu);
-		if (cpu->nmi_seen) {
-			/* Taken while a guest or its cell ran: raise it again, for the control domain. */
-			cpu->nmi_seen = 0;
-			apic_send(cpu->apic_id, ICR_MODE_NMI | ICR_ASSERT);
-		}
+		/* Taken while a guest, its cell or Keel ran. */
+		if (cpu->nmi_seen)
+			control_take_nmi(cpu);
 		hv->control_enter(cpu, &exit);
 		if (exit.reason != HV_EXIT_CPUID && exit.reason != HV_EXIT_HYPERCALL)
 			cpu->exits++;

@@ -241,6 +241,8 @@ void control_take_nmi(struct cpu *cpu)
 	bool own;
 
 	hv->control_get(cpu, &state);
+	/* Where NMIs come at any time the next one notes itself again. */
+	__atomic_store_n(&cpu->nmi_seen, 0, __ATOMIC_RELAXED);
 	asked = take_requests(cpu);
 	/* In real mode a processor has no NMI of its own yet, only the late call that started it. */
 	own = !(asked & CPU_REQUEST_NMI) && state.efer & EFER_LMA;
@@ -249,8 +251,8 @@ void control_take_nmi(struct cpu *cpu)
 		cpu_open_window();
 		/* What came until now came with an NMI that is gone. */
 		asked |= take_requests(cpu);
+		cpu->nmi_seen = 0;
 	}
-	cpu->nmi_seen = 0;
 	if (asked & CPU_REQUEST_STOP) {
 		__atomic_store_n(&cpu->online, 0, __ATOMIC_RELEASE);
 		cpu_stop();

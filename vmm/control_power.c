@@ -27,7 +27,8 @@
 #define KEYBOARD_NO_RESET	(1u << 0)
 #define PORT_FAST_INIT		0x92u
 #define FAST_INIT		(1u << 0)
-#define PORT_RESET		0xcf9u	/* of chipsets; a wider access to 0xcf8 has PCI's configuration address there */
+#define PORT_RESET		0xcf9u	/* of chipsets */
+#define PORT_PCI_ADDRESS	0xcf8u
 #define RESET_CPU		(1u << 2)
 #define RESET_SYSTEM		(1u << 1)
 
@@ -35,7 +36,7 @@
 #define RESET_MS		50u
 
 static struct acpi_power power;
-static uint32_t leaving;	/* some CPU is about to reset the machine */
+static struct cpu *leaving;	/* the CPU that is about to reset the machine or to switch it off */
 static bool woken;		/* a sleep was refused, and PM1 status says that it is over */
 
 static void watch(uint16_t port)
@@ -99,17 +100,24 @@ static void stop_others(struct cpu *cpu)
 	}
 }
 
-/* Where there is no guest, nothing is to be done. Else this is the last that the control domain does. */
+/*
+ * Where there is a guest, this is the last that the control domain does, on one CPU. If the machine stays on, that one goes on to the
+ * next port or way that it knows. A reset does not write caches back, and zeros that never came to memory have scrubbed nothing.
+ */
 static void leave(struct cpu *cpu)
 {
-	if (!vm_end_all())
-		return;
-	if (__atomic_exchange_n(&leaving, 1, __ATOMIC_ACQ_REL)) {
-		__atomic_store_n(&cpu->online, 0, __ATOMIC_RELEASE);
-		cpu_stop();
+	struct cpu *first = NULL;
+
+	if (vm_end_all()) {
+		if (__atomic_compare_exchange_n(&leaving, &first, cpu, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+			stop_others(cpu);
+			vm_scrub_all();
+		} else if (first != cpu) {
+			__atomic_store_n(&cpu->online, 0, __ATOMIC_RELEASE);
+			cpu_stop();
+		}
 	}
-	stop_others(cpu);
-	vm_scrub_all();
+	cpu_write_back();
 }
 
 void control_reset(const char *why)
@@ -144,6 +152,12 @@ static bool refused(const struct hv_exit *exit, uint32_t value)
 	return false;
 }
 
+/* PCI's configuration address, in which the port of resets lies, takes 32 bits at once and nothing else. */
+static bool is_pci_address(const struct hv_exit *exit)
+{
+	return exit->port == PORT_PCI_ADDRESS && exit->size == 4;
+}
+
 /* Whether this switches the machine off or resets it. */
 static bool is_end(const struct hv_exit *exit, uint32_t value)
 {
@@ -154,10 +168,10 @@ static bool is_end(const struct hv_exit *exit, uint32_t value)
 		if (power.control[i] && byte_of(exit, value, power.control[i] + 1, &byte) && byte & SLEEP_ENABLE)
 			return true;
 	return (byte_of(exit, value, power.sleep, &byte) && byte & SLEEP_ENABLE) ||
-	       (exit->port == power.reset && (uint8_t)value == power.reset_value) ||
+	       (!is_pci_address(exit) && byte_of(exit, value, power.reset, &byte) && byte == power.reset_value) ||
+	       (!is_pci_address(exit) && byte_of(exit, value, PORT_RESET, &byte) && byte & RESET_CPU) ||
 	       (byte_of(exit, value, PORT_KEYBOARD, &byte) && byte >= KEYBOARD_PULSE && !(byte & KEYBOARD_NO_RESET)) ||
-	       (byte_of(exit, value, PORT_FAST_INIT, &byte) && byte & FAST_INIT) ||
-	       (exit->port == PORT_RESET && value & RESET_CPU);
+	       (byte_of(exit, value, PORT_FAST_INIT, &byte) && byte & FAST_INIT);
 }
 
 static void write_port(struct cpu *cpu, const struct hv_exit *exit)

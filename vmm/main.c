@@ -231,7 +231,7 @@ static void load_linux(struct linux_entry *entry)
 /* On the first CPU's own stack, in the final address space: the direct map reaches all memory. */
 static __attribute__((noreturn)) void main_boot_final(void)
 {
-	struct acpi_power power;
+	struct acpi_power power = { .off = { -1, -1 } };
 	struct linux_entry entry;
 	struct cpu *cpu = cpus[0];
 
@@ -247,10 +247,9 @@ static __attribute__((noreturn)) void main_boot_final(void)
 	vm_init();
 	hv->cpu_init(cpu);
 	hv->control_init(cpu, control_table.root);
-	if (acpi.root) {
+	if (acpi.root)
 		acpi_power(&acpi, &power);
-		control_power_init(&power);
-	}
+	control_power_init(&power);
 	cpu->online = 1;
 	smp_start(trampoline);
 	if (multiboot2_option(&boot, "noclear"))

@@ -65,9 +65,10 @@ static void xstate_swap(void *out, uint64_t out_mask, const void *in, uint64_t i
 	write_cr0(read_cr0() | CR0_TS);
 }
 
+/* With what the control domain has switched off, so that it finds nothing of the guest's there when it switches that on. */
 static uint64_t control_states(const struct cpu *cpu)
 {
-	return cpu->control_xcr0 | XCR0_X87 | XCR0_SSE | (cpuid_guest_xcr0() & XCR0_PKRU);
+	return cpu->control_xcr0 | XCR0_X87 | XCR0_SSE | cpuid_guest_xcr0();
 }
 
 static void xstate_swap_in(struct cpu *cpu, struct vcpu *vcpu)

@@ -521,20 +521,6 @@ int vm_kill(struct vm *vm)
 	return error;
 }
 
-/* The record goes last, and with it the VM. */
-static int reclaim_record(struct vm *vm)
-{
-	int error;
-
-	if (own_count(vm->id) != KEEL_VM_PAGES || own_count_shared(vm->id))
-		return -EBUSY;
-	memset(phys_to_virt(vm->record), 0, KEEL_VM_PAGES * PAGE_SIZE);
-	error = own_reclaim(vm->record, 1, vm->id);
-	if (!error)
-		__atomic_store_n(&vm->state, VM_FREE, __ATOMIC_RELEASE);
-	return error;
-}
-
 static bool overlaps_record(const struct vm *vm, uint64_t hpa, uint64_t order)
 {
 	return hpa < vm->record + KEEL_VM_PAGES * PAGE_SIZE && vm->record < hpa + (PAGE_SIZE << order);
@@ -554,6 +540,20 @@ static int reclaim_block(struct vm *vm, uint64_t hpa, unsigned int order)
 	}
 	memset(phys_to_virt(hpa), 0, PAGE_SIZE << order);
 	return own_reclaim(hpa, order, vm->id);
+}
+
+/* The record goes last, and with it the VM. */
+static int reclaim_record(struct vm *vm)
+{
+	int error;
+
+	if (own_count(vm->id) != KEEL_VM_PAGES || own_count_shared(vm->id))
+		return -EBUSY;
+	/* Of a VM whose kernel is gone it may have been taken back, and be another one's by now. */
+	error = reclaim_block(vm, vm->record, 1);
+	if (!error)
+		__atomic_store_n(&vm->state, VM_FREE, __ATOMIC_RELEASE);
+	return error;
 }
 
 int vm_reclaim(struct vm *vm, uint64_t hpa, uint64_t order)

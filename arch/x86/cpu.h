@@ -158,6 +158,16 @@ CPU_REGISTER(dr3)
 CPU_REGISTER(dr6)
 #undef CPU_REGISTER
 
+/* All caches, to memory. */
+#ifdef KEEL_HOST_TEST
+void cpu_write_back(void);
+#else
+static inline void cpu_write_back(void)
+{
+	__asm__ volatile("wbinvd" : : : "memory");
+}
+#endif
+
 static inline void cpu_pause(void)
 {
 	__asm__ volatile("pause" : : : "memory");

@@ -49,6 +49,8 @@ struct tss {
 struct cpu {
 	uint64_t cell_rsp0;		/* trap.asm: offset 0 */
 	struct cell_frame *cell_frame;	/* trap.asm: offset 8 */
+	uint32_t nmi_seen;		/* an NMI was taken in Keel and is to be looked at; vmx/enter.asm: offset 16 */
+	uint32_t init_seen;		/* so is an INIT from hardware */
 	unsigned int index;
 	uint32_t apic_id;
 	struct tss tss;
@@ -60,9 +62,6 @@ struct cpu {
 	uint32_t parked;		/* waits for a SIPI; runs nothing of the control domain's */
 	uint32_t request;		/* CPU_REQUEST_* */
 	uint64_t flushed;		/* donations whose translations this CPU has dropped */
-	uint32_t nmi_seen;		/* an NMI was taken in Keel and is owed to the control domain */
-
-	uint32_t init_seen;		/* so is an INIT from hardware */
 
 	uint64_t exits;			/* of the control domain, but for CPUID and hypercalls */
 	struct keel_regs control;	/* the control domain's general registers */

@@ -22,11 +22,11 @@ PERCPU_MASK	equ ~0xffff
 PERCPU_DATA	equ 0xe000
 CPU_RSP0	equ 0
 CPU_FRAME	equ 8
-CPU_TSS_RSP0	equ 28			; struct tss lies at 24, rsp[0] 4 bytes into it
+CPU_TSS_RSP0	equ 36			; struct tss lies at 32, rsp[0] 4 bytes into it
 
 SAFE_PLACES	equ 3			; safe_place1 to 3: instructions whose #GP is an answer
 
-extern trap_kernel, trap_nmi, trap_drained, trap_init_signal
+extern trap_kernel, trap_nmi, trap_drained, trap_init_signal, vmx_window, vmx_called_off
 
 %macro POP_REGISTERS 0
 	POPS r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax
@@ -158,8 +158,7 @@ trap_interrupt:
 trap_kernel_fault:
 	call trap_kernel		; does not return
 trap_kernel_gp:
-	; One of the instructions that may fault: go on where false is returned. Not by IRET, which would let an NMI in that the
-	; interrupted one holds back.
+	; One of the instructions that may fault: go on where false is returned, with events held off or let in as they were.
 	mov rax, [rsp + FRAME_RIP]
 %assign place 1
 %rep SAFE_PLACES
@@ -172,7 +171,9 @@ trap_kernel_gp:
 trap_refused:
 	lea rax, [rel safe_refused]
 	mov [rsp + FRAME_RIP], rax
-	jmp trap_resume_blocked
+	POP_REGISTERS
+	add rsp, 16
+	iretq
 trap_kernel_nmi:
 	; On SVM an NMI comes to ring 0 only where it was let in: in a window, or between ring 3 and this file's first
 	; instructions. On VMX it comes anywhere.
@@ -189,28 +190,20 @@ trap_kernel_nmi:
 	jmp trap_resume
 trap_count:
 	call trap_nmi
-	test al, al
-	jnz trap_resume_blocked
+	; One that comes behind the last look but before the entry, on VMX, calls the entry off.
+	lea rax, [rel vmx_window]
+	cmp [rsp + FRAME_RIP], rax
+	jb trap_resume
+	lea rax, [rel vmx_called_off]
+	cmp [rsp + FRAME_RIP], rax
+	jae trap_resume
+	mov [rsp + FRAME_RIP], rax
 trap_resume:
 	POP_REGISTERS
 	add rsp, 16
 	; stay as it was: interrupted with events let in, so let them in again
 	EVENTS_ON
 	iretq
-trap_resume_blocked:
-	; Back without IRET, so that the next NMI waits: RFLAGS and RIP go below the interrupted stack pointer, where there
-	; is nothing but the processor's frame.
-	mov rax, [rsp + FRAME_RIP + 24]
-	mov rcx, [rsp + FRAME_RIP + 16]
-	mov rdx, [rsp + FRAME_RIP]
-	sub rax, 16
-	mov [rax], rcx
-	mov [rax + 8], rdx
-	mov [rsp + FRAME_VECTOR], rax
-	POP_REGISTERS
-	pop rsp
-	popfq
-	ret
 trap_abort:
 	; Ring 3 was not reached yet: its frame is as it was, but for the reason.
 	mov rax, rsp
@@ -229,6 +222,13 @@ cpu_open_window:
 	nop
 	EVENTS_OFF
 	IF_BACK_ON
+	ret
+
+; void cpu_unblock_nmi(void): ends the blocking of NMIs that the exit by one of them has brought.
+global cpu_unblock_nmi
+cpu_unblock_nmi:
+	IRET_TO .unblocked
+.unblocked:
 	ret
 
 ; void cpu_drain_window(void): takes the interrupts that the local APIC has pending. RFLAGS.IF is as everywhere in ring 0.

@@ -44,7 +44,8 @@ struct table_register {
 
 _Static_assert(offsetof(struct cpu, cell_rsp0) == 0, "trap.asm: CPU_RSP0");
 _Static_assert(offsetof(struct cpu, cell_frame) == 8, "trap.asm: CPU_FRAME");
-_Static_assert(offsetof(struct cpu, tss) + offsetof(struct tss, rsp) == 28, "trap.asm: CPU_TSS_RSP0");
+_Static_assert(offsetof(struct cpu, nmi_seen) == 16, "vmx/enter.asm: CPU_NMI_SEEN");
+_Static_assert(offsetof(struct cpu, tss) + offsetof(struct tss, rsp) == 36, "trap.asm: CPU_TSS_RSP0");
 _Static_assert(offsetof(struct cell_frame, vector) == 15 * 8, "trap.asm: FRAME_VECTOR");
 _Static_assert(KEEL_CELL_GATE == 31, "trap.asm: ANSWER");
 _Static_assert(sizeof(struct cell_frame) == 22 * 8, "trap.asm: FRAME_BYTES");
@@ -214,23 +215,9 @@ void trap_drained(void)
 	apic_write(APIC_REG_EOI, 0);
 }
 
-/*
- * An NMI in ring 0, to be handed on to the control domain. Where it comes at a known place it is noted. Where it comes at any
- * time it could come just before an entry and be forgotten until the next exit: there it is raised again, while this
- * one still blocks it, and so is pending at the entry. True: keep it blocked.
- */
-bool trap_nmi(void);
-bool trap_nmi(void)
+/* An NMI in ring 0: noted, for who looks before the next entry. */
+void trap_nmi(void);
+void trap_nmi(void)
 {
-	struct cpu *cpu = this_cpu();
-	uint64_t cr3 = read_cr3();
-
-	if (!hv || hv->has_gif) {
-		cpu->nmi_seen = 1;
-		return false;
-	}
-	write_cr3(cpu->main_cr3);
-	apic_send(cpu->apic_id, ICR_MODE_NMI | ICR_ASSERT);
-	write_cr3(cr3);
-	return true;
+	__atomic_store_n(&this_cpu()->nmi_seen, 1, __ATOMIC_RELAXED);
 }

@@ -21,6 +21,8 @@ uint64_t trap_idt(void);
 
 /* Takes a pending NMI; cpu->nmi_seen tells. */
 void cpu_open_window(void);
+/* Lets NMIs in again behind an exit by one of them (VMX). */
+void cpu_unblock_nmi(void);
 /* Takes, and ends without another thought, the interrupts that this CPU's local APIC has pending: see apic_reset(). */
 void cpu_drain_window(void);
 /* Halts until *request is not 0; the one who sets it sends an NMI. */

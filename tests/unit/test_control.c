@@ -827,10 +827,18 @@ START_TEST(nmis)
 	take_exit(cpus[0], HV_EXIT_NMI);
 	ck_assert_int_eq(cpus[0]->flushed == 2, ops.has_gif);
 	state.efer = EFER_LMA;
-	/* One that came while a guest ran is raised again. */
+	/* One that came while a guest or Keel ran. */
 	cpus[0]->nmi_seen = 1;
 	take_exit(cpus[0], HV_EXIT_NONE);
-	ck_assert(processors[0].nmi && !cpus[0]->nmi_seen);
+	ck_assert_uint_eq(seen.nmis, 2);
+	ck_assert(!cpus[0]->nmi_seen);
+	donations = 3;
+	control_flushed(cpus[0], 3);
+	processors[0].nmi = false;
+	cpus[0]->nmi_seen = 1;
+	take_exit(cpus[0], HV_EXIT_NONE);
+	ck_assert_uint_eq(seen.nmis, 2);
+	ck_assert(control_flushed(cpus[0], 3));
 	/* The machine is about to be reset. */
 	cpus[0]->request = CPU_REQUEST_STOP;
 	take_exit(cpus[0], HV_EXIT_NMI);

@@ -11,6 +11,7 @@
 #include "../../arch/x86/svm/svm_event.c"
 
 /* Nobody calls them. */
+#pragma weak cpu_write_back
 #pragma weak print
 #pragma weak svm_vcpu_advance
 #pragma weak svm_vcpu_cr4

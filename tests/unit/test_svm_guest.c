@@ -22,6 +22,10 @@
 #define CONTROL_XSS	0x900u
 
 uint8_t *memory_test_arena;
+
+void cpu_write_back(void)
+{
+}
 const struct pt_format pt_format_npt;
 
 static struct cpu cpu;

@@ -32,10 +32,21 @@ static uint64_t test_rdtsc(void)
 	return tsc += STEP;
 }
 
-static void no_area(const void *area, uint64_t mask)
+/* Where the processor's extended states come from. */
+static const void *state_from[64];
+
+static void save(const void *area, uint64_t mask)
 {
 	(void)area;
-	(void)mask;
+	ck_assert_uint_eq(mask & ~processor.xcr0, 0);
+}
+
+static void restore(const void *area, uint64_t mask)
+{
+	ck_assert_uint_eq(mask & ~processor.xcr0, 0);
+	for (unsigned int i = 0; i < 64; i++)
+		if (mask >> i & 1)
+			state_from[i] = area;
 }
 
 #define rdtsc() test_rdtsc()
@@ -55,8 +66,8 @@ static void no_area(const void *area, uint64_t mask)
 #define write_cr8(value) (processor.cr8 = (value))
 #define xgetbv() processor.xcr0
 #define xsetbv(value) (processor.xcr0 = (value))
-#define xsave(area, mask) no_area(area, mask)
-#define xrstor(area, mask) no_area(area, mask)
+#define xsave(area, mask) save(area, mask)
+#define xrstor(area, mask) restore(area, mask)
 #include "../../vmm/vcpu.c"
 #include "../../vmm/cell.c"
 
@@ -69,6 +80,7 @@ static struct vcpu vcpu;
 static struct keel_context page;
 static struct vm_run run;
 static enum hv_exit_reason reason;	/* of every exit */
+static uint64_t guest_states;
 static unsigned int entries, calls, advances;
 static bool interrupted, tsc_aux;	/* the cell is, each time; the processor has TSC_AUX */
 
@@ -92,7 +104,7 @@ struct cpuid cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t subleaf)
 
 uint64_t cpuid_guest_xcr0(void)
 {
-	return XCR0_X87 | XCR0_SSE;
+	return guest_states;
 }
 
 bool cpuid_guest_tsc_aux(void)
@@ -244,12 +256,36 @@ static void set_up(void)
 	entries = calls = advances = 0;
 	interrupted = false;
 	tsc_aux = true;
+	guest_states = XCR0_X87 | XCR0_SSE;
+	memset(state_from, 0, sizeof(state_from));
 }
 
 static int stay(void)
 {
 	return vcpu_run(&cpu, &vm, 0, UINT64_MAX, &run);
 }
+
+/* Whatever the control domain has switched off for the while: when it switches that on again, nothing of the guest's is there. */
+START_TEST(states_stay_apart)
+{
+	static const uint64_t masks[] = { 3, 7, 0xe7, 0x203, 0x207, 0x2e7 };
+	unsigned int count = sizeof(masks) / sizeof(masks[0]);
+	uint8_t theirs, ours;
+
+	reason = HV_EXIT_INTERRUPT;
+	for (unsigned int i = 0; i < count * count; i++) {
+		set_up();
+		cpu.control_xstate = &theirs;
+		vcpu.xstate = &ours;
+		processor.xcr0 = masks[i / count];
+		guest_states = masks[i % count];
+		stay();
+		ck_assert_uint_eq(processor.xcr0, masks[i / count]);
+		for (unsigned int j = 0; j < 64; j++)
+			ck_assert_ptr_eq(state_from[j], guest_states >> j & 1 || processor.xcr0 >> j & 1 || j < 2 ? &theirs : NULL);
+	}
+}
+END_TEST
 
 /* No interrupt ever comes: neither exits that ring 0 answers nor those that the cell answers keep the CPU. */
 START_TEST(stay_ends)
@@ -345,6 +381,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_loop_test(tests, stay_ends, 0, 8);
+	tcase_add_test(tests, states_stay_apart);
 	tcase_add_test(tests, cell_that_asks_for_itself);
 	tcase_add_loop_test(tests, cell_that_is_nowhere, 0, 5);
 	tcase_add_test(tests, step_over_hlt);

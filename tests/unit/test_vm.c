@@ -872,6 +872,39 @@ START_TEST(kill_and_reclaim)
 }
 END_TEST
 
+/*
+ * A VM whose kernel is gone: its record can be taken back before its other pages, and be somebody else's when the next kernel asks for
+ * that.
+ */
+START_TEST(record_of_an_orphan)
+{
+	struct vm *vm = create_complete(1);
+	uint64_t record = vm->record;
+
+	ck_assert(!vm_take_back(record));	/* its kernel is there */
+	ck_assert(vm_disown());
+	ck_assert(vm_take_back(record));
+	if (own_query(record + PAGE_SIZE).owner == vm->id)
+		ck_assert(vm_take_back(record + PAGE_SIZE));
+	for (uint64_t hpa = FREE; hpa < END && own_count(vm->id) > KEEL_VM_PAGES; hpa += PAGE_SIZE)
+		if (own_query(hpa).owner == vm->id && own_query(hpa).state != OWN_SHARED)
+			WORKS(vm_reclaim(vm, hpa, 0));
+	for (uint64_t hpa = FREE; hpa < END && own_count_shared(vm->id); hpa += PAGE_SIZE)
+		if (own_query(hpa).owner == vm->id && own_query(hpa).state == OWN_SHARED)
+			WORKS(vm_reclaim(vm, hpa, 0));
+	ck_assert_uint_eq(own_count(vm->id), KEEL_VM_PAGES);
+	memset(phys_to_virt(record), 0x5a, KEEL_VM_PAGES * PAGE_SIZE);
+	FAILS(vm_reclaim(vm, record, 1), EPERM);
+	ck_assert(page_is(record, 0x5a) && page_is(record + PAGE_SIZE, 0x5a));
+	/* The rest, and with its last page the slot. */
+	while (vm_take_back_next())
+		;
+	ck_assert_ptr_null(vm_get(vm->id));
+	memset(phys_to_virt(record), 0, KEEL_VM_PAGES * PAGE_SIZE);
+	check_all_free();
+}
+END_TEST
+
 /* The log of writes. */
 
 static bool no_dirty(void)
@@ -1259,6 +1292,7 @@ int main(void)
 	tcase_add_test(tests, share_errors);
 	tcase_add_loop_test(tests, start_incomplete, 0, 5);
 	tcase_add_test(tests, kill_and_reclaim);
+	tcase_add_test(tests, record_of_an_orphan);
 	tcase_add_test(tests, dirty_log);
 	tcase_add_loop_test(tests, apic_access_page, 0, 3);
 	tcase_add_loop_test(tests, random_sequences, 0, 4);

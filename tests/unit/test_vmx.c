@@ -57,7 +57,8 @@ static bool entered_window;
 static uint64_t test_ctrl;
 static unsigned int raised_again;
 static unsigned int xcr0_tried;
-static bool xcr0_refused;
+static bool xcr0_refused, called_off;
+static unsigned int nmis_unblocked;
 static jmp_buf panicked;
 static const char *panic_text, *printed;
 
@@ -73,12 +74,18 @@ void vmwrite(enum vmcs_field field, uint64_t value)
 	vmcs[field] = value;
 }
 
-bool vmx_enter(struct keel_regs *regs, bool launched)
+void cpu_write_back(void)
+{
+}
+
+enum vmx_entry vmx_enter(struct keel_regs *regs, bool launched)
 {
 	(void)regs;
+	if (called_off)
+		return VMX_ENTRY_NMI;
 	if (instruction_error) {
 		vmcs[VMCS_INSTRUCTION_ERROR] = instruction_error;
-		return false;
+		return VMX_ENTRY_FAILED;
 	}
 	ck_assert_int_eq(launched, entries != 0);
 	entries++;
@@ -95,7 +102,7 @@ bool vmx_enter(struct keel_regs *regs, bool launched)
 	if (next_reason)
 		reason = next_reason;
 	next_reason = 0;
-	return true;
+	return VMX_ENTRY_EXIT;
 }
 
 uint64_t rdmsr(uint32_t msr)
@@ -171,6 +178,11 @@ void vm_end(struct vm *v, enum keel_end end, uint64_t detail, uint64_t address)
 	(void)detail;
 	(void)address;
 	v->end = end;
+}
+
+void cpu_unblock_nmi(void)
+{
+	nmis_unblocked++;
 }
 
 void trap_reload(struct cpu *c)
@@ -269,6 +281,8 @@ static void set_up(void)
 	qualification = 0;
 	entries = 0;
 	panic_text = printed = NULL;
+	called_off = false;
+	nmis_unblocked = 0;
 }
 
 static enum hv_exit_reason control(void)
@@ -399,6 +413,57 @@ START_TEST(nmi_waits)
 	ck_assert(!entered_window);
 	control();
 	ck_assert_uint_eq(entered_event, 0);
+}
+END_TEST
+
+/* One that is forgotten while it waits, by INIT, leaves no window that would end every entry. */
+START_TEST(nmi_forgotten)
+{
+	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = SHADOW_NMI;
+	if (_i) {
+		vcpu.nmi_pending = true;
+		guest();
+	} else {
+		vmx_ops.control_inject_nmi(&cpu);
+		control();
+	}
+	ck_assert(entered_window);
+	vcpu.nmi_pending = vmx.nmi_pending = false;
+	if (_i)
+		guest();
+	else
+		control();
+	ck_assert(!entered_window && !entered_event);
+}
+END_TEST
+
+/* An NMI that was taken in Keel on the way calls an entry off; what was to go in goes in later, once. */
+START_TEST(nmi_before_entry)
+{
+	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = 0;
+	if (_i)
+		vmx_ops.vcpu_inject(&vcpu, KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | 0x41, 0);
+	else
+		vmx_ops.control_inject(&cpu, KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | 0x41, 0);
+	called_off = true;
+	ck_assert_int_eq(_i ? guest() : control(), HV_EXIT_NMI);
+	ck_assert_uint_eq(entries, 0);
+	ck_assert_uint_eq(vmcs[VMCS_ENTRY_EVENT], 0);
+	called_off = false;
+	ck_assert_int_eq(_i ? guest() : control(), HV_EXIT_CPUID);
+	ck_assert_uint_eq(entered_event, EVENT_VALID | EVENT_INTERRUPT | 0x41);
+	ck_assert_int_eq(_i ? guest() : control(), HV_EXIT_CPUID);
+	ck_assert_uint_eq(entered_event, 0);
+}
+END_TEST
+
+/* The exit by an NMI blocks the next one (28.3.3), whether or not the entry behind it changes that. */
+START_TEST(nmi_exits)
+{
+	reason = VMX_EXIT_EXCEPTION;
+	vmcs[VMCS_EXIT_EVENT] = EVENT_VALID | EVENT_NMI | 2;
+	ck_assert_int_eq(_i ? guest() : control(), HV_EXIT_NMI);
+	ck_assert_uint_eq(nmis_unblocked, 1);
 }
 END_TEST
 
@@ -967,6 +1032,9 @@ int main(void)
 	tcase_add_loop_test(tests, flush_of_the_control_domain, 0, 2);
 	tcase_add_loop_test(tests, event_goes_in_again, 0, 8);
 	tcase_add_loop_test(tests, nmi_waits, 0, 5);
+	tcase_add_loop_test(tests, nmi_forgotten, 0, 2);
+	tcase_add_loop_test(tests, nmi_before_entry, 0, 2);
+	tcase_add_loop_test(tests, nmi_exits, 0, 2);
 	tcase_add_loop_test(tests, iret_that_faults, 0, 2);
 	tcase_add_loop_test(tests, debug_in_a_shadow, 0, 6);
 	tcase_add_loop_test(tests, event_in_delivery, 0, 3);

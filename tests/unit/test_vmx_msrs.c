@@ -20,6 +20,8 @@
 #pragma weak vmread
 #pragma weak xsetbv_safe
 #pragma weak vmwrite
+#pragma weak cpu_unblock_nmi
+#pragma weak cpu_write_back
 #pragma weak vmx_enter
 #pragma weak vmx_exit
 #pragma weak vmx_vcpu_advance

@@ -164,8 +164,16 @@ static void change_table(void)
 		__atomic_store_n(&vcpus[i].last_cpu, NULL, __ATOMIC_SEQ_CST);
 }
 
+void cpu_unblock_nmi(void)
+{
+}
+
+void cpu_write_back(void)
+{
+}
+
 /* The guest runs: whatever it has left of its translations, it uses. */
-bool vmx_enter(struct keel_regs *regs, bool launched)
+enum vmx_entry vmx_enter(struct keel_regs *regs, bool launched)
 {
 	unsigned int v = 0;
 
@@ -177,7 +185,7 @@ bool vmx_enter(struct keel_regs *regs, bool launched)
 	kept += knows_own[here][v] != 0;
 	knows_table[here] = table_state;
 	knows_own[here][v] = own_state[v];
-	return true;
+	return VMX_ENTRY_EXIT;
 }
 
 static void enter(unsigned int v)

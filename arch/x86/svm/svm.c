@@ -410,7 +410,7 @@ void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 /* Writing back is a legal way to invalidate, and nobody may throw other people's lines away. */
 static void invd_exit(struct cpu *cpu, const struct vmcb *vmcb, struct hv_exit *exit)
 {
-	__asm__ volatile("wbinvd" : : : "memory");
+	cpu_write_back();
 	svm_control_advance(cpu, svm_next_rip(vmcb, INVD_LENGTH));
 	exit->reason = HV_EXIT_NONE;
 }

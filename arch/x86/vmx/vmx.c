@@ -523,10 +523,10 @@ void vmx_deliver_nmi(struct vmx_context *context, bool *pending)
 {
 	uint64_t state = vmread(VMCS_GUEST_INTERRUPTIBILITY);
 
-	if (!context->event && !(state & (SHADOW_INSTRUCTION | SHADOW_NMI)) && !vmx_trap_pending()) {
+	if (*pending && !context->event && !(state & (SHADOW_INSTRUCTION | SHADOW_NMI)) && !vmx_trap_pending()) {
 		*pending = false;
 		context->event = EVENT_VALID | EVENT_NMI | EXC_NMI;
-	} else if (!context->event && state & SHADOW_STI) {
+	} else if (*pending && !context->event && state & SHADOW_STI) {
 		/* Some processors' windows do not wait for the end of STI's shadow (26.2), all wait for that of MOV SS. */
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, state ^ SHADOW_INSTRUCTION);
 	}
@@ -628,7 +628,7 @@ void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const 
 		 * is coherent, and it may not empty caches that it shares.
 		 */
 		if (memory == &control_table)
-			__asm__ volatile("wbinvd" : : : "memory");
+			cpu_write_back();
 		vmx_advance(regs, vmx_next_rip());
 		break;
 	case VMX_EXIT_XSETBV:
@@ -722,8 +722,10 @@ static void vmx_control_enter(struct cpu *cpu, struct hv_exit *exit)
 			panic("the control domain's second-level table is damaged");
 		if (exit->reason == HV_EXIT_ENTRY_FAILED)
 			print("Keel: the control domain: %s\n", vmx_failure(exit->detail));
-		if (reason == VMX_EXIT_EXCEPTION)	/* no exception exits, so it is an NMI */
+		if (reason == VMX_EXIT_EXCEPTION) {	/* no exception exits, so it is an NMI */
 			exit->reason = HV_EXIT_NMI;
+			cpu_unblock_nmi();
+		}
 		if (exit->reason == HV_EXIT_XSETBV)
 			control_xsetbv(cpu, exit);
 		if (reason == VMX_EXIT_IO)

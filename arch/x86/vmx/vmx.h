@@ -118,7 +118,13 @@ static inline bool vmx_trap_pending(void)
 	return vmread(VMCS_GUEST_RFLAGS) & RFLAGS_TF && vmread(VMCS_GUEST_PENDING_DEBUG) & PENDING_SINGLE_STEP;
 }
 
-bool vmx_enter(struct keel_regs *regs, bool launched);
+enum vmx_entry {			/* enter.asm */
+	VMX_ENTRY_FAILED,		/* VMLAUNCH or VMRESUME failed at once, and nothing has changed */
+	VMX_ENTRY_EXIT,
+	VMX_ENTRY_NMI,			/* an NMI was taken in Keel before, and nothing has changed */
+};
+
+enum vmx_entry vmx_enter(struct keel_regs *regs, bool launched);
 extern const uint8_t vmx_exit[];
 
 void vmx_vmxon(uint64_t pa);
@@ -146,7 +152,7 @@ void vmx_inject(struct vmx_context *context, uint32_t inject, uint32_t error_cod
 unsigned int vmx_cpl(void);
 /* After the exit: an IRET that did not complete has ended the blocking of NMIs, which must not be. */
 void vmx_block_nmi_again(void);
-/* The rare parts of vmx_run(): an NMI is pending, an event is to be injected. */
+/* The rare parts of vmx_run(): an NMI is pending, or was while a window was opened for it; an event is to be injected. */
 void vmx_deliver_nmi(struct vmx_context *context, bool *pending);
 void vmx_write_event(struct vmx_context *context);
 void vmx_io_exit(struct hv_exit *exit);
@@ -164,15 +170,22 @@ void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const 
 static inline uint32_t vmx_run(struct vmx_context *context, struct keel_regs *regs, bool *nmi_pending,
 			       const struct page_table *memory, struct hv_exit *exit)
 {
+	enum vmx_entry entry;
 	uint32_t reason;
 
 	vmwrite(VMCS_GUEST_RIP, regs->rip);
-	if (*nmi_pending)
+	if (*nmi_pending || context->primary & PRIMARY_NMI_WINDOW)
 		vmx_deliver_nmi(context, nmi_pending);
 	/* Every exit clears the field's valid bit (25.8.3). */
 	if (context->event)
 		vmx_write_event(context);
-	if (!vmx_enter(regs, context->launched)) {
+	entry = vmx_enter(regs, context->launched);
+	if (entry == VMX_ENTRY_NMI) {
+		vmwrite(VMCS_ENTRY_EVENT, 0);
+		exit->reason = HV_EXIT_NMI;
+		return VMX_EXIT_EXCEPTION;
+	}
+	if (entry == VMX_ENTRY_FAILED) {
 		exit->reason = HV_EXIT_ENTRY_FAILED;
 		exit->detail = VMX_DETAIL_INSTRUCTION | vmread(VMCS_INSTRUCTION_ERROR);
 		return 0;

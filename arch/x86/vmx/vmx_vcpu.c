@@ -9,6 +9,7 @@
 #include "image.h"
 #include "memory.h"
 #include "string.h"
+#include "trap.h"
 #include "vcpu.h"
 
 #define MSR_TEST_CTRL	0x33u
@@ -252,6 +253,7 @@ static void exception_exit(struct vcpu *vcpu, struct hv_exit *exit)
 
 	if ((info & EVENT_TYPE) == EVENT_NMI) {
 		exit->reason = HV_EXIT_NMI;
+		cpu_unblock_nmi();
 		return;
 	}
 	if (info & EVENT_NMI_UNBLOCKED && !(vmread(VMCS_IDT_EVENT) & EVENT_VALID))
