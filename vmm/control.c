@@ -78,7 +78,7 @@ static void exit_wrmsr(struct cpu *cpu, const struct hv_exit *exit)
 	if (msr == MSR_X2APIC_ICR) {
 		done = control_write_icr(cpu, value);
 	} else if (msr == MSR_APIC_BASE) {
-		done = apic_base_ok(value) && wrmsr_safe(msr, value);
+		done = apic_base_ok(value) && apic_set_base(value);
 	} else {
 		done = control_wrmsr(cpu, msr, value);
 	}

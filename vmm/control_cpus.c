@@ -201,9 +201,7 @@ bool control_write_icr(struct cpu *cpu, uint64_t value)
 
 	if (!apic_x2apic() || low & ~ICR_WRITABLE)
 		return false;
-	if (!intercept_icr(cpu, high, low))
-		apic_send(high, low);
-	return true;
+	return intercept_icr(cpu, high, low) || wrmsr_safe(MSR_X2APIC_ICR, value);
 }
 
 static uint32_t take_requests(struct cpu *cpu)

@@ -273,6 +273,8 @@ void main_ap(struct cpu *cpu)
 {
 	const char *missing = hv->probe();
 
+	/* It may have been taken out and put in again. */
+	cpu->apic_base = 0;
 	cpu_features();
 	if (!missing && hv->enable)
 		hv->enable();

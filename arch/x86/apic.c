@@ -5,6 +5,7 @@
 
 #include "cpu.h"
 #include "memory.h"
+#include "percpu.h"
 #include "trap.h"
 
 #define X2APIC_MSR		0x800u
@@ -14,14 +15,32 @@
 #define VECTOR_WORDS		8u		/* ISR, IRR: 32 vectors each */
 #define FIRST_VECTOR_CLASS	1u		/* task priority that holds the vectors of exceptions back */
 
+/* Every access wants to know the mode, and reading the MSR costs more than most of them. */
+static uint64_t base_msr(void)
+{
+	struct cpu *cpu = this_cpu();
+
+	if (!cpu->apic_base)
+		cpu->apic_base = rdmsr(MSR_APIC_BASE);
+	return cpu->apic_base;
+}
+
+bool apic_set_base(uint64_t value)
+{
+	bool done = wrmsr_safe(MSR_APIC_BASE, value);
+
+	this_cpu()->apic_base = 0;
+	return done;
+}
+
 bool apic_x2apic(void)
 {
-	return rdmsr(MSR_APIC_BASE) & APIC_BASE_X2APIC;
+	return base_msr() & APIC_BASE_X2APIC;
 }
 
 uint64_t apic_base(void)
 {
-	return rdmsr(MSR_APIC_BASE) & APIC_BASE_ADDRESS;
+	return base_msr() & APIC_BASE_ADDRESS;
 }
 
 static volatile uint32_t *reg_address(uint32_t reg)
@@ -44,9 +63,10 @@ void apic_write(uint32_t reg, uint32_t value)
 
 uint32_t apic_id(void)
 {
-	uint32_t id = apic_read(APIC_REG_ID);
+	uint64_t base = rdmsr(MSR_APIC_BASE);
+	const volatile uint32_t *id = phys_to_virt((base & APIC_BASE_ADDRESS) + APIC_REG_ID);
 
-	return apic_x2apic() ? id : id >> XAPIC_ID_SHIFT;
+	return base & APIC_BASE_X2APIC ? (uint32_t)rdmsr(X2APIC_MSR + (APIC_REG_ID >> 4)) : *id >> XAPIC_ID_SHIFT;
 }
 
 void apic_send(uint32_t destination, uint32_t icr_low)
@@ -124,10 +144,8 @@ static void drain(void)
 
 void apic_reset(void)
 {
-	uint64_t mode = rdmsr(MSR_APIC_BASE);
-
 	/* One that is off altogether has nothing to forget: it comes back as after a reset. */
-	if (!(mode & APIC_BASE_ENABLE))
+	if (!(base_msr() & APIC_BASE_ENABLE))
 		return;
 	mask_entries();
 	write_cr8(FIRST_VECTOR_CLASS);

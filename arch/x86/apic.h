@@ -47,10 +47,13 @@
 #define ICR_ALL_BUT_SELF	(3u << 18)
 #define ICR_WRITABLE		(ICR_VECTOR | ICR_MODE | ICR_LOGICAL | ICR_ASSERT | ICR_LEVEL | ICR_SHORTHAND)
 
+/* Of this CPU, at any time. The other functions need its own stack. */
+uint32_t apic_id(void);
 bool apic_x2apic(void);
 uint64_t apic_base(void);
-uint32_t apic_id(void);
-/* Registers by their xAPIC offset; needs the direct map (main address space). */
+/* Sets the MSR of mode and address. False: the processor refuses the value. */
+bool apic_set_base(uint64_t value);
+/* Registers by their xAPIC offset, in the main address space, whose direct map it takes. */
 uint32_t apic_read(uint32_t reg);
 void apic_write(uint32_t reg, uint32_t value);
 /* An interrupt that is in service on this CPU becomes pending again. */

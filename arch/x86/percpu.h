@@ -53,6 +53,7 @@ struct cpu {
 	uint32_t init_seen;		/* so is an INIT from hardware */
 	unsigned int index;
 	uint32_t apic_id;
+	uint64_t apic_base;		/* MSR, or 0: not read yet; apic.c */
 	struct tss tss;
 	uint64_t gdt[GDT_ENTRIES];
 	uint64_t main_cr3;

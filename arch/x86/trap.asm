@@ -22,7 +22,7 @@ PERCPU_MASK	equ ~0xffff
 PERCPU_DATA	equ 0xe000
 CPU_RSP0	equ 0
 CPU_FRAME	equ 8
-CPU_TSS_RSP0	equ 36			; struct tss lies at 32, rsp[0] 4 bytes into it
+CPU_TSS_RSP0	equ 44			; struct tss lies at 40, rsp[0] 4 bytes into it
 
 SAFE_PLACES	equ 3			; safe_place1 to 3: instructions whose #GP is an answer
 

@@ -45,7 +45,7 @@ struct table_register {
 _Static_assert(offsetof(struct cpu, cell_rsp0) == 0, "trap.asm: CPU_RSP0");
 _Static_assert(offsetof(struct cpu, cell_frame) == 8, "trap.asm: CPU_FRAME");
 _Static_assert(offsetof(struct cpu, nmi_seen) == 16, "vmx/enter.asm: CPU_NMI_SEEN");
-_Static_assert(offsetof(struct cpu, tss) + offsetof(struct tss, rsp) == 36, "trap.asm: CPU_TSS_RSP0");
+_Static_assert(offsetof(struct cpu, tss) + offsetof(struct tss, rsp) == 44, "trap.asm: CPU_TSS_RSP0");
 _Static_assert(offsetof(struct cell_frame, vector) == 15 * 8, "trap.asm: FRAME_VECTOR");
 _Static_assert(KEEL_CELL_GATE == 31, "trap.asm: ANSWER");
 _Static_assert(sizeof(struct cell_frame) == 22 * 8, "trap.asm: FRAME_BYTES");

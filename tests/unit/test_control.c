@@ -176,13 +176,19 @@ uint64_t rdmsr(uint32_t msr)
 /* On some processors the local APIC is locked in x2APIC mode, and the write that would leave it faults. */
 static bool apic_locked;
 
-bool wrmsr_safe(uint32_t msr, uint64_t value)
+bool apic_set_base(uint64_t value)
 {
-	require(msr == MSR_APIC_BASE, "an MSR that was not to be touched");
 	if (apic_locked)
 		return false;
 	seen.msr_writes++;
 	seen.msr_value = value;
+	return true;
+}
+
+bool wrmsr_safe(uint32_t msr, uint64_t value)
+{
+	require(msr == MSR_X2APIC_ICR && apic_x2apic(), "an MSR that was not to be touched");
+	apic_send((uint32_t)(value >> 32), (uint32_t)value);
 	return true;
 }
 
