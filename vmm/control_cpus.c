@@ -2,7 +2,7 @@
 /*
  * The control domain's processors: how they start, stop and are reached. What it writes to a local APIC's command register is
  * looked at from the first instruction on and for good, so that no INIT and no SIPI of its takes a processor out of Keel's
- * hands, and none starts outside them: decision 5.
+ * hands, and none starts outside them: decision 14.
  */
 
 #include "control.h"
@@ -172,6 +172,8 @@ static bool intercept_icr(struct cpu *self, uint32_t destination, uint32_t icr)
 		return false;
 	if (mode == ICR_MODE_INIT && icr & ICR_LEVEL && !(icr & ICR_ASSERT))
 		return true;
+	/* A kernel that starts the other processors has its console; it may never halt, but wait by MWAIT. */
+	control_is_up(self);
 	if ((icr & ICR_SHORTHAND) == ICR_ALL_BUT_SELF) {
 		/* None that has not been started: real ones need not be there, and kernels start those one by one. */
 		for (i = 0; i < cpu_count; i++)

@@ -96,6 +96,11 @@ void apic_raise_again(uint32_t self, uint8_t vector)
 		apic_send(self, ICR_ASSERT | vector);
 }
 
+void apic_end_of_interrupt(void)
+{
+	apic_write(APIC_REG_EOI, 0);
+}
+
 static bool any_vector(uint32_t reg)
 {
 	uint32_t bits = 0;
@@ -135,7 +140,7 @@ static void drain(void)
 		apic_write(APIC_REG_SPURIOUS, SPURIOUS_RESET | SPURIOUS_ENABLE);
 		while (any_vector(APIC_REG_ISR) && tries++ < VECTOR_WORDS * 32)
 			apic_write(APIC_REG_EOI, 0);
-		cpu_drain_window();
+		trap_drain();
 		apic_write(APIC_REG_SPURIOUS, SPURIOUS_RESET);
 		if (!any_vector(APIC_REG_IRR))
 			return;

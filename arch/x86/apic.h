@@ -56,6 +56,7 @@ bool apic_set_base(uint64_t value);
 /* Registers by their xAPIC offset, in the main address space, whose direct map it takes. */
 uint32_t apic_read(uint32_t reg);
 void apic_write(uint32_t reg, uint32_t value);
+void apic_end_of_interrupt(void);
 /* An interrupt that is in service on this CPU becomes pending again. */
 void apic_raise_again(uint32_t self, uint8_t vector);
 /*

@@ -19,7 +19,7 @@ struct vcpu;
 enum hv_exit_reason {
 	HV_EXIT_NONE,		/* dealt with below the seam: enter again */
 	HV_EXIT_INTERRUPT,	/* a physical interrupt is pending for the control domain */
-	HV_EXIT_NMI,		/* so is an NMI: it has been taken and must be handed on */
+	HV_EXIT_NMI,		/* so is an NMI: taken where the processor has no global interrupt flag, else pending still */
 	HV_EXIT_MACHINE_CHECK, HV_EXIT_CPUID, HV_EXIT_RDMSR, HV_EXIT_WRMSR, HV_EXIT_XSETBV, HV_EXIT_HYPERCALL, HV_EXIT_IO,
 	HV_EXIT_MEMORY,		/* second-level fault */
 	HV_EXIT_HLT, HV_EXIT_PAUSE, HV_EXIT_WINDOW, HV_EXIT_TPR,

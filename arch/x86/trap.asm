@@ -8,7 +8,7 @@ VECTORS		equ 256
 NMI		equ 2
 GP		equ 13
 SECURITY	equ 30
-FIRST_INTERRUPT	equ 32
+STUB_BYTES	equ 16
 ANSWER		equ 31			; KEEL_CELL_GATE
 SEL_KERNEL_CODE	equ 0x08
 
@@ -26,7 +26,7 @@ CPU_TSS_RSP0	equ 44			; struct tss lies at 40, rsp[0] 4 bytes into it
 
 SAFE_PLACES	equ 3			; safe_place1 to 3: instructions whose #GP is an answer
 
-extern trap_kernel, trap_nmi, trap_drained, trap_init_signal, vmx_window, vmx_called_off
+extern trap_kernel, trap_nmi, apic_end_of_interrupt, trap_init_signal, vmx_window, vmx_called_off
 
 %macro POP_REGISTERS 0
 	POPS r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax
@@ -105,6 +105,25 @@ align 16
 %assign vector vector + 1
 %endrep
 
+; Interrupts come to ring 0 in one place only: where they are let in to be dropped, with a table of their own. Whatever their vector,
+; they push no error code.
+align 16
+global trap_drained, trap_drained_security
+trap_drained_security:
+	; An INIT, if an error code is there.
+	push rax
+	lea rax, [rel drain_window]
+	cmp [rsp + 8], rax
+	pop rax
+	jb trap_stubs + SECURITY * STUB_BYTES
+trap_drained:
+	EVENTS_OFF
+	PUSHES rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11
+	call apic_end_of_interrupt
+	POPS r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax
+	EVENTS_ON
+	iretq
+
 trap_common:
 	PUSHES rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15
 	push 2
@@ -139,21 +158,9 @@ trap_from_kernel:
 	je trap_kernel_gp
 	; On SVM an INIT comes where NMIs do, as a security exception.
 	cmp qword [rsp + FRAME_VECTOR], SECURITY
-	jne trap_interrupt
+	jne trap_kernel_fault
 	mov rdi, rsp
 	call trap_init_signal
-	jmp trap_resume
-trap_interrupt:
-	; Interrupts come to ring 0 in one place only: where they are let in to be dropped.
-	cmp qword [rsp + FRAME_VECTOR], FIRST_INTERRUPT
-	jb trap_kernel_fault
-	lea rax, [rel drain_window]
-	cmp [rsp + FRAME_RIP], rax
-	jb trap_kernel_fault
-	lea rax, [rel drain_window_end]
-	cmp [rsp + FRAME_RIP], rax
-	ja trap_kernel_fault
-	call trap_drained
 	jmp trap_resume
 trap_kernel_fault:
 	call trap_kernel		; does not return
@@ -231,16 +238,15 @@ cpu_unblock_nmi:
 .unblocked:
 	ret
 
-; void cpu_drain_window(void): takes the interrupts that the local APIC has pending. RFLAGS.IF is as everywhere in ring 0.
-global cpu_drain_window
-cpu_drain_window:
+; void trap_drain_window(void): takes the interrupts that are pending. RFLAGS.IF is as everywhere in ring 0.
+global trap_drain_window
+trap_drain_window:
 	EVENTS_ON
 drain_window:
 	sti
 %rep 16				; some processors take one interrupt an instruction, none of them in STI's shadow
 	nop
 %endrep
-drain_window_end:
 	cli
 	EVENTS_OFF
 	IF_BACK_ON

@@ -50,9 +50,9 @@ _Static_assert(offsetof(struct cell_frame, vector) == 15 * 8, "trap.asm: FRAME_V
 _Static_assert(KEEL_CELL_GATE == 31, "trap.asm: ANSWER");
 _Static_assert(sizeof(struct cell_frame) == 22 * 8, "trap.asm: FRAME_BYTES");
 
-static struct gate idt[VECTORS];
+static struct gate idt[VECTORS], drain_idt[VECTORS];
 
-extern const uint8_t trap_stubs[VECTORS][STUB_BYTES], trap_answer[];
+extern const uint8_t trap_stubs[VECTORS][STUB_BYTES], trap_answer[], trap_drained[], trap_drained_security[];
 struct patch {
 	uint64_t place, kind;
 };
@@ -74,11 +74,11 @@ void trap_patch(void)
 		memcpy((void *)(uintptr_t)patch->place, code[patch->kind], sizeof(code[0]));
 }
 
-static void set_gate(unsigned int vector, const uint8_t *entry, unsigned int type, unsigned int ist)
+static void set_gate(struct gate *gate, const uint8_t *entry, unsigned int type, unsigned int ist)
 {
 	uint64_t offset = (uint64_t)(uintptr_t)entry;
 
-	idt[vector] = (struct gate){
+	*gate = (struct gate){
 		.offset_low = (uint16_t)offset, .offset_middle = (uint16_t)(offset >> 16),
 		.offset_high = (uint32_t)(offset >> 32), .selector = SEL_KERNEL_CODE, .ist = (uint8_t)ist,
 		.type = (uint8_t)type,
@@ -89,9 +89,28 @@ void trap_init(void)
 {
 	unsigned int vector;
 
-	for (vector = 0; vector < VECTORS; vector++)
-		set_gate(vector, trap_stubs[vector], GATE_INTERRUPT, vector == EXC_DF ? IST_FAULT : 0);
-	set_gate(KEEL_CELL_GATE, trap_answer, GATE_INTERRUPT | GATE_DPL3, 0);
+	for (vector = 0; vector < VECTORS; vector++) {
+		set_gate(&idt[vector], trap_stubs[vector], GATE_INTERRUPT, vector == EXC_DF ? IST_FAULT : 0);
+		set_gate(&drain_idt[vector], trap_drained, GATE_INTERRUPT, 0);
+	}
+	set_gate(&idt[KEEL_CELL_GATE], trap_answer, GATE_INTERRUPT | GATE_DPL3, 0);
+	drain_idt[EXC_NMI] = idt[EXC_NMI];
+	drain_idt[EXC_MC] = idt[EXC_MC];
+	set_gate(&drain_idt[EXC_SX], trap_drained_security, GATE_INTERRUPT, 0);
+}
+
+static void load_idt(const struct gate *table)
+{
+	struct table_register idtr = { sizeof(idt) - 1, (uint64_t)(uintptr_t)table };
+
+	__asm__ volatile("lidt %0" : : "m"(idtr));
+}
+
+void trap_drain(void)
+{
+	load_idt(drain_idt);
+	trap_drain_window();
+	load_idt(idt);
 }
 
 uint64_t trap_idt(void)
@@ -102,9 +121,9 @@ uint64_t trap_idt(void)
 void trap_reload(struct cpu *cpu)
 {
 	struct table_register gdtr = { sizeof(cpu->gdt) - 1, (uint64_t)(uintptr_t)cpu->gdt };
-	struct table_register idtr = { sizeof(idt) - 1, trap_idt() };
 
-	__asm__ volatile("lgdt %0\n\tlidt %1" : : "m"(gdtr), "m"(idtr));
+	__asm__ volatile("lgdt %0" : : "m"(gdtr));
+	load_idt(idt);
 }
 
 void trap_init_cpu(struct cpu *cpu)
@@ -207,12 +226,6 @@ void trap_init_signal(const struct cell_frame *f)
 	if (!hv || !hv->has_gif)
 		trap_kernel(f);
 	this_cpu()->init_seen = 1;
-}
-
-void trap_drained(void);
-void trap_drained(void)
-{
-	apic_write(APIC_REG_EOI, 0);
 }
 
 /* An NMI in ring 0: noted, for who looks before the next entry. */

@@ -24,7 +24,8 @@ void cpu_open_window(void);
 /* Lets NMIs in again behind an exit by one of them (VMX). */
 void cpu_unblock_nmi(void);
 /* Takes, and ends without another thought, the interrupts that this CPU's local APIC has pending: see apic_reset(). */
-void cpu_drain_window(void);
+void trap_drain(void);
+void trap_drain_window(void);	/* its core, in trap.asm */
 /* Halts until *request is not 0; the one who sets it sends an NMI. */
 void cpu_park_wait(const uint32_t *request);
 

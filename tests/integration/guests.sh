@@ -12,7 +12,7 @@ build_tests
 guest() {
 	local guest=$1 regex=$2
 	shift 2
-	check "$guest" "$ROOT/tools/run" --no-build "$ROOT/guests/$guest.json" --expect "$regex" --timeout 120 \
+	check "$guest" "$ROOT/tools/run" --no-build --keel noclear "$ROOT/guests/$guest.json" --expect "$regex" --timeout 120 \
 		--logs "$logs/$guest" "$@" "${run_options[@]}"
 }
 
