@@ -38,6 +38,7 @@ period=70
 taskset 1 ./timer $period &
 check "guest halt among interrupts" taskset 1 ./blob --timeout 40 --expect "halt: ok" halt.bin
 kill $!
+wait $!
 check "guest triple" ./blob --timeout 5 --expect-end triple-fault triple.bin
 check "guest task-triple" ./blob --timeout 10 --expect "task: interrupt" --expect-end triple-fault task-triple.bin
 check "guest spin cannot be stopped but by its owner" ./blob --timeout 1 --expect-end running --expect "here I go" spin.bin
@@ -60,13 +61,14 @@ check "a guest after that" ./blob --expect "hello: ok" hello.bin
 
 if [ -e hostile.ko ]; then
 	./blob --timeout 60 --expect-end running --expect "hidden" secret.bin >/tmp/secret.log 2>&1 &
+	secret=$!
 	sleep 1
 	insmod hostile.ko $(reserved)
 	dmesg | grep -o 'hostile: .*' | sed 's/^hostile: //' | grep -E '^(not )?ok - '
 	check "the hostile module comes to its end" sh -c 'dmesg | grep "hostile: ok - .*it comes to its end"'
 	check "the guest beside it is undisturbed" sh -c '! grep -E "FAIL|end" /tmp/secret.log && grep hidden /tmp/secret.log'
-	kill %1
-	wait
+	kill "$secret"
+	wait "$secret"
 	rmmod hostile
 	check "a guest after the hostile module" ./blob --expect "hello: ok" hello.bin
 fi

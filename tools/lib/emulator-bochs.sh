@@ -102,7 +102,7 @@ emulator_prepare() {
 		log: $logs/emulator.log
 		panic: action=fatal$panic
 		error: action=report
-		info: action=report
+		info: action=ignore
 		debug: action=ignore
 	CONFIG
 	# The debugger that Debian's Bochs is built with wants to be told to start, and to go on after a panic; at a reset it finds
