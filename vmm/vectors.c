@@ -3,7 +3,7 @@
 
 #include "vectors.h"
 
-#include <stdbool.h>
+#include <stddef.h>
 
 #include "cpu.h"
 #include "string.h"
@@ -16,15 +16,12 @@
 #define COMPONENT_ZMM	6u		/* what is above those, of registers 0 to 15 */
 #define ZMM_BYTES	32u
 
-/* Where a component lies in an area of the standard form. */
+/* Where a component lies in an area of the standard form; NULL: guests have none. */
 static uint8_t *component(struct vcpu *vcpu, unsigned int number)
 {
+	if (!(cpuid_guest_xcr0() >> number & 1))
+		return NULL;
 	return (uint8_t *)vcpu->xstate + cpuid(CPUID_XSTATE, number).ebx;
-}
-
-static bool has(unsigned int number)
-{
-	return cpuid_guest_xcr0() >> number & 1;
 }
 
 /* XSAVE and XRSTOR reach what XCR0 has on: all that guests may use. Returns what it was, for close_state. */
@@ -49,6 +46,7 @@ static void close_state(uint64_t xcr0)
 void vectors_give(struct vcpu *vcpu)
 {
 	struct keel_vectors *v = &vcpu->cell.page->vectors;
+	uint8_t *ymm = component(vcpu, COMPONENT_YMM);
 	uint64_t xcr0 = open_state();
 	unsigned int i;
 
@@ -58,14 +56,15 @@ void vectors_give(struct vcpu *vcpu)
 	v->xcr0 = xcr0;
 	for (i = 0; i < KEEL_VECTORS; i++) {
 		memcpy(v->reg[i], (uint8_t *)vcpu->xstate + XMM_OFFSET + i * XMM_BYTES, XMM_BYTES);
-		if (has(COMPONENT_YMM))
-			memcpy(v->reg[i] + XMM_BYTES, component(vcpu, COMPONENT_YMM) + i * XMM_BYTES, XMM_BYTES);
+		if (ymm)
+			memcpy(v->reg[i] + XMM_BYTES, ymm + i * XMM_BYTES, XMM_BYTES);
 	}
 }
 
 void vectors_take(struct vcpu *vcpu)
 {
 	const struct keel_vectors *v = &vcpu->cell.page->vectors;
+	uint8_t *ymm = component(vcpu, COMPONENT_YMM), *zmm = component(vcpu, COMPONENT_ZMM);
 	uint64_t xcr0 = open_state(), *in_use = (uint64_t *)((uint8_t *)vcpu->xstate + HEADER_OFFSET);
 	unsigned int i;
 
@@ -76,10 +75,10 @@ void vectors_take(struct vcpu *vcpu)
 		if (!(v->written >> i & 1))
 			continue;
 		memcpy((uint8_t *)vcpu->xstate + XMM_OFFSET + i * XMM_BYTES, v->reg[i], XMM_BYTES);
-		if (has(COMPONENT_YMM))
-			memcpy(component(vcpu, COMPONENT_YMM) + i * XMM_BYTES, v->reg[i] + XMM_BYTES, XMM_BYTES);
-		if (v->whole >> i & 1 && has(COMPONENT_ZMM))
-			memset(component(vcpu, COMPONENT_ZMM) + i * ZMM_BYTES, 0, ZMM_BYTES);
+		if (ymm)
+			memcpy(ymm + i * XMM_BYTES, v->reg[i] + XMM_BYTES, XMM_BYTES);
+		if (zmm && v->whole >> i & 1)
+			memset(zmm + i * ZMM_BYTES, 0, ZMM_BYTES);
 	}
 	xrstor(vcpu->xstate, cpuid_guest_xcr0());
 	close_state(xcr0);
