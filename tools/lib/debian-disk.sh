@@ -16,17 +16,24 @@ packages=(
 	linux-image-amd64 initramfs-tools grub-pc-bin e2fsprogs
 )
 
-# What the initrd needs to reach its disk; the default would be every driver there is, which takes long to load.
+# What the initrd needs to reach its disk; the default would be every driver there is, which takes long to pack and to load. Before
+# the kernel's package packs it.
+initrd_commands() {
+	cat <<-'COMMANDS'
+		set -e
+		mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/share/initramfs-tools/modules.d"
+		echo MODULES=list >"$1/etc/initramfs-tools/conf.d/keel"
+		echo COMPRESS=gzip >>"$1/etc/initramfs-tools/conf.d/keel"
+		printf '%s\n' ata_piix ata_generic sd_mod ext4 virtio_pci virtio_blk ahci >"$1/usr/share/initramfs-tools/modules.d/keel"
+	COMMANDS
+}
+
 setup_commands() {
 	cat <<-'COMMANDS'
 		set -e
 		echo keel-debian >"$1/etc/hostname"
 		echo "LABEL=keel-root / ext4 errors=remount-ro 0 1" >"$1/etc/fstab"
 		echo root:keel | chroot "$1" chpasswd
-		echo MODULES=list >"$1/etc/initramfs-tools/conf.d/keel"
-		echo COMPRESS=gzip >>"$1/etc/initramfs-tools/conf.d/keel"
-		printf '%s\n' ata_piix ata_generic sd_mod ext4 virtio_pci virtio_blk ahci >>"$1/etc/initramfs-tools/modules"
-		chroot "$1" update-initramfs -u -k all
 		mkdir -p "$1/boot/grub"
 		cp -r "$1/usr/lib/grub/i386-pc" "$1/boot/grub/"
 		cat >"$1/boot/grub/grub.cfg" <<-'CONFIG'
@@ -46,11 +53,13 @@ make_tree() {
 	local sources=()
 	mapfile -t sources < <(find /etc/apt/sources.list /etc/apt/sources.list.d -type f \
 		\( -name '*.list' -o -name '*.sources' \) -size +0 2>/dev/null)
+	initrd_commands >"$work/initrd"
 	setup_commands >"$work/setup"
 	logged "$BUILD/logs/mmdebstrap.log" mmdebstrap --variant=minbase --include="${packages[*]}" \
 		--aptopt='Apt::Install-Recommends "false"' \
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' \
+		--essential-hook="sh $work/initrd \"\$1\"" \
 		--customize-hook="sh $work/setup \"\$1\"" \
 		bookworm "$work/tree" "${sources[@]}"
 }
