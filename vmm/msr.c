@@ -135,15 +135,14 @@ static bool write_rule(struct vcpu *vcpu, const struct rule *rule, unsigned int 
 {
 	if (rule->policy == MSR_STORAGE)
 		vcpu->misc[slot] = (rule->value ^ value) & rule->writable;
+	if (rule->first == MSR_MISC_ENABLE)
+		vcpu->cpuid_limited = value & MISC_LIMIT_CPUID;
 	return rule->policy == MSR_ZERO || rule->policy == MSR_CONSTANT || rule->policy == MSR_STORAGE;
 }
 
 bool msr_guest_limits_cpuid(const struct vcpu *vcpu)
 {
-	unsigned int slot;
-
-	find(MSR_MISC_ENABLE, &slot);
-	return vcpu->misc[slot] & MISC_LIMIT_CPUID;
+	return vcpu->cpuid_limited;
 }
 
 /*

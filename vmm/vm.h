@@ -102,6 +102,7 @@ struct vcpu {
 	uint64_t dr[4];
 	uint64_t tsc_aux;
 	uint64_t misc[64];		/* MSRs that are storage; index by msr.c */
+	bool cpuid_limited;		/* IA32_MISC_ENABLE: no basic leaves of CPUID above 2 */
 	struct cpu *last_cpu;		/* NULL, which any CPU may set: no translation of guest memory may be used again */
 	union {
 		struct vcpu_svm svm;
