@@ -22,7 +22,7 @@ reserved() {
 			printf "first=%d bytes=%d", at, size + 1 }' /proc/iomem
 }
 
-for guest in hello modes xstate vector clock task debug step nmi paging delivery breakpoint hostile-msr hostile-port hostile-mmio hostile-cpu; do
+for guest in hello modes xstate vector clock task debug step nmi paging delivery breakpoint ioapic lint hostile-msr hostile-port hostile-mmio hostile-cpu; do
 	check "guest $guest" ./blob --timeout 25 --expect "$guest: ok" $guest.bin
 done
 # Seen to come to their end on QEMU alone.
