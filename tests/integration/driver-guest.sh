@@ -32,6 +32,7 @@ if grep -q QEMU /proc/cpuinfo; then
 	done
 fi
 check "guest smp with 4 vCPUs" ./blob --vcpus 4 --timeout 25 --expect "smp: ok" smp.bin
+check "guest ipi with 4 vCPUs" ./blob --vcpus 4 --timeout 40 --expect "ipi: ok" ipi.bin
 # An interpreter needs longer for each of the interrupts that are to hit the guest between STI and HLT.
 period=70
 [ "$(awk '/^cpu MHz/ { print int($4); exit }' /proc/cpuinfo)" -gt 500 ] || period=2000
