@@ -22,15 +22,9 @@ reserved() {
 			printf "first=%d bytes=%d", at, size + 1 }' /proc/iomem
 }
 
-for guest in hello modes xstate vector clock task debug step nmi paging delivery breakpoint ioapic lint hostile-msr hostile-port hostile-mmio hostile-cpu; do
+for guest in hello modes string segment xstate vector clock task debug step nmi paging delivery breakpoint ioapic lint hostile-msr hostile-port hostile-mmio hostile-cpu; do
 	check "guest $guest" ./blob --timeout 25 --expect "$guest: ok" $guest.bin
 done
-# Seen to come to their end on QEMU alone.
-if grep -q QEMU /proc/cpuinfo; then
-	for guest in string segment; do
-		check "guest $guest" ./blob --timeout 25 --expect "$guest: ok" $guest.bin
-	done
-fi
 check "guest smp with 4 vCPUs" ./blob --vcpus 4 --timeout 25 --expect "smp: ok" smp.bin
 check "guest ipi with 4 vCPUs" ./blob --vcpus 4 --timeout 40 --expect "ipi: ok" ipi.bin
 # An interpreter needs longer for each of the interrupts that are to hit the guest between STI and HLT.
