@@ -13,6 +13,7 @@ REG_VERSION	equ 0x30
 REG_ISR_PIN	equ 0x100 + VECTOR_PIN / 32 * 16
 REG_TMR_PIN	equ 0x180 + VECTOR_PIN / 32 * 16
 REG_IRR_PIN	equ 0x200 + VECTOR_PIN / 32 * 16
+ESR_RECEIVE	equ 1 << 6
 VERSION_NO_BROADCAST equ 24			; bit of the local APIC's version, and of SVR:
 SVR_NO_BROADCAST equ 1 << 12
 PIN		equ 16
@@ -168,6 +169,14 @@ check_edge:
 	call lower
 	call raise
 	TAKEN 1, "an edge after the mask"
+	WRITE REG_ESR, 0
+	ENTRY 5
+	call raise
+	TAKEN 0, "an illegal vector"
+	WRITE REG_ESR, 0
+	READ REG_ESR
+	cmp eax, ESR_RECEIVE
+	VERIFY e, "ESR after an illegal vector"
 	ENTRY EDGE | PIN_LOWEST
 	call raise
 	TAKEN 1, "an edge by lowest priority"

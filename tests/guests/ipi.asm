@@ -14,6 +14,7 @@ NMI		equ 2
 DELIVER_LOWEST	equ 1 << 8
 DELIVER_NMI	equ 4 << 8
 LOGICAL		equ 1 << 11
+ICR_LEVEL	equ 1 << 15
 TO_SELF		equ 1 << 18
 TO_ALL		equ 2 << 18
 TO_OTHERS	equ 3 << 18
@@ -217,6 +218,12 @@ check_everywhere:
 	SEND "an NMI to all others", DELIVER_NMI - VECTOR_TEST + TO_OTHERS, 0, 14
 	SEND "an NMI to 2", DELIVER_NMI - VECTOR_TEST, 2, 4
 	SEND "an illegal vector", 15 - VECTOR_TEST, 1, 0
+	; What is nothing to a processor that runs.
+	SEND "a SIPI to one that runs", ICR_SIPI | SIPI_VECTOR - VECTOR_TEST, 1, 0
+	SEND "the end of an INIT", ICR_INIT - ICR_ASSERT + ICR_LEVEL - VECTOR_TEST + TO_ALL, 0, 0
+	cmp dword [abs started], CPUS - 1
+	VERIFY e, "a processor has started again"
+	SEND "all others after that", TO_OTHERS, 0, 14
 	ret
 
 check_flat:
