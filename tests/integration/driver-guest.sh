@@ -22,7 +22,8 @@ reserved() {
 			printf "first=%d bytes=%d", at, size + 1 }' /proc/iomem
 }
 
-for guest in hello modes string segment xstate vector clock task debug step nmi paging delivery breakpoint ioapic lint0 nest hostile-msr hostile-port hostile-mmio hostile-cpu; do
+for guest in hello modes string segment xstate vector clock task debug step nmi paging delivery breakpoint ioapic lint0 nest \
+	hostile-msr hostile-port hostile-mmio hostile-cpu; do
 	check "guest $guest" ./blob --timeout 25 --expect "$guest: ok" $guest.bin
 done
 check "guest smp with 4 vCPUs" ./blob --vcpus 4 --timeout 25 --expect "smp: ok" smp.bin
