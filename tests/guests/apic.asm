@@ -3,6 +3,7 @@
 ; the line is high; TPR, priorities, errors. Which of it exits is the processor's affair and must make no difference.
 %define GUEST_NAME "apic"
 %include "guest.inc"
+%include "apic.inc"
 
 VECTOR_LEVEL	equ 0x51
 VECTOR_LOW	equ 0x41
@@ -13,91 +14,13 @@ ROUNDS		equ 20
 DELAY		equ 100000			; ticks of the HPET, more than it takes to set it as a rule
 PATIENCE	equ 1000000
 
-REG_ID		equ 0x20
-REG_TPR		equ 0x80
-REG_PPR		equ 0xa0
-REG_EOI		equ 0xb0
-REG_LDR		equ 0xd0
-REG_DFR		equ 0xe0
-REG_SVR		equ 0xf0
 REG_ISR_LEVEL	equ 0x100 + VECTOR_LEVEL / 32 * 16
 REG_TMR_LEVEL	equ 0x180 + VECTOR_LEVEL / 32 * 16
 REG_IRR_LEVEL	equ 0x200 + VECTOR_LEVEL / 32 * 16
-REG_ESR		equ 0x280
-REG_ICR		equ 0x300
-REG_LVT_ERROR	equ 0x370
-REG_SELF_IPI	equ 0x3f0
-ICR_SELF	equ 1 << 18
-ESR_SEND	equ 1 << 5
-APIC_ON		equ 1 << 11
-APIC_X2		equ 1 << 10
-CPUID_APIC	equ 9				; in EDX of leaf 1
-MSR_X2APIC	equ 0x800
 
-HPET_CONFIG	equ HPET + 0x10
-HPET_STATUS	equ HPET + 0x20
-HPET_COUNTER	equ HPET + 0xf0
-HPET_TIMER	equ HPET + 0x100
-HPET_COMPARATOR	equ HPET + 0x108
-TIMER_LEVEL	equ 1 << 1
-TIMER_ON	equ 1 << 2
 TIMER_ROUTE	equ PIN << 9
 
 REDIRECTION	equ 0x10 + 2 * PIN
-PIN_LEVEL	equ 1 << 15
-PIN_REMOTE_IRR	equ 1 << 14
-
-; EAX: the register at offset ECX.
-apic_read:
-	cmp byte [abs x2], 0
-	jne .msr
-	add ecx, LAPIC
-	mov eax, [rcx]
-	ret
-.msr:	shr ecx, 4
-	add ecx, MSR_X2APIC
-	rdmsr
-	ret
-
-; EAX into the register at offset ECX.
-apic_write:
-	cmp byte [abs x2], 0
-	jne .msr
-	add ecx, LAPIC
-	mov [rcx], eax
-	ret
-.msr:	shr ecx, 4
-	add ecx, MSR_X2APIC
-	xor edx, edx
-	wrmsr
-	ret
-
-%macro READ 1
-	mov ecx, %1
-	call apic_read
-%endmacro
-
-%macro WRITE 2
-	mov ecx, %1
-	mov eax, %2
-	call apic_write
-%endmacro
-
-; EAX: vector.
-self_ipi:
-	mov ecx, REG_SELF_IPI
-	cmp byte [abs x2], 0
-	jne apic_write
-	or eax, ICR_SELF
-	mov ecx, REG_ICR
-	jmp apic_write
-
-; EAX: the IO APIC's register EAX.
-ioapic_read:
-	mov edx, IOAPIC
-	mov [rdx], eax
-	mov eax, [rdx + 0x10]
-	ret
 
 ; RAX: vector. What is wrong stays in [wrong], for a handler cannot stop the guest well.
 hook:	cmp eax, 2
@@ -276,18 +199,6 @@ check_x2apic:
 	CHECK e, "x2APIC logical ID"
 	ret
 
-; EAX: mode bits.
-set_mode:
-	mov edx, eax
-	shr edx, 10
-	and edx, 1
-	mov [abs x2], dl
-	or eax, LAPIC | 1 << 8
-	mov ecx, MSR_APIC_BASE
-	xor edx, edx
-	wrmsr
-	ret
-
 check_all:
 	WRITE REG_SVR, 0x1ff
 	call check_level
@@ -339,7 +250,6 @@ align 8
 logged:	dd 0
 keep:	dd 0
 log:	dq 0
-x2:	db 0
 wrong:	db 0
 
 GUEST_END

@@ -22,16 +22,13 @@ reserved() {
 			printf "first=%d bytes=%d", at, size + 1 }' /proc/iomem
 }
 
-for guest in hello modes xstate vector clock task debug step nmi hostile-msr hostile-port hostile-mmio hostile-cpu; do
+for guest in hello modes string segment xstate vector clock task debug step nmi paging delivery breakpoint ioapic lint0 nest \
+	hostile-msr hostile-port hostile-mmio hostile-cpu; do
 	check "guest $guest" ./blob --timeout 25 --expect "$guest: ok" $guest.bin
 done
-# Seen to come to their end on QEMU alone.
-if grep -q QEMU /proc/cpuinfo; then
-	for guest in string segment; do
-		check "guest $guest" ./blob --timeout 25 --expect "$guest: ok" $guest.bin
-	done
-fi
 check "guest smp with 4 vCPUs" ./blob --vcpus 4 --timeout 25 --expect "smp: ok" smp.bin
+check "guest ipi with 4 vCPUs" ./blob --vcpus 4 --timeout 40 --expect "ipi: ok" ipi.bin
+check "guest share with 4 vCPUs on one processor" taskset 1 ./blob --vcpus 4 --timeout 40 --expect "share: ok" share.bin
 # An interpreter needs longer for each of the interrupts that are to hit the guest between STI and HLT.
 period=70
 [ "$(awk '/^cpu MHz/ { print int($4); exit }' /proc/cpuinfo)" -gt 500 ] || period=2000

@@ -11,7 +11,7 @@ build_tests
 files=(--file "$TESTS/blob:/keel-test/blob")
 {
 	grep -v 'tests: end' "$(script_for tiny tiny)"
-	for guest in apic tpr smp; do
+	for guest in apic tpr smp ioapic ipi nest; do
 		files+=(--file "$TESTS/$guest.bin:/keel-test/$guest.bin")
 		printf 'check "guest %s" /keel-test/blob --vcpus 4 --timeout 60 --expect "%s: ok" /keel-test/%s.bin\n' \
 			"$guest" "$guest" "$guest"
