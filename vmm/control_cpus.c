@@ -255,7 +255,7 @@ void control_take_nmi(struct cpu *cpu)
 	}
 	if (asked & CPU_REQUEST_STOP) {
 		__atomic_store_n(&cpu->online, 0, __ATOMIC_RELEASE);
-		cpu_stop();
+		cpu_rest();
 	}
 	if (asked & CPU_REQUEST_FLUSH)
 		control_flush(cpu);

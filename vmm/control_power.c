@@ -114,7 +114,7 @@ static void leave(struct cpu *cpu)
 			vm_scrub_all();
 		} else if (first != cpu) {
 			__atomic_store_n(&cpu->online, 0, __ATOMIC_RELEASE);
-			cpu_stop();
+			cpu_rest();
 		}
 	}
 	cpu_write_back();

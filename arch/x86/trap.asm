@@ -252,6 +252,15 @@ drain_window:
 	IF_BACK_ON
 	ret
 
+; void cpu_rest(void): runs nothing more, but lets in what the machine's firmware wants of every CPU (SMI).
+global cpu_rest
+cpu_rest:
+	cli
+	EVENTS_ON
+.rest:
+	hlt
+	jmp .rest
+
 ; void cpu_park_wait(const uint32_t *request): halts until *request is not 0; woken by NMI.
 global cpu_park_wait
 cpu_park_wait:

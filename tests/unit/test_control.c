@@ -218,6 +218,11 @@ void cpu_park_wait(const uint32_t *request)
 	model_of(self)->nmi = false;
 }
 
+void cpu_rest(void)
+{
+	control_stopped();
+}
+
 static void control_stopped(void)
 {
 	model_of(self)->place = STOPPED;

@@ -7,9 +7,6 @@
 
 #include "cpu.h"
 
-#define cpu_stop() power_stopped()
-static __attribute__((noreturn)) void power_stopped(void);
-
 #include "acpi.h"
 #include "percpu.h"
 
@@ -139,7 +136,7 @@ void panic(const char *message)
 	longjmp(out, 1);
 }
 
-static void power_stopped(void)
+void cpu_rest(void)
 {
 	longjmp(out, 2);
 }

@@ -1,0 +1,13 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The same events on Intel VMX, by Bochs, but for what it cannot do: plugging in a processor.
+# long
+# timeout: 1700
+set -uo pipefail
+ROOT=${ROOT:-$(cd "$(dirname "$0")/../.." && pwd)}
+KEEL_RUN_OPTIONS="--emulator bochs --timeout 500 --memory 1G"
+EVENTS=${EVENTS:-sleep kexec kdump}
+EVENTS_KERNEL=$("$ROOT/tools/lib/lz4-kernel.sh")
+EVENTS_PM1=0xb004
+# shellcheck source=tests/integration/events.sh
+. "$(dirname "$0")/events.sh"
