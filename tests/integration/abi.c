@@ -23,7 +23,6 @@
 
 #define MEMORY		(16ull << 20)
 #define CHANNEL		0x10000u
-#define CYCLES		200u
 #define CYCLE_MEMORY	(4ull << 20)
 #define LONGEST_US	40000u
 #define SETTLE_MS	3000u
@@ -190,14 +189,14 @@ static bool all_back(int device, const struct keel_info *before)
 	return false;
 }
 
-static void check_kills(int device, const char *path)
+static void check_kills(int device, const char *path, unsigned int cycles)
 {
 	struct keel_info before = machine_info(device);
 	unsigned int seed = 1, lost = 0;
 	size_t bytes;
 	void *firmware = machine_read_file(path, &bytes);
 
-	for (unsigned int i = 0; i < CYCLES && !lost; i++) {
+	for (unsigned int i = 0; i < cycles && !lost; i++) {
 		pid_t child = fork();
 
 		if (child == 0)
@@ -207,7 +206,7 @@ static void check_kills(int device, const char *path)
 		waitpid(child, NULL, 0);
 		lost += !all_back(device, &before);
 	}
-	report(!lost, "200 processes killed at random instants leave nothing", "pages or slots are out");
+	report(!lost, "processes killed at random instants leave nothing", "pages or slots are out");
 }
 
 /* What is looked for; the sum of two constants, so that no memory of this program holds it. */
@@ -377,8 +376,8 @@ int main(int argc, char **argv)
 	struct keel_info before = machine_info(device), after;
 	uint64_t memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 
-	if (argc != 4)
-		errx(2, "usage: abi SPIN-GUEST WORKING-GUEST SECRET-GUEST");
+	if (argc != 5)
+		errx(2, "usage: abi SPIN-GUEST WORKING-GUEST SECRET-GUEST KILLS");
 	report(before.abi_revision == KEEL_ABI_REVISION && before.vm_slots == KEEL_MAX_VMS && !before.pages_out,
 	       "nothing is out at the start", "something is");
 	check_ring3();
@@ -387,7 +386,7 @@ int main(int argc, char **argv)
 	check_search();
 	check_secret(argv[3], memory_bytes);
 	check_scrubbed();
-	check_kills(device, argv[1]);
+	check_kills(device, argv[1], (unsigned int)atoi(argv[4]));
 	after = machine_info(device);
 	report(!after.pages_out && after.vm_slots == KEEL_MAX_VMS, "nothing is out at the end", "something is");
 	printf("%u passed, %u failed\n", passed, failed);

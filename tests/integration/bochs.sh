@@ -18,7 +18,7 @@ files=(--file "$module:/keel-test/hostile.ko" --file "$peek:/keel-test/peek.ko")
 for file in perf blob dirty pause.bin debug-int1.bin dirty-gib.bin secret.bin; do
 	files+=(--file "$TESTS/$file:/keel-test/$file")
 done
-boot control 250 "$TESTS/$name-control" --smp 2 --memory 2560M "${files[@]}"
+boot control 450 "$TESTS/$name-control" --smp 2 --memory 2560M "${files[@]}"
 judge control
 # shellcheck source=tests/integration/bochs-tiny.sh
 . "$(dirname "$0")/bochs-tiny.sh"

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # A second implementation of AMD SVM, by Bochs: it has NRIPS and many ASIDs, which QEMU's lacks.
-# timeout: 600
+# long
+# timeout: 900
 set -uo pipefail
-KEEL_RUN_OPTIONS="--emulator bochs --cpu ryzen --timeout 250"
+KEEL_RUN_OPTIONS="--emulator bochs --cpu ryzen --timeout 450"
 # shellcheck source=tests/integration/bochs.sh
 . "$(dirname "$0")/bochs.sh"

@@ -13,6 +13,7 @@ build_tests
 uefi_host pc-1 1 1
 uefi_host q35-1 1 1 --machine q35
 uefi_host q35-3 3 1 --machine q35
+uefi_host q35-6-numa 6 2 --machine q35
 uefi_host pc-6-numa 6 2
 uefi_host pc-12 12 1
 uefi_host q35-12-numa 12 2 --machine q35

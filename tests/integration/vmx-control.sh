@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The control domain on two processors with Intel VMX, by Bochs, and a guest to its shell and its end.
-# timeout: 600
+# timeout: 900
 set -uo pipefail
-KEEL_RUN_OPTIONS="--emulator bochs --timeout 250"
+KEEL_RUN_OPTIONS="--emulator bochs --timeout 450"
 # shellcheck source=tests/integration/bochs.sh
 . "$(dirname "$0")/bochs.sh"
