@@ -3,16 +3,6 @@
 
 cd /keel-test || exit 1
 
-./blob --timeout 600 --expect-end running --expect NEVER secret.bin >/tmp/secret.log 2>&1 &
-secret=$!
-for second in 1 2 3 4 5 6 7 8 9 10; do
-	grep -q hidden /tmp/secret.log && break
-	sleep 1
-done
-check "a processor goes off line and on line beside a guest" cycle 1
-peek beside-a-guest refused=2048
-kill "$secret"
-wait "$secret"
 check "exits of PAUSE loops are in use" sh -c 'keel dmesg | grep "options.*PAUSE"'
 check "guest pause with 2 vCPUs on one processor" taskset 2 ./blob --vcpus 2 --timeout 20 --expect "pause: ok" pause.bin
 check "guest debug with INT1" ./blob --timeout 20 --expect "debug: ok" debug-int1.bin

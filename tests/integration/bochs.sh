@@ -8,14 +8,12 @@
 build_tests
 {
 	printf 'CPUS=2 CYCLES=2\n'
-	cat "$ROOT/tests/integration/peek-guest.sh"
 	grep -v 'tests: end' "$ROOT/tests/integration/control-guest.sh"
 	cat "$ROOT/tests/integration/bochs-guest.sh"
 } >"$TESTS/$name-control"
 module=$(build_module "$ROOT/tests/integration/hostile") || exit 1
-peek=$(build_module "$ROOT/tests/integration/peek") || exit 1
-files=(--file "$module:/keel-test/hostile.ko" --file "$peek:/keel-test/peek.ko")
-for file in perf blob dirty pause.bin debug-int1.bin dirty-gib.bin secret.bin; do
+files=(--file "$module:/keel-test/hostile.ko")
+for file in perf blob dirty pause.bin debug-int1.bin dirty-gib.bin; do
 	files+=(--file "$TESTS/$file:/keel-test/$file")
 done
 boot control 450 "$TESTS/$name-control" --smp 2 --memory 2560M "${files[@]}"

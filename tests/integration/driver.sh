@@ -8,10 +8,12 @@ set -uo pipefail
 
 build_tests
 module=$(build_module "$ROOT/tests/integration/hostile") || exit 1
-files=(--file "$module:/keel-test/hostile.ko")
+peek=$(build_module "$ROOT/tests/integration/peek") || exit 1
+files=(--file "$module:/keel-test/hostile.ko" --file "$peek:/keel-test/peek.ko")
 for file in "$TESTS"/*.bin "$TESTS/blob" "$TESTS/abi" "$TESTS/dirty" "$TESTS/timer"; do
 	files+=(--file "$file:/keel-test/$(basename "$file")")
 done
-boot driver 240 "$ROOT/tests/integration/driver-guest.sh" --smp 2 --memory 1G --append "iomem=relaxed" "${files[@]}"
+cat "$ROOT/tests/integration/peek-guest.sh" "$ROOT/tests/integration/driver-guest.sh" >"$TESTS/$name-script"
+boot driver 240 "$TESTS/$name-script" --smp 2 --memory 1G --append "iomem=relaxed" "${files[@]}"
 judge driver
 finish
