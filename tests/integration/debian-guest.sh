@@ -19,10 +19,10 @@ log_in() {
 }
 
 check "debian: created" keel create "$manifest"
-check "debian: login prompt" shows debian 'keel-debian login:' 1 200
+check "debian: login prompt" shows debian 'keel-debian login:' 1 400
 log_in 1
 send debian 'echo kept >/root/kept; sync; reboot'
-check "debian: login prompt after a reboot" shows debian 'keel-debian login:' 2 250
+check "debian: login prompt after a reboot" shows debian 'keel-debian login:' 2 400
 log_in 2
 send debian 'echo $((3 * 3))$(cat /root/kept)'
 check "debian: what was written is there" shows debian 9kept 1 30

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Unmodified operating systems to their prompts: the small ones by what they print, Debian by hand: log in, reboot, power off.
-# timeout: 1700
+# timeout: 2100
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
@@ -26,6 +26,6 @@ boot menu 300 "$TESTS/guests-menu" --file "$KEEL_BUILD/guests/grub.iso:/keel-tes
 judge menu
 boot pair 200 "$(script_for pair tiny)" "$ROOT/guests/tiny.json" --smp 2 --file "$TESTS/spin.bin:/keel-test/spin.bin"
 judge pair
-boot debian 900 "$(script_for debian debian)" "$ROOT/guests/debian.json" --smp 2
+boot debian 1200 "$(script_for debian debian)" "$ROOT/guests/debian.json" --smp 2
 judge debian
 finish
