@@ -13,7 +13,7 @@ answers() {
 
 log_in() {
 	send debian root
-	check "debian: asks for the password ($1)" shows debian 'Password:' "$1" 60
+	check "debian: asks for the password ($1)" shows debian 'Password:' "$1" 200
 	send debian keel
 	check "debian: logs in with both CPUs ($1)" answers "$1"
 }
