@@ -1,6 +1,8 @@
 ; SPDX-License-Identifier: GPL-2.0
 ; From GRUB (multiboot2, 32-bit protected mode) or a SIPI to C in long mode, high half.
 
+%include "percpu.inc"
+
 KERNEL_BASE	equ 0xffffffff80000000
 DIRECT_SLOT	equ 256			; PML4 slot of the direct map, 0xffff800000000000
 MB2_MAGIC	equ 0xe85250d6
@@ -22,12 +24,6 @@ APIC_REG_ID	equ 0x20
 SEL_CODE32	equ 0x08
 SEL_CODE64	equ 0x10
 SEL_DATA	equ 0x18
-
-; percpu.h
-PERCPU_BASE	equ 0xffffffffc0000000
-PERCPU_SHIFT	equ 16
-PERCPU_STACK_END equ 0x7000
-PERCPU_DATA	equ 0xe000
 
 extern main_boot
 extern main_ap

@@ -47,9 +47,9 @@ struct tss {
 #define CPU_REQUEST_NMI	(CPU_REQUEST_INIT | CPU_REQUEST_FLUSH | CPU_REQUEST_STOP)	/* what an NMI may have come for */
 
 struct cpu {
-	uint64_t cell_rsp0;		/* trap.asm: offset 0 */
-	struct cell_frame *cell_frame;	/* trap.asm: offset 8 */
-	uint32_t nmi_seen;		/* an NMI was taken in Keel and is to be looked at; vmx/enter.asm: offset 16 */
+	uint64_t cell_rsp0;		/* this, the next two and the TSS: percpu.inc */
+	struct cell_frame *cell_frame;
+	uint32_t nmi_seen;		/* an NMI was taken in Keel and is to be looked at */
 	uint32_t init_seen;		/* so is an INIT from hardware */
 	unsigned int index;
 	uint32_t apic_id;

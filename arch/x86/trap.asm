@@ -1,6 +1,7 @@
 ; SPDX-License-Identifier: GPL-2.0
 ; Interrupt entry, and ring 3: cell_run() leaves to it, the entry stubs come back from it.
 
+%include "percpu.inc"
 %include "registers.inc"
 %include "vendor.inc"
 
@@ -16,13 +17,6 @@ SEL_KERNEL_CODE	equ 0x08
 FRAME_VECTOR	equ 15 * 8
 FRAME_RIP	equ 17 * 8
 FRAME_BYTES	equ 22 * 8
-
-; struct cpu, found from the stack pointer (percpu.h)
-PERCPU_MASK	equ ~0xffff
-PERCPU_DATA	equ 0xe000
-CPU_RSP0	equ 0
-CPU_FRAME	equ 8
-CPU_TSS_RSP0	equ 44			; struct tss lies at 40, rsp[0] 4 bytes into it
 
 SAFE_PLACES	equ 3			; safe_place1 to 3: instructions whose #GP is an answer
 

@@ -1,20 +1,17 @@
 ; SPDX-License-Identifier: GPL-2.0
 ; The world switch.
 
+%include "percpu.inc"
 %include "registers.inc"
 
 VMCS_HOST_RSP	equ 0x6c14
-
-section .text
-
-PERCPU_MASK	equ ~0xffff
-PERCPU_DATA	equ 0xe000
-CPU_NMI_SEEN	equ 16
 
 ; enum vmx_entry
 ENTRY_FAILED	equ 0
 ENTRY_EXIT	equ 1
 ENTRY_NMI	equ 2
+
+section .text
 
 ; enum vmx_entry vmx_enter(struct keel_regs *regs, bool launched). RSP, RIP and RFLAGS are the VMCS's, whose host RIP is vmx_exit.
 ; NMIs come at any time here: trap.asm moves on to vmx_called_off for one that comes between the last look and the entry.
