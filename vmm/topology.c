@@ -130,6 +130,8 @@ struct cpuid topology_leaf(const struct vcpu *vcpu, uint32_t leaf, uint32_t subl
 	case CPUID_LEVELS:
 		return levels(vcpu, subleaf);
 	case CPUID_ADDRESS_SIZES:
+		if (!is_amd())
+			return (struct cpuid){ 0 };
 		return (struct cpuid){
 			.ecx = (t->cores * t->threads - 1) | keel_topology_socket_shift(t) << ECX8_SIZE_SHIFT,
 		};
