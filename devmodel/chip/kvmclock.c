@@ -131,6 +131,11 @@ static bool write_wall_clock(struct kvmclock *clock, uint64_t place)
 		.nanoseconds = (uint32_t)(clock->start_ns % (int64_t)NSEC_PER_SEC),
 	};
 
+	/* Nobody keeps it there; it is how a kernel says that it no longer looks. */
+	if (!place) {
+		clock->s.wall_clock = 0;
+		return true;
+	}
 	/* The place is named anew for each look at it, so its version is the guest's to keep. */
 	if (place & ALIGN_MASK || !gmem_read(clock->mem, place, &wall.version, sizeof(wall.version)))
 		return false;

@@ -142,6 +142,8 @@ void lapic_write_tsc_deadline(struct lapic *lapic, uint64_t deadline_tsc, uint64
 
 void lapic_tsc_moved(struct lapic *lapic, uint64_t guest_tsc, uint64_t now)
 {
+	/* A deadline that has passed stays passed. */
+	lapic_advance(lapic, now);
 	if (timer_mode(lapic) == TIMER_TSC_DEADLINE)
 		timer_set_tsc_deadline(lapic, guest_tsc, now);
 }

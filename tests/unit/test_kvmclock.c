@@ -185,6 +185,12 @@ START_TEST(wall_clock)
 	memory[0x800] = 9;
 	ck_assert(kvmclock_write_msr(&clock_, 0, KEEL_MSR_WALL_CLOCK, 0x800));
 	ck_assert_uint_eq(read_bytes(0x800, 4), 10);
+	/* None: nothing is written, least of all at 0. */
+	memset(memory, 0xa5, 16);
+	ck_assert(kvmclock_write_msr(&clock_, 0, KEEL_MSR_WALL_CLOCK, 0));
+	for (unsigned int i = 0; i < 16; i++)
+		ck_assert_uint_eq(memory[i], 0xa5);
+	ck_assert(kvmclock_read_msr(&clock_, 2, KEEL_MSR_WALL_CLOCK, &value) && value == 0);
 }
 END_TEST
 

@@ -856,6 +856,12 @@ START_TEST(tsc_is_moved)
 	ck_assert_uint_eq(lapic_deadline(&cpu[0]), 1000000);
 	lapic_advance(&cpu[0], 1000000);
 	ck_assert_int_eq(pending(0), 0x31);
+	/* One that has passed, and was not looked at yet. */
+	ck_assert_int_eq(acknowledge(0), 0x31);
+	lapic_write(at(0), EOI, 0, 1000000);
+	lapic_write_tsc_deadline(at(0), 10000000, 9000000, 1000000);
+	lapic_tsc_moved(at(0), 5, 2000000);
+	ck_assert_int_eq(pending(0), 0x31);
 	/* Not armed, and other modes. */
 	lapic_tsc_moved(at(0), 5, 1000000);
 	ck_assert_uint_eq(lapic_deadline(&cpu[0]), TIME_NEVER);
