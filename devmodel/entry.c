@@ -64,17 +64,19 @@ static unsigned int repeat_most(const struct keel_context *ctx)
 	return ctx->regs.rflags & RFLAGS_TF ? 1 : REPEAT_MOST;
 }
 
-/* What the emulator made of an instruction that began at rip. */
-static void emulated(struct pc *pc, struct keel_context *ctx, enum emulate_result result, uint64_t rip,
-		     const struct emulate_fault *fault)
+/* What the emulator made of an instruction. */
+static void emulated(struct pc *pc, struct keel_context *ctx, enum emulate_result result, const struct emulate_fault *fault)
 {
 	switch (result) {
 	case EMULATE_DONE:
-		ctx->answer.flags |= KEEL_ANSWER_REGS | KEEL_ANSWER_RFLAGS;
-		if (ctx->regs.rip != rip || ctx->regs.rflags & RFLAGS_TF)
-			ctx->answer.flags |= KEEL_ANSWER_RIP;
+		/* Elements of a string that is not through yet end the shadow of STI, too, and have their trap. */
+		ctx->answer.flags |= KEEL_ANSWER_REGS | KEEL_ANSWER_RFLAGS | KEEL_ANSWER_RIP;
 		if (ctx->exit.flags & KEEL_EXIT_F_VECTORS && ctx->vectors.written)
 			ctx->answer.flags |= KEEL_ANSWER_VECTORS;
+		break;
+	case EMULATE_AGAIN:
+		/* It was said of the state behind the instruction. */
+		ctx->exit.flags &= ~KEEL_EXIT_F_INTERRUPTIBLE;
 		break;
 	case EMULATE_VECTORS:
 		ctx->answer.flags = KEEL_ANSWER_WANT_VECTORS;
@@ -106,9 +108,8 @@ static void exit_io(struct pc *pc, struct keel_context *ctx)
 	}
 	if (exit->io & KEEL_IO_STRING) {
 		struct emulate_fault fault = { 0 };
-		uint64_t rip = ctx->regs.rip;
 
-		emulated(pc, ctx, emulate_string_io(ctx, &pc->mem, &pc->emulate_bus, repeat_most(ctx), &fault), rip, &fault);
+		emulated(pc, ctx, emulate_string_io(ctx, &pc->mem, &pc->emulate_bus, repeat_most(ctx), &fault), &fault);
 		return;
 	}
 	mask = element_mask(exit->size);
@@ -125,13 +126,12 @@ static void exit_io(struct pc *pc, struct keel_context *ctx)
 static void exit_mmio(struct pc *pc, struct keel_context *ctx)
 {
 	struct emulate_fault fault = { 0 };
-	uint64_t rip = ctx->regs.rip;
 
 	if (ctx->exit.access & (KEEL_ACCESS_FETCH | KEEL_ACCESS_WALK)) {
 		pc_end(pc, KEEL_END_CELL_REFUSED, CELL_REFUSED_NO_MEMORY);
 		return;
 	}
-	emulated(pc, ctx, emulate_mmio(ctx, &pc->mem, &pc->emulate_bus, repeat_most(ctx), &fault), rip, &fault);
+	emulated(pc, ctx, emulate_mmio(ctx, &pc->mem, &pc->emulate_bus, repeat_most(ctx), &fault), &fault);
 }
 
 static void exit_hlt(struct pc *pc, struct keel_context *ctx)
@@ -199,7 +199,7 @@ static void exit_wrmsr(struct pc *pc, struct keel_context *ctx)
 static void exit_tpr(struct pc *pc, struct keel_context *ctx)
 {
 	struct emulate_fault fault = { 0 };
-	uint64_t rip = ctx->regs.rip, value;
+	uint64_t value;
 	enum emulate_result result;
 
 	if (!(ctx->exit.flags & KEEL_EXIT_F_CR8))
@@ -207,7 +207,7 @@ static void exit_tpr(struct pc *pc, struct keel_context *ctx)
 	result = emulate_cr8_write(ctx, &pc->mem, &value, &fault);
 	if (result == EMULATE_DONE)
 		lapic_set_tpr(&pc->vcpu[pc->current].lapic, (uint8_t)(value << TPR_CLASS_SHIFT));
-	emulated(pc, ctx, result, rip, &fault);
+	emulated(pc, ctx, result, &fault);
 }
 
 static void exit_eoi(struct pc *pc, struct keel_context *ctx)

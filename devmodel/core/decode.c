@@ -629,10 +629,11 @@ static enum decode_result decode_general(struct decoder *d, struct opcode chosen
 static enum decode_result decode(struct decoder *d)
 {
 	struct opcode entry;
+	bool vex;
 
-	if (!take_prefixes(d))
+	if (!take_prefixes(d) || decode_vex_follows(d, &vex) != DECODE_OK)
 		return DECODE_SHORT;
-	if (decode_vex_follows(d)) {
+	if (vex) {
 		enum decode_result result = decode_take_vex(d);
 
 		return result == DECODE_OK ? decode_vector(d) : result;

@@ -33,8 +33,12 @@ struct decoder {
 bool decode_peek(const struct decoder *d, unsigned int ahead, uint8_t *byte);
 bool decode_take(struct decoder *d, uint8_t *byte);
 
-/* Whether a VEX prefix follows. Takes it then, and the opcode: DECODE_UNKNOWN if no instruction has it. */
-bool decode_vex_follows(const struct decoder *d);
+/*
+ * Whether a VEX prefix follows: DECODE_SHORT if the next byte does not tell. In 64-bit mode there is no LES and no LDS; elsewhere
+ * these have no register as second operand.
+ */
+enum decode_result decode_vex_follows(const struct decoder *d, bool *follows);
+/* Takes it, and the opcode: DECODE_UNKNOWN if no instruction has it. */
 enum decode_result decode_take_vex(struct decoder *d);
 
 /* What the map and the opcode are, with the prefixes: sets all of the instruction but its operands' places. */

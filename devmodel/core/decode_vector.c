@@ -95,16 +95,17 @@ static const struct vector_opcode vector_opcodes[] = {
 	{ MAP_0F3A, 0x39, PREFIX_66, INSN_VECTOR_EXTRACT, 16, V_VEX | V_W0 | V_256 | V_STORE | V_IMMEDIATE },
 };
 
-/* In 64-bit mode there is no LES and no LDS; elsewhere these have no register as second operand. */
-bool decode_vex_follows(const struct decoder *d)
+enum decode_result decode_vex_follows(const struct decoder *d, bool *follows)
 {
 	uint8_t first, second;
 
-	if (!decode_peek(d, 0, &first) || (first != PREFIX_VEX2 && first != PREFIX_VEX3))
-		return false;
-	if (d->mode == DECODE_64)
-		return true;
-	return decode_peek(d, 1, &second) && (second & MOD_OF_REGISTER) == MOD_OF_REGISTER;
+	*follows = decode_peek(d, 0, &first) && (first == PREFIX_VEX2 || first == PREFIX_VEX3);
+	if (!*follows || d->mode == DECODE_64)
+		return DECODE_OK;
+	if (!decode_peek(d, 1, &second))
+		return DECODE_SHORT;
+	*follows = (second & MOD_OF_REGISTER) == MOD_OF_REGISTER;
+	return DECODE_OK;
 }
 
 static void take_register_bits(struct decoder *d, uint8_t byte)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Carries out one instruction on a vCPU's registers, the guest's memory and the device bus. */
+#include <cpuid.h>
 #include <stddef.h>
 
 #include "core/string.h"
@@ -11,6 +12,11 @@
 #define EFER_LMA	(1ull << 10)
 
 #define SEGMENT_LONG	(1u << 9)
+
+#define CPUID_FEATURES_7	7u
+#define CPUID_EXTENDED_FEATURES	0x80000001u
+#define EBX7_BMI1	(1u << 3)
+#define ECX81_LZCNT	(1u << 5)
 
 #define RUN_BYTES	512u	/* string I/O copies at most so much at once: a disk sector */
 
@@ -115,7 +121,7 @@ static enum emulate_result compute_to_memory(struct emulator *e)
 	was = place_load(e, &place);
 	result = alu_compute(insn->op, was, operand, insn->size, &flags);
 	if (writes && !place_modify(e, &place, was, result))
-		return EMULATE_DONE;
+		return EMULATE_AGAIN;
 	if (insn->op == INSN_XCHG || insn->op == INSN_XADD)
 		set_operand(e, was);
 	set_flags(e, flags);
@@ -154,7 +160,7 @@ static enum emulate_result compare_exchange(struct emulator *e)
 	alu_compare(get_gpr(e, KEEL_RAX, size), was, size, &flags);
 	equal = flags & ALU_ZF;
 	if (!place_modify(e, &place, was, equal ? get_operand(e) : was))
-		return EMULATE_DONE;
+		return EMULATE_AGAIN;
 	if (!equal)
 		set_gpr(e, KEEL_RAX, size, was);
 	set_flags(e, flags);
@@ -172,7 +178,7 @@ static enum emulate_result compare_exchange_8b(struct emulator *e)
 		return EMULATE_EXCEPTION;
 	was = place_load(e, &place);
 	if (!place_modify(e, &place, was, was == compared ? new : was))
-		return EMULATE_DONE;
+		return EMULATE_AGAIN;
 	e->regs.rflags &= ~ALU_ZF;
 	if (was == compared) {
 		e->regs.rflags |= ALU_ZF;
@@ -274,6 +280,18 @@ static enum emulate_result multiply_register(struct emulator *e)
 	return finish(e);
 }
 
+/* A processor without TZCNT or LZCNT ignores the prefix (SDM vol. 2, TZCNT and LZCNT). */
+static unsigned int counting_op(unsigned int op)
+{
+	unsigned int eax, ebx, ecx, edx;
+
+	if (op == INSN_TZCNT && !(__get_cpuid_count(CPUID_FEATURES_7, 0, &eax, &ebx, &ecx, &edx) && ebx & EBX7_BMI1))
+		return INSN_BSF;
+	if (op == INSN_LZCNT && !(__get_cpuid(CPUID_EXTENDED_FEATURES, &eax, &ebx, &ecx, &edx) && ecx & ECX81_LZCNT))
+		return INSN_BSR;
+	return op;
+}
+
 static enum emulate_result count_bits(struct emulator *e)
 {
 	uint64_t result, flags;
@@ -281,7 +299,7 @@ static enum emulate_result count_bits(struct emulator *e)
 
 	if (!place_operand(e, 0, &place))
 		return EMULATE_EXCEPTION;
-	if (alu_count(e->insn.op, place_load(e, &place), e->insn.size, &result, &flags))
+	if (alu_count(counting_op(e->insn.op), place_load(e, &place), e->insn.size, &result, &flags))
 		set_operand(e, result);
 	set_flags(e, flags);
 	return finish(e);
@@ -591,7 +609,7 @@ static enum emulate_result fetch_page(struct emulator *e, uint8_t *bytes, unsign
 	return EMULATE_DONE;
 }
 
-/* The second page is touched only if the instruction goes on there. */
+/* The second page is touched only if the instruction goes on there. What was read stays in the exit record, to be told. */
 static enum emulate_result fetch(struct emulator *e,
 				 enum decode_result (*decode)(struct insn *insn, enum decode_mode mode,
 							      const uint8_t *bytes, unsigned int count))
@@ -607,6 +625,8 @@ static enum emulate_result fetch(struct emulator *e,
 			return result;
 		decoded = decode(&e->insn, e->mode, bytes, count);
 	}
+	memset(e->ctx->exit.insn, 0, sizeof(e->ctx->exit.insn));
+	memcpy(e->ctx->exit.insn, bytes, count);
 	return decoded == DECODE_OK ? EMULATE_DONE : EMULATE_UNKNOWN;
 }
 
@@ -630,11 +650,14 @@ enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *me
 				 unsigned int most, struct emulate_fault *fault)
 {
 	struct emulator e = start(ctx, mem, bus, most, fault);
-	enum emulate_result result = EMULATE_DONE;
+	enum decode_result decoded = DECODE_SHORT;
+	enum emulate_result result;
 
-	/* The hardware stops at the end of a page: what it gave may be too short. */
-	if (ctx->exit.insn_length == 0 ||
-	    decode_insn(&e.insn, e.mode, ctx->exit.insn, ctx->exit.insn_length) != DECODE_OK)
+	/* The hardware gives nothing, or stops at the end of a page. */
+	if (ctx->exit.insn_length)
+		decoded = decode_insn(&e.insn, e.mode, ctx->exit.insn, ctx->exit.insn_length);
+	result = decoded == DECODE_OK ? EMULATE_DONE : EMULATE_UNKNOWN;
+	if (decoded == DECODE_SHORT)
 		result = fetch(&e, decode_insn);
 	if (result != EMULATE_DONE)
 		return result;

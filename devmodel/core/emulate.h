@@ -2,7 +2,7 @@
 /*
  * Carries out one guest instruction that touched memory-mapped registers, a string I/O instruction, or MOV to CR8.
  * Works on a vCPU's register image (struct keel_context) and reaches memory by guest page walks with
- * the access rights of the guest's privilege level. Pure: no state between calls.
+ * the access rights of the guest's privilege level. No state between calls; of the processor it asks what BSF and BSR are.
  */
 #ifndef KEEL_EMULATE_H
 #define KEEL_EMULATE_H
@@ -24,6 +24,7 @@ struct emulate_bus {
 
 enum emulate_result {
 	EMULATE_DONE,		/* regs hold the result, rip is past the instruction (or on it: a REP to go on with) */
+	EMULATE_AGAIN,		/* nothing is done, for another vCPU came between: the guest begins the instruction anew */
 	EMULATE_EXCEPTION,	/* regs untouched; *fault tells what the guest gets */
 	EMULATE_VECTORS,	/* nothing is done: call again with ctx->vectors (KEEL_EXIT_F_VECTORS) */
 	EMULATE_UNKNOWN,	/* an instruction outside the table: the caller stops the guest and says so */

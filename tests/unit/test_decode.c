@@ -558,6 +558,25 @@ START_TEST(cut_short)
 }
 END_TEST
 
+/* Outside 64-bit mode the first byte of VEX may be LES or LDS: the next one tells. */
+START_TEST(cut_behind_the_first_byte)
+{
+	static const uint8_t vex[] = { 0xc5, 0xf8, 0x10, 0x07 }, vex3[] = { 0xc4, 0xe1, 0x78, 0x10, 0x07 }, les[] = { 0xc4, 0x07 };
+	struct insn insn;
+
+	for (enum decode_mode mode = DECODE_16; mode <= DECODE_64; mode++) {
+		for (unsigned int count = 0; count < sizeof(vex); count++)
+			ck_assert_int_eq(decode_insn(&insn, mode, vex, count), DECODE_SHORT);
+		for (unsigned int count = 0; count < sizeof(vex3); count++)
+			ck_assert_int_eq(decode_insn(&insn, mode, vex3, count), DECODE_SHORT);
+		ck_assert_int_eq(decode_insn(&insn, mode, vex, sizeof(vex)), DECODE_OK);
+		ck_assert_int_eq(decode_insn(&insn, mode, vex3, sizeof(vex3)), DECODE_OK);
+	}
+	ck_assert_int_eq(decode_insn(&insn, DECODE_32, les, 1), DECODE_SHORT);
+	ck_assert_int_eq(decode_insn(&insn, DECODE_32, les, 2), DECODE_UNKNOWN);
+}
+END_TEST
+
 START_TEST(too_long)
 {
 	uint8_t bytes[DECODE_LONGEST + 1];
@@ -588,6 +607,7 @@ int main(void)
 	tcase_add_test(tests, every_address);
 	tcase_add_test(tests, random_bytes);
 	tcase_add_test(tests, cut_short);
+	tcase_add_test(tests, cut_behind_the_first_byte);
 	tcase_add_test(tests, too_long);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

@@ -549,10 +549,14 @@ START_TEST(locked_memory_is_atomic)
 	ck_assert_int_eq(pthread_create(&thread, NULL, count_up, &rival), 0);
 	while (__atomic_load_n(rival.counter, __ATOMIC_RELAXED) == 0)
 		;
-	for (unsigned int done = 0; done < LOCKED_ROUNDS; done += ctx.regs.rip != 0x1000) {
+	for (unsigned int done = 0; done < LOCKED_ROUNDS;) {
+		enum emulate_result result;
+
 		ctx.regs.rip = 0x1000;
-		if (EMULATE(0xf0, 0xff, 0x03) != EMULATE_DONE)		/* lock incl (%rbx) */
+		result = EMULATE(0xf0, 0xff, 0x03);		/* lock incl (%rbx) */
+		if (result != (ctx.regs.rip == 0x1000 ? EMULATE_AGAIN : EMULATE_DONE))
 			ck_abort_msg("not emulated");
+		done += result == EMULATE_DONE;
 	}
 	__atomic_store_n(&rival.stop, true, __ATOMIC_RELAXED);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
@@ -797,6 +801,8 @@ START_TEST(fetched_over_a_page_boundary)
 	ck_assert_int_eq(emulate_mmio(&ctx, &mem, &bus, 1, &fault), EMULATE_DONE);
 	assert_access(0, true, MMIO, 4, 0x12345678);
 	ck_assert_uint_eq(ctx.regs.rip, ARENA + PAGE + 3);
+	/* They are there to be told. */
+	ck_assert_mem_eq(ctx.exit.insn, store, sizeof(store));
 
 	/* What the hardware gave ends too early: the rest is fetched. */
 	ctx.regs.rip = ARENA + PAGE - 3;

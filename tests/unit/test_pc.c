@@ -1016,6 +1016,29 @@ START_TEST(disk_read_pio)
 }
 END_TEST
 
+/* A string instruction is cut: its first elements end the shadow of an STI before it as its last one does. */
+START_TEST(string_in_pieces)
+{
+	unsigned int entries = 0;
+
+	ctx[0].exit = (struct keel_exit){
+		.port = 0x80, .size = 1, .io = KEEL_IO_STRING | KEEL_IO_REP, .segment = KEEL_SEG_DS, .address_size = 4,
+		.next_rip = 0x1002,
+	};
+	ctx[0].regs.rip = 0x1000;
+	ctx[0].regs.gpr[KEEL_RCX] = 3000;
+	ctx[0].regs.gpr[KEEL_RSI] = 0x3000;
+	while (ctx[0].regs.rip == 0x1000) {
+		ck_assert_uint_eq(enter(0, KEEL_EXIT_IO)->action, KEEL_ACTION_RESUME);
+		ck_assert_uint_ne(ctx[0].answer.flags & KEEL_ANSWER_RIP, 0);
+		ck_assert_uint_lt(entries++, 3000);
+	}
+	ck_assert_uint_gt(entries, 1);
+	ck_assert_uint_eq(ctx[0].regs.rip, 0x1002);
+	ck_assert_uint_eq(ctx[0].regs.gpr[KEEL_RCX], 0);
+}
+END_TEST
+
 START_TEST(disk_read_dma)
 {
 	uint32_t regions[4] = { 0x5000, 0x200, 0x8000, 0x80000200 };
@@ -1305,6 +1328,7 @@ int main(void)
 	tcase_add_test(started, power_button);
 	tcase_add_test(started, blocks_move);
 	tcase_add_test(started, disk_read_pio);
+	tcase_add_test(started, string_in_pieces);
 	tcase_add_test(started, disk_read_dma);
 	tcase_add_test(started, disk_error);
 	tcase_add_test(started, clock_both_ways);
