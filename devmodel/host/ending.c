@@ -6,6 +6,9 @@
 
 #include "link.h"
 
+#define SHORT_RUN_SECONDS	2
+#define SHORT_FAILURES_MOST	5
+
 static const char *const end_names[] = {
 	[KEEL_END_NONE] = "it is still running",
 	[KEEL_END_POWEROFF] = "the guest switched its machine off",
@@ -81,4 +84,26 @@ enum manifest_action ending_action(const struct keel_vm_status *status, enum end
 	if (status->end == KEEL_END_POWEROFF)
 		return wish == ENDING_WISH_SHUTDOWN ? MANIFEST_DESTROY : manifest->on_poweroff;
 	return is_reset(status) ? manifest->on_reboot : manifest->on_crash;
+}
+
+/* Few kernels reset by a triple fault what they have only just started. */
+static bool is_failure(const struct keel_vm_status *status)
+{
+	return ending_is_crash(status) || status->end == KEEL_END_TRIPLE_FAULT;
+}
+
+enum manifest_action ending_next(const struct keel_vm_status *status, enum ending_wish wish, const struct manifest *manifest,
+				 uint64_t seconds, unsigned int *short_failures, bool *given_up)
+{
+	enum manifest_action action = ending_action(status, wish, manifest);
+
+	*given_up = false;
+	if (wish != ENDING_WISH_NONE || seconds >= SHORT_RUN_SECONDS)
+		*short_failures = 0;
+	else if (is_failure(status))
+		++*short_failures;
+	if (action != MANIFEST_RESTART || *short_failures < SHORT_FAILURES_MOST)
+		return action;
+	*given_up = true;
+	return manifest->on_crash == MANIFEST_PRESERVE ? MANIFEST_PRESERVE : MANIFEST_DESTROY;
 }

@@ -19,8 +19,6 @@
 #define FIRMWARE_LOG_LIMIT	(1u << 20)
 #define INPUT_POLL_MS		20	/* the cell does not ring when it has taken input */
 #define OUTPUT_POLL_MS		200	/* a slow reader's patience is looked at */
-#define SHORT_RUN_SECONDS	2
-#define SHORT_CRASHES_MOST	5
 #define WEIGHT_ORDINARY		100u
 #define NICE_LEAST		(-20)
 #define NICE_MOST		19
@@ -326,15 +324,14 @@ static void serve(struct machine *m)
 
 static enum manifest_action next_action(struct machine *m)
 {
-	enum manifest_action action = ending_action(&m->status, m->wish, &m->manifest);
+	bool given_up;
+	enum manifest_action action = ending_next(&m->status, m->wish, &m->manifest, (uint64_t)(seconds() - m->started),
+						  &m->short_failures, &given_up);
 
-	if (m->wish != ENDING_WISH_NONE || !ending_is_crash(&m->status))
-		return action;
-	m->short_crashes = seconds() - m->started < SHORT_RUN_SECONDS ? m->short_crashes + 1 : 0;
-	if (action == MANIFEST_RESTART && m->short_crashes >= SHORT_CRASHES_MOST) {
-		fprintf(stderr, "crashed %u times right after its start: not restarted\n", m->short_crashes);
-		return MANIFEST_DESTROY;
-	}
+	if (given_up)
+		fprintf(stderr, "%s: it failed %u times right after its start and is not restarted\n", m->manifest.name,
+			m->short_failures);
+	m->failed = given_up || ending_is_crash(&m->status);
 	return action;
 }
 
@@ -362,6 +359,7 @@ static void restart(struct machine *m)
 	fprintf(stderr, "%s: cannot restart: %s\n", m->manifest.name, failure.text);
 	json_decref(answer);
 	m->last_answer = json_pack("{s:b, s:s}", "ok", 0, "error", failure.text);
+	m->failed = true;
 	m->quit = true;
 }
 
@@ -434,5 +432,5 @@ enum exit_code machine_stop(struct machine *m)
 	blob_free(&m->firmware);
 	close(m->signals.fd);
 	close(m->loop.epoll);
-	return ending_is_crash(&m->status) ? EXIT_FAILED : EXIT_DONE;
+	return m->failed ? EXIT_FAILED : EXIT_DONE;
 }

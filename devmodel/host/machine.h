@@ -43,7 +43,8 @@ struct machine {
 	bool event_needed;	/* the cell must look at the channel */
 	struct keel_vm_status status;	/* of the last run */
 	time_t started;			/* CLOCK_MONOTONIC */
-	unsigned int restarts, short_crashes;
+	unsigned int restarts, short_failures;
+	bool failed;			/* by the guest's own doing, or because it could not be restarted */
 	json_t *last_answer;	/* for those who wait, when all is gone */
 };
 
@@ -53,7 +54,7 @@ bool machine_start(struct machine *machine, struct failure *failure);
 void machine_abandon(struct machine *machine);
 /* Until the guest is gone. */
 void machine_run(struct machine *machine);
-/* EXIT_DONE, or EXIT_FAILED when it ended by a crash. */
+/* EXIT_DONE, or EXIT_FAILED when it ended by a crash, was given up, or could not be restarted. */
 enum exit_code machine_stop(struct machine *machine);
 
 /* machine_control.c: answers one request. */

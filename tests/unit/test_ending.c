@@ -56,6 +56,48 @@ START_TEST(triple_fault_is_a_reset)
 }
 END_TEST
 
+static enum manifest_action ends_short(enum keel_end end, const struct manifest *m, unsigned int *count, bool *given_up)
+{
+	struct keel_vm_status status = { .end = end };
+
+	return ending_next(&status, ENDING_WISH_NONE, m, 1, count, given_up);
+}
+
+/* The fifth short run in a row that fails is the last, and one that lasts makes the count begin anew. */
+START_TEST(failing_at_once)
+{
+	static const enum keel_end failures[] = { KEEL_END_TRIPLE_FAULT, KEEL_END_CELL_FAULT, KEEL_END_UNHANDLED };
+	static const struct manifest restarts = { .on_reboot = MANIFEST_RESTART, .on_crash = MANIFEST_RESTART };
+	struct keel_vm_status status = { .end = KEEL_END_RESET };
+	unsigned int count = 0;
+	bool given_up;
+
+	for (unsigned int i = 0; i < 3; i++, count = 0) {
+		for (unsigned int run = 1; run <= 4; run++) {
+			ck_assert_uint_eq(ends_short(failures[i], &restarts, &count, &given_up), MANIFEST_RESTART);
+			ck_assert(!given_up);
+		}
+		ck_assert_uint_eq(ends_short(failures[i], &restarts, &count, &given_up), MANIFEST_DESTROY);
+		ck_assert(given_up);
+		count = 4;
+		ck_assert_uint_eq(ending_next(&status, ENDING_WISH_NONE, &restarts, 2, &count, &given_up), MANIFEST_RESTART);
+		ck_assert_uint_eq(ends_short(failures[i], &restarts, &count, &given_up), MANIFEST_RESTART);
+		count = 4;
+		ck_assert_uint_eq(ending_next(&status, ENDING_WISH_REBOOT, &restarts, 0, &count, &given_up), MANIFEST_RESTART);
+		ck_assert_uint_eq(ends_short(failures[i], &restarts, &count, &given_up), MANIFEST_RESTART);
+	}
+	/* A guest that resets itself as often as it likes has not failed. */
+	for (unsigned int run = 0; run < 20; run++)
+		ck_assert_uint_eq(ends_short(KEEL_END_RESET, &restarts, &count, &given_up), MANIFEST_RESTART);
+	/* What is to be preserved after a crash is so after triple faults without end. */
+	count = 4;
+	ck_assert_uint_eq(ends_short(KEEL_END_TRIPLE_FAULT, &manifest, &count, &given_up), MANIFEST_PRESERVE);
+	ck_assert(given_up);
+	ck_assert_uint_eq(ends_short(KEEL_END_POWEROFF, &manifest, &count, &given_up), MANIFEST_DESTROY);
+	ck_assert(!given_up);
+}
+END_TEST
+
 START_TEST(owner_decides)
 {
 	struct manifest restarts = { .on_poweroff = MANIFEST_RESTART };
@@ -107,6 +149,7 @@ int main(void)
 
 	tcase_add_test(tcase, manifest_decides);
 	tcase_add_test(tcase, triple_fault_is_a_reset);
+	tcase_add_test(tcase, failing_at_once);
 	tcase_add_test(tcase, owner_decides);
 	tcase_add_test(tcase, descriptions);
 	suite_add_tcase(suite, tcase);
