@@ -363,7 +363,7 @@ START_TEST(topologies)
 		const char *name;
 		unsigned int vcpus, cores, threads;
 	} good[] = {
-		{ "alone", 12, 3, 2 }, { "rest", 6, 3, 2 }, { "empty", 3, 3, 1 },
+		{ "alone", 12, 3, 2 }, { "rest", 6, 3, 2 }, { "sockets", 8, 2, 2 }, { "empty", 3, 3, 1 },
 	};
 
 	for (unsigned int i = 0; i < sizeof(good) / sizeof(good[0]); i++) {

@@ -539,7 +539,9 @@ static void parse_serial_path(struct loader *l, const char *path, json_t *value)
 	const char *file = want_string(l, path, value, "a file name");
 
 	l->serial_path_given = true;
-	if (file && !l->m->serial_path)
+	if (file && !*file)
+		complain(l, path, "serial/path: expected a file name, found nothing");
+	else if (file && !l->m->serial_path)
 		l->m->serial_path = resolve(l, file);
 }
 
@@ -643,6 +645,8 @@ static void check_topology(struct loader *l)
 
 	if (!l->topology_given)
 		return;
+	if (!l->sockets && cores && vcpus > cores * threads)
+		sockets = vcpus / (cores * threads);
 	if (!cores && vcpus)
 		cores = vcpus / (sockets * threads);
 	if (!cores)
