@@ -178,6 +178,8 @@ flock 9
 [ $# -gt 0 ] || set -- "${images[@]/#/$ROOT/build/guests/}"
 for target in "$@"; do
 	for image in "${images[@]}"; do
-		[ "$target" != "$ROOT/build/guests/$image" ] || build_image "$image"
+		case $target in
+		"$ROOT/build/guests/$image"|"$guests/$image")	build_image "$image" ;;
+		esac
 	done
 done

@@ -18,7 +18,7 @@ ELF_LOAD = 1
 # Offsets in the setup header (Documentation/x86/boot.rst).
 SETUP_SECTORS, SYSTEM_SIZE, XLOAD_FLAGS, PAYLOAD, INIT_SIZE, HANDOVER = \
     0x1f1, 0x1f4, 0x236, 0x248, 0x260, 0x264
-XLOAD_KERNEL_64 = 1
+XLOAD_KERNEL_64, XLOAD_ABOVE_4G = 1, 2
 
 
 def payload(image):
@@ -36,8 +36,8 @@ def up(value, unit):
 
 
 def flat(elf):
-    """The loaded segments by physical address."""
-    table, = struct.unpack_from("<Q", elf, 32)
+    """The loaded segments by physical address, and where among them the kernel is entered."""
+    entry, table = struct.unpack_from("<QQ", elf, 24)
     count, = struct.unpack_from("<H", elf, 56)
     headers = [struct.unpack_from("<IIQQQQQQ", elf, table + 56 * i) for i in range(count)]
     loads = [header for header in headers if header[0] == ELF_LOAD]
@@ -46,7 +46,7 @@ def flat(elf):
     memory = bytearray(up(end - base, PAGE))
     for _, _, offset, _, address, size, _, _ in loads:
         memory[address - base:address - base + size] = elf[offset:offset + size]
-    return memory
+    return memory, entry - base
 
 
 def run(*command, **options):
@@ -57,17 +57,18 @@ def main():
     source, unpacker, target = sys.argv[1:]
     with open(source, "rb") as file:
         image = file.read()
-    memory = flat(payload(image))
+    memory, entry = flat(payload(image))
     # Zeroes at the end are not worth packing; what follows the magic number of "lz4 -l" is blocks.
     blocks = run("lz4", "-l", "-9", "-c", "-", input=memory.rstrip(b"\0"))[LZ4_MAGIC:] + bytes(4)
     place = up(UNPACKER_MOST + len(blocks), UNIT)
-    run("nasm", "-f", "bin", f"-DKERNEL={place}", f"-DMEMORY_BYTES={len(memory)}", "-o", target + ".unpacker", unpacker)
+    run("nasm", "-f", "bin", f"-DKERNEL={place}", f"-DMEMORY_BYTES={len(memory)}", f"-DENTRY={entry}", "-o",
+        target + ".unpacker", unpacker)
     with open(target + ".unpacker", "rb") as file:
         kernel = file.read() + blocks
     kernel += bytes(-len(kernel) % 16)
     setup = bytearray(image[:(image[SETUP_SECTORS] + 1) * SECTOR])
     struct.pack_into("<I", setup, SYSTEM_SIZE, len(kernel) // 16)
-    struct.pack_into("<H", setup, XLOAD_FLAGS, XLOAD_KERNEL_64)
+    struct.pack_into("<H", setup, XLOAD_FLAGS, XLOAD_KERNEL_64 | XLOAD_ABOVE_4G)
     struct.pack_into("<II", setup, PAYLOAD, 0, 0)
     struct.pack_into("<II", setup, INIT_SIZE, place + len(memory), 0)
     with open(target, "wb") as file:

@@ -10,10 +10,12 @@ stock=$("$ROOT/tools/lib/kernel.sh" ${1:+"$1"})/vmlinuz
 packed=$BUILD/image${1:+/$1}/vmlinuz-lz4
 maker=$ROOT/tools/lib/lz4-kernel.py
 unpacker=$ROOT/tools/image/lz4-kernel.asm
+mkdir -p "$(dirname "$packed")"
+exec 9>"$packed.lock"
+flock 9
 key=$(inputs_key "$maker" "$unpacker" "$stock")
 if ! is_current "$packed" "$key"; then
 	say "Packing the kernel by LZ4"
-	mkdir -p "$(dirname "$packed")"
 	logged "$BUILD/logs/lz4-kernel.log" "$maker" "$stock" "$unpacker" "$packed"
 	mark_current "$packed" "$key"
 fi
