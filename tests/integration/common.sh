@@ -81,7 +81,7 @@ machine_shows() {
 		"$@" </dev/null >/dev/null 2>&1 &
 	pid=$!
 	while [ "$SECONDS" -lt "$end" ] && kill -0 "$pid" 2>/dev/null; do
-		tr -d '\r' <"$log" | grep -aEq -- "$pattern" && found=0 && break
+		grep -aEq -- "$pattern" < <(tr -d '\r' <"$log") && found=0 && break
 		sleep 0.3
 	done
 	kill "$pid" 2>/dev/null
@@ -91,7 +91,7 @@ machine_shows() {
 
 # script_for TEST GUEST: TEST-guest.sh as a script for the control domain, with a guest's manifest in $manifest.
 script_for() {
-	local script=$TESTS/guests-$1
+	local script=$TESTS/$name-$1
 	printf 'manifest=%q\n' "$ROOT/guests/$2.json" >"$script"
 	cat "$ROOT/tests/integration/console.sh" "$ROOT/tests/integration/$1-guest.sh" >>"$script"
 	printf '%s\n' "$script"
@@ -103,6 +103,7 @@ boot() {
 	local label=$1 seconds=$2 script=$3
 	shift 3
 	mkdir -p "$logs/$label"
+	rm -f "$logs/$label/host.log"
 	"$ROOT/tools/run" --no-build --keel noclear --command ". /keel-test/script" --file "$script:/keel-test/script" \
 		--expect 'tests: end$' --timeout "$seconds" --logs "$logs/$label" "$@" "${run_options[@]}" >"$logs/$label/run.log" 2>&1
 }

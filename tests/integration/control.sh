@@ -14,6 +14,7 @@ judge four
 # The machine ends by itself when the control domain switches it off, and when it resets it: the emulator runs without reboot.
 reboots() {
 	local start=$SECONDS
+	rm -f "$logs/reboot/host.log"
 	timeout 60 "$ROOT/tools/run" --no-build --command ". /keel-test/script" --timeout 50 \
 		--file "$TESTS/control-reboot:/keel-test/script" --logs "$logs/reboot" || true
 	grep -aq 'reboot: Restarting system' "$logs/reboot/host.log" && [ $((SECONDS - start)) -lt 45 ]

@@ -48,8 +48,8 @@ check "guest hostile-real" ./blob --timeout 5 --expect-end triple-fault,cell-ref
 # Where the emulated processor lets a guest set what VMRUN then refuses, only this guest ends.
 check "guest hostile-state" ./blob --timeout 5 --expect-end poweroff,entry-failed,triple-fault,running hostile-state.bin
 
-./abi spin.bin hello.bin secret.bin $kills
-./dirty dirty.bin
+./abi spin.bin hello.bin secret.bin $kills || echo "not ok - abi: it ended with status $?"
+./dirty dirty.bin || echo "not ok - dirty: it ended with status $?"
 
 for round in 1 2 3 4 5; do
 	check "driver: unload and load, round $round" sh -c 'rmmod keel && [ ! -e /dev/keel ] && insmod /lib/modules/keel.ko'

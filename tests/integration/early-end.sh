@@ -21,9 +21,10 @@ cp "$KEEL_BUILD/keel.elf" "$tree/boot/"
 } >"$tree/boot/grub/grub.cfg"
 grub-mkrescue -d /usr/lib/grub/i386-pc -o "$TESTS/early.iso" "$tree" >"$logs/grub.log" 2>&1 || die "no image, see $logs/grub.log"
 
-# early END PATTERN
+# early END PATTERN: the last line is waited for, so that the others are there.
 early() {
-	machine_shows "$1" "$2" -cpu max,+svm -cdrom "$TESTS/early.iso" -smbios "type=1,version=$1"
+	machine_shows "$1" 'plain Linux entry' -cpu max,+svm -cdrom "$TESTS/early.iso" -smbios "type=1,version=$1" &&
+		grep -aEq "$2" "$logs/$1.log"
 }
 
 check "a halt with interrupts off is told" early halt 'Keel: the control domain halted for good at RIP [0-9a-f]+ before it was up'

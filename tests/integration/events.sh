@@ -10,22 +10,22 @@ set -uo pipefail
 build_tests
 module=$(build_module "$ROOT/tests/integration/peek") || exit 1
 kernel=${EVENTS_KERNEL:-$("$ROOT/tools/lib/kernel.sh")/vmlinuz}
-cat "$KEEL_BUILD/image/system.cpio" "$KEEL_BUILD/image/keel.cpio" >"$TESTS/events-initrd"
+cat "$KEEL_BUILD/image/system.cpio" "$KEEL_BUILD/image/keel.cpio" >"$TESTS/$name-initrd"
 tools=(--file "$module:/keel-test/peek.ko")
 for file in blob kexec port secret.bin hello.bin; do
 	tools+=(--file "$TESTS/$file:/keel-test/$file")
 done
-kernels=(--file "$kernel:/keel-test/vmlinuz" --file "$TESTS/events-initrd:/keel-test/initrd")
+kernels=(--file "$kernel:/keel-test/vmlinuz" --file "$TESTS/$name-initrd:/keel-test/initrd")
 
 # event NAME SECONDS [tools/run option...]
 event() {
-	local name=$1 seconds=$2 script=$TESTS/events-$1
+	local event=$1 seconds=$2 script=$TESTS/$name-$1
 	shift 2
 	{
-		printf 'EVENT=%s PM1_CONTROL=%s\n' "$name" "${EVENTS_PM1:-0x604}"
+		printf 'EVENT=%s PM1_CONTROL=%s\n' "$event" "${EVENTS_PM1:-0x604}"
 		cat "$ROOT/tests/integration/peek-guest.sh" "$ROOT/tests/integration/events-guest.sh"
 	} >"$script"
-	boot "$name" "$seconds" "$script" "${tools[@]}" "$@"
+	boot "$event" "$seconds" "$script" "${tools[@]}" "$@"
 }
 
 # The events to be tried, all of them by default: EVENTS="kexec kdump"; EVENTS_KERNEL: the second kernel, EVENTS_PM1: the port of
@@ -41,6 +41,7 @@ try_event() {
 	fi
 }
 
+# What is waited for in them must not be of before.
 rm -f "$logs"/*/host.log
 try_event sleep 90 --smp 1 --memory 1G
 try_event kexec 160 --smp 2 "${kernels[@]}"

@@ -15,7 +15,7 @@ start() {
 
 [ -e "$KEEL_BUILD/image/host.iso" ] || die "no host image: run tools/lib/build.sh"
 check "no SVM: the line names it" start nosvm max,-svm keel '[Kk]eel.*SVM'
-check "no SVM: and the remedy" grep -aEiq 'firmware|BIOS|enable|processor' "$logs/nosvm.log"
+check "no SVM: and the remedy" grep -aq 'firmware setup' "$logs/nosvm.log"
 check "no nested paging: the line names it" start nonpt max,+svm,-npt keel '[Kk]eel.*([Nn]ested|NPT)'
 check "no VMX: the line names it" start novmx max,-svm,vendor=GenuineIntel keel '[Kk]eel.*VMX'
 check "no VMX: and the remedy" grep -aEiq 'firmware' "$logs/novmx.log"

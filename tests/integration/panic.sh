@@ -27,6 +27,7 @@ panics() {
 	local image=$TESTS/panic-$1.elf log=$logs/$1/host.log address
 	address=0x$(nm "$elf" | awk -v name="$2" '$3 == name { print $1 }')
 	cp "$elf" "$image"
+	rm -f "$log"
 	# shellcheck disable=SC2059
 	printf "$3" | dd of="$image" bs=1 seek="$(file_offset "$address")" conv=notrunc status=none
 	"$ROOT/tools/run" --no-build --keel noclear --hypervisor "$image" --command "keel dmesg" --expect 'The machine has stopped' \
