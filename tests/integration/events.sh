@@ -12,9 +12,10 @@ module=$(build_module "$ROOT/tests/integration/peek") || exit 1
 kernel=${EVENTS_KERNEL:-$("$ROOT/tools/lib/kernel.sh")/vmlinuz}
 cat "$KEEL_BUILD/image/system.cpio" "$KEEL_BUILD/image/keel.cpio" >"$TESTS/$name-initrd"
 tools=(--file "$module:/keel-test/peek.ko")
-for file in blob kexec port secret.bin hello.bin; do
+for file in blob kexec port seek secret.bin hello.bin; do
 	tools+=(--file "$TESTS/$file:/keel-test/$file")
 done
+button=$(find "$("$ROOT/tools/lib/kernel.sh")/modules" -path '*/acpi/button.ko')
 kernels=(--file "$kernel:/keel-test/vmlinuz" --file "$TESTS/$name-initrd:/keel-test/initrd")
 
 # event NAME SECONDS [tools/run option...]
@@ -22,14 +23,14 @@ event() {
 	local event=$1 seconds=$2 script=$TESTS/$name-$1
 	shift 2
 	{
-		printf 'EVENT=%s PM1_CONTROL=%s\n' "$event" "${EVENTS_PM1:-0x604}"
+		printf 'EVENT=%s PM1_CONTROL=%s BUTTON=%s\n' "$event" "${EVENTS_PM1:-0x604}" "${EVENTS_BUTTON-yes}"
 		cat "$ROOT/tests/integration/peek-guest.sh" "$ROOT/tests/integration/events-guest.sh"
 	} >"$script"
 	boot "$event" "$seconds" "$script" "${tools[@]}" "$@"
 }
 
 # The events to be tried, all of them by default: EVENTS="kexec kdump"; EVENTS_KERNEL: the second kernel, EVENTS_PM1: the port of
-# PM1a control.
+# PM1a control, EVENTS_BUTTON: empty if there is nobody to press the power button.
 wanted() {
 	[[ " ${EVENTS:-sleep kexec kdump plug} " = *" $1 "* ]]
 }
@@ -43,7 +44,8 @@ try_event() {
 
 # What is waited for in them must not be of before.
 rm -f "$logs"/*/host.log
-try_event sleep 90 --smp 1 --memory 1G
+[ -z "${EVENTS_BUTTON-yes}" ] || monitor sleep 'test: press the button' 6 system_powerdown &
+try_event sleep 120 --smp 1 --memory 1G --file "$button:/keel-test/button.ko"
 try_event kexec 160 --smp 2 "${kernels[@]}"
 try_event kdump 200 --smp 2 --memory 1G "${kernels[@]}" --append crashkernel=256M
 monitor plug 'test: plug it in' 0 'device_add max-x86_64-cpu,id=plugged,socket-id=1,core-id=0,thread-id=0' &
