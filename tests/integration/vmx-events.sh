@@ -9,6 +9,6 @@ KEEL_RUN_OPTIONS="--emulator bochs --timeout 900 --memory 1G"
 EVENTS=${EVENTS:-sleep kexec kdump}
 EVENTS_KERNEL=$("$ROOT/tools/lib/lz4-kernel.sh")
 EVENTS_PM1=0xb004
-EVENTS_BUTTON=
+EVENTS_BOCHS=yes
 # shellcheck source=tests/integration/events.sh
 . "$(dirname "$0")/events.sh"
