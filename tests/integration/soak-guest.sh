@@ -6,7 +6,7 @@
 cd /keel-test || exit 1
 work=/tmp/soak
 mkdir -p $work
-patience=600			# seconds; everything runs at the same time, maybe on one CPU of which others want a part
+patience=1200			# seconds; everything runs at the same time, maybe on one CPU of which others want a part
 
 uptime_s() {
 	cut -d. -f1 /proc/uptime

@@ -118,7 +118,7 @@ soak() {
 		cat "$ROOT/tests/integration/console.sh" "$ROOT/tests/integration/soak-guest.sh"
 	} >"$script"
 	rm -f "$log"
-	boot "$label" $((length * 2 + 900)) "$script" "${files[@]}" "$@" &
+	boot "$label" $((length * 2 + 1500)) "$script" "${files[@]}" "$@" &
 	if watch $!; then
 		judge "$label"
 		tr -d '\r' <"$log" | grep -ao 'soak: end after.*'
