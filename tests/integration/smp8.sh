@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The control domain on eight processors.
-# timeout: 210
+# timeout: 120
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
 
 build_tests
 script=$TESTS/control-8
-{ printf 'CPUS=8 CYCLES=1\n'; cat "$ROOT/tests/integration/control-guest.sh"; } >"$script"
-boot eight 180 "$script" --smp 8 --accel tcg,thread=multi
+{ printf 'CPUS=8 CYCLES=\n'; cat "$ROOT/tests/integration/control-guest.sh"; } >"$script"
+boot eight 90 "$script" --smp 8 --accel tcg,thread=multi
 judge eight
 finish

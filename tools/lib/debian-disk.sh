@@ -36,6 +36,8 @@ setup_commands() {
 		echo root:keel | chroot "$1" chpasswd
 		mkdir -p "$1/boot/grub"
 		cp -r "$1/usr/lib/grub/i386-pc" "$1/boot/grub/"
+		# What the packages have made just now is not made anew at the first start.
+		touch "$1/etc/.updated" "$1/var/.updated"
 		cat >"$1/boot/grub/grub.cfg" <<-'CONFIG'
 			serial --unit=0 --speed=115200
 			terminal_input serial
