@@ -85,7 +85,8 @@ sleeping() {
 initrd() {
 	if [ -n "$BOCHS" ]; then
 		mkdir -p /tmp/next/keel
-		(cd / && find keel keel-test | grep -v 'vmlinuz\|initrd' | cpio -o -H newc) >/tmp/next/keel/run.cpio
+		# The folder that the test runs in is wanted, too.
+		(cd / && { find keel keel-test | grep -v 'vmlinuz\|initrd'; echo "${OLDPWD#/}"; } | cpio -o -H newc) >/tmp/next/keel/run.cpio
 		(cd /tmp/next && find keel | cpio -o -H newc) >>/keel-test/initrd
 	fi 2>/dev/null
 	echo /keel-test/initrd
