@@ -252,6 +252,31 @@ START_TEST(nmi_behind_an_iret)
 }
 END_TEST
 
+/*
+ * An exception goes in before an NMI, and the processor has no window for that: it comes with the next exit, or when the
+ * exception's handler ends at the latest. The IRET there is like any other instruction: NMIs were not blocked.
+ */
+START_TEST(nmi_behind_an_exception)
+{
+	svm_ops.vcpu_inject(&vcpu, INJECT(EXC_DB), 0);
+	vcpu.nmi_pending = true;
+	ck_assert_int_eq(enter(_i ? SVM_EXIT_IRET : SVM_EXIT_INTR), _i ? HV_EXIT_NONE : HV_EXIT_INTERRUPT);
+	ck_assert_uint_eq(entered.event, EXCEPTION(EXC_DB));
+	ck_assert(entered.intercept[SVM_EXIT_IRET / 32] >> SVM_EXIT_IRET % 32 & 1);
+	ck_assert(vcpu.nmi_pending);
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, NMI);
+	ck_assert(!(entered.rflags & RFLAGS_TF));
+	ck_assert(!vcpu.nmi_pending);
+	/* From here on they are. */
+	ck_assert(intercepts(SVM_EXIT_IRET));
+	ck_assert_int_eq(enter(SVM_EXIT_IRET), HV_EXIT_NONE);
+	ck_assert_int_eq(enter(SVM_EXIT_EXCEPTION + EXC_DB), HV_EXIT_NONE);
+	ck_assert(entered.rflags & RFLAGS_TF);
+	ck_assert(!intercepts(SVM_EXIT_IRET));
+}
+END_TEST
+
 /* The IRET's #AC and a machine check at it are seen to as ever, and NMIs stay blocked. */
 START_TEST(iret_that_faults)
 {
@@ -351,6 +376,7 @@ int main(void)
 	tcase_add_test(tests, window_waits);
 	tcase_add_loop_test(tests, double_faults, 0, 12);
 	tcase_add_test(tests, nmi_behind_an_iret);
+	tcase_add_loop_test(tests, nmi_behind_an_exception, 0, 2);
 	tcase_add_loop_test(tests, iret_that_faults, 0, 2);
 	tcase_add_loop_test(tests, single_step, 0, 2);
 	tcase_add_loop_test(tests, state_of_a_cell, 0, 7);

@@ -75,6 +75,9 @@ void svm_nmi_enter(struct vmcb *vmcb, struct svm_nmi *nmi, bool *pending)
 	} else if (*pending && !nmi->blocked && !(vmcb->event & SVM_EVENT_VALID) && !in_shadow(vmcb)) {
 		*pending = false;
 		deliver(vmcb, nmi);
+	} else if (*pending && !nmi->blocked) {
+		/* Nothing exits behind what comes first. It waits for the next exit, but not beyond the end of a handler. */
+		svm_intercept(vmcb, SVM_EXIT_IRET, true);
 	}
 }
 
@@ -130,6 +133,6 @@ bool svm_nmi_end(struct vmcb *vmcb, struct svm_nmi *nmi)
 	if (nmi->step)
 		return end_step(vmcb, nmi);
 	svm_intercept(vmcb, SVM_EXIT_IRET, false);
-	nmi->iret = true;
+	nmi->iret = nmi->blocked;
 	return true;
 }
