@@ -7,6 +7,7 @@ set -uo pipefail
 . "$(dirname "$0")/common.sh"
 
 build_tests
+packing=()
 script=$TESTS/control-4
 { printf 'CPUS=4 CYCLES=5\n'; cat "$ROOT/tests/integration/control-guest.sh"; } >"$script"
 boot four 120 "$script" --smp 4 --accel tcg,thread=multi --file "$TESTS/perf:/keel-test/perf"

@@ -10,6 +10,7 @@ set -uo pipefail
 . "$ROOT/tests/integration/uefi-hosts.sh"
 
 build_tests
+packing=()
 uefi_host pc-1 1 1
 uefi_host q35-1 1 1 --machine q35
 uefi_host q35-3 3 1 --machine q35

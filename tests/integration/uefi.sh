@@ -7,6 +7,7 @@ set -uo pipefail
 . "$(dirname "$0")/common.sh"
 
 build_tests
+packing=()
 script=$TESTS/uefi-script
 {
 	sed '/^echo "tests: end"$/d' "$ROOT/tests/integration/control-guest.sh"

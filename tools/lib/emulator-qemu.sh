@@ -32,7 +32,8 @@ emulator_prepare() {
 	local image=$BUILD/image${suite:+/$suite}/host.iso ovmf=$system/usr/share/OVMF size=
 	# REP MOVSB goes byte by byte here, and Linux 6.1 overruns short copies where FSRM comes without ERMS.
 	local model=max,+svm,-erms,-fsrm
-	[ -z "$hypervisor" ] || image=$("$ROOT/tools/lib/image.sh" ${suite:+--suite "$suite"} "$hypervisor")
+	[ -z "$hypervisor$lz4" ] ||
+		image=$("$ROOT/tools/lib/image.sh" ${suite:+--suite "$suite"} ${lz4:+--lz4} ${hypervisor:+"$hypervisor"})
 	# Its size is rounded up so that the kernel's search for partition tables does not run past the end.
 	truncate -s %65536 "$work/run.cpio"
 	[ "$reboot" = yes ] || qemu+=(-no-reboot)

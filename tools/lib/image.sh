@@ -4,6 +4,7 @@
 # (BUILD/image/host.iso) from what the build made. Every part is rebuilt only when its inputs changed.
 # image.sh KEEL_ELF: the same with another hypervisor; prints the image's path, BUILD/image/host-NAME.iso.
 # image.sh --suite SUITE [KEEL_ELF]: the same with the kernel of another suite of Debian, in BUILD/image/SUITE.
+# --lz4, behind that: the kernel packed anew by LZ4, in host-lz4.iso or host-NAME-lz4.iso.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "$0")/common.sh"
@@ -18,15 +19,22 @@ if [ "${1:-}" = --suite ]; then
 	suite=$2
 	shift 2
 fi
+packing=
+if [ "${1:-}" = --lz4 ]; then
+	packing=-lz4
+	shift
+fi
 kernel=$("$ROOT/tools/lib/kernel.sh" ${suite:+"$suite"})
+vmlinuz=$kernel/vmlinuz
+[ -z "$packing" ] || vmlinuz=$("$ROOT/tools/lib/lz4-kernel.sh" ${suite:+"$suite"})
 version=$(cat "$kernel/version")
 image=$BUILD/image${suite:+/$suite}
 driver=$BUILD/linux${suite:+-$suite}
 hypervisor=$BUILD/keel.elf
-iso=$image/host.iso tree=$image/iso
+iso=$image/host$packing.iso tree=$image/iso$packing
 if [ $# -gt 0 ]; then
 	hypervisor=$1
-	tree=$image/host-$(basename "$1" .elf)
+	tree=$image/host-$(basename "$1" .elf)$packing
 	iso=$tree.iso
 fi
 mkdir -p "$image"
@@ -105,7 +113,7 @@ pack_iso() {
 	rm -rf "$root"
 	mkdir -p "$root/boot/grub"
 	cp "$ROOT/tools/image/grub.cfg" "$root/boot/grub/grub.cfg"
-	cp "$kernel/vmlinuz" "$root/boot/vmlinuz"
+	cp "$vmlinuz" "$root/boot/vmlinuz"
 	cat "$image/system.cpio" "$image/keel.cpio" >"$root/boot/initrd"
 	cp "$hypervisor" "$root/boot/keel.elf"
 	rm -f "$iso"
@@ -131,6 +139,6 @@ build_driver
 make_current "$image/system.cpio" pack_system "$kernel/vmlinuz" /bin/busybox /usr/share/seabios/bios-256k.bin
 make_current "$image/ata.cpio" pack_ata "$kernel/vmlinuz"
 make_current "$image/keel.cpio" pack_keel "$ROOT/tools/image/init" "$driver/keel.ko" "${programs[@]}"
-make_current "$iso" pack_iso "$ROOT/tools/image/grub.cfg" "$kernel/vmlinuz" "$hypervisor" \
+make_current "$iso" pack_iso "$ROOT/tools/image/grub.cfg" "$vmlinuz" "$hypervisor" \
 	"$image/system.cpio" "$image/keel.cpio"
-[ $# -eq 0 ] || printf '%s\n' "$iso"
+[ $# -eq 0 ] && [ -z "$packing" ] || printf '%s\n' "$iso"
