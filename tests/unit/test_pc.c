@@ -1254,7 +1254,7 @@ static void scramble_channel(void)
 START_TEST(random_exits)
 {
 	seed = 0x9e3779b97f4a7c15ull + (uint64_t)_i * 0x1234567;
-	for (unsigned int i = 0; i < 4000; i++) {
+	for (unsigned int i = 0; i < 1500; i++) {
 		unsigned int context = random_bits() % 16 ? random_bits() % VCPUS : EVENT;
 
 		tsc += random_bits() % 16 ? random_bits() % 10000 : random_bits() % (1 << 30);

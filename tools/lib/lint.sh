@@ -1,11 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# lint.sh BUILD: compiles everything with clang, warnings being errors, and runs clang-tidy over what BUILD compiled. Files
-# that passed are looked at again when they, a header or the checks have changed.
+# lint.sh BUILD [analyze]: compiles everything with clang, warnings being errors, and runs clang-tidy over what BUILD compiled, with
+# its static analyzer only if that is asked for. Files that passed are looked at again when they, a header or the checks have changed.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=$(cd "$1" && pwd)
-stamps=$build/lint
+stamps=$build/lint${2:+-$2}
+export checks=-clang-analyzer-*
+[ "${2:-}" != analyze ] || checks=
 
 compile() {
 	local log=$build/lint/clang.log
@@ -44,7 +46,7 @@ newest_header() {
 # tidy STAMPS BUILD FILE
 tidy() {
 	local stamp=$1/${3//\//_} output
-	output=$(clang-tidy --quiet -p "$2" "$3" 2>/dev/null) || {
+	output=$(clang-tidy --quiet ${checks:+--checks="$checks"} -p "$2" "$3" 2>/dev/null) || {
 		printf '%s\n' "$output" >&2
 		return 1
 	}
@@ -52,7 +54,7 @@ tidy() {
 }
 export -f tidy
 
-mkdir -p "$stamps"
+mkdir -p "$build/lint" "$stamps"
 compile
 compile_tests
 header=$(newest_header)
