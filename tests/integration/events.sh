@@ -44,10 +44,10 @@ try_event() {
 
 # What is waited for in them must not be of before.
 rm -f "$logs"/*/host.log
-[ -n "${EVENTS_BOCHS:-}" ] || monitor sleep 'test: press the button' 6 system_powerdown &
+[ -n "${EVENTS_BOCHS:-}" ] || ! wanted sleep || monitor sleep 'test: press the button' 6 system_powerdown &
 try_event sleep 120 --smp 1 --memory 1G --file "$button:/keel-test/button.ko"
 try_event kexec 160 --smp 2 "${kernels[@]}"
 try_event kdump 200 --smp 2 --memory 1G "${kernels[@]}" --append crashkernel=256M
-monitor plug 'test: plug it in' 0 'device_add max-x86_64-cpu,id=plugged,socket-id=1,core-id=0,thread-id=0' &
+! wanted plug || monitor plug 'test: plug it in' 0 'device_add max-x86_64-cpu,id=plugged,socket-id=1,core-id=0,thread-id=0' &
 try_event plug 100 --smp 1 --memory 1G --qemu "-smp 1,sockets=2,maxcpus=2"
 finish

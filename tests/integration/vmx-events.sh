@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # The same events on Intel VMX, by Bochs, but for what it cannot do: plugging in a processor.
 # long
-# timeout: 2800
+# timeout: 4500
 set -uo pipefail
 ROOT=${ROOT:-$(cd "$(dirname "$0")/../.." && pwd)}
-KEEL_RUN_OPTIONS="--emulator bochs --timeout 900 --memory 1G"
+KEEL_RUN_OPTIONS="--emulator bochs --timeout 1800 --memory 1G"
 EVENTS=${EVENTS:-sleep kexec kdump}
 EVENTS_KERNEL=$("$ROOT/tools/lib/lz4-kernel.sh")
 EVENTS_PM1=0xb004
