@@ -301,24 +301,20 @@ pull_pin:
 	mov dword [rdx], 1
 	mov edx, HPET_TIMER
 	mov [rdx], ecx
-	mov r8d, DELAY
-	; As long as it takes, for a comparator that the counter has passed waits for its wrap.
-.again:	mov edx, HPET_COUNTER
+	; The counter stands still meanwhile: a comparator that it has passed waits for its wrap.
+	mov edx, HPET_CONFIG
+	mov ecx, [rdx]
+	and ecx, ~1
+	mov [rdx], ecx
+	mov edx, HPET_COUNTER
 	mov rax, [rdx]
-	add rax, r8
+	add rax, DELAY
 	mov edx, HPET_COMPARATOR
 	mov [rdx], rax
-	mov edx, HPET_COUNTER
-	cmp [rdx], rax
-	jb .done
-	sti
-	call delay
-	cli
-	cmp dword [abs total], 0
-	jne .done
-	add r8, r8
-	jmp .again
-.done:	ret
+	mov edx, HPET_CONFIG
+	or ecx, 1
+	mov [rdx], ecx
+	ret
 
 ; PULL text, entry, destination, mask, 1: one of them
 %macro PULL 4-5 0
