@@ -6,32 +6,26 @@ add_custom_command(
 	COMMAND ${IASL} -ve -tc -p ${CMAKE_CURRENT_BINARY_DIR}/host/dsdt ${KEEL_ROOT}/bios/dsdt.asl > ${CMAKE_CURRENT_BINARY_DIR}/host/iasl.log
 	DEPENDS ${KEEL_ROOT}/bios/dsdt.asl
 	COMMENT "Compiling bios/dsdt.asl")
-add_custom_target(unit-dsdt DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.hex)
+set_source_files_properties(${KEEL_ROOT}/devmodel/host/acpi.c PROPERTIES OBJECT_DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.hex)
 
-keel_unit_test(acpi
+keel_unit_test(acpi ALLOCATES
 	SOURCES tests/unit/test_acpi.c devmodel/host/acpi.c devmodel/host/blob.c devmodel/host/items.c devmodel/host/smbios.c
-	INCLUDES tools/keel
-	DEFINES _GNU_SOURCE)
-target_include_directories(unit-acpi PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/host)
-add_dependencies(unit-acpi unit-dsdt)
+	INCLUDES tools/keel ${CMAKE_CURRENT_BINARY_DIR}/host)
 
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(LIBURING REQUIRED IMPORTED_TARGET liburing)
-keel_unit_test(disk
+keel_unit_test(disk ALLOCATES
 	SOURCES tests/unit/test_disk.c devmodel/host/disk.c devmodel/host/loop.c devmodel/host/rings.c devmodel/host/rundir.c
 		tools/keel/exit.c
 	INCLUDES tools/keel
-	DEFINES _GNU_SOURCE
 	LIBS PkgConfig::LIBURING)
 
-keel_unit_test(ending
+keel_unit_test(ending ALLOCATES
 	SOURCES tests/unit/test_ending.c devmodel/host/ending.c
-	INCLUDES tools/keel
-	DEFINES _GNU_SOURCE)
+	INCLUDES tools/keel)
 
-keel_unit_test(console
+keel_unit_test(console ALLOCATES
 	SOURCES tests/unit/test_console.c devmodel/host/console.c devmodel/host/control.c devmodel/host/logfile.c
 		devmodel/host/loop.c tools/keel/exit.c
 	INCLUDES tools/keel
-	DEFINES _GNU_SOURCE
 	LIBS PkgConfig::JANSSON util)

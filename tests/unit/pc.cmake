@@ -12,9 +12,9 @@ set(machine
 	chip/lapic_pv_eoi chip/lapic_timer chip/mc146818 chip/ns16550 chip/piix4_pm chip/reset_control
 	pci/i440fx pci/pci pci/piix3 pci/piix3_ide pci/piix4_acpi)
 list(TRANSFORM machine REPLACE "(.+)" "devmodel/\\1.c")
-keel_unit_test(pc SOURCES tests/unit/test_pc.c ${machine} DEFINES _GNU_SOURCE)
-keel_unit_test(pc_apic SOURCES tests/unit/test_pc_apic.c ${machine} DEFINES _GNU_SOURCE)
-keel_unit_test(pc_model SOURCES tests/unit/test_pc_model.c ${machine} DEFINES _GNU_SOURCE)
+keel_unit_test(pc SOURCES tests/unit/test_pc.c ${machine})
+keel_unit_test(pc_apic SOURCES tests/unit/test_pc_apic.c ${machine})
+keel_unit_test(pc_model SOURCES tests/unit/test_pc_model.c ${machine})
 
 # The image itself, in a process. Its addresses are the sanitizers' too, so it is built without.
 if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)

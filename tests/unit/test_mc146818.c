@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* mc146818: calendar, formats, setting the time, update cycle, alarm and periodic interrupts. */
-#define _GNU_SOURCE
 #include <check.h>
 #include <string.h>
 #include <time.h>

@@ -3,7 +3,6 @@
  * The VMX side without a processor: the VMCS is a table, and vmx_enter() plays the guest. What no emulator shows is here:
  * INITs, entries that fail, events on the way.
  */
-#define _GNU_SOURCE		/* REG_RIP and the like */
 #include <check.h>
 #include <setjmp.h>
 #include <signal.h>
