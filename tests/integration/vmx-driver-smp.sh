@@ -1,0 +1,9 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# What vmx-driver.sh has, on two processors.
+# long
+# timeout: 1300
+set -uo pipefail
+KEEL_RUN_OPTIONS="--emulator bochs --memory 512M --timeout 1200"
+# shellcheck source=tests/integration/driver.sh
+. "$(dirname "$0")/driver.sh"
