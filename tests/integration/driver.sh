@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The driver and the hypervisor below it: ABI, bare guests, hostile guests, a hostile kernel module. One boot.
-# timeout: 300
+# timeout: 540
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
@@ -14,6 +14,6 @@ for file in "$TESTS"/*.bin "$TESTS/blob" "$TESTS/abi" "$TESTS/dirty" "$TESTS/tim
 	files+=(--file "$file:/keel-test/$(basename "$file")")
 done
 cat "$ROOT/tests/integration/peek-guest.sh" "$ROOT/tests/integration/driver-guest.sh" >"$TESTS/$name-script"
-boot driver 240 "$TESTS/$name-script" --smp 2 --memory 1G --append "iomem=relaxed" "${files[@]}"
+boot driver 480 "$TESTS/$name-script" --smp 2 --memory 1G --append "iomem=relaxed" "${files[@]}"
 judge driver
 finish

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # What happens to a server in its life, and takes nothing out of Keel's hands: sleep, kexec, a crash dump, a processor that is
 # plugged in. Each is a boot of its own, of which the second kernel of kexec and the crash kernel are the second half.
-# timeout: 600
+# timeout: 1300
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
@@ -45,9 +45,9 @@ try_event() {
 # What is waited for in them must not be of before.
 rm -f "$logs"/*/host.log
 [ -n "${EVENTS_BOCHS:-}" ] || ! wanted sleep || monitor sleep 'test: press the button' 6 system_powerdown &
-try_event sleep 120 --smp 1 --memory 1G --file "$button:/keel-test/button.ko"
-try_event kexec 160 --smp 2 "${kernels[@]}"
-try_event kdump 200 --smp 2 --memory 1G "${kernels[@]}" --append crashkernel=256M
+try_event sleep 300 --smp 1 --memory 1G --file "$button:/keel-test/button.ko"
+try_event kexec 300 --smp 2 "${kernels[@]}"
+try_event kdump 300 --smp 2 --memory 1G "${kernels[@]}" --append crashkernel=256M
 ! wanted plug || monitor plug 'test: plug it in' 0 'device_add max-x86_64-cpu,id=plugged,socket-id=1,core-id=0,thread-id=0' &
-try_event plug 100 --smp 1 --memory 1G --qemu "-smp 1,sockets=2,maxcpus=2"
+try_event plug 300 --smp 1 --memory 1G --qemu "-smp 1,sockets=2,maxcpus=2"
 finish

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Unmodified operating systems to their prompts: the small ones by what they print, Debian by hand: log in, reboot, power off.
-# timeout: 2100
+# timeout: 3000
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
@@ -12,8 +12,8 @@ build_tests
 guest() {
 	local guest=$1 regex=$2
 	shift 2
-	check "$guest" "$ROOT/tools/run" --no-build --keel noclear "$ROOT/guests/$guest.json" --expect "$regex" --timeout 120 \
-		--logs "$logs/$guest" "$@" "${run_options[@]}"
+	check "$guest" "$ROOT/tools/run" --no-build --keel noclear "$ROOT/guests/$guest.json" --expect "$regex" --timeout 300 \
+		--logs "$logs/$guest" "${packing[@]}" "$@" "${run_options[@]}"
 }
 
 guest tiny 'GUEST-UP [0-9.]+'
@@ -21,10 +21,10 @@ guest i386 'GUEST-UP [0-9.]+'
 guest ipxe 'iPXE initialising devices'
 "$ROOT/tools/lib/guests.sh" "$KEEL_BUILD/guests/grub.iso" "$KEEL_BUILD/guests/memtest.iso"
 printf '%s\n' "$(cat "$ROOT/tests/integration/console.sh" "$ROOT/tests/integration/menu-guest.sh")" >"$TESTS/guests-menu"
-boot menu 300 "$TESTS/guests-menu" --file "$KEEL_BUILD/guests/grub.iso:/keel-test/grub.iso" \
+boot menu 500 "$TESTS/guests-menu" --file "$KEEL_BUILD/guests/grub.iso:/keel-test/grub.iso" \
 	--file "$KEEL_BUILD/guests/memtest.iso:/keel-test/memtest.iso" --file "$TESTS/boot-disk.bin:/keel-test/boot-disk.img"
 judge menu
-boot pair 200 "$(script_for pair tiny)" "$ROOT/guests/tiny.json" --smp 2 --file "$TESTS/spin.bin:/keel-test/spin.bin"
+boot pair 400 "$(script_for pair tiny)" "$ROOT/guests/tiny.json" --smp 2 --file "$TESTS/spin.bin:/keel-test/spin.bin"
 judge pair
 boot debian 1200 "$(script_for debian debian)" "$ROOT/guests/debian.json" --smp 2
 judge debian

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Faults of the hypervisor itself: images in which a hypercall has been overwritten by something that faults. Each stops the
 # machine with the fault's name, the registers, and a backtrace in which the hypercall is named.
-# timeout: 150
+# timeout: 500
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
@@ -30,8 +30,8 @@ panics() {
 	rm -f "$log"
 	# shellcheck disable=SC2059
 	printf "$3" | dd of="$image" bs=1 seek="$(file_offset "$address")" conv=notrunc status=none
-	"$ROOT/tools/run" --no-build --keel noclear --hypervisor "$image" --command "keel dmesg" --expect 'The machine has stopped' \
-		--timeout 40 --logs "$logs/$1" >"$logs/$1.log" 2>&1
+	"$ROOT/tools/run" --no-build --keel noclear --hypervisor "$image" --lz4 --command "keel dmesg" --expect 'The machine has stopped' \
+		--timeout 120 --logs "$logs/$1" >"$logs/$1.log" 2>&1
 	check "$1: it is named" grep -aE "Keel panic: $4" "$log"
 	check "$1: the registers" grep -aE '^rip [0-9a-f]{16} rsp [0-9a-f]{16} rfl' "$log"
 	check "$1: the place" grep -aE "^  [0-9a-f]{16} $2\+" "$log"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The control domain on eight processors.
-# timeout: 120
+# timeout: 360
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
@@ -9,6 +9,6 @@ set -uo pipefail
 build_tests
 script=$TESTS/control-8
 { printf 'CPUS=8 CYCLES=\n'; cat "$ROOT/tests/integration/control-guest.sh"; } >"$script"
-boot eight 90 "$script" --smp 8 --accel tcg,thread=multi
+boot eight 300 "$script" --smp 8 --accel tcg,thread=multi
 judge eight
 finish

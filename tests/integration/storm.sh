@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # A control domain that is interrupted all the time. One boot.
-# timeout: 150
+# timeout: 360
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
@@ -11,6 +11,6 @@ files=()
 for file in hostile-port.bin modes.bin blob timer; do
 	files+=(--file "$TESTS/$file:/keel-test/$file")
 done
-boot storm 130 "$ROOT/tests/integration/storm-guest.sh" --smp 1 --memory 1G "${files[@]}"
+boot storm 300 "$ROOT/tests/integration/storm-guest.sh" --smp 1 --memory 1G "${files[@]}"
 judge storm
 finish

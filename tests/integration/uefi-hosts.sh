@@ -17,7 +17,7 @@ uefi_host() {
 			options+=(--qemu "-numa node,memdev=node$node,cpus=$node")
 		done
 	fi
-	boot "$label" 150 "$script" --uefi --keel "$clear" --smp "$nodes" --memory "${gib}G" --file "$TESTS/blob:/keel-test/blob" \
+	boot "$label" 240 "$script" --uefi --keel "$clear" --smp "$nodes" --memory "${gib}G" --file "$TESTS/blob:/keel-test/blob" \
 		--file "$TESTS/hello.bin:/keel-test/hello.bin" "${options[@]}" "$@"
 	judge "$label"
 }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The same image by UEFI: the control domain comes up, knows its firmware and has a frame buffer.
-# timeout: 150
+# timeout: 300
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
@@ -32,6 +32,6 @@ TEXT
 } >"$TESTS/uefi-body"
 { printf 'CPUS=2 CYCLES=\n'; cat "$TESTS/uefi-body"; } >"$script"
 modules=$("$ROOT/tools/lib/kernel.sh")/modules
-boot uefi 120 "$script" --uefi --smp 2 --file "$(find "$modules" -name efivarfs.ko):/keel-test/efivarfs.ko"
+boot uefi 240 "$script" --uefi --smp 2 --file "$(find "$modules" -name efivarfs.ko):/keel-test/efivarfs.ko"
 judge uefi
 finish

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2154
 # emulator-qemu.sh: QEMU for tools/run, from whose options it builds the command line "qemu". To be sourced. The files of the
-# run and its parameters come to the control domain by virtio drives, what GRUB is to boot by SMBIOS strings.
+# run and its parameters come to the control domain by virtio drives, what GRUB is to boot by SMBIOS strings. The CD-ROM is no
+# ATA one, of which firmware takes each word by an instruction of its own.
 
 qemu=()
 
@@ -38,7 +39,8 @@ emulator_prepare() {
 	truncate -s %65536 "$work/run.cpio"
 	[ "$reboot" = yes ] || qemu+=(-no-reboot)
 	qemu+=(-machine "$machine" -smp "$smp" -m "$memory" -display none -net none
-		-cdrom "$image" -boot d
+		-device virtio-scsi-pci -drive "if=none,id=boot,format=raw,media=cdrom,readonly=on,file=${image//,/,,}"
+		-device "scsi-cd,drive=boot,bootindex=0"
 		-drive "if=none,id=run,format=raw,file=${work//,/,,}/run.cpio,readonly=on"
 		-device "virtio-blk-pci,drive=run,serial=keel-run"
 		-smbios "type=1,product=keel-run,version=$entry,sku=${options//,/,,},family=${cmdline//,/,,}")

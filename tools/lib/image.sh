@@ -42,7 +42,7 @@ mkdir -p "$image"
 exec 9>"$image/lock"
 flock 9
 
-# The kernel's build system writes beside the sources, so it gets a copy of them. make knows what is out of date.
+# The kernel's build system writes beside the sources, so it gets a copy of them.
 build_driver() {
 	"$ROOT/tools/lib/driver-source.sh" "$driver"
 	logged "$BUILD/logs/driver${suite:+-$suite}.log" \
@@ -126,7 +126,7 @@ make_current() {
 	shift 2
 	key=$(inputs_key "$0" "$@")
 	is_current "$target" "$key" && return 0
-	say "Packing ${target#"$BUILD/"}"
+	say "Making ${target#"$BUILD/"}"
 	"$maker"
 	mark_current "$target" "$key"
 }
@@ -135,7 +135,7 @@ programs=()
 for file in "$BUILD/tools/keel/keel" "$BUILD/devmodel/host/keel-dm"; do
 	[ ! -e "$file" ] || programs+=("$file")
 done
-build_driver
+make_current "$driver/keel.ko" build_driver "$kernel/vmlinuz" "$ROOT"/linux/* "$ROOT"/include/keel/*.h
 make_current "$image/system.cpio" pack_system "$kernel/vmlinuz" /bin/busybox /usr/share/seabios/bios-256k.bin
 make_current "$image/ata.cpio" pack_ata "$kernel/vmlinuz"
 make_current "$image/keel.cpio" pack_keel "$ROOT/tools/image/init" "$driver/keel.ko" "${programs[@]}"
