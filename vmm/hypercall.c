@@ -22,6 +22,7 @@ static int64_t info(struct call *call)
 {
 	unsigned int i;
 
+	vm_tell_faults();
 	call->results = 4;
 	call->result[0] = vm_cell_image_pages();
 	call->result[2] = vm_free_slots();
@@ -35,8 +36,10 @@ static int64_t info(struct call *call)
 static int64_t read_log(struct call *call)
 {
 	uint64_t position = call->arg[0];
-	int64_t count = log_read(&position, (uint8_t *)call->result);
+	int64_t count;
 
+	vm_tell_faults();
+	count = log_read(&position, (uint8_t *)call->result);
 	call->results = 4;
 	call->result[3] = position;
 	return count;

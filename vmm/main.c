@@ -10,6 +10,7 @@
 #include "cpu.h"
 #include "hv.h"
 #include "image.h"
+#include "iommu.h"
 #include "linux.h"
 #include "memory.h"
 #include "multiboot2.h"
@@ -57,6 +58,8 @@ const struct hv_ops *hv;
 static struct boot_info boot;
 static struct acpi acpi;
 static uint64_t trampoline;	/* the page where other processors start, or 0 */
+static const struct iommu_machine *iommus;
+static uint64_t iommu_memory;
 
 /* One stretch, given out from its start. */
 static struct {
@@ -121,7 +124,9 @@ static uint64_t top_of_memory(void)
 
 static unsigned int largest_page(void)
 {
-	return cpuid(CPUID_EXT, 0).edx & CPUID_EXT_1G && (!hv->has_1g || hv->has_1g()) ? PT_ORDER_1G : PT_ORDER_2M;
+	bool large = cpuid(CPUID_EXT, 0).edx & CPUID_EXT_1G && (!hv->has_1g || hv->has_1g());
+
+	return large && (!iommus || iommus->largest == PT_ORDER_1G) ? PT_ORDER_1G : PT_ORDER_2M;
 }
 
 /* RAM as whole pages, in order, without overlaps, for the ownership record: no more ranges than the map has entries. */
@@ -145,6 +150,39 @@ static unsigned int ram_ranges(struct own_range *ranges)
 		ranges[count++] = next;
 		done = next.end;
 	}
+}
+
+/* Takes [start, end) out of the ranges, of which there may be one more then. Returns how many there are. */
+static unsigned int cut_ranges(struct own_range *ranges, unsigned int count, uint64_t start, uint64_t end)
+{
+	struct own_range range, piece[2];
+	unsigned int i = 0, pieces;
+
+	while (i < count) {
+		range = ranges[i];
+		pieces = 0;
+		if (range.start < start)
+			piece[pieces++] = (struct own_range){ range.start, range.end < start ? range.end : start };
+		if (range.end > end)
+			piece[pieces++] = (struct own_range){ range.start > end ? range.start : end, range.end };
+		memmove(&ranges[i + pieces], &ranges[i + 1], (count - i - 1) * sizeof(*ranges));
+		memcpy(&ranges[i], piece, pieces * sizeof(*ranges));
+		count = count - 1 + pieces;
+		i += pieces;
+	}
+	return count;
+}
+
+/* Memory that devices go on using is not memory to the record, so that it comes to be neither Keel's nor a guest's. */
+static unsigned int keep_regions(struct own_range *ranges, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; iommus && i < iommus->regions; i++) {
+		bootmem_take(&boot, iommus->region[i].start, iommus->region[i].end);
+		count = cut_ranges(ranges, count, iommus->region[i].start, iommus->region[i].end);
+	}
+	return count;
 }
 
 static void cpu_features(void)
@@ -242,6 +280,7 @@ static __attribute__((noreturn)) void main_boot_final(void)
 	    (trampoline && own_take_for_keel(trampoline, trampoline + PAGE_SIZE)) ||
 	    own_take_for_keel((uint64_t)(uintptr_t)image_start, (uint64_t)(uintptr_t)image_end))
 		refuse("the hypervisor's memory cannot be set aside.");
+	iommu_start(&acpi, iommu_memory);
 	cpuid_init();
 	speculation_init();
 	vm_init();
@@ -337,7 +376,7 @@ void main_boot(uint32_t info);
 void main_boot(uint32_t info)
 {
 	static struct acpi_processor processors[MAX_CPUS];
-	static struct own_range ranges[BOOT_RANGES];
+	static struct own_range ranges[BOOT_RANGES + IOMMU_REGIONS];
 	struct frame_pool pool = { 0 };
 	struct own_config config;
 	uint64_t memory, own_pages, tables, i;
@@ -358,20 +397,26 @@ void main_boot(uint32_t info)
 	if (!acpi_open(&acpi, boot.rsdp, boot.rsdp_size, SIZE_4G))
 		acpi.root = NULL;
 	count = find_processors(processors);
+	if (multiboot2_option(&boot, "noiommu"))
+		print("Keel: no DMA protection, as its command line has it\n");
+	else
+		iommus = iommu_find(&acpi);
 	config = (struct own_config){
 		.format = hv->second_level, .largest = largest_page(),
-		.ranges = ranges, .count = ram_ranges(ranges), .caching = hv->caching,
+		.ranges = ranges, .count = keep_regions(ranges, ram_ranges(ranges)), .caching = hv->caching,
+		.io = iommus ? &iommus->format : NULL,
 	};
 	config.limit = address_space(memory, config.largest);
 	own_pages = own_frames_needed(&config);
 	tables = paging_frames(memory, config.largest);
 	trampoline_choose();
-	reserve_init(own_pages + tables + count * (PERCPU_PAGES + XSTATE_MOST / PAGE_SIZE));
+	reserve_init(own_pages + tables + iommu_pages() + count * (PERCPU_PAGES + XSTATE_MOST / PAGE_SIZE));
 	for (i = 0; i < tables; i++)
 		frame_pool_put(&pool, reserve_take(1));
 	paging_init(&pool, memory, config.largest);
 	cpus_create(&pool, processors, count);
 	control_table = (struct page_table){ config.format, reserve_take(own_pages), config.largest };
+	iommu_memory = reserve_take(iommu_pages());
 	if (own_init(&config, control_table.root))
 		refuse("the firmware's memory map is not usable.");
 	switch_stack();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Ownership of page frames, kept in the control domain's second-level table. */
+/* Ownership of page frames, kept in the control domain's second-level table, and the I/O table beside it. */
 #include "own.h"
 
+#include "cpu.h"
 #include "error.h"
 #include "memory.h"
 #include "string.h"
@@ -38,6 +39,8 @@ struct spans {
 
 static struct {
 	struct page_table table;
+	struct own_io_format io;
+	uint64_t io_distance;		/* from a frame of the table to that of the I/O table; 0: there is none */
 	uint64_t limit;
 	enum pt_caching (*caching)(uint64_t hpa, uint64_t bytes);
 	struct spans directories;	/* for blocks of 1 GiB */
@@ -124,7 +127,12 @@ static uint64_t plan(const struct own_config *config, uint64_t reserve)
 	frame = spans_place(&own.tables, frame);
 	own.spare = frame;
 	own.spares = OWN_SPARES;
-	return frame + OWN_SPARES * PAGE_SIZE;
+	frame += OWN_SPARES * PAGE_SIZE;
+	if (config->io == NULL)
+		return frame;
+	own.io = *config->io;
+	own.io_distance = frame - reserve;
+	return frame + own.io_distance;
 }
 
 uint64_t own_frames_needed(const struct own_config *config)
@@ -173,6 +181,69 @@ static uint64_t encode(unsigned owner, enum own_state state, uint64_t hpa, unsig
 	default:
 		return mark | (uint64_t)state << STATE_SHIFT;
 	}
+}
+
+/* The entry of the I/O table in the place of one of the other table. */
+static uint64_t *io_slot(uint64_t *slot)
+{
+	return (uint64_t *)(void *)((uint8_t *)slot + own.io_distance);
+}
+
+static uint64_t io_leaf(enum own_state state, uint64_t hpa, unsigned order)
+{
+	if (state != OWN_MAPPED && state != OWN_SHARED)
+		return 0;
+	return hpa | own.io.rights | (order != 0 ? own.io.large : 0);
+}
+
+static void io_written(const void *entries, uint64_t bytes)
+{
+	if (!own.io.coherent)
+		cache_write_back(entries, bytes);
+}
+
+/* The I/O table's half of a change of the entry at slot, which is one of the other table. */
+static void io_store(uint64_t *slot, uint64_t entry)
+{
+	if (own.io_distance == 0)
+		return;
+	pt_store(io_slot(slot), entry);
+	io_written(io_slot(slot), sizeof(*slot));
+}
+
+static void io_link(uint64_t *slot, unsigned order, uint64_t frame)
+{
+	io_store(slot, (frame + own.io_distance) | own.io.rights | own.io.level * (order / PT_ORDER_STEP));
+}
+
+static void store(uint64_t *slot, unsigned owner, enum own_state state, uint64_t hpa, unsigned order)
+{
+	pt_store(slot, encode(owner, state, hpa, order));
+	io_store(slot, io_leaf(state, hpa, order));
+}
+
+/* pt_split() in both tables of an entry of this order, for a block in which hpa lies; frame: the table that comes below it. */
+static void split(uint64_t *slot, unsigned order, uint64_t hpa, uint64_t frame)
+{
+	uint64_t *entries = io_slot(phys_to_virt(frame));
+	enum own_state state = decode(*slot).state;
+	unsigned below = order - PT_ORDER_STEP;
+
+	pt_split(own.table.format, slot, order, frame);
+	if (own.io_distance == 0)
+		return;
+	hpa -= hpa % pt_order_bytes(order);
+	for (unsigned i = 0; i < PT_ENTRIES; i++)
+		pt_store(&entries[i], io_leaf(state, hpa + i * pt_order_bytes(below), below));
+	io_written(entries, PAGE_SIZE);
+	io_link(slot, order, frame);
+}
+
+uint64_t own_io_root(unsigned levels)
+{
+	if (own.io_distance == 0)
+		return 0;
+	return own.table.root + own.io_distance + (levels == 3 ? PAGE_SIZE : 0);
 }
 
 struct own_frame own_query(uint64_t hpa)
@@ -224,6 +295,7 @@ static void merge(uint64_t hpa, unsigned order)
 		pt_walk(&own.table, hpa, order, &place);
 		if (place.order != order || pt_merge(own.table.format, place.slot, order) == 0)
 			return;
+		io_store(place.slot, io_leaf(decode(*place.slot).state, hpa - hpa % pt_order_bytes(order), order));
 	}
 }
 
@@ -235,11 +307,11 @@ static void block_set(uint64_t hpa, unsigned order, unsigned owner, enum own_sta
 
 	pt_walk(&own.table, hpa, leaf, &place);
 	while (place.order > leaf) {
-		pt_split(own.table.format, place.slot, place.order, frame_take(hpa, place.order));
+		split(place.slot, place.order, hpa, frame_take(hpa, place.order));
 		pt_walk(&own.table, hpa, leaf, &place);
 	}
 	for (unsigned i = 0; i < 1u << (order - leaf); i++)
-		pt_store(&place.slot[i], encode(owner, state, hpa + i * pt_order_bytes(leaf), leaf));
+		store(&place.slot[i], owner, state, hpa + i * pt_order_bytes(leaf), leaf);
 	merge(hpa, leaf);
 }
 
@@ -266,6 +338,15 @@ static void range_set(uint64_t start, uint64_t end, unsigned owner, enum own_sta
 	}
 }
 
+static void table_clear(uint64_t *entries)
+{
+	memset(entries, 0, PAGE_SIZE);
+	if (own.io_distance != 0) {
+		memset(io_slot(entries), 0, PAGE_SIZE);
+		io_written(io_slot(entries), PAGE_SIZE);
+	}
+}
+
 /* Everything below the limit as not memory, by the largest leaves. */
 static void build(void)
 {
@@ -273,18 +354,19 @@ static void build(void)
 	uint64_t *top = phys_to_virt(own.table.root);
 	uint64_t next = own.table.root + PAGE_SIZE;
 
-	memset(top, 0, PAGE_SIZE);
+	table_clear(top);
 	for (uint64_t hpa = 0; hpa < own.limit; hpa += SIZE_1G) {
 		uint64_t *entries = phys_to_virt(next + hpa / TOP_BYTES * PAGE_SIZE);
 		uint64_t *slot = &entries[hpa / SIZE_1G % PT_ENTRIES];
 
 		if (slot == entries) {
-			memset(entries, 0, PAGE_SIZE);
+			table_clear(entries);
 			top[hpa / TOP_BYTES] = virt_to_phys(entries) | format->table;
+			io_link(&top[hpa / TOP_BYTES], PT_ORDER_TOP, virt_to_phys(entries));
 		}
-		*slot = encode(OWN_DEVICE, OWN_MAPPED, hpa, PT_ORDER_1G);
+		store(slot, OWN_DEVICE, OWN_MAPPED, hpa, PT_ORDER_1G);
 		if (own.table.largest == PT_ORDER_2M)
-			pt_split(format, slot, PT_ORDER_1G, frame_below(hpa, PT_ORDER_1G));
+			split(slot, PT_ORDER_1G, hpa, frame_below(hpa, PT_ORDER_1G));
 	}
 }
 

@@ -10,9 +10,14 @@
  *
  * Invariant: a frame has one owner; nothing that is not the control domain's or shared is mapped in it.
  *
+ * Where there is an IOMMU, a second table says the same to devices: what the control domain may read and write, its devices may,
+ * at the same addresses, and nothing else; pages whose writes are trapped are not for devices. It has a frame for each frame of
+ * the first table, at one distance from it, and changes by the same steps, so that neither can fail alone.
+ *
  * Locking: the caller holds one lock, the same for all calls. CPUs may walk the
- * table at any time. TLBs are the caller's: after own_donate() and own_take_for_keel() every CPU must drop
- * the control domain's translations before the frames are put to use.
+ * table at any time. TLBs are the caller's: after own_donate() and own_take_for_keel() every CPU and every IOMMU must drop
+ * the control domain's translations before the frames are put to use; after own_reclaim() the IOMMUs must, for a device's access
+ * that meets an entry of before is not tried again.
  *
  * Each 2 MiB and each 1 GiB of memory has a frame of the reserve of its own for the table below it, so a
  * split cannot fail, and a CPU that still walks a table which a merge took out finds only entries of the same
@@ -60,6 +65,16 @@ struct own_frame {
 	unsigned order;		/* of the entry that says so: 0, 9, 18, or 27 beyond the map */
 };
 
+/*
+ * Entries of the I/O table, of four levels like the other: a leaf is address, rights and, above the last level, large; an entry
+ * that points to a table is address, rights, and `level` times the number of the table's level, which is 1 for the last; what
+ * devices may not reach is 0.
+ */
+struct own_io_format {
+	uint64_t rights, large, level;
+	bool coherent;			/* else IOMMUs read memory past the caches, which are written back */
+};
+
 struct own_config {
 	const struct pt_format *format;
 	unsigned largest;		/* PT_ORDER_1G if the CPU has such leaves, else PT_ORDER_2M */
@@ -68,6 +83,7 @@ struct own_config {
 	unsigned count;
 	/* The memory type of an aligned block; NULL: the same for all. */
 	enum pt_caching (*caching)(uint64_t hpa, uint64_t bytes);
+	const struct own_io_format *io;	/* NULL: no I/O table */
 };
 
 /* Before own_init(): pages of the reserve, enough for all memory in 4 KiB pages. 0: config is invalid. */
@@ -76,9 +92,12 @@ uint64_t own_frames_needed(const struct own_config *config);
 /*
  * Builds the table in the reserve: own_frames_needed() contiguous pages, reached through the direct map. They
  * and everything else of Keel's are to be taken with own_take_for_keel() afterwards. The first page is the top
- * table, for the nested CR3 or the EPT pointer. -EINVAL: ranges not sorted, not whole pages, beyond the limit.
+ * table, for the nested CR3 or the EPT pointer; own_io_root() has the other one. -EINVAL: ranges not sorted, not whole pages, beyond the limit.
  */
 int own_init(const struct own_config *config, uint64_t reserve);
+
+/* The I/O table's top table for 4 levels, or the one below it, for the first 512 GiB, for 3. 0: there is no I/O table. */
+uint64_t own_io_root(unsigned levels);
 
 /*
  * At boot: whole pages that are the control domain's, or not memory, become Keel's for good. Any length.

@@ -10,6 +10,7 @@
 #include "error.h"
 #include "hv.h"
 #include "image.h"
+#include "iommu.h"
 #include "memory.h"
 #include "own.h"
 #include "paging.h"
@@ -28,7 +29,7 @@ _Static_assert(PT_WINDOW == KEEL_DIRTY_PAGES, "what a hypercall reports at a tim
 struct spinlock vm_lock;
 
 static struct vm vms[KEEL_MAX_VMS];
-static uint64_t donations;
+static uint64_t donations, io_donations;	/* all, and those of which devices know no translation any more */
 
 /* cell_image.asm: the cell's program. */
 extern const uint8_t cell_image[], cell_image_end[];
@@ -64,6 +65,13 @@ unsigned int vm_free_slots(void)
 uint64_t vm_donations(void)
 {
 	return __atomic_load_n(&donations, __ATOMIC_ACQUIRE);
+}
+
+void vm_tell_faults(void)
+{
+	spin_lock(&vm_lock);
+	iommu_tell_faults();
+	spin_unlock(&vm_lock);
 }
 
 struct vm *vm_get(uint64_t id)
@@ -149,10 +157,22 @@ int vm_donate(struct vm *vm, uint64_t hpa, uint64_t order)
 	return error;
 }
 
-/* Donated frames are Keel's to write only when no CPU can reach them through the control domain's old translations. */
+static bool devices_flushed(const struct vm *vm)
+{
+	uint64_t all = donations;
+
+	if (io_donations < vm->donated && iommu_flush())
+		io_donations = all;
+	return io_donations >= vm->donated;
+}
+
+/*
+ * Donated frames are Keel's to write only when neither a CPU nor a device can reach them through the control domain's old
+ * translations.
+ */
 static bool flushed(const struct vm *vm)
 {
-	bool all = true;
+	bool all = devices_flushed(vm);
 	unsigned int i;
 
 	for (i = 0; i < cpu_count; i++)
@@ -530,6 +550,7 @@ static int reclaim_block(struct vm *vm, uint64_t hpa, unsigned int order)
 {
 	struct own_frame frame = own_query(hpa);
 	uint64_t i;
+	int error;
 
 	if (frame.state == OWN_SHARED)
 		return own_unshare(hpa, order, vm->id);
@@ -539,7 +560,11 @@ static int reclaim_block(struct vm *vm, uint64_t hpa, unsigned int order)
 			return -EPERM;
 	}
 	memset(phys_to_virt(hpa), 0, PAGE_SIZE << order);
-	return own_reclaim(hpa, order, vm->id);
+	error = own_reclaim(hpa, order, vm->id);
+	/* For a device an entry of before would be the end of its access. */
+	if (!error)
+		iommu_flush();
+	return error;
 }
 
 /* The record goes last, and with it the VM. */

@@ -174,6 +174,8 @@ unsigned int vm_free_slots(void);
 unsigned int vm_cell_image_pages(void);
 /* Number of the newest donation of all. */
 uint64_t vm_donations(void);
+/* What devices were refused goes to the log. */
+void vm_tell_faults(void);
 
 /* Results of RUN and EVENT beside the flags. */
 struct vm_run {

@@ -290,3 +290,28 @@ void acpi_power(const struct acpi *acpi, struct acpi_power *power)
 	for (at = 0; (table = next_table(acpi, "SSDT", &at));)
 		read_sleep(table, power);
 }
+
+const uint8_t *acpi_table(const struct acpi *acpi, const char *signature, uint32_t *length)
+{
+	const struct sdt *table;
+	uint32_t at = 0;
+
+	do {
+		table = next_table(acpi, signature, &at);
+	} while (table && !is_sound(table));
+	*length = table ? table->length : 0;
+	return (const uint8_t *)table;
+}
+
+void acpi_hide(const struct acpi *acpi, const char *signature)
+{
+	struct sdt *table;
+	uint32_t at = 0;
+	char first;
+
+	while ((table = next_table(acpi, signature, &at))) {
+		first = table->signature[0];
+		table->signature[0] = 'X';
+		table->checksum = (uint8_t)(table->checksum + first - table->signature[0]);
+	}
+}

@@ -42,4 +42,11 @@ unsigned int acpi_processors(const struct acpi *acpi, struct acpi_processor *lis
  */
 void acpi_power(const struct acpi *acpi, struct acpi_power *power);
 
+/*
+ * The first table with this signature, four characters, whose sum is right, with its header. length: its bytes. NULL: there is none.
+ */
+const uint8_t *acpi_table(const struct acpi *acpi, const char *signature, uint32_t *length);
+/* All tables with this signature get another one, in place, by which no operating system looks for them. */
+void acpi_hide(const struct acpi *acpi, const char *signature);
+
 #endif

@@ -168,6 +168,17 @@ static inline void cpu_write_back(void)
 }
 #endif
 
+/* The lines of this memory, to it, for those who read it past the caches. */
+static inline void cache_write_back(const void *start, uint64_t bytes)
+{
+	const uint64_t line = 64;
+	uint64_t at = (uint64_t)(uintptr_t)start & ~(line - 1), end = (uint64_t)(uintptr_t)start + bytes;
+
+	for (; at < end; at += line)
+		__asm__ volatile("clflush (%0)" : : "r"(at) : "memory");
+	__asm__ volatile("mfence" : : : "memory");
+}
+
 static inline void cpu_pause(void)
 {
 	__asm__ volatile("pause" : : : "memory");
@@ -178,6 +189,28 @@ static inline __attribute__((noreturn)) void cpu_stop(void)
 	for (;;)
 		__asm__ volatile("cli; hlt");
 }
+
+/* Registers of devices, in memory that is not cached. */
+#ifdef KEEL_HOST_TEST
+uint32_t mmio_read32(const void *address);
+uint64_t mmio_read64(const void *address);
+void mmio_write32(void *address, uint32_t value);
+void mmio_write64(void *address, uint64_t value);
+#else
+#define CPU_MMIO(bits) \
+	static inline uint##bits##_t mmio_read##bits(const void *address) \
+	{ \
+		return *(const volatile uint##bits##_t *)address; \
+	} \
+	static inline void mmio_write##bits(void *address, uint##bits##_t value) \
+	{ \
+		__asm__ volatile("" : : : "memory"); \
+		*(volatile uint##bits##_t *)address = value; \
+	}
+CPU_MMIO(32)
+CPU_MMIO(64)
+#undef CPU_MMIO
+#endif
 
 #ifdef KEEL_HOST_TEST
 void outb(uint16_t port, uint8_t value);

@@ -33,6 +33,6 @@ files=(--file "$peek:/keel-test/peek.ko")
 for file in blob perf hello.bin smp.bin apic.bin; do
 	files+=(--file "$TESTS/$file:/keel-test/$file")
 done
-boot x2apic 200 "$script" --smp 2 --memory 1G "${files[@]}"
+boot x2apic 200 "$script" --keel "noclear noiommu" --smp 2 --memory 1G "${files[@]}"
 judge x2apic
 finish

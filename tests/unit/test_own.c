@@ -336,7 +336,7 @@ START_TEST(bad_configs)
 	static const struct own_range ragged[] = { { 0, MIB2 + 1 } };
 	static const struct own_range beyond[] = { { 0, 2 * GIB } };
 	static const struct own_range empty[] = { { MIB2, MIB2 } };
-	struct own_config bad = { &pt_format_npt, PT_ORDER_1G, GIB, overlap, 2, NULL };
+	struct own_config bad = { &pt_format_npt, PT_ORDER_1G, GIB, overlap, 2, NULL, NULL };
 
 	ck_assert_uint_eq(own_frames_needed(&bad), 0);
 	ck_assert_int_eq(own_init(&bad, 0), -EINVAL);
@@ -554,7 +554,7 @@ END_TEST
 START_TEST(many_ranges)
 {
 	static struct own_range many[100];
-	struct own_config wide = { &pt_format_npt, PT_ORDER_1G, 128 * GIB, many, 100, NULL };
+	struct own_config wide = { &pt_format_npt, PT_ORDER_1G, 128 * GIB, many, 100, NULL, NULL };
 	bool good = true;
 
 	for (unsigned i = 0; i < 100; i++)
@@ -579,7 +579,7 @@ START_TEST(all_addresses)
 	struct page_table table;
 	struct pt_place place;
 
-	config = (struct own_config){ _i ? &pt_format_ept : &pt_format_npt, PT_ORDER_1G, limit, ranges, 2, NULL };
+	config = (struct own_config){ _i ? &pt_format_ept : &pt_format_npt, PT_ORDER_1G, limit, ranges, 2, NULL, NULL };
 	reserve_pages = own_frames_needed(&config);
 	ck_assert_uint_ge(reserve_pages, 512);
 	ck_assert_uint_le(reserve_pages, 512 + 600);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Ownership on machines small enough to try everything: from each state that can be reached, each operation with each argument,
- * against an array that says who has which page. Between any two stores a processor walks the tables.
+ * against an array that says who has which page. Between any two stores a processor walks the tables, and a device its own.
  */
 #include "small_machine.h"
 
@@ -14,9 +14,15 @@
 static unsigned int spare_frames;
 
 #include "../../vmm/pagetable.c"
+#include "cpu.h"
+
+static void seen_write_back(const void *start, uint64_t bytes);
+
 /* Both files have a function of this name. */
 #define block_valid own_block_valid
+#define cache_write_back seen_write_back
 #include "../../vmm/own.c"
+#undef cache_write_back
 #undef block_valid
 
 #define ROOT		1u
@@ -82,6 +88,7 @@ struct op {
 
 static const struct machine *machine;
 static unsigned int largest;
+static unsigned int io_distance;	/* frames */
 static struct own_range ranges[3];
 static struct own_config config;
 
@@ -98,6 +105,71 @@ static struct {
 	uint64_t page;
 	unsigned int order;
 } places[64];
+
+/* VT-d, whose walks may be past the caches, 9.8; AMD-Vi, 2.2.3. */
+static const struct own_io_format io_formats[KINDS] = {
+	[X86] = { .rights = 3, .large = 0x80 },
+	[NPT] = { .rights = 1 | UINT64_C(3) << 61, .level = 0x200, .coherent = true },
+	[EPT] = { .rights = 3, .large = 0x80, .coherent = true },
+};
+
+/* What memory has of the I/O table, where devices do not see the caches. */
+static uint64_t written[4096 * 8];
+
+static uint64_t *frame_written(unsigned int frame)
+{
+	return &written[(size_t)frame * PT_ENTRIES];
+}
+
+static void seen_write_back(const void *start, uint64_t bytes)
+{
+	size_t offset = (size_t)((const uint8_t *)start - memory_test_arena);
+	size_t line = offset & ~(size_t)63, end = offset + bytes;
+
+	require(kind == X86, "the caches are written back for devices that see them");
+	for (; line < end; line += 8)
+		if (line % PAGE_SIZE / 8 < PT_ENTRIES)
+			memcpy(&frame_written((unsigned int)(line / PAGE_SIZE))[line % PAGE_SIZE / 8], memory_test_arena + line, 8);
+}
+
+/* A device's walk, for one page. Not present: page is UINT64_MAX. */
+static struct seen io_walk(uint64_t page)
+{
+	unsigned int order = PT_ORDER_TOP, frame = ROOT + io_distance;
+	const uint64_t rights = kind == NPT ? UINT64_C(3) << 61 : 3;
+
+	for (;;) {
+		const uint64_t *entries = kind == X86 ? frame_written(frame) : frame_entries(frame);
+		uint64_t entry = entries[page >> order & (PT_ENTRIES - 1)], target = entry & ADDRESS_BITS, rest = entry & ~ADDRESS_BITS;
+		bool points = kind == NPT ? (rest >> 9 & 7) != 0 : (rest & 0x80) == 0 && order > 0;
+
+		if (entry == 0)
+			return (struct seen){ .page = UINT64_MAX, .order = order };
+		require((rest & rights) == rights && (kind != NPT || (rest & 1) != 0), "I/O entry %lx", entry);
+		rest &= ~(rights | (kind == NPT ? 1 : 0));
+		if (!points) {
+			require(order <= largest && rest == (kind == NPT || order == 0 ? 0 : 0x80) &&
+				target / PAGE_SIZE % (UINT64_C(1) << order) == 0, "I/O leaf %lx of order %u", entry, order);
+			return (struct seen){ .present = true, .page = target / PAGE_SIZE + (page & ((UINT64_C(1) << order) - 1)),
+					      .order = order };
+		}
+		require(rest == (kind == NPT ? (uint64_t)order / PT_ORDER_STEP << 9 : 0), "I/O table entry %lx", entry);
+		frame = (unsigned int)(target / PAGE_SIZE);
+		require(frame > ROOT + io_distance && frame < frames, "I/O table entry %lx leads out of the reserve", entry);
+		order -= PT_ORDER_STEP;
+	}
+}
+
+static bool for_devices(enum code code)
+{
+	return meaning[code].state == OWN_MAPPED || meaning[code].state == OWN_SHARED;
+}
+
+/* What a device finds is what it may reach if the page's code is this. */
+static bool device_finds(struct seen seen, uint64_t page, enum code code)
+{
+	return seen.present == for_devices(code) && (!seen.present || seen.page == page);
+}
 
 static bool overlaps(struct stretch s, uint64_t start, uint64_t end)
 {
@@ -204,7 +276,7 @@ static void check_place(unsigned int frame, uint64_t page, unsigned int order)
 /* For a processor that is still in a table which is no longer in use: it finds nobody else's pages. */
 static void check_stale(void)
 {
-	for (unsigned int frame = ROOT; frame < frames; frame++) {
+	for (unsigned int frame = ROOT; frame < ROOT + io_distance; frame++) {
 		for (unsigned int i = 0; places[frame].known && i < PT_ENTRIES; i++) {
 			uint64_t entry = frame_entries(frame)[i];
 			uint64_t page = places[frame].page + ((uint64_t)i << places[frame].order);
@@ -218,6 +290,15 @@ static void check_stale(void)
 			else
 				require_equal((entry & ADDRESS_BITS) / PAGE_SIZE, page);
 		}
+		for (unsigned int i = 0; places[frame].known && i < PT_ENTRIES; i++) {
+			uint64_t entry = frame_entries(frame + io_distance)[i], target = (entry & ADDRESS_BITS) / PAGE_SIZE;
+			uint64_t page = places[frame].page + ((uint64_t)i << places[frame].order);
+			bool points = kind == NPT ? (entry >> 9 & 7) != 0 : places[frame].order > 0 && (entry & 0x80) == 0;
+
+			if (entry != 0)
+				require(points ? places[target - io_distance].known && places[target - io_distance].page == page :
+						 target == page, "an I/O table that was in use leads elsewhere");
+		}
 	}
 }
 
@@ -227,6 +308,10 @@ static void check_page(uint64_t page)
 
 	if (!finds(seen, page, code_at(before, page)) && !finds(seen, page, code_at(after, page)))
 		ck_abort_msg("%s: page %lu is neither as before nor as after, behind store %u", machine->name, page, stores);
+	seen = io_walk(page);
+	if (!device_finds(seen, page, code_at(before, page)) && !device_finds(seen, page, code_at(after, page)))
+		ck_abort_msg("%s: to devices page %lu is neither as before nor as after, behind store %u", machine->name, page,
+			     stores);
 }
 
 static bool watching;
@@ -287,6 +372,10 @@ static void check_state(const enum code *codes)
 		require_equal(frame.owner, meaning[codes[i / 2]].owner);
 		require_equal(frame.state, meaning[codes[i / 2]].state);
 		require_equal(frame.order, seen.order);
+		seen = io_walk(page);
+		require(device_finds(seen, page, codes[i / 2]), "%s: page %lu is not for devices what it should be", machine->name,
+			page);
+		require_equal(seen.order, frame.order);
 	}
 	require_equal(own_query(limit * PAGE_SIZE).state, OWN_NONE);
 	for (unsigned int vm = 1; vm <= 2; vm++) {
@@ -533,8 +622,10 @@ static void put_record(const struct record *record)
 {
 	memcpy(&own, record->kept, sizeof(own));
 	memcpy(places, record->known, sizeof(places));
-	for (unsigned int frame = 0; frame < frames; frame++)
+	for (unsigned int frame = 0; frame < frames; frame++) {
 		memcpy(frame_entries(frame), &record->entries[(size_t)frame * PT_ENTRIES], PT_ENTRIES * sizeof(uint64_t));
+		memcpy(frame_written(frame), frame_entries(frame), PT_ENTRIES * sizeof(uint64_t));
+	}
 	shadow_take();
 }
 
@@ -615,20 +706,24 @@ static void machine_init(void)
 	for (i = 0; i < 3 && machine->memory[i].end != 0; i++)
 		ranges[i] = (struct own_range){ machine->memory[i].start * PAGE_SIZE, machine->memory[i].end * PAGE_SIZE };
 	config = (struct own_config){ kind_format(), largest, machine->limit * PAGE_SIZE, ranges, i,
-				      kind == NPT ? NULL : machine_caching };
+				      kind == NPT ? NULL : machine_caching, &io_formats[kind] };
 	spare_frames = machine->spares;
 	limit = round_up(machine->limit, UINT64_C(1) << PT_ORDER_1G);
-	frames = (unsigned int)own_frames_needed(&config) + ROOT;
+	io_distance = (unsigned int)own_frames_needed(&config) / 2;
+	frames = 2 * io_distance + ROOT;
 	ck_assert_uint_le(frames, sizeof(places) / sizeof(places[0]));
 	ck_assert_uint_le((size_t)frames * PT_ENTRIES, sizeof(shadow) / sizeof(shadow[0]));
 	memory_test_arena = aligned_alloc(PAGE_SIZE, frames * PAGE_SIZE);
 	ck_assert_ptr_nonnull(memory_test_arena);
 	/* The reserve is not zeroed before. */
 	memset(memory_test_arena, 0x5a, frames * PAGE_SIZE);
+	memset(written, 0x5a, sizeof(written));
 	memset(places, 0, sizeof(places));
 	watching = false;
 	reached_count = 0;
 	ck_assert_int_eq(own_init(&config, ROOT * PAGE_SIZE), 0);
+	ck_assert_uint_eq(own_io_root(4), (ROOT + io_distance) * PAGE_SIZE);
+	ck_assert_uint_eq(own_io_root(3), (ROOT + io_distance + 1) * PAGE_SIZE);
 	shadow_take();
 	cut_atoms();
 	for (i = 0; i < atom_count; i++)

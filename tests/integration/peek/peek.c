@@ -102,7 +102,7 @@ static bool holds_secret(const u8 *page, bool *refuses)
 
 static void look_at_memory(void)
 {
-	unsigned long pfn, pages = 0, refusing = 0, found = 0, first = 0;
+	unsigned long pfn, pages = 0, refusing = 0, found = 0, first = 0, kept = 0;
 	bool refuses;
 	int node;
 
@@ -115,7 +115,8 @@ static void look_at_memory(void)
 			pages++;
 			if (holds_secret(__va((u64)pfn << PAGE_SHIFT), &refuses) && !found++)
 				first = pfn;
-			refusing += refuses;
+			if (refuses && !refusing++)
+				kept = pfn;
 		}
 	}
 	if (secrets)
@@ -125,6 +126,8 @@ static void look_at_memory(void)
 		pr_info("ok - %s: no page holds the secret\n", label);
 	else
 		pr_info("not ok - %s: no page holds the secret: %lu do, the first is %#lx\n", label, found, first);
+	if (refusing)
+		pr_info("the first page that it keeps is at %lx\n", kept << PAGE_SHIFT);
 	if (refusing >= refused)
 		pr_info("ok - %s: the hypervisor keeps its pages: %lu of %lu\n", label, refusing, pages);
 	else

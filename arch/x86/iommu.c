@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+// The machine's IOMMUs, whatever their vendor.
+
+#include "iommu.h"
+
+#include <stddef.h>
+
+#include "acpi.h"
+#include "console.h"
+#include "cpu.h"
+
+#define FLUSH_CYCLES	1000000000ull	/* more than any unit takes for anything */
+#define FAULTS_TOLD	32u		/* in all: what a device does wrong, it does again and again */
+#define FAULTS_AT_ONCE	16u
+
+static struct {
+	const struct iommu_ops *ops;
+	struct iommu_machine machine;
+	bool works, stuck;
+	uint64_t faults;
+} iommu;
+
+static const struct iommu_ops *const vendors[] = { &vtd_ops };
+
+static void none(const char *why)
+{
+	print("Keel: no DMA protection: %s. Devices of the control domain can reach all memory.\n", why);
+}
+
+static bool vendor_find(const struct iommu_ops *ops, const struct acpi *acpi)
+{
+	const uint8_t *table;
+	const char *error;
+	uint32_t length;
+
+	table = acpi_table(acpi, ops->signature, &length);
+	if (!table)
+		return false;
+	iommu.machine = (struct iommu_machine){ .largest = PT_ORDER_1G };
+	error = ops->read(table, length, &iommu.machine);
+	if (error)
+		none(error);
+	else
+		iommu.ops = ops;
+	return true;
+}
+
+const struct iommu_machine *iommu_find(const struct acpi *acpi)
+{
+	bool found = false;
+	unsigned int i;
+
+	for (i = 0; acpi->root && !found && i < sizeof(vendors) / sizeof(vendors[0]); i++)
+		found = vendor_find(vendors[i], acpi);
+	if (!found)
+		none("ACPI names no IOMMU; where the machine has one, switch on VT-d or AMD-Vi in the firmware setup");
+	return iommu.ops ? &iommu.machine : NULL;
+}
+
+uint64_t iommu_pages(void)
+{
+	return iommu.ops ? iommu.ops->pages(&iommu.machine) : 0;
+}
+
+static const char *start(unsigned int number)
+{
+	const struct iommu_unit *unit = &iommu.machine.unit[number];
+
+	if (own_take_for_keel(unit->base, unit->base + unit->bytes))
+		return "has registers where others are";
+	return iommu.ops->start(number);
+}
+
+void iommu_start(const struct acpi *acpi, uint64_t memory)
+{
+	const char *error = NULL;
+	unsigned int i;
+
+	if (!iommu.ops)
+		return;
+	acpi_hide(acpi, iommu.ops->signature);
+	iommu.ops->prepare(&iommu.machine, memory);
+	for (i = 0; i < iommu.machine.units; i++) {
+		error = start(i);
+		if (error)
+			break;
+	}
+	if (error) {
+		print("Keel: the IOMMU at %lx %s\n", iommu.machine.unit[i].base, error);
+		none("see above");
+		return;
+	}
+	iommu.works = true;
+	print("Keel: DMA protection by %u %s of %s, pages of up to %s\n", iommu.machine.units,
+	      iommu.machine.units == 1 ? "unit" : "units", iommu.ops->name,
+	      iommu.machine.largest == PT_ORDER_1G ? "1 GiB" : "2 MiB");
+}
+
+bool iommu_flush(void)
+{
+	uint64_t start = rdtsc();
+	unsigned int i;
+
+	if (!iommu.works)
+		return true;
+	for (i = 0; !iommu.stuck && i < iommu.machine.units; i++)
+		iommu.ops->flush(i);
+	for (i = 0; !iommu.stuck && i < iommu.machine.units; i++) {
+		while (!iommu.ops->flushed(i) && !iommu.stuck) {
+			iommu.stuck = rdtsc() - start > FLUSH_CYCLES;
+			cpu_pause();
+		}
+		if (iommu.stuck)
+			print("Keel: the IOMMU at %lx does not answer any more: no guest can be made until the machine starts again\n",
+			      iommu.machine.unit[i].base);
+	}
+	return !iommu.stuck;
+}
+
+bool iommu_works(void)
+{
+	return iommu.works;
+}
+
+uint64_t iommu_faults(void)
+{
+	return __atomic_load_n(&iommu.faults, __ATOMIC_RELAXED);
+}
+
+static void tell(const struct iommu_fault *fault)
+{
+	struct own_frame frame = own_query(fault->address);
+	unsigned int device = fault->device;
+
+	print("Keel: device %02x:%02x.%u was refused a %s at %lx, ", device >> 8, device >> 3 & 0x1f, device & 7,
+	      fault->write ? "write" : "read", fault->address);
+	if (frame.owner == OWN_KEEL)
+		print("which is Keel's\n");
+	else if (frame.owner && frame.owner <= OWN_VMS)
+		print("which is of VM %u\n", frame.owner);
+	else
+		print("which is not for devices\n");
+}
+
+void iommu_tell_faults(void)
+{
+	struct iommu_fault fault;
+	unsigned int i, count;
+
+	if (!iommu.works)
+		return;
+	for (i = 0; i < iommu.machine.units; i++) {
+		for (count = 0; count < FAULTS_AT_ONCE && iommu.ops->fault(i, &fault); count++) {
+			if (iommu.faults++ < FAULTS_TOLD)
+				tell(&fault);
+			if (iommu.faults == FAULTS_TOLD)
+				print("Keel: more of them are only counted\n");
+		}
+	}
+}

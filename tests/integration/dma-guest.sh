@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+# Runs in the control domain, behind peek-guest.sh: what a device of it reaches.
+
+cd /keel-test || exit 1
+
+check() {
+	what=$1
+	shift
+	if "$@" >/tmp/check.log 2>&1; then
+		echo "ok - $what"
+	else
+		echo "not ok - $what: $(tail -n 3 /tmp/check.log | tr '\n\r' '| ')"
+	fi
+}
+
+for edu in /sys/bus/pci/devices/*; do
+	[ "$(cat "$edu/vendor" "$edu/device" | tr '\n' ' ')" != "0x1234 0x11e8 " ] || break
+done
+dma() {
+	./dma "$edu" "$@"
+}
+
+# refused read|write ADDRESS WHOSE: by the log. What was read is in /tmp/dma.log.
+refused() {
+	dma "$1" "$2" >/tmp/dma.log || return 1
+	keel dmesg | grep "device .* was refused a $1 at $2, which is $3"
+}
+
+# Keel's reserve: the largest piece that is reserved above 1 MiB and below the last RAM.
+reserve=$(awk -F'[-: ]+' '/System RAM/ { ram = $2 } /[Rr]eserved/ { first[++n] = $1; last[n] = $2 }
+	function number(hex, i, v) { v = 0; for (i = 1; i <= length(hex); i++) v = v * 16 + index("0123456789abcdef", substr(hex, i, 1)) - 1; return v }
+	END { for (i = 1; i <= n; i++) { a = number(first[i]); b = number(last[i])
+		if (a >= 1048576 && b < number(ram) && b - a > size) { size = b - a; at = a } }
+		printf "%x", at }' /proc/iomem)
+
+check "there is DMA protection" sh -c 'keel dmesg | grep "DMA protection by"'
+check "the control domain does not see the IOMMU" sh -c '[ ! -e /sys/firmware/acpi/tables/DMAR ] && ! dmesg | grep "DMAR:.*DRHD"'
+check "memory is within a device's reach" dma self
+
+check "Keel's image is not" refused read 200000 "Keel's"
+check "and nothing of it was read" sh -c '! grep d65052e8 /tmp/dma.log'
+check "nor can it be written" refused write 200000 "Keel's"
+check "Keel's tables are not" refused read "$reserve" "Keel's"
+check "nor can they be written" refused write "$reserve" "Keel's"
+check "the IOMMU's registers are not" refused read "$REGISTERS" "Keel's"
+
+./blob --timeout 600 --expect-end running --expect "hidden" secret.bin >/tmp/secret.log 2>&1 &
+secret=$!
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+	grep -q hidden /tmp/secret.log && break
+	sleep 0.5
+done
+peek "beside a guest" refused=2048
+page=$(dmesg | sed -n 's/.*the first page that it keeps is at \([0-9a-f]*\).*/\1/p' | tail -n 1)
+check "a guest's page is not" refused read "$page" "of VM"
+check "nor can it be written" refused write "$page" "of VM"
+check "the guest is undisturbed" sh -c '! grep -E "FAIL|end" /tmp/secret.log && grep hidden /tmp/secret.log'
+kill "$secret"
+wait "$secret"
+told() {
+	keel dmesg | grep -c "was refused"
+}
+before=$(told)
+check "a page that came back" dma read "$page"
+check "is within reach again" [ "$(told)" = "$before" ]
+check "a guest after that" ./blob --timeout 40 --expect "hello: ok" hello.bin
+check "no oops" sh -c '! dmesg | grep -E "BUG:|Oops|\[#[0-9]+\]|WARNING:|rcu.*stall|soft lockup" | grep -v ex_handler_uaccess'
+echo "tests: end"

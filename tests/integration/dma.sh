@@ -1,0 +1,29 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A device of the control domain reaches neither Keel nor a guest: IOMMUs of either vendor's and of either width, by QEMU's device edu.
+# timeout: 500
+set -uo pipefail
+# shellcheck source=tests/integration/common.sh
+. "$(dirname "$0")/common.sh"
+
+build_tests
+peek=$(build_module "$ROOT/tests/integration/peek") || exit 1
+files=(--file "$peek:/keel-test/peek.ko")
+for file in blob dma secret.bin hello.bin; do
+	files+=(--file "$TESTS/$file:/keel-test/$file")
+done
+
+# machine LABEL REGISTERS QEMU-DEVICE: a host with such an IOMMU, the address of whose registers is given.
+machine() {
+	{
+		printf 'REGISTERS=%s\n' "$2"
+		cat "$ROOT/tests/integration/peek-guest.sh" "$ROOT/tests/integration/dma-guest.sh"
+	} >"$TESTS/dma-$1"
+	boot "$1" 240 "$TESTS/dma-$1" --smp 2 --memory 1G --machine q35 --append iomem=relaxed --qemu "-device $3" \
+		--qemu "-device edu,dma_mask=0xffffffffff" "${files[@]}"
+	judge "$1"
+}
+
+machine vtd-48 fed90000 intel-iommu,aw-bits=48
+machine vtd-39 fed90000 intel-iommu,aw-bits=39
+finish
