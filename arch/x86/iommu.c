@@ -20,7 +20,7 @@ static struct {
 	uint64_t faults;
 } iommu;
 
-static const struct iommu_ops *const vendors[] = { &vtd_ops };
+static const struct iommu_ops *const vendors[] = { &vtd_ops, &amdvi_ops };
 
 static void none(const char *why)
 {
@@ -132,6 +132,11 @@ static void tell(const struct iommu_fault *fault)
 	struct own_frame frame = own_query(fault->address);
 	unsigned int device = fault->device;
 
+	if (fault->other) {
+		print("Keel: an IOMMU tells of event %u, device %02x:%02x.%u\n", fault->other - 1, device >> 8,
+		      device >> 3 & 0x1f, device & 7);
+		return;
+	}
 	print("Keel: device %02x:%02x.%u was refused a %s at %lx, ", device >> 8, device >> 3 & 0x1f, device & 7,
 	      fault->write ? "write" : "read", fault->address);
 	if (frame.owner == OWN_KEEL)

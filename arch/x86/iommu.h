@@ -39,6 +39,7 @@ struct iommu_machine {
 };
 
 struct iommu_fault {
+	unsigned other;			/* not an access that was refused, but another event, by the vendor's number plus 1 */
 	uint16_t device;		/* bus, 5 bits of device, 3 of function */
 	bool write;
 	uint64_t address;
@@ -59,7 +60,7 @@ struct iommu_ops {
 	bool (*fault)(unsigned unit, struct iommu_fault *fault);	/* takes the next one */
 };
 
-extern const struct iommu_ops vtd_ops;
+extern const struct iommu_ops vtd_ops, amdvi_ops;
 
 /* NULL: there is none that can be used, which has been told. Needs the direct map of the first 4 GiB. */
 const struct iommu_machine *iommu_find(const struct acpi *acpi);

@@ -357,6 +357,7 @@ static bool vtd_fault(unsigned int number, struct iommu_fault *fault)
 		high = mmio_read32(record + 12);
 		if (!(high & RECORD_FAULT))
 			continue;
+		fault->other = 0;
 		fault->address = mmio_read64(record) & ~(PAGE_SIZE - 1);
 		fault->device = (uint16_t)mmio_read64(record + 8);
 		fault->write = !(high & RECORD_READ);

@@ -21,10 +21,19 @@ dma() {
 	./dma "$edu" "$@"
 }
 
-# refused read|write ADDRESS WHOSE: by the log. What was read is in /tmp/dma.log.
+# refused read|write ADDRESS WHOSE: by the log. Where the emulated unit tells of nothing (SILENT), a read must bring one byte over and
+# over. What was read is in /tmp/dma.log.
 refused() {
 	dma "$1" "$2" >/tmp/dma.log || return 1
-	keel dmesg | grep "device .* was refused a $1 at $2, which is $3"
+	if [ -z "$SILENT" ]; then
+		keel dmesg | grep "device .* was refused a $1 at $2, which is $3"
+	elif [ "$1" = read ]; then
+		[ "$(fold -w 2 /tmp/dma.log | grep -v '^$' | sort -u | wc -l)" = 1 ]
+	fi
+}
+
+told() {
+	keel dmesg | grep -c "was refused"
 }
 
 # Keel's reserve: the largest piece that is reserved above 1 MiB and below the last RAM.
@@ -35,7 +44,7 @@ reserve=$(awk -F'[-: ]+' '/System RAM/ { ram = $2 } /[Rr]eserved/ { first[++n] =
 		printf "%x", at }' /proc/iomem)
 
 check "there is DMA protection" sh -c 'keel dmesg | grep "DMA protection by"'
-check "the control domain does not see the IOMMU" sh -c '[ ! -e /sys/firmware/acpi/tables/DMAR ] && ! dmesg | grep "DMAR:.*DRHD"'
+check "the control domain does not see the IOMMU" sh -c '[ ! -e /sys/firmware/acpi/tables/DMAR ] && [ ! -e /sys/firmware/acpi/tables/IVRS ] && ! dmesg | grep 'DMAR:\|AMD-Vi:' | grep -v 'IOMMUv2 functionality not available''
 check "memory is within a device's reach" dma self
 
 check "Keel's image is not" refused read 200000 "Keel's"
@@ -58,9 +67,6 @@ check "nor can it be written" refused write "$page" "of VM"
 check "the guest is undisturbed" sh -c '! grep -E "FAIL|end" /tmp/secret.log && grep hidden /tmp/secret.log'
 kill "$secret"
 wait "$secret"
-told() {
-	keel dmesg | grep -c "was refused"
-}
 before=$(told)
 check "a page that came back" dma read "$page"
 check "is within reach again" [ "$(told)" = "$before" ]

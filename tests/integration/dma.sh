@@ -13,10 +13,11 @@ for file in blob dma secret.bin hello.bin; do
 	files+=(--file "$TESTS/$file:/keel-test/$file")
 done
 
-# machine LABEL REGISTERS QEMU-DEVICE: a host with such an IOMMU, the address of whose registers is given.
+# machine LABEL REGISTERS QEMU-DEVICE [SILENT]: a host with such an IOMMU, the address of whose registers is given. SILENT: it tells of
+# no access that it refused.
 machine() {
 	{
-		printf 'REGISTERS=%s\n' "$2"
+		printf 'REGISTERS=%s SILENT=%s\n' "$2" "${4:-}"
 		cat "$ROOT/tests/integration/peek-guest.sh" "$ROOT/tests/integration/dma-guest.sh"
 	} >"$TESTS/dma-$1"
 	boot "$1" 240 "$TESTS/dma-$1" --smp 2 --memory 1G --machine q35 --append iomem=relaxed --qemu "-device $3" \
@@ -26,4 +27,5 @@ machine() {
 
 machine vtd-48 fed90000 intel-iommu,aw-bits=48
 machine vtd-39 fed90000 intel-iommu,aw-bits=39
+machine amdvi fed80000 amd-iommu silent
 finish

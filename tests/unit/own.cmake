@@ -22,5 +22,5 @@ foreach(scale 1 2)
 		DEFINES SCALE=${scale})
 endforeach()
 keel_unit_test(iommu
-	SOURCES tests/unit/test_iommu.c arch/x86/acpi.c arch/x86/iommu.c arch/x86/vtd.c vmm/own.c vmm/pagetable.c
+	SOURCES tests/unit/test_iommu.c arch/x86/acpi.c arch/x86/amdvi.c arch/x86/iommu.c arch/x86/vtd.c vmm/own.c vmm/pagetable.c
 	INCLUDES vmm arch/x86)
