@@ -23,17 +23,19 @@ static struct keel_identity identity __aligned(sizeof(struct keel_identity));
 
 static long get_info(struct keel_info __user *argument)
 {
-	struct keel_args args = {};
+	struct keel_args args = {}, dma = {};
 	struct keel_info info = {
 		.abi_revision = keel_call(KEEL_HC_INFO, &args),
 		.max_vcpus = KEEL_MAX_VCPUS,
 		.tsc_khz = tsc_khz,
 		.pages_out = keel_pages_out(),
+		.dma = keel_call(KEEL_HC_DMA, &dma),
 	};
 
 	info.cpus = args.rsi;
 	info.vm_slots = args.rdx;
 	info.control_exits = args.r8;
+	info.dma_refused = dma.rdi;
 	return copy_to_user(argument, &info, sizeof(info)) ? -EFAULT : 0;
 }
 

@@ -7,6 +7,7 @@
 #include "cpu.h"
 #include "error.h"
 #include "hv.h"
+#include "iommu.h"
 #include "takeover.h"
 #include "vm.h"
 
@@ -43,6 +44,14 @@ static int64_t read_log(struct call *call)
 	call->results = 4;
 	call->result[3] = position;
 	return count;
+}
+
+static int64_t dma(struct call *call)
+{
+	vm_tell_faults();
+	call->results = 1;
+	call->result[0] = iommu_faults();
+	return iommu_works() ? KEEL_DMA_PROTECTED : 0;
 }
 
 static int64_t flush(struct cpu *cpu)
@@ -130,6 +139,8 @@ static int64_t dispatch(struct call *call, uint64_t number)
 		return create(call);
 	case KEEL_HC_FLUSH:
 		return flush(call->cpu);
+	case KEEL_HC_DMA:
+		return dma(call);
 	case KEEL_HC_ATTACH:
 		return takeover_attach(call->cpu, call->arg[0]);
 	default:

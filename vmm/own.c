@@ -198,7 +198,7 @@ static uint64_t io_leaf(enum own_state state, uint64_t hpa, unsigned order)
 
 static void io_written(const void *entries, uint64_t bytes)
 {
-	if (!own.io.coherent)
+	if (own.io_distance != 0 && !own.io.coherent)
 		cache_write_back(entries, bytes);
 }
 
@@ -229,14 +229,12 @@ static void split(uint64_t *slot, unsigned order, uint64_t hpa, uint64_t frame)
 	enum own_state state = decode(*slot).state;
 	unsigned below = order - PT_ORDER_STEP;
 
-	pt_split(own.table.format, slot, order, frame);
-	if (own.io_distance == 0)
-		return;
 	hpa -= hpa % pt_order_bytes(order);
-	for (unsigned i = 0; i < PT_ENTRIES; i++)
+	for (unsigned i = 0; own.io_distance != 0 && i < PT_ENTRIES; i++)
 		pt_store(&entries[i], io_leaf(state, hpa + i * pt_order_bytes(below), below));
 	io_written(entries, PAGE_SIZE);
 	io_link(slot, order, frame);
+	pt_split(own.table.format, slot, order, frame);
 }
 
 uint64_t own_io_root(unsigned levels)

@@ -10,6 +10,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <keel/hypercall.h>
+
 #include "device.h"
 #include "host/sandbox.h"
 
@@ -260,6 +262,10 @@ bool machine_start(struct machine *m, struct failure *failure)
 	m->memory.high = memory - m->memory.low;
 	if (!device_open(&m->vm.device, &m->info, failure))
 		return false;
+	if (m->manifest.require_dma_protection && !(m->info.dma & KEEL_DMA_PROTECTED))
+		return failure_set(failure, EXIT_FAILED, "this host has no DMA protection, which the manifest requires: switch on VT-d "
+				   "or AMD-Vi in the firmware setup, or take \"require_dma_protection\" out; keel dmesg says what "
+				   "is missing");
 	if (!loop_init(&m->loop))
 		return failure_set(failure, EXIT_FAILED, "cannot make an epoll: %s", strerror(errno));
 	if (!rundir_create(&m->rundir, m->manifest.name, failure))

@@ -110,6 +110,11 @@ enum keel_hypercall {
 	 * -ESHUTDOWN it is killed; -EOPNOTSUPP: this processor does not keep track of writes.
 	 */
 	KEEL_HC_DIRTY,
+
+	/*
+	 * () -> RAX = KEEL_DMA_*, RDI = accesses of devices that were refused so far, as far as IOMMUs have told of them.
+	 */
+	KEEL_HC_DMA,
 	KEEL_HC_COUNT,
 };
 
@@ -132,6 +137,8 @@ enum keel_use {
 #define KEEL_DIRTY_PAGES	256u
 #define KEEL_DIRTY_BYTES	(KEEL_DIRTY_PAGES * KEEL_PAGE_SIZE)
 #define KEEL_DIRTY_SPLIT	1u	/* the log begins */
+
+#define KEEL_DMA_PROTECTED	1u	/* no device of the control domain reaches what is not the control domain's */
 
 /* Flags of RUN and EVENT; several may be set. None but INTERRUPT and BUSY: run again whenever convenient. */
 #define KEEL_RUN_INTERRUPT	(1u << 0)	/* a physical interrupt, or a long stay: run again */

@@ -23,7 +23,10 @@ struct keel_info {
 	uint64_t tsc_khz;
 	uint64_t pages_out;		/* pages that are donated or shared now, over all VMs */
 	uint64_t control_exits;		/* exits of the control domain so far, but for CPUID and hypercalls */
-	uint64_t reserved[3];
+	uint64_t dma_refused;		/* accesses of devices that were refused so far, as far as IOMMUs have told of them */
+	uint32_t dma;			/* KEEL_DMA_* of hypercall.h */
+	uint32_t spare;
+	uint64_t reserved[1];
 };
 
 struct keel_log {

@@ -70,6 +70,11 @@ wait "$secret"
 before=$(told)
 check "a page that came back" dma read "$page"
 check "is within reach again" [ "$(told)" = "$before" ]
+printf '{ "version": 1, "name": "wary", "memory": "64M", "vcpus": 1, "require_dma_protection": true }' >/tmp/wary.json
+check "a guest that wants DMA protection is taken" keel create /tmp/wary.json
+check "and ends" keel destroy wary
+check "keel info tells of it" sh -c 'keel info | grep -E "^DMA protection +yes"'
+[ -n "$SILENT" ] || check "and of what was refused" [ "$(keel info | awk '/^DMA refused/ { print $3 }')" -ge 7 ]
 check "a guest after that" ./blob --timeout 40 --expect "hello: ok" hello.bin
 check "no oops" sh -c '! dmesg | grep -E "BUG:|Oops|\[#[0-9]+\]|WARNING:|rcu.*stall|soft lockup" | grep -v ex_handler_uaccess'
 echo "tests: end"

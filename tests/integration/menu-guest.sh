@@ -53,6 +53,8 @@ check "create: a disk in use is refused by its user's name" refused owner \
 check "create: an image of a bad size is refused" refused '512|sector|size' \
 	'{ "version": 1, "name": "refused", "memory": "16M", "vcpus": 1, "disks": [{ "file": "/tmp/odd.img", "mode": "rw" }] }'
 check "create: too much memory is refused" refused memory '{ "version": 1, "name": "refused", "memory": "900G", "vcpus": 1 }'
+check "create: DMA protection that is not there is told" refused 'no DMA protection.*VT-d' \
+	'{ "version": 1, "name": "refused", "memory": "16M", "vcpus": 1, "require_dma_protection": true }'
 check "create: an unknown key is refused with its place" refused 'refused.json:1:[0-9]+' '{ "version": 1, "nmae": "refused" }'
 check "check: a good manifest" keel check /tmp/owner.json
 check "check: all errors of a bad one" sh -c 'keel check /tmp/refused.json 2>&1 | grep -c "^/tmp/refused.json:1:" | grep -x "[2-9]"'

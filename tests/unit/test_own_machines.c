@@ -290,14 +290,40 @@ static void check_stale(void)
 			else
 				require_equal((entry & ADDRESS_BITS) / PAGE_SIZE, page);
 		}
-		for (unsigned int i = 0; places[frame].known && i < PT_ENTRIES; i++) {
-			uint64_t entry = frame_entries(frame + io_distance)[i], target = (entry & ADDRESS_BITS) / PAGE_SIZE;
-			uint64_t page = places[frame].page + ((uint64_t)i << places[frame].order);
-			bool points = kind == NPT ? (entry >> 9 & 7) != 0 : places[frame].order > 0 && (entry & 0x80) == 0;
+	}
+}
 
-			if (entry != 0)
-				require(points ? places[target - io_distance].known && places[target - io_distance].page == page :
-						 target == page, "an I/O table that was in use leads elsewhere");
+static bool io_points(uint64_t entry, unsigned int order)
+{
+	return entry != 0 && (kind == NPT ? (entry >> 9 & 7) != 0 : order > 0 && (entry & 0x80) == 0);
+}
+
+/* The I/O table's tables, as the others: in one place each, for good. */
+static void io_reach(unsigned int frame, uint64_t page, unsigned int order)
+{
+	check_place(frame, page, order);
+	for (unsigned int i = 0; order > 0 && i < PT_ENTRIES; i++) {
+		uint64_t entry = frame_entries(frame)[i];
+
+		if (io_points(entry, order))
+			io_reach((unsigned int)((entry & ADDRESS_BITS) / PAGE_SIZE), page + ((uint64_t)i << order),
+				 order - PT_ORDER_STEP);
+	}
+}
+
+/* For an IOMMU that is still in a table which is no longer in use. */
+static void io_check_stale(void)
+{
+	for (unsigned int frame = ROOT + io_distance; frame < frames; frame++) {
+		for (unsigned int i = 0; places[frame].known && i < PT_ENTRIES; i++) {
+			uint64_t entry = frame_entries(frame)[i], target = (entry & ADDRESS_BITS) / PAGE_SIZE;
+			uint64_t page = places[frame].page + ((uint64_t)i << places[frame].order);
+
+			if (io_points(entry, places[frame].order))
+				require(places[target].known && places[target].page == page,
+					"an I/O table that was in use leads elsewhere");
+			else
+				require(entry == 0 || target == page, "an I/O table that was in use leads elsewhere");
 		}
 	}
 }
@@ -321,12 +347,15 @@ static void store_seen(void)
 	if (!watching)
 		return;
 	reach(ROOT, check_place);
+	io_reach(ROOT + io_distance, 0, PT_ORDER_TOP);
 	for (unsigned int i = 0; i < atom_count; i++) {
 		check_page(atoms[i].start);
 		check_page(atoms[i].end - 1);
 	}
-	if (SCALE <= 2)
+	if (SCALE <= 2) {
 		check_stale();
+		io_check_stale();
+	}
 }
 
 static uint64_t pages_of(const enum code *codes, unsigned int first, unsigned int count)
@@ -387,7 +416,9 @@ static void check_state(const enum code *codes)
 	check_next(codes);
 	require(own_count(0) == 0 && own_count(OWN_VMS) == 0, "others have pages");
 	reach(ROOT, check_place);
+	io_reach(ROOT + io_distance, 0, PT_ORDER_TOP);
 	check_stale();
+	io_check_stale();
 }
 
 /* Splits outside memory that a border there asks for, beyond those at the other border. */

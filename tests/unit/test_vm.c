@@ -59,6 +59,20 @@ bool control_flushed(struct cpu *cpu, uint64_t donation)
 	return !cpu->online || cpu->parked || cpu->flushed >= donation;
 }
 
+static unsigned int device_flushes;
+static bool devices_stuck;
+
+bool iommu_flush(void)
+{
+	device_flushes++;
+	return !devices_stuck;
+}
+
+void iommu_tell_faults(void)
+{
+	ck_assert(vm_lock.taken);
+}
+
 uint64_t paging_shared_entry(void)
 {
 	return SHARED_ENTRY;
@@ -128,7 +142,9 @@ static void begin(unsigned int ranges_used)
 	hv = &ops;
 	paging_main = (struct page_table){ &pt_format_x86, 0, PT_ORDER_1G };
 	memset(vms, 0, sizeof(vms));
-	donations = 0;
+	donations = io_donations = 0;
+	device_flushes = 0;
+	devices_stuck = false;
 	vcpus_initialised = 0;
 	by_processor = false;
 	setup_cpus();
@@ -563,6 +579,34 @@ START_TEST(flush_epochs)
 	FAILS(vm_assign(vm, cell, 0, KEEL_USE_CELL, KEEL_CELL_IMAGE + PAGE_SIZE), EAGAIN);
 	cpu_objects[0].flushed = cpu_objects[1].flushed = vm_donations();
 	FAILS(vm_assign(vm, cell, 0, KEEL_USE_CELL, KEEL_CELL_IMAGE + PAGE_SIZE), EAGAIN);
+}
+END_TEST
+
+/* Nor before every IOMMU has; it is asked once for all that was given, and again when something comes back. */
+START_TEST(devices_flush)
+{
+	struct vm *vm = create(1);
+	uint64_t record = vm->record, table = donate(vm, 4), ram = donate(vm, 0);
+
+	flush_all();
+	devices_stuck = true;
+	FAILS(vm_assign(vm, table, 4, KEEL_USE_TABLE, 0), EAGAIN);
+	FAILS(vm_map(vm, ram, 0, 0, 0), EAGAIN);
+	ck_assert(page_is(record, 0xa5) && page_is(record + PAGE_SIZE, 0xa5));
+	devices_stuck = false;
+	device_flushes = 0;
+	WORKS(vm_assign(vm, table, 4, KEEL_USE_TABLE, 0));
+	WORKS(vm_map(vm, ram, 0, 0, 0));
+	ck_assert_uint_eq(device_flushes, 1);
+	ram = donate(vm, 0);
+	flush_all();
+	WORKS(vm_map(vm, ram, 0, PAGE_SIZE, 0));
+	ck_assert_uint_eq(device_flushes, 2);
+	WORKS(vm_kill(vm));
+	WORKS(vm_reclaim(vm, ram, 0));
+	ck_assert_uint_eq(device_flushes, 3);
+	vm_tell_faults();
+	ck_assert(!vm_lock.taken);
 }
 END_TEST
 
@@ -1282,6 +1326,7 @@ int main(void)
 	tcase_add_test(tests, create_errors);
 	tcase_add_test(tests, donate_errors);
 	tcase_add_test(tests, flush_epochs);
+	tcase_add_test(tests, devices_flush);
 	tcase_add_test(tests, start_needs_a_flush);
 	tcase_add_test(tests, assign_errors);
 	tcase_add_test(tests, cell_pages);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <keel/hypercall.h>
 #include <keel/ioctl.h>
 
 #include "client.h"
@@ -175,17 +176,22 @@ enum exit_code command_info(const struct options *options, int count, char **ope
 		return command_fail(options, &failure);
 	close(device);
 	if (options->json)
-		command_print_json(json_pack("{s:b, s:i, s:i, s:i, s:i, s:I, s:I, s:I}", "ok", 1,
+		command_print_json(json_pack("{s:b, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:b, s:I}", "ok", 1,
 					     "abi_revision", (int)info.abi_revision, "free_vm_slots", (int)info.vm_slots,
 					     "cpus", (int)info.cpus, "max_vcpus", (int)info.max_vcpus,
 					     "tsc_khz", (json_int_t)info.tsc_khz, "pages_out", (json_int_t)info.pages_out,
-					     "control_exits", (json_int_t)info.control_exits));
+					     "control_exits", (json_int_t)info.control_exits,
+					     "dma_protection", (info.dma & KEEL_DMA_PROTECTED) != 0,
+					     "dma_refused", (json_int_t)info.dma_refused));
 	else
 		printf("ABI revision   %u\nfree VM slots  %u\nCPUs           %u\nmost vCPUs     %u\nTSC            %llu kHz\n"
-		       "guest memory   %llu pages (%llu MiB)\ncontrol exits  %llu\n", info.abi_revision, info.vm_slots, info.cpus, info.max_vcpus,
+		       "guest memory   %llu pages (%llu MiB)\ncontrol exits  %llu\nDMA protection %s\nDMA refused    %llu\n",
+		       info.abi_revision, info.vm_slots, info.cpus, info.max_vcpus,
 		       (unsigned long long)info.tsc_khz, (unsigned long long)info.pages_out,
 		       (unsigned long long)info.pages_out / PAGES_PER_MIB,
-		       (unsigned long long)info.control_exits);
+		       (unsigned long long)info.control_exits,
+		       info.dma & KEEL_DMA_PROTECTED ? "yes" : "no: keel dmesg says why",
+		       (unsigned long long)info.dma_refused);
 	return EXIT_DONE;
 }
 

@@ -407,6 +407,11 @@ static void parse_boot_menu(struct loader *l, const char *path, json_t *value)
 	l->m->boot_menu = want_bool(l, path, value);
 }
 
+static void parse_require_dma_protection(struct loader *l, const char *path, json_t *value)
+{
+	l->m->require_dma_protection = want_bool(l, path, value);
+}
+
 static void parse_boot(struct loader *l, const char *path, json_t *value)
 {
 	char element[PATH_ROOM];
@@ -602,6 +607,7 @@ static const struct key root_keys[] = {
 	{ "firmware", false, parse_firmware },
 	{ "boot", false, parse_boot },
 	{ "boot_menu", false, parse_boot_menu },
+	{ "require_dma_protection", false, parse_require_dma_protection },
 	{ "disks", false, parse_disks },
 	{ "cdrom", false, parse_cdrom },
 	{ "serial", false, parse_serial },

@@ -41,6 +41,7 @@ struct manifest {
 	unsigned int weight;	/* 1 to 10000; 100 is an ordinary process */
 	char *firmware;
 	bool boot_menu;
+	bool require_dma_protection;
 	enum manifest_boot boot[MANIFEST_BOOTS];
 	unsigned int boots;
 	struct manifest_drive drives[MANIFEST_DRIVES];
