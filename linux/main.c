@@ -29,13 +29,17 @@ static long get_info(struct keel_info __user *argument)
 		.max_vcpus = KEEL_MAX_VCPUS,
 		.tsc_khz = tsc_khz,
 		.pages_out = keel_pages_out(),
-		.dma = keel_call(KEEL_HC_DMA, &dma),
 	};
+	long protection = keel_call(KEEL_HC_DMA, &dma);
 
 	info.cpus = args.rsi;
 	info.vm_slots = args.rdx;
 	info.control_exits = args.r8;
-	info.dma_refused = dma.rdi;
+	/* A hypervisor from before does not know the call. */
+	if (protection >= 0) {
+		info.dma = protection;
+		info.dma_refused = dma.rdi;
+	}
 	return copy_to_user(argument, &info, sizeof(info)) ? -EFAULT : 0;
 }
 

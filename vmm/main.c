@@ -26,6 +26,7 @@
 #include "xstate.h"
 
 #define XSTATE_MOST	(4 * PAGE_SIZE)
+#define APIC_ID_MOST	254u
 
 #define CPUID_FEATURES		1u
 #define CPUID_1_XSAVE		(1u << 26)
@@ -171,6 +172,28 @@ static unsigned int cut_ranges(struct own_range *ranges, unsigned int count, uin
 		i += pieces;
 	}
 	return count;
+}
+
+/*
+ * What takes the IOMMUs takes the remapping of interrupts with them, without which no device's interrupt reaches an APIC identifier
+ * above those of eight bits.
+ */
+static void iommus_choose(const struct acpi_processor *list, unsigned int count)
+{
+	unsigned int i;
+
+	if (multiboot2_option(&boot, "noiommu")) {
+		print("Keel: no DMA protection, as its command line has it\n");
+		return;
+	}
+	for (i = 0; i < count; i++) {
+		if (list[i].apic_id > APIC_ID_MOST) {
+			print("Keel: no DMA protection: with so many processors the control domain needs the IOMMUs itself. "
+			      "Devices of the control domain can reach all memory.\n");
+			return;
+		}
+	}
+	iommus = iommu_find(&acpi);
 }
 
 /* Memory that devices go on using is not memory to the record, so that it comes to be neither Keel's nor a guest's. */
@@ -397,10 +420,7 @@ void main_boot(uint32_t info)
 	if (!acpi_open(&acpi, boot.rsdp, boot.rsdp_size, SIZE_4G))
 		acpi.root = NULL;
 	count = find_processors(processors);
-	if (multiboot2_option(&boot, "noiommu"))
-		print("Keel: no DMA protection, as its command line has it\n");
-	else
-		iommus = iommu_find(&acpi);
+	iommus_choose(processors, count);
 	config = (struct own_config){
 		.format = hv->second_level, .largest = largest_page(),
 		.ranges = ranges, .count = keep_regions(ranges, ram_ranges(ranges)), .caching = hv->caching,

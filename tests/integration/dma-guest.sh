@@ -45,6 +45,7 @@ reserve=$(awk -F'[-: ]+' '/System RAM/ { ram = $2 } /[Rr]eserved/ { first[++n] =
 
 check "there is DMA protection" sh -c 'keel dmesg | grep "DMA protection by"'
 check "the control domain does not see the IOMMU" sh -c '[ ! -e /sys/firmware/acpi/tables/DMAR ] && [ ! -e /sys/firmware/acpi/tables/IVRS ] && ! dmesg | grep 'DMAR:\|AMD-Vi:' | grep -v 'IOMMUv2 functionality not available''
+check "nor does it reach the IOMMU's registers" sh -c "! devmem 0x$REGISTERS 32"
 check "memory is within a device's reach" dma self
 
 check "Keel's image is not" refused read 200000 "Keel's"
@@ -70,6 +71,22 @@ wait "$secret"
 before=$(told)
 check "a page that came back" dma read "$page"
 check "is within reach again" [ "$(told)" = "$before" ]
+# A device reads what guests have had, and have, while they come and go.
+./dma "$edu" hammer "$page" 4096 >/tmp/hammer.log 2>&1 &
+hammer=$!
+comes_and_goes() {
+	round=0
+	while [ $round -lt "$ROUNDS" ]; do
+		./blob --timeout 2 --expect-end running --expect hidden secret.bin || return 1
+		round=$((round + 1))
+	done
+}
+check "$ROUNDS guests come and go meanwhile" comes_and_goes
+kill $hammer
+wait $hammer
+check "of which the device has read nothing" sh -c '! grep secret /tmp/hammer.log'
+check "though it has read" grep pieces /tmp/hammer.log
+
 printf '{ "version": 1, "name": "wary", "memory": "64M", "vcpus": 1, "require_dma_protection": true }' >/tmp/wary.json
 check "a guest that wants DMA protection is taken" keel create /tmp/wary.json
 check "and ends" keel destroy wary

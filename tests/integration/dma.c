@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * dma: lets QEMU's device "edu" read or write 64 bytes of physical memory. What it has read is printed; what it writes is a pattern.
+ * Or it reads page after page, and the secret of tests/guests/secret.asm is looked for in what it brings.
  * Registers: QEMU, docs/specs/edu.
  */
 #include <err.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,6 +17,7 @@
 
 #define BYTES		64u
 #define PAGE		4096u
+#define MOST		(PAGE - 8)	/* at once: older ones do not take a whole page */
 #define BUFFER		0x40000u	/* the device's own memory, as it calls it */
 #define REG_IDENTITY	0x00u
 #define REG_SOURCE	0x80u
@@ -30,7 +33,8 @@
 static const char usage[] =
 	"usage: dma FOLDER self         FOLDER is the device's in sysfs: own memory is copied by the device, and compared\n"
 	"       dma FOLDER read HEX     prints what is at that physical address\n"
-	"       dma FOLDER write HEX\n";
+	"       dma FOLDER write HEX\n"
+	"       dma FOLDER hammer HEX PAGES  reads pages from that address on, until it is ended, and prints the number of pieces read\n";
 
 static uint8_t *registers;
 
@@ -68,17 +72,22 @@ static void open_device(const char *folder)
 		errx(2, "%s is no edu", folder);
 }
 
-static void transfer(uint64_t source, uint64_t target, bool to_memory)
+static void transfer_bytes(uint64_t source, uint64_t target, uint64_t bytes, bool to_memory)
 {
 	store(REG_SOURCE, source);
 	store(REG_TARGET, target);
-	store(REG_COUNT, BYTES);
+	store(REG_COUNT, bytes);
 	store(REG_COMMAND, COMMAND_START | (to_memory ? COMMAND_TO_MEMORY : 0));
 	for (int i = 0; *(volatile uint64_t *)(registers + REG_COMMAND) & COMMAND_START; i++) {
 		if (i == 10000)
 			errx(2, "the device does not come to an end");
 		usleep(1000);
 	}
+}
+
+static void transfer(uint64_t source, uint64_t target, bool to_memory)
+{
+	transfer_bytes(source, target, BYTES, to_memory);
 }
 
 static uint64_t physical(const void *page)
@@ -92,10 +101,41 @@ static uint64_t physical(const void *page)
 	return (entry & ((1ull << 55) - 1)) * PAGE;
 }
 
+/* The sum is looked for, so that this program does not hold it. */
+static volatile uint64_t secret_half = 0x2b1e5c3a4d6f7091;
+#define SECRET_OTHER	0x3141592653589793ull
+
+static volatile sig_atomic_t ended;
+
+static void end(int signal)
+{
+	(void)signal;
+	ended = 1;
+}
+
+static int hammer(uint8_t *page, uint64_t address, unsigned int pages)
+{
+	uint64_t secret = secret_half + SECRET_OTHER, own = physical(page), at;
+	unsigned int pieces = 0;
+
+	signal(SIGTERM, end);
+	while (!ended) {
+		at = address + (uint64_t)random() % pages * PAGE;
+		transfer_bytes(at, BUFFER, MOST, false);
+		transfer_bytes(BUFFER, own, MOST, true);
+		pieces++;
+		for (unsigned int i = 0; i < MOST; i += sizeof(secret))
+			if (*(volatile uint64_t *)(page + i) == secret)
+				printf("secret at %llx\n", (unsigned long long)at + i);
+	}
+	printf("%u pieces\n", pieces);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	uint8_t *own = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	uint64_t address = argc == 4 ? strtoull(argv[3], NULL, 16) : 0;
+	uint64_t address = argc >= 4 ? strtoull(argv[3], NULL, 16) : 0;
 
 	if (argc < 3) {
 		fputs(usage, stderr);
@@ -106,6 +146,8 @@ int main(int argc, char **argv)
 	memset(own, 0x5a, PAGE);
 	memset(own + PAGE, 0xa5, PAGE);
 	open_device(argv[1]);
+	if (!strcmp(argv[2], "hammer") && argc == 5)
+		return hammer(own + PAGE, address, (unsigned int)atoi(argv[4]));
 	if (!strcmp(argv[2], "read")) {
 		transfer(address, BUFFER, false);
 	} else {

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # A device of the control domain reaches neither Keel nor a guest: IOMMUs of either vendor's and of either width, by QEMU's device edu.
+# DMA_ROUNDS: how many guests come and go while it reads.
 # timeout: 500
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
@@ -17,10 +18,10 @@ done
 # no access that it refused.
 machine() {
 	{
-		printf 'REGISTERS=%s SILENT=%s\n' "$2" "${4:-}"
+		printf 'REGISTERS=%s SILENT=%s ROUNDS=%s\n' "$2" "${4:-}" "${DMA_ROUNDS:-3}"
 		cat "$ROOT/tests/integration/peek-guest.sh" "$ROOT/tests/integration/dma-guest.sh"
-	} >"$TESTS/dma-$1"
-	boot "$1" 240 "$TESTS/dma-$1" --smp 2 --memory 1G --machine q35 --append iomem=relaxed --qemu "-device $3" \
+	} >"$TESTS/$name-$1"
+	boot "$1" $((240 + ${DMA_ROUNDS:-3} * 6)) "$TESTS/$name-$1" --smp 2 --memory 1G --machine q35 --append iomem=relaxed --qemu "-device $3" \
 		--qemu "-device edu,dma_mask=0xffffffffff" "${files[@]}"
 	judge "$1"
 }
