@@ -21,6 +21,9 @@ foreach(scale 1 2)
 		INCLUDES vmm arch/x86
 		DEFINES SCALE=${scale})
 endforeach()
-keel_unit_test(iommu
-	SOURCES tests/unit/test_iommu.c arch/x86/acpi.c arch/x86/amdvi.c arch/x86/iommu.c arch/x86/vtd.c vmm/own.c vmm/pagetable.c
-	INCLUDES vmm arch/x86)
+foreach(vendor vtd amdvi)
+	keel_unit_test(${vendor}
+		SOURCES tests/unit/test_${vendor}.c arch/x86/acpi.c arch/x86/amdvi.c arch/x86/iommu.c arch/x86/vtd.c vmm/own.c
+			vmm/pagetable.c
+		INCLUDES vmm arch/x86)
+endforeach()

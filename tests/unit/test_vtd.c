@@ -1,50 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * IOMMUs without a machine: the tables that name them, which may say anything, and VT-d units that are a model of the manual's
- * registers: they take their queue, walk root, context and tables as hardware does, keep what they have found, and may be slow, dead,
- * or left on by the firmware.
+ * VT-d without a machine: the table that names units, which may say anything, and units that are a model of the manual's registers:
+ * they take their queue, walk root, context and tables as hardware does, and may be dead, or left on by the firmware.
  */
-#include <check.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "iommu_rig.h"
 
-#include "acpi.h"
-#include "console.h"
-#include "cpu.h"
-#include "iommu.h"
-#include "memory.h"
-#include "own.h"
-#include "suite.h"
-
-#define LIMIT		0x2000000u
-#define RSDP_BYTES	36u
-#define XSDT		0x1000u
-#define DMAR		0x2000u
-#define DMAR_STRUCTURES	48u
-#define TABLE		0x100000u	/* the record, the I/O table behind it */
-#define MEMORY		0x800000u	/* what units are given */
-#define FIRMWARE	0xa00000u	/* the firmware's queue */
+#define STRUCTURES	48u
 #define REGISTERS(n)	(0x1000000u + (n) * 0x2000u)
 #define UNITS		3u
 #define QUEUE_BYTES	4096u
-#define STEPS		12u
-
-uint8_t *memory_test_arena;
-
-static char said[8192];
-
-void print(const char *format, ...)
-{
-	size_t length = strlen(said);
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(said + length, sizeof(said) - length, format, args);
-	va_end(args);
-}
 
 /* What a unit is, and what it knows. */
 static struct model {
@@ -56,15 +20,6 @@ static struct model {
 	bool stale;			/* translations were not forgotten since the tables changed */
 	uint64_t current;		/* root in use */
 } model[UNITS];
-
-static uint64_t memory64(uint64_t pa)
-{
-	uint64_t value;
-
-	ck_assert_uint_le(pa, LIMIT - 8);
-	memcpy(&value, memory_test_arena + pa, 8);
-	return value;
-}
 
 static struct model *unit_of(const void *address, uint64_t *offset)
 {
@@ -243,87 +198,28 @@ static bool reaches(const struct model *unit, unsigned int device, uint64_t addr
 	return true;
 }
 
-static void put(uint32_t pa, uint64_t value, unsigned int bytes)
-{
-	memcpy(memory_test_arena + pa, &value, bytes);
-}
-
-static void close_table(uint32_t pa, const char *signature, uint32_t length)
-{
-	uint8_t sum = 0;
-
-	memcpy(memory_test_arena + pa, signature, 4);
-	put(pa + 4, length, 4);
-	put(pa + 9, 0, 1);
-	for (uint32_t i = 0; i < length; i++)
-		sum = (uint8_t)(sum + memory_test_arena[pa + i]);
-	put(pa + 9, (uint8_t)-sum, 1);
-}
-
-static struct acpi acpi;
-static uint32_t dmar_end;
-
-static void open_acpi(void)
-{
-	uint8_t rsdp[RSDP_BYTES] = { [15] = 2, [24] = XSDT & 0xff, XSDT >> 8 };
-
-	put(XSDT + 36, DMAR, 8);
-	close_table(XSDT, "XSDT", 44);
-	close_table(DMAR, "DMAR", dmar_end - DMAR);
-	ck_assert(acpi_open(&acpi, rsdp, RSDP_BYTES, LIMIT));
-}
-
 static void add_structure(unsigned int type, unsigned int length)
 {
-	put(dmar_end, type, 2);
-	put(dmar_end + 2, length, 2);
-	dmar_end += length;
+	put(acpi_end, type, 2);
+	put(acpi_end + 2, length, 2);
+	acpi_end += length;
 }
 
 static void add_unit(unsigned int number, unsigned int flags)
 {
-	put(dmar_end + 4, flags, 1);
-	put(dmar_end + 8, REGISTERS(number), 8);
+	put(acpi_end + 4, flags, 1);
+	put(acpi_end + 8, REGISTERS(number), 8);
 	add_structure(0, 24);
 }
 
 static void setup(void)
 {
-	memory_test_arena = calloc(1, LIMIT);
-	said[0] = 0;
-	dmar_end = DMAR + DMAR_STRUCTURES;
+	rig_setup(STRUCTURES);
 	for (unsigned int i = 0; i < UNITS; i++)
 		model[i] = (struct model){
 			/* widths of 39 and 48 bits, large pages, one record at 0x400; queue, the IOTLB's registers at 0x500 */
 			.cap = 6ull << 8 | 0x40ull << 24 | 3ull << 34, .ecap = 3 | 0x50ull << 8,
 		};
-}
-
-static void teardown(void)
-{
-	free(memory_test_arena);
-}
-
-static const struct own_range memory[] = { { 0, 0x1000000 }, { 0x1800000, LIMIT } };
-
-/* As main.c does it. */
-static void begin(void)
-{
-	const struct iommu_machine *machine;
-	struct own_config config = { &pt_format_npt, PT_ORDER_2M, LIMIT, memory, 2, NULL, NULL };
-	uint64_t pages;
-
-	open_acpi();
-	machine = iommu_find(&acpi);
-	ck_assert_msg(machine, "%s", said);
-	config.io = &machine->format;
-	pages = own_frames_needed(&config);
-	ck_assert_uint_le(TABLE + pages * PAGE_SIZE, MEMORY);
-	ck_assert_uint_le(MEMORY + iommu_pages() * PAGE_SIZE, FIRMWARE);
-	ck_assert_int_eq(own_init(&config, TABLE), 0);
-	ck_assert_int_eq(own_take_for_keel(TABLE, TABLE + pages * PAGE_SIZE), 0);
-	ck_assert_int_eq(own_take_for_keel(MEMORY, FIRMWARE), 0);
-	iommu_start(&acpi, MEMORY);
 }
 
 static void check_reach(void)
@@ -363,7 +259,7 @@ START_TEST(starts)
 			model[i].current = FIRMWARE + 0x1000;
 		}
 	}
-	begin();
+	begin("DMAR");
 	ck_assert(iommu_works());
 	ck_assert_ptr_nonnull(strstr(said, "DMA protection by 2 units of VT-d"));
 	check_reach();
@@ -375,8 +271,8 @@ START_TEST(starts)
 		ck_assert_uint_eq(own_query(REGISTERS(i)).owner, OWN_KEEL);
 	}
 	/* The control domain looks for a table of that name, and finds none; what is there still has its sum. */
-	ck_assert_ptr_null(acpi_table(&acpi, "DMAR", &dmar_end));
-	ck_assert_ptr_nonnull(acpi_table(&acpi, "XMAR", &dmar_end));
+	ck_assert_ptr_null(acpi_table(&acpi, "DMAR", &acpi_end));
+	ck_assert_ptr_nonnull(acpi_table(&acpi, "XMAR", &acpi_end));
 	iommu_tell_faults();
 	ck_assert_uint_eq(iommu_faults(), 0);
 }
@@ -386,7 +282,7 @@ START_TEST(follows)
 {
 	add_unit(0, 1);
 	add_unit(1, 0);
-	begin();
+	begin("DMAR");
 	for (unsigned int round = 0; round < 600; round++) {
 		ck_assert_int_eq(own_donate(0x1a00000, 9, 3), 0);
 		model[0].stale = model[1].stale = true;
@@ -408,7 +304,7 @@ END_TEST
 START_TEST(tells)
 {
 	add_unit(0, 1);
-	begin();
+	begin("DMAR");
 	ck_assert_int_eq(own_donate(0x1a00000, 0, 7), 0);
 	for (unsigned int i = 0; i < 100; i++) {
 		model[0].record[0] = i % 2 ? 0x1a00000 : TABLE;
@@ -446,7 +342,7 @@ START_TEST(fails)
 		model[0].status = 1u << 26 | 1u << 25;
 		model[0].protected = 1u << 31 | 1;
 	}
-	begin();
+	begin("DMAR");
 	ck_assert_msg(strstr(said, cases[_i].words), "%s", said);
 	ck_assert_ptr_nonnull(strstr(said, "the IOMMU at 1000000 "));
 	ck_assert_ptr_nonnull(strstr(said, "no DMA protection"));
@@ -482,7 +378,7 @@ START_TEST(unfit)
 		model[0].cap = UINT64_MAX;
 		break;
 	case 7:
-		put(dmar_end - 24 + 12, 1, 4);
+		put(acpi_end - 24 + 12, 1, 4);
 		break;
 	case 8:
 		for (unsigned int i = 0; i < IOMMU_UNITS; i++)
@@ -490,22 +386,22 @@ START_TEST(unfit)
 		break;
 	case 9:
 		for (unsigned int i = 0; i <= IOMMU_REGIONS; i++) {
-			put(dmar_end + 16, 0xfff, 8);
+			put(acpi_end + 16, 0xfff, 8);
 			add_structure(1, 24);
 		}
 		break;
 	case 10:
-		put(dmar_end + 8, 0x5000, 8);
-		put(dmar_end + 16, 0x3000, 8);
+		put(acpi_end + 8, 0x5000, 8);
+		put(acpi_end + 16, 0x3000, 8);
 		add_structure(1, 24);
 		break;
 	case 11:
-		put(dmar_end - 24 + 8, REGISTERS(0) + 8, 8);
+		put(acpi_end - 24 + 8, REGISTERS(0) + 8, 8);
 		break;
 	}
-	open_acpi();
+	open_acpi("DMAR");
 	if (_i == 0 || _i == 12)
-		put(DMAR + 10, 0x77, 1);
+		put(TABLE_ACPI + 10, 0x77, 1);
 	ck_assert_ptr_null(iommu_find(&acpi));
 	ck_assert_msg(strstr(said, words[_i]), "%s", said);
 	ck_assert_ptr_nonnull(strstr(said, "no DMA protection"));
@@ -520,11 +416,11 @@ START_TEST(regions)
 	const struct iommu_machine *machine;
 
 	add_unit(0, 1);
-	put(dmar_end + 8, 0x5010, 8);
-	put(dmar_end + 16, 0x8fff, 8);
+	put(acpi_end + 8, 0x5010, 8);
+	put(acpi_end + 16, 0x8fff, 8);
 	add_structure(1, 40);
 	model[0].cap &= ~(1ull << 35);
-	open_acpi();
+	open_acpi("DMAR");
 	machine = iommu_find(&acpi);
 	ck_assert_ptr_nonnull(machine);
 	ck_assert_uint_eq(machine->regions, 1);
@@ -542,21 +438,21 @@ START_TEST(damage)
 
 	srandom((unsigned int)_i);
 	add_unit(0, 1);
-	put(dmar_end + 8, 0x5000, 8);
-	put(dmar_end + 16, 0x8fff, 8);
+	put(acpi_end + 8, 0x5000, 8);
+	put(acpi_end + 16, 0x8fff, 8);
 	add_structure(1, 24);
 	add_unit(1, 0);
 	for (unsigned int i = 0; i < 4; i++) {
-		at = DMAR + DMAR_STRUCTURES + (uint32_t)random() % (dmar_end - DMAR - DMAR_STRUCTURES);
+		at = TABLE_ACPI + STRUCTURES + (uint32_t)random() % (acpi_end - TABLE_ACPI - STRUCTURES);
 		/* Where registers are is probed: that stays. */
-		if ((at - DMAR - DMAR_STRUCTURES) % 24 < 8)
+		if ((at - TABLE_ACPI - STRUCTURES) % 24 < 8)
 			put(at, (uint64_t)random(), 1);
 	}
 	if (_i % 3 == 0)
-		dmar_end -= (uint32_t)random() % 24;
-	length = dmar_end - DMAR;
-	memmove(memory_test_arena + LIMIT - length, memory_test_arena + DMAR, length);
-	open_acpi();
+		acpi_end -= (uint32_t)random() % 24;
+	length = acpi_end - TABLE_ACPI;
+	memmove(memory_test_arena + LIMIT - length, memory_test_arena + TABLE_ACPI, length);
+	open_acpi("DMAR");
 	put(XSDT + 36, LIMIT - length, 8);
 	close_table(XSDT, "XSDT", 44);
 	close_table(LIMIT - length, "DMAR", length);
@@ -567,10 +463,10 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("iommu");
-	TCase *tests = tcase_create("iommu");
+	Suite *suite = suite_create("vtd");
+	TCase *tests = tcase_create("vtd");
 
-	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_checked_fixture(tests, setup, rig_teardown);
 	tcase_set_timeout(tests, 60);
 	tcase_add_loop_test(tests, starts, 0, 6);
 	tcase_add_test(tests, follows);
