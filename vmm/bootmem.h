@@ -18,7 +18,7 @@
 /* Works it out from the maps. Firmware's tables are read where they are below 4 GiB, through the direct map. */
 void bootmem_init(struct boot_info *boot);
 
-/* What follows keeps clear of [start, end). There is room for a handful of them. */
+/* What follows keeps clear of [start, end). There is room for a handful of them, and for the regions of IOMMUs. */
 void bootmem_take(struct boot_info *boot, uint64_t start, uint64_t end);
 
 /* All of [start, end) is memory that may be used, in one stretch and clear of what is taken. */

@@ -196,6 +196,8 @@ static void iommus_choose(const struct acpi_processor *list, unsigned int count)
 	iommus = iommu_find(&acpi);
 }
 
+_Static_assert(BOOT_TAKEN >= BOOT_MODULES + 8 + IOMMU_REGIONS, "there is room for all that is taken");
+
 /* Memory that devices go on using is not memory to the record, so that it comes to be neither Keel's nor a guest's. */
 static unsigned int keep_regions(struct own_range *ranges, unsigned int count)
 {

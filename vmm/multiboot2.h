@@ -14,7 +14,7 @@
 
 #define BOOT_RANGES	512u
 #define BOOT_MODULES	8u
-#define BOOT_TAKEN	(BOOT_MODULES + 8u)
+#define BOOT_TAKEN	(BOOT_MODULES + 8u + 64u)	/* modules, a few of Keel's own, regions that devices use */
 #define BOOT_RSDP	64u
 
 /* Types of memory, as in E820. */

@@ -15,6 +15,9 @@
 #define IVRS_UNIT_EXTENDED	0x11u
 #define IVRS_UNIT_ACPI		0x40u
 #define IVRS_UNIT_BYTES		24u
+#define IVRS_UNIT_LONG_BYTES	40u	/* of the other two types */
+#define IVRS_DEVICE_NAMED	240u	/* the one kind of entry whose length is not in its kind: 22 and what byte 21 says */
+#define IVRS_DEVICE_SYSTEM_SHIFT 4	/* of byte 3: system management messages, 2 bits */
 #define IVRS_UNIT_BASE		8u
 #define IVRS_UNIT_FLAGS		0xfu	/* HtTunEn, PassPW, ResPassPW, Isoc: for the control register */
 #define IVRS_REGION		0x20u	/* for all devices, for one, for some */
@@ -59,6 +62,7 @@
 #define DEVICE_LEVELS		(4ull << 9)
 #define DEVICE_RIGHTS		(3ull << 61)
 #define DEVICE_DOMAIN		1ull
+#define DEVICE_SYSTEM_SHIFT	40	/* of the second word */
 #define DEVICE_MESSAGES		(0xeull << 56 | 3ull << 62)	/* ExtINT, NMI, LINT0, LINT1 */
 
 /* Entries of the table (2.2.3): present, readable and writable. */
@@ -95,6 +99,7 @@ static struct unit {
 } units[IOMMU_UNITS];
 
 static uint64_t device_table;
+static unsigned int system_messages;	/* how devices send those of system management, as the firmware wants it: the most that one may */
 
 static uint16_t get16(const uint8_t *bytes)
 {
@@ -136,6 +141,24 @@ static const char *read_unit(const uint8_t *block, struct iommu_machine *machine
 	return NULL;
 }
 
+/* The entries for devices behind a unit's description (5.2.2.1): their kind says how long they are. */
+static void read_devices(const uint8_t *at, const uint8_t *end)
+{
+	unsigned int system;
+	int bytes;
+
+	for (; end - at >= 4; at += bytes) {
+		bytes = 4 << (*at >> 6);
+		if (*at == IVRS_DEVICE_NAMED)
+			bytes = end - at > 21 ? 22 + at[21] : 22;
+		if (bytes > end - at)
+			return;
+		system = at[3] >> IVRS_DEVICE_SYSTEM_SHIFT & 3;
+		if (*at && system > system_messages)
+			system_messages = system;
+	}
+}
+
 static const char *read_region(const uint8_t *block, struct iommu_machine *machine)
 {
 	uint64_t start = get64(block + IVRS_REGION_START), length = get64(block + IVRS_REGION_LENGTH);
@@ -151,17 +174,27 @@ static const char *read_region(const uint8_t *block, struct iommu_machine *machi
 	return NULL;
 }
 
+static const char *read_block(const uint8_t *block, const uint8_t *end, struct iommu_machine *machine)
+{
+	unsigned int header = *block == IVRS_UNIT ? IVRS_UNIT_BYTES : IVRS_UNIT_LONG_BYTES;
+
+	if (end - block >= header)
+		read_devices(block + header, end);
+	return read_unit(block, machine);
+}
+
 static const char *amdvi_read(const uint8_t *table, uint32_t length, struct iommu_machine *machine)
 {
 	const uint8_t *at = table + IVRS_BLOCKS, *end = table + length;
 	const char *error = NULL;
 	uint16_t bytes;
 
+	system_messages = 0;
 	machine->format = (struct own_io_format){ .rights = TABLE_RIGHTS, .level = TABLE_LEVEL, .coherent = true };
 	for (; end - at >= 4 && get16(at + 2) >= 4 && get16(at + 2) <= end - at && !error; at += bytes) {
 		bytes = get16(at + 2);
 		if ((*at == IVRS_UNIT || *at == IVRS_UNIT_EXTENDED || *at == IVRS_UNIT_ACPI) && bytes >= IVRS_UNIT_BYTES)
-			error = read_unit(at, machine);
+			error = read_block(at, at + bytes, machine);
 		else if (*at >= IVRS_REGION && *at <= IVRS_REGION_LAST && bytes >= IVRS_REGION_BYTES)
 			error = read_region(at, machine);
 	}
@@ -183,8 +216,8 @@ static void amdvi_prepare(const struct iommu_machine *machine, uint64_t memory)
 
 	device_table = memory;
 	for (i = 0; i < DEVICES; i++)
-		device[i] = (struct device){ own_io_root(4) | DEVICE_VALID | DEVICE_LEVELS | DEVICE_RIGHTS, DEVICE_DOMAIN,
-					     DEVICE_MESSAGES, 0 };
+		device[i] = (struct device){ own_io_root(4) | DEVICE_VALID | DEVICE_LEVELS | DEVICE_RIGHTS,
+					     DEVICE_DOMAIN | (uint64_t)system_messages << DEVICE_SYSTEM_SHIFT, DEVICE_MESSAGES, 0 };
 	memory += DEVICE_TABLE_PAGES * PAGE_SIZE;
 	for (i = 0; i < machine->units; i++) {
 		units[i].done = (volatile uint64_t *)phys_to_virt(memory) + i;

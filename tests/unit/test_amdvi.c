@@ -19,6 +19,8 @@ static struct model {
 	bool stale;
 } model[UNITS];
 
+static uint64_t system_messages;		/* what the firmware wants done with them */
+
 static struct model *unit_of(const void *address, uint64_t *offset)
 {
 	uint64_t pa = (uint64_t)((const uint8_t *)address - memory_test_arena);
@@ -173,7 +175,7 @@ static bool reaches(struct model *unit, unsigned int device, uint64_t address, b
 	ck_assert_uint_eq(unit->devices & 0x1ff, 511);
 	ck_assert_uint_eq(entry & 0x1ff, 3);
 	ck_assert_uint_eq(entry >> 52, 0x600);
-	ck_assert_uint_eq(memory64(at + 8), 1);
+	ck_assert_uint_eq(memory64(at + 8), 1 | system_messages << 40);
 	ck_assert_uint_eq(memory64(at + 24), 0);
 	ck_assert_uint_eq(memory64(at + 16) >> 56 & 1, 0);		/* INIT does not pass */
 	for (table = entry & 0x000ffffffffff000ull;; table = entry & 0x000ffffffffff000ull, level = next) {
@@ -217,6 +219,7 @@ static void add_region(uint64_t start, uint64_t length)
 static void setup(void)
 {
 	rig_setup(BLOCKS);
+	system_messages = 0;
 	memset(model, 0, sizeof(model));
 }
 
@@ -225,6 +228,17 @@ START_TEST(starts)
 {
 	add_unit(0x10, 0, 0x0d);
 	add_unit(0x11, 0, 0x0d);
+	if (_i % 2) {
+		/* A range, an alias, one with a name, and one that its block does not have whole. */
+		put(acpi_end + 40, 0x10000003, 4);
+		put(acpi_end + 44, 0x20000042, 4);
+		put(acpi_end + 52, 0x000000f0, 4);
+		put(acpi_end + 52 + 21, 3, 1);
+		put(acpi_end + 52 + 25, 0x300000f0, 4);
+		system_messages = 2;
+		put(acpi_end + 8, REGISTERS(1), 8);
+		add_block(0x40, 0x42, 40 + 12 + 25 + 4);
+	}
 	add_unit(0x40, 1, 0x42);
 	for (unsigned int i = 0; i < UNITS; i++) {
 		model[i].features = (_i % 2 ? 1u << 6 : 0) | (i ? 1u << 9 : 0);
