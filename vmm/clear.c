@@ -64,6 +64,8 @@ static uint64_t clear_piece(const struct boot_range *piece)
 		if (end - at == PAGE_SIZE && is_zero(phys_to_virt(at)))
 			continue;
 		memset(phys_to_virt(at), 0, end - at);
+		/* A device may read memory past the caches. */
+		cache_write_back(phys_to_virt(at), end - at);
 		dirty += end - at;
 	}
 	return dirty;

@@ -178,7 +178,7 @@ static unsigned int cut_ranges(struct own_range *ranges, unsigned int count, uin
  * What takes the IOMMUs takes the remapping of interrupts with them, without which no device's interrupt reaches an APIC identifier
  * above those of eight bits.
  */
-static void iommus_choose(const struct acpi_processor *list, unsigned int count)
+static void iommus_choose(const struct acpi_processor *list, unsigned int count, uint64_t memory)
 {
 	unsigned int i;
 
@@ -193,7 +193,7 @@ static void iommus_choose(const struct acpi_processor *list, unsigned int count)
 			return;
 		}
 	}
-	iommus = iommu_find(&acpi);
+	iommus = iommu_find(&acpi, memory);
 }
 
 _Static_assert(BOOT_TAKEN >= BOOT_MODULES + 8 + IOMMU_REGIONS, "there is room for all that is taken");
@@ -422,7 +422,7 @@ void main_boot(uint32_t info)
 	if (!acpi_open(&acpi, boot.rsdp, boot.rsdp_size, SIZE_4G))
 		acpi.root = NULL;
 	count = find_processors(processors);
-	iommus_choose(processors, count);
+	iommus_choose(processors, count, memory);
 	config = (struct own_config){
 		.format = hv->second_level, .largest = largest_page(),
 		.ranges = ranges, .count = keep_regions(ranges, ram_ranges(ranges)), .caching = hv->caching,

@@ -193,7 +193,7 @@ static uint64_t io_leaf(enum own_state state, uint64_t hpa, unsigned order)
 {
 	if (state != OWN_MAPPED && state != OWN_SHARED)
 		return 0;
-	return hpa | own.io.rights | (order != 0 ? own.io.large : 0);
+	return hpa | own.io.rights | own.io.leaf | (order != 0 ? own.io.large : 0);
 }
 
 static void io_written(const void *entries, uint64_t bytes)

@@ -40,7 +40,7 @@
 #define OWN_CONTROL	0u	/* owners that are not VMs */
 #define OWN_DEVICE	126u
 #define OWN_KEEL	127u
-#define OWN_SPARES	16u
+#define OWN_SPARES	144u	/* two for each unit of IOMMUs, which lies in a block without memory, and some for others */
 #define OWN_NOWHERE	UINT64_MAX
 
 enum own_state {
@@ -66,12 +66,12 @@ struct own_frame {
 };
 
 /*
- * Entries of the I/O table, of four levels like the other: a leaf is address, rights and, above the last level, large; an entry
+ * Entries of the I/O table, of four levels like the other: a leaf is address, rights, leaf and, above the last level, large; an entry
  * that points to a table is address, rights, and `level` times the number of the table's level, which is 1 for the last; what
  * devices may not reach is 0.
  */
 struct own_io_format {
-	uint64_t rights, large, level;
+	uint64_t rights, leaf, large, level;
 	bool coherent;			/* else IOMMUs read memory past the caches, which are written back */
 };
 

@@ -560,6 +560,8 @@ static int reclaim_block(struct vm *vm, uint64_t hpa, unsigned int order)
 			return -EPERM;
 	}
 	memset(phys_to_virt(hpa), 0, PAGE_SIZE << order);
+	if (iommu_reads_past_caches())
+		cache_write_back(phys_to_virt(hpa), PAGE_SIZE << order);
 	error = own_reclaim(hpa, order, vm->id);
 	/* For a device an entry of before would be the end of its access. */
 	if (!error)

@@ -303,15 +303,16 @@ const uint8_t *acpi_table(const struct acpi *acpi, const char *signature, uint32
 	return (const uint8_t *)table;
 }
 
-void acpi_hide(const struct acpi *acpi, const char *signature)
+bool acpi_hide(const struct acpi *acpi, const char *signature)
 {
 	struct sdt *table;
 	uint32_t at = 0;
-	char first;
 
 	while ((table = next_table(acpi, signature, &at))) {
-		first = table->signature[0];
 		table->signature[0] = 'X';
-		table->checksum = (uint8_t)(table->checksum + first - table->signature[0]);
+		if (*(volatile char *)table->signature != 'X')
+			return false;
+		table->checksum = (uint8_t)(table->checksum + signature[0] - 'X');
 	}
+	return true;
 }

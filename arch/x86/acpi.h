@@ -46,7 +46,10 @@ void acpi_power(const struct acpi *acpi, struct acpi_power *power);
  * The first table with this signature, four characters, whose sum is right, with its header. length: its bytes. NULL: there is none.
  */
 const uint8_t *acpi_table(const struct acpi *acpi, const char *signature, uint32_t *length);
-/* All tables with this signature get another one, in place, by which no operating system looks for them. */
-void acpi_hide(const struct acpi *acpi, const char *signature);
+/*
+ * All tables with this signature get another one, in place, by which no operating system looks for them. False: one lies in memory that
+ * cannot be written.
+ */
+bool acpi_hide(const struct acpi *acpi, const char *signature);
 
 #endif

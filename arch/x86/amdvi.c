@@ -19,7 +19,7 @@
 #define IVRS_DEVICE_NAMED	240u	/* the one kind of entry whose length is not in its kind: 22 and what byte 21 says */
 #define IVRS_DEVICE_SYSTEM_SHIFT 4	/* of byte 3: system management messages, 2 bits */
 #define IVRS_UNIT_BASE		8u
-#define IVRS_UNIT_FLAGS		0xfu	/* HtTunEn, PassPW, ResPassPW, Isoc: for the control register */
+#define IVRS_UNIT_FLAGS		4u	/* HtTunEn, PassPW, ResPassPW, Isoc: for the control register */
 #define IVRS_REGION		0x20u	/* for all devices, for one, for some */
 #define IVRS_REGION_LAST	0x22u
 #define IVRS_REGION_BYTES	32u
@@ -42,7 +42,6 @@
 #define REGISTER_BYTES_COUNTERS	0x80000u
 
 #define CONTROL_ENABLE		(1ull << 0)
-#define CONTROL_FLAGS_SHIFT(flag) ((flag) ? 7 + (flag) : 1)	/* bit 0 of a unit's flags is bit 1, the others follow from 8 on */
 #define CONTROL_EVENTS		(1ull << 2)
 #define CONTROL_COHERENT	(1ull << 10)
 #define CONTROL_COMMANDS	(1ull << 12)
@@ -63,11 +62,12 @@
 #define DEVICE_RIGHTS		(3ull << 61)
 #define DEVICE_DOMAIN		1ull
 #define DEVICE_SYSTEM_SHIFT	40	/* of the second word */
-#define DEVICE_MESSAGES		(0xeull << 56 | 3ull << 62)	/* ExtINT, NMI, LINT0, LINT1 */
+#define DEVICE_MESSAGES		(6ull << 56 | 3ull << 62)	/* ExtINT, NMI, LINT0, LINT1 */
 
 /* Entries of the table (2.2.3): present, readable and writable. */
 #define TABLE_RIGHTS		(1ull | 3ull << 61)
 #define TABLE_LEVEL		(1ull << 9)
+#define LEAF_COHERENT		(1ull << 60)	/* a device does not get past the caches, whatever it asks for */
 
 /* Commands (2.4) and events (2.5), of 16 bytes; the kind is in bits 63 to 60. */
 #define KIND_SHIFT		60
@@ -80,6 +80,8 @@
 #define EVENT_WRITE		(1ull << 53)
 
 #define WAIT_CYCLES		1000000000ull
+
+static const uint8_t control_bits[IVRS_UNIT_FLAGS] = { 1, 8, 9, 11 };
 
 struct entry {
 	uint64_t low, high;
@@ -99,7 +101,12 @@ static struct unit {
 } units[IOMMU_UNITS];
 
 static uint64_t device_table;
-static unsigned int system_messages;	/* how devices send those of system management, as the firmware wants it: the most that one may */
+/*
+ * How devices send those of system management, as the firmware wants it: blocked, all that are posted pass, interrupt pins alone do,
+ * translated. All devices get what the one with the most wants.
+ */
+static unsigned int system_messages;
+static const uint8_t system_rank[4] = { 0, 3, 1, 2 };
 
 static uint16_t get16(const uint8_t *bytes)
 {
@@ -132,9 +139,9 @@ static const char *read_unit(const uint8_t *block, struct iommu_machine *machine
 	if (unit->features == UINT64_MAX)
 		return "an IOMMU that ACPI names does not answer";
 	unit->control = CONTROL_COHERENT;
-	for (i = 0; i < 4; i++)
-		if (block[1] & IVRS_UNIT_FLAGS & 1u << i)
-			unit->control |= 1ull << CONTROL_FLAGS_SHIFT(i);
+	for (i = 0; i < IVRS_UNIT_FLAGS; i++)
+		if (block[1] & 1u << i)
+			unit->control |= 1ull << control_bits[i];
 	machine->unit[number].base = base;
 	machine->unit[number].bytes = unit->features & FEATURE_COUNTERS ? REGISTER_BYTES_COUNTERS : REGISTER_BYTES;
 	machine->units++;
@@ -154,7 +161,7 @@ static void read_devices(const uint8_t *at, const uint8_t *end)
 		if (bytes > end - at)
 			return;
 		system = at[3] >> IVRS_DEVICE_SYSTEM_SHIFT & 3;
-		if (*at && system > system_messages)
+		if (*at && system_rank[system] > system_rank[system_messages])
 			system_messages = system;
 	}
 }
@@ -190,7 +197,10 @@ static const char *amdvi_read(const uint8_t *table, uint32_t length, struct iomm
 	uint16_t bytes;
 
 	system_messages = 0;
-	machine->format = (struct own_io_format){ .rights = TABLE_RIGHTS, .level = TABLE_LEVEL, .coherent = true };
+	machine->format = (struct own_io_format){ .rights = TABLE_RIGHTS, .leaf = LEAF_COHERENT, .level = TABLE_LEVEL,
+						  .coherent = true };
+	machine->snoops = true;
+	machine->width = IOMMU_WIDTH_MOST;
 	for (; end - at >= 4 && get16(at + 2) >= 4 && get16(at + 2) <= end - at && !error; at += bytes) {
 		bytes = get16(at + 2);
 		if ((*at == IVRS_UNIT || *at == IVRS_UNIT_EXTENDED || *at == IVRS_UNIT_ACPI) && bytes >= IVRS_UNIT_BYTES)
@@ -321,6 +331,11 @@ static const char *amdvi_start(unsigned int number)
 	return forget_all(number) ? NULL : "does not carry out what it is told";
 }
 
+static void amdvi_stop(unsigned int number)
+{
+	mmio_write64(units[number].registers + AMDVI_CONTROL, 0);
+}
+
 /* A ring that was full stands still until it is begun anew. */
 static void restart_events(struct unit *unit)
 {
@@ -360,6 +375,7 @@ const struct iommu_ops amdvi_ops = {
 	.pages = amdvi_pages,
 	.prepare = amdvi_prepare,
 	.start = amdvi_start,
+	.stop = amdvi_stop,
 	.flush = amdvi_flush,
 	.flushed = amdvi_flushed,
 	.fault = amdvi_fault,

@@ -8,6 +8,7 @@
 #include "acpi.h"
 #include "console.h"
 #include "cpu.h"
+#include "memory.h"
 
 #define FLUSH_CYCLES	1000000000ull	/* more than any unit takes for anything */
 #define FAULTS_TOLD	32u		/* in all: what a device does wrong, it does again and again */
@@ -27,7 +28,7 @@ static void none(const char *why)
 	print("Keel: no DMA protection: %s. Devices of the control domain can reach all memory.\n", why);
 }
 
-static bool vendor_find(const struct iommu_ops *ops, const struct acpi *acpi)
+static bool vendor_find(const struct iommu_ops *ops, const struct acpi *acpi, uint64_t memory)
 {
 	const uint8_t *table;
 	const char *error;
@@ -38,6 +39,8 @@ static bool vendor_find(const struct iommu_ops *ops, const struct acpi *acpi)
 		return false;
 	iommu.machine = (struct iommu_machine){ .largest = PT_ORDER_1G };
 	error = ops->read(table, length, &iommu.machine);
+	if (!error && memory > 1ull << iommu.machine.width)
+		error = "an IOMMU of this machine does not reach all of its memory";
 	if (error)
 		none(error);
 	else
@@ -45,13 +48,13 @@ static bool vendor_find(const struct iommu_ops *ops, const struct acpi *acpi)
 	return true;
 }
 
-const struct iommu_machine *iommu_find(const struct acpi *acpi)
+const struct iommu_machine *iommu_find(const struct acpi *acpi, uint64_t memory)
 {
 	bool found = false;
 	unsigned int i;
 
 	for (i = 0; acpi->root && !found && i < sizeof(vendors) / sizeof(vendors[0]); i++)
-		found = vendor_find(vendors[i], acpi);
+		found = vendor_find(vendors[i], acpi, memory);
 	if (!found)
 		none("ACPI names no IOMMU; where the machine has one, switch on VT-d or AMD-Vi in the firmware setup");
 	return iommu.ops ? &iommu.machine : NULL;
@@ -62,35 +65,58 @@ uint64_t iommu_pages(void)
 	return iommu.ops ? iommu.ops->pages(&iommu.machine) : 0;
 }
 
-static const char *start(unsigned int number)
+/* The registers become Keel's. They are never where memory is. */
+static bool claim(const struct iommu_unit *unit)
 {
-	const struct iommu_unit *unit = &iommu.machine.unit[number];
+	uint64_t at;
 
-	if (own_take_for_keel(unit->base, unit->base + unit->bytes))
-		return "has registers where others are";
-	return iommu.ops->start(number);
+	for (at = unit->base; at < unit->base + unit->bytes; at += PAGE_SIZE)
+		if (own_query(at).owner != OWN_DEVICE)
+			return false;
+	return !own_take_for_keel(unit->base, unit->base + unit->bytes);
 }
 
-void iommu_start(const struct acpi *acpi, uint64_t memory)
+/* What a device knows of a unit's registers by then is forgotten at the end, when there is none left that it could reach. */
+static const char *start_all(unsigned int *number)
 {
 	const char *error = NULL;
 	unsigned int i;
 
+	for (*number = 0; *number < iommu.machine.units; ++*number)
+		if (!claim(&iommu.machine.unit[*number]))
+			return "has registers where others are";
+	for (*number = 0; *number < iommu.machine.units; ++*number) {
+		error = iommu.ops->start(*number);
+		if (!error)
+			continue;
+		for (i = 0; i <= *number; i++)
+			iommu.ops->stop(i);
+		return error;
+	}
+	return NULL;
+}
+
+void iommu_start(const struct acpi *acpi, uint64_t memory)
+{
+	unsigned int number;
+	const char *error;
+
 	if (!iommu.ops)
 		return;
-	acpi_hide(acpi, iommu.ops->signature);
-	iommu.ops->prepare(&iommu.machine, memory);
-	for (i = 0; i < iommu.machine.units; i++) {
-		error = start(i);
-		if (error)
-			break;
+	/* Linux would use the units, if it found them. */
+	if (!acpi_hide(acpi, iommu.ops->signature)) {
+		none("the table that names the IOMMUs cannot be written to");
+		return;
 	}
+	iommu.ops->prepare(&iommu.machine, memory);
+	error = start_all(&number);
 	if (error) {
-		print("Keel: the IOMMU at %lx %s\n", iommu.machine.unit[i].base, error);
+		print("Keel: the IOMMU at %lx %s\n", iommu.machine.unit[number].base, error);
 		none("see above");
 		return;
 	}
 	iommu.works = true;
+	iommu_flush();
 	print("Keel: DMA protection by %u %s of %s, pages of up to %s\n", iommu.machine.units,
 	      iommu.machine.units == 1 ? "unit" : "units", iommu.ops->name,
 	      iommu.machine.largest == PT_ORDER_1G ? "1 GiB" : "2 MiB");
@@ -120,6 +146,11 @@ bool iommu_flush(void)
 bool iommu_works(void)
 {
 	return iommu.works;
+}
+
+bool iommu_reads_past_caches(void)
+{
+	return iommu.works && !iommu.machine.snoops;
 }
 
 uint64_t iommu_faults(void)

@@ -18,6 +18,7 @@ struct acpi;
 
 #define IOMMU_UNITS	64u	/* most that are used; a machine with more is not protected */
 #define IOMMU_REGIONS	64u
+#define IOMMU_WIDTH_MOST 48u
 
 /* Memory that devices use behind the operating system's back, as the firmware lists it: whole pages. */
 struct iommu_region {
@@ -36,6 +37,8 @@ struct iommu_machine {
 	unsigned units, regions;
 	struct own_io_format format;
 	unsigned largest;		/* order of the largest leaf that all of them know */
+	unsigned width;			/* bits of the addresses that all of them translate */
+	bool snoops;			/* no device reads memory past the caches */
 };
 
 struct iommu_fault {
@@ -55,6 +58,7 @@ struct iommu_ops {
 	/* Before the first unit. */
 	void (*prepare)(const struct iommu_machine *machine, uint64_t memory);
 	const char *(*start)(unsigned unit);
+	void (*stop)(unsigned unit);			/* as far as it goes: no device is held back any more */
 	void (*flush)(unsigned unit);			/* begins to forget all translations */
 	bool (*flushed)(unsigned unit);			/* what flush() began has ended */
 	bool (*fault)(unsigned unit, struct iommu_fault *fault);	/* takes the next one */
@@ -62,8 +66,10 @@ struct iommu_ops {
 
 extern const struct iommu_ops vtd_ops, amdvi_ops;
 
-/* NULL: there is none that can be used, which has been told. Needs the direct map of the first 4 GiB. */
-const struct iommu_machine *iommu_find(const struct acpi *acpi);
+/*
+ * memory: the end of it. NULL: there is none that can be used, which has been told. Needs the direct map of the first 4 GiB.
+ */
+const struct iommu_machine *iommu_find(const struct acpi *acpi, uint64_t memory);
 uint64_t iommu_pages(void);
 /* With that many pages of cleared memory, contiguous. Where a unit cannot be started, that is told, and devices are not held back. */
 void iommu_start(const struct acpi *acpi, uint64_t memory);
@@ -79,6 +85,8 @@ void iommu_tell_faults(void);
 
 /* Devices are held back. */
 bool iommu_works(void);
+/* They are, but may read memory past the caches: what must not be seen of it is written back before it is theirs. */
+bool iommu_reads_past_caches(void);
 /* Accesses that were refused, as far as units have told of them. */
 uint64_t iommu_faults(void);
 

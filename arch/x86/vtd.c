@@ -33,6 +33,7 @@
 
 #define CAP_WRITE_BUFFER	(1ull << 4)
 #define CAP_PROTECTED		(3ull << 5)
+#define WIDTH_39		39u
 #define CAP_WIDTH_39		(1ull << 9)
 #define CAP_WIDTH_48		(1ull << 10)
 #define CAP_FAULT_PLACE(cap)	((cap) >> 24 & 0x3ff)	/* in units of 16 bytes */
@@ -43,9 +44,12 @@
 #define CAP_DRAIN_READS		(1ull << 55)
 #define ECAP_COHERENT		(1ull << 0)
 #define ECAP_QUEUE		(1ull << 1)
+#define ECAP_SNOOP		(1ull << 7)
 #define ECAP_IOTLB_PLACE(ecap)	((ecap) >> 8 & 0x3ff)
 
 /* Command and status have the same bits; of the command, some act once (11.4.4). */
+#define ROOT_MODE		(3ull << 10)	/* 0: legacy */
+#define LEAF_SNOOP		(1ull << 11)	/* a device does not get past the caches, whatever it asks for */
 #define GLOBAL_TRANSLATION	(1u << 31)
 #define GLOBAL_ROOT		(1u << 30)
 #define GLOBAL_WRITE_BUFFER	(1u << 27)
@@ -128,7 +132,12 @@ static const char *probe(struct iommu_unit *found, struct unit *unit, struct iom
 		return "an IOMMU of this machine is too old: it lacks queued invalidation, large pages, or a width of 39 or 48 bits";
 	end = largest_of(CAP_FAULT_PLACE(unit->cap) + CAP_FAULTS(unit->cap), ECAP_IOTLB_PLACE(unit->ecap) + 1) * 16;
 	found->bytes = largest_of(found->bytes, round_up(end, PAGE_SIZE));
+	if (found->bytes > SIZE_4G - found->base)
+		return "an IOMMU has its registers where Keel does not reach them, above 4 GiB";
 	machine->format.coherent &= unit->ecap & ECAP_COHERENT;
+	machine->snoops &= (unit->ecap & ECAP_SNOOP) != 0;
+	if (!(unit->cap & CAP_WIDTH_48))
+		machine->width = WIDTH_39;
 	if (!(unit->cap & CAP_PAGES_1G))
 		machine->largest = PT_ORDER_2M;
 	return NULL;
@@ -168,6 +177,8 @@ static const char *vtd_read(const uint8_t *table, uint32_t length, struct iommu_
 	const char *error = NULL;
 
 	machine->format = (struct own_io_format){ .rights = 3, .large = 0x80, .coherent = true };
+	machine->snoops = true;
+	machine->width = IOMMU_WIDTH_MOST;
 	for (; end - at >= 4 && get16(at + 2) >= 4 && get16(at + 2) <= end - at && !error; at += get16(at + 2)) {
 		if (get16(at) == DMAR_UNIT && get16(at + 2) >= DMAR_UNIT_BYTES)
 			error = read_unit(at, machine);
@@ -176,6 +187,8 @@ static const char *vtd_read(const uint8_t *table, uint32_t length, struct iommu_
 	}
 	if (!error && !machine->units)
 		error = "ACPI has a table of IOMMUs that names none";
+	if (machine->snoops)
+		machine->format.leaf = LEAF_SNOOP;
 	return error;
 }
 
@@ -286,9 +299,15 @@ static bool forgotten(unsigned int number)
 	return true;
 }
 
-/* What the firmware has left on goes off, or is replaced while it is on, so that no device is let through in between. */
+/*
+ * What the firmware has left on goes off. Translation is replaced while it is on, so that no device is let through in between, but for
+ * tables of another kind, which may only change when it is off (11.4.5).
+ */
 static const char *quieten(struct unit *unit)
 {
+	if (mmio_read32(unit->registers + VTD_STATUS) & GLOBAL_TRANSLATION && mmio_read64(unit->registers + VTD_ROOT) & ROOT_MODE &&
+	    !command(unit, GLOBAL_TRANSLATION, 0))
+		return "does not end the firmware's translation";
 	mmio_write32(unit->registers + VTD_FAULT_CONTROL, FAULT_MASK);
 	if (mmio_read32(unit->registers + VTD_STATUS) & GLOBAL_QUEUE) {
 		uint64_t start = rdtsc();
@@ -342,6 +361,11 @@ static const char *vtd_start(unsigned int number)
 	return NULL;
 }
 
+static void vtd_stop(unsigned int number)
+{
+	command(&units[number], GLOBAL_TRANSLATION, 0);
+}
+
 /* The records are a ring, but the next one may be anywhere in it: they are few. */
 static bool vtd_fault(unsigned int number, struct iommu_fault *fault)
 {
@@ -375,6 +399,7 @@ const struct iommu_ops vtd_ops = {
 	.pages = vtd_pages,
 	.prepare = vtd_prepare,
 	.start = vtd_start,
+	.stop = vtd_stop,
 	.flush = vtd_flush,
 	.flushed = vtd_flushed,
 	.fault = vtd_fault,

@@ -89,7 +89,7 @@ static void begin(const char *signature)
 	uint64_t pages;
 
 	open_acpi(signature);
-	machine = iommu_find(&acpi);
+	machine = iommu_find(&acpi, LIMIT);
 	ck_assert_msg(machine, "%s", said);
 	config.io = &machine->format;
 	pages = own_frames_needed(&config);

@@ -39,6 +39,9 @@ static __attribute__((noreturn)) void control_stopped(void);
 #pragma weak vm_donate
 #pragma weak vm_event
 #pragma weak vm_free_slots
+#pragma weak vm_tell_faults
+#pragma weak iommu_faults
+#pragma weak iommu_works
 #pragma weak vm_get
 #pragma weak vm_kill
 #pragma weak vm_map

@@ -109,8 +109,8 @@ static struct {
 /* VT-d, whose walks may be past the caches, 9.8; AMD-Vi, 2.2.3. */
 static const struct own_io_format io_formats[KINDS] = {
 	[X86] = { .rights = 3, .large = 0x80 },
-	[NPT] = { .rights = 1 | UINT64_C(3) << 61, .level = 0x200, .coherent = true },
-	[EPT] = { .rights = 3, .large = 0x80, .coherent = true },
+	[NPT] = { .rights = 1 | UINT64_C(3) << 61, .leaf = UINT64_C(1) << 60, .level = 0x200, .coherent = true },
+	[EPT] = { .rights = 3, .leaf = 0x800, .large = 0x80, .coherent = true },
 };
 
 /* What memory has of the I/O table, where devices do not see the caches. */
@@ -148,6 +148,8 @@ static struct seen io_walk(uint64_t page)
 		require((rest & rights) == rights && (kind != NPT || (rest & 1) != 0), "I/O entry %lx", entry);
 		rest &= ~(rights | (kind == NPT ? 1 : 0));
 		if (!points) {
+			require((rest & io_formats[kind].leaf) == io_formats[kind].leaf, "I/O leaf %lx", entry);
+			rest &= ~io_formats[kind].leaf;
 			require(order <= largest && rest == (kind == NPT || order == 0 ? 0 : 0x80) &&
 				target / PAGE_SIZE % (UINT64_C(1) << order) == 0, "I/O leaf %lx of order %u", entry, order);
 			return (struct seen){ .present = true, .page = target / PAGE_SIZE + (page & ((UINT64_C(1) << order) - 1)),

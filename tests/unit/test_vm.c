@@ -68,6 +68,11 @@ bool iommu_flush(void)
 	return !devices_stuck;
 }
 
+bool iommu_reads_past_caches(void)
+{
+	return true;
+}
+
 void iommu_tell_faults(void)
 {
 	ck_assert(vm_lock.taken);

@@ -18,7 +18,7 @@ static struct model {
 	uint32_t refuses;		/* commands that it does not carry out */
 	unsigned int contexts, iotlbs;	/* times that all were forgotten */
 	bool stale;			/* translations were not forgotten since the tables changed */
-	uint64_t current;		/* root in use */
+	uint64_t current, current_root;	/* root in use, and its register */
 } model[UNITS];
 
 static struct model *unit_of(const void *address, uint64_t *offset)
@@ -67,6 +67,8 @@ static void take_command(struct model *unit, uint32_t command)
 	uint32_t keeps = (unit->status ^ command) & unit->refuses;
 
 	if (command & 1u << 30 && !(unit->refuses & 1u << 30)) {
+		ck_assert_msg(!(unit->status >> 31) || !((unit->root ^ unit->current_root) >> 10 & 3), "another kind of table while translating");
+		unit->current_root = unit->root;
 		unit->current = unit->root;
 		unit->status |= 1u << 30;
 		unit->stale = true;
@@ -109,6 +111,8 @@ uint64_t mmio_read64(const void *address)
 		return unit->cap;
 	case 0x10:
 		return unit->ecap;
+	case 0x20:
+		return unit->root;
 	case 0x80:
 		return unit->head;
 	case 0x88:
@@ -167,6 +171,8 @@ void mmio_write64(void *address, uint64_t value)
 	ck_abort_msg("64 bits written at %lx", (unsigned long)offset);
 }
 
+static bool snoops;
+
 /* A device's access: false, it is refused. The tables are walked anew each time. */
 static bool reaches(const struct model *unit, unsigned int device, uint64_t address)
 {
@@ -191,8 +197,10 @@ static bool reaches(const struct model *unit, unsigned int device, uint64_t addr
 		if (!(entry & 3))
 			return false;
 		ck_assert_uint_eq(entry & 3, 3);
-		if (!level || entry & 0x80)
+		if (!level || entry & 0x80) {
+			ck_assert_uint_eq(entry >> 11 & 1, snoops);
 			break;
+		}
 	}
 	ck_assert_uint_eq((entry & 0x000ffffffffff000ull) + address % (4096ull << 9 * level), address);
 	return true;
@@ -215,6 +223,7 @@ static void add_unit(unsigned int number, unsigned int flags)
 static void setup(void)
 {
 	rig_setup(STRUCTURES);
+	snoops = false;
 	for (unsigned int i = 0; i < UNITS; i++)
 		model[i] = (struct model){
 			/* widths of 39 and 48 bits, large pages, one record at 0x400; queue, the IOTLB's registers at 0x500 */
@@ -255,12 +264,17 @@ START_TEST(starts)
 			model[i].protected = i ? 1u << 31 | 1 : 0;
 			model[i].faults = 1;
 			model[i].record[1] = 1ull << 63;
-			/* Everything is refused. */
+			/* Everything is refused; the second one has tables of scalable mode. */
 			model[i].current = FIRMWARE + 0x1000;
+			model[i].root = model[i].current_root = model[i].current | (i ? 1u << 10 : 0);
 		}
 	}
+	for (unsigned int i = 0; i < 2; i++)
+		model[i].ecap |= _i / 3 || i ? 0x80 : 0;
+	snoops = _i / 3;
 	begin("DMAR");
 	ck_assert(iommu_works());
+	ck_assert(iommu_reads_past_caches() == !snoops);
 	ck_assert_ptr_nonnull(strstr(said, "DMA protection by 2 units of VT-d"));
 	check_reach();
 	for (unsigned int i = 0; i < 2; i++) {
@@ -334,6 +348,7 @@ START_TEST(fails)
 		{ 1, false, true, "protected memory" },
 	};
 
+	add_unit(1, 0);
 	add_unit(0, 1);
 	model[0].cap |= 3ull << 5;
 	model[0].refuses = cases[_i].refuses;
@@ -348,6 +363,22 @@ START_TEST(fails)
 	ck_assert_ptr_nonnull(strstr(said, "no DMA protection"));
 	ck_assert(!iommu_works());
 	ck_assert(iommu_flush());
+	/* Those that had begun are off again. */
+	ck_assert(!(model[0].status >> 31) || model[0].refuses >> 31);
+	ck_assert(!(model[1].status >> 31));
+}
+END_TEST
+
+/* Memory that a unit of 39 bits does not reach. */
+START_TEST(too_much)
+{
+	add_unit(0, 1);
+	model[0].cap = (model[0].cap & ~(0x1full << 8)) | 2ull << 8;
+	open_acpi("DMAR");
+	ck_assert_ptr_null(iommu_find(&acpi, (1ull << 39) + 4096));
+	ck_assert_ptr_nonnull(strstr(said, "does not reach all of its memory"));
+	said[0] = 0;
+	ck_assert_ptr_nonnull(iommu_find(&acpi, 1ull << 39));
 }
 END_TEST
 
@@ -402,7 +433,7 @@ START_TEST(unfit)
 	open_acpi("DMAR");
 	if (_i == 0 || _i == 12)
 		put(TABLE_ACPI + 10, 0x77, 1);
-	ck_assert_ptr_null(iommu_find(&acpi));
+	ck_assert_ptr_null(iommu_find(&acpi, LIMIT));
 	ck_assert_msg(strstr(said, words[_i]), "%s", said);
 	ck_assert_ptr_nonnull(strstr(said, "no DMA protection"));
 	ck_assert_uint_eq(iommu_pages(), 0);
@@ -421,7 +452,7 @@ START_TEST(regions)
 	add_structure(1, 40);
 	model[0].cap &= ~(1ull << 35);
 	open_acpi("DMAR");
-	machine = iommu_find(&acpi);
+	machine = iommu_find(&acpi, LIMIT);
 	ck_assert_ptr_nonnull(machine);
 	ck_assert_uint_eq(machine->regions, 1);
 	ck_assert_uint_eq(machine->region[0].start, 0x5000);
@@ -456,7 +487,7 @@ START_TEST(damage)
 	put(XSDT + 36, LIMIT - length, 8);
 	close_table(XSDT, "XSDT", 44);
 	close_table(LIMIT - length, "DMAR", length);
-	if (!iommu_find(&acpi))
+	if (!iommu_find(&acpi, LIMIT))
 		ck_assert_ptr_nonnull(strstr(said, "no DMA protection"));
 }
 END_TEST
@@ -474,6 +505,7 @@ int main(void)
 	tcase_add_loop_test(tests, fails, 0, 7);
 	tcase_add_loop_test(tests, unfit, 0, 13);
 	tcase_add_test(tests, regions);
+	tcase_add_test(tests, too_much);
 	tcase_add_loop_test(tests, damage, 0, 200);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
