@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A device of the control domain reaches neither Keel nor a guest: IOMMUs of either vendor's and of either width, by QEMU's device edu.
-# DMA_ROUNDS: how many guests come and go while it reads.
+# A device of the control domain reaches neither Keel nor a guest: IOMMUs of either vendor's, by QEMU's device edu.
+# DMA_ROUNDS: how many guests come and go while it reads; if it is set, a VT-d of the other width has its turn, too.
 # timeout: 500
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
@@ -27,6 +27,6 @@ machine() {
 }
 
 machine vtd-48 fed90000 intel-iommu,aw-bits=48
-machine vtd-39 fed90000 intel-iommu,aw-bits=39
+[ -z "${DMA_ROUNDS:-}" ] || machine vtd-39 fed90000 intel-iommu,aw-bits=39
 machine amdvi fed80000 amd-iommu silent
 finish
