@@ -18,7 +18,6 @@
 #define DMAR_RESERVED_BYTES	24u
 
 /* Registers (11.4). */
-#define VTD_VERSION		0x00u
 #define VTD_CAPABILITY		0x08u
 #define VTD_EXTENDED		0x10u
 #define VTD_COMMAND		0x18u
@@ -56,7 +55,6 @@
 #define GLOBAL_QUEUE		(1u << 26)
 #define GLOBAL_INTERRUPTS	(1u << 25)
 #define GLOBAL_STAYS		0x96ffffffu
-#define PROTECTED_ENABLE	(1u << 31)
 #define PROTECTED_STATUS	(1u << 0)
 #define FAULT_STATUS_CLEAR	0x7fu
 #define FAULT_PENDING		(1u << 1)

@@ -29,3 +29,9 @@ keel_unit_test(console ALLOCATES
 		devmodel/host/loop.c tools/keel/exit.c
 	INCLUDES tools/keel
 	LIBS PkgConfig::JANSSON util)
+
+# The driver's file, with a stand-in for the kernel's headers; names of variables are of 16-bit characters.
+keel_unit_test(mor
+	SOURCES tests/unit/test_mor.c
+	INCLUDES tests/unit/kernel)
+target_compile_options(unit-mor PRIVATE -fshort-wchar)
