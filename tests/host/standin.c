@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Stands in for /dev/keel, preloaded into the real keel and keel-dm. No guest runs: a test says what one would have done.
+ *
+ * STANDIN names a folder; without it nothing is stood in for. All files are opened with the device, then only read and written:
+ *   faults  in: lines "REQUEST ERRNO": ioctls that fail. REQUEST is a word of request_names.
+ *   info    in: lines "FIELD NUMBER" for struct keel_info
+ *   log     in: what the hypervisor's log says
+ *   orders  in: what the guest does, a line each, taken as they are appended, over its restarts:
+ *             end REASON [DETAIL [ADDRESS]]	the run ends (enum keel_end)
+ *             say TEXT, debug TEXT		output; \n and \xHH are what they are in C
+ *             read DRIVE OFFSET COUNT, write DRIVE OFFSET COUNT BYTE, flush DRIVE
+ *   notes   out: what reaches the guest, a line each:
+ *             start, power button, nmi, medium changed, input TEXT, kill
+ *             done NUMBER STATUS DATA	requests are counted from 0; DATA: the first bytes of the bounce buffer
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <keel/channel.h>
+#include <keel/ioctl.h>
+
+#define DEVICE			"/dev/keel"
+#define CHANNEL_MOST		(256l << 20)	/* sparse */
+#define LINE_ROOM		8192
+#define POLL_NS			5000000
+#define TAGS			64u
+#define DATA_SHOWN		8
+
+int __open_2(const char *path, int flags);
+int __open64_2(const char *path, int flags);
+
+enum request { CREATE, MEMORY, VCPU, START, EVENT, DOORBELL, RUN, REQUESTS };
+
+static const char *const request_names[REQUESTS] = {
+	[CREATE] = "create", [MEMORY] = "memory", [VCPU] = "vcpu", [START] = "start", [EVENT] = "event",
+	[DOORBELL] = "doorbell", [RUN] = "run",
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int device = -1, orders = -1, notes = -1, hypervisor_log = -1, memory = -1;
+static off_t orders_taken;
+static int faults[REQUESTS];
+static struct keel_info info;
+static struct keel_vm_status status;
+static struct keel_channel *channel;
+static size_t channel_bytes;
+static int doorbell = -1, vcpu_fd[KEEL_MAX_VCPUS];
+static uint32_t requests_made, drive_of[TAGS];
+static volatile bool killed;
+
+/* The functions that this library hides. */
+static int real_open(const char *path, int flags, mode_t mode)
+{
+	static int (*next)(const char *path, int flags, ...);
+
+	if (!next)
+		next = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open64");
+	return next(path, flags, mode);
+}
+
+static int real_ioctl(int fd, unsigned long request, void *argument)
+{
+	static int (*next)(int fd, unsigned long request, ...);
+
+	if (!next)
+		next = (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
+	return next(fd, request, argument);
+}
+
+__attribute__((format(printf, 1, 2)))
+static void note(const char *format, ...)
+{
+	char line[LINE_ROOM];
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(line, sizeof(line) - 1, format, args);
+	va_end(args);
+	line[n] = '\n';
+	if (write(notes, line, (size_t)n + 1) < 0)
+		perror("stand-in: notes");
+}
+
+static int open_file(const char *folder, const char *file, int flags)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/%s", folder, file);
+	return real_open(path, flags | O_CLOEXEC, 0600);
+}
+
+static void set_field(const char *field, unsigned long long value)
+{
+	if (!strcmp(field, "abi_revision"))
+		info.abi_revision = (uint32_t)value;
+	else if (!strcmp(field, "vm_slots"))
+		info.vm_slots = (uint32_t)value;
+	else if (!strcmp(field, "cpus"))
+		info.cpus = (uint32_t)value;
+	else if (!strcmp(field, "dma"))
+		info.dma = (uint32_t)value;
+	else if (!strcmp(field, "pages_out"))
+		info.pages_out = value;
+	else
+		fprintf(stderr, "stand-in: no field \"%s\"\n", field);
+}
+
+static void set_fault(const char *name, unsigned long long error)
+{
+	for (unsigned int i = 0; i < REQUESTS; i++)
+		if (!strcmp(name, request_names[i]))
+			faults[i] = (int)error;
+}
+
+/* Lines of a word and a number. */
+static void read_settings(const char *folder, const char *file, void (*set)(const char *word, unsigned long long value))
+{
+	int fd = open_file(folder, file, O_RDONLY);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
+	unsigned long long value;
+	char word[64];
+
+	while (f && fscanf(f, "%63s %llu", word, &value) == 2)
+		set(word, value);
+	if (f)
+		fclose(f);
+}
+
+static int open_device(const char *folder)
+{
+	info = (struct keel_info){
+		.abi_revision = KEEL_ABI_REVISION, .vm_slots = KEEL_MAX_VMS, .cpus = 2, .max_vcpus = KEEL_MAX_VCPUS,
+		.tsc_khz = 2000000,
+	};
+	read_settings(folder, "info", set_field);
+	read_settings(folder, "faults", set_fault);
+	orders = open_file(folder, "orders", O_RDONLY | O_CREAT);
+	notes = open_file(folder, "notes", O_WRONLY | O_CREAT | O_APPEND);
+	hypervisor_log = open_file(folder, "log", O_RDONLY);
+	memory = memfd_create("stand-in", MFD_CLOEXEC);
+	if (orders < 0 || notes < 0 || memory < 0 || ftruncate(memory, CHANNEL_MOST)) {
+		perror("stand-in");
+		errno = EIO;
+		return -1;
+	}
+	device = fcntl(memory, F_DUPFD_CLOEXEC, 0);
+	return device;
+}
+
+static int open_any(const char *path, int flags, mode_t mode)
+{
+	const char *folder = getenv("STANDIN");
+
+	return folder && !strcmp(path, DEVICE) ? open_device(folder) : real_open(path, flags, mode);
+}
+
+#define OPEN(name)								\
+int name(const char *path, int flags, ...)					\
+{										\
+	mode_t mode = 0;							\
+	va_list args;								\
+										\
+	va_start(args, flags);							\
+	if (flags & (O_CREAT | __O_TMPFILE))					\
+		mode = va_arg(args, mode_t);					\
+	va_end(args);								\
+	return open_any(path, flags, mode);					\
+}
+
+OPEN(open)
+OPEN(open64)
+
+int __open_2(const char *path, int flags)
+{
+	return open_any(path, flags, 0);
+}
+
+int __open64_2(const char *path, int flags)
+{
+	return open_any(path, flags, 0);
+}
+
+static void ring(void)
+{
+	uint64_t one = 1;
+
+	if (__atomic_load_n(&channel->host_asleep, __ATOMIC_SEQ_CST) && write(doorbell, &one, sizeof(one)) < 0)
+		perror("stand-in: doorbell");
+}
+
+static void nap(void)
+{
+	const struct timespec time = { .tv_nsec = POLL_NS };
+
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+}
+
+/* Waits for room, as a guest's serial port does. */
+static void put_bytes(uint8_t *to, uint32_t *head, uint32_t *tail, const char *bytes, size_t count)
+{
+	for (size_t i = 0; i < count && !killed; i++) {
+		while (__atomic_load_n(head, __ATOMIC_RELAXED) - __atomic_load_n(tail, __ATOMIC_ACQUIRE) >= KEEL_RING_BYTES &&
+		       !killed) {
+			ring();
+			nap();
+		}
+		to[*head % KEEL_RING_BYTES] = (uint8_t)bytes[i];
+		__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
+	}
+	ring();
+}
+
+/* In place; returns the length. */
+static size_t unescape(char *text)
+{
+	char *to = text;
+	unsigned int byte;
+
+	for (const char *from = text; *from; to++) {
+		if (!strncmp(from, "\\n", 2)) {
+			*to = '\n';
+			from += 2;
+		} else if (sscanf(from, "\\x%2x", &byte) == 1) {
+			*to = (char)byte;
+			from += 4;
+		} else {
+			*to = *from++;
+		}
+	}
+	return (size_t)(to - text);
+}
+
+static void put_request(const struct keel_request *request, int fill)
+{
+	uint32_t head = channel->request_head;
+
+	if (request->drive < KEEL_DRIVES && fill >= 0)
+		memset((uint8_t *)channel + channel->machine.drives[request->drive].bounce, fill, request->count);
+	drive_of[request->tag % TAGS] = request->drive;
+	channel->request[head % KEEL_RING_REQUESTS] = *request;
+	__atomic_store_n(&channel->request_head, head + 1, __ATOMIC_RELEASE);
+	ring();
+}
+
+static void obey(char *line)
+{
+	struct keel_request request = { .tag = requests_made };
+	char *text = strchr(line, ' ');
+	unsigned long long offset = 0;
+	unsigned int byte = 0;
+
+	text = text ? text + 1 : line + strlen(line);
+	if (!strncmp(line, "say ", 4)) {
+		put_bytes(channel->output, &channel->output_head, &channel->output_tail, text, unescape(text));
+	} else if (!strncmp(line, "debug ", 6)) {
+		put_bytes(channel->debug, &channel->debug_head, &channel->debug_tail, text, unescape(text));
+	} else if (!strncmp(line, "end ", 4)) {
+		unsigned long long detail = 0, address = 0;
+
+		sscanf(text, "%u %llu %llu", &status.end, &detail, &address);
+		status.detail = detail;
+		status.address = address;
+	} else if (sscanf(line, "read %u %llu %u", &request.drive, &offset, &request.count) == 3) {
+		request.op = KEEL_REQ_READ;
+	} else if (sscanf(line, "write %u %llu %u %u", &request.drive, &offset, &request.count, &byte) == 4) {
+		request.op = KEEL_REQ_WRITE;
+	} else if (sscanf(line, "flush %u", &request.drive) == 1) {
+		request.op = KEEL_REQ_FLUSH;
+	} else {
+		fprintf(stderr, "stand-in: no order: %s\n", line);
+	}
+	if (!request.op)
+		return;
+	request.offset = offset;
+	requests_made++;
+	put_request(&request, request.op == KEEL_REQ_WRITE ? (int)byte : -1);
+}
+
+/* The next whole line of the orders, if there is one. */
+static bool next_order(char *line)
+{
+	ssize_t n = pread(orders, line, LINE_ROOM - 1, orders_taken);
+	char *end = n > 0 ? memchr(line, '\n', (size_t)n) : NULL;
+
+	if (!end)
+		return false;
+	*end = '\0';
+	orders_taken += end - line + 1;
+	return true;
+}
+
+/* The first vCPU is the one that does things. */
+static int run(int fd)
+{
+	const struct timespec time = { .tv_nsec = POLL_NS };
+	char line[LINE_ROOM];
+
+	while (!killed && !status.end) {
+		while (fd == vcpu_fd[0] && !killed && !status.end && next_order(line))
+			obey(line);
+		if (!killed && !status.end && clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL)) {
+			errno = EINTR;
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static void take_commands(void)
+{
+	uint32_t commands = __atomic_exchange_n(&channel->commands, 0, __ATOMIC_ACQ_REL);
+
+	if (commands & KEEL_COMMAND_POWER_BUTTON)
+		note("power button");
+	if (commands & KEEL_COMMAND_NMI)
+		note("nmi");
+	if (commands & KEEL_COMMAND_MEDIUM_CHANGED)
+		note("medium changed");
+}
+
+static void take_input(void)
+{
+	uint32_t head = __atomic_load_n(&channel->input_head, __ATOMIC_ACQUIRE), tail = channel->input_tail;
+	char text[KEEL_RING_BYTES + 1];
+	size_t n = 0;
+
+	while (tail != head && n < KEEL_RING_BYTES)
+		text[n++] = (char)channel->input[tail++ % KEEL_RING_BYTES];
+	text[n] = '\0';
+	__atomic_store_n(&channel->input_tail, tail, __ATOMIC_RELEASE);
+	if (n)
+		note("input %s", text);
+}
+
+static void take_completions(void)
+{
+	uint32_t head = __atomic_load_n(&channel->completion_head, __ATOMIC_ACQUIRE);
+
+	while (channel->completion_tail != head) {
+		struct keel_completion done = channel->completion[channel->completion_tail % KEEL_RING_REQUESTS];
+		uint32_t drive = drive_of[done.tag % TAGS];
+		char data[2 * DATA_SHOWN + 1] = "";
+
+		for (unsigned int i = 0; i < DATA_SHOWN && drive < KEEL_DRIVES; i++)
+			sprintf(data + 2 * i, "%02x", ((uint8_t *)channel)[channel->machine.drives[drive].bounce + i]);
+		note("done %u %d %s", done.tag, done.status, data);
+		__atomic_store_n(&channel->completion_tail, channel->completion_tail + 1, __ATOMIC_RELEASE);
+	}
+}
+
+static int take_event(void)
+{
+	pthread_mutex_lock(&lock);
+	take_commands();
+	take_input();
+	take_completions();
+	pthread_mutex_unlock(&lock);
+	return 0;
+}
+
+static int create(const struct keel_vm_create *vm)
+{
+	if (channel)
+		munmap(channel, channel_bytes);
+	channel_bytes = vm->channel_bytes;
+	channel = mmap(NULL, channel_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	if (channel == MAP_FAILED) {
+		channel = NULL;
+		return -1;
+	}
+	memset(channel, 0, channel_bytes);
+	memset(&status, 0, sizeof(status));
+	killed = false;
+	return fcntl(memory, F_DUPFD_CLOEXEC, 0);
+}
+
+static int add_memory(const struct keel_vm_memory *m)
+{
+	status.pages_4k += m->bytes % (2ull << 20) / KEEL_PAGE_SIZE;
+	status.pages_2m += m->bytes / (2ull << 20);
+	return 0;
+}
+
+static int add_vcpu(unsigned long index)
+{
+	vcpu_fd[index] = fcntl(memory, F_DUPFD_CLOEXEC, 0);
+	return vcpu_fd[index];
+}
+
+static int read_log(struct keel_log *log)
+{
+	ssize_t n = hypervisor_log < 0 ? 0 : pread(hypervisor_log, (void *)(uintptr_t)log->buffer, log->bytes, (off_t)log->position);
+
+	log->bytes = n > 0 ? (uint32_t)n : 0;
+	log->position += log->bytes;
+	return 0;
+}
+
+static int read_status(struct keel_vm_status *to)
+{
+	*to = status;
+	if (!to->end && killed)
+		to->end = KEEL_END_DESTROYED;
+	return 0;
+}
+
+static bool fails(enum request request)
+{
+	errno = faults[request];
+	return faults[request];
+}
+
+static int answer(int fd, unsigned long request, void *argument)
+{
+	switch (request) {
+	case KEEL_GET_INFO:
+		*(struct keel_info *)argument = info;
+		return 0;
+	case KEEL_READ_LOG:
+		return read_log(argument);
+	case KEEL_VM_CREATE:
+		return fails(CREATE) ? -1 : create(argument);
+	case KEEL_VM_MEMORY:
+		return fails(MEMORY) ? -1 : add_memory(argument);
+	case KEEL_VM_VCPU:
+		return fails(VCPU) ? -1 : add_vcpu((unsigned long)argument);
+	case KEEL_VM_START:
+		if (fails(START))
+			return -1;
+		note("start");
+		return 0;
+	case KEEL_VM_EVENT:
+		return fails(EVENT) ? -1 : take_event();
+	case KEEL_VM_DOORBELL:
+		doorbell = fcntl((int)(long)argument, F_DUPFD_CLOEXEC, 0);
+		return fails(DOORBELL) ? -1 : 0;
+	case KEEL_VM_STATUS:
+		return read_status(argument);
+	case KEEL_VM_KILL:
+		killed = true;
+		note("kill");
+		return 0;
+	case KEEL_RUN:
+		return fails(RUN) ? -1 : run(fd);
+	default:
+		return real_ioctl(fd, request, argument);
+	}
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	va_list args;
+	void *argument;
+
+	va_start(args, request);
+	argument = va_arg(args, void *);
+	va_end(args);
+	return device < 0 ? real_ioctl(fd, request, argument) : answer(fd, request, argument);
+}
