@@ -178,6 +178,11 @@ uint32_t link_commands(struct link *link)
 	return __atomic_exchange_n(&link->channel->commands, 0, __ATOMIC_ACQ_REL);
 }
 
+void link_button_taken(struct link *link)
+{
+	STORE(link->channel->buttons_taken, ++link->buttons_taken);
+}
+
 bool link_doorbell(struct link *link)
 {
 	if (!link->produced)

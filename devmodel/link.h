@@ -33,6 +33,7 @@ struct link {
 	uint32_t request_head, completion_tail;
 	uint32_t output_head, input_tail;
 	uint32_t debug_head;
+	uint32_t buttons_taken;
 	bool produced;			/* something that the other end should look at soon */
 };
 
@@ -64,6 +65,8 @@ void link_debug_bytes(struct link *link, const char *text, const uint8_t *bytes,
 
 /* Takes the KEEL_COMMAND_* bits. */
 uint32_t link_commands(struct link *link);
+/* The guest has taken a press of the power button. */
+void link_button_taken(struct link *link);
 
 /* Whether the other end sleeps and has something to look at; asked once before each answer. */
 bool link_doorbell(struct link *link);

@@ -246,6 +246,15 @@ static void power_off(void *owner, unsigned int pin, bool level)
 		pc_end(owner, KEEL_END_POWEROFF, 0);
 }
 
+static void button_taken(void *owner, unsigned int pin, bool level)
+{
+	struct pc *pc = owner;
+
+	(void)pin;
+	if (level)
+		link_button_taken(&pc->link);
+}
+
 static void reset(void *owner, unsigned int pin, bool level)
 {
 	(void)pin;
@@ -284,6 +293,7 @@ static void init_timers(struct pc *pc)
 	hpet_init(&pc->hpet);
 	pc->pm.sci = line_to(pc, set_irq, IRQ_PIN(PC_IRQ_SCI, IRQ_SCI));
 	pc->pm.poweroff = line_to(pc, power_off, 0);
+	pc->pm.button_taken = line_to(pc, button_taken, 0);
 	piix4_pm_init(&pc->pm);
 	pc->reset_control.reset = line_to(pc, reset, 0);
 	reset_control_init(&pc->reset_control);

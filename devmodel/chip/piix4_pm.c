@@ -129,13 +129,28 @@ uint32_t piix4_pm_read(struct piix4_pm *chip, unsigned int offset, unsigned int 
 	return both & ((1ull << bytes * 8) - 1);
 }
 
+static void pulse(const struct line *line)
+{
+	line_set(line, true);
+	line_set(line, false);
+}
+
+/* Systems that only take ACPI over clear the button's status before they enable it: nobody has heard of the press then. */
+static void clear_status(struct piix4_pm *chip, uint32_t bits)
+{
+	struct piix4_pm_state *s = &chip->s;
+	bool heard = s->status & s->enable & bits & EVENT_BUTTON && s->control & CONTROL_SCI;
+
+	s->status &= ~bits;
+	if (heard)
+		pulse(&chip->button_taken);
+}
+
 static void write_control(struct piix4_pm *chip, uint16_t value)
 {
 	chip->s.control = value & CONTROL_KEPT;
-	if (value & CONTROL_SLEEP && (value & CONTROL_TYPE) >> CONTROL_TYPE_SHIFT == PIIX4_PM_S5_TYPE) {
-		line_set(&chip->poweroff, true);
-		line_set(&chip->poweroff, false);
-	}
+	if (value & CONTROL_SLEEP && (value & CONTROL_TYPE) >> CONTROL_TYPE_SHIFT == PIIX4_PM_S5_TYPE)
+		pulse(&chip->poweroff);
 }
 
 static void set_byte(uint16_t *reg, unsigned int byte, uint8_t value, uint16_t writable)
@@ -154,7 +169,7 @@ static void write_byte(struct piix4_pm *chip, unsigned int offset, uint8_t value
 
 	switch (offset - byte) {
 	case REG_STATUS:
-		s->status &= ~((uint32_t)value << byte * 8);
+		clear_status(chip, (uint32_t)value << byte * 8);
 		break;
 	case REG_ENABLE:
 		set_byte(&s->enable, byte, value, EVENTS);

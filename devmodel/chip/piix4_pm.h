@@ -35,6 +35,7 @@ struct piix4_pm_state {
 struct piix4_pm {
 	struct line sci;	/* level */
 	struct line poweroff;	/* raised once when the guest enters S5 */
+	struct line button_taken;	/* raised once when the guest's handler takes a press of the power button */
 	bool timer_32bit;	/* TMR_VAL_EXT of the FADT; else 24 bits */
 	struct piix4_pm_state s;
 };

@@ -13,15 +13,19 @@
 
 static void drop(struct control_connection *connection, bool keep_fd)
 {
-	struct control_connection **link = &connection->control->connections;
+	struct control *control = connection->control;
+	struct control_connection **link = &control->connections;
+	bool waiting = connection->waiting;
 
 	while (*link != connection)
 		link = &(*link)->next;
 	*link = connection->next;
-	loop_remove(connection->control->loop, &connection->source);
+	loop_remove(control->loop, &connection->source);
 	if (!keep_fd)
 		close(connection->source.fd);
 	free(connection);
+	if (waiting && control->gone)
+		control->gone(control->owner);
 }
 
 /* Answers are small: one that does not fit the socket's buffer belongs to a client that does not read. */
@@ -149,9 +153,18 @@ void control_close(struct control *control)
 		drop(control->connections, false);
 }
 
-void control_defer(struct control_connection *connection)
+void control_defer(struct control_connection *connection, unsigned int purpose)
 {
 	connection->waiting = true;
+	connection->purpose = purpose;
+}
+
+bool control_is_awaited(const struct control *control, unsigned int purpose)
+{
+	for (const struct control_connection *c = control->connections; c; c = c->next)
+		if (c->waiting && c->purpose == purpose)
+			return true;
+	return false;
 }
 
 int control_take(struct control_connection *connection, json_t *answer)
@@ -166,13 +179,13 @@ int control_take(struct control_connection *connection, json_t *answer)
 	return -1;
 }
 
-void control_answer_waiting(struct control *control, json_t *answer)
+void control_answer_waiting(struct control *control, unsigned int purposes, json_t *answer)
 {
 	struct control_connection *next;
 
 	for (struct control_connection *c = control->connections; c; c = next) {
 		next = c->next;
-		if (!c->waiting)
+		if (!c->waiting || !(purposes & 1u << c->purpose))
 			continue;
 		c->waiting = false;
 		if (!send_answer(c, json_incref(answer)))

@@ -21,7 +21,8 @@ struct control_connection {
 	struct control_connection *next;
 	char line[CONTROL_LINE];
 	size_t used;
-	bool waiting;			/* for the end of this run */
+	bool waiting;			/* for the end of this run; */
+	unsigned int purpose;		/* to what end, a number of the owner's below 32 */
 };
 
 struct control {
@@ -30,6 +31,8 @@ struct control {
 	struct control_connection *connections;
 	/* Answers a request (a new reference), or NULL: it was deferred or took the connection. */
 	json_t *(*handle)(void *owner, struct control_connection *connection, const json_t *request);
+	/* Somebody who waited has gone unanswered. */
+	void (*gone)(void *owner);
 	void *owner;
 };
 
@@ -39,10 +42,11 @@ void control_stop_listening(struct control *control);
 void control_close(struct control *control);
 
 /* Within handle: the answer comes by control_answer_waiting. */
-void control_defer(struct control_connection *connection);
+void control_defer(struct control_connection *connection, unsigned int purpose);
+bool control_is_awaited(const struct control *control, unsigned int purpose);
 /* Within handle: answers, then hands the descriptor out; the connection is gone. */
 int control_take(struct control_connection *connection, json_t *answer);
-/* Takes the reference. */
-void control_answer_waiting(struct control *control, json_t *answer);
+/* Those whose purpose has its bit set in purposes. Takes the reference. */
+void control_answer_waiting(struct control *control, unsigned int purposes, json_t *answer);
 
 #endif

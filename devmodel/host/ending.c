@@ -82,7 +82,8 @@ enum manifest_action ending_action(const struct keel_vm_status *status, enum end
 	if (status->end == KEEL_END_DESTROYED)
 		return MANIFEST_DESTROY;
 	if (status->end == KEEL_END_POWEROFF)
-		return wish == ENDING_WISH_SHUTDOWN ? MANIFEST_DESTROY : manifest->on_poweroff;
+		return wish == ENDING_WISH_SHUTDOWN && manifest->on_poweroff == MANIFEST_RESTART ? MANIFEST_DESTROY :
+		       manifest->on_poweroff;
 	return is_reset(status) ? manifest->on_reboot : manifest->on_crash;
 }
 

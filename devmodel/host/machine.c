@@ -21,6 +21,7 @@
 #define FIRMWARE_LOG_LIMIT	(1u << 20)
 #define INPUT_POLL_MS		20	/* the cell does not ring when it has taken input */
 #define OUTPUT_POLL_MS		200	/* a slow reader's patience is looked at */
+#define LEAVE_MS		80000u	/* behind a SIGTERM; systemd kills after 90 s */
 #define WEIGHT_ORDINARY		100u
 #define NICE_LEAST		(-20)
 #define NICE_MOST		19
@@ -31,6 +32,14 @@ static time_t seconds(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec;
+}
+
+static uint64_t milliseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 /* A step of nice is a factor of 1.25 in time on the processor. */
@@ -164,6 +173,29 @@ static void on_ended(struct loop_source *source, uint32_t events)
 		m->run_over = true;
 }
 
+static void press(struct machine *m)
+{
+	m->button = (struct button){ milliseconds(), rings_buttons_taken(&m->rings) };
+	rings_command(&m->rings, KEEL_COMMAND_POWER_BUTTON);
+	m->event_needed = true;
+}
+
+void machine_press_button(struct machine *m)
+{
+	if (button_is_free(&m->button, milliseconds()))
+		press(m);
+}
+
+/* The host shuts down, most likely: the guest gets the time to do so too. */
+static void leave(struct machine *m, const struct signalfd_siginfo *signal)
+{
+	fprintf(stderr, "%s: signal %u from process %u: pressing the power button; the guest is destroyed in %u s if it is not off by "
+		"then, or at once by another signal\n", m->manifest.name, signal->ssi_signo, signal->ssi_pid, LEAVE_MS / 1000);
+	m->leave_by_ms = milliseconds() + LEAVE_MS;
+	m->wish = ENDING_WISH_DESTROY;
+	machine_press_button(m);
+}
+
 static void on_signal(struct loop_source *source, uint32_t events)
 {
 	struct machine *m = (struct machine *)((char *)source - offsetof(struct machine, signals));
@@ -172,7 +204,10 @@ static void on_signal(struct loop_source *source, uint32_t events)
 	(void)events;
 	if (read(source->fd, &info, sizeof(info)) != sizeof(info) || info.ssi_signo == SIGHUP)
 		return;
-	machine_abandon(m);
+	if (m->state == MACHINE_RUNNING && !m->leave_by_ms)
+		leave(m, &info);
+	else
+		machine_abandon(m);
 }
 
 static bool watch_signals(struct machine *m, struct failure *failure)
@@ -216,6 +251,7 @@ static bool start_vm(struct machine *m, struct failure *failure)
 		m->started = seconds();
 		m->run_over = false;
 		m->wish = ENDING_WISH_NONE;
+		m->button.taken = 0;
 		return true;
 	}
 	stop_watching_vm(m);
@@ -228,6 +264,7 @@ static bool open_all(struct machine *m, struct failure *failure)
 	char path[PATH_MAX];
 
 	m->control.handle = machine_handle;
+	m->control.gone = machine_waiter_gone;
 	m->control.owner = m;
 	m->engine.done = request_done;
 	m->engine.owner = m;
@@ -351,6 +388,22 @@ static json_t *end_answer(const struct machine *m, const char *event)
 			 "reason", reason, "crashed", ending_is_crash(&m->status) ? 1 : 0);
 }
 
+static json_t *refusal(const struct machine *m, const char *what, const char *event)
+{
+	char reason[256];
+
+	ending_describe(&m->status, reason, sizeof(reason));
+	return json_pack("{s:b, s:o}", "ok", 0, "error", json_sprintf("the guest did not %s: %s (%s)", what, event, reason));
+}
+
+/* Those who waited for an end of this kind get the refusal, which may be NULL, the rest the answer. */
+static void answer_waiting(struct machine *m, enum ending_wish refused, json_t *no, json_t *answer)
+{
+	if (no)
+		control_answer_waiting(&m->control, 1u << refused, no);
+	control_answer_waiting(&m->control, UINT32_MAX, answer);
+}
+
 static void restart(struct machine *m)
 {
 	struct failure failure;
@@ -359,7 +412,7 @@ static void restart(struct machine *m)
 	vm_destroy(&m->vm);
 	m->restarts++;
 	if (start_vm(m, &failure)) {
-		control_answer_waiting(&m->control, answer);
+		answer_waiting(m, ENDING_WISH_SHUTDOWN, refusal(m, "switch itself off", "restarted"), answer);
 		return;
 	}
 	fprintf(stderr, "%s: cannot restart: %s\n", m->manifest.name, failure.text);
@@ -385,10 +438,12 @@ static void end_run(struct machine *m)
 		return;
 	case MANIFEST_PRESERVE:
 		m->state = MACHINE_PRESERVED;
-		control_answer_waiting(&m->control, end_answer(m, "preserved"));
+		m->wish = ENDING_WISH_NONE;
+		answer_waiting(m, ENDING_WISH_REBOOT, refusal(m, "start again", "preserved"), end_answer(m, "preserved"));
 		return;
 	case MANIFEST_DESTROY:
 		m->last_answer = end_answer(m, "ended");
+		m->last_refusal = refusal(m, "start again", "ended");
 		m->quit = true;
 		return;
 	}
@@ -400,13 +455,48 @@ void machine_abandon(struct machine *m)
 	m->run_over = true;
 }
 
+static bool button_is_awaited(const struct machine *m)
+{
+	return m->state == MACHINE_RUNNING && !m->run_over && m->wish != ENDING_WISH_NONE;
+}
+
+/* What is due by the clock. */
+static void keep_time(struct machine *m)
+{
+	if (!button_is_awaited(m))
+		return;
+	if (m->leave_by_ms && milliseconds() >= m->leave_by_ms) {
+		fprintf(stderr, "%s: not off after %u s\n", m->manifest.name, LEAVE_MS / 1000);
+		machine_abandon(m);
+	} else if (!button_due_ms(&m->button, milliseconds(), rings_buttons_taken(&m->rings))) {
+		press(m);
+	}
+}
+
+/* How long nothing is due by the clock; -1: for ever. */
+static int patience(const struct machine *m, bool output_wanted)
+{
+	uint64_t now = milliseconds(), least = UINT64_MAX, due;
+
+	if (m->console.input_blocked)
+		least = INPUT_POLL_MS;
+	else if (m->state == MACHINE_RUNNING && !output_wanted)
+		least = OUTPUT_POLL_MS;
+	if (!button_is_awaited(m))
+		return least == UINT64_MAX ? -1 : (int)least;
+	due = button_due_ms(&m->button, now, rings_buttons_taken(&m->rings));
+	if (m->leave_by_ms && m->leave_by_ms < now + due)
+		due = m->leave_by_ms > now ? m->leave_by_ms - now : 0;
+	return (int)(due < least ? due : least);
+}
+
 void machine_run(struct machine *m)
 {
 	while (!m->quit) {
 		bool running = m->state == MACHINE_RUNNING;
 		bool output_wanted = running && console_wants(&m->console);
-		int timeout = -1;
 
+		keep_time(m);
 		if (running)
 			serve(m);
 		if (m->run_over) {
@@ -415,11 +505,7 @@ void machine_run(struct machine *m)
 		}
 		if (running && !rings_sleep(&m->rings, output_wanted))
 			continue;
-		if (m->console.input_blocked)
-			timeout = INPUT_POLL_MS;
-		else if (running && !output_wanted)
-			timeout = OUTPUT_POLL_MS;
-		loop_step(&m->loop, timeout);
+		loop_step(&m->loop, patience(m, output_wanted));
 		if (running)
 			rings_awake(&m->rings);
 	}
@@ -432,7 +518,7 @@ enum exit_code machine_stop(struct machine *m)
 	/* Who is told of the end may unload the driver at once. */
 	close(m->vm.device);
 	if (m->last_answer)
-		control_answer_waiting(&m->control, m->last_answer);
+		answer_waiting(m, ENDING_WISH_REBOOT, m->last_refusal, m->last_answer);
 	control_close(&m->control);
 	items_free(&m->items);
 	blob_free(&m->firmware);

@@ -5,6 +5,7 @@
 
 #include <time.h>
 
+#include "host/button.h"
 #include "host/channel.h"
 #include "host/console.h"
 #include "host/control.h"
@@ -37,7 +38,9 @@ struct machine {
 	struct control control;
 	struct logfile firmware_log;
 	enum machine_state state;
-	enum ending_wish wish;
+	enum ending_wish wish;		/* as long as somebody waits for it */
+	struct button button;
+	uint64_t leave_by_ms;		/* a signal asked it to end: CLOCK_MONOTONIC; 0: none did */
 	bool run_over;		/* this run ends as soon as the event at hand is done */
 	bool quit;
 	bool event_needed;	/* the cell must look at the channel */
@@ -45,7 +48,8 @@ struct machine {
 	time_t started;			/* CLOCK_MONOTONIC */
 	unsigned int restarts, short_failures;
 	bool failed;			/* by the guest's own doing, or because it could not be restarted */
-	json_t *last_answer;	/* for those who wait, when all is gone */
+	json_t *last_answer;	/* for those who wait, when all is gone; */
+	json_t *last_refusal;	/* for those who waited for something else, or NULL */
 };
 
 /* The manifest is loaded. On failure nothing is left behind. */
@@ -57,7 +61,12 @@ void machine_run(struct machine *machine);
 /* EXIT_DONE, or EXIT_FAILED when it ended by a crash, was given up, or could not be restarted. */
 enum exit_code machine_stop(struct machine *machine);
 
+/* Presses the power button, unless that was done just now; it is pressed again as long as somebody waits. */
+void machine_press_button(struct machine *machine);
+
 /* machine_control.c: answers one request. */
 json_t *machine_handle(void *machine, struct control_connection *connection, const json_t *request);
+/* A command that waited was given up; its wish goes with it. */
+void machine_waiter_gone(void *machine);
 
 #endif

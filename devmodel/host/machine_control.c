@@ -42,32 +42,29 @@ static json_t *handle_status(struct machine *m, struct control_connection *conne
 			 "1g", (json_int_t)now.pages_1g);
 }
 
-static void press_power_button(struct machine *m)
-{
-	rings_command(&m->rings, KEEL_COMMAND_POWER_BUTTON);
-	m->event_needed = true;
-}
-
 static json_t *handle_shutdown(struct machine *m, struct control_connection *connection, const json_t *request)
 {
 	(void)request;
 	if (m->state != MACHINE_RUNNING)
 		return refuse("the guest is not running; keel destroy ends it");
-	m->wish = ENDING_WISH_SHUTDOWN;
-	press_power_button(m);
-	control_defer(connection);
+	if (!m->leave_by_ms)
+		m->wish = ENDING_WISH_SHUTDOWN;
+	machine_press_button(m);
+	control_defer(connection, ENDING_WISH_SHUTDOWN);
 	return NULL;
 }
 
 /* {"force": true} pulls the reset line; else the guest shuts down first. */
 static json_t *handle_reboot(struct machine *m, struct control_connection *connection, const json_t *request)
 {
+	if (m->leave_by_ms)
+		return refuse("the guest's process was told to end by a signal, and the guest is shutting down");
 	m->wish = ENDING_WISH_REBOOT;
 	if (m->state != MACHINE_RUNNING || json_is_true(json_object_get(request, "force")))
 		m->run_over = true;
 	else
-		press_power_button(m);
-	control_defer(connection);
+		machine_press_button(m);
+	control_defer(connection, ENDING_WISH_REBOOT);
 	return NULL;
 }
 
@@ -75,7 +72,7 @@ static json_t *handle_destroy(struct machine *m, struct control_connection *conn
 {
 	(void)request;
 	machine_abandon(m);
-	control_defer(connection);
+	control_defer(connection, ENDING_WISH_DESTROY);
 	return NULL;
 }
 
@@ -83,7 +80,7 @@ static json_t *handle_wait(struct machine *m, struct control_connection *connect
 {
 	(void)m;
 	(void)request;
-	control_defer(connection);
+	control_defer(connection, ENDING_WISH_NONE);
 	return NULL;
 }
 
@@ -118,6 +115,20 @@ static const struct command commands[] = {
 	{ "nmi", handle_nmi },
 	{ "console", handle_console },
 };
+
+/* What is decided is not undone: a run that is over, or one that ends because its process has to. */
+void machine_waiter_gone(void *machine)
+{
+	static const enum ending_wish wishes[] = { ENDING_WISH_REBOOT, ENDING_WISH_SHUTDOWN };
+	struct machine *m = machine;
+
+	if (m->run_over || m->leave_by_ms || control_is_awaited(&m->control, m->wish))
+		return;
+	m->wish = ENDING_WISH_NONE;
+	for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]) && m->wish == ENDING_WISH_NONE; i++)
+		if (control_is_awaited(&m->control, wishes[i]))
+			m->wish = wishes[i];
+}
 
 json_t *machine_handle(void *machine, struct control_connection *connection, const json_t *request)
 {

@@ -105,6 +105,11 @@ void rings_command(struct rings *rings, uint32_t bits)
 	__atomic_fetch_or(&rings->channel->commands, bits, __ATOMIC_RELEASE);
 }
 
+uint32_t rings_buttons_taken(const struct rings *rings)
+{
+	return LOAD(rings->channel->buttons_taken);
+}
+
 bool rings_sleep(struct rings *rings, bool output_wanted)
 {
 	struct keel_channel *c = rings->channel;

@@ -35,6 +35,9 @@ void rings_put_input(struct rings *rings, const uint8_t *from, size_t count);
 /* KEEL_COMMAND_* */
 void rings_command(struct rings *rings, uint32_t bits);
 
+/* How many presses of the power button the guest has taken since its start; the cell's word. */
+uint32_t rings_buttons_taken(const struct rings *rings);
+
 /* Before sleeping: announces it; false: there is work, do not sleep. After it: rings_awake. */
 bool rings_sleep(struct rings *rings, bool output_wanted);
 void rings_awake(struct rings *rings);

@@ -14,7 +14,7 @@
 #include "abi.h"
 
 #define KEEL_CHANNEL_MAGIC	0x4e41484cu
-#define KEEL_CHANNEL_VERSION	1u
+#define KEEL_CHANNEL_VERSION	2u
 
 #define KEEL_DRIVES		4u		/* primary master, primary slave, secondary master, secondary slave */
 #define KEEL_BOUNCE_BYTES	0x20000u	/* bounce buffer of one drive: 128 KiB */
@@ -92,6 +92,8 @@ struct keel_channel {
 	uint32_t output_head, output_tail;	/* serial console, guest to owner */
 	uint32_t input_head, input_tail;	/* owner to guest */
 	uint32_t debug_head, debug_tail;	/* debug port 0x402, guest to log */
+	uint32_t buttons_taken;		/* presses of the power button that the guest's ACPI handler has taken; written by the cell */
+	uint32_t reserved;
 	struct keel_request request[KEEL_RING_REQUESTS];
 	struct keel_completion completion[KEEL_RING_REQUESTS];
 	uint8_t output[KEEL_RING_BYTES];

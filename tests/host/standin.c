@@ -9,6 +9,7 @@
  *   orders  in: what the guest does, a line each, taken as they are appended, over its restarts:
  *             end REASON [DETAIL [ADDRESS]]	the run ends (enum keel_end)
  *             say TEXT, debug TEXT		output; \n and \xHH are what they are in C
+ *             take			its ACPI handler takes a press of the power button
  *             read DRIVE OFFSET COUNT, write DRIVE OFFSET COUNT BYTE, flush DRIVE
  *   notes   out: what reaches the guest, a line each:
  *             start, power button, nmi, medium changed, input TEXT, kill
@@ -264,6 +265,8 @@ static void obey(char *line)
 	text = text ? text + 1 : line + strlen(line);
 	if (!strncmp(line, "say ", 4)) {
 		put_bytes(channel->output, &channel->output_head, &channel->output_tail, text, unescape(text));
+	} else if (!strcmp(line, "take")) {
+		__atomic_store_n(&channel->buttons_taken, channel->buttons_taken + 1, __ATOMIC_RELEASE);
 	} else if (!strncmp(line, "debug ", 6)) {
 		put_bytes(channel->debug, &channel->debug_head, &channel->debug_tail, text, unescape(text));
 	} else if (!strncmp(line, "end ", 4)) {

@@ -24,6 +24,9 @@ keel_unit_test(ending ALLOCATES
 	SOURCES tests/unit/test_ending.c devmodel/host/ending.c
 	INCLUDES tools/keel)
 
+keel_unit_test(button
+	SOURCES tests/unit/test_button.c devmodel/host/button.c)
+
 keel_unit_test(console ALLOCATES
 	SOURCES tests/unit/test_console.c devmodel/host/console.c devmodel/host/control.c devmodel/host/logfile.c
 		devmodel/host/loop.c tools/keel/exit.c

@@ -13,6 +13,7 @@
 #include "host/control.h"
 #include "suite.h"
 
+#define PURPOSE			3u
 #define FLOOD			(3 * CONSOLE_SCROLLBACK)
 
 static char folder[] = "/tmp/keel-console-XXXXXX";
@@ -22,6 +23,7 @@ static struct console console;
 static struct control control;
 static uint8_t typed[16384];
 static size_t typed_count, room;
+static unsigned int gone_waiters;
 
 static size_t input_room(void *owner)
 {
@@ -38,13 +40,19 @@ static void put_input(void *owner, const uint8_t *bytes, size_t count)
 	room -= count;
 }
 
+static void waiter_gone(void *owner)
+{
+	(void)owner;
+	gone_waiters++;
+}
+
 static json_t *handle(void *owner, struct control_connection *connection, const json_t *request)
 {
 	const char *command = json_string_value(json_object_get(request, "command"));
 
 	(void)owner;
 	if (command && !strcmp(command, "wait")) {
-		control_defer(connection);
+		control_defer(connection, PURPOSE);
 		return NULL;
 	}
 	if (command && !strcmp(command, "console")) {
@@ -271,11 +279,38 @@ START_TEST(control_lines)
 	tell(fd, "[1]\n");
 	expect(fd, "\"ok\":false");
 	tell(fd, "{\"command\": \"wait\"}\n");
-	control_answer_waiting(&control, json_pack("{s:s}", "event", "ended"));
+	control_answer_waiting(&control, 1u << PURPOSE, json_pack("{s:s}", "event", "ended"));
 	expect(fd, "\"event\":\"ended\"");
 	close(fd);
 	settle();
 	ck_assert_ptr_null(control.connections);
+}
+END_TEST
+
+/* A wish lasts as long as those who wait for it; an answered one has nobody that could go. */
+START_TEST(control_waiters)
+{
+	int first = connect_to(path), second = connect_to(path);
+
+	gone_waiters = 0;
+	control.gone = waiter_gone;
+	ck_assert(!control_is_awaited(&control, PURPOSE));
+	tell(first, "{\"command\": \"wait\"}\n");
+	tell(second, "{\"command\": \"wait\"}\n");
+	ck_assert(control_is_awaited(&control, PURPOSE));
+	ck_assert(!control_is_awaited(&control, PURPOSE + 1));
+	close(first);
+	settle();
+	ck_assert_uint_eq(gone_waiters, 1);
+	ck_assert(control_is_awaited(&control, PURPOSE));
+	control_answer_waiting(&control, ~(1u << PURPOSE), json_pack("{s:s}", "event", "another's"));
+	control_answer_waiting(&control, 1u << PURPOSE, json_pack("{s:s}", "event", "its own"));
+	expect(second, "its own");
+	ck_assert(!control_is_awaited(&control, PURPOSE));
+	close(second);
+	settle();
+	ck_assert_uint_eq(gone_waiters, 1);
+	control.gone = NULL;
 }
 END_TEST
 
@@ -292,7 +327,7 @@ START_TEST(control_hostile)
 	ck_assert_int_le(read(fd, &byte, 1), 0);
 	tell(gone, "{\"command\": \"wait\"}\n");
 	close(gone);
-	control_answer_waiting(&control, json_pack("{s:s}", "event", "ended"));
+	control_answer_waiting(&control, 1u << PURPOSE, json_pack("{s:s}", "event", "ended"));
 	settle();
 	ck_assert_ptr_null(control.connections);
 	close(fd);
@@ -325,6 +360,7 @@ int main(void)
 	tcase_add_test(tests, pty);
 	tcase_add_test(tests, serial_socket);
 	tcase_add_test(tests, control_lines);
+	tcase_add_test(tests, control_waiters);
 	tcase_add_test(tests, control_hostile);
 	tcase_add_test(tests, control_becomes_console);
 	suite_add_tcase(suite, tests);

@@ -100,11 +100,13 @@ END_TEST
 
 START_TEST(owner_decides)
 {
-	struct manifest restarts = { .on_poweroff = MANIFEST_RESTART };
+	struct manifest restarts = { .on_poweroff = MANIFEST_RESTART }, preserves = { .on_poweroff = MANIFEST_PRESERVE };
 	struct keel_vm_status status = { .end = KEEL_END_POWEROFF };
 
 	ck_assert_uint_eq(ending_action(&status, ENDING_WISH_NONE, &restarts), MANIFEST_RESTART);
 	ck_assert_uint_eq(ending_action(&status, ENDING_WISH_SHUTDOWN, &restarts), MANIFEST_DESTROY);
+	ck_assert_uint_eq(ending_action(&status, ENDING_WISH_SHUTDOWN, &preserves), MANIFEST_PRESERVE);
+	ck_assert_uint_eq(ending_action(&status, ENDING_WISH_SHUTDOWN, &manifest), MANIFEST_DESTROY);
 	for (unsigned int i = 0; i < ENDS; i++) {
 		status.end = ends[i].end;
 		ck_assert_uint_eq(ending_action(&status, ENDING_WISH_DESTROY, &manifest), MANIFEST_DESTROY);

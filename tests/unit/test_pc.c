@@ -26,7 +26,7 @@ static const struct {
 	unsigned int why;
 } bad[] = {
 	BAD(magic, 1, CELL_REFUSED_CHANNEL),
-	BAD(version, 2, CELL_REFUSED_CHANNEL),
+	BAD(version, KEEL_CHANNEL_VERSION + 1, CELL_REFUSED_CHANNEL),
 	BAD(bytes, sizeof(struct keel_channel) - 1, CELL_REFUSED_CHANNEL),
 	BAD(bytes, KEEL_CELL_CHANNEL_MAX + 1, CELL_REFUSED_CHANNEL),
 	BAD(bytes, UINT64_MAX, CELL_REFUSED_CHANNEL),
@@ -918,6 +918,9 @@ START_TEST(power_button)
 	ck_assert_uint_eq(event()->kick, 1);
 	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x29));
 	ck_assert_uint_eq(in(0x600, 2) & 0x100, 0x100);
+	ck_assert_uint_eq(channel->c.buttons_taken, 0);
+	out_by(0, 0x600, 2, 0x100);
+	ck_assert_uint_eq(channel->c.buttons_taken, 1);
 }
 END_TEST
 

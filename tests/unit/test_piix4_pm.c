@@ -25,7 +25,7 @@
 
 static struct piix4_pm chip;
 static bool sci;
-static unsigned int poweroffs, resets;
+static unsigned int poweroffs, buttons, resets;
 
 static void set_sci(void *sink, unsigned int pin, bool level)
 {
@@ -42,8 +42,9 @@ static void count_rises(void *sink, unsigned int pin, bool level)
 
 static void setup(void)
 {
-	chip = (struct piix4_pm){ .sci = { set_sci, &sci, 9 }, .poweroff = { count_rises, &poweroffs, 0 } };
-	poweroffs = 0;
+	chip = (struct piix4_pm){ .sci = { set_sci, &sci, 9 }, .poweroff = { count_rises, &poweroffs, 0 },
+				  .button_taken = { count_rises, &buttons, 0 } };
+	poweroffs = buttons = 0;
 	resets = 0;
 	sci = true;
 	piix4_pm_init(&chip);
@@ -94,6 +95,32 @@ START_TEST(power_button)
 	ck_assert(sci);
 	piix4_pm_write_apm(&chip, 0, PIIX4_PM_ACPI_DISABLE);
 	ck_assert(!sci);
+}
+END_TEST
+
+/* Only a handler that listens takes a press: what clears the status otherwise has not told anybody. */
+START_TEST(button_taken)
+{
+	piix4_pm_power_button(&chip);
+	outw(STATUS, BUTTON);
+	piix4_pm_write_apm(&chip, 0, PIIX4_PM_ACPI_ENABLE);
+	piix4_pm_power_button(&chip);
+	outw(STATUS, BUTTON);
+	ck_assert_uint_eq(buttons, 0);
+	outw(ENABLE, BUTTON);
+	outw(STATUS, BUTTON);
+	ck_assert_uint_eq(buttons, 0);
+	piix4_pm_power_button(&chip);
+	outw(STATUS, (uint16_t)~BUTTON);
+	ck_assert_uint_eq(buttons, 0);
+	outw(STATUS, UINT16_MAX);
+	ck_assert_uint_eq(buttons, 1);
+	outw(STATUS, BUTTON);
+	ck_assert_uint_eq(buttons, 1);
+	piix4_pm_power_button(&chip);
+	piix4_pm_write_apm(&chip, 0, PIIX4_PM_ACPI_DISABLE);
+	outw(STATUS, BUTTON);
+	ck_assert_uint_eq(buttons, 1);
 }
 END_TEST
 
@@ -288,6 +315,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_test(tcase, acpi_mode);
 	tcase_add_test(tcase, power_button);
+	tcase_add_test(tcase, button_taken);
 	tcase_add_test(tcase, soft_off);
 	tcase_add_test(tcase, timer_counts);
 	tcase_add_test(tcase, timer_overflow);
