@@ -100,6 +100,7 @@ static void set_up(void)
 	make_file("disk.img", 512 * 3);
 	make_file("disk2.img", 512 * 5);
 	make_file("odd.img", 513);
+	make_file("empty.img", 0);
 	make_file("cd.iso", 4096);
 	make_file("firmware.bin", 65536);
 	copy_manifests("good");
@@ -246,11 +247,12 @@ static void print_report(const struct manifest_report *report, char *text, size_
 	text[0] = '\0';
 	for (size_t i = 0; i < report->count; i++) {
 		const struct manifest_error *e = &report->errors[i];
-		const char *found = strstr(e->text, folder);
+		const char *rest = e->text, *found;
 
-		used += (size_t)snprintf(text + used, room - used, "%u:%u: %.*s%s%s\n", e->line, e->column,
-					 found ? (int)(found - e->text) : (int)strlen(e->text), e->text, found ? "@" : "",
-					 found ? found + strlen(folder) : "");
+		used += (size_t)snprintf(text + used, room - used, "%u:%u: ", e->line, e->column);
+		for (; (found = strstr(rest, folder)); rest = found + strlen(folder))
+			used += (size_t)snprintf(text + used, room - used, "%.*s@", (int)(found - rest), rest);
+		used += (size_t)snprintf(text + used, room - used, "%s\n", rest);
 		ck_assert_uint_lt(used, room);
 	}
 }
@@ -422,6 +424,65 @@ START_TEST(missing_file)
 }
 END_TEST
 
+/* In an image that has nothing else. */
+static void put_mark(off_t offset, const char *bytes, size_t count)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/good/images/x.img", folder);
+	fd = open(path, O_RDWR | O_TRUNC);
+	ck_assert_int_eq(ftruncate(fd, 4096), 0);
+	ck_assert_int_eq(pwrite(fd, bytes, count, offset), (ssize_t)count);
+	close(fd);
+}
+
+/* A manifest with this drive is refused with what it says, or good where that is "". */
+static void check_image(const char *drive, const char *says)
+{
+	char path[PATH_MAX], text[4096];
+	struct manifest_report report;
+	struct manifest m;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/bad/x.json", folder);
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	fprintf(f, "{ \"version\": 1, \"name\": \"x\", \"memory\": \"64M\", \"firmware\": \"../good/images/firmware.bin\", %s }", drive);
+	fclose(f);
+	ck_assert_uint_eq(manifest_load(path, &m, &report), !says[0]);
+	print_report(&report, text, sizeof(text));
+	ck_assert_msg(strstr(text, says) != NULL, "%s", text);
+	manifest_report_free(&report);
+	manifest_free(&m);
+}
+
+/* Marks as the formats' own documents have them; the size is that of whole sectors. */
+START_TEST(other_formats)
+{
+	static const struct {
+		const char *says;
+		off_t offset;
+		const char *bytes;
+		size_t count;
+	} images[] = {
+		{ "format qcow2, and drives are raw: qemu-img convert -f qcow2 -O raw '@/bad/../good/images/x.img' NEW.raw", 0,
+		  "QFI\xfb\0\0\0\3", 8 },
+		{ "-f qcow2 ", 0, "QFI\xfb\0\0\0\2", 8 }, { "-f qcow ", 0, "QFI\xfb\0\0\0\1", 8 },
+		{ "-f vmdk ", 0, "KDMV", 4 }, { "-f vmdk ", 0, "# Disk DescriptorFile", 21 }, { "-f vhdx ", 0, "vhdxfile", 8 },
+		{ "-f vdi ", 64, "\x7f\x10\xda\xbe", 4 }, { "-f qed ", 0, "QED", 4 },
+		{ "-f parallels ", 0, "WithoutFreeSpace", 16 }, { "-f vpc ", 0, "conectix", 8 }, { "-f vpc ", 4096 - 512, "conectix", 8 },
+		{ "-f dmg ", 4096 - 512, "koly", 4 }, { "", 0, "\x33\xc0\x8e\xd0", 4 }, { "", 8, "QFI\xfb\0\0\0\3", 8 },
+	};
+	make_file("x.img", 4096);
+	for (size_t i = 0; i < sizeof(images) / sizeof(images[0]); i++) {
+		put_mark(images[i].offset, images[i].bytes, images[i].count);
+		check_image("\"disks\": [ { \"file\": \"../good/images/x.img\" } ]", images[i].says);
+		check_image("\"cdrom\": { \"file\": \"../good/images/x.img\" }", images[i].says);
+	}
+}
+END_TEST
+
 START_TEST(positions)
 {
 	static const char text[] = "{\n\t\"a\": [1, {\"b\" : \"\\\"]\"}],\n \"c\":null}";
@@ -457,6 +518,7 @@ int main(void)
 	tcase_add_test(tests, topologies);
 	tcase_add_test(tests, defaults);
 	tcase_add_test(tests, missing_file);
+	tcase_add_test(tests, other_formats);
 	tcase_add_test(tests, positions);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

@@ -17,6 +17,7 @@
 
 #include <keel/abi.h>
 #include <keel/topology.h>
+#include "image_format.h"
 #include "position.h"
 
 #define FIRMWARE_DEFAULT	"/usr/share/seabios/bios-256k.bin"
@@ -622,25 +623,24 @@ static bool file_bytes(int fd, const struct stat *st, uint64_t *bytes)
 	return !S_ISBLK(st->st_mode) || !ioctl(fd, BLKGETSIZE64, bytes);
 }
 
-/* Opens a file that the manifest names, to see what it is. False: an error is noted at path. */
-static bool look_at(struct loader *l, const char *path, const char *file, int flags, struct stat *st, uint64_t *bytes)
+/* Opens a file that the manifest names, to see what it is. Below 0: an error is noted at path. */
+static int open_named(struct loader *l, const char *path, const char *file, int flags, struct stat *st, uint64_t *bytes)
 {
 	int fd = open(file, flags | O_CLOEXEC | O_NONBLOCK);
-	bool ok = false;
 
 	if (fd < 0) {
 		complain(l, path, "cannot open %s for %s: %s", file, flags == O_RDWR ? "writing" : "reading",
 			 strerror(errno));
-		return false;
+		return -1;
 	}
 	if (fstat(fd, st) || !file_bytes(fd, st, bytes))
 		complain(l, path, "cannot examine %s: %s", file, strerror(errno));
 	else if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
 		complain(l, path, "%s is neither a regular file nor a block device", file);
 	else
-		ok = true;
+		return fd;
 	close(fd);
-	return ok;
+	return -1;
 }
 
 /* What is not said of the topology follows from the rest, and so do the vCPUs. */
@@ -673,30 +673,72 @@ static void check_firmware(struct loader *l)
 {
 	struct stat st;
 	uint64_t bytes;
+	int fd;
 
 	if (!l->m->firmware)
 		l->m->firmware = strdup(FIRMWARE_DEFAULT);
-	if (!look_at(l, "/firmware", l->m->firmware, O_RDONLY, &st, &bytes))
+	fd = open_named(l, "/firmware", l->m->firmware, O_RDONLY, &st, &bytes);
+	if (fd < 0)
 		return;
+	close(fd);
 	if (bytes < FIRMWARE_MIN || bytes > FIRMWARE_MAX || bytes % FIRMWARE_UNIT)
 		complain(l, "/firmware", "%s has %llu bytes; expected a firmware image of 64 KiB to 1 MiB in whole pages",
 			 l->m->firmware, (unsigned long long)bytes);
 }
 
+static bool is_same_file(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	if (stat(a, &x) || stat(b, &y))
+		return false;
+	if (S_ISBLK(x.st_mode) && S_ISBLK(y.st_mode))
+		return x.st_rdev == y.st_rdev;
+	return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* What the manifest needs this file for, but for drives; NULL: for nothing. */
+static const char *other_use(const struct loader *l, const char *file)
+{
+	return is_same_file(file, l->m->path) ? "this manifest" : is_same_file(file, l->m->firmware) ? "the firmware" : NULL;
+}
+
+static void check_contents(struct loader *l, const char *path, const struct manifest_drive *drive, int fd)
+{
+	unsigned int unit = drive->kind == MANIFEST_DRIVE_CDROM ? CD_SECTOR : SECTOR;
+	const struct image_format *format = image_format_find(fd, drive->bytes);
+	const char *use = drive->mode == MANIFEST_RW ? other_use(l, drive->file) : NULL;
+	int readonly = 0;
+
+	if (format)
+		complain(l, path, "%s is an image in the format %s, and drives are raw: qemu-img convert -f %s -O raw '%s' NEW.raw "
+			 "makes it one", drive->file, format->name, format->qemu, drive->file);
+	else if (!drive->bytes)
+		complain(l, path, "%s is empty; truncate -s 10G makes it a disk of 10 GiB", drive->file);
+	else if (drive->bytes % unit)
+		complain(l, path, "%s has %llu bytes; expected a raw image of whole sectors of %u bytes: truncate -s %%%u adds what "
+			 "is missing", drive->file, (unsigned long long)drive->bytes, unit, unit);
+	/* Opening it for writing succeeds; writes would fail. */
+	if (drive->mode == MANIFEST_RW && !ioctl(fd, BLKROGET, &readonly) && readonly)
+		complain(l, path, "%s is a read-only device; give it \"mode\": \"ro\" or \"snapshot\"", drive->file);
+	if (use)
+		complain(l, path, "%s is also %s, and the guest would write to it", drive->file, use);
+}
+
 static void check_drive(struct loader *l, struct drive_source *s)
 {
-	unsigned int unit = s->drive.kind == MANIFEST_DRIVE_CDROM ? CD_SECTOR : SECTOR;
 	char path[PATH_ROOM + 8];
 	struct stat st;
+	int fd;
 
 	if (!s->drive.file)
 		return;
 	snprintf(path, sizeof(path), "%s/file", s->path);
-	if (!look_at(l, path, s->drive.file, s->drive.mode == MANIFEST_RW ? O_RDWR : O_RDONLY, &st, &s->drive.bytes))
+	fd = open_named(l, path, s->drive.file, s->drive.mode == MANIFEST_RW ? O_RDWR : O_RDONLY, &st, &s->drive.bytes);
+	if (fd < 0)
 		return;
-	if (!s->drive.bytes || s->drive.bytes % unit)
-		complain(l, path, "%s has %llu bytes; expected a raw image of whole sectors of %u bytes", s->drive.file,
-			 (unsigned long long)s->drive.bytes, unit);
+	check_contents(l, path, &s->drive, fd);
+	close(fd);
 	s->device = S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev;
 	s->inode = S_ISBLK(st.st_mode) ? 0 : st.st_ino;
 	for (struct drive_source *t = l->sources; t < s; t++)
@@ -705,6 +747,21 @@ static void check_drive(struct loader *l, struct drive_source *s)
 			complain(l, path, "the same image as %s, and one of them is written to", t->path + 1);
 			return;
 		}
+}
+
+/* What the guest says would be written into what it, or this program, needs. */
+static void check_serial_file(struct loader *l)
+{
+	const char *file = l->m->serial_path, *use;
+
+	if (l->m->serial != MANIFEST_SERIAL_FILE || !file)
+		return;
+	use = other_use(l, file);
+	for (unsigned int i = 0; i < l->source_count && !use; i++)
+		if (l->sources[i].drive.file && is_same_file(file, l->sources[i].drive.file))
+			use = l->sources[i].path + 1;
+	if (use)
+		complain(l, "/serial/path", "serial/path: %s is also %s, and the guest's output would be written into it", file, use);
 }
 
 static void place(struct loader *l, struct drive_source *s, unsigned int slot)
@@ -814,6 +871,7 @@ static void check_text(struct loader *l, const char *text, size_t bytes)
 		check_firmware(l);
 		for (unsigned int i = 0; i < l->source_count; i++)
 			check_drive(l, &l->sources[i]);
+		check_serial_file(l);
 		check_boot(l);
 		place_drives(l);
 	}
