@@ -239,9 +239,14 @@ bool console_open_socket(struct console *console, const char *path, struct failu
 
 bool console_open_file(struct console *console, const char *path, struct failure *failure)
 {
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
 	console->file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (console->file < 0)
 		return failure_set(failure, EXIT_FAILED, "cannot open %s: %s", path, strerror(errno));
+	/* Images are locked like this. */
+	if (fcntl(console->file, F_OFD_SETLK, &lock) && (errno == EAGAIN || errno == EACCES))
+		return failure_set(failure, EXIT_IN_USE, "%s, the file of the serial port, is in use by a guest or another program", path);
 	return true;
 }
 

@@ -14,11 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "host/rundir.h"
-
 #define RING_ENTRIES		256
 #define BLOCK			4096u	/* of the overlay */
 #define SECTOR			512u
+#define CD_SECTOR		2048u
 #define OVERLAY_FOLDER		"/var/tmp"
 
 /* A piece of a request that is one file's and one operation. */
@@ -31,21 +30,6 @@ struct part {
 	bool write;
 };
 
-static bool lock_image(const struct disk *disk, const char *file, struct failure *failure)
-{
-	struct flock lock = { .l_type = disk->readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
-	char owner[MANIFEST_NAME_MAX + 1];
-
-	if (!fcntl(disk->fd, F_OFD_SETLK, &lock))
-		return true;
-	if (errno != EAGAIN && errno != EACCES)
-		return failure_set(failure, EXIT_FAILED, "cannot lock %s: %s", file, strerror(errno));
-	if (rundir_find_disk_owner(disk->device, disk->inode, owner, sizeof(owner)))
-		return failure_set(failure, EXIT_IN_USE, "%s is in use by guest \"%s\"; destroy that guest, or use the image in "
-				   "mode \"ro\" or \"snapshot\" by both", file, owner);
-	return failure_set(failure, EXIT_IN_USE, "%s is locked by another program", file);
-}
-
 static int open_overlay(void)
 {
 	int fd = open(OVERLAY_FOLDER, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
@@ -53,33 +37,34 @@ static int open_overlay(void)
 	return fd >= 0 ? fd : memfd_create("keel-overlay", MFD_CLOEXEC);
 }
 
+static uint64_t overlay_bytes(uint64_t bytes)
+{
+	return (bytes + BLOCK - 1) / BLOCK * BLOCK;
+}
+
+static size_t overlay_map_bytes(uint64_t bytes)
+{
+	return overlay_bytes(bytes) / BLOCK / 8 + 1;
+}
+
 static bool make_overlay(struct disk *disk, struct failure *failure)
 {
-	uint64_t blocks = (disk->bytes + BLOCK - 1) / BLOCK;
-
 	disk->overlay = open_overlay();
-	disk->overlaid = calloc(1, blocks / 8 + 1);
-	if (disk->overlay < 0 || !disk->overlaid || ftruncate(disk->overlay, (off_t)(blocks * BLOCK)))
+	disk->overlaid = calloc(1, overlay_map_bytes(disk->bytes));
+	if (disk->overlay < 0 || !disk->overlaid || ftruncate(disk->overlay, (off_t)overlay_bytes(disk->bytes)))
 		return failure_set(failure, EXIT_FAILED, "cannot make a temporary file for a snapshot: %s", strerror(errno));
 	return true;
 }
 
-static bool examine(struct disk *disk, const struct manifest_drive *drive, struct failure *failure)
+static bool examine(const struct disk *disk, const struct manifest_drive *drive, uint64_t *bytes, struct failure *failure)
 {
 	struct stat st;
-	uint64_t bytes;
 
 	if (fstat(disk->fd, &st))
 		return failure_set(failure, EXIT_FAILED, "cannot examine %s: %s", drive->file, strerror(errno));
-	bytes = (uint64_t)st.st_size;
-	if (S_ISBLK(st.st_mode) && ioctl(disk->fd, BLKGETSIZE64, &bytes))
+	*bytes = (uint64_t)st.st_size;
+	if (S_ISBLK(st.st_mode) && ioctl(disk->fd, BLKGETSIZE64, bytes))
 		return failure_set(failure, EXIT_FAILED, "cannot examine %s: %s", drive->file, strerror(errno));
-	/* The manifest's check saw a size that is right; the file may have changed since. */
-	if (bytes != drive->bytes)
-		return failure_set(failure, EXIT_FAILED, "%s changed its size while it was opened", drive->file);
-	disk->bytes = bytes;
-	disk->device = S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev;
-	disk->inode = S_ISBLK(st.st_mode) ? 0 : st.st_ino;
 	return true;
 }
 
@@ -88,11 +73,15 @@ bool disk_open(struct disk *disk, const struct manifest_drive *drive, struct fai
 	*disk = (struct disk){ .fd = -1, .overlay = -1, .readonly = drive->mode != MANIFEST_RW };
 	if (!drive->file)
 		return true;
-	disk->fd = open(drive->file, (disk->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
-	if (disk->fd < 0)
-		return failure_set(failure, EXIT_FAILED, "cannot open %s: %s", drive->file, strerror(errno));
-	if (examine(disk, drive, failure) && lock_image(disk, drive->file, failure) &&
-	    (drive->mode != MANIFEST_SNAPSHOT || make_overlay(disk, failure)))
+	if (!claim_image(&disk->claim, drive->file, disk->readonly, failure))
+		return false;
+	disk->fd = disk->claim.part[0].fd;
+	if (!examine(disk, drive, &disk->bytes, failure))
+		;
+	/* The manifest's check saw a size that is right; the file may have changed since. */
+	else if (disk->bytes != drive->bytes)
+		failure_set(failure, EXIT_FAILED, "%s changed its size while it was opened", drive->file);
+	else if (drive->mode != MANIFEST_SNAPSHOT || make_overlay(disk, failure))
 		return true;
 	disk_close(disk);
 	return false;
@@ -100,8 +89,7 @@ bool disk_open(struct disk *disk, const struct manifest_drive *drive, struct fai
 
 void disk_close(struct disk *disk)
 {
-	if (disk->fd >= 0)
-		close(disk->fd);
+	claim_release(&disk->claim);
 	if (disk->overlay >= 0)
 		close(disk->overlay);
 	free(disk->overlaid);
@@ -111,6 +99,55 @@ void disk_close(struct disk *disk)
 static bool is_overlaid(const struct disk *disk, uint64_t offset)
 {
 	return disk->overlaid && disk->overlaid[offset / BLOCK / 8] & 1u << offset / BLOCK % 8;
+}
+
+/* The overlay's last block may have had a part of the image only, of what is a whole block now. */
+static bool complete_last_block(const struct disk *disk)
+{
+	uint64_t end = disk->bytes - disk->bytes % BLOCK + BLOCK;
+	uint8_t rest[BLOCK];
+	ssize_t n;
+
+	if (disk->bytes % BLOCK == 0 || !is_overlaid(disk, disk->bytes))
+		return true;
+	n = pread(disk->fd, rest, end - disk->bytes, (off_t)disk->bytes);
+	return n >= 0 && pwrite(disk->overlay, rest, (size_t)n, (off_t)disk->bytes) == n;
+}
+
+static bool resize_overlay(struct disk *disk, uint64_t bytes)
+{
+	size_t before = overlay_map_bytes(disk->bytes), after = overlay_map_bytes(bytes);
+	uint8_t *map = bytes > disk->bytes ? realloc(disk->overlaid, after) : disk->overlaid;
+
+	if (!map)
+		return false;
+	disk->overlaid = map;
+	if (bytes > disk->bytes) {
+		memset(map + before, 0, after - before);
+		return complete_last_block(disk);
+	}
+	for (uint64_t at = overlay_bytes(bytes); at < disk->bytes; at += BLOCK)
+		map[at / BLOCK / 8] &= (uint8_t)~(1u << at / BLOCK % 8);
+	return true;
+}
+
+bool disk_measure(struct disk *disk, const struct manifest_drive *drive, struct failure *failure)
+{
+	unsigned int sector = drive->kind == MANIFEST_DRIVE_CDROM ? CD_SECTOR : SECTOR;
+	uint64_t bytes;
+
+	if (disk->fd < 0)
+		return true;
+	if (!examine(disk, drive, &bytes, failure))
+		return false;
+	bytes -= bytes % sector;
+	if (!bytes)
+		return failure_set(failure, EXIT_FAILED, "%s has become shorter than a sector", drive->file);
+	if (disk->overlaid && !resize_overlay(disk, bytes))
+		return failure_set(failure, EXIT_FAILED, "cannot make the snapshot of %s as long as the image: %s", drive->file,
+				   strerror(errno));
+	disk->bytes = bytes;
+	return true;
 }
 
 static void finish(struct disk_engine *engine, struct disk_job *job)

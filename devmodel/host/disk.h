@@ -3,7 +3,7 @@
  * Disk images and the engine that reads and writes them: raw files and block devices by io_uring, through the page cache.
  * A write is complete when the page cache has it; a flush is complete when the disk has everything completed before.
  *
- * Images are locked by open file descriptions: shared for reading, exclusively for writing.
+ * Images are claimed (host/claim.h). How long one is, is looked at when it is opened and at each start of the VM.
  * Snapshot mode keeps what the guest writes in an unlinked temporary file, which ends with the process.
  */
 #ifndef KEEL_DISK_H
@@ -17,15 +17,15 @@
 #include <keel/channel.h>
 
 #include "exit.h"
+#include "host/claim.h"
 #include "host/loop.h"
 #include "manifest.h"
 
 struct disk {
 	int fd;			/* -1: no medium */
 	bool readonly;
-	uint64_t bytes;
-	dev_t device;
-	ino_t inode;
+	uint64_t bytes;		/* whole sectors of the drive */
+	struct claim claim;
 	int overlay;		/* snapshot mode, else -1 */
 	uint8_t *overlaid;	/* bit n: block n is in the overlay */
 };
@@ -54,6 +54,11 @@ struct disk_engine {
 /* Opens and locks. A disk in use: EXIT_IN_USE, and the text says by what it can. */
 bool disk_open(struct disk *disk, const struct manifest_drive *drive, struct failure *failure);
 void disk_close(struct disk *disk);
+/*
+ * Looks at the image's size again, for a guest that is about to start. Bytes behind the last whole sector are not seen. On
+ * failure nothing has changed.
+ */
+bool disk_measure(struct disk *disk, const struct manifest_drive *drive, struct failure *failure);
 
 bool disk_engine_init(struct disk_engine *engine, struct loop *loop, struct failure *failure);
 void disk_engine_close(struct disk_engine *engine);

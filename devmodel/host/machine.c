@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <keel/hypercall.h>
@@ -95,8 +96,24 @@ static bool open_disks(struct machine *m, struct failure *failure)
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
 		if (!disk_open(&m->disks[i], &m->manifest.drives[i], failure))
 			return false;
-		if (m->disks[i].fd >= 0)
-			rundir_note_disk(&m->rundir, m->disks[i].device, m->disks[i].inode);
+		for (unsigned int j = 0; j < m->disks[i].claim.count; j++)
+			rundir_note_disk(&m->rundir, m->disks[i].claim.part[j].device, m->disks[i].claim.part[j].inode);
+	}
+	return true;
+}
+
+/* Images may have grown since the last run. */
+static bool measure_disks(struct machine *m, struct failure *failure)
+{
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
+		struct manifest_drive *drive = &m->manifest.drives[i];
+
+		if (!disk_measure(&m->disks[i], drive, failure))
+			return false;
+		if (drive->bytes != m->disks[i].bytes)
+			fprintf(stderr, "%s: %s had %llu bytes and has %llu now\n", m->manifest.name, drive->file,
+				(unsigned long long)drive->bytes, (unsigned long long)m->disks[i].bytes);
+		drive->bytes = m->disks[i].bytes;
 	}
 	return true;
 }
@@ -119,6 +136,30 @@ static void put_input(void *machine, const uint8_t *bytes, size_t count)
 	m->event_needed = true;
 }
 
+/* By whatever name; output would chase its own tail in a log. */
+static bool is_a_log(const struct machine *m, int fd)
+{
+	const int logs[] = { STDERR_FILENO, m->console.log.fd, m->firmware_log.fd };
+	struct stat file, log;
+
+	for (size_t i = 0; i < sizeof(logs) / sizeof(logs[0]); i++)
+		if (!fstat(fd, &file) && !fstat(logs[i], &log) && S_ISREG(file.st_mode) && file.st_dev == log.st_dev &&
+		    file.st_ino == log.st_ino)
+			return true;
+	return false;
+}
+
+static bool open_serial_file(struct machine *m, struct failure *failure)
+{
+	const char *path = m->manifest.serial_path;
+
+	if (!console_open_file(&m->console, path, failure))
+		return false;
+	if (is_a_log(m, m->console.file))
+		return failure_set(failure, EXIT_FAILED, "%s is a log of this guest, and cannot be the file of its serial port", path);
+	return true;
+}
+
 static bool open_console(struct machine *m, struct failure *failure)
 {
 	const struct manifest *manifest = &m->manifest;
@@ -138,7 +179,7 @@ static bool open_console(struct machine *m, struct failure *failure)
 	case MANIFEST_SERIAL_SOCKET:
 		return console_open_socket(&m->console, manifest->serial_path, failure);
 	case MANIFEST_SERIAL_FILE:
-		return console_open_file(&m->console, manifest->serial_path, failure);
+		return open_serial_file(m, failure);
 	case MANIFEST_SERIAL_PTY:
 		break;
 	}
@@ -238,7 +279,8 @@ static void stop_watching_vm(struct machine *m)
 static bool start_vm(struct machine *m, struct failure *failure)
 {
 	set_schedule(m);
-	if (!vm_create(&m->vm, m->manifest.vcpus, m->manifest.topology, m->layout.bytes, &m->memory, failure))
+	if (!measure_disks(m, failure) ||
+	    !vm_create(&m->vm, m->manifest.vcpus, m->manifest.topology, m->layout.bytes, &m->memory, failure))
 		return false;
 	channel_fill(m->vm.channel, &m->layout, &m->manifest, &m->memory, &m->firmware, &m->items, m->info.tsc_khz);
 	rings_init(&m->rings, m->vm.channel);

@@ -12,7 +12,7 @@
  *             take			its ACPI handler takes a press of the power button
  *             read DRIVE OFFSET COUNT, write DRIVE OFFSET COUNT BYTE, flush DRIVE
  *   notes   out: what reaches the guest, a line each:
- *             start, power button, nmi, medium changed, input TEXT, kill
+ *             start, drive NUMBER BYTES, power button, nmi, medium changed, input TEXT, kill
  *             done NUMBER STATUS DATA	requests are counted from 0; DATA: the first bytes of the bounce buffer
  */
 #include <dlfcn.h>
@@ -419,6 +419,13 @@ static int read_status(struct keel_vm_status *to)
 	return 0;
 }
 
+static void note_drives(void)
+{
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+		if (channel->machine.drives[i].kind)
+			note("drive %u %llu", i, (unsigned long long)channel->machine.drives[i].bytes);
+}
+
 static bool fails(enum request request)
 {
 	errno = faults[request];
@@ -443,6 +450,7 @@ static int answer(int fd, unsigned long request, void *argument)
 		if (fails(START))
 			return -1;
 		note("start");
+		note_drives();
 		return 0;
 	case KEEL_VM_EVENT:
 		return fails(EVENT) ? -1 : take_event();

@@ -15,7 +15,7 @@ keel_unit_test(acpi ALLOCATES
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(LIBURING REQUIRED IMPORTED_TARGET liburing)
 keel_unit_test(disk ALLOCATES
-	SOURCES tests/unit/test_disk.c devmodel/host/disk.c devmodel/host/loop.c devmodel/host/rings.c devmodel/host/rundir.c
+	SOURCES tests/unit/test_disk.c devmodel/host/claim.c devmodel/host/disk.c devmodel/host/loop.c devmodel/host/rings.c devmodel/host/rundir.c
 		tools/keel/exit.c
 	INCLUDES tools/keel
 	LIBS PkgConfig::LIBURING)
