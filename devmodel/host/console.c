@@ -281,10 +281,29 @@ size_t console_wants(const struct console *console)
 	return wants;
 }
 
-static void stop_file(struct console *console)
+/* 0, or an errno. */
+static int write_file(const struct console *console, const uint8_t *bytes, size_t count)
 {
-	close(console->file);
-	console->file = -1;
+	struct stat st;
+	ssize_t n;
+
+	if (console->file < 0)
+		return 0;
+	if (!fstat(console->file, &st) && S_ISREG(st.st_mode) && st.st_size + (off_t)count > CONSOLE_FILE_LIMIT)
+		return EFBIG;
+	n = write(console->file, bytes, count);
+	return n < 0 ? errno : (size_t)n < count ? ENOSPC : 0;
+}
+
+static void keep(struct console *console, const uint8_t *bytes, size_t count)
+{
+	int error = logfile_write(&console->log, bytes, count);
+
+	if (error)
+		console->failed(console->owner, CONSOLE_FILE_LOG, error);
+	error = write_file(console, bytes, count);
+	if (error)
+		console->failed(console->owner, CONSOLE_FILE_SERIAL, error);
 }
 
 void console_write(struct console *console, const uint8_t *bytes, size_t count)
@@ -293,9 +312,7 @@ void console_write(struct console *console, const uint8_t *bytes, size_t count)
 
 	for (size_t i = 0; i < count; i++)
 		console->scrollback[console->written++ % CONSOLE_SCROLLBACK] = bytes[i];
-	logfile_write(&console->log, bytes, count);
-	if (console->file >= 0 && write(console->file, bytes, count) < 0)
-		stop_file(console);
+	keep(console, bytes, count);
 	for (struct console_client *c = console->clients; c; c = next) {
 		next = c->next;
 		flush(c);

@@ -4,6 +4,7 @@
  *
  * A reader that joins late begins with what the ring still has. A reader that is slow holds the guest's output back
  * for a while; if it does not read at all, it loses characters and the guest goes on. The pty never holds the guest back.
+ * A file of serial type "file" takes CONSOLE_FILE_LIMIT bytes; made shorter, it takes more.
  */
 #ifndef KEEL_CONSOLE_H
 #define KEEL_CONSOLE_H
@@ -18,7 +19,11 @@
 
 #define CONSOLE_SCROLLBACK	65536u
 
+#define CONSOLE_FILE_LIMIT	(1ll << 30)
+
 struct console_client;
+
+enum console_file { CONSOLE_FILE_SERIAL, CONSOLE_FILE_LOG };
 
 struct console {
 	struct loop *loop;
@@ -34,6 +39,8 @@ struct console {
 	/* Where input goes: room for how many characters, and the characters. */
 	size_t (*room)(void *owner);
 	void (*put)(void *owner, const uint8_t *bytes, size_t count);
+	/* Output could not be kept, and what of it is lost: an errno. */
+	void (*failed)(void *owner, enum console_file file, int error);
 	void *owner;
 };
 

@@ -150,17 +150,30 @@ bool disk_measure(struct disk *disk, const struct manifest_drive *drive, struct 
 	return true;
 }
 
+static void complete(struct disk_engine *engine, struct disk_job *job)
+{
+	job->busy = false;
+	engine->busy--;
+	engine->done(engine->owner, job->tag, job->status);
+}
+
 static void finish(struct disk_engine *engine, struct disk_job *job)
 {
 	uint64_t end = job->offset + job->count;
 
+	if (job->retried)
+		engine->retried--;
+	job->retried = false;
+	if (job->status && engine->failed && engine->failed(engine->owner, job)) {
+		job->held = true;
+		engine->held++;
+		return;
+	}
 	/* Blocks count as overlaid once they are: after an error the guest reads what was there before. */
 	if (job->op == KEEL_REQ_WRITE && !job->status && job->disk->overlaid)
 		for (uint64_t at = job->offset - job->offset % BLOCK; at < end; at += BLOCK)
 			job->disk->overlaid[at / BLOCK / 8] |= (uint8_t)(1u << at / BLOCK % 8);
-	job->busy = false;
-	engine->busy--;
-	engine->done(engine->owner, job->tag, job->status);
+	complete(engine, job);
 }
 
 static void part_over(struct disk_engine *engine, struct disk_job *job, int status)
@@ -230,6 +243,7 @@ static void part_answered(struct disk_engine *engine, struct part *part, int res
 			return;
 	} else if (!result && part->count) {
 		status = -EIO;
+		job->cut = true;
 	}
 	free(part);
 	part_over(engine, job, status);
@@ -265,15 +279,18 @@ static int fill_block(struct disk *disk, uint64_t offset)
 	uint64_t start = offset - offset % BLOCK;
 	uint8_t block[BLOCK];
 	uint32_t count = disk->bytes - start < BLOCK ? (uint32_t)(disk->bytes - start) : BLOCK;
+	ssize_t n;
 
 	if (offset == start || offset >= disk->bytes || is_overlaid(disk, offset))
 		return 0;
-	if (pread(disk->fd, block, count, (off_t)start) != (ssize_t)count)
-		return -EIO;
-	return pwrite(disk->overlay, block, count, (off_t)start) == (ssize_t)count ? 0 : -EIO;
+	n = pread(disk->fd, block, count, (off_t)start);
+	if (n != (ssize_t)count)
+		return n < 0 ? -errno : -EIO;
+	n = pwrite(disk->overlay, block, count, (off_t)start);
+	return n == (ssize_t)count ? 0 : n < 0 ? -errno : -ENOSPC;
 }
 
-static void start_overlay_write(struct disk_engine *engine, struct disk_job *job, uint8_t *bounce)
+static void start_overlay_write(struct disk_engine *engine, struct disk_job *job)
 {
 	int status = fill_block(job->disk, job->offset);
 
@@ -282,11 +299,11 @@ static void start_overlay_write(struct disk_engine *engine, struct disk_job *job
 	if (status)
 		job->status = status;
 	else
-		start_part(engine, &(struct part){ job, job->disk->overlay, bounce, job->offset, job->count, true });
+		start_part(engine, &(struct part){ job, job->disk->overlay, job->bounce, job->offset, job->count, true });
 }
 
 /* Runs of blocks alternate between the image and the overlay. */
-static void start_overlay_read(struct disk_engine *engine, struct disk_job *job, uint8_t *bounce)
+static void start_overlay_read(struct disk_engine *engine, struct disk_job *job)
 {
 	uint64_t at = job->offset, end = job->offset + job->count;
 
@@ -299,12 +316,12 @@ static void start_overlay_read(struct disk_engine *engine, struct disk_job *job,
 		if (stop > end)
 			stop = end;
 		start_part(engine, &(struct part){ job, overlaid ? job->disk->overlay : job->disk->fd,
-						   bounce + (at - job->offset), at, (uint32_t)(stop - at), false });
+						   job->bounce + (at - job->offset), at, (uint32_t)(stop - at), false });
 		at = stop;
 	}
 }
 
-static void start_job(struct disk_engine *engine, struct disk_job *job, uint8_t *bounce)
+static void start_parts(struct disk_engine *engine, struct disk_job *job)
 {
 	struct disk *disk = job->disk;
 
@@ -313,13 +330,21 @@ static void start_job(struct disk_engine *engine, struct disk_job *job, uint8_t 
 		if (!disk->readonly)
 			start_part(engine, &(struct part){ .job = job, .fd = disk->fd });
 	} else if (disk->overlaid && job->op == KEEL_REQ_WRITE) {
-		start_overlay_write(engine, job, bounce);
+		start_overlay_write(engine, job);
 	} else if (disk->overlaid) {
-		start_overlay_read(engine, job, bounce);
+		start_overlay_read(engine, job);
 	} else {
-		start_part(engine, &(struct part){ job, disk->fd, bounce, job->offset, job->count,
+		start_part(engine, &(struct part){ job, disk->fd, job->bounce, job->offset, job->count,
 						   job->op == KEEL_REQ_WRITE });
 	}
+}
+
+static void start_job(struct disk_engine *engine, struct disk_job *job)
+{
+	/* The part that this function holds keeps the job from ending while its others are being started. */
+	job->parts = 1;
+	start_parts(engine, job);
+	part_over(engine, job, 0);
 }
 
 static int check(const struct disk *disk, const struct keel_request *request)
@@ -350,21 +375,74 @@ void disk_submit(struct disk_engine *engine, struct disk *disk, uint8_t *bounce,
 	}
 	*job = (struct disk_job){
 		.busy = true, .disk = disk, .op = request->op, .tag = request->tag, .offset = request->offset,
-		.count = request->op == KEEL_REQ_FLUSH ? 0 : request->count, .parts = 1,
+		.count = request->op == KEEL_REQ_FLUSH ? 0 : request->count, .bounce = bounce,
 	};
 	engine->busy++;
-	start_job(engine, job, bounce);
-	/* The part that this function held keeps the job from ending while its others are being started. */
-	part_over(engine, job, 0);
+	start_job(engine, job);
 	io_uring_submit(&engine->ring);
+}
+
+static void let_go(struct disk_engine *engine, struct disk_job *job)
+{
+	job->held = false;
+	engine->held--;
+}
+
+void disk_retry(struct disk_engine *engine)
+{
+	bool again[KEEL_RING_REQUESTS];
+
+	/* One that fails at once is held again. */
+	for (unsigned int i = 0; i < KEEL_RING_REQUESTS; i++)
+		again[i] = engine->jobs[i].held;
+	for (unsigned int i = 0; i < KEEL_RING_REQUESTS; i++) {
+		struct disk_job *job = &engine->jobs[i];
+
+		if (!again[i])
+			continue;
+		let_go(engine, job);
+		job->status = 0;
+		job->cut = false;
+		job->retried = true;
+		engine->retried++;
+		start_job(engine, job);
+	}
+	io_uring_submit(&engine->ring);
+}
+
+static void give_up(struct disk_engine *engine)
+{
+	for (unsigned int i = 0; i < KEEL_RING_REQUESTS; i++)
+		if (engine->jobs[i].held) {
+			let_go(engine, &engine->jobs[i]);
+			complete(engine, &engine->jobs[i]);
+		}
+}
+
+void disk_describe(const struct disk_job *job, char *text, size_t room)
+{
+	static const char *const verbs[] = {
+		[KEEL_REQ_READ] = "read", [KEEL_REQ_WRITE] = "write", [KEEL_REQ_FLUSH] = "flush",
+	};
+	const char *why = job->cut ? "the image ends before that; it has become shorter" : strerror(-job->status);
+	bool overlay = job->disk->overlay >= 0 && job->op == KEEL_REQ_WRITE;
+
+	if (job->op == KEEL_REQ_FLUSH)
+		snprintf(text, room, "flush: %s", why);
+	else
+		snprintf(text, room, "%s of %u bytes at %llu: %s%s", verbs[job->op], job->count, (unsigned long long)job->offset, why,
+			 overlay ? "; what the guest writes is kept in " OVERLAY_FOLDER : "");
 }
 
 void disk_drain(struct disk_engine *engine)
 {
 	struct io_uring_cqe *cqe;
 
-	while (engine->busy && !io_uring_wait_cqe(&engine->ring, &cqe))
+	give_up(engine);
+	while (engine->busy && !io_uring_wait_cqe(&engine->ring, &cqe)) {
 		reap(engine);
+		give_up(engine);
+	}
 }
 
 bool disk_engine_init(struct disk_engine *engine, struct loop *loop, struct failure *failure)
@@ -375,7 +453,7 @@ bool disk_engine_init(struct disk_engine *engine, struct loop *loop, struct fail
 		return failure_set(failure, EXIT_FAILED, "io_uring is not available (%s); see sysctl kernel.io_uring_disabled",
 				   strerror(-error));
 	engine->loop = loop;
-	engine->busy = 0;
+	engine->busy = engine->held = engine->retried = 0;
 	memset(engine->jobs, 0, sizeof(engine->jobs));
 	engine->source = (struct loop_source){
 		.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .events = EPOLLIN, .ready = on_completions,

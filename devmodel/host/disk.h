@@ -32,10 +32,14 @@ struct disk {
 
 struct disk_job {
 	bool busy;
+	bool held;		/* failed, and waits for disk_retry; */
+	bool retried;		/* is under way once more */
+	bool cut;		/* the image ends before the bytes that were asked for */
 	struct disk *disk;
 	uint32_t op, tag;
 	uint64_t offset;
 	uint32_t count;
+	uint8_t *bounce;
 	unsigned int parts;	/* under way */
 	int status;
 };
@@ -45,9 +49,12 @@ struct disk_engine {
 	struct loop_source source;	/* completions */
 	struct io_uring ring;
 	struct disk_job jobs[KEEL_RING_REQUESTS];
-	unsigned int busy;
+	unsigned int busy;	/* jobs, those that are held among them */
+	unsigned int held, retried;
 	/* Told once for each request, status 0 or a negative errno. */
 	void (*done)(void *owner, uint32_t tag, int status);
+	/* A request failed by the host's doing. True: it is held, and done is told later. May be NULL. */
+	bool (*failed)(void *owner, const struct disk_job *job);
 	void *owner;
 };
 
@@ -67,7 +74,11 @@ void disk_engine_close(struct disk_engine *engine);
  * bounce is the drive's buffer of KEEL_BOUNCE_BYTES; at most KEEL_RING_REQUESTS at once.
  */
 void disk_submit(struct disk_engine *engine, struct disk *disk, uint8_t *bounce, const struct keel_request *request);
-/* Waits until nothing is under way; completions are still told. */
+/* Starts all that is held once more. */
+void disk_retry(struct disk_engine *engine);
+/* For people: "write of 4096 bytes at 8192: No space left on device". */
+void disk_describe(const struct disk_job *job, char *text, size_t room);
+/* Waits until nothing is under way, and gives up what is held; completions are still told. */
 void disk_drain(struct disk_engine *engine);
 
 #endif

@@ -2,6 +2,7 @@
 /* Bounded logs. */
 #include "host/logfile.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -30,19 +31,21 @@ static void start_anew(struct logfile *log)
 		reopen(log);
 }
 
-void logfile_write(struct logfile *log, const void *data, size_t bytes)
+int logfile_write(struct logfile *log, const void *data, size_t bytes)
 {
+	ssize_t n;
+
 	if (log->fd < 0 || !bytes)
-		return;
+		return 0;
 	if (log->bytes + bytes > log->limit)
 		start_anew(log);
 	if (log->fd < 0)
-		return;
-	if (write(log->fd, data, bytes) < 0) {
-		logfile_close(log);
-		return;
-	}
-	log->bytes += bytes;
+		return errno;
+	n = write(log->fd, data, bytes);
+	if (n < 0)
+		return errno;
+	log->bytes += (size_t)n;
+	return (size_t)n < bytes ? ENOSPC : 0;
 }
 
 void logfile_close(struct logfile *log)

@@ -13,9 +13,9 @@ struct logfile {
 	size_t bytes, limit;
 };
 
-/* Errors are not the guest's: a log that cannot be kept is given up. */
 bool logfile_open(struct logfile *log, const char *path, size_t limit);
-void logfile_write(struct logfile *log, const void *data, size_t bytes);
+/* 0, or the errno of what could not be kept. A log that cannot begin anew is given up. */
+int logfile_write(struct logfile *log, const void *data, size_t bytes);
 void logfile_close(struct logfile *log);
 
 #endif

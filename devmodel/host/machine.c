@@ -27,14 +27,6 @@
 #define NICE_LEAST		(-20)
 #define NICE_MOST		19
 
-static time_t seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
-}
-
 static uint64_t milliseconds(void)
 {
 	struct timespec now;
@@ -168,6 +160,7 @@ static bool open_console(struct machine *m, struct failure *failure)
 	console_init(&m->console, &m->loop);
 	m->console.room = input_room;
 	m->console.put = put_input;
+	m->console.failed = machine_output_failed;
 	m->console.owner = m;
 	rundir_path(path, sizeof(path), manifest->name, "console.log");
 	if (manifest->serial_log && !logfile_open(&m->console.log, path, CONSOLE_LOG_LIMIT))
@@ -234,6 +227,8 @@ static void leave(struct machine *m, const struct signalfd_siginfo *signal)
 		"then, or at once by another signal\n", m->manifest.name, signal->ssi_signo, signal->ssi_pid, LEAVE_MS / 1000);
 	m->leave_by_ms = milliseconds() + LEAVE_MS;
 	m->wish = ENDING_WISH_DESTROY;
+	if (m->engine.held)
+		disk_retry(&m->engine);
 	machine_press_button(m);
 }
 
@@ -290,7 +285,7 @@ static bool start_vm(struct machine *m, struct failure *failure)
 		failure_set(failure, EXIT_FAILED, "cannot watch the VM: %s", strerror(errno));
 	else if (vm_start(&m->vm, failure)) {
 		m->state = MACHINE_RUNNING;
-		m->started = seconds();
+		m->started = machine_seconds();
 		m->run_over = false;
 		m->wish = ENDING_WISH_NONE;
 		m->button.taken = 0;
@@ -309,6 +304,7 @@ static bool open_all(struct machine *m, struct failure *failure)
 	m->control.gone = machine_waiter_gone;
 	m->control.owner = m;
 	m->engine.done = request_done;
+	m->engine.failed = machine_request_failed;
 	m->engine.owner = m;
 	rundir_path(path, sizeof(path), m->manifest.name, "control");
 	return watch_signals(m, failure) && load_firmware(m, failure) && open_disks(m, failure) &&
@@ -376,6 +372,14 @@ static void take_requests(struct machine *m)
 	}
 }
 
+static void keep_debug(struct machine *m, const uint8_t *bytes, size_t count)
+{
+	int error = logfile_write(&m->firmware_log, bytes, count);
+
+	if (error)
+		machine_note_error(m, MACHINE_PART_FIRMWARE_LOG, NULL, strerror(error));
+}
+
 static void take_characters(struct machine *m)
 {
 	uint8_t bytes[CHUNK];
@@ -388,7 +392,7 @@ static void take_characters(struct machine *m)
 		m->event_needed |= was_full;
 	}
 	while ((n = rings_take_debug(&m->rings, bytes, CHUNK)) > 0)
-		logfile_write(&m->firmware_log, bytes, n);
+		keep_debug(m, bytes, n);
 	console_resume(&m->console);
 }
 
@@ -410,7 +414,7 @@ static void serve(struct machine *m)
 static enum manifest_action next_action(struct machine *m)
 {
 	bool given_up;
-	enum manifest_action action = ending_next(&m->status, m->wish, &m->manifest, (uint64_t)(seconds() - m->started),
+	enum manifest_action action = ending_next(&m->status, m->wish, &m->manifest, (uint64_t)(machine_seconds() - m->started),
 						  &m->short_failures, &given_up);
 
 	if (given_up)
@@ -420,12 +424,17 @@ static enum manifest_action next_action(struct machine *m)
 	return action;
 }
 
-static json_t *end_answer(const struct machine *m, const char *event)
+static json_t *end_answer(struct machine *m, const char *event)
 {
 	char reason[256];
 
 	ending_describe(&m->status, reason, sizeof(reason));
-	fprintf(stderr, "%s: %s: %s\n", m->manifest.name, event, reason);
+	if (m->quit)
+		notice_end(&m->restart_notice);
+	if (m->quit)
+		fprintf(stderr, "%s: %s: %s\n", m->manifest.name, event, reason);
+	else
+		notice_add(&m->restart_notice, machine_seconds(), "%s: %s: %s", m->manifest.name, event, reason);
 	return json_pack("{s:b, s:s, s:s, s:s, s:b}", "ok", 1, "name", m->manifest.name, "event", event,
 			 "reason", reason, "crashed", ending_is_crash(&m->status) ? 1 : 0);
 }
@@ -473,7 +482,7 @@ static void end_run(struct machine *m)
 		take_characters(m);
 		m->state = MACHINE_STOPPED;
 	}
-	m->run_over = false;
+	m->run_over = m->unpausing = false;
 	switch (next_action(m)) {
 	case MANIFEST_RESTART:
 		restart(m);
@@ -484,9 +493,9 @@ static void end_run(struct machine *m)
 		answer_waiting(m, ENDING_WISH_REBOOT, refusal(m, "start again", "preserved"), end_answer(m, "preserved"));
 		return;
 	case MANIFEST_DESTROY:
+		m->quit = true;
 		m->last_answer = end_answer(m, "ended");
 		m->last_refusal = refusal(m, "start again", "ended");
-		m->quit = true;
 		return;
 	}
 }
@@ -502,9 +511,24 @@ static bool button_is_awaited(const struct machine *m)
 	return m->state == MACHINE_RUNNING && !m->run_over && m->wish != ENDING_WISH_NONE;
 }
 
+/* Those who asked for it are told how the requests that were held went. */
+static void answer_unpause(struct machine *m)
+{
+	if (!m->unpausing || m->engine.retried)
+		return;
+	m->unpausing = false;
+	control_answer_waiting(&m->control, 1u << MACHINE_AWAITS_DISKS, m->engine.held ?
+			       json_pack("{s:b, s:o}", "ok", 0, "error", json_sprintf("it failed again: %s",
+										      m->errors[m->last_error].text)) :
+			       json_pack("{s:b, s:s, s:s, s:s}", "ok", 1, "name", m->manifest.name, "event", "running",
+					 "reason", "the requests that had failed are done"));
+}
+
 /* What is due by the clock. */
 static void keep_time(struct machine *m)
 {
+	machine_tell_errors(m);
+	notice_flush(&m->restart_notice, machine_seconds());
 	if (!button_is_awaited(m))
 		return;
 	if (m->leave_by_ms && milliseconds() >= m->leave_by_ms) {
@@ -541,6 +565,7 @@ void machine_run(struct machine *m)
 		keep_time(m);
 		if (running)
 			serve(m);
+		answer_unpause(m);
 		if (m->run_over) {
 			end_run(m);
 			continue;
@@ -562,6 +587,7 @@ enum exit_code machine_stop(struct machine *m)
 	if (m->last_answer)
 		answer_waiting(m, ENDING_WISH_REBOOT, m->last_refusal, m->last_answer);
 	control_close(&m->control);
+	machine_end_errors(m);
 	items_free(&m->items);
 	blob_free(&m->firmware);
 	close(m->signals.fd);

@@ -13,10 +13,19 @@
 #include "host/ending.h"
 #include "host/logfile.h"
 #include "host/loop.h"
+#include "host/notice.h"
 #include "host/rings.h"
 #include "host/rundir.h"
 #include "host/vm.h"
 #include "manifest.h"
+
+/* What of the host can fail a guest: a drive, by its number, or a file. */
+enum machine_part {
+	MACHINE_PART_SERIAL = KEEL_DRIVES,
+	MACHINE_PART_CONSOLE_LOG,
+	MACHINE_PART_FIRMWARE_LOG,
+	MACHINE_PARTS,
+};
 
 enum machine_state { MACHINE_STOPPED, MACHINE_RUNNING, MACHINE_PRESERVED };
 
@@ -37,6 +46,9 @@ struct machine {
 	struct console console;
 	struct control control;
 	struct logfile firmware_log;
+	struct notice errors[MACHINE_PARTS];
+	enum machine_part last_error;	/* where the last one was */
+	struct notice restart_notice;
 	enum machine_state state;
 	enum ending_wish wish;		/* as long as somebody waits for it */
 	struct button button;
@@ -44,6 +56,7 @@ struct machine {
 	bool run_over;		/* this run ends as soon as the event at hand is done */
 	bool quit;
 	bool event_needed;	/* the cell must look at the channel */
+	bool unpausing;		/* what was held is under way once more, and somebody waits for it */
 	struct keel_vm_status status;	/* of the last run */
 	time_t started;			/* CLOCK_MONOTONIC */
 	unsigned int restarts, short_failures;
@@ -61,8 +74,25 @@ void machine_run(struct machine *machine);
 /* EXIT_DONE, or EXIT_FAILED when it ended by a crash, was given up, or could not be restarted. */
 enum exit_code machine_stop(struct machine *machine);
 
+/* The purpose of those who wait, beside the numbers of enum ending_wish. */
+#define MACHINE_AWAITS_DISKS	8u
+
 /* Presses the power button, unless that was done just now; it is pressed again as long as somebody waits. */
 void machine_press_button(struct machine *machine);
+
+/* CLOCK_MONOTONIC */
+time_t machine_seconds(void);
+
+/* machine_errors.c: what the host could not do. file may be NULL. */
+const char *machine_part_name(enum machine_part part);
+void machine_note_error(struct machine *machine, enum machine_part part, const char *file, const char *text);
+/* Of disk_engine and console. */
+bool machine_request_failed(void *machine, const struct disk_job *job);
+void machine_output_failed(void *machine, enum console_file file, int error);
+/* Tells in the log what has not been told, if it is time for that; the other: in any case. */
+void machine_tell_errors(struct machine *machine);
+void machine_end_errors(struct machine *machine);
+uint64_t machine_count_errors(const struct machine *machine);
 
 /* machine_control.c: answers one request. */
 json_t *machine_handle(void *machine, struct control_connection *connection, const json_t *request);

@@ -2,6 +2,7 @@
 /* What a guest's control socket understands. */
 #include "host/machine.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,6 +11,9 @@
 static const char *const state_names[] = {
 	[MACHINE_STOPPED] = "stopped", [MACHINE_RUNNING] = "running", [MACHINE_PRESERVED] = "preserved",
 };
+
+static const char stands_still[] = "a disk of the guest stands still after an error, so its system could not shut down; keel info tells "
+				   "of it, keel unpause tries it once more, and keel destroy ends the guest";
 
 struct command {
 	const char *name;
@@ -21,25 +25,49 @@ static json_t *refuse(const char *text)
 	return json_pack("{s:b, s:s}", "ok", 0, "error", text);
 }
 
+static json_t *last_error(const struct machine *m)
+{
+	const struct notice *last = &m->errors[m->last_error];
+
+	return json_pack("{s:I, s:s, s:s}", "time", (json_int_t)last->when, "device", machine_part_name(m->last_error), "text",
+			 last->text);
+}
+
+/* Why the guest does not run as it should. */
+static void describe(const struct machine *m, const struct keel_vm_status *now, char *text, size_t room)
+{
+	if (m->engine.held)
+		snprintf(text, room, "%s; keel unpause tries it once more", m->errors[m->last_error].text);
+	else if (m->state == MACHINE_RUNNING)
+		text[0] = '\0';
+	else
+		ending_describe(now, text, room);
+}
+
 static json_t *handle_status(struct machine *m, struct control_connection *connection, const json_t *request)
 {
 	struct keel_vm_status now = m->status;
-	char reason[256];
+	char reason[512];
 	struct timespec t;
+	json_t *answer;
 
 	(void)connection;
 	(void)request;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	if (m->state == MACHINE_RUNNING)
 		ioctl(m->vm.fd, KEEL_VM_STATUS, &now);
-	ending_describe(&now, reason, sizeof(reason));
-	return json_pack("{s:b, s:s, s:i, s:s, s:s, s:I, s:i, s:I, s:i, s:s, s:{s:I, s:I, s:I}}", "ok", 1,
-			 "name", m->manifest.name, "pid", (int)getpid(), "state", state_names[m->state],
+	describe(m, &now, reason, sizeof(reason));
+	answer = json_pack("{s:b, s:s, s:i, s:s, s:s, s:I, s:i, s:I, s:i, s:s, s:I, s:{s:I, s:I, s:I}}", "ok", 1,
+			 "name", m->manifest.name, "pid", (int)getpid(), "state",
+			 m->engine.held ? "io-error" : state_names[m->state],
 			 "manifest", m->manifest.path, "memory_mib", (json_int_t)(m->manifest.memory >> MIB_SHIFT),
 			 "vcpus", (int)m->manifest.vcpus, "uptime_s", (json_int_t)(t.tv_sec - m->started),
-			 "restarts", (int)m->restarts, "reason", m->state == MACHINE_RUNNING ? "" : reason,
-			 "blocks", "4k", (json_int_t)now.pages_4k, "2m", (json_int_t)now.pages_2m,
+			 "restarts", (int)m->restarts, "reason", reason, "io_errors", (json_int_t)machine_count_errors(m), "blocks",
+			 "4k", (json_int_t)now.pages_4k, "2m", (json_int_t)now.pages_2m,
 			 "1g", (json_int_t)now.pages_1g);
+	if (machine_count_errors(m))
+		json_object_set_new(answer, "last_io_error", last_error(m));
+	return answer;
 }
 
 static json_t *handle_shutdown(struct machine *m, struct control_connection *connection, const json_t *request)
@@ -47,6 +75,8 @@ static json_t *handle_shutdown(struct machine *m, struct control_connection *con
 	(void)request;
 	if (m->state != MACHINE_RUNNING)
 		return refuse("the guest is not running; keel destroy ends it");
+	if (m->engine.held)
+		return refuse(stands_still);
 	if (!m->leave_by_ms)
 		m->wish = ENDING_WISH_SHUTDOWN;
 	machine_press_button(m);
@@ -57,10 +87,14 @@ static json_t *handle_shutdown(struct machine *m, struct control_connection *con
 /* {"force": true} pulls the reset line; else the guest shuts down first. */
 static json_t *handle_reboot(struct machine *m, struct control_connection *connection, const json_t *request)
 {
+	bool force = json_is_true(json_object_get(request, "force"));
+
 	if (m->leave_by_ms)
 		return refuse("the guest's process was told to end by a signal, and the guest is shutting down");
+	if (m->engine.held && !force)
+		return refuse(stands_still);
 	m->wish = ENDING_WISH_REBOOT;
-	if (m->state != MACHINE_RUNNING || json_is_true(json_object_get(request, "force")))
+	if (m->state != MACHINE_RUNNING || force)
 		m->run_over = true;
 	else
 		machine_press_button(m);
@@ -73,6 +107,18 @@ static json_t *handle_destroy(struct machine *m, struct control_connection *conn
 	(void)request;
 	machine_abandon(m);
 	control_defer(connection, ENDING_WISH_DESTROY);
+	return NULL;
+}
+
+static json_t *handle_unpause(struct machine *m, struct control_connection *connection, const json_t *request)
+{
+	(void)request;
+	if (!m->engine.held && !m->unpausing)
+		return refuse("nothing of the guest stands still");
+	if (m->engine.held)
+		disk_retry(&m->engine);
+	m->unpausing = true;
+	control_defer(connection, MACHINE_AWAITS_DISKS);
 	return NULL;
 }
 
@@ -111,6 +157,7 @@ static const struct command commands[] = {
 	{ "shutdown", handle_shutdown },
 	{ "reboot", handle_reboot },
 	{ "destroy", handle_destroy },
+	{ "unpause", handle_unpause },
 	{ "wait", handle_wait },
 	{ "nmi", handle_nmi },
 	{ "console", handle_console },

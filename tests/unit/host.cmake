@@ -27,6 +27,9 @@ keel_unit_test(ending ALLOCATES
 keel_unit_test(button
 	SOURCES tests/unit/test_button.c devmodel/host/button.c)
 
+keel_unit_test(notice
+	SOURCES tests/unit/test_notice.c devmodel/host/notice.c)
+
 keel_unit_test(console ALLOCATES
 	SOURCES tests/unit/test_console.c devmodel/host/console.c devmodel/host/control.c devmodel/host/logfile.c
 		devmodel/host/loop.c tools/keel/exit.c

@@ -59,7 +59,7 @@ static void tear_down(void)
 
 static void open_disk(struct disk *d, enum manifest_mode mode)
 {
-	struct manifest_drive drive = { MANIFEST_DRIVE_DISK, mode, path, sizeof(model), "" };
+	struct manifest_drive drive = { .kind = MANIFEST_DRIVE_DISK, .mode = mode, .file = path, .bytes = sizeof(model) };
 	struct failure failure;
 
 	ck_assert_msg(disk_open(d, &drive, &failure), "%s", failure.text);
@@ -172,9 +172,58 @@ START_TEST(shrunken_image)
 }
 END_TEST
 
+static bool hold(void *owner, const struct disk_job *job)
+{
+	char text[128];
+
+	(void)owner;
+	disk_describe(job, text, sizeof(text));
+	ck_assert_str_eq(text, "read of 512 bytes at 1024: the image ends before that; it has become shorter");
+	return true;
+}
+
+static void step(void)
+{
+	for (int i = 0; i < 10 && (engine.retried || engine.busy > engine.held); i++)
+		loop_step(&loop, 1000);
+}
+
+/* Neither lost nor answered before its time, and not in the way of the end. */
+START_TEST(held_requests)
+{
+	struct keel_request request = { .op = KEEL_REQ_READ, .offset = 2 * SECTOR, .count = SECTOR, .tag = 77 };
+
+	open_disk(&disk, MANIFEST_RW);
+	ck_assert_int_eq(truncate(path, SECTOR), 0);
+	engine.failed = hold;
+	last_status = LOST;
+	disk_submit(&engine, &disk, bounce, &request);
+	step();
+	ck_assert_uint_eq(engine.held, 1);
+	disk_retry(&engine);
+	step();
+	ck_assert_uint_eq(engine.held, 1);
+	ck_assert_int_eq(last_status, LOST);
+	ck_assert_int_eq(truncate(path, sizeof(model)), 0);
+	disk_retry(&engine);
+	step();
+	ck_assert_uint_eq(engine.held, 0);
+	ck_assert_int_eq(last_status, 0);
+	ck_assert_uint_eq(last_tag, 77);
+
+	ck_assert_int_eq(truncate(path, SECTOR), 0);
+	last_status = LOST;
+	disk_submit(&engine, &disk, bounce, &request);
+	disk_drain(&engine);
+	ck_assert_uint_eq(engine.busy, 0);
+	ck_assert_int_eq(last_status, -EIO);
+	engine.failed = NULL;
+}
+END_TEST
+
 START_TEST(locks)
 {
-	struct manifest_drive drive = { MANIFEST_DRIVE_DISK, MANIFEST_RW, path, sizeof(model), "" };
+	struct manifest_drive drive = { .kind = MANIFEST_DRIVE_DISK, .file = path, .bytes = sizeof(model) };
 	struct failure failure = { 0 };
 	struct disk other;
 
@@ -270,6 +319,7 @@ int main(void)
 	tcase_add_test(disks, hostile_requests);
 	tcase_add_test(disks, read_only);
 	tcase_add_test(disks, shrunken_image);
+	tcase_add_test(disks, held_requests);
 	tcase_add_test(disks, locks);
 	tcase_add_test(rings, rings_and_a_hostile_cell);
 	tcase_add_test(rings, sleeping);

@@ -19,6 +19,7 @@ enum exit_code command_list(const struct options *options, int count, char **ope
 enum exit_code command_console(const struct options *options, int count, char **operands);
 enum exit_code command_shutdown(const struct options *options, int count, char **operands);
 enum exit_code command_reboot(const struct options *options, int count, char **operands);
+enum exit_code command_unpause(const struct options *options, int count, char **operands);
 enum exit_code command_destroy(const struct options *options, int count, char **operands);
 enum exit_code command_info(const struct options *options, int count, char **operands);
 enum exit_code command_dmesg(const struct options *options, int count, char **operands);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <keel/hypercall.h>
@@ -51,9 +52,14 @@ static long long number_of(const json_t *object, const char *key)
 
 static void print_row(const json_t *status)
 {
-	printf("%-24s %-10s %8lld %5lld %8lld %9lld\n", text_of(status, "name"), text_of(status, "state"),
+	long long errors = number_of(status, "io_errors");
+
+	printf("%-24s %-10s %8lld %5lld %8lld %9lld", text_of(status, "name"), text_of(status, "state"),
 	       number_of(status, "pid"), number_of(status, "vcpus"), number_of(status, "memory_mib"),
 	       number_of(status, "uptime_s"));
+	if (errors)
+		printf("  %lld I/O error%s: keel info", errors, errors == 1 ? "" : "s");
+	putchar('\n');
 }
 
 enum exit_code command_list(const struct options *options, int count, char **operands)
@@ -134,10 +140,30 @@ enum exit_code command_reboot(const struct options *options, int count, char **o
 		      options->timeout, "; keel reboot --force resets it at once");
 }
 
+enum exit_code command_unpause(const struct options *options, int count, char **operands)
+{
+	(void)count;
+	return change(options, operands[0], json_pack("{s:s}", "command", "unpause"), options->timeout, "");
+}
+
 enum exit_code command_destroy(const struct options *options, int count, char **operands)
 {
 	(void)count;
 	return change(options, operands[0], json_pack("{s:s}", "command", "destroy"), DESTROY_SECONDS, "");
+}
+
+static void print_errors(const json_t *status)
+{
+	const json_t *last = json_object_get(status, "last_io_error");
+	time_t when = (time_t)number_of(last, "time");
+	struct tm parts;
+	char text[32] = "";
+
+	printf("io errors %lld\n", number_of(status, "io_errors"));
+	if (!last || !gmtime_r(&when, &parts))
+		return;
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
+	printf("the last  %s %s\n", text, text_of(last, "text"));
 }
 
 static enum exit_code guest_info(const struct options *options, const char *name)
@@ -160,6 +186,7 @@ static enum exit_code guest_info(const struct options *options, const char *name
 	       number_of(blocks, "1g"), number_of(blocks, "2m"), number_of(blocks, "4k"));
 	printf("vcpus     %lld\nuptime    %lld s\nrestarts  %lld\n", number_of(status, "vcpus"),
 	       number_of(status, "uptime_s"), number_of(status, "restarts"));
+	print_errors(status);
 	json_decref(status);
 	return EXIT_DONE;
 }

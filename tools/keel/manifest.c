@@ -61,10 +61,11 @@ struct key {
 	void (*parse)(struct loader *l, const char *path, json_t *value);
 };
 
-static const char *const slot_names[MANIFEST_DRIVES] = {
+const char *const manifest_slots[MANIFEST_DRIVES] = {
 	"primary-master", "primary-slave", "secondary-master", "secondary-slave",
 };
 static const char *const mode_names[] = { "rw", "ro", "snapshot" };
+static const char *const on_error_names[] = { "report", "stop" };
 static const char *const boot_names[] = { "disk", "cdrom" };
 static const char *const serial_names[] = { "pty", "socket", "file" };
 static const char *const action_names[] = { "destroy", "restart", "preserve" };
@@ -461,7 +462,7 @@ static void parse_drive_mode(struct loader *l, const char *path, json_t *value)
 
 static void parse_drive_slot(struct loader *l, const char *path, json_t *value)
 {
-	source(l)->slot = (int)want_word(l, path, value, slot_names, MANIFEST_DRIVES);
+	source(l)->slot = (int)want_word(l, path, value, manifest_slots, MANIFEST_DRIVES);
 }
 
 static void parse_drive_serial(struct loader *l, const char *path, json_t *value)
@@ -480,9 +481,15 @@ static void parse_drive_serial(struct loader *l, const char *path, json_t *value
 	snprintf(source(l)->drive.serial, sizeof(source(l)->drive.serial), "%s", text);
 }
 
+static void parse_drive_on_error(struct loader *l, const char *path, json_t *value)
+{
+	source(l)->drive.stop_on_error = want_word(l, path, value, on_error_names, COUNT(on_error_names)) == 1;
+}
+
 static const struct key disk_keys[] = {
 	{ "file", true, parse_drive_file },
 	{ "mode", false, parse_drive_mode },
+	{ "on_error", false, parse_drive_on_error },
 	{ "serial", false, parse_drive_serial },
 	{ "slot", false, parse_drive_slot },
 };
@@ -783,7 +790,7 @@ static void place_asked(struct loader *l)
 			continue;
 		if (owner[s->slot]) {
 			snprintf(path, sizeof(path), "%s/slot", s->path);
-			complain(l, path, "slot: %s has \"%s\" already", owner[s->slot] + 1, slot_names[s->slot]);
+			complain(l, path, "slot: %s has \"%s\" already", owner[s->slot] + 1, manifest_slots[s->slot]);
 			continue;
 		}
 		owner[s->slot] = s->path;

@@ -28,6 +28,7 @@ struct manifest_drive {
 	char *file;		/* NULL: a CD-ROM drive without medium */
 	uint64_t bytes;
 	char serial[MANIFEST_SERIAL_MAX + 1];
+	bool stop_on_error;	/* requests that fail are held; else the guest gets the error */
 };
 
 struct manifest {
@@ -60,6 +61,8 @@ struct manifest_report {
 	struct manifest_error *errors;	/* in the order of the text */
 	size_t count;
 };
+
+extern const char *const manifest_slots[MANIFEST_DRIVES];
 
 /* True: *m is filled. False: *report has at least one error. Both are freed by the functions below in either case. */
 bool manifest_load(const char *path, struct manifest *m, struct manifest_report *report);
