@@ -9,10 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PID_FILE		"pid"
 #define DISKS_FILE		"disks"
+#define CLEANING_NS		20000000	/* longer than somebody else's rundir_clean holds a lock */
+
+#define ATTEMPTS		10
 
 static const char *const known_files[] = {
 	"control", "console", "console.log", "console.log.1", "firmware.log", "firmware.log.1", DISKS_FILE, PID_FILE,
@@ -53,22 +57,27 @@ static int lock_pid_file(const char *path)
 
 bool rundir_create(struct rundir *dir, const char *name, struct failure *failure)
 {
+	const struct timespec cleaning = { .tv_nsec = CLEANING_NS };
 	char path[PATH_MAX];
+	bool running = false;
 
 	dir->pid_fd = -1;
 	if (snprintf(dir->path, sizeof(dir->path), "%s/%s", rundir_parent(), name) >= (int)sizeof(dir->path))
 		return failure_set(failure, EXIT_FAILED, "the path of %s is too long", rundir_parent());
 	snprintf(path, sizeof(path), "%s/" PID_FILE, dir->path);
-	for (int attempt = 0; attempt < 10 && dir->pid_fd < 0; attempt++) {
+	for (int attempt = 0; attempt < ATTEMPTS && dir->pid_fd < 0; attempt++) {
 		if ((mkdir(rundir_parent(), 0755) && errno != EEXIST) || (mkdir(dir->path, 0700) && errno != EEXIST))
 			return failure_set(failure, EXIT_FAILED, "cannot create %s: %s%s", dir->path, strerror(errno),
 					   errno == EACCES ? "; run this as root" : "");
 		dir->pid_fd = lock_pid_file(path);
-		if (dir->pid_fd < 0 && (errno == EAGAIN || errno == EACCES))
-			return failure_set(failure, EXIT_IN_USE, "guest \"%s\" is running already", name);
-		if (dir->pid_fd < 0 && errno != ENOENT)
+		running = dir->pid_fd < 0 && (errno == EAGAIN || errno == EACCES);
+		if (running)
+			nanosleep(&cleaning, NULL);
+		else if (dir->pid_fd < 0 && errno != ENOENT)
 			break;
 	}
+	if (running)
+		return failure_set(failure, EXIT_IN_USE, "guest \"%s\" is running already", name);
 	if (dir->pid_fd < 0)
 		return failure_set(failure, EXIT_FAILED, "cannot create %s: %s", path, strerror(errno));
 	/* What a killed process left behind. */
@@ -96,6 +105,22 @@ void rundir_remove(struct rundir *dir)
 	rmdir(dir->path);
 	close(dir->pid_fd);
 	dir->pid_fd = -1;
+}
+
+/* The lock says that nobody lives there; who makes the folder anew meanwhile tries again (rundir_create). */
+bool rundir_clean(const char *name)
+{
+	struct rundir dir;
+	char path[PATH_MAX];
+
+	if (snprintf(dir.path, sizeof(dir.path), "%s/%s", rundir_parent(), name) >= (int)sizeof(dir.path))
+		return false;
+	snprintf(path, sizeof(path), "%s/" PID_FILE, dir.path);
+	dir.pid_fd = lock_pid_file(path);
+	if (dir.pid_fd < 0)
+		return false;
+	rundir_remove(&dir);
+	return access(dir.path, F_OK) != 0;
 }
 
 void rundir_note_disk(const struct rundir *dir, dev_t device, ino_t inode)

@@ -29,6 +29,9 @@ bool rundir_create(struct rundir *dir, const char *name, struct failure *failure
 /* Removes the folder and what is known to be in it. */
 void rundir_remove(struct rundir *dir);
 
+/* Removes the folder of this name if the process that made it is gone without having done so. True: it was removed. */
+bool rundir_clean(const char *name);
+
 /* Notes that the guest uses an image. */
 void rundir_note_disk(const struct rundir *dir, dev_t device, ino_t inode);
 /* Which guest noted this image; false: none. */

@@ -14,6 +14,7 @@
 #include "client.h"
 #include "commands.h"
 #include "device.h"
+#include "host/rundir.h"
 #include "terminal.h"
 
 #define QUICK_SECONDS		10
@@ -62,9 +63,22 @@ static void print_row(const json_t *status)
 	putchar('\n');
 }
 
+/* A guest that is there, and cannot be asked. */
+static void report_silent(const struct options *options, json_t *list, const char *name, const char *why)
+{
+	json_t *status = json_pack("{s:s, s:s, s:s}", "name", name, "state", "unknown", "error", why);
+
+	if (!options->json) {
+		printf("%-24s unknown\n", name);
+		fprintf(stderr, "keel: %s: %s\n", name, why);
+	}
+	json_array_append_new(list, status);
+}
+
 enum exit_code command_list(const struct options *options, int count, char **operands)
 {
 	json_t *list = json_array();
+	unsigned int silent = 0;
 	char **names;
 	size_t n = client_guests(&names);
 
@@ -81,17 +95,23 @@ enum exit_code command_list(const struct options *options, int count, char **ope
 		if (status) {
 			json_object_del(status, "ok");
 			json_array_append_new(list, status);
-		} else if (failure.code != EXIT_NO_GUEST && !options->json) {
-			fprintf(stderr, "keel: %s: %s\n", names[i], failure.text);
+		} else if (failure.code == EXIT_NO_GUEST) {
+			/* Of a process that was killed; one that only starts is not touched. */
+			rundir_clean(names[i]);
+		} else {
+			silent++;
+			report_silent(options, list, names[i], failure.text);
 		}
 		free(names[i]);
 	}
 	free(names);
 	if (options->json)
-		command_print_json(json_pack("{s:b, s:o}", "ok", 1, "guests", list));
+		command_print_json(silent ? json_pack("{s:b, s:i, s:o, s:o}", "ok", 0, "code", EXIT_FAILED, "error",
+						      json_sprintf("%u of the guests did not answer", silent), "guests", list) :
+				   json_pack("{s:b, s:o}", "ok", 1, "guests", list));
 	else
 		json_decref(list);
-	return EXIT_DONE;
+	return silent ? EXIT_FAILED : EXIT_DONE;
 }
 
 enum exit_code command_console(const struct options *options, int count, char **operands)

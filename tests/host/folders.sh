@@ -1,0 +1,65 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# What a killed process leaves behind goes away, and nothing of one that lives does.
+set -u
+# shellcheck source=tests/host/common.sh
+. "$(dirname "$0")/common.sh"
+
+kill_guest() {
+	local pid
+	pid=$(cat "$KEEL_RUN_DIR/$1/pid")
+	kill -KILL "$pid"
+	soon never kill -0 "$pid"
+}
+
+is_gone() {
+	[ ! -e "$KEEL_RUN_DIR/$1" ]
+}
+
+keep_list() {
+	keel list --json >"$WORK/list.json"
+}
+
+truncate -s 1M "$WORK/disk.img"
+manifest killed '"disks": [ { "file": "disk.img" } ]' '"serial": { "type": "pty", "log": true }'
+manifest lives
+check "a guest" keel create "$WORK/killed.json"
+check "another" keel create "$WORK/lives.json"
+check "the first is killed" kill_guest killed
+check "and leaves its folder" test -e "$KEEL_RUN_DIR/killed/control"
+check "list does not show it" never says killed keel list
+check "and removes what is left of it" is_gone killed
+check "not of the other" says '^lives +running' keel list
+check "whose socket is there" test -S "$KEEL_RUN_DIR/lives/control"
+
+mkdir "$KEEL_RUN_DIR/empty" "$KEEL_RUN_DIR/half"
+touch "$KEEL_RUN_DIR/half/console.log"
+check "list with folders that have no process number" keel list
+check "removes one that is empty" is_gone empty
+check "and one that is not" is_gone half
+mkdir "$KEEL_RUN_DIR/other"
+touch "$KEEL_RUN_DIR/other/precious"
+keel list >/dev/null
+check "what Keel has not made stays" test -e "$KEEL_RUN_DIR/other/precious"
+
+check "the guest starts anew" keel create "$WORK/killed.json"
+check "is killed" kill_guest killed
+check "and starts without a list between" keel create "$WORK/killed.json"
+
+# Starts and lists at once: a folder that is being made is not taken for one that is left.
+for i in 1 2 3 4 5 6 7 8; do
+	manifest "race$i"
+	keel list >/dev/null 2>&1 &
+	keel create "$WORK/race$i.json" >"$WORK/race$i.log" 2>&1 || cat "$WORK/race$i.log"
+	keel list >/dev/null 2>&1 &
+done
+wait
+check "guests that start while others look" test "$(keel list | grep -c '^race[1-8] *running')" = 8
+
+pid=$(cat "$KEEL_RUN_DIR/lives/pid")
+kill -STOP "$pid"
+check "a list without a guest's answer is not good" exits 1 keep_list
+check "and has that guest" grep -Eq '"ok": ?false.*"name": ?"lives", ?"state": ?"unknown"' "$WORK/list.json"
+kill -CONT "$pid"
+check "until it does" keel list
+finish
