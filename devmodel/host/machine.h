@@ -46,6 +46,7 @@ struct machine {
 	unsigned int restarts, short_failures;
 	bool failed;			/* by the guest's own doing, or because it could not be restarted */
 	json_t *last_answer;	/* for those who wait, when all is gone */
+	int starter_console, starter_events;	/* sockets of who starts the guest, joined before it runs; -1: none */
 };
 
 /* The manifest is loaded. On failure nothing is left behind. */

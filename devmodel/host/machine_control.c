@@ -2,8 +2,11 @@
 /* What a guest's control socket understands. */
 #include "host/machine.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "text.h"
 
 #define MIB_SHIFT		20
 
@@ -24,8 +27,10 @@ static json_t *refuse(const char *text)
 static json_t *handle_status(struct machine *m, struct control_connection *connection, const json_t *request)
 {
 	struct keel_vm_status now = m->status;
+	char *path = text_utf8(m->manifest.path, strlen(m->manifest.path));
 	char reason[256];
 	struct timespec t;
+	json_t *answer;
 
 	(void)connection;
 	(void)request;
@@ -33,13 +38,15 @@ static json_t *handle_status(struct machine *m, struct control_connection *conne
 	if (m->state == MACHINE_RUNNING)
 		ioctl(m->vm.fd, KEEL_VM_STATUS, &now);
 	ending_describe(&now, reason, sizeof(reason));
-	return json_pack("{s:b, s:s, s:i, s:s, s:s, s:I, s:i, s:I, s:i, s:s, s:{s:I, s:I, s:I}}", "ok", 1,
+	answer = json_pack("{s:b, s:s, s:i, s:s, s:s, s:I, s:i, s:I, s:i, s:s, s:{s:I, s:I, s:I}}", "ok", 1,
 			 "name", m->manifest.name, "pid", (int)getpid(), "state", state_names[m->state],
-			 "manifest", m->manifest.path, "memory_mib", (json_int_t)(m->manifest.memory >> MIB_SHIFT),
+			 "manifest", path, "memory_mib", (json_int_t)(m->manifest.memory >> MIB_SHIFT),
 			 "vcpus", (int)m->manifest.vcpus, "uptime_s", (json_int_t)(t.tv_sec - m->started),
 			 "restarts", (int)m->restarts, "reason", m->state == MACHINE_RUNNING ? "" : reason,
 			 "blocks", "4k", (json_int_t)now.pages_4k, "2m", (json_int_t)now.pages_2m,
 			 "1g", (json_int_t)now.pages_1g);
+	free(path);
+	return answer ? answer : refuse("its process is out of memory");
 }
 
 static void press_power_button(struct machine *m)
@@ -102,8 +109,11 @@ static json_t *handle_nmi(struct machine *m, struct control_connection *connecti
 static json_t *handle_console(struct machine *m, struct control_connection *connection, const json_t *request)
 {
 	bool replay = json_is_true(json_object_get(request, "replay"));
-	int fd = control_take(connection, json_pack("{s:b}", "ok", 1));
+	int fd;
 
+	if (!console_has_room(&m->console))
+		return refuse("its console has as many readers as it can have; leave one of them");
+	fd = control_take(connection, json_pack("{s:b}", "ok", 1));
 	if (fd >= 0)
 		console_attach(&m->console, fd, replay);
 	return NULL;
