@@ -128,14 +128,20 @@ static void on_client(struct loop_source *source, uint32_t events)
 		detach(client);
 }
 
-static struct console_client *add_client(struct console *console, int fd, uint32_t events)
+bool console_has_room(const struct console *console)
 {
-	struct console_client *client = calloc(1, sizeof(*client));
 	unsigned int count = 0;
 
 	for (struct console_client *c = console->clients; c; c = c->next)
 		count++;
-	if (!client || count >= CLIENTS_MOST)
+	return count < CLIENTS_MOST;
+}
+
+static struct console_client *add_client(struct console *console, int fd, uint32_t events)
+{
+	struct console_client *client = calloc(1, sizeof(*client));
+
+	if (!client || !console_has_room(console))
 		goto failed;
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	client->source = (struct loop_source){ .fd = fd, .events = events, .ready = on_client };

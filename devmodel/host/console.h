@@ -51,6 +51,8 @@ bool console_open_socket(struct console *console, const char *path, struct failu
 bool console_open_file(struct console *console, const char *path, struct failure *failure);
 void console_close(struct console *console);
 
+/* Whether one more can join. */
+bool console_has_room(const struct console *console);
 /* Takes over a connected stream socket. */
 bool console_attach(struct console *console, int fd, bool replay_only);
 

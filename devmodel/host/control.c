@@ -29,17 +29,17 @@ static void drop(struct control_connection *connection, bool keep_fd)
 }
 
 /* Answers are small: one that does not fit the socket's buffer belongs to a client that does not read. */
-static bool send_answer(struct control_connection *connection, json_t *answer)
+static bool send_answer(int fd, json_t *answer)
 {
-	char *text = json_dumps(answer, JSON_COMPACT);
-	size_t length = text ? strlen(text) : 0;
-	bool sent = false;
+	static const char no_memory[] = "{\"ok\":false,\"error\":\"its process is out of memory\"}\n";
+	char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+	size_t length = text ? strlen(text) : strlen(no_memory);
+	bool sent;
 
 	json_decref(answer);
-	if (text) {
+	if (text)
 		text[length++] = '\n';	/* in the place of the final zero */
-		sent = send(connection->source.fd, text, length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)length;
-	}
+	sent = send(fd, text ? text : no_memory, length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)length;
 	free(text);
 	return sent;
 }
@@ -61,7 +61,7 @@ static bool handle_line(struct control_connection *connection, size_t length)
 		;
 	if (!c)
 		return false;
-	if (answer && !send_answer(connection, answer)) {
+	if (answer && !send_answer(connection->source.fd, answer)) {
 		drop(connection, false);
 		return false;
 	}
@@ -94,29 +94,47 @@ static void on_connection(struct loop_source *source, uint32_t events)
 		drop(c, false);
 }
 
-static void on_listener(struct loop_source *source, uint32_t events)
+/* NULL: it is told, and closed. */
+static struct control_connection *connect_fd(struct control *control, int fd)
 {
-	struct control *control = (struct control *)((char *)source - offsetof(struct control, listener));
 	struct control_connection *connection;
 	unsigned int count = 0;
-	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	(void)events;
-	if (fd < 0)
-		return;
 	for (connection = control->connections; connection; connection = connection->next)
 		count++;
 	connection = count < CONNECTIONS_MOST ? calloc(1, sizeof(*connection)) : NULL;
 	if (!connection) {
+		send_answer(fd, json_pack("{s:b, s:s}", "ok", 0, "error", "too many wait for an answer of its process"));
 		close(fd);
-		return;
+		return NULL;
 	}
 	connection->source = (struct loop_source){ .fd = fd, .events = EPOLLIN, .ready = on_connection };
 	connection->control = control;
 	connection->next = control->connections;
 	control->connections = connection;
-	if (!loop_add(control->loop, &connection->source))
-		drop(connection, false);
+	if (loop_add(control->loop, &connection->source))
+		return connection;
+	drop(connection, false);
+	return NULL;
+}
+
+static void on_listener(struct loop_source *source, uint32_t events)
+{
+	struct control *control = (struct control *)((char *)source - offsetof(struct control, listener));
+	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)events;
+	if (fd >= 0)
+		connect_fd(control, fd);
+}
+
+bool control_adopt(struct control *control, int fd)
+{
+	struct control_connection *connection = connect_fd(control, fd);
+
+	if (connection)
+		connection->waiting = true;
+	return connection;
 }
 
 bool control_open(struct control *control, struct loop *loop, const char *path, struct failure *failure)
@@ -171,7 +189,7 @@ int control_take(struct control_connection *connection, json_t *answer)
 {
 	int fd = connection->source.fd;
 
-	if (send_answer(connection, answer)) {
+	if (send_answer(connection->source.fd, answer)) {
 		drop(connection, true);
 		return fd;
 	}
@@ -188,7 +206,7 @@ void control_answer_waiting(struct control *control, unsigned int purposes, json
 		if (!c->waiting || !(purposes & 1u << c->purpose))
 			continue;
 		c->waiting = false;
-		if (!send_answer(c, json_incref(answer)))
+		if (!send_answer(c->source.fd, json_incref(answer)))
 			drop(c, false);
 	}
 	json_decref(answer);

@@ -44,6 +44,8 @@ void control_close(struct control *control);
 /* Within handle: the answer comes by control_answer_waiting. */
 void control_defer(struct control_connection *connection, unsigned int purpose);
 bool control_is_awaited(const struct control *control, unsigned int purpose);
+/* Takes over a connected socket that waits for the end of this run, with the purpose 0. */
+bool control_adopt(struct control *control, int fd);
 /* Within handle: answers, then hands the descriptor out; the connection is gone. */
 int control_take(struct control_connection *connection, json_t *answer);
 /* Those whose purpose has its bit set in purposes. Takes the reference. */

@@ -296,6 +296,16 @@ static bool start_vm(struct machine *m, struct failure *failure)
 	return false;
 }
 
+/* Who starts a guest hears it from its first character on, and how it ends. */
+static bool join_starter(struct machine *m, struct failure *failure)
+{
+	if (m->starter_console >= 0 && !console_attach(&m->console, m->starter_console, false))
+		return failure_set(failure, EXIT_FAILED, "cannot join the console");
+	if (m->starter_events >= 0 && !control_adopt(&m->control, m->starter_events))
+		return failure_set(failure, EXIT_FAILED, "cannot watch whoever starts the guest");
+	return true;
+}
+
 static bool open_all(struct machine *m, struct failure *failure)
 {
 	char path[PATH_MAX];
@@ -309,7 +319,7 @@ static bool open_all(struct machine *m, struct failure *failure)
 	rundir_path(path, sizeof(path), m->manifest.name, "control");
 	return watch_signals(m, failure) && load_firmware(m, failure) && open_disks(m, failure) &&
 	       disk_engine_init(&m->engine, &m->loop, failure) && open_console(m, failure) &&
-	       control_open(&m->control, &m->loop, path, failure);
+	       control_open(&m->control, &m->loop, path, failure) && join_starter(m, failure);
 }
 
 static void close_all(struct machine *m)
@@ -424,6 +434,23 @@ static enum manifest_action next_action(struct machine *m)
 	return action;
 }
 
+/* What keel list --all tells. */
+static void note_state(const struct machine *m, const char *state, const char *reason)
+{
+	char stamp[32] = "";
+	time_t now = time(NULL);
+	struct tm tm;
+	json_t *record;
+
+	if (gmtime_r(&now, &tm))
+		strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	record = json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", m->manifest.name, "state", state, "since", stamp,
+			   "reason", reason, "crashed", m->failed ? 1 : 0);
+	if (!rundir_note_state(&m->rundir, record))
+		fprintf(stderr, "%s: cannot note that it is %s\n", m->manifest.name, state);
+	json_decref(record);
+}
+
 static json_t *end_answer(struct machine *m, const char *event)
 {
 	char reason[256];
@@ -471,6 +498,7 @@ static void restart(struct machine *m)
 	m->last_answer = json_pack("{s:b, s:s}", "ok", 0, "error", failure.text);
 	m->failed = true;
 	m->quit = true;
+	note_state(m, "ended", failure.text);
 }
 
 static void end_run(struct machine *m)
@@ -495,6 +523,7 @@ static void end_run(struct machine *m)
 	case MANIFEST_DESTROY:
 		m->quit = true;
 		m->last_answer = end_answer(m, "ended");
+		note_state(m, "ended", json_string_value(json_object_get(m->last_answer, "reason")));
 		m->last_refusal = refusal(m, "start again", "ended");
 		return;
 	}
@@ -558,6 +587,7 @@ static int patience(const struct machine *m, bool output_wanted)
 
 void machine_run(struct machine *m)
 {
+	note_state(m, "running", "");
 	while (!m->quit) {
 		bool running = m->state == MACHINE_RUNNING;
 		bool output_wanted = running && console_wants(&m->console);

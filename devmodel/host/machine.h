@@ -63,6 +63,7 @@ struct machine {
 	bool failed;			/* by the guest's own doing, or because it could not be restarted */
 	json_t *last_answer;	/* for those who wait, when all is gone; */
 	json_t *last_refusal;	/* for those who waited for something else, or NULL */
+	int starter_console, starter_events;	/* sockets of who starts the guest, joined before it runs; -1: none */
 };
 
 /* The manifest is loaded. On failure nothing is left behind. */

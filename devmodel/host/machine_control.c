@@ -3,8 +3,11 @@
 #include "host/machine.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "text.h"
 
 #define MIB_SHIFT		20
 
@@ -47,6 +50,7 @@ static void describe(const struct machine *m, const struct keel_vm_status *now, 
 static json_t *handle_status(struct machine *m, struct control_connection *connection, const json_t *request)
 {
 	struct keel_vm_status now = m->status;
+	char *path = text_utf8(m->manifest.path, strlen(m->manifest.path));
 	char reason[512];
 	struct timespec t;
 	json_t *answer;
@@ -60,14 +64,15 @@ static json_t *handle_status(struct machine *m, struct control_connection *conne
 	answer = json_pack("{s:b, s:s, s:i, s:s, s:s, s:I, s:i, s:I, s:i, s:s, s:I, s:{s:I, s:I, s:I}}", "ok", 1,
 			 "name", m->manifest.name, "pid", (int)getpid(), "state",
 			 m->engine.held ? "io-error" : state_names[m->state],
-			 "manifest", m->manifest.path, "memory_mib", (json_int_t)(m->manifest.memory >> MIB_SHIFT),
+			 "manifest", path, "memory_mib", (json_int_t)(m->manifest.memory >> MIB_SHIFT),
 			 "vcpus", (int)m->manifest.vcpus, "uptime_s", (json_int_t)(t.tv_sec - m->started),
 			 "restarts", (int)m->restarts, "reason", reason, "io_errors", (json_int_t)machine_count_errors(m), "blocks",
 			 "4k", (json_int_t)now.pages_4k, "2m", (json_int_t)now.pages_2m,
 			 "1g", (json_int_t)now.pages_1g);
-	if (machine_count_errors(m))
+	free(path);
+	if (answer && machine_count_errors(m))
 		json_object_set_new(answer, "last_io_error", last_error(m));
-	return answer;
+	return answer ? answer : refuse("its process is out of memory");
 }
 
 static json_t *handle_shutdown(struct machine *m, struct control_connection *connection, const json_t *request)
@@ -145,8 +150,11 @@ static json_t *handle_nmi(struct machine *m, struct control_connection *connecti
 static json_t *handle_console(struct machine *m, struct control_connection *connection, const json_t *request)
 {
 	bool replay = json_is_true(json_object_get(request, "replay"));
-	int fd = control_take(connection, json_pack("{s:b}", "ok", 1));
+	int fd;
 
+	if (!console_has_room(&m->console))
+		return refuse("its console has as many readers as it can have; leave one of them");
+	fd = control_take(connection, json_pack("{s:b}", "ok", 1));
 	if (fd >= 0)
 		console_attach(&m->console, fd, replay);
 	return NULL;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* keel-dm: the resource half of one guest's device model. Started by keel(1), one process for each guest. */
+#include <fcntl.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "host/log.h"
 #include "host/machine.h"
 #include "host/sandbox.h"
 
@@ -30,10 +32,11 @@ static bool report(int fd, const struct machine *m, const struct failure *failur
 	return told;
 }
 
-static bool load(struct machine *m, const char *path, struct failure *failure)
+/* fd: an open file of the manifest, or -1. */
+static bool load(struct machine *m, int fd, const char *path, struct failure *failure)
 {
 	struct manifest_report errors;
-	bool good = manifest_load(path, &m->manifest, &errors);
+	bool good = fd < 0 ? manifest_load(path, &m->manifest, &errors) : manifest_load_from(fd, path, &m->manifest, &errors);
 
 	for (size_t i = 0; i < errors.count; i++)
 		fprintf(stderr, "%s:%u:%u: %s\n", path, errors.errors[i].line, errors.errors[i].column, errors.errors[i].text);
@@ -46,22 +49,28 @@ static bool load(struct machine *m, const char *path, struct failure *failure)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: keel-dm [--ready-fd N] MANIFEST\n");
+	fprintf(stderr, "usage: keel-dm [--ready-fd N] [--manifest-fd N] [--console-fd N] [--events-fd N] MANIFEST\n");
 	return EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "ready-fd", required_argument, NULL, 'r' }, { 0 } };
+	static const struct option options[] = {
+		{ "ready-fd", required_argument, NULL, 'r' }, { "manifest-fd", required_argument, NULL, 'm' },
+		{ "console-fd", required_argument, NULL, 'c' }, { "events-fd", required_argument, NULL, 'e' }, { 0 },
+	};
 	struct machine *m;
 	struct failure failure = { 0 };
-	int ready = -1, option;
+	int ready = -1, manifest = -1, console = -1, events = -1, option;
 	enum exit_code code;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option != 'r')
+		int *fd = option == 'r' ? &ready : option == 'm' ? &manifest : option == 'c' ? &console : option == 'e' ? &events : NULL;
+
+		if (!fd)
 			return usage();
-		ready = atoi(optarg);
+		*fd = atoi(optarg);
+		fcntl(*fd, F_SETFD, FD_CLOEXEC);
 	}
 	if (optind + 1 != argc)
 		return usage();
@@ -70,10 +79,12 @@ int main(int argc, char **argv)
 		perror("keel-dm");
 		return EXIT_NO_MEMORY;
 	}
-	setvbuf(stderr, NULL, _IOLBF, 0);
+	log_start();
+	m->starter_console = console;
+	m->starter_events = events;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
 		perror("prctl");
-	if (!load(m, argv[optind], &failure) || !machine_start(m, &failure)) {
+	if (!load(m, manifest, argv[optind], &failure) || !machine_start(m, &failure)) {
 		report(ready, m, &failure);
 		return failure.code;
 	}

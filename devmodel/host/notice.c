@@ -4,15 +4,25 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "text.h"
 
 void notice_add(struct notice *notice, time_t now, const char *format, ...)
 {
+	char *text, *shown;
 	va_list args;
 
 	notice_flush(notice, now);
 	va_start(args, format);
-	vsnprintf(notice->text, sizeof(notice->text), format, args);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
 	va_end(args);
+	shown = text ? text_show(text, strlen(text)) : NULL;
+	text_fit(notice->text, sizeof(notice->text), shown ? shown : "out of memory");
+	free(shown);
+	free(text);
 	notice->count++;
 	notice->when = time(NULL);
 	if (notice->told && now - notice->told < NOTICE_QUIET_SECONDS) {

@@ -15,8 +15,11 @@
 #define PID_FILE		"pid"
 #define DISKS_FILE		"disks"
 #define CLEANING_NS		20000000	/* longer than somebody else's rundir_clean holds a lock */
-
+#define RECORDS			".ended"
+#define RECORD_BYTES		2048u
+#define RECORDS_MOST		256u
 #define ATTEMPTS		10
+#define KNOWN_FILES		(sizeof(known_files) / sizeof(known_files[0]))
 
 static const char *const known_files[] = {
 	"control", "console", "console.log", "console.log.1", "firmware.log", "firmware.log.1", DISKS_FILE, PID_FILE,
@@ -34,6 +37,7 @@ void rundir_path(char *path, size_t room, const char *name, const char *file)
 	snprintf(path, room, "%s/%s/%s", rundir_parent(), name, file);
 }
 
+/* -1: errno tells; EAGAIN: another process has it. */
 static int lock_pid_file(const char *path)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
@@ -45,7 +49,10 @@ static int lock_pid_file(const char *path)
 		if (fd < 0)
 			return -1;
 		if (fcntl(fd, F_OFD_SETLK, &lock)) {
+			int error = errno == EACCES ? EAGAIN : errno;
+
 			close(fd);
+			errno = error;
 			return -1;
 		}
 		/* The previous owner removes its file before it lets go of the lock. */
@@ -55,62 +62,184 @@ static int lock_pid_file(const char *path)
 	}
 }
 
-bool rundir_create(struct rundir *dir, const char *name, struct failure *failure)
+static bool make_folder(const char *path, mode_t mode)
+{
+	return !mkdir(path, mode) || errno == EEXIST;
+}
+
+/* False: errno tells. */
+static bool lock_folder(struct rundir *dir)
 {
 	const struct timespec cleaning = { .tv_nsec = CLEANING_NS };
 	char path[PATH_MAX];
-	bool running = false;
 
-	dir->pid_fd = -1;
-	if (snprintf(dir->path, sizeof(dir->path), "%s/%s", rundir_parent(), name) >= (int)sizeof(dir->path))
-		return failure_set(failure, EXIT_FAILED, "the path of %s is too long", rundir_parent());
 	snprintf(path, sizeof(path), "%s/" PID_FILE, dir->path);
-	for (int attempt = 0; attempt < ATTEMPTS && dir->pid_fd < 0; attempt++) {
-		if ((mkdir(rundir_parent(), 0755) && errno != EEXIST) || (mkdir(dir->path, 0700) && errno != EEXIST))
-			return failure_set(failure, EXIT_FAILED, "cannot create %s: %s%s", dir->path, strerror(errno),
-					   errno == EACCES ? "; run this as root" : "");
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		if (!make_folder(rundir_parent(), 0755) || !make_folder(dir->path, 0700))
+			return false;
 		dir->pid_fd = lock_pid_file(path);
-		running = dir->pid_fd < 0 && (errno == EAGAIN || errno == EACCES);
-		if (running)
+		if (dir->pid_fd >= 0)
+			return true;
+		/* Its previous owner, or rundir_clean, removes the folder. */
+		if (errno == EAGAIN && attempt < ATTEMPTS - 1)
 			nanosleep(&cleaning, NULL);
-		else if (dir->pid_fd < 0 && errno != ENOENT)
+		else if (errno != ENOENT)
 			break;
 	}
-	if (running)
-		return failure_set(failure, EXIT_IN_USE, "guest \"%s\" is running already", name);
-	if (dir->pid_fd < 0)
-		return failure_set(failure, EXIT_FAILED, "cannot create %s: %s", path, strerror(errno));
-	/* What a killed process left behind. */
-	for (size_t i = 0; i + 1 < sizeof(known_files) / sizeof(known_files[0]); i++) {
+	return false;
+}
+
+static void remove_files(const struct rundir *dir, size_t count)
+{
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < count; i++) {
 		snprintf(path, sizeof(path), "%s/%s", dir->path, known_files[i]);
 		unlink(path);
 	}
-	if (ftruncate(dir->pid_fd, 0) || dprintf(dir->pid_fd, "%d\n", getpid()) < 0) {
-		rundir_remove(dir);
-		return failure_set(failure, EXIT_FAILED, "cannot write %s/" PID_FILE ": %s", dir->path, strerror(errno));
+}
+
+static bool is_running(const char *name)
+{
+	char path[PATH_MAX];
+
+	rundir_path(path, sizeof(path), name, PID_FILE);
+	return !access(path, F_OK);
+}
+
+/* The record that was written first, of those of guests that do not run; returns how many records there are. */
+static unsigned int find_oldest(DIR *records, char oldest[NAME_MAX + 1])
+{
+	struct timespec first = { 0 };
+	unsigned int count = 0;
+	struct dirent *entry;
+	struct stat st;
+
+	for (oldest[0] = '\0'; (entry = readdir(records));) {
+		if (entry->d_name[0] == '.' || fstatat(dirfd(records), entry->d_name, &st, AT_SYMLINK_NOFOLLOW))
+			continue;
+		count++;
+		if (is_running(entry->d_name) || (oldest[0] && (st.st_mtim.tv_sec > first.tv_sec ||
+		    (st.st_mtim.tv_sec == first.tv_sec && st.st_mtim.tv_nsec >= first.tv_nsec))))
+			continue;
+		first = st.st_mtim;
+		strcpy(oldest, entry->d_name);
 	}
-	return true;
+	return count;
+}
+
+static void prune_records(const char *folder)
+{
+	DIR *records = opendir(folder);
+	char oldest[NAME_MAX + 1];
+
+	while (records && find_oldest(records, oldest) > RECORDS_MOST && oldest[0] && !unlinkat(dirfd(records), oldest, 0))
+		rewinddir(records);
+	if (records)
+		closedir(records);
+}
+
+static bool open_record(struct rundir *dir, const char *name)
+{
+	char path[PATH_MAX];
+
+	rundir_path(path, sizeof(path), RECORDS, "");
+	if (!make_folder(path, 0700))
+		return false;
+	prune_records(path);
+	rundir_path(path, sizeof(path), RECORDS, name);
+	dir->record_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return dir->record_fd >= 0;
+}
+
+static bool write_pid(const struct rundir *dir)
+{
+	return !ftruncate(dir->pid_fd, 0) && dprintf(dir->pid_fd, "%d\n", getpid()) > 0;
+}
+
+bool rundir_create(struct rundir *dir, const char *name, struct failure *failure)
+{
+	int error;
+
+	dir->pid_fd = dir->record_fd = -1;
+	if (snprintf(dir->path, sizeof(dir->path), "%s/%s", rundir_parent(), name) >= (int)sizeof(dir->path))
+		return failure_set(failure, EXIT_FAILED, "the path of %s is too long", rundir_parent());
+	if (!lock_folder(dir)) {
+		error = errno;
+		/* Does nothing to one that is another's: that is not empty. */
+		rmdir(dir->path);
+		if (error == EAGAIN)
+			return failure_set(failure, EXIT_IN_USE, "guest \"%s\" is running already", name);
+		return failure_set(failure, EXIT_FAILED, "cannot create %s and the file " PID_FILE " in it: %s%s", dir->path,
+				   strerror(error), error == EACCES ? "; run this as root" : "");
+	}
+	remove_files(dir, KNOWN_FILES - 1);	/* what a killed process left behind */
+	if (write_pid(dir) && open_record(dir, name))
+		return true;
+	error = errno;
+	rundir_remove(dir);
+	return failure_set(failure, EXIT_FAILED, "cannot write %s/" PID_FILE " or %s/" RECORDS "/%s: %s", dir->path, rundir_parent(),
+			   name, strerror(error));
 }
 
 void rundir_remove(struct rundir *dir)
 {
-	char path[PATH_MAX];
-
 	if (dir->pid_fd < 0)
 		return;
-	for (size_t i = 0; i < sizeof(known_files) / sizeof(known_files[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s", dir->path, known_files[i]);
-		unlink(path);
-	}
+	remove_files(dir, KNOWN_FILES);
 	rmdir(dir->path);
 	close(dir->pid_fd);
-	dir->pid_fd = -1;
+	if (dir->record_fd >= 0)
+		close(dir->record_fd);
+	dir->pid_fd = dir->record_fd = -1;
+}
+
+/* All of it at once, in place: what reads it meanwhile sees one or the other. */
+bool rundir_note_state(const struct rundir *dir, const json_t *record)
+{
+	char text[RECORD_BYTES];
+	size_t length = record ? json_dumpb(record, text, sizeof(text), JSON_COMPACT) : 0;
+
+	if (!length || length >= sizeof(text))
+		return false;
+	memset(text + length, ' ', sizeof(text) - length);
+	text[sizeof(text) - 1] = '\n';
+	return pwrite(dir->record_fd, text, sizeof(text), 0) == (ssize_t)sizeof(text);
+}
+
+static bool read_record(int folder, const char *name, char text[RECORD_BYTES + 1])
+{
+	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, RECORD_BYTES);
+
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return n > 0;
+}
+
+bool rundir_each_record(bool (*each)(void *owner, const char *name, const char *text), void *owner, struct failure *failure)
+{
+	char path[PATH_MAX], text[RECORD_BYTES + 1];
+	struct dirent *entry;
+	bool good = true;
+	DIR *records;
+
+	rundir_path(path, sizeof(path), RECORDS, "");
+	records = opendir(path);
+	if (!records)
+		return errno == ENOENT || failure_set(failure, EXIT_FAILED, "cannot read %s: %s", path, strerror(errno));
+	while (good && (entry = readdir(records)))
+		if (entry->d_name[0] != '.' && read_record(dirfd(records), entry->d_name, text))
+			good = each(owner, entry->d_name, text);
+	closedir(records);
+	return good || failure_set(failure, EXIT_FAILED, "out of memory");
 }
 
 /* The lock says that nobody lives there; who makes the folder anew meanwhile tries again (rundir_create). */
 bool rundir_clean(const char *name)
 {
-	struct rundir dir;
+	struct rundir dir = { .record_fd = -1 };
 	char path[PATH_MAX];
 
 	if (snprintf(dir.path, sizeof(dir.path), "%s/%s", rundir_parent(), name) >= (int)sizeof(dir.path))

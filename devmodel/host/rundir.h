@@ -2,10 +2,12 @@
 /*
  * A running guest's folder /run/keel/NAME (KEEL_RUN_DIR names another parent): pid (locked while the guest's process lives),
  * control (socket), disks (who has which image), console (link to the pty), console.log, firmware.log.
+ * /run/keel/.ended/NAME is its record: it stays when the guest is gone, until it starts again or there are too many.
  */
 #ifndef KEEL_RUNDIR_H
 #define KEEL_RUNDIR_H
 
+#include <jansson.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,6 +20,7 @@
 struct rundir {
 	char path[PATH_MAX / 2];
 	int pid_fd;
+	int record_fd;
 };
 
 const char *rundir_parent(void);
@@ -31,6 +34,10 @@ void rundir_remove(struct rundir *dir);
 
 /* Removes the folder of this name if the process that made it is gone without having done so. True: it was removed. */
 bool rundir_clean(const char *name);
+/* Writes the guest's record, an object. */
+bool rundir_note_state(const struct rundir *dir, const json_t *record);
+/* Calls each with the name and text of each record, until that is false: out of memory. */
+bool rundir_each_record(bool (*each)(void *owner, const char *name, const char *text), void *owner, struct failure *failure);
 
 /* Notes that the guest uses an image. */
 void rundir_note_disk(const struct rundir *dir, dev_t device, ino_t inode);

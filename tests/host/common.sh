@@ -53,8 +53,8 @@ says() {
 
 # soon COMMAND...: whether it succeeds within five seconds.
 soon() {
-	local tries
-	for tries in $(seq 100); do
+	local _
+	for _ in $(seq 100); do
 		"$@" >/dev/null 2>&1 && return 0
 		sleep 0.05
 	done

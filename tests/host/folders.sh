@@ -58,7 +58,7 @@ check "guests that start while others look" test "$(keel list | grep -c '^race[1
 
 pid=$(cat "$KEEL_RUN_DIR/lives/pid")
 kill -STOP "$pid"
-check "a list without a guest's answer is not good" exits 1 keep_list
+check "a list without a guest's answer is not good" exits 6 keep_list
 check "and has that guest" grep -Eq '"ok": ?false.*"name": ?"lives", ?"state": ?"unknown"' "$WORK/list.json"
 kill -CONT "$pid"
 check "until it does" keel list

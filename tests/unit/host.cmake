@@ -15,10 +15,10 @@ keel_unit_test(acpi ALLOCATES
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(LIBURING REQUIRED IMPORTED_TARGET liburing)
 keel_unit_test(disk ALLOCATES
-	SOURCES tests/unit/test_disk.c devmodel/host/claim.c devmodel/host/disk.c devmodel/host/loop.c devmodel/host/rings.c devmodel/host/rundir.c
-		tools/keel/exit.c
+	SOURCES tests/unit/test_disk.c devmodel/host/claim.c devmodel/host/disk.c devmodel/host/loop.c devmodel/host/rings.c
+		devmodel/host/rundir.c tools/keel/exit.c tools/keel/text.c
 	INCLUDES tools/keel
-	LIBS PkgConfig::LIBURING)
+	LIBS PkgConfig::JANSSON PkgConfig::LIBURING)
 
 keel_unit_test(ending ALLOCATES
 	SOURCES tests/unit/test_ending.c devmodel/host/ending.c
@@ -28,11 +28,12 @@ keel_unit_test(button
 	SOURCES tests/unit/test_button.c devmodel/host/button.c)
 
 keel_unit_test(notice
-	SOURCES tests/unit/test_notice.c devmodel/host/notice.c)
+	SOURCES tests/unit/test_notice.c devmodel/host/notice.c tools/keel/text.c
+	INCLUDES tools/keel)
 
 keel_unit_test(console ALLOCATES
 	SOURCES tests/unit/test_console.c devmodel/host/console.c devmodel/host/control.c devmodel/host/logfile.c
-		devmodel/host/loop.c tools/keel/exit.c
+		devmodel/host/loop.c tools/keel/exit.c tools/keel/text.c
 	INCLUDES tools/keel
 	LIBS PkgConfig::JANSSON util)
 

@@ -20,14 +20,16 @@
 #include <keel/topology.h>
 
 #include "manifest.h"
-#include "position.h"
 #include "suite.h"
+#include "syntax.h"
+#include "text.h"
 
 #define PAIRS			"tests/unit/manifest"
 #define SCHEMA			"tools/keel/manifest.schema.json"
 #define BAD_LEAST		50
 #define GOOD_LEAST		3
 #define MIB			(1ull << 20)
+#define LARGE_SECONDS		60	/* the sanitizers' heap is slow; with time that grows by the square it is an hour */
 
 static char folder[] = "/tmp/keel-manifest-XXXXXX";
 
@@ -483,33 +485,245 @@ START_TEST(other_formats)
 }
 END_TEST
 
+static void check_position(const char *text, const char *path, bool key, unsigned int line, unsigned int column)
+{
+	struct position p = position_of(text, strlen(text), path, key);
+
+	ck_assert_msg(p.line == line && p.column == column, "%s%s: expected %u:%u, found %u:%u", path, key ? " (key)" : "", line,
+		      column, p.line, p.column);
+}
+
 START_TEST(positions)
 {
 	static const char text[] = "{\n\t\"a\": [1, {\"b\" : \"\\\"]\"}],\n \"c\":null}";
-	struct position_index index;
-	struct position p;
 
-	ck_assert(position_build(&index, text, sizeof(text) - 1));
-	p = position_of(&index, "/a/1/b", false);
-	ck_assert_uint_eq(p.line, 2);
-	ck_assert_uint_eq(p.column, 18);
-	p = position_of(&index, "/a/1/b", true);
-	ck_assert_uint_eq(p.column, 12);
-	p = position_of(&index, "/c", false);
-	ck_assert_uint_eq(p.line, 3);
-	ck_assert_uint_eq(p.column, 6);
+	check_position(text, "", false, 1, 1);
+	check_position(text, "/a/1/b", false, 2, 18);
+	check_position(text, "/a/1/b", true, 2, 12);
+	check_position(text, "/c", false, 3, 6);
+	check_position(text, "/c", true, 3, 2);
 	/* What is not there is where its parent is. */
-	p = position_of(&index, "/a/7/x", false);
-	ck_assert_uint_eq(p.line, 2);
-	ck_assert_uint_eq(p.column, 7);
-	position_free(&index);
+	check_position(text, "/a/7/x", false, 2, 7);
+	check_position(text, "/a/0/x", false, 2, 8);
+	check_position(text, "/d", true, 1, 1);
+}
+END_TEST
+
+START_TEST(positions_of_strange_keys)
+{
+	static const char text[] = "{\"a/b~c\": 1, \"\\u00e9\\ud83d\\ude00\": 2,\n\"\\n\\\"\\\\\": 3, \"\": 4, \"aa\": {}, \"a\": 6}";
+
+	check_position(text, "/a~1b~0c", true, 1, 2);
+	check_position(text, "/\xc3\xa9\xf0\x9f\x98\x80", true, 1, 14);
+	check_position(text, "/\n\"\\", false, 2, 11);
+	check_position(text, "/", true, 2, 14);
+	check_position(text, "/aa/x", false, 2, 27);
+	check_position(text, "/a", true, 2, 31);
+}
+END_TEST
+
+static const char *explanation(const char *text, size_t bytes, struct position *at)
+{
+	static json_error_t error;
+	json_t *value = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+
+	ck_assert_msg(!value, "%s was accepted", text);
+	return syntax_explain(text, bytes, &error, at);
+}
+
+/* What people write who know other formats, what of its explanation must be there, and where it is said to be. */
+START_TEST(mistakes_are_named)
+{
+	static const struct {
+		const char *text, *says;
+		unsigned int line, column;
+	} cases[] = {
+		{ "", "empty", 1, 1 },
+		{ " \n\t", "empty", 1, 1 },
+		{ "\xef\xbb\xbf{}", "byte order mark", 1, 1 },
+		{ "\xff\xfe{", "UTF-16", 1, 1 },
+		{ "<domain type='kvm'>", "XML", 1, 1 },
+		{ "---\nname: a\n", "YAML", 1, 1 },
+		{ "# a guest\nname: a\n", "YAML", 1, 1 },
+		{ "# a guest\nname = \"a\"\n", "xl.cfg", 1, 1 },
+		{ "[guest]\nname = \"a\"\n", "TOML", 1, 1 },
+		{ "{\n // why\n \"a\": 1 }", "no comments", 2, 2 },
+		{ "{ \"a\": 1, # why\n \"b\": 1 }", "description", 1, 11 },
+		{ "{ \"a\": 1 /* why */ }", "no comments", 1, 10 },
+		{ "{ \"a\": 1 } // why", "no comments", 1, 12 },
+		{ "{ 'a': 1 }", "double quotes", 1, 3 },
+		{ "{ \"a\": 'b' }", "double quotes", 1, 8 },
+		{ "{ \"a\": \xe2\x80\x9c" "b\xe2\x80\x9d }", "typographic", 1, 8 },
+		{ "{ \"a\": 1, }", "behind the last", 1, 11 },
+		{ "{ \"a\": [1,\n] }", "behind the last", 2, 1 },
+		{ "{ \"\xc3\xa9\": 1\n\"b\": 2 }", "',' is missing", 2, 1 },
+		{ "{ \"\xc3\xa9\" 1 }", "':'", 1, 7 },
+		{ "{ a: 1 }", "a key stands in double quotes", 1, 3 },
+		{ "{ \"a\" = 1 }", "':' between", 1, 7 },
+		{ "{ \"a\": True }", "true, false and null", 1, 8 },
+		{ "{ \"a\": None }", "true, false and null", 1, 8 },
+		{ "{ \"a\": 512M }", "double quotes", 1, 8 },
+		{ "{ \"a\": 0x10 }", "no number", 1, 8 },
+		{ "{ \"a\": 01 }", "no number", 1, 8 },
+		{ "{ \"a\": .5 }", "no number", 1, 8 },
+		{ "{ \"a\": \"b\nc\" }", "not closed", 1, 8 },
+		{ "{ \"a\": [1, 2", "ends too early", 1, 13 },
+		{ "{ \"a\": 1 }\n}", "behind the end", 2, 1 },
+		{ "{ \"a\": \"b\xe9\" }", "not UTF-8", 1, 10 },
+		{ "{ \"a\": 1, \"a\": 2 }", "duplicate", 1, 11 },
+		{ "{ \"a\": 1, \"\\u0061a-long-key-that-is-told-by-its-place-alone\": 1,\n"
+		  "  \"aa-long-key-that-is-told-by-its-place-alone\": 2 }", "duplicate", 2, 3 },
+		{ "{ \"a\": 99999999999999999999 }", "too big", 1, 8 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct position at;
+		const char *text = explanation(cases[i].text, strlen(cases[i].text), &at);
+
+		ck_assert_msg(strstr(text, cases[i].says) != NULL, "%s: expected \"%s\", found \"%s\"", cases[i].text,
+			      cases[i].says, text);
+		ck_assert_msg(at.line == cases[i].line && at.column == cases[i].column, "%s: expected %u:%u, found %u:%u",
+			      cases[i].text, cases[i].line, cases[i].column, at.line, at.column);
+	}
+}
+END_TEST
+
+static void load_text(const char *text, size_t bytes, struct manifest *m, struct manifest_report *report)
+{
+	FILE *f = tmpfile();
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_uint_eq(fwrite(text, 1, bytes, f), bytes);
+	rewind(f);
+	ck_assert(!manifest_load_from(fileno(f), "/nowhere/-", m, report));
+	fclose(f);
+}
+
+/* A mebibyte of copies of unit, one after the other. */
+static char *mebibyte(const char *start, const char *unit, const char *end)
+{
+	char *text = malloc(MIB + 1), *to = text;
+	size_t length = strlen(unit), room = MIB - strlen(end);
+
+	ck_assert_ptr_nonnull(text);
+	for (to += sprintf(to, "%s", start); (size_t)(to - text) + length < room; to += length)
+		memcpy(to, unit, length);
+	strcpy(to, end);
+	return text;
+}
+
+START_TEST(large_texts)
+{
+	static const struct {
+		const char *start, *unit, *end, *says;
+	} cases[] = {
+		{ "[", "[", "", "nested" },
+		{ "{\"disks\":[", "{},", "{}]}", "expected at most" },
+		{ "{\"boot\":[", "0,", "0]}", "more errors" },
+		{ "{\"cpu_affinity\":[", "-1,", "0]}", "more errors" },
+		{ "{\"name\":\"", "x", "\"}", "letters" },
+		{ "{\"", "x", "\":1}", "..." },
+		{ "{\"description\":", "[", "", "nested" },
+		{ "", "\n", "", "empty" },
+		{ "#", "#\n", "", "no comments" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *text = mebibyte(cases[i].start, cases[i].unit, cases[i].end);
+		struct manifest_report report;
+		struct manifest m;
+		bool said = false;
+
+		load_text(text, strlen(text), &m, &report);
+		ck_assert_uint_le(report.count, MANIFEST_ERRORS_MOST + 1);
+		for (size_t j = 0; j < report.count; j++)
+			said |= strstr(report.errors[j].text, cases[i].says) != NULL;
+		ck_assert_msg(said, "%s: expected \"%s\", found \"%s\"", cases[i].start, cases[i].says, report.errors[0].text);
+		manifest_report_free(&report);
+		manifest_free(&m);
+		free(text);
+	}
+}
+END_TEST
+
+START_TEST(many_errors)
+{
+	char *text = malloc(MIB), *to = text;
+	struct manifest_report report;
+	struct manifest m;
+
+	for (to += sprintf(to, "{"); (size_t)(to - text) < MIB - 32;)
+		to += sprintf(to, "\"k%x\":1,", (unsigned int)(to - text));
+	to += sprintf(to, "\"z\":1}");
+	load_text(text, (size_t)(to - text), &m, &report);
+	ck_assert_uint_eq(report.count, MANIFEST_ERRORS_MOST + 1);
+	ck_assert_uint_gt(report.more, 50000);
+	ck_assert_uint_eq(report.errors[0].column, 2);
+	ck_assert_ptr_nonnull(strstr(report.errors[MANIFEST_ERRORS_MOST].text, "more errors"));
+	manifest_report_free(&report);
+	manifest_free(&m);
+	free(text);
+}
+END_TEST
+
+START_TEST(too_large)
+{
+	char *text = mebibyte("", " ", "");
+	struct manifest_report report;
+	struct manifest m;
+	char *grown = realloc(text, MIB + 2);
+
+	memset(grown, ' ', MIB + 1);
+	load_text(grown, MIB + 1, &m, &report);
+	ck_assert_ptr_nonnull(strstr(report.errors[0].text, "larger than 1 MiB"));
+	manifest_report_free(&report);
+	manifest_free(&m);
+	free(grown);
+}
+END_TEST
+
+static void check_shown(const char *text, const char *expected)
+{
+	char *shown = text_show(text, strlen(text)), *again = shown ? text_show(shown, strlen(shown)) : NULL;
+
+	ck_assert_str_eq(shown, expected);
+	ck_assert_str_eq(again, expected);
+	free(again);
+	free(shown);
+}
+
+START_TEST(text_is_shown)
+{
+	char quoted[TEXT_QUOTED], fit[32], *valid;
+
+	check_shown("plain \xc3\xa9", "plain \xc3\xa9");
+	check_shown("\033[31m\a\n\t\r\x7f", "\\u001b[31m\\u0007\\n\\t\\r\\u007f");
+	check_shown("\xc2\x9b" "1m", "\\u009b1m");			/* CSI in one character */
+	check_shown("a\xe2\x80\xae" "b", "a\\u202eb");		/* writes from right to left */
+	check_shown("caf\xe9\xc3", "caf\\xe9\\xc3");
+	check_shown("\xc0\xaf\xed\xa0\x80", "\\xc0\\xaf\\xed\\xa0\\x80");
+	valid = text_utf8("\033caf\xe9", 5);
+	ck_assert_str_eq(valid, "\033caf\\xe9");
+	free(valid);
+	/* 40 letters of two bytes are one byte too many. */
+	ck_assert_str_eq(text_quote(quoted, "x\xc3\xa9"), "x\xc3\xa9");
+	text_quote(quoted, "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9"
+		   "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9"
+		   "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9"
+		   "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9");
+	ck_assert_uint_eq(strlen(quoted), 76 + 3);
+	ck_assert_str_eq(quoted + 74, "\xc3\xa9...");
+	text_fit(fit, sizeof(fit), "cannot open a file of a long name: why");
+	ck_assert_str_eq(fit, "cannot open a ... ong name: why");
+	text_fit(fit, sizeof(fit), "short: why");
+	ck_assert_str_eq(fit, "short: why");
 }
 END_TEST
 
 int main(void)
 {
 	Suite *suite = suite_create("manifest");
-	TCase *tests = tcase_create("manifest");
+	TCase *tests = tcase_create("manifest"), *large = tcase_create("large");
 
 	tcase_add_checked_fixture(tests, set_up, tear_down);
 	tcase_add_test(tests, bad_manifests);
@@ -520,6 +734,14 @@ int main(void)
 	tcase_add_test(tests, missing_file);
 	tcase_add_test(tests, other_formats);
 	tcase_add_test(tests, positions);
+	tcase_add_test(tests, positions_of_strange_keys);
+	tcase_add_test(tests, mistakes_are_named);
+	tcase_add_test(tests, text_is_shown);
 	suite_add_tcase(suite, tests);
+	tcase_set_timeout(large, LARGE_SECONDS);
+	tcase_add_test(large, large_texts);
+	tcase_add_test(large, many_errors);
+	tcase_add_test(large, too_large);
+	suite_add_tcase(suite, large);
 	return run_suite(suite);
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Talks to the process of a guest. */
+/* Talks to the processes of guests. */
 #include "client.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -16,8 +17,33 @@
 
 #include "host/rundir.h"
 
-#define LINE_ROOM		8192
+#define LINE_CHUNK		4096u
+#define LINE_MOST		(256u << 10)
 #define MS_PER_SECOND		1000
+#define CONNECT_TRIES		20
+#define CONNECT_PAUSE_NS	20000000
+
+/* A process that does not take connections has many that wait; another one must not wait for it. */
+static int connect_soon(const struct sockaddr_un *address)
+{
+	const struct timespec pause = { .tv_nsec = CONNECT_PAUSE_NS };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error = errno;
+
+	if (fd < 0)
+		return -1;
+	for (int i = 0; i < CONNECT_TRIES; i++) {
+		if (!connect(fd, (const struct sockaddr *)address, sizeof(*address)) &&
+		    !fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK))
+			return fd;
+		error = errno;
+		if (error != EAGAIN)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	close(fd);
+	errno = error;
+	return -1;
+}
 
 int client_connect(const char *name, struct failure *failure)
 {
@@ -27,18 +53,18 @@ int client_connect(const char *name, struct failure *failure)
 
 	rundir_path(path, sizeof(path), name, "control");
 	if (strchr(name, '/') || name[0] == '.' || !name[0] || strlen(path) >= sizeof(address.sun_path)) {
-		failure_set(failure, EXIT_NO_GUEST, "\"%.80s\" is not the name of a guest; keel list shows those that run", name);
+		failure_set(failure, EXIT_NO_GUEST, "\"%s\" is not the name of a guest; keel list shows those that run", name);
 		return -1;
 	}
 	strcpy(address.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && !connect(fd, (const struct sockaddr *)&address, sizeof(address)))
-		return fd;
+	fd = connect_soon(&address);
 	error = errno;
 	if (fd >= 0)
-		close(fd);
+		return fd;
 	if (error == ENOENT || error == ECONNREFUSED || error == ENOTDIR)
 		failure_set(failure, EXIT_NO_GUEST, "no guest \"%s\" is running; keel list shows those that are", name);
+	else if (error == EAGAIN)
+		failure_set(failure, EXIT_TIMEOUT, "the process of guest \"%s\" takes no requests", name);
 	else
 		failure_set(failure, EXIT_FAILED, "cannot reach guest \"%s\": %s%s", name, strerror(error),
 			    error == EACCES ? "; run this as root" : "");
@@ -47,16 +73,21 @@ int client_connect(const char *name, struct failure *failure)
 
 bool client_send(int fd, json_t *request, struct failure *failure)
 {
-	char *text = json_dumps(request, JSON_COMPACT);
+	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
 	size_t length = text ? strlen(text) : 0;
-	bool sent;
+	ssize_t sent = -1;
+	int error = ENOMEM;
 
 	json_decref(request);
-	if (text)
+	if (text) {
 		text[length++] = '\n';	/* in the place of the final zero */
-	sent = text && send(fd, text, length, MSG_NOSIGNAL) == (ssize_t)length;
+		sent = send(fd, text, length, MSG_NOSIGNAL);
+		error = sent < 0 ? errno : EMSGSIZE;
+	}
 	free(text);
-	return sent || failure_set(failure, EXIT_FAILED, "cannot ask the guest's process: %s", strerror(errno));
+	/* Who closed its end has told why, for client_receive. */
+	return sent == (ssize_t)length || (sent < 0 && error == EPIPE) ||
+	       failure_set(failure, EXIT_FAILED, "cannot ask the guest's process: %s", strerror(error));
 }
 
 static long long now_ms(void)
@@ -67,62 +98,111 @@ static long long now_ms(void)
 	return now.tv_sec * (long long)MS_PER_SECOND + now.tv_nsec / 1000000;
 }
 
-/* A line, byte by byte: what follows it may be a console's characters, which are another reader's. */
-static bool read_line(int fd, int seconds, char *line, struct failure *failure)
+long long client_deadline(int seconds)
 {
-	long long end = now_ms() + seconds * (long long)MS_PER_SECOND;
-	size_t used = 0;
-
-	while (used < LINE_ROOM - 1) {
-		struct pollfd ready = { .fd = fd, .events = POLLIN };
-		long long left = end - now_ms();
-		ssize_t n;
-
-		if (seconds >= 0 && (left <= 0 || poll(&ready, 1, (int)left) == 0))
-			return failure_set(failure, EXIT_TIMEOUT, "no answer within %d s", seconds);
-		n = read(fd, line + used, 1);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return failure_set(failure, EXIT_FAILED, "the guest's process is gone");
-		if (line[used] == '\n') {
-			line[used] = '\0';
-			return true;
-		}
-		used++;
-	}
-	return failure_set(failure, EXIT_FAILED, "the guest's process gave too long an answer");
+	return seconds < 0 ? CLIENT_NO_TIMEOUT : now_ms() + seconds * (long long)MS_PER_SECOND;
 }
 
-json_t *client_receive(int fd, int seconds, struct failure *failure)
+/* False: not within the time. */
+static bool wait_readable(int fd, long long deadline)
 {
-	char line[LINE_ROOM];
+	struct pollfd ready = { .fd = fd, .events = POLLIN };
+	long long left;
+	int n;
+
+	do {
+		left = deadline < 0 ? -1 : deadline - now_ms();
+		n = poll(&ready, 1, deadline < 0 ? -1 : left < 0 ? 0 : (int)left);
+	} while (n < 0 && errno == EINTR);
+	return n;
+}
+
+/* A line, byte by byte: what follows it may be a console's characters, which are another reader's. The caller's to free. */
+static char *read_line(int fd, long long deadline, struct failure *failure)
+{
+	char *line = NULL, *grown;
+	ssize_t n;
+
+	for (size_t used = 0; used < LINE_MOST; used += n > 0 ? (size_t)n : 0) {
+		if (used % LINE_CHUNK == 0) {
+			grown = realloc(line, used + LINE_CHUNK);
+			if (!grown) {
+				failure_set(failure, EXIT_FAILED, "out of memory");
+				goto failed;
+			}
+			line = grown;
+		}
+		if (!wait_readable(fd, deadline)) {
+			failure_set(failure, EXIT_TIMEOUT, "its process does not answer");
+			goto failed;
+		}
+		n = read(fd, line + used, 1);
+		if ((n < 0 && errno != EINTR) || !n) {
+			failure_set(failure, EXIT_FAILED, "its process is gone");
+			goto failed;
+		}
+		if (n > 0 && line[used] == '\n') {
+			line[used] = '\0';
+			return line;
+		}
+	}
+	failure_set(failure, EXIT_FAILED, "its process gave too long an answer");
+failed:
+	free(line);
+	return NULL;
+}
+
+json_t *client_receive(int fd, long long deadline, struct failure *failure)
+{
+	char *line = read_line(fd, deadline, failure);
+	const char *error;
 	json_t *answer;
 
-	if (!read_line(fd, seconds, line, failure))
+	if (!line)
 		return NULL;
 	answer = json_loads(line, 0, NULL);
+	free(line);
 	if (json_is_true(json_object_get(answer, "ok")))
 		return answer;
-	failure_set(failure, EXIT_FAILED, "%s", json_is_string(json_object_get(answer, "error")) ?
-		    json_string_value(json_object_get(answer, "error")) : "the guest's process gave a strange answer");
+	error = json_string_value(json_object_get(answer, "error"));
+	failure_set(failure, EXIT_FAILED, "%s", error ? error : "its process gave a strange answer");
 	json_decref(answer);
 	return NULL;
 }
 
+void client_ask_all(struct client_call *calls, size_t count, json_t *request, int seconds)
+{
+	long long deadline = client_deadline(seconds);
+	struct failure failure;
+
+	for (size_t i = 0; i < count; i++) {
+		struct client_call *c = &calls[i];
+
+		c->answer = NULL;
+		c->fd = client_connect(c->name, &c->failure);
+		if (c->fd < 0 || client_send(c->fd, json_incref(request), &c->failure))
+			continue;
+		close(c->fd);
+		c->fd = -1;
+	}
+	for (size_t i = 0; i < count; i++)
+		if (calls[i].fd >= 0) {
+			calls[i].answer = client_receive(calls[i].fd, deadline, &failure);
+			close(calls[i].fd);
+			if (!calls[i].answer)
+				failure_set(&calls[i].failure, failure.code, "guest \"%s\": %s", calls[i].name, failure.text);
+		}
+	json_decref(request);
+}
+
 json_t *client_ask(const char *name, json_t *request, int seconds, struct failure *failure)
 {
-	int fd = client_connect(name, failure);
-	json_t *answer = NULL;
+	struct client_call call = { .name = name };
 
-	if (fd < 0) {
-		json_decref(request);
-		return NULL;
-	}
-	if (client_send(fd, request, failure))
-		answer = client_receive(fd, seconds, failure);
-	close(fd);
-	return answer;
+	client_ask_all(&call, 1, request, seconds);
+	if (!call.answer)
+		*failure = call.failure;
+	return call.answer;
 }
 
 static int by_name(const void *a, const void *b)
@@ -130,27 +210,46 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-size_t client_guests(char ***names)
+static bool add_name(char ***names, size_t *count, const char *name)
+{
+	char **grown = realloc(*names, (*count + 1) * sizeof(*grown));
+
+	if (!grown)
+		return false;
+	*names = grown;
+	grown[*count] = strdup(name);
+	return grown[*count] && ++*count;
+}
+
+bool client_guests(char ***names, size_t *count, struct failure *failure)
 {
 	DIR *parent = opendir(rundir_parent());
 	struct dirent *entry;
-	size_t count = 0;
+	int error = errno;
 
 	*names = NULL;
-	while (parent && (entry = readdir(parent))) {
-		char **grown;
-
-		if (entry->d_name[0] == '.')
-			continue;
-		grown = realloc(*names, (count + 1) * sizeof(*grown));
-		if (!grown)
+	*count = 0;
+	if (!parent)
+		return error == ENOENT ||
+		       failure_set(failure, EXIT_FAILED, "cannot read %s: %s", rundir_parent(), strerror(error));
+	for (errno = 0; (entry = readdir(parent)); errno = 0)
+		if (entry->d_name[0] != '.' && !add_name(names, count, entry->d_name)) {
+			errno = ENOMEM;
 			break;
-		*names = grown;
-		grown[count++] = strdup(entry->d_name);
-	}
-	if (parent)
-		closedir(parent);
-	if (count)
-		qsort(*names, count, sizeof(**names), by_name);
-	return count;
+		}
+	error = errno;
+	closedir(parent);
+	if (*count)
+		qsort(*names, *count, sizeof(**names), by_name);
+	if (!error)
+		return true;
+	client_free_names(*names, *count);
+	return failure_set(failure, EXIT_FAILED, "cannot read %s: %s", rundir_parent(), strerror(error));
+}
+
+void client_free_names(char **names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(names[i]);
+	free(names);
 }

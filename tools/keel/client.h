@@ -11,16 +11,29 @@
 
 #define CLIENT_NO_TIMEOUT	(-1)
 
+/* One guest of several that are asked the same. */
+struct client_call {
+	const char *name;
+	int fd;			/* -1: not connected */
+	json_t *answer;		/* NULL: failure tells */
+	struct failure failure;
+};
+
 /* A connected socket, or -1: EXIT_NO_GUEST. */
 int client_connect(const char *name, struct failure *failure);
 bool client_send(int fd, json_t *request, struct failure *failure);	/* takes the reference */
+/* When that many seconds from now are over, for client_receive; CLIENT_NO_TIMEOUT: never. */
+long long client_deadline(int seconds);
 /* One answer, a new reference. NULL: refused, timed out (EXIT_TIMEOUT) or the other end is gone. */
-json_t *client_receive(int fd, int seconds, struct failure *failure);
+json_t *client_receive(int fd, long long deadline, struct failure *failure);
 
+/* Asks all, then takes the answers: a guest that does not answer holds no other up. Takes the reference. */
+void client_ask_all(struct client_call *calls, size_t count, json_t *request, int seconds);
 /* Connects, asks, receives, closes. Takes the reference to request. */
 json_t *client_ask(const char *name, json_t *request, int seconds, struct failure *failure);
 
 /* Names of folders in /run/keel, sorted; an array that the caller frees with its strings. */
-size_t client_guests(char ***names);
+bool client_guests(char ***names, size_t *count, struct failure *failure);
+void client_free_names(char **names, size_t count);
 
 #endif

@@ -3,30 +3,29 @@
 #ifndef KEEL_COMMANDS_H
 #define KEEL_COMMANDS_H
 
-#include <jansson.h>
 #include <stdbool.h>
 
 #include "exit.h"
 
 struct options {
-	bool json, console, log, force;
-	int timeout;		/* seconds */
+	bool json, console, log, force, all;
+	int timeout;		/* seconds; 0: none was given */
 };
 
 enum exit_code command_check(const struct options *options, int count, char **operands);
 enum exit_code command_create(const struct options *options, int count, char **operands);
 enum exit_code command_list(const struct options *options, int count, char **operands);
 enum exit_code command_console(const struct options *options, int count, char **operands);
+enum exit_code command_log(const struct options *options, int count, char **operands);
 enum exit_code command_shutdown(const struct options *options, int count, char **operands);
 enum exit_code command_reboot(const struct options *options, int count, char **operands);
+enum exit_code command_reset(const struct options *options, int count, char **operands);
+enum exit_code command_nmi(const struct options *options, int count, char **operands);
+enum exit_code command_wait(const struct options *options, int count, char **operands);
 enum exit_code command_unpause(const struct options *options, int count, char **operands);
 enum exit_code command_destroy(const struct options *options, int count, char **operands);
 enum exit_code command_info(const struct options *options, int count, char **operands);
 enum exit_code command_dmesg(const struct options *options, int count, char **operands);
-
-/* Prints a failure, for people on standard error or as {"ok": false, "code": N, "error": TEXT} on standard output. */
-enum exit_code command_fail(const struct options *options, const struct failure *failure);
-/* Prints an object on a line; takes the reference. */
-void command_print_json(json_t *object);
+enum exit_code command_version(const struct options *options, int count, char **operands);
 
 #endif

@@ -1,45 +1,76 @@
 // SPDX-License-Identifier: GPL-2.0
 /* keel check, keel create. */
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "client.h"
 #include "commands.h"
 #include "manifest.h"
+#include "output.h"
+#include "process.h"
 #include "terminal.h"
+#include "text.h"
 
-#define DEVICE_MODEL		"keel-dm"
-#define LOG_PARENT		"/var/log/keel"
-#define ANSWER_ROOM		4096
+#define AT_ONCE_MS		500	/* a guest that ends within this time has died at its start */
+#define LAST_OUTPUT		4096u	/* that is shown of it */
+#define LAST_WORD_SECONDS	5
 
-static void print_errors(const char *path, const struct manifest_report *report, json_t *list)
+/* What a guest did right after its start. */
+struct first_steps {
+	char output[LAST_OUTPUT];
+	size_t used;
+	json_t *event;	/* how it ended; NULL: it runs */
+};
+
+static const char *message_of(const struct manifest_error *e)
+{
+	return e->text ? e->text : "out of memory";
+}
+
+static bool list_errors(const char *path, const struct manifest_report *report, json_t *list)
 {
 	for (size_t i = 0; i < report->count; i++) {
 		const struct manifest_error *e = &report->errors[i];
 
-		if (list)
-			json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:s}", "file", path, "line", (int)e->line,
-							      "column", (int)e->column, "message", e->text));
-		else if (e->line)
-			fprintf(stderr, "%s:%u:%u: %s\n", path, e->line, e->column, e->text);
-		else
-			fprintf(stderr, "%s: %s\n", path, e->text);
+		if (json_array_append_new(list, json_pack("{s:o, s:i, s:i, s:s}", "file", output_string(path), "line", (int)e->line,
+							  "column", (int)e->column, "message", message_of(e))))
+			return false;
 	}
+	return true;
 }
 
-static bool check_file(const char *path, struct manifest *m, json_t *list)
+static void print_errors(const char *path, const struct manifest_report *report)
+{
+	char *shown = text_show(path, strlen(path));
+
+	for (size_t i = 0; i < report->count; i++) {
+		const struct manifest_error *e = &report->errors[i];
+
+		fputs(shown ? shown : "(out of memory)", stderr);
+		if (e->line)
+			fprintf(stderr, ":%u:%u", e->line, e->column);
+		fprintf(stderr, ": %s\n", message_of(e));
+	}
+	free(shown);
+}
+
+/* list: of errors, replaced by NULL when it cannot be made; NULL: errors are printed. */
+static bool check_file(const char *path, struct manifest *m, json_t **list)
 {
 	struct manifest_report report;
 	bool good = manifest_load(path, m, &report);
 
-	print_errors(path, &report, list);
+	if (!list) {
+		print_errors(path, &report);
+	} else if (*list && !list_errors(path, &report, *list)) {
+		json_decref(*list);
+		*list = NULL;
+	}
 	manifest_report_free(&report);
 	return good;
 }
@@ -47,158 +78,189 @@ static bool check_file(const char *path, struct manifest *m, json_t *list)
 enum exit_code command_check(const struct options *options, int count, char **operands)
 {
 	json_t *list = options->json ? json_array() : NULL;
-	bool good = true;
+	enum exit_code code = EXIT_DONE, told = EXIT_DONE;
 
 	for (int i = 0; i < count; i++) {
 		struct manifest m;
 
-		if (!check_file(operands[i], &m, list))
-			good = false;
-		else if (!list)
-			printf("%s: good\n", operands[i]);
+		if (!check_file(operands[i], &m, options->json ? &list : NULL)) {
+			code = EXIT_MANIFEST;
+		} else if (!options->json) {
+			output_text(operands[i]);
+			puts(": good");
+		}
 		manifest_free(&m);
 	}
-	if (list)
-		command_print_json(json_pack("{s:b, s:o}", "ok", good, "errors", list));
-	return good ? EXIT_DONE : EXIT_MANIFEST;
+	if (options->json && code == EXIT_DONE)
+		told = output_json(json_pack("{s:b, s:o}", "ok", 1, "errors", list));
+	else if (options->json)
+		output_json(json_pack("{s:b, s:i, s:s, s:o}", "ok", 0, "code", (int)code, "error", "the manifest has errors",
+				      "errors", list));
+	return code == EXIT_DONE ? told : code;
 }
 
-/* KEEL_DM, beside this program, or where the packages put it. */
-static bool find_device_model(char *path, struct failure *failure)
+static int ms_left(const struct timespec *end)
 {
-	static const char *const places[] = { "", "../libexec/keel/", "../lib/keel/" };
-	const char *asked = secure_getenv("KEEL_DM");
-	char self[PATH_MAX] = "";
+	struct timespec now;
+	long long left;
 
-	if (asked && *asked) {
-		snprintf(path, PATH_MAX, "%s", asked);
-		return true;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	left = (end->tv_sec - now.tv_sec) * 1000ll + (end->tv_nsec - now.tv_nsec) / 1000000;
+	return left > 0 ? (int)left : 0;
+}
+
+/* Takes some of the output; false: there is no more. */
+static bool take_output(int console, struct first_steps *steps)
+{
+	char chunk[LAST_OUTPUT / 2];
+	ssize_t n = read(console, chunk, sizeof(chunk));
+	size_t too_many = n > 0 && steps->used + (size_t)n > LAST_OUTPUT ? steps->used + (size_t)n - LAST_OUTPUT : 0;
+
+	if (n <= 0)
+		return n < 0 && errno == EINTR;
+	memmove(steps->output, steps->output + too_many, steps->used - too_many);
+	steps->used -= too_many;
+	memcpy(steps->output + steps->used, chunk, (size_t)n);
+	steps->used += (size_t)n;
+	return true;
+}
+
+static json_t *take_event(int events)
+{
+	struct failure failure;
+	json_t *event = client_receive(events, client_deadline(LAST_WORD_SECONDS), &failure);
+
+	if (!event)
+		return json_pack("{s:s, s:s, s:b}", "event", "ended", "reason", failure.text, "crashed", 1);
+	if (strcmp(json_string_value(json_object_get(event, "event")) ? json_string_value(json_object_get(event, "event")) : "",
+		   "restarted"))
+		return event;
+	json_decref(event);
+	client_send(events, json_pack("{s:s}", "command", "wait"), &failure);
+	return NULL;
+}
+
+/* Its output is there before it is told that it has ended. */
+static void watch(const struct process *process, struct first_steps *steps)
+{
+	struct timespec end;
+	bool more = true;
+	int left = AT_ONCE_MS;
+
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_nsec += AT_ONCE_MS * 1000000l;
+	for (*steps = (struct first_steps){ 0 }; left && !steps->event; left = ms_left(&end)) {
+		struct pollfd ready[] = {
+			{ .fd = more ? process->console : -1, .events = POLLIN }, { .fd = process->events, .events = POLLIN },
+		};
+
+		if (poll(ready, 2, left) <= 0)
+			continue;
+		if (ready[0].revents)
+			more = take_output(process->console, steps);
+		else
+			steps->event = take_event(process->events);
 	}
-	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
-		return failure_set(failure, EXIT_FAILED, "cannot find this program's folder: %s", strerror(errno));
-	dirname(self);
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		if (snprintf(path, PATH_MAX, "%s/%s" DEVICE_MODEL, self, places[i]) < PATH_MAX && !access(path, X_OK))
-			return true;
+	while (steps->event && more) {
+		struct pollfd ready = { .fd = process->console, .events = POLLIN };
+
+		more = poll(&ready, 1, 0) > 0 && take_output(process->console, steps);
 	}
-	return failure_set(failure, EXIT_FAILED, "cannot find " DEVICE_MODEL " beside %s or in ../libexec/keel; set KEEL_DM", self);
 }
 
-static int open_log(const char *name)
+static const char *text_of(const json_t *object, const char *key)
 {
-	const char *asked = secure_getenv("KEEL_LOG_DIR");
-	const char *parent = asked && *asked ? asked : LOG_PARENT;
-	char path[PATH_MAX];
-	int fd;
+	const char *text = json_string_value(json_object_get(object, key));
 
-	mkdir(parent, 0755);
-	snprintf(path, sizeof(path), "%s/%s.log", parent, name);
-	fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
-	return fd >= 0 ? fd : open("/dev/null", O_WRONLY);
+	return text ? text : "";
 }
 
-__attribute__((noreturn))
-static void become_device_model(const char *program, const char *name, const char *manifest, int ready)
+static enum exit_code tell_end(const struct options *options, const struct manifest *m, const struct first_steps *steps)
 {
-	char number[16];
-	int null = open("/dev/null", O_RDONLY), log = open_log(name);
+	enum exit_code code = json_is_true(json_object_get(steps->event, "crashed")) ? EXIT_FAILED : EXIT_DONE, told;
+	struct failure failure;
+	char *output;
 
-	snprintf(number, sizeof(number), "%d", ready);
-	setsid();
-	dup2(null, STDIN_FILENO);
-	dup2(log, STDOUT_FILENO);
-	dup2(log, STDERR_FILENO);
-	if (null > STDERR_FILENO)
-		close(null);
-	if (log > STDERR_FILENO)
-		close(log);
-	execl(program, DEVICE_MODEL, "--ready-fd", number, manifest, (char *)NULL);
-	_exit(127);
-}
-
-/* What the device model says of its start; NULL: it died without a word. */
-static json_t *read_answer(int fd)
-{
-	char text[ANSWER_ROOM];
-	size_t used = 0;
-	ssize_t n;
-
-	while ((n = read(fd, text + used, sizeof(text) - used)) != 0) {
-		if (n > 0)
-			used += (size_t)n;
-		else if (errno != EINTR)
-			break;
-		if (used == sizeof(text))
-			break;
+	failure_set(&failure, code, "guest \"%s\" %s at once: %s", m->name, text_of(steps->event, "event"),
+		    text_of(steps->event, "reason"));
+	if (options->json) {
+		output = text_utf8(steps->output, steps->used);
+		told = output_json(json_pack("{s:b, s:i, s:s, s:s, s:s, s:s, s:s}", "ok", code == EXIT_DONE, "code", (int)code, "error",
+					     failure.text, "name", m->name, "event", text_of(steps->event, "event"), "reason",
+					     text_of(steps->event, "reason"), "output", output ? output : ""));
+		free(output);
+		return code == EXIT_DONE ? told : code;
 	}
-	return json_loadb(text, used, 0, NULL);
+	fprintf(stderr, "keel: %s\n", failure.text);
+	if (steps->used) {
+		fprintf(stderr, "keel: its last output:\n");
+		text_print(stderr, steps->output, steps->used);
+		putc('\n', stderr);
+	}
+	return code;
 }
 
-static bool start(const struct manifest *m, json_t **answer, struct failure *failure)
+static enum exit_code tell_start(const struct options *options, const struct manifest *m, const struct process *process,
+				 json_t *answer)
 {
-	char program[PATH_MAX];
-	int ready[2], status = 0;
-	pid_t child;
+	struct first_steps steps;
+	enum exit_code code;
 
-	if (!find_device_model(program, failure))
-		return false;
-	if (pipe(ready))
-		return failure_set(failure, EXIT_FAILED, "cannot make a pipe: %s", strerror(errno));
-	child = fork();
-	if (!child) {
-		close(ready[0]);
-		become_device_model(program, m->name, m->path, ready[1]);
+	watch(process, &steps);
+	if (steps.event) {
+		code = tell_end(options, m, &steps);
+		json_decref(steps.event);
+		return code;
 	}
-	close(ready[1]);
-	*answer = child > 0 ? read_answer(ready[0]) : NULL;
-	close(ready[0]);
-	if (json_is_true(json_object_get(*answer, "ok")))
-		return true;
-	if (child > 0)
-		waitpid(child, &status, 0);
-	if (json_is_string(json_object_get(*answer, "error")))
-		failure_set(failure, (enum exit_code)json_integer_value(json_object_get(*answer, "code")), "%s",
-			    json_string_value(json_object_get(*answer, "error")));
-	else if (WIFSIGNALED(status))
-		failure_set(failure, EXIT_FAILED, "%s was ended by signal %d; see " LOG_PARENT "/%s.log", program,
-			    WTERMSIG(status), m->name);
-	else
-		failure_set(failure, EXIT_FAILED, "cannot start %s (status %d); see " LOG_PARENT "/%s.log", program,
-			    WEXITSTATUS(status), m->name);
-	json_decref(*answer);
-	return false;
+	if (options->json)
+		return output_json(json_incref(answer));
+	printf("%s: running\n", m->name);
+	return EXIT_DONE;
+}
+
+static enum exit_code tell_console(const struct options *options, const struct manifest *m, const struct process *process,
+				   json_t *answer)
+{
+	enum exit_code code = options->json ? output_json(json_incref(answer)) : EXIT_DONE;
+	struct failure failure;
+
+	if (code == EXIT_DONE) {
+		code = terminal_take(m->name, process->console, process->events, &failure);
+		if (code != EXIT_DONE && failure.text[0])
+			output_fail(options->json, &failure);
+	}
+	return code;
+}
+
+static enum exit_code create(const struct options *options, const struct manifest *m)
+{
+	struct process process;
+	struct failure failure;
+	enum exit_code code;
+	json_t *answer;
+
+	if (!process_start(m, &process, &answer, &failure))
+		return output_fail(options->json, &failure);
+	code = options->console ? tell_console(options, m, &process, answer) : tell_start(options, m, &process, answer);
+	close(process.console);
+	close(process.events);
+	json_decref(answer);
+	return code;
 }
 
 enum exit_code command_create(const struct options *options, int count, char **operands)
 {
-	json_t *list = options->json ? json_array() : NULL, *answer = NULL;
-	enum exit_code code = EXIT_DONE;
-	struct failure failure;
+	json_t *list = options->json ? json_array() : NULL;
+	enum exit_code code = EXIT_MANIFEST;
 	struct manifest m;
 
 	(void)count;
-	if (!check_file(operands[0], &m, list)) {
-		if (list)
-			command_print_json(json_pack("{s:b, s:i, s:s, s:o}", "ok", 0, "code", EXIT_MANIFEST, "error",
-						     "the manifest has errors", "errors", list));
-		manifest_free(&m);
-		return EXIT_MANIFEST;
-	}
+	if (check_file(operands[0], &m, options->json ? &list : NULL))
+		code = create(options, &m);
+	else if (options->json)
+		output_json(json_pack("{s:b, s:i, s:s, s:O}", "ok", 0, "code", (int)code, "error", "the manifest has errors",
+				      "errors", list));
 	json_decref(list);
-	if (!start(&m, &answer, &failure)) {
-		manifest_free(&m);
-		return command_fail(options, &failure);
-	}
-	if (options->json)
-		command_print_json(json_incref(answer));
-	else if (!options->console)
-		printf("%s: running\n", m.name);
-	json_decref(answer);
-	if (options->console) {
-		code = terminal_join(m.name, &failure);
-		if (code != EXIT_DONE && failure.text[0])
-			command_fail(options, &failure);
-	}
 	manifest_free(&m);
 	return code;
 }

@@ -17,10 +17,13 @@ enum exit_code {
 
 struct failure {
 	enum exit_code code;
-	char text[768];
+	char text[1024];	/* one line, fit to be shown */
 };
 
-/* Fills in a failure; always false, so that it can be returned. */
+/*
+ * Fills in a failure; always false, so that it can be returned. What cannot be shown becomes escapes (text.h), and of a text that is
+ * too long the middle is left out.
+ */
 __attribute__((format(printf, 3, 4)))
 _Bool failure_set(struct failure *failure, enum exit_code code, const char *format, ...);
 

@@ -1,42 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
-/* keel list, console, shutdown, reboot, destroy, info, dmesg. */
+/* keel console, log, shutdown, reboot, reset, unpause, nmi, wait, destroy. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-#include <keel/hypercall.h>
-#include <keel/ioctl.h>
 
 #include "client.h"
 #include "commands.h"
-#include "device.h"
-#include "host/rundir.h"
+#include "output.h"
+#include "process.h"
 #include "terminal.h"
+#include "text.h"
 
+#define TIMEOUT_DEFAULT		120
 #define QUICK_SECONDS		10
-#define DESTROY_SECONDS		120
-#define LOG_CHUNK		4096
-#define PAGES_PER_MIB		256
+#define LOG_CHUNK		65536u
 
-void command_print_json(json_t *object)
-{
-	json_dumpf(object, stdout, JSON_COMPACT);
-	putchar('\n');
-	fflush(stdout);
-	json_decref(object);
-}
+/* What a verb asks of each of its guests. */
+struct demand {
+	json_t *request;
+	int seconds;
+	const char *remedy;	/* where the time does not suffice */
+	const char *done;	/* said of an answer without an event */
+};
 
-enum exit_code command_fail(const struct options *options, const struct failure *failure)
+enum exit_code command_console(const struct options *options, int count, char **operands)
 {
-	if (options->json)
-		command_print_json(json_pack("{s:b, s:i, s:s}", "ok", 0, "code", (int)failure->code, "error", failure->text));
-	else
-		fprintf(stderr, "keel: %s\n", failure->text);
-	return failure->code;
+	struct failure failure = { 0 };
+	enum exit_code code = options->log ? terminal_replay(operands[0], &failure) : terminal_join(operands[0], &failure);
+
+	(void)count;
+	return code != EXIT_DONE && failure.text[0] ? output_fail(options->json, &failure) : code;
 }
 
 static const char *text_of(const json_t *object, const char *key)
@@ -46,238 +43,273 @@ static const char *text_of(const json_t *object, const char *key)
 	return text ? text : "";
 }
 
-static long long number_of(const json_t *object, const char *key)
+static void print_answer(const struct client_call *call, const struct demand *demand)
 {
-	return (long long)json_integer_value(json_object_get(object, key));
-}
-
-static void print_row(const json_t *status)
-{
-	long long errors = number_of(status, "io_errors");
-
-	printf("%-24s %-10s %8lld %5lld %8lld %9lld", text_of(status, "name"), text_of(status, "state"),
-	       number_of(status, "pid"), number_of(status, "vcpus"), number_of(status, "memory_mib"),
-	       number_of(status, "uptime_s"));
-	if (errors)
-		printf("  %lld I/O error%s: keel info", errors, errors == 1 ? "" : "s");
+	output_text(call->name);
+	fputs(": ", stdout);
+	output_text(text_of(call->answer, "event")[0] ? text_of(call->answer, "event") : demand->done);
+	if (text_of(call->answer, "reason")[0]) {
+		fputs(" (", stdout);
+		output_text(text_of(call->answer, "reason"));
+		putchar(')');
+	}
 	putchar('\n');
 }
 
-/* A guest that is there, and cannot be asked. */
-static void report_silent(const struct options *options, json_t *list, const char *name, const char *why)
+static enum exit_code code_of(const struct client_call *call)
 {
-	json_t *status = json_pack("{s:s, s:s, s:s}", "name", name, "state", "unknown", "error", why);
-
-	if (!options->json) {
-		printf("%-24s unknown\n", name);
-		fprintf(stderr, "keel: %s: %s\n", name, why);
-	}
-	json_array_append_new(list, status);
+	return call->answer ? EXIT_DONE : call->failure.code;
 }
 
-enum exit_code command_list(const struct options *options, int count, char **operands)
+/* One guest of several, in JSON. */
+static json_t *result_of(const struct client_call *call)
+{
+	json_t *result = call->answer ? json_incref(call->answer) :
+			 json_pack("{s:b, s:i, s:s}", "ok", 0, "code", (int)call->failure.code, "error", call->failure.text);
+
+	if (result && !json_object_set_new(result, "name", output_string(call->name)))
+		return result;
+	json_decref(result);
+	return NULL;
+}
+
+static json_t *results_of(const struct client_call *calls, size_t count, enum exit_code code)
 {
 	json_t *list = json_array();
-	unsigned int silent = 0;
-	char **names;
-	size_t n = client_guests(&names);
 
-	(void)count;
-	(void)operands;
-	if (!options->json)
-		printf("%-24s %-10s %8s %5s %8s %9s\n", "NAME", "STATE", "PID", "VCPUS", "MEM(MiB)", "UPTIME(s)");
-	for (size_t i = 0; i < n; i++) {
-		struct failure failure;
-		json_t *status = client_ask(names[i], json_pack("{s:s}", "command", "status"), QUICK_SECONDS, &failure);
-
-		if (status && !options->json)
-			print_row(status);
-		if (status) {
-			json_object_del(status, "ok");
-			json_array_append_new(list, status);
-		} else if (failure.code == EXIT_NO_GUEST) {
-			/* Of a process that was killed; one that only starts is not touched. */
-			rundir_clean(names[i]);
-		} else {
-			silent++;
-			report_silent(options, list, names[i], failure.text);
+	for (size_t i = 0; i < count; i++)
+		if (json_array_append_new(list, result_of(&calls[i]))) {
+			json_decref(list);
+			return NULL;
 		}
-		free(names[i]);
-	}
-	free(names);
-	if (options->json)
-		command_print_json(silent ? json_pack("{s:b, s:i, s:o, s:o}", "ok", 0, "code", EXIT_FAILED, "error",
-						      json_sprintf("%u of the guests did not answer", silent), "guests", list) :
-				   json_pack("{s:b, s:o}", "ok", 1, "guests", list));
-	else
-		json_decref(list);
-	return silent ? EXIT_FAILED : EXIT_DONE;
+	if (code == EXIT_DONE)
+		return json_pack("{s:b, s:o}", "ok", 1, "guests", list);
+	return json_pack("{s:b, s:i, s:s, s:o}", "ok", 0, "code", (int)code, "error", "it failed for some of the guests",
+			 "guests", list);
 }
 
-enum exit_code command_console(const struct options *options, int count, char **operands)
+static enum exit_code tell(const struct options *options, const struct client_call *calls, size_t count,
+			   const struct demand *demand)
 {
-	struct failure failure = { 0 };
-	enum exit_code code = options->log ? terminal_replay(operands[0], &failure) : terminal_join(operands[0], &failure);
+	enum exit_code code = EXIT_DONE, told = EXIT_DONE;
 
-	(void)count;
-	if (code != EXIT_DONE && failure.text[0])
-		command_fail(options, &failure);
+	for (size_t i = 0; i < count; i++)
+		if (code_of(&calls[i]) > code)
+			code = code_of(&calls[i]);
+	if (options->json && count == 1 && code != EXIT_DONE)
+		return output_fail(true, &calls->failure);
+	if (options->json)
+		told = output_json(count == 1 ? result_of(calls) : results_of(calls, count, code));
+	for (size_t i = 0; i < count && !options->json; i++) {
+		if (calls[i].answer)
+			print_answer(&calls[i], demand);
+		else
+			output_fail(false, &calls[i].failure);
+	}
+	return code == EXIT_DONE ? told : code;
+}
+
+static struct client_call *calls_for(char **names, int count)
+{
+	struct client_call *calls = calloc((size_t)count, sizeof(*calls));
+
+	for (int i = 0; calls && i < count; i++)
+		calls[i].name = names[i];
+	return calls;
+}
+
+static enum exit_code out_of_memory(const struct options *options)
+{
+	struct failure failure;
+
+	failure_set(&failure, EXIT_FAILED, "out of memory");
+	return output_fail(options->json, &failure);
+}
+
+static void free_calls(struct client_call *calls, int count)
+{
+	for (int i = 0; i < count; i++)
+		json_decref(calls[i].answer);
+	free(calls);
+}
+
+/* Asks all guests, and tells of each how it went; the highest exit code. */
+static enum exit_code demand_of(const struct options *options, int count, char **names, const struct demand *demand)
+{
+	struct client_call *calls = calls_for(names, count);
+	enum exit_code code;
+
+	if (!calls)
+		return out_of_memory(options);
+	client_ask_all(calls, (size_t)count, demand->request, demand->seconds);
+	for (int i = 0; i < count; i++)
+		if (!calls[i].answer && calls[i].failure.code == EXIT_TIMEOUT)
+			failure_set(&calls[i].failure, EXIT_TIMEOUT, "guest \"%s\" did not do it within %d s%s", names[i],
+				    demand->seconds, demand->remedy);
+	code = tell(options, calls, (size_t)count, demand);
+	free_calls(calls, count);
 	return code;
 }
 
-/* Asks for a change and prints how the run ended. */
-static enum exit_code change(const struct options *options, const char *name, json_t *request, int seconds,
-			     const char *remedy)
+static int seconds_of(const struct options *options)
 {
-	struct failure failure;
-	json_t *answer = client_ask(name, request, seconds, &failure);
-
-	if (!answer) {
-		if (failure.code == EXIT_TIMEOUT)
-			failure_set(&failure, EXIT_TIMEOUT, "guest \"%s\" did not do it within %d s%s", name, seconds, remedy);
-		return command_fail(options, &failure);
-	}
-	if (options->json)
-		command_print_json(answer);
-	else
-		printf("%s: %s (%s)\n", name, text_of(answer, "event"), text_of(answer, "reason"));
-	if (!options->json)
-		json_decref(answer);
-	return EXIT_DONE;
+	return options->timeout ? options->timeout : TIMEOUT_DEFAULT;
 }
 
 enum exit_code command_shutdown(const struct options *options, int count, char **operands)
 {
-	(void)count;
-	return change(options, operands[0], json_pack("{s:s}", "command", "shutdown"), options->timeout,
-		      "; its system may not listen to the power button: keel destroy ends it at once");
+	const struct demand demand = {
+		json_pack("{s:s}", "command", "shutdown"), seconds_of(options),
+		"; its system may not listen to the power button: keel destroy ends it at once", "done",
+	};
+
+	return demand_of(options, count, operands, &demand);
+}
+
+static enum exit_code reboot(const struct options *options, int count, char **operands, bool force)
+{
+	const struct demand demand = {
+		json_pack("{s:s, s:b}", "command", "reboot", "force", (int)force), seconds_of(options),
+		force ? "" : "; keel reset resets it at once", "done",
+	};
+
+	return demand_of(options, count, operands, &demand);
 }
 
 enum exit_code command_reboot(const struct options *options, int count, char **operands)
 {
-	(void)count;
-	return change(options, operands[0], json_pack("{s:s, s:b}", "command", "reboot", "force", (int)options->force),
-		      options->timeout, "; keel reboot --force resets it at once");
+	return reboot(options, count, operands, options->force);
+}
+
+enum exit_code command_reset(const struct options *options, int count, char **operands)
+{
+	return reboot(options, count, operands, true);
 }
 
 enum exit_code command_unpause(const struct options *options, int count, char **operands)
 {
-	(void)count;
-	return change(options, operands[0], json_pack("{s:s}", "command", "unpause"), options->timeout, "");
+	const struct demand demand = { json_pack("{s:s}", "command", "unpause"), seconds_of(options), "", "done" };
+
+	return demand_of(options, count, operands, &demand);
 }
 
 enum exit_code command_destroy(const struct options *options, int count, char **operands)
 {
-	(void)count;
-	return change(options, operands[0], json_pack("{s:s}", "command", "destroy"), DESTROY_SECONDS, "");
+	const struct demand demand = { json_pack("{s:s}", "command", "destroy"), TIMEOUT_DEFAULT, "", "done" };
+
+	return demand_of(options, count, operands, &demand);
 }
 
-static void print_errors(const json_t *status)
+enum exit_code command_nmi(const struct options *options, int count, char **operands)
 {
-	const json_t *last = json_object_get(status, "last_io_error");
-	time_t when = (time_t)number_of(last, "time");
-	struct tm parts;
-	char text[32] = "";
+	const struct demand demand = { json_pack("{s:s}", "command", "nmi"), QUICK_SECONDS, "", "has got an NMI" };
 
-	printf("io errors %lld\n", number_of(status, "io_errors"));
-	if (!last || !gmtime_r(&when, &parts))
-		return;
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
-	printf("the last  %s %s\n", text, text_of(last, "text"));
+	return demand_of(options, count, operands, &demand);
 }
 
-static enum exit_code guest_info(const struct options *options, const char *name)
+/* Restarts are not the end. A guest that is kept has ended before. */
+static json_t *wait_for_end(int fd, long long deadline, struct failure *failure)
 {
-	struct failure failure;
-	json_t *status = client_ask(name, json_pack("{s:s}", "command", "status"), QUICK_SECONDS, &failure), *blocks;
+	json_t *answer = client_receive(fd, deadline, failure);
 
-	if (!status)
-		return command_fail(options, &failure);
-	if (options->json) {
-		command_print_json(status);
-		return EXIT_DONE;
+	if (!answer)
+		return NULL;
+	if (!strcmp(text_of(answer, "state"), "preserved")) {
+		json_object_set_new(answer, "event", json_string("preserved"));
+		return answer;
 	}
-	blocks = json_object_get(status, "blocks");
-	printf("name      %s\nstate     %s\n", text_of(status, "name"), text_of(status, "state"));
-	if (text_of(status, "reason")[0])
-		printf("reason    %s\n", text_of(status, "reason"));
-	printf("pid       %lld\nmanifest  %s\nmemory    %lld MiB (blocks: %lld of 1 GiB, %lld of 2 MiB, %lld of 4 KiB)\n",
-	       number_of(status, "pid"), text_of(status, "manifest"), number_of(status, "memory_mib"),
-	       number_of(blocks, "1g"), number_of(blocks, "2m"), number_of(blocks, "4k"));
-	printf("vcpus     %lld\nuptime    %lld s\nrestarts  %lld\n", number_of(status, "vcpus"),
-	       number_of(status, "uptime_s"), number_of(status, "restarts"));
-	print_errors(status);
-	json_decref(status);
-	return EXIT_DONE;
+	while (answer && (!json_object_get(answer, "event") || !strcmp(text_of(answer, "event"), "restarted"))) {
+		if (json_object_get(answer, "event") && !client_send(fd, json_pack("{s:s}", "command", "wait"), failure))
+			break;
+		json_decref(answer);
+		answer = client_receive(fd, deadline, failure);
+	}
+	return answer;
 }
 
-enum exit_code command_info(const struct options *options, int count, char **operands)
+enum exit_code command_wait(const struct options *options, int count, char **operands)
 {
-	struct keel_info info;
-	struct failure failure;
-	int device;
+	long long deadline = client_deadline(options->timeout ? options->timeout : CLIENT_NO_TIMEOUT);
+	const struct demand demand = { .seconds = options->timeout, .done = "ended" };
+	struct client_call *calls = calls_for(operands, count);
+	enum exit_code code;
 
-	if (count)
-		return guest_info(options, operands[0]);
-	if (!device_open(&device, &info, &failure))
-		return command_fail(options, &failure);
-	close(device);
-	if (options->json)
-		command_print_json(json_pack("{s:b, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:b, s:I}", "ok", 1,
-					     "abi_revision", (int)info.abi_revision, "free_vm_slots", (int)info.vm_slots,
-					     "cpus", (int)info.cpus, "max_vcpus", (int)info.max_vcpus,
-					     "tsc_khz", (json_int_t)info.tsc_khz, "pages_out", (json_int_t)info.pages_out,
-					     "control_exits", (json_int_t)info.control_exits,
-					     "dma_protection", (info.dma & KEEL_DMA_PROTECTED) != 0,
-					     "dma_refused", (json_int_t)info.dma_refused));
-	else
-		printf("ABI revision   %u\nfree VM slots  %u\nCPUs           %u\nmost vCPUs     %u\nTSC            %llu kHz\n"
-		       "guest memory   %llu pages (%llu MiB)\ncontrol exits  %llu\nDMA protection %s\nDMA refused    %llu\n",
-		       info.abi_revision, info.vm_slots, info.cpus, info.max_vcpus,
-		       (unsigned long long)info.tsc_khz, (unsigned long long)info.pages_out,
-		       (unsigned long long)info.pages_out / PAGES_PER_MIB,
-		       (unsigned long long)info.control_exits,
-		       info.dma & KEEL_DMA_PROTECTED ? "yes" : "no: keel dmesg says why",
-		       (unsigned long long)info.dma_refused);
-	return EXIT_DONE;
+	if (!calls)
+		return out_of_memory(options);
+	for (int i = 0; i < count; i++) {
+		struct client_call *c = &calls[i];
+
+		c->fd = client_connect(c->name, &c->failure);
+		if (c->fd >= 0 && (!client_send(c->fd, json_pack("{s:s}", "command", "status"), &c->failure) ||
+				   !client_send(c->fd, json_pack("{s:s}", "command", "wait"), &c->failure))) {
+			close(c->fd);
+			c->fd = -1;
+		}
+	}
+	for (int i = 0; i < count; i++)
+		if (calls[i].fd >= 0) {
+			calls[i].answer = wait_for_end(calls[i].fd, deadline, &calls[i].failure);
+			close(calls[i].fd);
+		}
+	for (int i = 0; i < count; i++)
+		if (!calls[i].answer && calls[i].failure.code == EXIT_TIMEOUT)
+			failure_set(&calls[i].failure, EXIT_TIMEOUT, "guest \"%s\" did not end within %d s", operands[i],
+				    options->timeout);
+	code = tell(options, calls, (size_t)count, &demand);
+	for (int i = 0; i < count && code == EXIT_DONE; i++)
+		if (json_is_true(json_object_get(calls[i].answer, "crashed")))
+			code = EXIT_FAILED;
+	free_calls(calls, count);
+	return code;
 }
 
-enum exit_code command_dmesg(const struct options *options, int count, char **operands)
+static enum exit_code print_log(const char *name, const char *path, int fd, bool json, struct failure *failure)
 {
-	struct keel_log log = { 0 };
-	struct keel_info info;
-	struct failure failure;
 	char *text = NULL, *grown;
 	size_t used = 0;
-	int device;
+	ssize_t n = 1;
+	enum exit_code code = EXIT_DONE;
+	json_t *log;
+
+	while (n && (grown = realloc(text, used + LOG_CHUNK + 1))) {
+		text = grown;
+		n = read(fd, text + used, LOG_CHUNK);
+		if (n < 0)
+			break;
+		used += (size_t)n;
+	}
+	if (n) {
+		failure_set(failure, EXIT_FAILED, "cannot read %s: %s", path, strerror(n < 0 ? errno : ENOMEM));
+		free(text);
+		return EXIT_FAILED;
+	}
+	text[used] = '\0';
+	log = json ? output_string(text) : NULL;
+	if (json)
+		code = output_json(json_pack("{s:b, s:o, s:o, s:o}", "ok", 1, "name", output_string(name), "file",
+					     output_string(path), "log", log));
+	else
+		text_print(stdout, text, used);
+	free(text);
+	return code;
+}
+
+enum exit_code command_log(const struct options *options, int count, char **operands)
+{
+	struct failure failure = { 0 };
+	char path[PATH_MAX];
+	enum exit_code code;
+	int fd;
 
 	(void)count;
-	(void)operands;
-	if (!device_open(&device, &info, &failure))
-		return command_fail(options, &failure);
-	do {
-		grown = realloc(text, used + LOG_CHUNK);
-		if (!grown)
-			break;
-		text = grown;
-		log.buffer = (uintptr_t)(text + used);
-		log.bytes = LOG_CHUNK;
-		if (ioctl(device, KEEL_READ_LOG, &log)) {
-			failure_set(&failure, EXIT_FAILED, "cannot read the log: %s", strerror(errno));
-			free(text);
-			close(device);
-			return command_fail(options, &failure);
-		}
-		used += log.bytes;
-	} while (log.bytes);
-	close(device);
-	for (size_t i = 0; options->json && i < used; i++)
-		if (!text[i] || (text[i] & 0x80))	/* not what JSON takes as text */
-			text[i] = '?';
-	if (options->json)
-		command_print_json(json_pack("{s:b, s:s%}", "ok", 1, "log", text, used));
-	else
-		fwrite(text, 1, used, stdout);
-	free(text);
-	return EXIT_DONE;
+	process_log_path(path, operands[0]);
+	fd = strchr(operands[0], '/') ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		failure_set(&failure, strchr(operands[0], '/') || errno == ENOENT ? EXIT_NO_GUEST : EXIT_FAILED,
+			    "there is no log of a guest \"%s\" to read: %s: %s", operands[0], path, strerror(errno));
+		return output_fail(options->json, &failure);
+	}
+	code = print_log(operands[0], path, fd, options->json, &failure);
+	close(fd);
+	return failure.text[0] ? output_fail(options->json, &failure) : code;
 }

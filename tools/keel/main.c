@@ -4,12 +4,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "commands.h"
+#include "output.h"
+#include "text.h"
 
-#define TIMEOUT_DEFAULT		120
+#define NAMES_MOST		1000
+#define TIMEOUT_MOST		86400
+#define FOLDER_MASK		022	/* of log folders: not the caller's */
 
-enum { OPTION_JSON = 1, OPTION_CONSOLE = 2, OPTION_LOG = 4, OPTION_FORCE = 8, OPTION_TIMEOUT = 16 };
+enum { OPTION_JSON = 1, OPTION_CONSOLE = 2, OPTION_LOG = 4, OPTION_FORCE = 8, OPTION_TIMEOUT = 16, OPTION_ALL = 32 };
 
 struct command {
 	const char *name;
@@ -20,87 +25,232 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{ "check", command_check, 1, 1000, OPTION_JSON, "MANIFEST...", "find all errors of manifests" },
-	{ "create", command_create, 1, 1, OPTION_JSON | OPTION_CONSOLE, "[--console] MANIFEST", "start a guest" },
-	{ "list", command_list, 0, 0, OPTION_JSON, "", "show the guests that run" },
+	{ "check", command_check, 1, NAMES_MOST, OPTION_JSON, "MANIFEST...", "find the errors of manifests" },
+	{ "create", command_create, 1, 1, OPTION_JSON | OPTION_CONSOLE, "[--console] MANIFEST",
+	  "start a guest; MANIFEST may be - for standard input" },
+	{ "list", command_list, 0, 0, OPTION_JSON | OPTION_ALL, "[--all]", "show the guests that run; --all: and why others ended" },
 	{ "console", command_console, 1, 1, OPTION_LOG, "[--log] NAME", "join a guest's serial console; Ctrl-] leaves" },
-	{ "shutdown", command_shutdown, 1, 1, OPTION_JSON | OPTION_TIMEOUT, "[--timeout SECONDS] NAME",
+	{ "log", command_log, 1, 1, OPTION_JSON, "NAME", "print the log of a guest's process" },
+	{ "shutdown", command_shutdown, 1, NAMES_MOST, OPTION_JSON | OPTION_TIMEOUT, "[--timeout SECONDS] NAME...",
 	  "press the power button and wait until the guest is off" },
-	{ "reboot", command_reboot, 1, 1, OPTION_JSON | OPTION_TIMEOUT | OPTION_FORCE, "[--force] [--timeout SECONDS] NAME",
-	  "shut a guest down and start it again; --force: at once" },
-	{ "unpause", command_unpause, 1, 1, OPTION_JSON | OPTION_TIMEOUT, "[--timeout SECONDS] NAME",
+	{ "reboot", command_reboot, 1, NAMES_MOST, OPTION_JSON | OPTION_TIMEOUT | OPTION_FORCE,
+	  "[--force] [--timeout SECONDS] NAME...", "shut a guest down and start it again; --force: at once" },
+	{ "reset", command_reset, 1, NAMES_MOST, OPTION_JSON | OPTION_TIMEOUT, "[--timeout SECONDS] NAME...",
+	  "press the reset button" },
+	{ "unpause", command_unpause, 1, NAMES_MOST, OPTION_JSON | OPTION_TIMEOUT, "[--timeout SECONDS] NAME...",
 	  "go on where a disk stands still after an error" },
-	{ "resume", command_unpause, 1, 1, OPTION_JSON | OPTION_TIMEOUT, "[--timeout SECONDS] NAME", "the same" },
-	{ "destroy", command_destroy, 1, 1, OPTION_JSON, "NAME", "end a guest at once" },
+	{ "resume", command_unpause, 1, NAMES_MOST, OPTION_JSON | OPTION_TIMEOUT, "[--timeout SECONDS] NAME...",
+	  "the same as unpause" },
+	{ "nmi", command_nmi, 1, NAMES_MOST, OPTION_JSON, "NAME...", "send a guest a non-maskable interrupt" },
+	{ "wait", command_wait, 1, NAMES_MOST, OPTION_JSON | OPTION_TIMEOUT, "[--timeout SECONDS] NAME...",
+	  "wait until a guest has ended" },
+	{ "destroy", command_destroy, 1, NAMES_MOST, OPTION_JSON, "NAME...", "end a guest at once" },
 	{ "info", command_info, 0, 1, OPTION_JSON, "[NAME]", "describe the hypervisor, or a guest" },
 	{ "dmesg", command_dmesg, 0, 0, OPTION_JSON, "", "print the hypervisor's log" },
+	{ "version", command_version, 0, 0, OPTION_JSON, "", "print the version of this program" },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
-static int usage(FILE *to)
+static const struct option known_options[] = {
+	{ "json", no_argument, NULL, OPTION_JSON }, { "console", no_argument, NULL, OPTION_CONSOLE },
+	{ "log", no_argument, NULL, OPTION_LOG }, { "force", no_argument, NULL, OPTION_FORCE },
+	{ "timeout", required_argument, NULL, OPTION_TIMEOUT }, { "all", no_argument, NULL, OPTION_ALL },
+	{ "help", no_argument, NULL, 'h' }, { 0 },
+};
+
+static const char exit_codes[] =
+	"Exit codes: 0 done, 1 failed, 2 wrong usage, 3 errors in a manifest, 4 no such guest, 5 no hypervisor,\n"
+	"6 timed out, 7 name or image in use, 8 not enough memory. See keel(1).\n";
+
+static enum exit_code help(FILE *to)
 {
 	fprintf(to, "usage: keel COMMAND [--json] ...\n\n");
 	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(to, "  %-9s %-35s %s\n", commands[i].name, commands[i].usage, commands[i].help);
-	fprintf(to, "\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 errors in a manifest, 4 no such guest, 5 no hypervisor,\n"
-		"6 timed out, 7 name or image in use, 8 not enough memory. See keel(1).\n");
+		fprintf(to, "  %-9s %-39s %s\n", commands[i].name, commands[i].usage, commands[i].help);
+	fprintf(to, "\nkeel help COMMAND, or keel COMMAND --help, tells of one.\n%s", exit_codes);
 	return to == stdout ? EXIT_DONE : EXIT_USAGE;
 }
 
-static int command_usage(const struct command *command)
+static enum exit_code help_of(const struct command *command, FILE *to)
 {
-	fprintf(stderr, "usage: keel %s%s %s\n", command->name, command->options & OPTION_JSON ? " [--json]" : "",
-		command->usage);
+	fprintf(to, "usage: keel %s%s%s%s\n", command->name, command->options & OPTION_JSON ? " [--json]" : "",
+		*command->usage ? " " : "", command->usage);
+	if (to != stdout)
+		return EXIT_USAGE;
+	fprintf(to, "%s: %s\n", command->name, command->help);
+	if (command->options & OPTION_JSON)
+		fprintf(to, "--json: one JSON object on standard output, as output.schema.json describes it\n");
+	if (command->options & OPTION_TIMEOUT)
+		fprintf(to, "--timeout: how long to wait, at most %d seconds\n", TIMEOUT_MOST);
+	fputs(exit_codes, to);
+	return EXIT_DONE;
+}
+
+static const struct command *find(const char *name)
+{
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static const char *nearest_command(const char *name)
+{
+	const char *nearest = NULL;
+	unsigned int best = TEXT_NEAR;
+
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (text_distance(name, commands[i].name) < best) {
+			best = text_distance(name, commands[i].name);
+			nearest = commands[i].name;
+		}
+	return nearest;
+}
+
+/* Of those that the command has; without a command, of those that stand before it. */
+static const char *nearest_option(const struct command *command, const char *name)
+{
+	unsigned int best = TEXT_NEAR, allowed = command ? command->options : OPTION_JSON;
+	const char *nearest = NULL;
+
+	for (const struct option *o = known_options; o->name; o++)
+		if ((o->val == 'h' || allowed & (unsigned int)o->val) && text_distance(name, o->name) < best) {
+			best = text_distance(name, o->name);
+			nearest = o->name;
+		}
+	return nearest;
+}
+
+static enum exit_code refuse(const struct options *options, const struct command *command, const struct failure *failure)
+{
+	output_fail(options->json, failure);
+	if (command && !options->json)
+		help_of(command, stderr);
 	return EXIT_USAGE;
 }
 
-static bool parse_timeout(const char *text, int *seconds)
+static enum exit_code unknown_command(const struct options *options, const char *name)
+{
+	const char *nearest = nearest_command(name);
+	struct failure failure;
+
+	if (nearest)
+		failure_set(&failure, EXIT_USAGE, "there is no command \"%s\"; did you mean \"%s\"?", name, nearest);
+	else
+		failure_set(&failure, EXIT_USAGE, "there is no command \"%s\"; keel help lists them", name);
+	return refuse(options, NULL, &failure);
+}
+
+static enum exit_code unknown_option(const struct options *options, const struct command *command, const char *option)
+{
+	const char *nearest = nearest_option(command, option + strspn(option, "-"));
+	const char *verb = command ? command->name : "keel";
+	struct failure failure;
+
+	if (nearest)
+		failure_set(&failure, EXIT_USAGE, "%s: there is no option \"%s\" here; did you mean \"--%s\"?", verb, option, nearest);
+	else
+		failure_set(&failure, EXIT_USAGE, "%s: there is no option \"%s\" here", verb, option);
+	return refuse(options, command, &failure);
+}
+
+static bool parse_timeout(const char *text, int *seconds, struct failure *failure)
 {
 	char *end;
 	long n = strtol(text, &end, 10);
 
-	if (*end || end == text || n < 1 || n > 86400) {
-		fprintf(stderr, "keel: --timeout: expected 1 to 86400 seconds, found \"%s\"\n", text);
-		return false;
-	}
+	if (*end || end == text || n < 1 || n > TIMEOUT_MOST)
+		return failure_set(failure, EXIT_USAGE, "--timeout: expected 1 to %d seconds, found \"%s\"", TIMEOUT_MOST, text);
 	*seconds = (int)n;
 	return true;
 }
 
-static int run(const struct command *command, int argc, char **argv)
+static void set_option(struct options *options, int option)
 {
-	static const struct option known[] = {
-		{ "json", no_argument, NULL, OPTION_JSON }, { "console", no_argument, NULL, OPTION_CONSOLE },
-		{ "log", no_argument, NULL, OPTION_LOG }, { "force", no_argument, NULL, OPTION_FORCE },
-		{ "timeout", required_argument, NULL, OPTION_TIMEOUT }, { 0 },
-	};
-	struct options options = { .timeout = TIMEOUT_DEFAULT };
-	int option;
+	options->json |= option == OPTION_JSON;
+	options->console |= option == OPTION_CONSOLE;
+	options->log |= option == OPTION_LOG;
+	options->force |= option == OPTION_FORCE;
+	options->all |= option == OPTION_ALL;
+}
 
-	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		if (!(command->options & (unsigned int)option) || option == '?')
-			return command_usage(command);
-		options.json |= option == OPTION_JSON;
-		options.console |= option == OPTION_CONSOLE;
-		options.log |= option == OPTION_LOG;
-		options.force |= option == OPTION_FORCE;
-		if (option == OPTION_TIMEOUT && !parse_timeout(optarg, &options.timeout))
-			return EXIT_USAGE;
+static bool is_allowed(const struct command *command, int option)
+{
+	return option != '?' && option != ':' && command->options & (unsigned int)option;
+}
+
+static enum exit_code check_operands(const struct options *options, const struct command *command, int count, char **operands)
+{
+	struct failure failure;
+
+	if (count < command->least)
+		failure_set(&failure, EXIT_USAGE, "%s: an operand is missing", command->name);
+	else if (count > command->most)
+		failure_set(&failure, EXIT_USAGE, "%s: \"%s\" is an operand too many", command->name, operands[command->most]);
+	else
+		return EXIT_DONE;
+	return refuse(options, command, &failure);
+}
+
+static enum exit_code run(const struct command *command, struct options *options, int argc, char **argv)
+{
+	struct failure failure;
+	enum exit_code code;
+	int option, at = optind = 1;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":h", known_options, NULL)) != -1) {
+		if (option == 'h')
+			return help_of(command, stdout);
+		if (option == ':' && command->options & OPTION_TIMEOUT) {
+			failure_set(&failure, EXIT_USAGE, "%s: --timeout needs a number of seconds", command->name);
+			return refuse(options, command, &failure);
+		}
+		if (!is_allowed(command, option))
+			return unknown_option(options, command, argv[at]);
+		set_option(options, option);
+		if (option == OPTION_TIMEOUT && !parse_timeout(optarg, &options->timeout, &failure))
+			return refuse(options, command, &failure);
+		at = optind;
 	}
-	if (argc - optind < command->least || argc - optind > command->most)
-		return command_usage(command);
-	return command->run(&options, argc - optind, argv + optind);
+	code = check_operands(options, command, argc - optind, argv + optind);
+	return code == EXIT_DONE ? command->run(options, argc - optind, argv + optind) : code;
+}
+
+static enum exit_code start(int argc, char **argv)
+{
+	struct options options = { 0 };
+	const struct command *command;
+	int i;
+
+	for (i = 1; i < argc && argv[i][0] == '-'; i++) {
+		if (!strcmp(argv[i], "--version"))
+			return command_version(&options, 0, NULL);
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+			return help(stdout);
+		if (strcmp(argv[i], "--json"))
+			return unknown_option(&options, NULL, argv[i]);
+		options.json = true;
+	}
+	if (i == argc)
+		return help(stderr);
+	if (!strcmp(argv[i], "help") && i + 1 == argc)
+		return help(stdout);
+	if (!strcmp(argv[i], "help"))
+		return find(argv[i + 1]) ? help_of(find(argv[i + 1]), stdout) : unknown_command(&options, argv[i + 1]);
+	command = find(argv[i]);
+	if (!command)
+		return unknown_command(&options, argv[i]);
+	/* Before the command they are for those that have them. */
+	if (options.json && !(command->options & OPTION_JSON))
+		return unknown_option(&options, command, "--json");
+	return run(command, &options, argc - i, argv + i);
 }
 
 int main(int argc, char **argv)
 {
-	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help")))
-		return usage(stdout);
-	for (size_t i = 0; argc > 1 && i < COMMANDS; i++)
-		if (!strcmp(commands[i].name, argv[1]))
-			return run(&commands[i], argc - 1, argv + 1);
-	if (argc > 1)
-		fprintf(stderr, "keel: unknown command \"%s\"\n", argv[1]);
-	return usage(stderr);
+	output_begin();
+	umask(FOLDER_MASK);
+	return (int)output_end(start(argc, argv));
 }

@@ -19,6 +19,8 @@
 #include <keel/topology.h>
 #include "image_format.h"
 #include "position.h"
+#include "syntax.h"
+#include "text.h"
 
 #define FIRMWARE_DEFAULT	"/usr/share/seabios/bios-256k.bin"
 #define FIRMWARE_MIN		0x10000
@@ -32,7 +34,7 @@
 #define WEIGHT_MAX		10000
 #define SECTOR			512
 #define CD_SECTOR		2048
-#define TEXT_ROOM		512
+#define LIST_ROOM		256
 #define PATH_ROOM		256
 #define NO_SLOT			(-1)
 
@@ -47,7 +49,6 @@ struct drive_source {
 struct loader {
 	struct manifest *m;
 	struct manifest_report *report;
-	struct position_index positions;
 	struct drive_source sources[MANIFEST_DRIVES];	/* disks in their order, then the CD-ROM */
 	unsigned int source_count;
 	bool serial_path_given;
@@ -72,22 +73,37 @@ static const char *const action_names[] = { "destroy", "restart", "preserve" };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+/* Errors so far, told or not. */
+static size_t errors(const struct loader *l)
+{
+	return l->report->count + l->report->more;
+}
+
+static bool is_full(const struct manifest_report *report)
+{
+	return report->count >= MANIFEST_ERRORS_MOST;
+}
+
 static void add_error(struct manifest_report *report, struct position at, const char *text)
 {
-	struct manifest_error *grown = realloc(report->errors, (report->count + 1) * sizeof(*grown));
-
-	if (!grown)
-		return;
-	report->errors = grown;
-	grown[report->count++] = (struct manifest_error){ at.line, at.column, strdup(text) };
+	if (is_full(report))
+		report->more++;
+	else
+		report->errors[report->count++] = (struct manifest_error){ at.line, at.column, text_show(text, strlen(text)) };
 }
 
 static void complain_at(struct loader *l, const char *path, bool key, const char *format, va_list args)
 {
-	char text[TEXT_ROOM];
+	char *text = NULL;
 
-	vsnprintf(text, sizeof(text), format, args);
-	add_error(l->report, position_of(&l->positions, path, key), text);
+	if (is_full(l->report)) {
+		l->report->more++;
+		return;
+	}
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	add_error(l->report, position_of(l->m->text, l->m->text_bytes, path, key), text ? text : "out of memory");
+	free(text);
 }
 
 __attribute__((format(printf, 3, 4)))
@@ -170,7 +186,7 @@ static bool want_bool(struct loader *l, const char *path, const json_t *value)
 static unsigned int want_word(struct loader *l, const char *path, const json_t *value, const char *const *words,
 			      unsigned int count)
 {
-	char list[TEXT_ROOM / 2] = "";
+	char list[LIST_ROOM] = "", quoted[TEXT_QUOTED];
 	const char *word = json_string_value(value);
 
 	for (unsigned int i = 0; word && i < count; i++)
@@ -182,57 +198,55 @@ static unsigned int want_word(struct loader *l, const char *path, const json_t *
 		snprintf(list + used, sizeof(list) - used, "%s\"%s\"", !i ? "" : i + 1 < count ? ", " : " or ", words[i]);
 	}
 	if (word)
-		complain(l, path, "%s: expected %s, found \"%.64s\"", path + 1, list, word);
+		complain(l, path, "%s: expected %s, found \"%s\"", path + 1, list, text_quote(quoted, word));
 	else
 		complain(l, path, "%s: expected %s, found %s", path + 1, list, what(value));
 	return 0;
 }
 
-/* Distance of two words in single-letter edits, for the question "did you mean". */
-static unsigned int distance(const char *a, const char *b)
-{
-	unsigned int row[64];
-	size_t n = strlen(b);
-
-	if (n >= COUNT(row) || strlen(a) >= COUNT(row))
-		return UINT_MAX;
-	for (size_t j = 0; j <= n; j++)
-		row[j] = (unsigned int)j;
-	for (size_t i = 1; *a; a++, i++) {
-		unsigned int diagonal = row[0];
-
-		row[0] = (unsigned int)i;
-		for (size_t j = 1; j <= n; j++) {
-			unsigned int best = diagonal + (*a != b[j - 1]);
-
-			diagonal = row[j];
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-		}
-	}
-	return row[n];
-}
-
-static void unknown_key(struct loader *l, const char *path, const char *name, const struct key *keys, size_t count)
+static const char *nearest_key(const char *name, const struct key *keys, size_t count)
 {
 	const char *nearest = NULL;
-	unsigned int best = 3;
+	unsigned int best = TEXT_NEAR;
 
 	for (size_t i = 0; i < count; i++) {
-		unsigned int d = distance(name, keys[i].name);
+		unsigned int d = text_distance(name, keys[i].name);
 
 		if (d < best) {
 			best = d;
 			nearest = keys[i].name;
 		}
 	}
+	return nearest;
+}
+
+/* The path of a member of any name, as position.h wants it; the caller's to free. */
+static char *member_path(const char *path, const char *name)
+{
+	char *member = malloc(strlen(path) + 2 * strlen(name) + 2), *to = member;
+
+	if (!member)
+		return NULL;
+	to += sprintf(to, "%s/", path);
+	for (; *name; name++) {
+		if (*name == '~' || *name == '/')
+			*to++ = '~';
+		*to++ = *name == '~' ? '0' : *name == '/' ? '1' : *name;
+	}
+	*to = '\0';
+	return member;
+}
+
+static void unknown_key(struct loader *l, const char *path, const char *name, const struct key *keys, size_t count)
+{
+	char quoted[TEXT_QUOTED], *member = is_full(l->report) ? NULL : member_path(path, name);
+	const char *nearest = member ? nearest_key(name, keys, count) : NULL;
+
 	if (nearest)
-		complain_key(l, path, "unknown key \"%.64s\"; did you mean \"%s\"?", name, nearest);
+		complain_key(l, member, "unknown key \"%s\"; did you mean \"%s\"?", text_quote(quoted, name), nearest);
 	else
-		complain_key(l, path, "unknown key \"%.64s\"", name);
+		complain_key(l, member ? member : path, "unknown key \"%s\"", text_quote(quoted, name));
+	free(member);
 }
 
 static const struct key *find_key(const struct key *keys, size_t count, const char *name)
@@ -256,11 +270,12 @@ static bool parse_object(struct loader *l, const char *path, json_t *object, con
 	json_object_foreach(object, name, value) {
 		const struct key *key = find_key(keys, count, name);
 
+		if (!key) {
+			unknown_key(l, path, name, keys, count);
+			continue;
+		}
 		snprintf(member, sizeof(member), "%s/%s", path, name);
-		if (key)
-			key->parse(l, member, value);
-		else
-			unknown_key(l, member, name, keys, count);
+		key->parse(l, member, value);
 	}
 	for (size_t i = 0; i < count; i++)
 		if (keys[i].required && !json_object_get(object, keys[i].name))
@@ -307,20 +322,20 @@ static void parse_memory(struct loader *l, const char *path, json_t *value)
 {
 	static const char expected[] = "a size in MiB or GiB such as \"512M\" or \"4G\"";
 	const char *text = want_string(l, path, value, expected);
+	char quoted[TEXT_QUOTED], *end;
 	unsigned long long n;
-	char *end;
 
 	if (!text)
 		return;
 	errno = 0;
 	n = strtoull(text, &end, 10);
 	if (text[0] < '1' || text[0] > '9' || (strcmp(end, "M") && strcmp(end, "G"))) {
-		complain(l, path, "memory: expected %s, found \"%.64s\"", expected, text);
+		complain(l, path, "memory: expected %s, found \"%s\"", expected, text_quote(quoted, text));
 		return;
 	}
 	if (errno || n > MEMORY_MAX / MIB || n * (*end == 'G' ? 1024 : 1) > MEMORY_MAX / MIB ||
 	    n * (*end == 'G' ? 1024 : 1) < MEMORY_MIN / MIB)
-		complain(l, path, "memory: expected 16M to 1023G, found \"%.64s\"", text);
+		complain(l, path, "memory: expected 16M to 1023G, found \"%s\"", text_quote(quoted, text));
 	else
 		l->m->memory = n * (*end == 'G' ? 1024 : 1) * MIB;
 }
@@ -360,14 +375,15 @@ static const struct key topology_keys[] = {
 
 static void parse_topology(struct loader *l, const char *path, json_t *value)
 {
-	size_t before = l->report->count;
+	size_t before = errors(l);
 
 	parse_object(l, path, value, topology_keys, COUNT(topology_keys));
-	l->topology_given = l->report->count == before;
+	l->topology_given = errors(l) == before;
 }
 
 static void parse_affinity(struct loader *l, const char *path, json_t *value)
 {
+	long cpus = sysconf(_SC_NPROCESSORS_CONF);
 	char element[PATH_ROOM];
 	json_t *item;
 	unsigned int cpu;
@@ -385,9 +401,8 @@ static void parse_affinity(struct loader *l, const char *path, json_t *value)
 			complain(l, element, "cpu_affinity: CPU %u is listed twice", cpu);
 		l->m->cpu_affinity[cpu / 8] |= (uint8_t)(1u << cpu % 8);
 		l->m->pinned = true;
-		if ((long)cpu >= sysconf(_SC_NPROCESSORS_CONF))
-			complain(l, element, "cpu_affinity: this host has no CPU %u; its CPUs are 0 to %ld", cpu,
-				 sysconf(_SC_NPROCESSORS_CONF) - 1);
+		if ((long)cpu >= cpus)
+			complain(l, element, "cpu_affinity: this host has no CPU %u; its CPUs are 0 to %ld", cpu, cpus - 1);
 	}
 }
 
@@ -427,11 +442,11 @@ static void parse_boot(struct loader *l, const char *path, json_t *value)
 	l->m->boots = 0;
 	json_array_foreach(value, i, item) {
 		enum manifest_boot boot;
-		size_t before = l->report->count;
+		size_t before = errors(l);
 
 		snprintf(element, sizeof(element), "%s/%zu", path, i);
 		boot = want_word(l, element, item, boot_names, COUNT(boot_names));
-		if (l->report->count > before)
+		if (errors(l) > before)
 			continue;
 		for (unsigned int j = 0; j < l->m->boots; j++)
 			if (l->m->boot[j] == boot) {
@@ -571,9 +586,9 @@ static const struct key serial_keys[] = {
 
 static void parse_serial(struct loader *l, const char *path, json_t *value)
 {
-	size_t before = l->report->count;
+	size_t before = errors(l);
 
-	if (!parse_object(l, path, value, serial_keys, COUNT(serial_keys)) || l->report->count > before)
+	if (!parse_object(l, path, value, serial_keys, COUNT(serial_keys)) || errors(l) > before)
 		return;
 	if (l->m->serial == MANIFEST_SERIAL_PTY && l->serial_path_given)
 		complain(l, path, "serial: \"path\" does not go with \"pty\"; the pty is linked to as /run/keel/NAME/console");
@@ -847,30 +862,18 @@ static int by_place(const void *a, const void *b)
 	return x->column < y->column ? -1 : x->column > y->column;
 }
 
-/* jansson tells where the offending token ends; people look for its begin. */
-static struct position syntax_position(const json_error_t *error)
-{
-	struct position at = { error->line > 0 ? (unsigned int)error->line : 1,
-			       error->column > 0 ? (unsigned int)error->column : 1 };
-	const char *near = strstr(error->text, " near '");
-	size_t length = near ? strlen(near + strlen(" near '")) - 1 : 0;
-
-	if (length && at.column >= length)
-		at.column -= (unsigned int)length - 1;
-	return at;
-}
-
 static void check_text(struct loader *l, const char *text, size_t bytes)
 {
 	json_error_t error;
 	json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+	struct position at;
 
 	if (!root) {
-		add_error(l->report, syntax_position(&error), error.text);
+		const char *told = syntax_explain(text, bytes, &error, &at);
+
+		add_error(l->report, at, told);
 		return;
 	}
-	if (!position_build(&l->positions, text, bytes))
-		add_error(l->report, (struct position){ 0, 0 }, "out of memory");
 	if (parse_object(l, "", root, root_keys, COUNT(root_keys))) {
 		check_topology(l);
 		if (!l->m->vcpus)
@@ -882,56 +885,97 @@ static void check_text(struct loader *l, const char *text, size_t bytes)
 		check_boot(l);
 		place_drives(l);
 	}
-	position_free(&l->positions);
 	json_decref(root);
 }
 
-static char *read_file(const char *path, size_t *bytes)
+/* NULL: *why tells. */
+static char *read_text(int fd, size_t *bytes, const char **why)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char *text = fd < 0 ? NULL : malloc(FILE_MAX + 1);
-	ssize_t n;
+	char *text = malloc(FILE_MAX + 1), *less;
+	ssize_t n = 1;
 
-	*bytes = 0;
-	while (text && (n = read(fd, text + *bytes, FILE_MAX + 1 - *bytes)) != 0) {
-		if (n < 0 || (*bytes += (size_t)n) > FILE_MAX) {
-			if (n > 0)
-				errno = EFBIG;
-			free(text);
-			text = NULL;
-		}
+	for (*bytes = 0; text && n && *bytes <= FILE_MAX; *bytes += n > 0 ? (size_t)n : 0) {
+		n = read(fd, text + *bytes, FILE_MAX + 1 - *bytes);
+		if (n < 0 && errno != EINTR)
+			break;
 	}
-	if (fd >= 0) {
-		int saved = errno;
+	if (text && n >= 0 && *bytes <= FILE_MAX) {
+		less = realloc(text, *bytes + 1);
+		return less ? less : text;
+	}
+	*why = !text || n < 0 ? strerror(errno) : "this is larger than 1 MiB, which no manifest is";
+	free(text);
+	return NULL;
+}
 
-		close(fd);
-		errno = saved;
-	}
-	return text;
+/* The place of errors that were not told is behind those that were. */
+static void finish_report(struct manifest_report *report)
+{
+	char text[LIST_ROOM];
+
+	if (report->count)
+		qsort(report->errors, report->count, sizeof(*report->errors), by_place);
+	if (!report->more)
+		return;
+	snprintf(text, sizeof(text), "%zu more errors are not shown; mend these first", report->more);
+	report->errors[report->count++] = (struct manifest_error){ 0, 0, strdup(text) };
+}
+
+static bool load(int fd, const char *why, struct manifest *m, struct manifest_report *report)
+{
+	struct loader l = { .m = m, .report = report };
+
+	*report = (struct manifest_report){ 0 };
+	if (fd >= 0 && m->path)
+		m->text = read_text(fd, &m->text_bytes, &why);
+	if (m->text)
+		check_text(&l, m->text, m->text_bytes);
+	else
+		add_error(report, (struct position){ 0, 0 }, why);
+	for (unsigned int i = 0; i < l.source_count; i++)
+		free(l.sources[i].drive.file);
+	finish_report(report);
+	return !report->count;
+}
+
+static void set_defaults(struct manifest *m, char *path)
+{
+	*m = (struct manifest){ .path = path, .weight = WEIGHT_DEFAULT, .on_reboot = MANIFEST_RESTART };
+}
+
+bool manifest_load_from(int fd, const char *path, struct manifest *m, struct manifest_report *report)
+{
+	set_defaults(m, strdup(path));
+	return load(fd, strerror(ENOMEM), m, report);
+}
+
+/* Pipes have no name that could be opened once more. */
+static char *absolute(const char *path, int fd)
+{
+	char *folder, *result = NULL;
+	struct stat st;
+
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && strcmp(path, "-"))
+		return realpath(path, NULL);
+	folder = realpath(".", NULL);
+	if (folder && asprintf(&result, "%s/-", strcmp(folder, "/") ? folder : "") < 0)
+		result = NULL;
+	free(folder);
+	return result;
 }
 
 bool manifest_load(const char *path, struct manifest *m, struct manifest_report *report)
 {
-	struct loader l = { .m = m, .report = report };
-	size_t bytes = 0;
-	char *text;
+	int fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) : STDIN_FILENO;
+	char *name = fd < 0 ? NULL : absolute(path, fd);
+	const char *why = strerror(errno);
+	bool good;
 
-	*report = (struct manifest_report){ 0 };
-	*m = (struct manifest){
-		.path = realpath(path, NULL), .weight = WEIGHT_DEFAULT, .on_reboot = MANIFEST_RESTART,
-	};
-	text = m->path ? read_file(m->path, &bytes) : NULL;
-	if (!text) {
-		add_error(report, (struct position){ 0, 0 }, strerror(errno));
-		return false;
-	}
-	check_text(&l, text, bytes);
-	free(text);
-	for (unsigned int i = 0; i < l.source_count; i++)
-		free(l.sources[i].drive.file);
-	if (report->count)
-		qsort(report->errors, report->count, sizeof(*report->errors), by_place);
-	return !report->count;
+	set_defaults(m, name);
+	good = load(fd, why, m, report);
+	if (fd > STDIN_FILENO)
+		close(fd);
+	return good;
 }
 
 void manifest_free(struct manifest *m)
@@ -941,6 +985,7 @@ void manifest_free(struct manifest *m)
 	free(m->serial_path);
 	free(m->firmware);
 	free(m->name);
+	free(m->text);
 	free(m->path);
 	*m = (struct manifest){ 0 };
 }
@@ -949,6 +994,5 @@ void manifest_report_free(struct manifest_report *report)
 {
 	for (size_t i = 0; i < report->count; i++)
 		free(report->errors[i].text);
-	free(report->errors);
 	*report = (struct manifest_report){ 0 };
 }

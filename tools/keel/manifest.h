@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * A guest's manifest, version 1: the JSON file that manifest.schema.json describes, read and checked.
- * Nothing is started before a manifest is without errors; all errors of a file are found in one go.
+ * Nothing is started before a manifest is without errors; all errors of a file are found in one go, and the first of them told.
  */
 #ifndef KEEL_MANIFEST_H
 #define KEEL_MANIFEST_H
@@ -15,6 +15,7 @@
 #define MANIFEST_CPUS		1024u
 #define MANIFEST_NAME_MAX	63u
 #define MANIFEST_SERIAL_MAX	20u
+#define MANIFEST_ERRORS_MOST	20u	/* that are told */
 
 enum manifest_drive_kind { MANIFEST_DRIVE_NONE = 0, MANIFEST_DRIVE_DISK, MANIFEST_DRIVE_CDROM };
 enum manifest_mode { MANIFEST_RW = 0, MANIFEST_RO, MANIFEST_SNAPSHOT };
@@ -32,7 +33,9 @@ struct manifest_drive {
 };
 
 struct manifest {
-	char *path;		/* absolute */
+	char *path;		/* absolute; of a text without a file: FOLDER/- */
+	char *text;		/* what was read */
+	size_t text_bytes;
 	char *name;
 	uint64_t memory;	/* bytes, whole MiB */
 	unsigned int vcpus;
@@ -54,18 +57,24 @@ struct manifest {
 
 struct manifest_error {
 	unsigned int line, column;	/* 0: of the file as a whole */
-	char *text;
+	char *text;		/* one line, fit to be shown */
 };
 
 struct manifest_report {
-	struct manifest_error *errors;	/* in the order of the text */
+	struct manifest_error errors[MANIFEST_ERRORS_MOST + 1];	/* in the order of the text; the last one may tell of more */
 	size_t count;
+	size_t more;		/* errors that are not told */
 };
 
 extern const char *const manifest_slots[MANIFEST_DRIVES];
 
-/* True: *m is filled. False: *report has at least one error. Both are freed by the functions below in either case. */
+/*
+ * True: *m is filled. False: *report has at least one error. Both are freed by the functions below in either case.
+ * A path of "-" is standard input; file names in what comes from no file are relative to the working folder.
+ */
 bool manifest_load(const char *path, struct manifest *m, struct manifest_report *report);
+/* The same from an open file, to be called path, which is absolute. */
+bool manifest_load_from(int fd, const char *path, struct manifest *m, struct manifest_report *report);
 void manifest_free(struct manifest *m);
 void manifest_report_free(struct manifest_report *report);
 

@@ -1,128 +1,57 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Index from the path of a JSON value to its place in the text. */
+/* Finds the places of JSON values. */
 #include "position.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PATH_ROOM	1024
+#define MARKS			"{}[],:"
+#define BLANKS			" \t\r\n"
+#define NOT_FOUND		SIZE_MAX
+#define UTF8_MOST		4u
 
-struct scanner {
-	struct position_index *index;
-	size_t at;
-	char path[PATH_ROOM];
-	bool failed;
-};
-
-static char peek(const struct scanner *s)
+static bool is_one_of(const char *set, char c)
 {
-	return s->at < s->index->bytes ? s->index->text[s->at] : '\0';
+	return c && strchr(set, c);
 }
 
-static void skip_blanks(struct scanner *s)
+static size_t string_end(const char *text, size_t bytes, size_t offset)
 {
-	while (peek(s) && strchr(" \t\r\n", peek(s)))
-		s->at++;
+	for (offset++; offset < bytes && text[offset] != '"' && text[offset] != '\n'; offset++)
+		if (text[offset] == '\\' && offset + 1 < bytes)
+			offset++;
+	return offset < bytes && text[offset] == '"' ? offset + 1 : offset;
 }
 
-static void skip_string(struct scanner *s)
+struct token position_token(const char *text, size_t bytes, size_t offset)
 {
-	for (s->at++; peek(s) && peek(s) != '"'; s->at++)
-		if (peek(s) == '\\')
-			s->at++;
-	s->at++;
-}
+	struct token token = { TOKEN_WORD, offset, offset };
 
-static void note(struct scanner *s, size_t key, size_t value)
-{
-	struct position_index *index = s->index;
-	struct position_entry *grown = realloc(index->entries, (index->count + 1) * sizeof(*grown));
-
-	if (!grown) {
-		s->failed = true;
-		return;
-	}
-	index->entries = grown;
-	grown[index->count] = (struct position_entry){ strdup(s->path), key, value };
-	if (!grown[index->count].path)
-		s->failed = true;
-	else
-		index->count++;
-}
-
-static void scan_value(struct scanner *s, size_t key);
-
-/* One member of an object or element of an array; 'number' counts elements. */
-static void scan_member(struct scanner *s, bool object, unsigned int number)
-{
-	size_t length = strlen(s->path);
-	size_t key = s->at;
-
-	if (object) {
-		skip_string(s);
-		snprintf(s->path + length, PATH_ROOM - length, "/%.*s", (int)(s->at - key - 2), s->index->text + key + 1);
-		skip_blanks(s);
-		s->at++;	/* the colon */
-		skip_blanks(s);
+	while (token.start < bytes && is_one_of(BLANKS, text[token.start]))
+		token.start++;
+	token.end = token.start + 1;
+	if (token.start >= bytes)
+		return (struct token){ TOKEN_END, bytes, bytes };
+	if (is_one_of(MARKS, text[token.start])) {
+		token.kind = TOKEN_MARK;
+	} else if (text[token.start] == '"') {
+		token.kind = TOKEN_STRING;
+		token.end = string_end(text, bytes, token.start);
 	} else {
-		snprintf(s->path + length, PATH_ROOM - length, "/%u", number);
+		while (token.end < bytes && !is_one_of(BLANKS MARKS "\"", text[token.end]))
+			token.end++;
 	}
-	scan_value(s, key);
-	s->path[length] = '\0';
+	return token;
 }
 
-static void scan_members(struct scanner *s, char end)
-{
-	unsigned int number = 0;
-
-	for (s->at++, skip_blanks(s); peek(s) && peek(s) != end && !s->failed; skip_blanks(s)) {
-		scan_member(s, end == '}', number++);
-		skip_blanks(s);
-		if (peek(s) == ',')
-			s->at++;
-	}
-	s->at++;
-}
-
-static void scan_value(struct scanner *s, size_t key)
-{
-	note(s, key, s->at);
-	if (peek(s) == '{')
-		scan_members(s, '}');
-	else if (peek(s) == '[')
-		scan_members(s, ']');
-	else if (peek(s) == '"')
-		skip_string(s);
-	else
-		while (peek(s) && !strchr(",]} \t\r\n", peek(s)))
-			s->at++;
-}
-
-bool position_build(struct position_index *index, const char *text, size_t bytes)
-{
-	struct scanner s = { .index = index };
-
-	*index = (struct position_index){ .text = text, .bytes = bytes };
-	skip_blanks(&s);
-	scan_value(&s, s.at);
-	return !s.failed;
-}
-
-void position_free(struct position_index *index)
-{
-	for (size_t i = 0; i < index->count; i++)
-		free(index->entries[i].path);
-	free(index->entries);
-	*index = (struct position_index){ 0 };
-}
-
-static struct position place(const struct position_index *index, size_t offset)
+struct position position_at(const char *text, size_t bytes, size_t offset)
 {
 	struct position p = { 1, 1 };
 
-	for (size_t i = 0; i < offset && i < index->bytes; i++) {
-		unsigned char c = (unsigned char)index->text[i];
+	for (size_t i = 0; i < offset && i < bytes; i++) {
+		unsigned char c = (unsigned char)text[i];
 
 		if (c == '\n') {
 			p.line++;
@@ -134,20 +63,127 @@ static struct position place(const struct position_index *index, size_t offset)
 	return p;
 }
 
-struct position position_of(const struct position_index *index, const char *path, bool key)
+static unsigned int hex4(const char *digits)
 {
-	size_t length = strlen(path);
+	char text[5] = "";
 
-	for (;;) {
-		for (size_t i = 0; i < index->count; i++) {
-			const struct position_entry *e = &index->entries[i];
+	memcpy(text, digits, 4);
+	return (unsigned int)strtoul(text, NULL, 16);
+}
 
-			if (strlen(e->path) == length && !memcmp(e->path, path, length))
-				return place(index, key ? e->key : e->value);
+static size_t encode(char to[UTF8_MOST], uint32_t code)
+{
+	static const unsigned char first[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
+	size_t length = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+
+	for (size_t i = length - 1; i; i--, code >>= 6)
+		to[i] = (char)(0x80 | (code & 0x3f));
+	to[0] = (char)(first[length] | code);
+	return length;
+}
+
+/* \uXXXX or a pair of them, at text; returns its length. */
+static size_t decode_unicode(const char *text, char to[UTF8_MOST], size_t *length)
+{
+	uint32_t code = hex4(text + 2);
+	bool pair = code >= 0xd800 && code < 0xdc00;
+
+	if (pair)
+		code = 0x10000 + ((code & 0x3ff) << 10 | (hex4(text + 8) & 0x3ff));
+	*length = encode(to, code);
+	return pair ? 12 : 6;
+}
+
+/* One character of a string, as what it means; returns how much text it takes. */
+static size_t decode(const char *text, char to[UTF8_MOST], size_t *length)
+{
+	static const char escapes[] = "bfnrt", meanings[] = "\b\f\n\r\t";
+	const char *escape;
+
+	*length = 1;
+	*to = text[0];
+	if (text[0] != '\\')
+		return 1;
+	if (text[1] == 'u')
+		return decode_unicode(text, to, length);
+	escape = strchr(escapes, text[1]);
+	*to = escape ? meanings[escape - escapes] : text[1];
+	return 2;
+}
+
+/* Whether a string's text, from behind its quote, is the first component of a path. */
+static bool names(const char *string, const char *path)
+{
+	char bytes[UTF8_MOST];
+	size_t length;
+
+	while (*string != '"') {
+		string += decode(string, bytes, &length);
+		for (size_t i = 0; i < length; i++, path++) {
+			char meant = *path == '~' ? (*++path == '1' ? '/' : '~') : *path;
+
+			if (meant != bytes[i] || *path == '/' || !*path)
+				return false;
 		}
-		if (!length)
-			return (struct position){ 1, 1 };
-		while (length && path[--length] != '/')
-			;
 	}
+	return !*path || *path == '/';
+}
+
+/* Where the value that begins at offset ends. */
+static size_t skip_value(const char *text, size_t bytes, size_t offset)
+{
+	size_t depth = 0;
+	struct token t;
+
+	do {
+		t = position_token(text, bytes, offset);
+		if (t.kind == TOKEN_MARK)
+			depth += text[t.start] == '{' || text[t.start] == '[' ? 1 : 0;
+		if (t.kind == TOKEN_MARK && (text[t.start] == '}' || text[t.start] == ']'))
+			depth--;
+		offset = t.end;
+	} while (depth && t.kind != TOKEN_END);
+	return offset;
+}
+
+/* The member of the object or element of the array at offset that a path's first component names: its value, and *key. */
+static size_t find_member(const char *text, size_t bytes, size_t offset, const char *path, size_t *key)
+{
+	bool object = text[offset] == '{';
+	unsigned long wanted = strtoul(path, NULL, 10);
+	struct token t = position_token(text, bytes, offset + 1);
+
+	if (!object && text[offset] != '[')
+		return NOT_FOUND;
+	for (unsigned long number = 0; t.kind != TOKEN_END && text[t.start] != '}' && text[t.start] != ']'; number++) {
+		struct token value = t;
+
+		if (object) {
+			value = position_token(text, bytes, t.end);	/* the colon */
+			value = position_token(text, bytes, value.end);
+		}
+		if (object ? names(text + t.start + 1, path) : number == wanted) {
+			*key = t.start;
+			return value.start;
+		}
+		t = position_token(text, bytes, skip_value(text, bytes, value.start));
+		if (t.kind == TOKEN_MARK && text[t.start] == ',')
+			t = position_token(text, bytes, t.end);
+	}
+	return NOT_FOUND;
+}
+
+struct position position_of(const char *text, size_t bytes, const char *path, bool key)
+{
+	size_t value = position_token(text, bytes, 0).start, name = value;
+
+	while (*path) {
+		size_t next = value < bytes ? find_member(text, bytes, value, path + 1, &name) : NOT_FOUND;
+
+		if (next == NOT_FOUND)
+			return position_at(text, bytes, value);
+		value = next;
+		path += 1 + strcspn(path + 1, "/");
+	}
+	return position_at(text, bytes, key ? name : value);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Where each value of a JSON text stands. jansson tells positions for syntax errors only.
- * A path is "" for the document, then "/key" or "/index" for each level: "/disks/0/file".
+ * Where things stand in a JSON text. jansson tells positions for syntax errors only.
+ * A path is a JSON pointer (RFC 6901): "" for the document, "/disks/0/file"; in a key, "~0" is '~' and "~1" is '/'.
  */
 #ifndef KEEL_POSITION_H
 #define KEEL_POSITION_H
@@ -9,29 +9,26 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct position_entry {
-	char *path;
-	size_t key;		/* offset of the key, or of the value where it has none */
-	size_t value;
-};
-
-struct position_index {
-	const char *text;	/* the caller's; outlives the index */
-	size_t bytes;
-	struct position_entry *entries;
-	size_t count;
-};
-
 struct position {
 	unsigned int line;
 	unsigned int column;	/* in characters, from 1 */
 };
 
-/* text must be JSON that a parser has accepted. False: out of memory. */
-bool position_build(struct position_index *index, const char *text, size_t bytes);
-void position_free(struct position_index *index);
+enum token_kind { TOKEN_END, TOKEN_MARK, TOKEN_STRING, TOKEN_WORD };
 
-/* Position of the value at path, or of its key. An unknown path has the position of the nearest known parent. */
-struct position position_of(const struct position_index *index, const char *path, bool key);
+/* A mark is one of {}[],: and a word all else that stands together: a number, true, or what JSON has not. */
+struct token {
+	enum token_kind kind;
+	size_t start, end;
+};
+
+/* The token at offset or after the blanks there. A string that is not closed ends with its line. */
+struct token position_token(const char *text, size_t bytes, size_t offset);
+struct position position_at(const char *text, size_t bytes, size_t offset);
+/*
+ * Position of the value at path, or of its key, in text that a parser has accepted. An unknown path has the position of the nearest
+ * known parent. Takes no memory, and reads the text once.
+ */
+struct position position_of(const char *text, size_t bytes, const char *path, bool key);
 
 #endif

@@ -10,6 +10,8 @@
  * which is then in *failure (else its text is empty).
  */
 enum exit_code terminal_join(const char *name, struct failure *failure);
+/* The same over sockets that are there (process.h), which stay the caller's. */
+enum exit_code terminal_take(const char *name, int console, int events, struct failure *failure);
 /* Prints what is kept of the console's output. */
 enum exit_code terminal_replay(const char *name, struct failure *failure);
 

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Starts keel-dm. */
+#include "process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define DEVICE_MODEL		"keel-dm"
+#define LOG_PARENT		"/var/log/keel"
+#define PATH_CLEAN		"PATH=/usr/sbin:/usr/bin:/sbin:/bin"
+#define ANSWER_ROOM		16384
+#define FD_FIRST		3	/* of those that keel-dm is given */
+#define FD_ABOVE		16	/* where they are out of the way of their own numbers */
+#define FILE_MASK		022
+
+enum given { GIVEN_READY, GIVEN_MANIFEST, GIVEN_CONSOLE, GIVEN_EVENTS, GIVENS };
+
+static const char *const given_options[GIVENS] = {
+	[GIVEN_READY] = "--ready-fd=%d", [GIVEN_MANIFEST] = "--manifest-fd=%d", [GIVEN_CONSOLE] = "--console-fd=%d",
+	[GIVEN_EVENTS] = "--events-fd=%d",
+};
+
+/* What the child needs, made before the fork so that its errors are told by the parent. */
+struct launch {
+	const struct manifest *manifest;
+	char program[PATH_MAX], log_path[PATH_MAX];
+	int log, null;
+	int given[GIVENS];
+};
+
+static const char *log_parent(void)
+{
+	const char *asked = secure_getenv("KEEL_LOG_DIR");
+
+	return asked && *asked ? asked : LOG_PARENT;
+}
+
+void process_log_path(char path[PATH_MAX], const char *name)
+{
+	snprintf(path, PATH_MAX, "%s/%s.log", log_parent(), name);
+}
+
+/* KEEL_DM, beside this program, or where the packages put it. */
+static bool find_device_model(char *path, struct failure *failure)
+{
+	static const char *const places[] = { "", "../libexec/keel/", "../lib/keel/" };
+	const char *asked = secure_getenv("KEEL_DM");
+	char self[PATH_MAX] = "";
+
+	if (asked && *asked)
+		return realpath(asked, path) || failure_set(failure, EXIT_FAILED, "cannot start KEEL_DM=%s: %s", asked, strerror(errno));
+	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
+		return failure_set(failure, EXIT_FAILED, "cannot find this program's folder: %s", strerror(errno));
+	dirname(self);
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		if (snprintf(path, PATH_MAX, "%s/%s" DEVICE_MODEL, self, places[i]) < PATH_MAX && !access(path, X_OK))
+			return true;
+	}
+	return failure_set(failure, EXIT_FAILED, "cannot find " DEVICE_MODEL " beside %s or in ../libexec/keel; set KEEL_DM", self);
+}
+
+static bool open_log(struct launch *l, struct failure *failure)
+{
+	process_log_path(l->log_path, l->manifest->name);
+	if (mkdir(log_parent(), 0755) && errno != EEXIST)
+		return failure_set(failure, EXIT_FAILED, "cannot make %s for the guest's log: %s; KEEL_LOG_DIR may name another folder",
+				   log_parent(), strerror(errno));
+	l->log = open(l->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
+	return l->log >= 0 || failure_set(failure, EXIT_FAILED, "cannot open the guest's log %s: %s; KEEL_LOG_DIR may name another "
+					  "folder", l->log_path, strerror(errno));
+}
+
+/* A copy of what was checked: a pipe cannot be read twice, and a file may have become another one. */
+static bool copy_manifest(struct launch *l, struct failure *failure)
+{
+	int fd = memfd_create("manifest", MFD_CLOEXEC);
+	size_t left = l->manifest->text_bytes;
+	ssize_t n = 0;
+
+	l->given[GIVEN_MANIFEST] = fd;
+	for (const char *from = l->manifest->text; fd >= 0 && left; from += n, left -= (size_t)n) {
+		n = write(fd, from, left);
+		if (n < 0)
+			break;
+	}
+	return (fd >= 0 && n >= 0 && !lseek(fd, 0, SEEK_SET)) ||
+	       failure_set(failure, EXIT_FAILED, "cannot hand the manifest over: %s", strerror(errno));
+}
+
+static bool open_channels(struct launch *l, struct process *process, int *ready, struct failure *failure)
+{
+	int pipe_ends[2], console[2] = { -1, -1 }, events[2] = { -1, -1 };
+
+	if (pipe2(pipe_ends, O_CLOEXEC))
+		return failure_set(failure, EXIT_FAILED, "cannot make a pipe: %s", strerror(errno));
+	*ready = pipe_ends[0];
+	l->given[GIVEN_READY] = pipe_ends[1];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, console) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, events))
+		failure_set(failure, EXIT_FAILED, "cannot make a socket: %s", strerror(errno));
+	process->console = console[0];
+	l->given[GIVEN_CONSOLE] = console[1];
+	process->events = events[0];
+	l->given[GIVEN_EVENTS] = events[1];
+	return events[0] >= 0;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* The child's ends. */
+static void close_launch(struct launch *l)
+{
+	for (unsigned int i = 0; i < GIVENS; i++)
+		close_fd(&l->given[i]);
+	close_fd(&l->log);
+	close_fd(&l->null);
+}
+
+/* Standard output and error are the log from here on. */
+static bool set_descriptors(struct launch *l)
+{
+	for (unsigned int i = 0; i < GIVENS; i++) {
+		l->given[i] = fcntl(l->given[i], F_DUPFD_CLOEXEC, FD_ABOVE);
+		if (l->given[i] < 0)
+			return false;
+	}
+	if (dup2(l->null, STDIN_FILENO) < 0 || dup2(l->log, STDOUT_FILENO) < 0 || dup2(l->log, STDERR_FILENO) < 0)
+		return false;
+	for (unsigned int i = 0; i < GIVENS; i++)
+		if (dup2(l->given[i], FD_FIRST + (int)i) < 0)
+			return false;
+	return !close_range(FD_FIRST + GIVENS, ~0u, 0);
+}
+
+static void set_signals(void)
+{
+	sigset_t none;
+
+	for (int i = 1; i < NSIG; i++)
+		signal(i, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* A caller's limit must not stop a guest in the middle of a write; root's process has none. */
+static void set_limits(void)
+{
+	static const int unlimited[] = { RLIMIT_AS, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_FSIZE };
+	static const int raised[] = { RLIMIT_MEMLOCK, RLIMIT_NOFILE, RLIMIT_NPROC };
+	const struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
+	struct rlimit limit;
+
+	for (size_t i = 0; i < sizeof(unlimited) / sizeof(unlimited[0]); i++)
+		if (setrlimit(unlimited[i], &none) && !getrlimit(unlimited[i], &limit)) {
+			limit.rlim_cur = limit.rlim_max;
+			setrlimit(unlimited[i], &limit);
+		}
+	for (size_t i = 0; i < sizeof(raised) / sizeof(raised[0]); i++)
+		if (!getrlimit(raised[i], &limit)) {
+			limit.rlim_cur = limit.rlim_max;
+			setrlimit(raised[i], &limit);
+		}
+}
+
+/* Without the rights for it, which a test may lack, the caller's remains. */
+static void set_schedule(void)
+{
+	const struct sched_param ordinary = { 0 };
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	cpu_set_t all;
+
+	memset(&all, 0xff, sizeof(all));
+	if (fd < 0 || write(fd, "0", 1) != 1)
+		perror("cannot set the OOM score");
+	if (fd >= 0)
+		close(fd);
+	if (sched_setscheduler(0, SCHED_OTHER, &ordinary) || setpriority(PRIO_PROCESS, 0, 0))
+		perror("cannot set the priority");
+	if (sched_setaffinity(0, sizeof(all), &all))
+		perror("cannot set the affinity");
+}
+
+/* The folders that the environment names, whatever the working folder. */
+static char *setting(const char *name)
+{
+	const char *value = secure_getenv(name);
+	char *text = NULL, *folder = value && *value && *value != '/' ? realpath(".", NULL) : NULL;
+
+	if (!value || !*value || asprintf(&text, "%s=%s%s%s", name, folder ? folder : "", folder ? "/" : "", value) < 0)
+		text = NULL;
+	free(folder);
+	return text;
+}
+
+static void run(struct launch *l)
+{
+	char options[GIVENS][32], *argv[GIVENS + 3] = { (char *)DEVICE_MODEL };
+	char *environment[] = { (char *)PATH_CLEAN, setting("KEEL_RUN_DIR"), setting("KEEL_LOG_DIR"), NULL };
+
+	if (!environment[1]) {
+		environment[1] = environment[2];
+		environment[2] = NULL;
+	}
+	for (unsigned int i = 0; i < GIVENS; i++) {
+		snprintf(options[i], sizeof(options[i]), given_options[i], FD_FIRST + (int)i);
+		argv[1 + i] = options[i];
+	}
+	argv[1 + GIVENS] = l->manifest->path;
+	execve(l->program, argv, environment);
+}
+
+/* In the child; says why on the ready pipe where it does not come to be keel-dm. */
+__attribute__((noreturn))
+static void become_device_model(struct launch *l)
+{
+	int ready = l->given[GIVEN_READY];
+	struct failure failure;
+	json_t *answer;
+	char *text;
+
+	setsid();
+	umask(FILE_MASK);
+	set_signals();
+	if (set_descriptors(l) && (ready = FD_FIRST) && !chdir("/")) {
+		set_limits();
+		set_schedule();
+		run(l);
+	}
+	failure_set(&failure, EXIT_FAILED, "cannot start %s: %s", l->program, strerror(errno));
+	answer = json_pack("{s:b, s:i, s:s}", "ok", 0, "code", (int)failure.code, "error", failure.text);
+	text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+	_exit(text && write(ready, text, strlen(text)) > 0 ? EXIT_FAILED : 127);
+}
+
+/* What the device model says of its start; NULL: it died without a word. */
+static json_t *read_answer(int fd)
+{
+	char text[ANSWER_ROOM];
+	size_t used = 0;
+	ssize_t n;
+
+	while (used < sizeof(text) && (n = read(fd, text + used, sizeof(text) - used)) != 0) {
+		if (n > 0)
+			used += (size_t)n;
+		else if (errno != EINTR)
+			break;
+	}
+	return json_loadb(text, used, 0, NULL);
+}
+
+static bool explain(const struct launch *l, const json_t *answer, pid_t child, struct failure *failure)
+{
+	const char *error = json_string_value(json_object_get(answer, "error"));
+	int status = 0;
+
+	waitpid(child, &status, 0);
+	if (error)
+		return failure_set(failure, (enum exit_code)json_integer_value(json_object_get(answer, "code")), "%s", error);
+	if (WIFSIGNALED(status))
+		return failure_set(failure, EXIT_FAILED, "%s was ended by signal %d (%s); see %s", l->program, WTERMSIG(status),
+				   strsignal(WTERMSIG(status)), l->log_path);
+	return failure_set(failure, EXIT_FAILED, "%s ended with status %d; see %s", l->program, WEXITSTATUS(status), l->log_path);
+}
+
+static bool launch(struct launch *l, int ready, struct process *process, json_t **answer, struct failure *failure)
+{
+	process->pid = fork();
+	if (process->pid < 0)
+		return failure_set(failure, EXIT_FAILED, "cannot make a process: %s", strerror(errno));
+	if (!process->pid)
+		become_device_model(l);
+	close_launch(l);
+	*answer = read_answer(ready);
+	if (json_is_true(json_object_get(*answer, "ok")))
+		return true;
+	explain(l, *answer, process->pid, failure);
+	json_decref(*answer);
+	return false;
+}
+
+bool process_start(const struct manifest *m, struct process *process, json_t **answer, struct failure *failure)
+{
+	struct launch l = { .manifest = m, .log = -1, .given = { -1, -1, -1, -1 } };
+	int ready = -1;
+	bool started;
+
+	*process = (struct process){ .console = -1, .events = -1 };
+	l.null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	started = find_device_model(l.program, failure) && open_log(&l, failure) && copy_manifest(&l, failure) &&
+		  open_channels(&l, process, &ready, failure) && launch(&l, ready, process, answer, failure);
+	close_launch(&l);
+	close_fd(&ready);
+	if (!started) {
+		close_fd(&process->console);
+		close_fd(&process->events);
+	}
+	return started;
+}
