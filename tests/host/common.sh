@@ -99,6 +99,7 @@ preload() {
 	cat >"$1" <<END
 #!/bin/sh
 for last; do :; done
+mkdir -p $3
 export LD_PRELOAD=$(printf %q "$standin") STANDIN=$3
 exec $(printf %q "$2") "\$@"
 END
