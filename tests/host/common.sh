@@ -85,6 +85,11 @@ order() {
 	printf '%s\n' "$2" >>"$WORK/guests/$1/orders"
 }
 
+# forget NAME: a guest that starts anew does nothing that was ordered before.
+forget() {
+	rm -f "$WORK/guests/$1/orders" "$WORK/guests/$1/notes"
+}
+
 # noted NAME PATTERN [COUNT]: whether so many lines (at least one) of what reached the guest are this, within five seconds.
 noted() {
 	soon has_lines "$WORK/guests/$1/notes" "$2" "${3:-1}"
