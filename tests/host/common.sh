@@ -85,6 +85,11 @@ order() {
 	printf '%s\n' "$2" >>"$WORK/guests/$1/orders"
 }
 
+# forget NAME: a guest that starts anew does nothing that was ordered before.
+forget() {
+	rm -f "$WORK/guests/$1/orders" "$WORK/guests/$1/notes"
+}
+
 # noted NAME PATTERN [COUNT]: whether so many lines (at least one) of what reached the guest are this, within five seconds.
 noted() {
 	soon has_lines "$WORK/guests/$1/notes" "$2" "${3:-1}"
@@ -99,6 +104,7 @@ preload() {
 	cat >"$1" <<END
 #!/bin/sh
 for last; do :; done
+mkdir -p $3
 export LD_PRELOAD=$(printf %q "$standin") STANDIN=$3
 exec $(printf %q "$2") "\$@"
 END

@@ -38,6 +38,7 @@ struct launch {
 	char program[PATH_MAX], log_path[PATH_MAX];
 	int log, null;
 	int given[GIVENS];
+	char *environment[4];
 };
 
 static const char *log_parent(void)
@@ -69,6 +70,29 @@ static bool find_device_model(char *path, struct failure *failure)
 			return true;
 	}
 	return failure_set(failure, EXIT_FAILED, "cannot find " DEVICE_MODEL " beside %s or in ../libexec/keel; set KEEL_DM", self);
+}
+
+/* The folders that the environment names, whatever the working folder. */
+static char *setting(const char *name)
+{
+	const char *value = secure_getenv(name);
+	char *text = NULL, *folder = value && *value && *value != '/' ? realpath(".", NULL) : NULL;
+
+	if (!value || !*value || asprintf(&text, "%s=%s%s%s", name, folder ? folder : "", folder ? "/" : "", value) < 0)
+		text = NULL;
+	free(folder);
+	return text;
+}
+
+static void set_environment(struct launch *l)
+{
+	unsigned int count = 0;
+
+	l->environment[count++] = strdup(PATH_CLEAN);
+	l->environment[count] = setting("KEEL_RUN_DIR");
+	if (l->environment[count])
+		count++;
+	l->environment[count] = setting("KEEL_LOG_DIR");
 }
 
 static bool open_log(struct launch *l, struct failure *failure)
@@ -130,6 +154,9 @@ static void close_launch(struct launch *l)
 		close_fd(&l->given[i]);
 	close_fd(&l->log);
 	close_fd(&l->null);
+	for (char **text = l->environment; *text; text++)
+		free(*text);
+	l->environment[0] = NULL;
 }
 
 /* Standard output and error are the log from here on. */
@@ -196,33 +223,16 @@ static void set_schedule(void)
 		perror("cannot set the affinity");
 }
 
-/* The folders that the environment names, whatever the working folder. */
-static char *setting(const char *name)
-{
-	const char *value = secure_getenv(name);
-	char *text = NULL, *folder = value && *value && *value != '/' ? realpath(".", NULL) : NULL;
-
-	if (!value || !*value || asprintf(&text, "%s=%s%s%s", name, folder ? folder : "", folder ? "/" : "", value) < 0)
-		text = NULL;
-	free(folder);
-	return text;
-}
-
 static void run(struct launch *l)
 {
 	char options[GIVENS][32], *argv[GIVENS + 3] = { (char *)DEVICE_MODEL };
-	char *environment[] = { (char *)PATH_CLEAN, setting("KEEL_RUN_DIR"), setting("KEEL_LOG_DIR"), NULL };
 
-	if (!environment[1]) {
-		environment[1] = environment[2];
-		environment[2] = NULL;
-	}
 	for (unsigned int i = 0; i < GIVENS; i++) {
 		snprintf(options[i], sizeof(options[i]), given_options[i], FD_FIRST + (int)i);
 		argv[1 + i] = options[i];
 	}
 	argv[1 + GIVENS] = l->manifest->path;
-	execve(l->program, argv, environment);
+	execve(l->program, argv, l->environment);
 }
 
 /* In the child; says why on the ready pipe where it does not come to be keel-dm. */
@@ -302,6 +312,7 @@ bool process_start(const struct manifest *m, struct process *process, json_t **a
 
 	*process = (struct process){ .console = -1, .events = -1 };
 	l.null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	set_environment(&l);
 	started = find_device_model(l.program, failure) && open_log(&l, failure) && copy_manifest(&l, failure) &&
 		  open_channels(&l, process, &ready, failure) && launch(&l, ready, process, answer, failure);
 	close_launch(&l);

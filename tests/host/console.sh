@@ -1,0 +1,104 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# keel console on a terminal, which is afterwards as it was, whatever ends it; and more readers than a console has room for.
+set -u
+# shellcheck source=tests/host/common.sh
+. "$(dirname "$0")/common.sh"
+
+# On a terminal of its own: runs the command, does what the test says, and compares the terminal's modes before and after.
+# terminal HOW COMMAND...: HOW is "type TEXT", "kill SIGNAL", "order ORDER" or "stop"; exit status: 0 if all is well.
+cat >"$WORK/terminal.py" <<'END'
+import os, pty, select, signal, sys, termios, time
+
+how, what, orders, command = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
+master, slave = pty.openpty()
+before = termios.tcgetattr(slave)
+pid = os.fork()
+if not pid:
+    os.setpgid(0, 0)  # in the session of this test, so that it can be stopped
+    for fd in 0, 1, 2:
+        os.dup2(slave, fd)
+    os.execvp(command[0], command)
+seen = b""
+
+def read_until(word, seconds=5):
+    global seen
+    end = time.time() + seconds
+    while word not in seen and time.time() < end:
+        if select.select([master], [], [], 0.1)[0]:
+            seen += os.read(master, 65536)
+    if word not in seen:
+        sys.exit(f"no {word} in {seen}")
+
+read_until(b"coloured")
+if termios.tcgetattr(slave)[3] & termios.ICANON:
+    sys.exit("the terminal is not raw")
+if how == "type":
+    os.write(master, what.encode().decode("unicode_escape").encode("latin-1"))
+elif how == "kill":
+    os.kill(pid, getattr(signal, what))
+elif how == "order":
+    with open(orders, "a") as f:
+        f.write(what + "\n")
+elif how == "stop":
+    os.kill(pid, signal.SIGTSTP)
+    if not os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1]):
+        sys.exit("it does not stop")
+    if termios.tcgetattr(slave) != before:
+        sys.exit("the terminal is not as before while it is stopped")
+    os.kill(pid, signal.SIGCONT)
+    time.sleep(0.3)
+    if termios.tcgetattr(slave)[3] & termios.ICANON:
+        sys.exit("the terminal is not raw again")
+    os.write(master, b"\x1d")
+end = time.time() + 10
+while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+    if select.select([master], [], [], 0.1)[0]:
+        seen += os.read(master, 65536)
+    if time.time() > end:
+        os.kill(pid, signal.SIGKILL)
+        sys.exit("it does not end")
+status = os.waitpid(pid, 0)[1]
+while select.select([master], [], [], 0.1)[0]:
+    seen += os.read(master, 65536)
+if termios.tcgetattr(slave) != before:
+    sys.exit("the terminal is not as before")
+if b"\033[0m" not in seen.split(b"coloured")[1]:
+    sys.exit(f"attributes are not reset: {seen}")
+if how == "kill" and not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == getattr(signal, what)):
+    sys.exit(f"{what} did not end it: {status}")
+if how == "type" and status:
+    sys.exit(f"status {status}")
+END
+terminal() {
+	timeout 30 python3 "$WORK/terminal.py" "$1" "$2" "$WORK/guests/term/orders" "${@:3}"
+}
+
+manifest term '"on_crash": "preserve"'
+order term 'say \x1b[31mcoloured\x1b[?25l'
+check "create" keel create "$WORK/term.json"
+check "there is output" soon says coloured keel console --log term
+check "left by Ctrl-]" terminal type '\x1d' keel console term
+for signal in SIGTERM SIGHUP SIGINT SIGQUIT; do
+	check "ended by $signal" terminal kill $signal keel console term
+done
+check "stopped, and continued" terminal stop - keel console term
+check "typed characters reach the guest, then it is left" terminal type 'abc\x1d' keel console term
+check "they do" noted term 'input abc'
+check "the guest crashes meanwhile" terminal order 'end 7 1' keel console term
+
+manifest full
+order full 'say coloured'
+check "create" keel create "$WORK/full.json"
+readers=()
+for _ in $(seq 31); do
+	keel console full </dev/null >/dev/null 2>&1 &
+	readers+=($!)
+done
+check "a console has room for 31" soon says 'as many readers as it can have' timeout 1 keel console full </dev/null
+check "the next one is refused" exits 1 timeout 5 keel console full </dev/null
+check "for a replay as well" exits 1 timeout 5 keel console --log full
+kill "${readers[@]}" 2>/dev/null
+check "until one has left" soon keel console --log full
+check "the guest runs on" says '^full +running' keel list
+finish

@@ -1,0 +1,99 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A guest that ends, at once or later, tells why: to whoever started it, in its log, and in keel list --all.
+set -u
+# shellcheck source=tests/host/common.sh
+. "$(dirname "$0")/common.sh"
+
+# A crash in the first moments.
+manifest crash
+order crash 'say line one\nlast words\x1b[31m\n'
+order crash 'end 6 11'
+keel create "$WORK/crash.json" >"$WORK/created" 2>&1
+check "create of a guest that dies at once is a failure" [ $? -eq 1 ]
+check "it says so" grep -q 'guest "crash" ended at once: the device model gave up' "$WORK/created"
+check "it shows the last output" grep -q 'line one' "$WORK/created"
+check "fit to be shown" grep -qF 'last words\u001b[31m' "$WORK/created"
+check "the log says so" says 'crash: ended: the device model gave up' keel log crash
+check "list does not show it" never says crash keel list
+check "list --all does" says '^crash +ended .*the device model gave up' keel list --all
+check "list --all --json" sh -c "keel list --all --json | grep -E '\"name\":\"crash\",\"state\":\"ended\".*\"crashed\":true'"
+
+forget crash
+order crash 'say once more\n'
+order crash 'end 6 11'
+keel create --json "$WORK/crash.json" >"$WORK/created"
+check "create --json: a failure" [ $? -eq 1 ]
+check "create --json: reason and output" grep -q '"ok":false.*"event":"ended".*"reason":"the device model gave up.*"output":"once more' \
+	"$WORK/created"
+
+forget crash
+order crash 'say third time\n'
+order crash 'end 6 11'
+keel create --console "$WORK/crash.json" >"$WORK/output" 2>"$WORK/words" </dev/null
+check "create --console: a failure" [ $? -eq 1 ]
+check "create --console: all of the output" [ "$(cat "$WORK/output")" = "third time" ]
+check "create --console: the reason" grep -q 'crash: ended (the device model gave up' "$WORK/words"
+
+# More than the console keeps.
+manifest loud
+line=$(printf 'x%.0s' $(seq 99))
+for i in $(seq 1500); do
+	printf 'say %s\\n\n' "$line"
+done >"$WORK/guests/loud/orders"
+order loud 'end 1'
+keel create --console "$WORK/loud.json" >"$WORK/output" 2>/dev/null </dev/null
+check "create --console: nothing is lost" [ "$(wc -c <"$WORK/output")" -eq 150000 ]
+
+# An end that is none of a crash.
+manifest off
+order off 'say done\n'
+order off 'end 1'
+keel create "$WORK/off.json" >"$WORK/created" 2>&1
+check "create of a guest that switches itself off at once" [ $? -eq 0 ]
+check "it says so" grep -q 'guest "off" ended at once: the guest switched its machine off' "$WORK/created"
+manifest kept '"on_crash": "preserve"'
+order kept 'end 7 1'
+keel create "$WORK/kept.json" >"$WORK/created" 2>&1
+check "create of a guest that is kept is a failure" [ $? -eq 1 ]
+check "it says so" grep -q 'guest "kept" preserved at once' "$WORK/created"
+check "it is there" says '^kept +preserved .*processor refused' keel list
+manifest again
+order again 'end 2'
+check "create of a guest that resets itself at once" keel create "$WORK/again.json"
+check "it runs" says '^again +running' keel list --all
+
+# Later.
+order again 'end 8 5'
+check "a crash later" soon never test -e "$KEEL_RUN_DIR/again"
+check "list --all has it" says '^again +ended .*no answer for' keel list --all
+manifest killed
+check "create" keel create "$WORK/killed.json"
+kill -KILL "$(cat "$KEEL_RUN_DIR/killed/pid")"
+check "list --all: a process that was killed" soon says '^killed +lost .*ended without a word' keel list --all
+forget crash
+order crash 'say well\n'
+check "a next start is not the old one" keel create "$WORK/crash.json"
+check "list --all: it runs" says '^crash +running' keel list --all
+check "and not twice" [ "$(keel list --all | grep -c '^crash ')" -eq 1 ]
+
+# A record for each guest that ever ran would be too many.
+for i in $(seq 300); do
+	printf '{"name":"old%s","state":"ended"}' "$i"  >"$KEEL_RUN_DIR/.ended/old$i"
+	touch -d "2020-01-01 00:00:$((i % 60))" "$KEEL_RUN_DIR/.ended/old$i"
+done
+check "create" keel create "$WORK/killed.json"
+check "the number of records is bounded" [ "$(find "$KEEL_RUN_DIR/.ended" -type f | wc -l)" -le 257 ]
+check "those that run and ended last are there" sh -c 'keel list --all | grep -cE "^(crash|killed|again|off) " | grep -x 4'
+
+# A run folder that is full.
+if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
+	mkdir "$WORK/full"
+	# shellcheck disable=SC2016
+	check "a full run folder: the reason" says 'No space left on device' unshare -m sh -c 'mount -t tmpfs -o size=8k none "$1" &&
+		{ dd if=/dev/zero of="$1/x" bs=4k count=2 2>/dev/null; KEEL_RUN_DIR=$1/run keel create "$2"; }' - "$WORK/full" "$WORK/off.json"
+	# shellcheck disable=SC2016
+	check "nothing is left of it" unshare -m sh -c 'mount -t tmpfs -o nr_inodes=3 none "$1" &&
+		{ ! KEEL_RUN_DIR=$1/run keel create "$2" && [ ! -e "$1/run/off" ]; }' - "$WORK/full" "$WORK/off.json"
+fi
+finish

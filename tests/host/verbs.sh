@@ -1,0 +1,110 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Habits of the command line: help, versions, options, several names, nmi, wait, reset, log, completion.
+set -u
+# shellcheck source=tests/host/common.sh
+. "$(dirname "$0")/common.sh"
+
+# helps COMMAND...: whether it prints a usage on standard output and nothing on standard error, with status 0.
+helps() {
+	"$@" >"$WORK/help" 2>"$WORK/errors" && grep -q '^usage: keel' "$WORK/help" && [ ! -s "$WORK/errors" ]
+}
+
+verbs=$(keel help | sed -nE 's/^  ([a-z]+) .*/\1/p')
+check "keel help lists the verbs" [ "$(wc -w <<<"$verbs")" -ge 14 ]
+check "keel -h" helps keel -h
+check "keel --help" helps keel --help
+for verb in $verbs; do
+	check "keel $verb --help" helps keel "$verb" --help
+	check "keel $verb -h" helps keel "$verb" -h
+	check "keel help $verb tells of it" sh -c "keel help $verb | grep -q '^$verb: '"
+	check "keel(1) has $verb" grep -qE "^\.(BR?|TP) .*\b$verb\b" "$ROOT/tools/keel/keel.1"
+done
+check "no command is wrong usage" exits 2 keel
+check "a command that there is not is wrong usage" exits 2 keel lits
+check "and the near one is named" says 'did you mean "list"' keel lits
+check "help of it as well" says 'did you mean "list"' keel help lits
+check "an option that there is not is wrong usage" exits 2 keel list --jsn
+check "and the near one is named" says '"--jsn" here; did you mean "--json"' keel list --jsn
+check "an option of other verbs" says 'list: there is no option "--force" here' keel list --force
+check "an option before the verb that the verb has not" exits 2 keel --json console x
+check "an operand too few" says 'an operand is missing' keel shutdown
+check "an operand too many" says '"b" is an operand too many' keel console a b
+check "a time that is none" says 'expected 1 to 86400 seconds, found "0"' keel wait --timeout 0 x
+check "a time that is missing" says 'needs a number' keel wait --timeout
+check "wrong usage in JSON" sh -c "keel --json lits | grep -q '\"code\":2'"
+version=$(sed -nE 's/^project\(keel VERSION ([0-9.]+).*/\1/p' "$ROOT/CMakeLists.txt")
+check "keel --version" sh -c "keel --version | grep -x 'keel $version (ABI revision [0-9]*)'"
+check "keel version" sh -c "keel version | grep -x 'keel $version (ABI revision [0-9]*)'"
+check "keel version --json" sh -c "keel version --json | grep -F '\"version\":\"$version\"'"
+check "keel --json list" sh -c "keel --json list | grep -x '{\"ok\":true,\"guests\":\[\]}'"
+
+manifest one
+manifest two
+check "create from a pipe" sh -c 'cat "$1" | keel create -' - "$WORK/one.json"
+check "its name" says '^one +running' keel list
+# A guest's folder is called as the manifest is, and this one is "-".
+mv "$WORK/guests/-" "$WORK/guests/one.pipe"
+ln -s one.pipe "$WORK/guests/piped"
+check "check from a pipe" says '^/dev/stdin: good$' sh -c 'cat "$1" | keel check /dev/stdin' - "$WORK/one.json"
+check "check of a process substitution" says 'good$' bash -c 'keel check <(cat "$1")' - "$WORK/one.json"
+truncate -s 1M "$WORK/disk.img"
+check "files of a manifest from a pipe are in the working folder" sh -c 'cd "$1" &&
+	echo "{ \"version\": 1, \"name\": \"a\", \"memory\": \"16M\", \"disks\": [ { \"file\": \"disk.img\" } ] }" | keel check -' - "$WORK"
+check "a folder is no manifest" says 'Is a directory' keel check "$WORK"
+check "nor is an endless file" says 'larger than 1 MiB' keel check /dev/zero
+check "create a second guest" keel create "$WORK/two.json"
+
+check "nmi" says '^two: has got an NMI$' keel nmi two
+check "it comes" noted two nmi
+check "nmi of several" sh -c 'keel nmi one two | grep -c "has got" | grep -x 2'
+check "both have it" noted two nmi 2
+check "the other one, too" noted piped nmi
+check "several, one of which there is not" exits 4 keel nmi one three two
+check "others have it nevertheless" noted two nmi 3
+check "several in JSON" sh -c 'keel nmi --json one three two | grep -E "\"ok\":false.*\"code\":4.*\"guests\":\[.*three.*\]"'
+check "reset" says '^two: restarted' keel reset two
+check "it starts again" noted two start 2
+check "reset of several" sh -c 'keel reset one two | grep -c restarted | grep -x 2'
+check "log" says 'two: restarted: ' keel log two
+check "lines of the log have a time" says '^20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z two: restarted' keel log two
+check "log of a guest that was never there" exits 4 keel log never
+check "log of no name" exits 4 keel log ../log/two
+
+check "wait: not for ever" exits 6 keel wait --timeout 1 one
+keel wait one two >"$WORK/waited" 2>&1 &
+order piped 'end 2'
+check "a reset is not the end" noted piped start 3
+check "the guest is still waited for" kill -0 $!
+order piped 'end 1'
+order two 'end 1'
+check "wait: ends with the guests" wait $!
+check "wait: says why" [ "$(grep -c ': ended (the guest switched' "$WORK/waited")" -eq 2 ]
+check "wait: no guest any more" exits 4 keel wait one
+
+manifest kept '"on_crash": "preserve"'
+check "create a guest that is kept" keel create "$WORK/kept.json"
+keel wait kept >"$WORK/waited" 2>&1 &
+sleep 0.2
+order kept 'end 7 1'
+wait $!
+check "wait: a crash is a failure" [ $? -eq 1 ]
+check "wait: says that it is kept" grep 'kept: preserved' "$WORK/waited"
+check "wait: it was kept before" says 'kept: preserved' keel wait kept
+check "shutdown of a guest that does not run" exits 1 keel shutdown kept
+manifest more
+check "create one more" keel create "$WORK/more.json"
+check "destroy several" sh -c 'keel destroy kept more | grep -c "ended" | grep -x 2'
+
+complete() {
+	bash -c '. "$1/tools/keel/completion.bash"; COMP_WORDS=("${@:2}"); COMP_CWORD=$(($# - 2)); _keel; printf "%s\n" "${COMPREPLY[@]}"' \
+		- "$ROOT" "$@"
+}
+manifest shown
+check "create one to be shown" keel create "$WORK/shown.json"
+check "completion of verbs" [ "$(complete keel sh)" = shutdown ]
+check "completion of all verbs" [ "$(complete keel '' | sort)" = "$( (echo "$verbs"; echo help) | sort)" ]
+check "completion of options" [ "$(complete keel shutdown --ti)" = --timeout ]
+check "completion of names" [ "$(complete keel shutdown sh)" = shown ]
+check "completion of files" [ "$(complete keel create "$WORK/sho")" = "$WORK/shown.json" ]
+finish
