@@ -5,13 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define RING_ENTRIES		256
@@ -19,6 +20,7 @@
 #define SECTOR			512u
 #define CD_SECTOR		2048u
 #define OVERLAY_FOLDER		"/var/tmp"
+#define OVERLAY_LEAST		(16ull << 20)	/* free in it, or the snapshot is refused */
 
 /* A piece of a request that is one file's and one operation. */
 struct part {
@@ -30,11 +32,18 @@ struct part {
 	bool write;
 };
 
+/* Some file systems have no files without a name. */
 static int open_overlay(void)
 {
+	char path[] = OVERLAY_FOLDER "/keel-XXXXXX";
 	int fd = open(OVERLAY_FOLDER, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
 
-	return fd >= 0 ? fd : memfd_create("keel-overlay", MFD_CLOEXEC);
+	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
+		return fd;
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd >= 0)
+		unlink(path);
+	return fd;
 }
 
 static uint64_t overlay_bytes(uint64_t bytes)
@@ -47,13 +56,42 @@ static size_t overlay_map_bytes(uint64_t bytes)
 	return overlay_bytes(bytes) / BLOCK / 8 + 1;
 }
 
-static bool make_overlay(struct disk *disk, struct failure *failure)
+static uint64_t overlay_limit(const struct disk *disk, const struct manifest_drive *drive)
+{
+	return overlay_bytes(drive->snapshot_limit ? drive->snapshot_limit : disk->bytes) / BLOCK;
+}
+
+/* Says what the snapshot may meet: it takes room only as the guest writes. */
+static bool check_room(const struct disk *disk, const struct manifest_drive *drive, struct failure *failure)
+{
+	uint64_t most = disk->overlay_most * BLOCK, least = most < OVERLAY_LEAST ? most : OVERLAY_LEAST, room;
+	struct statfs fs;
+
+	/* Of a file system of no size nothing can be said. */
+	if (fstatfs(disk->overlay, &fs) || !fs.f_blocks)
+		return true;
+	room = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
+	if (room < least)
+		return failure_set(failure, EXIT_FAILED, OVERLAY_FOLDER ", where what the guest writes to the snapshot of %s is kept, has "
+				   "%llu KiB left: make room there", drive->file, (unsigned long long)room >> 10);
+	if (room < most)
+		fprintf(stderr, "%s: what the guest writes to this snapshot may be %llu MiB, and " OVERLAY_FOLDER " has %llu MiB left\n",
+			drive->file, (unsigned long long)most >> 20, (unsigned long long)room >> 20);
+	if (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC)
+		fprintf(stderr, "%s: what the guest writes to this snapshot takes the host's memory: " OVERLAY_FOLDER " is there\n",
+			drive->file);
+	return true;
+}
+
+static bool make_overlay(struct disk *disk, const struct manifest_drive *drive, struct failure *failure)
 {
 	disk->overlay = open_overlay();
 	disk->overlaid = calloc(1, overlay_map_bytes(disk->bytes));
-	if (disk->overlay < 0 || !disk->overlaid || ftruncate(disk->overlay, (off_t)overlay_bytes(disk->bytes)))
-		return failure_set(failure, EXIT_FAILED, "cannot make a temporary file for a snapshot: %s", strerror(errno));
-	return true;
+	if (disk->overlay < 0 || !disk->overlaid)
+		return failure_set(failure, EXIT_FAILED, "cannot make a file in " OVERLAY_FOLDER " for the snapshot of %s: %s", drive->file,
+				   strerror(errno));
+	disk->overlay_most = overlay_limit(disk, drive);
+	return check_room(disk, drive, failure);
 }
 
 static bool examine(const struct disk *disk, const struct manifest_drive *drive, uint64_t *bytes, struct failure *failure)
@@ -81,7 +119,7 @@ bool disk_open(struct disk *disk, const struct manifest_drive *drive, struct fai
 	/* The manifest's check saw a size that is right; the file may have changed since. */
 	else if (disk->bytes != drive->bytes)
 		failure_set(failure, EXIT_FAILED, "%s changed its size while it was opened", drive->file);
-	else if (drive->mode != MANIFEST_SNAPSHOT || make_overlay(disk, failure))
+	else if (drive->mode != MANIFEST_SNAPSHOT || make_overlay(disk, drive, failure))
 		return true;
 	disk_close(disk);
 	return false;
@@ -126,8 +164,10 @@ static bool resize_overlay(struct disk *disk, uint64_t bytes)
 		memset(map + before, 0, after - before);
 		return complete_last_block(disk);
 	}
-	for (uint64_t at = overlay_bytes(bytes); at < disk->bytes; at += BLOCK)
+	for (uint64_t at = overlay_bytes(bytes); at < disk->bytes; at += BLOCK) {
+		disk->overlay_used -= is_overlaid(disk, at);
 		map[at / BLOCK / 8] &= (uint8_t)~(1u << at / BLOCK % 8);
+	}
 	return true;
 }
 
@@ -147,7 +187,14 @@ bool disk_measure(struct disk *disk, const struct manifest_drive *drive, struct 
 		return failure_set(failure, EXIT_FAILED, "cannot make the snapshot of %s as long as the image: %s", drive->file,
 				   strerror(errno));
 	disk->bytes = bytes;
+	disk->overlay_most = overlay_limit(disk, drive);
 	return true;
+}
+
+static void mark_overlaid(struct disk *disk, uint64_t offset)
+{
+	disk->overlay_used += !is_overlaid(disk, offset);
+	disk->overlaid[offset / BLOCK / 8] |= (uint8_t)(1u << offset / BLOCK % 8);
 }
 
 static void complete(struct disk_engine *engine, struct disk_job *job)
@@ -172,7 +219,7 @@ static void finish(struct disk_engine *engine, struct disk_job *job)
 	/* Blocks count as overlaid once they are: after an error the guest reads what was there before. */
 	if (job->op == KEEL_REQ_WRITE && !job->status && job->disk->overlaid)
 		for (uint64_t at = job->offset - job->offset % BLOCK; at < end; at += BLOCK)
-			job->disk->overlaid[at / BLOCK / 8] |= (uint8_t)(1u << at / BLOCK % 8);
+			mark_overlaid(job->disk, at);
 	complete(engine, job);
 }
 
@@ -290,9 +337,18 @@ static int fill_block(struct disk *disk, uint64_t offset)
 	return n == (ssize_t)count ? 0 : n < 0 ? -errno : -ENOSPC;
 }
 
+static bool exceeds_limit(const struct disk_job *job)
+{
+	uint64_t more = 0;
+
+	for (uint64_t at = job->offset - job->offset % BLOCK; at < job->offset + job->count; at += BLOCK)
+		more += !is_overlaid(job->disk, at);
+	return more && job->disk->overlay_used + more > job->disk->overlay_most;
+}
+
 static void start_overlay_write(struct disk_engine *engine, struct disk_job *job)
 {
-	int status = fill_block(job->disk, job->offset);
+	int status = exceeds_limit(job) ? -EDQUOT : fill_block(job->disk, job->offset);
 
 	if (!status)
 		status = fill_block(job->disk, job->offset + job->count);
@@ -424,8 +480,9 @@ void disk_describe(const struct disk_job *job, char *text, size_t room)
 	static const char *const verbs[] = {
 		[KEEL_REQ_READ] = "read", [KEEL_REQ_WRITE] = "write", [KEEL_REQ_FLUSH] = "flush",
 	};
-	const char *why = job->cut ? "the image ends before that; it has become shorter" : strerror(-job->status);
 	bool overlay = job->disk->overlay >= 0 && job->op == KEEL_REQ_WRITE;
+	const char *why = job->cut ? "the image ends before that; it has become shorter" :
+			  overlay && job->status == -EDQUOT ? "the snapshot has reached its limit" : strerror(-job->status);
 
 	if (job->op == KEEL_REQ_FLUSH)
 		snprintf(text, room, "flush: %s", why);

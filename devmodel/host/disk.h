@@ -4,7 +4,8 @@
  * A write is complete when the page cache has it; a flush is complete when the disk has everything completed before.
  *
  * Images are claimed (host/claim.h). How long one is, is looked at when it is opened and at each start of the VM.
- * Snapshot mode keeps what the guest writes in an unlinked temporary file, which ends with the process.
+ * Snapshot mode keeps what the guest writes in an unlinked temporary file, which ends with the process. What exceeds its limit
+ * fails as on a full file system.
  */
 #ifndef KEEL_DISK_H
 #define KEEL_DISK_H
@@ -28,6 +29,7 @@ struct disk {
 	struct claim claim;
 	int overlay;		/* snapshot mode, else -1 */
 	uint8_t *overlaid;	/* bit n: block n is in the overlay */
+	uint64_t overlay_used, overlay_most;	/* blocks in it; all that there may be */
 };
 
 struct disk_job {

@@ -456,12 +456,12 @@ static json_t *end_answer(struct machine *m, const char *event)
 	char reason[256];
 
 	ending_describe(&m->status, reason, sizeof(reason));
-	if (m->quit)
-		notice_end(&m->restart_notice);
-	if (m->quit)
-		fprintf(stderr, "%s: %s: %s\n", m->manifest.name, event, reason);
-	else
+	if (!strcmp(event, "restarted")) {
 		notice_add(&m->restart_notice, machine_seconds(), "%s: %s: %s", m->manifest.name, event, reason);
+	} else {
+		notice_end(&m->restart_notice);
+		fprintf(stderr, "%s: %s: %s\n", m->manifest.name, event, reason);
+	}
 	return json_pack("{s:b, s:s, s:s, s:s, s:b}", "ok", 1, "name", m->manifest.name, "event", event,
 			 "reason", reason, "crashed", ending_is_crash(&m->status) ? 1 : 0);
 }

@@ -134,9 +134,11 @@ static void *run_vcpu(void *argument)
 
 	snprintf(name, sizeof(name), "vcpu %u", vcpu->index);
 	pthread_setname_np(pthread_self(), name);
-	if (vm->pinned && sched_setaffinity(0, sizeof(vm->cpus), &vm->cpus))
+	if (vm->pinned && sched_setaffinity(0, sizeof(vm->cpus), &vm->cpus) &&
+	    !__atomic_exchange_n(&vm->affinity_told, true, __ATOMIC_RELAXED))
 		fprintf(stderr, "vCPU %u: cannot set its affinity: %s\n", vcpu->index, strerror(errno));
-	if (vm->nice && setpriority(PRIO_PROCESS, 0, vm->nice))
+	if (vm->nice && setpriority(PRIO_PROCESS, 0, vm->nice) &&
+	    !__atomic_exchange_n(&vm->weight_told, true, __ATOMIC_RELAXED))
 		fprintf(stderr, "vCPU %u: cannot set its weight: %s\n", vcpu->index, strerror(errno));
 	sigemptyset(&kick);
 	sigaddset(&kick, KICK_SIGNAL);

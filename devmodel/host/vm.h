@@ -35,6 +35,7 @@ struct vm {
 	cpu_set_t cpus;		/* that the threads may use; */
 	bool pinned;		/* else all */
 	int nice;
+	bool affinity_told, weight_told;	/* that it could not be set, for every run and thread */
 };
 
 struct vm_memory {

@@ -30,6 +30,7 @@
 #define MIB			(1ull << 20)
 #define MEMORY_MIN		(16 * MIB)
 #define MEMORY_MAX		(1023ull << 30)	/* 1 TiB of addresses without the hole below 4 GiB */
+#define SNAPSHOT_MAX		(1ull << 60)
 #define WEIGHT_DEFAULT		100
 #define WEIGHT_MAX		10000
 #define SECTOR			512
@@ -318,26 +319,33 @@ static void parse_name(struct loader *l, const char *path, json_t *value)
 		l->m->name = strdup(name);
 }
 
-static void parse_memory(struct loader *l, const char *path, json_t *value)
+/* Leaves *bytes as it is where an error is noted. */
+static void want_size(struct loader *l, const char *path, const json_t *value, uint64_t least, uint64_t most, uint64_t *bytes)
 {
 	static const char expected[] = "a size in MiB or GiB such as \"512M\" or \"4G\"";
 	const char *text = want_string(l, path, value, expected);
+	unsigned long long n, unit;
 	char quoted[TEXT_QUOTED], *end;
-	unsigned long long n;
 
 	if (!text)
 		return;
 	errno = 0;
 	n = strtoull(text, &end, 10);
 	if (text[0] < '1' || text[0] > '9' || (strcmp(end, "M") && strcmp(end, "G"))) {
-		complain(l, path, "memory: expected %s, found \"%s\"", expected, text_quote(quoted, text));
+		complain(l, path, "%s: expected %s, found \"%s\"", path + 1, expected, text_quote(quoted, text));
 		return;
 	}
-	if (errno || n > MEMORY_MAX / MIB || n * (*end == 'G' ? 1024 : 1) > MEMORY_MAX / MIB ||
-	    n * (*end == 'G' ? 1024 : 1) < MEMORY_MIN / MIB)
-		complain(l, path, "memory: expected 16M to 1023G, found \"%s\"", text_quote(quoted, text));
+	unit = *end == 'G' ? 1024 * MIB : MIB;
+	if (errno || n > most / unit || n * unit < least)
+		complain(l, path, "%s: expected %lluM to %lluG, found \"%s\"", path + 1, (unsigned long long)(least / MIB),
+			 (unsigned long long)(most / MIB / 1024), text_quote(quoted, text));
 	else
-		l->m->memory = n * (*end == 'G' ? 1024 : 1) * MIB;
+		*bytes = n * unit;
+}
+
+static void parse_memory(struct loader *l, const char *path, json_t *value)
+{
+	want_size(l, path, value, MEMORY_MIN, MEMORY_MAX, &l->m->memory);
 }
 
 static void parse_vcpus(struct loader *l, const char *path, json_t *value)
@@ -501,12 +509,18 @@ static void parse_drive_on_error(struct loader *l, const char *path, json_t *val
 	source(l)->drive.stop_on_error = want_word(l, path, value, on_error_names, COUNT(on_error_names)) == 1;
 }
 
+static void parse_drive_limit(struct loader *l, const char *path, json_t *value)
+{
+	want_size(l, path, value, MIB, SNAPSHOT_MAX, &source(l)->drive.snapshot_limit);
+}
+
 static const struct key disk_keys[] = {
 	{ "file", true, parse_drive_file },
 	{ "mode", false, parse_drive_mode },
 	{ "on_error", false, parse_drive_on_error },
 	{ "serial", false, parse_drive_serial },
 	{ "slot", false, parse_drive_slot },
+	{ "snapshot_limit", false, parse_drive_limit },
 };
 
 static const struct key cdrom_keys[] = {
@@ -528,6 +542,8 @@ static void parse_drive(struct loader *l, const char *path, json_t *value, enum 
 	s->drive.kind = kind;
 	s->drive.mode = cdrom ? MANIFEST_RO : MANIFEST_RW;
 	parse_object(l, path, value, cdrom ? cdrom_keys : disk_keys, cdrom ? COUNT(cdrom_keys) : COUNT(disk_keys));
+	if (s->drive.snapshot_limit && s->drive.mode != MANIFEST_SNAPSHOT)
+		complain(l, path, "%s: \"snapshot_limit\" needs \"mode\": \"snapshot\"", path + 1);
 	l->source_count++;
 }
 

@@ -28,6 +28,7 @@ struct manifest_drive {
 	enum manifest_mode mode;
 	char *file;		/* NULL: a CD-ROM drive without medium */
 	uint64_t bytes;
+	uint64_t snapshot_limit;	/* bytes that are kept of what the guest writes; 0: as many as the disk has */
 	char serial[MANIFEST_SERIAL_MAX + 1];
 	bool stop_on_error;	/* requests that fail are held; else the guest gets the error */
 };

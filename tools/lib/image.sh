@@ -67,7 +67,7 @@ add_modules() {
 pack_system() {
 	local root=$image/system file
 	rm -rf "$root"
-	mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,dev,proc,sys,run,tmp,root,etc,keel,lib/modules,usr/share/seabios}
+	mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,dev,proc,sys,run,tmp,var/tmp,root,etc,keel,lib/modules,usr/share/seabios}
 	cp /bin/busybox "$root/bin/busybox"
 	for file in $(/bin/busybox --list); do
 		[ "$file" = busybox ] || ln -s /bin/busybox "$root/bin/$file"
