@@ -175,20 +175,32 @@ static const char *text_of(const json_t *object, const char *key)
 	return text ? text : "";
 }
 
+static json_t *end_in_json(const struct manifest *m, const struct first_steps *steps, const struct failure *failure)
+{
+	char *output = text_utf8(steps->output, steps->used);
+	json_t *result = output ? json_pack("{s:b, s:s, s:s, s:s, s:s}", "ok", failure->code == EXIT_DONE, "name", m->name,
+					    "event", text_of(steps->event, "event"), "reason", text_of(steps->event, "reason"),
+					    "output", output) : NULL;
+
+	free(output);
+	if (result && failure->code != EXIT_DONE &&
+	    (json_object_set_new(result, "code", json_integer(failure->code)) ||
+	     json_object_set_new(result, "error", json_string(failure->text)))) {
+		json_decref(result);
+		return NULL;
+	}
+	return result;
+}
+
 static enum exit_code tell_end(const struct options *options, const struct manifest *m, const struct first_steps *steps)
 {
 	enum exit_code code = json_is_true(json_object_get(steps->event, "crashed")) ? EXIT_FAILED : EXIT_DONE, told;
 	struct failure failure;
-	char *output;
 
 	failure_set(&failure, code, "guest \"%s\" %s at once: %s", m->name, text_of(steps->event, "event"),
 		    text_of(steps->event, "reason"));
 	if (options->json) {
-		output = text_utf8(steps->output, steps->used);
-		told = output_json(json_pack("{s:b, s:i, s:s, s:s, s:s, s:s, s:s}", "ok", code == EXIT_DONE, "code", (int)code, "error",
-					     failure.text, "name", m->name, "event", text_of(steps->event, "event"), "reason",
-					     text_of(steps->event, "reason"), "output", output ? output : ""));
-		free(output);
+		told = output_json(end_in_json(m, steps, &failure));
 		return code == EXIT_DONE ? told : code;
 	}
 	fprintf(stderr, "keel: %s\n", failure.text);

@@ -207,24 +207,33 @@ enum exit_code command_nmi(const struct options *options, int count, char **oper
 	return demand_of(options, count, operands, &demand);
 }
 
-/* Restarts are not the end. A guest that is kept has ended before. */
+/* NULL: the guest runs; else how it was over before. Takes the reference. */
+static json_t *end_of_status(json_t *status)
+{
+	json_t *end = NULL;
+
+	if (!strcmp(text_of(status, "state"), "preserved"))
+		end = json_pack("{s:b, s:s, s:s}", "ok", 1, "event", "preserved", "reason", text_of(status, "reason"));
+	json_decref(status);
+	return end;
+}
+
+/* Asked for the status, then for the end. Restarts are none. */
 static json_t *wait_for_end(int fd, long long deadline, struct failure *failure)
 {
-	json_t *answer = client_receive(fd, deadline, failure);
+	json_t *status = client_receive(fd, deadline, failure), *end;
 
-	if (!answer)
+	if (!status)
 		return NULL;
-	if (!strcmp(text_of(answer, "state"), "preserved")) {
-		json_object_set_new(answer, "event", json_string("preserved"));
-		return answer;
+	end = end_of_status(status);
+	if (end)
+		return end;
+	while ((end = client_receive(fd, deadline, failure)) && !strcmp(text_of(end, "event"), "restarted")) {
+		json_decref(end);
+		if (!client_send(fd, json_pack("{s:s}", "command", "wait"), failure))
+			return NULL;
 	}
-	while (answer && (!json_object_get(answer, "event") || !strcmp(text_of(answer, "event"), "restarted"))) {
-		if (json_object_get(answer, "event") && !client_send(fd, json_pack("{s:s}", "command", "wait"), failure))
-			break;
-		json_decref(answer);
-		answer = client_receive(fd, deadline, failure);
-	}
-	return answer;
+	return end;
 }
 
 enum exit_code command_wait(const struct options *options, int count, char **operands)
