@@ -549,8 +549,7 @@ static void answer_unpause(struct machine *m)
 	control_answer_waiting(&m->control, 1u << MACHINE_AWAITS_DISKS, m->engine.held ?
 			       json_pack("{s:b, s:o}", "ok", 0, "error", json_sprintf("it failed again: %s",
 										      m->errors[m->last_error].text)) :
-			       json_pack("{s:b, s:s, s:s, s:s}", "ok", 1, "name", m->manifest.name, "event", "running",
-					 "reason", "the requests that had failed are done"));
+			       json_pack("{s:b}", "ok", 1));
 }
 
 /* What is due by the clock. */

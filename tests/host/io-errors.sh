@@ -20,7 +20,8 @@ done
 check "a request behind the end of an image that was cut off fails" noted told 'done 0 -5 .*'
 check "one before it does not" noted told 'done 1 0 .*'
 check "and the next fails" noted told 'done 2 -5 .*'
-check "the log has the first" soon log told 'told: primary-master \(.*/told.img\): read of 4096 bytes at 524288: the image ends before that'
+check "the log has the first" soon log told \
+	'told: primary-master \(.*/told.img\): read of 4096 bytes at 524288: the image ends before that'
 check "info has their number" says '^io errors 2' keel info told
 check "and the last" says '^the last .*Z told: primary-master .*the image ends before' keel info told
 check "in JSON, too" says '"io_errors": ?2,.*"device": ?"primary-master"' keel info --json told
@@ -45,7 +46,7 @@ check "so is reboot" exits 1 keel reboot --timeout 1 held
 check "unpause, while nothing is mended, fails" says 'it failed again: .*the image ends before' keel unpause held
 check "and holds it further" says '^held +io-error' keel list
 truncate -s 1M "$WORK/held.img"
-check "once that is mended" says 'running' keel resume held
+check "once that is mended" says 'held: goes on' keel resume held
 check "the request is answered" noted held 'done 0 0 0+'
 check "and the guest runs" says '^held +running' keel list
 truncate -s 64K "$WORK/held.img"

@@ -50,6 +50,8 @@ manifest one
 manifest two
 manifest crash '"on_crash": "preserve"'
 manifest dead
+truncate -s 1M "$WORK/held.img"
+manifest held '"disks": [ { "file": "held.img", "on_error": "stop" } ]'
 manifest off
 echo '{ "version": 2, "nam": 1 }' >"$WORK/bad.json"
 order dead 'say last words\n'
@@ -82,6 +84,18 @@ check "nmi of some" prints 4 nmi one none
 check "nmi of none" prints 4 nmi none
 check "reset" prints 0 reset one
 check "reset of several" prints 0 reset one two
+check "unpause of one that does not stand still" prints 1 unpause one
+check "resume of several" prints 4 resume one none
+check "create of one whose disk stands still at errors" prints 0 create "$WORK/held.json"
+truncate -s 64K "$WORK/held.img"
+order held 'read 0 524288 512'
+check "the error comes" soon sh -c 'keel list | grep "^held *io-error"'
+check "list of one that stands still" prints 0 list
+check "info of one that stands still" prints 0 info held
+check "unpause in vain" prints 1 unpause held
+truncate -s 1M "$WORK/held.img"
+check "unpause" prints 0 unpause held
+check "destroy" prints 0 destroy held
 check "reboot --force" prints 0 reboot --force one
 check "reboot in vain" prints 6 reboot --timeout 1 one
 check "shutdown in vain, of some" prints 6 shutdown --timeout 1 none one

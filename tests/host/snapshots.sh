@@ -64,6 +64,7 @@ elsewhere() {
 manifest small '"disks": [ { "file": "disk.img", "mode": "snapshot" } ]'
 check "a snapshot without room in /var/tmp is refused" \
 	says '/var/tmp, where .* is kept, has 1024 KiB left: make room there' elsewhere size=1M keel create "$WORK/small.json"
+# shellcheck disable=SC2016
 check "so is one without /var/tmp" says 'cannot make a file in /var/tmp for the snapshot' \
 	unshare -m sh -c 'mount -t tmpfs -o ro none /var/tmp && exec keel create "$0"' "$WORK/small.json"
 check "nothing is left of it" never test -e "$KEEL_RUN_DIR/small"

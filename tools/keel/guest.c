@@ -188,7 +188,7 @@ enum exit_code command_reset(const struct options *options, int count, char **op
 
 enum exit_code command_unpause(const struct options *options, int count, char **operands)
 {
-	const struct demand demand = { json_pack("{s:s}", "command", "unpause"), seconds_of(options), "", "done" };
+	const struct demand demand = { json_pack("{s:s}", "command", "unpause"), seconds_of(options), "", "goes on" };
 
 	return demand_of(options, count, operands, &demand);
 }
