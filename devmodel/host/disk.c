@@ -106,6 +106,13 @@ static bool examine(const struct disk *disk, const struct manifest_drive *drive,
 	return true;
 }
 
+/* The manifest's check saw a size that is right; the file may have changed since. */
+static bool has_checked_size(const struct disk *disk, const struct manifest_drive *drive, struct failure *failure)
+{
+	return disk->bytes == drive->bytes ||
+	       failure_set(failure, EXIT_FAILED, "%s changed its size while it was opened", drive->file);
+}
+
 bool disk_open(struct disk *disk, const struct manifest_drive *drive, struct failure *failure)
 {
 	*disk = (struct disk){ .fd = -1, .overlay = -1, .readonly = drive->mode != MANIFEST_RW };
@@ -114,12 +121,8 @@ bool disk_open(struct disk *disk, const struct manifest_drive *drive, struct fai
 	if (!claim_image(&disk->claim, drive->file, disk->readonly, failure))
 		return false;
 	disk->fd = disk->claim.part[0].fd;
-	if (!examine(disk, drive, &disk->bytes, failure))
-		;
-	/* The manifest's check saw a size that is right; the file may have changed since. */
-	else if (disk->bytes != drive->bytes)
-		failure_set(failure, EXIT_FAILED, "%s changed its size while it was opened", drive->file);
-	else if (drive->mode != MANIFEST_SNAPSHOT || make_overlay(disk, drive, failure))
+	if (examine(disk, drive, &disk->bytes, failure) && has_checked_size(disk, drive, failure) &&
+	    (drive->mode != MANIFEST_SNAPSHOT || make_overlay(disk, drive, failure)))
 		return true;
 	disk_close(disk);
 	return false;

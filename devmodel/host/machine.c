@@ -22,18 +22,9 @@
 #define FIRMWARE_LOG_LIMIT	(1u << 20)
 #define INPUT_POLL_MS		20	/* the cell does not ring when it has taken input */
 #define OUTPUT_POLL_MS		200	/* a slow reader's patience is looked at */
-#define LEAVE_MS		80000u	/* behind a SIGTERM; systemd kills after 90 s */
 #define WEIGHT_ORDINARY		100u
 #define NICE_LEAST		(-20)
 #define NICE_MOST		19
-
-static uint64_t milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* A step of nice is a factor of 1.25 in time on the processor. */
 static int nice_of(unsigned int weight)
@@ -207,31 +198,6 @@ static void on_ended(struct loop_source *source, uint32_t events)
 		m->run_over = true;
 }
 
-static void press(struct machine *m)
-{
-	m->button = (struct button){ milliseconds(), rings_buttons_taken(&m->rings) };
-	rings_command(&m->rings, KEEL_COMMAND_POWER_BUTTON);
-	m->event_needed = true;
-}
-
-void machine_press_button(struct machine *m)
-{
-	if (button_is_free(&m->button, milliseconds()))
-		press(m);
-}
-
-/* The host shuts down, most likely: the guest gets the time to do so too. */
-static void leave(struct machine *m, const struct signalfd_siginfo *signal)
-{
-	fprintf(stderr, "%s: signal %u from process %u: pressing the power button; the guest is destroyed in %u s if it is not off by "
-		"then, or at once by another signal\n", m->manifest.name, signal->ssi_signo, signal->ssi_pid, LEAVE_MS / 1000);
-	m->leave_by_ms = milliseconds() + LEAVE_MS;
-	m->wish = ENDING_WISH_DESTROY;
-	if (m->engine.held)
-		disk_retry(&m->engine);
-	machine_press_button(m);
-}
-
 static void on_signal(struct loop_source *source, uint32_t events)
 {
 	struct machine *m = (struct machine *)((char *)source - offsetof(struct machine, signals));
@@ -241,7 +207,7 @@ static void on_signal(struct loop_source *source, uint32_t events)
 	if (read(source->fd, &info, sizeof(info)) != sizeof(info) || info.ssi_signo == SIGHUP)
 		return;
 	if (m->state == MACHINE_RUNNING && !m->leave_by_ms)
-		leave(m, &info);
+		machine_leave(m, &info);
 	else
 		machine_abandon(m);
 }
@@ -535,11 +501,6 @@ void machine_abandon(struct machine *m)
 	m->run_over = true;
 }
 
-static bool button_is_awaited(const struct machine *m)
-{
-	return m->state == MACHINE_RUNNING && !m->run_over && m->wish != ENDING_WISH_NONE;
-}
-
 /* Those who asked for it are told how the requests that were held went. */
 static void answer_unpause(struct machine *m)
 {
@@ -557,31 +518,19 @@ static void keep_time(struct machine *m)
 {
 	machine_tell_errors(m);
 	notice_flush(&m->restart_notice, machine_seconds());
-	if (!button_is_awaited(m))
-		return;
-	if (m->leave_by_ms && milliseconds() >= m->leave_by_ms) {
-		fprintf(stderr, "%s: not off after %u s\n", m->manifest.name, LEAVE_MS / 1000);
-		machine_abandon(m);
-	} else if (!button_due_ms(&m->button, milliseconds(), rings_buttons_taken(&m->rings))) {
-		press(m);
-	}
+	machine_keep_power(m);
 }
 
 /* How long nothing is due by the clock; -1: for ever. */
 static int patience(const struct machine *m, bool output_wanted)
 {
-	uint64_t now = milliseconds(), least = UINT64_MAX, due;
+	int power = machine_power_due(m), poll = -1;
 
 	if (m->console.input_blocked)
-		least = INPUT_POLL_MS;
+		poll = INPUT_POLL_MS;
 	else if (m->state == MACHINE_RUNNING && !output_wanted)
-		least = OUTPUT_POLL_MS;
-	if (!button_is_awaited(m))
-		return least == UINT64_MAX ? -1 : (int)least;
-	due = button_due_ms(&m->button, now, rings_buttons_taken(&m->rings));
-	if (m->leave_by_ms && m->leave_by_ms < now + due)
-		due = m->leave_by_ms > now ? m->leave_by_ms - now : 0;
-	return (int)(due < least ? due : least);
+		poll = OUTPUT_POLL_MS;
+	return power < 0 || (poll >= 0 && poll < power) ? poll : power;
 }
 
 void machine_run(struct machine *m)

@@ -19,6 +19,8 @@
 #include "host/vm.h"
 #include "manifest.h"
 
+struct signalfd_siginfo;
+
 /* What of the host can fail a guest: a drive, by its number, or a file. */
 enum machine_part {
 	MACHINE_PART_SERIAL = KEEL_DRIVES,
@@ -78,8 +80,13 @@ enum exit_code machine_stop(struct machine *machine);
 /* The purpose of those who wait, beside the numbers of enum ending_wish. */
 #define MACHINE_AWAITS_DISKS	8u
 
-/* Presses the power button, unless that was done just now; it is pressed again as long as somebody waits. */
+/* machine_power.c: presses the power button, unless that was done just now; it is pressed again as long as somebody waits. */
 void machine_press_button(struct machine *machine);
+/* The host shuts down, most likely: the guest gets the time to do so too, and ends. */
+void machine_leave(struct machine *machine, const struct signalfd_siginfo *signal);
+/* Does what is due by the clock; the other: in how many milliseconds something will be, or -1. */
+void machine_keep_power(struct machine *machine);
+int machine_power_due(const struct machine *machine);
 
 /* CLOCK_MONOTONIC */
 time_t machine_seconds(void);

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The power button, as long as somebody waits for what follows; and the time that a signal leaves the guest. */
+#include <limits.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+
+#include "host/machine.h"
+
+#define LEAVE_MS		80000u	/* behind a SIGTERM; systemd kills after 90 s */
+
+static uint64_t milliseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void press(struct machine *m)
+{
+	m->button = (struct button){ milliseconds(), rings_buttons_taken(&m->rings) };
+	rings_command(&m->rings, KEEL_COMMAND_POWER_BUTTON);
+	m->event_needed = true;
+}
+
+void machine_press_button(struct machine *m)
+{
+	if (button_is_free(&m->button, milliseconds()))
+		press(m);
+}
+
+void machine_leave(struct machine *m, const struct signalfd_siginfo *signal)
+{
+	fprintf(stderr, "%s: signal %u from process %u: pressing the power button; the guest is destroyed in %u s if it is not off by "
+		"then, or at once by another signal\n", m->manifest.name, signal->ssi_signo, signal->ssi_pid, LEAVE_MS / 1000);
+	m->leave_by_ms = milliseconds() + LEAVE_MS;
+	m->wish = ENDING_WISH_DESTROY;
+	if (m->engine.held)
+		disk_retry(&m->engine);
+	machine_press_button(m);
+}
+
+static bool is_awaited(const struct machine *m)
+{
+	return m->state == MACHINE_RUNNING && !m->run_over && m->wish != ENDING_WISH_NONE;
+}
+
+void machine_keep_power(struct machine *m)
+{
+	if (!is_awaited(m))
+		return;
+	if (m->leave_by_ms && milliseconds() >= m->leave_by_ms) {
+		fprintf(stderr, "%s: not off after %u s\n", m->manifest.name, LEAVE_MS / 1000);
+		machine_abandon(m);
+	} else if (!button_due_ms(&m->button, milliseconds(), rings_buttons_taken(&m->rings))) {
+		press(m);
+	}
+}
+
+int machine_power_due(const struct machine *m)
+{
+	uint64_t now = milliseconds(), due;
+
+	if (!is_awaited(m))
+		return -1;
+	due = button_due_ms(&m->button, now, rings_buttons_taken(&m->rings));
+	if (m->leave_by_ms && m->leave_by_ms < now + due)
+		due = m->leave_by_ms > now ? m->leave_by_ms - now : 0;
+	return due < INT_MAX ? (int)due : INT_MAX;
+}
