@@ -50,7 +50,7 @@ static int nice_of(unsigned int weight)
 	return nice;
 }
 
-static void set_schedule(struct machine *m)
+static bool set_schedule(struct machine *m, struct failure *failure)
 {
 	const struct manifest *manifest = &m->manifest;
 
@@ -60,6 +60,7 @@ static void set_schedule(struct machine *m)
 	for (unsigned int cpu = 0; cpu < MANIFEST_CPUS && cpu < CPU_SETSIZE; cpu++)
 		if (manifest->cpu_affinity[cpu / 8] & 1u << cpu % 8)
 			CPU_SET(cpu, &m->vm.cpus);
+	return vm_check_schedule(&m->vm, failure);
 }
 
 static bool load_firmware(struct machine *m, struct failure *failure)
@@ -202,7 +203,6 @@ static void stop_watching_vm(struct machine *m)
 
 static bool start_vm(struct machine *m, struct failure *failure)
 {
-	set_schedule(m);
 	if (!vm_create(&m->vm, m->manifest.vcpus, m->manifest.topology, m->layout.bytes, &m->memory, failure))
 		return false;
 	channel_fill(m->vm.channel, &m->layout, &m->manifest, &m->memory, &m->firmware, &m->items, m->info.tsc_khz);
@@ -285,7 +285,7 @@ bool machine_start(struct machine *m, struct failure *failure)
 		channel_plan(&m->layout, &m->manifest, &m->firmware, &m->items);
 		if (!sandbox_drop_capabilities())
 			failure_set(failure, EXIT_FAILED, "cannot drop capabilities: %s", strerror(errno));
-		else if (start_vm(m, failure))
+		else if (set_schedule(m, failure) && start_vm(m, failure))
 			return true;
 	}
 	close_all(m);

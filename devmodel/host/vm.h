@@ -48,6 +48,8 @@ struct vm_memory {
  */
 bool vm_create(struct vm *vm, unsigned int vcpus, uint32_t topology, size_t channel_bytes,
 	       const struct vm_memory *memory, struct failure *failure);
+/* Whether the host lets threads have the CPUs and the priority that vm says; tried by one that does nothing else. */
+bool vm_check_schedule(const struct vm *vm, struct failure *failure);
 /* The channel is filled: starts the cell, then the vCPUs. */
 bool vm_start(struct vm *vm, struct failure *failure);
 /* The cell looks at the channel. */
