@@ -43,7 +43,7 @@ static int nice_of(unsigned int weight)
 	return nice;
 }
 
-static void set_schedule(struct machine *m)
+static bool set_schedule(struct machine *m, struct failure *failure)
 {
 	const struct manifest *manifest = &m->manifest;
 
@@ -53,6 +53,7 @@ static void set_schedule(struct machine *m)
 	for (unsigned int cpu = 0; cpu < MANIFEST_CPUS && cpu < CPU_SETSIZE; cpu++)
 		if (manifest->cpu_affinity[cpu / 8] & 1u << cpu % 8)
 			CPU_SET(cpu, &m->vm.cpus);
+	return vm_check_schedule(&m->vm, failure);
 }
 
 static bool load_firmware(struct machine *m, struct failure *failure)
@@ -239,7 +240,6 @@ static void stop_watching_vm(struct machine *m)
 
 static bool start_vm(struct machine *m, struct failure *failure)
 {
-	set_schedule(m);
 	if (!measure_disks(m, failure) ||
 	    !vm_create(&m->vm, m->manifest.vcpus, m->manifest.topology, m->layout.bytes, &m->memory, failure))
 		return false;
@@ -326,7 +326,7 @@ bool machine_start(struct machine *m, struct failure *failure)
 		channel_plan(&m->layout, &m->manifest, &m->firmware, &m->items);
 		if (!sandbox_drop_capabilities())
 			failure_set(failure, EXIT_FAILED, "cannot drop capabilities: %s", strerror(errno));
-		else if (start_vm(m, failure))
+		else if (set_schedule(m, failure) && start_vm(m, failure))
 			return true;
 	}
 	close_all(m);

@@ -35,7 +35,7 @@ struct vm {
 	cpu_set_t cpus;		/* that the threads may use; */
 	bool pinned;		/* else all */
 	int nice;
-	bool affinity_told, weight_told;	/* that it could not be set, for every run and thread */
+	bool schedule_told;	/* that it could not be set, for all runs and threads */
 };
 
 struct vm_memory {
@@ -49,6 +49,8 @@ struct vm_memory {
  */
 bool vm_create(struct vm *vm, unsigned int vcpus, uint32_t topology, size_t channel_bytes,
 	       const struct vm_memory *memory, struct failure *failure);
+/* Whether the host lets threads have the CPUs and the priority that vm says; tried by one that does nothing else. */
+bool vm_check_schedule(const struct vm *vm, struct failure *failure);
 /* The channel is filled: starts the cell, then the vCPUs. */
 bool vm_start(struct vm *vm, struct failure *failure);
 /* The cell looks at the channel. */

@@ -65,6 +65,9 @@ check "KEEL_RUN_DIR may be relative" sh -c 'cd "$1" && KEEL_RUN_DIR=run KEEL_LOG
 check "and is the caller's" says '^relative +running' keel list
 check "KEEL_DM as well" sh -c 'cd "$1" && keel destroy relative && KEEL_DM=bin/keel-dm keel create relative.json' - "$WORK"
 
+check "a folder for logs is made with those it is in" sh -c 'cd "$1" && keel destroy relative &&
+	KEEL_LOG_DIR=$1/a/b/c keel create relative.json && [ -e "$1/a/b/c/relative.log" ]' - "$WORK"
+
 # What is started is what was checked.
 cat >"$WORK/bin/swapping" <<END
 #!/bin/sh

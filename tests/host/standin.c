@@ -3,7 +3,8 @@
  * Stands in for /dev/keel, preloaded into the real keel and keel-dm. No guest runs: a test says what one would have done.
  *
  * STANDIN names a folder; without it nothing is stood in for. All files are opened with the device, then only read and written:
- *   faults  in: lines "REQUEST ERRNO": ioctls that fail. REQUEST is a word of request_names.
+ *   faults  in: lines "REQUEST ERRNO": ioctls and other calls that fail. REQUEST is a word of request_names.
+ *   online  in: which CPUs are on line, if it is there
  *   info    in: lines "FIELD NUMBER" for struct keel_info
  *   log     in: what the hypervisor's log says
  *   orders  in: what the guest does, a line each, taken as they are appended, over its restarts:
@@ -19,12 +20,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,6 +36,7 @@
 #include <keel/ioctl.h>
 
 #define DEVICE			"/dev/keel"
+#define ONLINE_CPUS		"/sys/devices/system/cpu/online"
 #define CHANNEL_MOST		(256l << 20)	/* sparse */
 #define LINE_ROOM		8192
 #define POLL_NS			5000000
@@ -41,11 +46,11 @@
 int __open_2(const char *path, int flags);
 int __open64_2(const char *path, int flags);
 
-enum request { CREATE, MEMORY, VCPU, START, EVENT, DOORBELL, RUN, REQUESTS };
+enum request { CREATE, MEMORY, VCPU, START, EVENT, DOORBELL, RUN, AFFINITY, PRIORITY, REQUESTS };
 
 static const char *const request_names[REQUESTS] = {
 	[CREATE] = "create", [MEMORY] = "memory", [VCPU] = "vcpu", [START] = "start", [EVENT] = "event",
-	[DOORBELL] = "doorbell", [RUN] = "run",
+	[DOORBELL] = "doorbell", [RUN] = "run", [AFFINITY] = "affinity", [PRIORITY] = "priority",
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -163,8 +168,13 @@ static int open_device(const char *folder)
 static int open_any(const char *path, int flags, mode_t mode)
 {
 	const char *folder = getenv("STANDIN");
+	int fd = -1;
 
-	return folder && !strcmp(path, DEVICE) ? open_device(folder) : real_open(path, flags, mode);
+	if (folder && !strcmp(path, DEVICE))
+		return open_device(folder);
+	if (folder && !strcmp(path, ONLINE_CPUS))
+		fd = open_file(folder, "online", O_RDONLY);
+	return fd >= 0 ? fd : real_open(path, flags, mode);
 }
 
 #define OPEN(name)								\
@@ -430,6 +440,16 @@ static bool fails(enum request request)
 {
 	errno = faults[request];
 	return faults[request];
+}
+
+int sched_setaffinity(pid_t pid, size_t bytes, const cpu_set_t *cpus)
+{
+	return fails(AFFINITY) ? -1 : (int)syscall(SYS_sched_setaffinity, pid, bytes, cpus);
+}
+
+int setpriority(__priority_which_t which, id_t who, int priority)
+{
+	return fails(PRIORITY) ? -1 : (int)syscall(SYS_setpriority, which, who, priority);
 }
 
 static int answer(int fd, unsigned long request, void *argument)

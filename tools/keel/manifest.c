@@ -36,6 +36,8 @@
 #define SECTOR			512
 #define CD_SECTOR		2048
 #define LIST_ROOM		256
+#define ONLINE_CPUS		"/sys/devices/system/cpu/online"
+#define ONLINE_ROOM		4096
 #define PATH_ROOM		256
 #define NO_SLOT			(-1)
 
@@ -389,14 +391,47 @@ static void parse_topology(struct loader *l, const char *path, json_t *value)
 	l->topology_given = errors(l) == before;
 }
 
+/* Whether a list such as "0-3,8" has the number. */
+static bool list_has(const char *list, unsigned int number)
+{
+	unsigned int first, last;
+	int used;
+
+	while (sscanf(list, "%u%n", &first, &used) == 1) {
+		list += used;
+		last = first;
+		if (sscanf(list, "-%u%n", &last, &used) == 1)
+			list += used;
+		if (number >= first && number <= last)
+			return true;
+		list += *list == ',';
+	}
+	return false;
+}
+
+/* Where the host does not tell, all of its CPUs may be on line. */
+static void read_online(char *list, size_t room)
+{
+	int fd = open(ONLINE_CPUS, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, list, room - 1);
+
+	if (n > 0)
+		list[n] = '\0';
+	else
+		snprintf(list, room, "0-%u", MANIFEST_CPUS);
+	if (fd >= 0)
+		close(fd);
+}
+
 static void parse_affinity(struct loader *l, const char *path, json_t *value)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_CONF);
-	char element[PATH_ROOM];
+	char element[PATH_ROOM], online[ONLINE_ROOM];
 	json_t *item;
 	unsigned int cpu;
 	size_t i;
 
+	read_online(online, sizeof(online));
 	if (!json_is_array(value) || !json_array_size(value)) {
 		complain(l, path, "cpu_affinity: expected a list of host CPU numbers such as [0, 1]");
 		return;
@@ -411,6 +446,9 @@ static void parse_affinity(struct loader *l, const char *path, json_t *value)
 		l->m->pinned = true;
 		if ((long)cpu >= cpus)
 			complain(l, element, "cpu_affinity: this host has no CPU %u; its CPUs are 0 to %ld", cpu, cpus - 1);
+		else if (!list_has(online, cpu))
+			complain(l, element, "cpu_affinity: CPU %u of this host is off line; those on line are %.*s", cpu,
+				 (int)strcspn(online, "\n"), online);
 	}
 }
 

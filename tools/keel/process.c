@@ -95,10 +95,27 @@ static void set_environment(struct launch *l)
 	l->environment[count] = setting("KEEL_LOG_DIR");
 }
 
+/* With those it is in; false: errno tells. */
+static bool make_folder(const char *folder)
+{
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s", folder) >= (int)sizeof(path)) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		mkdir(path, 0755);	/* one that cannot be made is not there for the next */
+		*slash = '/';
+	}
+	return !mkdir(path, 0755) || errno == EEXIST;
+}
+
 static bool open_log(struct launch *l, struct failure *failure)
 {
 	process_log_path(l->log_path, l->manifest->name);
-	if (mkdir(log_parent(), 0755) && errno != EEXIST)
+	if (!make_folder(log_parent()))
 		return failure_set(failure, EXIT_FAILED, "cannot make %s for the guest's log: %s; KEEL_LOG_DIR may name another folder",
 				   log_parent(), strerror(errno));
 	l->log = open(l->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
