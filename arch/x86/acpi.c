@@ -62,14 +62,6 @@ struct sdt {
 	uint8_t rest[26];
 } __attribute__((packed));
 
-static uint32_t get32(const uint8_t *bytes)
-{
-	uint32_t value;
-
-	memcpy(&value, bytes, sizeof(value));
-	return value;
-}
-
 static bool sum_is_zero(const uint8_t *bytes, uint32_t count)
 {
 	uint8_t sum = 0;
@@ -168,10 +160,10 @@ static unsigned int read_madt(const struct sdt *madt, struct acpi_processor *lis
 	for (; end - at >= 2 && at[1] >= 2 && at[1] <= end - at; at += at[1]) {
 		if (at[0] == MADT_LAPIC && at[1] >= 8) {
 			id = at[3] == LAPIC_NONE ? X2APIC_NONE : at[3];
-			flags = get32(at + 4);
+			flags = acpi_get32(at + 4);
 		} else if (at[0] == MADT_X2APIC && at[1] >= 16) {
-			id = get32(at + 4);
-			flags = get32(at + 8);
+			id = acpi_get32(at + 4);
+			flags = acpi_get32(at + 8);
 		} else {
 			continue;
 		}
@@ -205,7 +197,7 @@ static uint16_t port(const struct sdt *fadt, uint32_t old, uint32_t extended)
 	if (fadt->length >= extended + GAS_BYTES && bytes[extended] == GAS_IO)
 		memcpy(&address, bytes + extended + 4, sizeof(address));
 	if (!address && old && fadt->length >= old + 4)
-		address = get32(bytes + old);
+		address = acpi_get32(bytes + old);
 	return address <= UINT16_MAX ? (uint16_t)address : 0;
 }
 
@@ -277,13 +269,13 @@ void acpi_power(const struct acpi *acpi, struct acpi_power *power)
 	power->control[0] = port(table, FADT_PM1A_CONTROL, FADT_X_PM1A_CONTROL);
 	power->control[1] = port(table, FADT_PM1B_CONTROL, FADT_X_PM1B_CONTROL);
 	power->sleep = port(table, 0, FADT_SLEEP);
-	if (get32((const uint8_t *)table + FADT_FLAGS) & FADT_HAS_RESET && table->length > FADT_RESET_VALUE) {
+	if (acpi_get32((const uint8_t *)table + FADT_FLAGS) & FADT_HAS_RESET && table->length > FADT_RESET_VALUE) {
 		power->reset = port(table, 0, FADT_RESET);
 		power->reset_value = ((const uint8_t *)table)[FADT_RESET_VALUE];
 	}
 	if (table->length >= FADT_X_DSDT + 8)
 		memcpy(&dsdt, (const uint8_t *)table + FADT_X_DSDT, sizeof(dsdt));
-	table = table_at(dsdt ? dsdt : get32((const uint8_t *)table + FADT_DSDT), acpi->limit);
+	table = table_at(dsdt ? dsdt : acpi_get32((const uint8_t *)table + FADT_DSDT), acpi->limit);
 	/* It is going to be written to. */
 	if (table && !memcmp(table->signature, "DSDT", sizeof(table->signature)))
 		read_sleep(table, power);

@@ -20,6 +20,22 @@ struct acpi_processor {
 	bool enabled;			/* else it can be switched on, or plugged in, later */
 };
 
+/* Fields of tables; they need not be aligned. */
+static inline uint16_t acpi_get16(const uint8_t *bytes)
+{
+	return (uint16_t)(bytes[0] | bytes[1] << 8);
+}
+
+static inline uint32_t acpi_get32(const uint8_t *bytes)
+{
+	return acpi_get16(bytes) | (uint32_t)acpi_get16(bytes + 2) << 16;
+}
+
+static inline uint64_t acpi_get64(const uint8_t *bytes)
+{
+	return acpi_get32(bytes) | (uint64_t)acpi_get32(bytes + 4) << 32;
+}
+
 /* I/O ports; 0: there is none. */
 struct acpi_power {
 	uint16_t status[2], control[2];	/* PM1a and PM1b */

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 
+#include "acpi.h"
 #include "cpu.h"
 #include "memory.h"
 #include "string.h"
@@ -79,8 +80,6 @@
 #define EVENT_PAGE_FAULT	2u
 #define EVENT_WRITE		(1ull << 53)
 
-#define WAIT_CYCLES		1000000000ull
-
 static const uint8_t control_bits[IVRS_UNIT_FLAGS] = { 1, 8, 9, 11 };
 
 struct entry {
@@ -108,22 +107,9 @@ static uint64_t device_table;
 static unsigned int system_messages;
 static const uint8_t system_rank[4] = { 0, 3, 1, 2 };
 
-static uint16_t get16(const uint8_t *bytes)
-{
-	return (uint16_t)(bytes[0] | bytes[1] << 8);
-}
-
-static uint64_t get64(const uint8_t *bytes)
-{
-	uint64_t value;
-
-	memcpy(&value, bytes, sizeof(value));
-	return value;
-}
-
 static const char *read_unit(const uint8_t *block, struct iommu_machine *machine)
 {
-	uint64_t base = get64(block + IVRS_UNIT_BASE);
+	uint64_t base = acpi_get64(block + IVRS_UNIT_BASE);
 	unsigned int i, number = machine->units;
 	struct unit *unit = &units[number];
 
@@ -168,7 +154,7 @@ static void read_devices(const uint8_t *at, const uint8_t *end)
 
 static const char *read_region(const uint8_t *block, struct iommu_machine *machine)
 {
-	uint64_t start = get64(block + IVRS_REGION_START), length = get64(block + IVRS_REGION_LENGTH);
+	uint64_t start = acpi_get64(block + IVRS_REGION_START), length = acpi_get64(block + IVRS_REGION_LENGTH);
 
 	if (machine->regions == IOMMU_REGIONS)
 		return "ACPI names too many regions that devices use";
@@ -201,8 +187,8 @@ static const char *amdvi_read(const uint8_t *table, uint32_t length, struct iomm
 						  .coherent = true };
 	machine->snoops = true;
 	machine->width = IOMMU_WIDTH_MOST;
-	for (; end - at >= 4 && get16(at + 2) >= 4 && get16(at + 2) <= end - at && !error; at += bytes) {
-		bytes = get16(at + 2);
+	for (; end - at >= 4 && acpi_get16(at + 2) >= 4 && acpi_get16(at + 2) <= end - at && !error; at += bytes) {
+		bytes = acpi_get16(at + 2);
 		if ((*at == IVRS_UNIT || *at == IVRS_UNIT_EXTENDED || *at == IVRS_UNIT_ACPI) && bytes >= IVRS_UNIT_BYTES)
 			error = read_block(at, at + bytes, machine);
 		else if (*at >= IVRS_REGION && *at <= IVRS_REGION_LAST && bytes >= IVRS_REGION_BYTES)
@@ -238,13 +224,11 @@ static void amdvi_prepare(const struct iommu_machine *machine, uint64_t memory)
 
 static bool wait_status(const struct unit *unit, uint64_t bits, uint64_t value)
 {
-	uint64_t start = rdtsc();
+	uint64_t since = 0;
 
-	while ((mmio_read64(unit->registers + AMDVI_STATUS) & bits) != value) {
-		if (rdtsc() - start > WAIT_CYCLES)
+	while ((mmio_read64(unit->registers + AMDVI_STATUS) & bits) != value)
+		if (!iommu_waits(&since))
 			return false;
-		cpu_pause();
-	}
 	return true;
 }
 
@@ -272,18 +256,6 @@ static void amdvi_flush(unsigned int number)
 	submit_wait(&units[number]);
 }
 
-static bool forgotten(unsigned int number)
-{
-	uint64_t start = rdtsc();
-
-	while (!amdvi_flushed(number)) {
-		if (rdtsc() - start > WAIT_CYCLES)
-			return false;
-		cpu_pause();
-	}
-	return true;
-}
-
 /* Of the device table, too: that takes a command for each device where the unit has none for all. */
 static bool forget_all(unsigned int number)
 {
@@ -297,11 +269,11 @@ static bool forget_all(unsigned int number)
 		submit(unit, COMMAND_DEVICE | i, 0);
 		if (i % (RING_SLOTS / 2) == RING_SLOTS / 2 - 1) {
 			submit_wait(unit);
-			done = forgotten(number);
+			done = iommu_wait_flushed(&amdvi_ops, number);
 		}
 	}
 	amdvi_flush(number);
-	return done && forgotten(number);
+	return done && iommu_wait_flushed(&amdvi_ops, number);
 }
 
 static const char *amdvi_start(unsigned int number)

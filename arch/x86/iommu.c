@@ -10,7 +10,7 @@
 #include "cpu.h"
 #include "memory.h"
 
-#define FLUSH_CYCLES	1000000000ull	/* more than any unit takes for anything */
+#define WAIT_CYCLES	1000000000ull	/* more than any unit takes for anything */
 #define FAULTS_TOLD	32u		/* in all: what a device does wrong, it does again and again */
 #define FAULTS_AT_ONCE	16u
 
@@ -22,6 +22,25 @@ static struct {
 } iommu;
 
 static const struct iommu_ops *const vendors[] = { &vtd_ops, &amdvi_ops };
+
+bool iommu_waits(uint64_t *since)
+{
+	uint64_t now = rdtsc();
+
+	*since = *since ? *since : now;
+	cpu_pause();
+	return now - *since <= WAIT_CYCLES;
+}
+
+bool iommu_wait_flushed(const struct iommu_ops *ops, unsigned int unit)
+{
+	uint64_t since = 0;
+
+	while (!ops->flushed(unit))
+		if (!iommu_waits(&since))
+			return false;
+	return true;
+}
 
 static void none(const char *why)
 {
@@ -124,7 +143,6 @@ void iommu_start(const struct acpi *acpi, uint64_t memory)
 
 bool iommu_flush(void)
 {
-	uint64_t start = rdtsc();
 	unsigned int i;
 
 	if (!iommu.works)
@@ -132,10 +150,7 @@ bool iommu_flush(void)
 	for (i = 0; !iommu.stuck && i < iommu.machine.units; i++)
 		iommu.ops->flush(i);
 	for (i = 0; !iommu.stuck && i < iommu.machine.units; i++) {
-		while (!iommu.ops->flushed(i) && !iommu.stuck) {
-			iommu.stuck = rdtsc() - start > FLUSH_CYCLES;
-			cpu_pause();
-		}
+		iommu.stuck = !iommu_wait_flushed(iommu.ops, i);
 		if (iommu.stuck)
 			print("Keel: the IOMMU at %lx does not answer any more: no guest can be made until the machine starts again\n",
 			      iommu.machine.unit[i].base);

@@ -66,6 +66,11 @@ struct iommu_ops {
 
 extern const struct iommu_ops vtd_ops, amdvi_ops;
 
+/* For the vendors' waits. since: 0 before the first call. False: that has been longer than any unit takes for anything. */
+bool iommu_waits(uint64_t *since);
+/* Until what flush() began has ended, or for as long. */
+bool iommu_wait_flushed(const struct iommu_ops *ops, unsigned int unit);
+
 /*
  * memory: the end of it. NULL: there is none that can be used, which has been told. Needs the direct map of the first 4 GiB.
  */

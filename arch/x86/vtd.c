@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 
+#include "acpi.h"
 #include "cpu.h"
 #include "memory.h"
 #include "string.h"
@@ -80,8 +81,6 @@
 #define QUEUE_WAIT		(0x5ull | 1 << 5 | 1 << 6)	/* status is written, in order */
 #define QUEUE_STATUS_SHIFT	32
 
-#define WAIT_CYCLES		1000000000ull
-
 #define FIXED_PAGES		5u		/* root and context for either width, the words that waits write */
 
 struct entry {
@@ -97,19 +96,6 @@ static struct unit {
 } units[IOMMU_UNITS];
 
 static uint64_t roots[2];			/* of widths 39 and 48 */
-
-static uint16_t get16(const uint8_t *bytes)
-{
-	return (uint16_t)(bytes[0] | bytes[1] << 8);
-}
-
-static uint64_t get64(const uint8_t *bytes)
-{
-	uint64_t value;
-
-	memcpy(&value, bytes, sizeof(value));
-	return value;
-}
 
 static uint64_t largest_of(uint64_t left, uint64_t right)
 {
@@ -143,7 +129,7 @@ static const char *probe(struct iommu_unit *found, struct unit *unit, struct iom
 
 static const char *read_unit(const uint8_t *entry, struct iommu_machine *machine)
 {
-	struct iommu_unit found = { get64(entry + 8), PAGE_SIZE << (entry[5] & DMAR_UNIT_SIZE_MASK) };
+	struct iommu_unit found = { acpi_get64(entry + 8), PAGE_SIZE << (entry[5] & DMAR_UNIT_SIZE_MASK) };
 	unsigned int number = machine->units;
 
 	if (number == IOMMU_UNITS)
@@ -157,7 +143,7 @@ static const char *read_unit(const uint8_t *entry, struct iommu_machine *machine
 
 static const char *read_region(const uint8_t *entry, struct iommu_machine *machine)
 {
-	struct iommu_region region = { get64(entry + 8), get64(entry + 16) };
+	struct iommu_region region = { acpi_get64(entry + 8), acpi_get64(entry + 16) };
 
 	if (machine->regions == IOMMU_REGIONS)
 		return "ACPI names too many regions that devices use";
@@ -177,10 +163,10 @@ static const char *vtd_read(const uint8_t *table, uint32_t length, struct iommu_
 	machine->format = (struct own_io_format){ .rights = 3, .large = 0x80, .coherent = true };
 	machine->snoops = true;
 	machine->width = IOMMU_WIDTH_MOST;
-	for (; end - at >= 4 && get16(at + 2) >= 4 && get16(at + 2) <= end - at && !error; at += get16(at + 2)) {
-		if (get16(at) == DMAR_UNIT && get16(at + 2) >= DMAR_UNIT_BYTES)
+	for (; end - at >= 4 && acpi_get16(at + 2) >= 4 && acpi_get16(at + 2) <= end - at && !error; at += acpi_get16(at + 2)) {
+		if (acpi_get16(at) == DMAR_UNIT && acpi_get16(at + 2) >= DMAR_UNIT_BYTES)
 			error = read_unit(at, machine);
-		else if (get16(at) == DMAR_RESERVED && get16(at + 2) >= DMAR_RESERVED_BYTES)
+		else if (acpi_get16(at) == DMAR_RESERVED && acpi_get16(at + 2) >= DMAR_RESERVED_BYTES)
 			error = read_region(at, machine);
 	}
 	if (!error && !machine->units)
@@ -230,13 +216,11 @@ static void vtd_prepare(const struct iommu_machine *machine, uint64_t memory)
 /* Waits until these bits of the register are as given. */
 static bool wait(const struct unit *unit, unsigned int offset, uint32_t bits, uint32_t value)
 {
-	uint64_t start = rdtsc();
+	uint64_t since = 0;
 
-	while ((mmio_read32(unit->registers + offset) & bits) != value) {
-		if (rdtsc() - start > WAIT_CYCLES)
+	while ((mmio_read32(unit->registers + offset) & bits) != value)
+		if (!iommu_waits(&since))
 			return false;
-		cpu_pause();
-	}
 	return true;
 }
 
@@ -285,34 +269,22 @@ static void vtd_flush(unsigned int number)
 	forget(&units[number], false);
 }
 
-static bool forgotten(unsigned int number)
-{
-	uint64_t start = rdtsc();
-
-	while (!vtd_flushed(number)) {
-		if (rdtsc() - start > WAIT_CYCLES)
-			return false;
-		cpu_pause();
-	}
-	return true;
-}
-
 /*
  * What the firmware has left on goes off. Translation is replaced while it is on, so that no device is let through in between, but for
  * tables of another kind, which may only change when it is off (11.4.5).
  */
 static const char *quieten(struct unit *unit)
 {
+	uint64_t since = 0;
+
 	if (mmio_read32(unit->registers + VTD_STATUS) & GLOBAL_TRANSLATION && mmio_read64(unit->registers + VTD_ROOT) & ROOT_MODE &&
 	    !command(unit, GLOBAL_TRANSLATION, 0))
 		return "does not end the firmware's translation";
 	mmio_write32(unit->registers + VTD_FAULT_CONTROL, FAULT_MASK);
 	if (mmio_read32(unit->registers + VTD_STATUS) & GLOBAL_QUEUE) {
-		uint64_t start = rdtsc();
-
 		while (mmio_read64(unit->registers + VTD_QUEUE_HEAD) != mmio_read64(unit->registers + VTD_QUEUE_TAIL) &&
-		       rdtsc() - start < WAIT_CYCLES)
-			cpu_pause();
+		       iommu_waits(&since))
+			;
 		if (!command(unit, GLOBAL_QUEUE, 0))
 			return "does not leave the firmware's queue";
 	}
@@ -347,7 +319,7 @@ static const char *vtd_start(unsigned int number)
 	if (!command(unit, 0, GLOBAL_ROOT))
 		return "does not take a table";
 	forget(unit, true);
-	if (!forgotten(number))
+	if (!iommu_wait_flushed(&vtd_ops, number))
 		return "does not carry out what it is told";
 	if (!command(unit, 0, GLOBAL_TRANSLATION))
 		return "does not begin to translate";
