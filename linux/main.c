@@ -114,16 +114,23 @@ static struct miscdevice keel_device = {
 	.mode = 0600,
 };
 
-static int __init find_hypervisor(void)
+static bool __init is_keel(u32 base)
 {
 	u32 leaf, signature[3];
 
-	cpuid(KEEL_CPUID_BASE, &leaf, &signature[0], &signature[1], &signature[2]);
-	if (memcmp(signature, KEEL_CPUID_SIGNATURE, sizeof(signature)) || leaf <= KEEL_CPUID_BASE) {
+	cpuid(base, &leaf, &signature[0], &signature[1], &signature[2]);
+	return !memcmp(signature, KEEL_CPUID_SIGNATURE, sizeof(signature)) && leaf > base;
+}
+
+static int __init find_hypervisor(void)
+{
+	u32 base = is_keel(KEEL_CPUID_BASE) ? KEEL_CPUID_BASE : KEEL_CPUID_SECOND, leaf;
+
+	if (!is_keel(base)) {
 		pr_err("Keel is not running on this machine; boot its entry of the boot menu\n");
 		return -ENODEV;
 	}
-	leaf = cpuid_eax(KEEL_CPUID_BASE + 1);
+	leaf = cpuid_eax(base + 1);
 	if (leaf != KEEL_ABI_REVISION) {
 		pr_err("the hypervisor has ABI revision %u, this driver %u; install both from one release\n", leaf,
 		       KEEL_ABI_REVISION);

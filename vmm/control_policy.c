@@ -25,9 +25,17 @@
 #define COUNTERS_KNOWN	5u
 
 #define ECX1_OSXSAVE	BIT(27)
+#define ECX1_HYPERVISOR	BIT(31)
 #define EBX7_ERMS	BIT(9)
 #define ECX7_OSPKE	BIT(4)
 #define EDX7_FSRM	BIT(4)
+#define EDX7_CAPABILITIES BIT(29)
+
+/* Processors that the firmware can lock in x2APIC mode (SDM vol. 4). */
+#define MSR_CAPABILITIES		0x10au
+#define CAPABILITY_XAPIC_DISABLE	(1ull << 21)
+#define MSR_XAPIC_DISABLE_STATUS	0xbdu
+#define XAPIC_DISABLED			(1ull << 0)
 
 #define XSTATES		63u
 #define XSS_CONTROL	(BIT(10) | BIT(11) | BIT(12))	/* PASID, shadow stacks */
@@ -125,6 +133,8 @@ struct told {
 };
 static struct told told_exits, told_msrs;
 
+static bool locked_x2apic;
+
 static struct cpuid masked(uint32_t leaf, uint32_t subleaf)
 {
 	struct cpuid r = { 0 };
@@ -170,24 +180,49 @@ static struct cpuid xstate(uint32_t subleaf)
 	return masked(CPUID_XSTATE, subleaf);
 }
 
-static struct cpuid own_leaf(uint32_t leaf)
+static struct cpuid signature(uint32_t base, const char *text)
 {
-	struct cpuid r = { .eax = KEEL_CPUID_BASE + 1 };
+	struct cpuid r = { .eax = base + 1 };
 
-	if (leaf == KEEL_CPUID_BASE + 1)
-		return (struct cpuid){ .eax = KEEL_ABI_REVISION };
-	memcpy(&r.ebx, KEEL_CPUID_SIGNATURE, 4);
-	memcpy(&r.ecx, &KEEL_CPUID_SIGNATURE[4], 4);
-	memcpy(&r.edx, &KEEL_CPUID_SIGNATURE[8], 4);
+	memcpy(&r.ebx, text, 4);
+	memcpy(&r.ecx, &text[4], 4);
+	memcpy(&r.edx, &text[8], 4);
 	return r;
+}
+
+/* KVM's second leaf, of features, has none. */
+static bool own_leaf(uint32_t leaf, struct cpuid *r)
+{
+	switch (leaf) {
+	case KEEL_CPUID_BASE:
+		*r = signature(leaf, locked_x2apic ? "KVMKVMKVM\0\0" : KEEL_CPUID_SIGNATURE);
+		return true;
+	case KEEL_CPUID_SECOND:
+		*r = signature(leaf, KEEL_CPUID_SIGNATURE);
+		return true;
+	case KEEL_CPUID_BASE + 1:
+	case KEEL_CPUID_SECOND + 1:
+		*r = (struct cpuid){ .eax = locked_x2apic && leaf == KEEL_CPUID_BASE + 1 ? 0 : KEEL_ABI_REVISION };
+		return true;
+	}
+	return false;
+}
+
+void control_policy_init(bool no_remapping)
+{
+	uint64_t capabilities, status;
+
+	locked_x2apic = no_remapping && cpuid(LEAF_FEATURES, 0).edx & EDX7_CAPABILITIES &&
+			rdmsr_safe(MSR_CAPABILITIES, &capabilities) && capabilities & CAPABILITY_XAPIC_DISABLE &&
+			rdmsr_safe(MSR_XAPIC_DISABLE_STATUS, &status) && status & XAPIC_DISABLED;
 }
 
 struct cpuid control_cpuid(uint32_t leaf, uint32_t subleaf, uint64_t cr4)
 {
 	struct cpuid r;
 
-	if (leaf == KEEL_CPUID_BASE || leaf == KEEL_CPUID_BASE + 1)
-		return own_leaf(leaf);
+	if (own_leaf(leaf, &r))
+		return r;
 	/* Above the last leaf processors tell what has no meaning. */
 	if (leaf > cpuid(leaf & EXTENDED, 0).eax)
 		return (struct cpuid){ 0 };
@@ -203,7 +238,7 @@ struct cpuid control_cpuid(uint32_t leaf, uint32_t subleaf, uint64_t cr4)
 		r.eax = at_most(r.eax, LAST_BASIC);
 		break;
 	case 1:
-		r.ecx |= cr4 & CR4_OSXSAVE ? ECX1_OSXSAVE : 0;
+		r.ecx |= (cr4 & CR4_OSXSAVE ? ECX1_OSXSAVE : 0) | (locked_x2apic ? ECX1_HYPERVISOR : 0);
 		break;
 	case LEAF_COUNTERS:
 		r.eax = (r.eax & ~COUNTERS_VERSION) | at_most(r.eax & COUNTERS_VERSION, COUNTERS_KNOWN);

@@ -13,6 +13,11 @@
 #include "hv.h"
 #include "percpu.h"
 
+/*
+ * At boot, on the first processor. no_remapping: the control domain cannot have its interrupts remapped. Where processors are locked in
+ * x2APIC mode, Linux then needs to be told that it may stay there: by KVM's signature, in the place of Keel's.
+ */
+void control_policy_init(bool no_remapping);
 struct cpuid control_cpuid(uint32_t leaf, uint32_t subleaf, uint64_t cr4);
 /* Of an MSR whose access exits. False: #GP. */
 bool control_rdmsr(struct cpu *cpu, uint32_t msr, uint64_t *value);

@@ -7,6 +7,7 @@
 #include "clear.h"
 #include "console.h"
 #include "control.h"
+#include "control_policy.h"
 #include "cpu.h"
 #include "hv.h"
 #include "image.h"
@@ -306,6 +307,7 @@ static __attribute__((noreturn)) void main_boot_final(void)
 	    own_take_for_keel((uint64_t)(uintptr_t)image_start, (uint64_t)(uintptr_t)image_end))
 		refuse("the hypervisor's memory cannot be set aside.");
 	iommu_start(&acpi, iommu_memory);
+	control_policy_init(iommu_works());
 	cpuid_init();
 	speculation_init();
 	vm_init();

@@ -24,8 +24,10 @@
  * CPUID leaves of Keel, seen by the control domain alone.
  * KEEL_CPUID_BASE: EAX = highest leaf, EBX:ECX:EDX = KEEL_CPUID_SIGNATURE.
  * KEEL_CPUID_BASE + 1: EAX = KEEL_ABI_REVISION.
+ * They are at KEEL_CPUID_SECOND as well, where they have to be looked for when another signature is at the first place.
  */
 #define KEEL_CPUID_BASE		0x40000000u
+#define KEEL_CPUID_SECOND	0x40000100u
 #define KEEL_CPUID_SIGNATURE	"KeelKeelKeel"
 
 /* Why a VM ended. Sticky: the first reason of a VM stays. */

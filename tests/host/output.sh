@@ -59,6 +59,7 @@ order dead 'end 6 11'
 order off 'end 1'
 
 check "version" prints 0 version
+check "check-host" prints 0 check-host
 check "list of nobody" prints 0 list
 check "check" prints 0 check "$WORK/one.json" "$WORK/two.json"
 check "check of a bad one" prints 3 check "$WORK/one.json" "$WORK/bad.json"

@@ -10,7 +10,7 @@ helps() {
 	"$@" >"$WORK/help" 2>"$WORK/errors" && grep -q '^usage: keel' "$WORK/help" && [ ! -s "$WORK/errors" ]
 }
 
-verbs=$(keel help | sed -nE 's/^  ([a-z]+) .*/\1/p')
+verbs=$(keel help | sed -nE 's/^  ([a-z-]+) .*/\1/p')
 check "keel help lists the verbs" [ "$(wc -w <<<"$verbs")" -ge 14 ]
 check "keel -h" helps keel -h
 check "keel --help" helps keel --help

@@ -71,6 +71,29 @@ build_module() {
 	printf '%s\n' "$work/$(basename "$source").ko"
 }
 
+# address_of IMAGE SYMBOL
+address_of() {
+	nm "$1" | awk -v name="$2" '$3 == name { print "0x" $1 }'
+}
+
+# file_offset IMAGE ADDRESS: where the image has the byte of this virtual address.
+file_offset() {
+	local type offset virtual physical size rest
+	while read -r type offset virtual physical size rest; do
+		if (($2 - virtual >= 0 && $2 - virtual < size)); then
+			printf '%d\n' $(($2 - virtual + offset))
+			return
+		fi
+	done < <(readelf -lW "$1" | grep '^ *LOAD')
+	die "$2 is not in $1"
+}
+
+# overwrite IMAGE SYMBOL BYTES: puts these bytes, in printf's notation, where a copy of keel.elf has the symbol.
+overwrite() {
+	# shellcheck disable=SC2059
+	printf "$3" | dd of="$1" bs=1 seek="$(file_offset "$1" "$(address_of "$1" "$2")")" conv=notrunc status=none
+}
+
 # machine_shows LABEL PATTERN QEMU-OPTION...: boots a machine of its own until its serial port, in $logs/LABEL.log, shows the pattern.
 machine_shows() {
 	local log=$logs/$1.log pattern=$2 pid end=$((SECONDS + 100)) found=1

@@ -44,6 +44,7 @@ reserve=$(awk -F'[-: ]+' '/System RAM/ { ram = $2 } /[Rr]eserved/ { first[++n] =
 		printf "%x", at }' /proc/iomem)
 
 check "there is DMA protection" sh -c 'keel dmesg | grep "DMA protection by"'
+check "keel check-host says so" sh -c 'keel check-host | grep "good *DMA protection"'
 check "the control domain does not see the IOMMU" sh -c '[ ! -e /sys/firmware/acpi/tables/DMAR ] && [ ! -e /sys/firmware/acpi/tables/IVRS ] && ! dmesg | grep 'DMAR:\|AMD-Vi:' | grep -v 'IOMMUv2 functionality not available''
 check "nor does it reach the IOMMU's registers" sh -c "! devmem 0x$REGISTERS 32"
 check "memory is within a device's reach" dma self

@@ -55,6 +55,7 @@ check "create: an image of a bad size is refused" refused '512|sector|size' \
 check "create: too much memory is refused" refused memory '{ "version": 1, "name": "refused", "memory": "900G", "vcpus": 1 }'
 check "create: DMA protection that is not there is told" refused 'no DMA protection.*VT-d' \
 	'{ "version": 1, "name": "refused", "memory": "16M", "vcpus": 1, "require_dma_protection": true }'
+check "check-host: it is told as well, and guests can run" sh -c 'keel check-host >/tmp/host && grep "note *DMA protection: none" /tmp/host'
 check "create: an unknown key is refused with its place" refused 'refused.json:1:[0-9]+' '{ "version": 1, "nmae": "refused" }'
 check "check: a good manifest" keel check /tmp/owner.json
 check "check: all errors of a bad one" sh -c 'keel check /tmp/refused.json 2>&1 | grep -c "^/tmp/refused.json:1:" | grep -x "[2-9]"'

@@ -8,28 +8,12 @@ set -uo pipefail
 . "$(dirname "$0")/common.sh"
 
 build_tests
-elf=$KEEL_BUILD/keel.elf
-
-# file_offset ADDRESS: where the image has the byte of this virtual address.
-file_offset() {
-	local type offset virtual physical size rest
-	while read -r type offset virtual physical size rest; do
-		if (($1 >= virtual && $1 - virtual < size)); then
-			printf '%d\n' $(($1 - virtual + offset))
-			return
-		fi
-	done < <(readelf -lW "$elf" | grep '^ *LOAD')
-	die "$1 is not in $elf"
-}
-
 # panics NAME FUNCTION BYTES PATTERN: an image with these bytes, in printf's notation, at the start of the function.
 panics() {
-	local image=$TESTS/panic-$1.elf log=$logs/$1/host.log address
-	address=0x$(nm "$elf" | awk -v name="$2" '$3 == name { print $1 }')
-	cp "$elf" "$image"
+	local image=$TESTS/panic-$1.elf log=$logs/$1/host.log
+	cp "$KEEL_BUILD/keel.elf" "$image"
 	rm -f "$log"
-	# shellcheck disable=SC2059
-	printf "$3" | dd of="$image" bs=1 seek="$(file_offset "$address")" conv=notrunc status=none
+	overwrite "$image" "$2" "$3"
 	"$ROOT/tools/run" --no-build --keel noclear --hypervisor "$image" --lz4 --command "keel dmesg" --expect 'The machine has stopped' \
 		--timeout 120 --logs "$logs/$1" >"$logs/$1.log" 2>&1
 	check "$1: it is named" grep -aE "Keel panic: $4" "$log"

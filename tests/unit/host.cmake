@@ -20,6 +20,10 @@ keel_unit_test(disk ALLOCATES
 	INCLUDES tools/keel
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING)
 
+keel_unit_test(hostcheck
+	SOURCES tests/unit/test_hostcheck.c tools/keel/hostcheck.c
+	INCLUDES tools/keel)
+
 keel_unit_test(ending ALLOCATES
 	SOURCES tests/unit/test_ending.c devmodel/host/ending.c
 	INCLUDES tools/keel)

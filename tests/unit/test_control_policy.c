@@ -176,7 +176,7 @@ START_TEST(every_leaf)
 		for (uint32_t subleaf = 0; subleaf <= 8; subleaf++)
 			check_leaf(leaf, subleaf);
 	for (uint32_t leaf = 0x40000002; leaf < 0x40000200; leaf++)
-		ck_assert(is_zero(control_cpuid(leaf, 0, 0)));
+		ck_assert(is_zero(control_cpuid(leaf, 0, 0)) != (leaf / 2 == KEEL_CPUID_SECOND / 2));
 	ck_assert(is_zero(control_cpuid(0xc0000000u, 0, 0)) && is_zero(control_cpuid(0x8fffffffu, 0, 0)));
 }
 END_TEST
@@ -209,6 +209,43 @@ START_TEST(own_leaves)
 	ck_assert_mem_eq(&r.ebx, KEEL_CPUID_SIGNATURE, 12);
 	r = control_cpuid(KEEL_CPUID_BASE + 1, 0, 0);
 	ck_assert(r.eax == KEEL_ABI_REVISION && !(r.ebx | r.ecx | r.edx));
+	r = control_cpuid(KEEL_CPUID_SECOND, 0, 0);
+	ck_assert_mem_eq(&r.ebx, KEEL_CPUID_SIGNATURE, 12);
+}
+END_TEST
+
+/* Linux stays in x2APIC mode without remapping of interrupts only on what it takes for KVM; that is shown only where it must stay there. */
+START_TEST(locked_in_x2apic)
+{
+	struct cpuid r;
+
+	full = false;
+	faults = false;
+	small[0] = (struct cpuid){ 0x7, 1, 2, 3 };
+	small[1] = small[2] = (struct cpuid){ 0 };
+	there = 1ull << 21 | 1;
+	control_policy_init(true);
+	ck_assert_uint_eq(control_cpuid(1, 0, 0).ecx, 0);
+	small[2].edx = BIT(29);
+	control_policy_init(false);
+	ck_assert_uint_eq(control_cpuid(1, 0, 0).ecx, 0);
+	there = 1ull << 21;
+	control_policy_init(true);
+	ck_assert_uint_eq(control_cpuid(1, 0, 0).ecx, 0);
+	there = 1ull << 21 | 1;
+	control_policy_init(true);
+	ck_assert_uint_eq(control_cpuid(1, 0, 0).ecx, BIT(31));
+	r = control_cpuid(0x40000000, 0, 0);
+	ck_assert_uint_eq(r.eax, 0x40000001);
+	ck_assert_mem_eq(&r.ebx, "KVMKVMKVM\0\0", 12);
+	r = control_cpuid(0x40000001, 0, 0);
+	ck_assert(!(r.eax | r.ebx | r.ecx | r.edx));
+	r = control_cpuid(KEEL_CPUID_SECOND, 0, 0);
+	ck_assert_uint_eq(r.eax, KEEL_CPUID_SECOND + 1);
+	ck_assert_mem_eq(&r.ebx, KEEL_CPUID_SIGNATURE, 12);
+	ck_assert_uint_eq(control_cpuid(KEEL_CPUID_SECOND + 1, 0, 0).eax, KEEL_ABI_REVISION);
+	control_policy_init(false);
+	full = true;
 }
 END_TEST
 
@@ -422,6 +459,7 @@ int main(void)
 	tcase_add_test(tests, extended_state);
 	tcase_add_test(tests, mirrors_of_cr4);
 	tcase_add_test(tests, own_leaves);
+	tcase_add_test(tests, locked_in_x2apic);
 	tcase_add_test(tests, smaller_processor);
 	tcase_add_loop_test(tests, every_msr, 0, 2);
 	tcase_add_loop_test(tests, faults_stay_faults, 0, 2);

@@ -13,6 +13,7 @@ struct options {
 };
 
 enum exit_code command_check(const struct options *options, int count, char **operands);
+enum exit_code command_check_host(const struct options *options, int count, char **operands);
 enum exit_code command_create(const struct options *options, int count, char **operands);
 enum exit_code command_list(const struct options *options, int count, char **operands);
 enum exit_code command_console(const struct options *options, int count, char **operands);

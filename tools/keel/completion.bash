@@ -16,9 +16,10 @@ _keel() {
 	:-*)
 		mapfile -t COMPREPLY < <(compgen -W "--json --help --version" -- "$word") ;;
 	:* | help:*)
-		mapfile -t COMPREPLY < <(compgen -W "help $(keel help 2>/dev/null | sed -nE 's/^  ([a-z]+) .*/\1/p')" -- "$word") ;;
+		mapfile -t COMPREPLY < <(compgen -W "help $(keel help 2>/dev/null | sed -nE 's/^  ([a-z-]+) .*/\1/p')" -- "$word") ;;
 	*:-*)
 		mapfile -t COMPREPLY < <(compgen -W "--help $(keel help "$verb" 2>/dev/null | sed -n 1p | grep -oE -- '--[a-z]+')" -- "$word") ;;
+	check-host:* | dmesg:* | version:*)	;;
 	check:* | create:*)
 		mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	*)

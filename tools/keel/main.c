@@ -26,6 +26,7 @@ struct command {
 
 static const struct command commands[] = {
 	{ "check", command_check, 1, NAMES_MOST, OPTION_JSON, "MANIFEST...", "find the errors of manifests" },
+	{ "check-host", command_check_host, 0, 0, OPTION_JSON, "", "say whether this machine is fit for guests, and what is missing" },
 	{ "create", command_create, 1, 1, OPTION_JSON | OPTION_CONSOLE, "[--console] MANIFEST",
 	  "start a guest; MANIFEST may be - for standard input" },
 	{ "list", command_list, 0, 0, OPTION_JSON | OPTION_ALL, "[--all]", "show the guests that run; --all: and why others ended" },
@@ -67,7 +68,7 @@ static enum exit_code help(FILE *to)
 {
 	fprintf(to, "usage: keel COMMAND [--json] ...\n\n");
 	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(to, "  %-9s %-39s %s\n", commands[i].name, commands[i].usage, commands[i].help);
+		fprintf(to, "  %-10s %-39s %s\n", commands[i].name, commands[i].usage, commands[i].help);
 	fprintf(to, "\nkeel help COMMAND, or keel COMMAND --help, tells of one.\n%s", exit_codes);
 	return to == stdout ? EXIT_DONE : EXIT_USAGE;
 }
