@@ -185,7 +185,7 @@ void console_init(struct console *console, struct loop *loop)
 {
 	memset(console, 0, sizeof(*console));
 	console->loop = loop;
-	console->listener.fd = console->pty_slave = console->file = console->log.fd = -1;
+	console->listener.fd = console->pty_slave = console->file = console->log.fd = console->log.old = -1;
 }
 
 bool console_open_pty(struct console *console, const char *link, struct failure *failure)

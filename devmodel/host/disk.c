@@ -12,11 +12,13 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "host/sandbox.h"
+
 #define RING_ENTRIES		256
-#define BLOCK			4096u	/* of the overlay */
 #define SECTOR			512u
 #define CD_SECTOR		2048u
 #define OVERLAY_FOLDER		"/var/tmp"
@@ -48,23 +50,23 @@ static int open_overlay(void)
 
 static uint64_t overlay_bytes(uint64_t bytes)
 {
-	return (bytes + BLOCK - 1) / BLOCK * BLOCK;
+	return (bytes + DISK_BLOCK - 1) / DISK_BLOCK * DISK_BLOCK;
 }
 
 static size_t overlay_map_bytes(uint64_t bytes)
 {
-	return overlay_bytes(bytes) / BLOCK / 8 + 1;
+	return overlay_bytes(bytes) / DISK_BLOCK / 8 + 1;
 }
 
 static uint64_t overlay_limit(const struct disk *disk, const struct manifest_drive *drive)
 {
-	return overlay_bytes(drive->snapshot_limit ? drive->snapshot_limit : disk->bytes) / BLOCK;
+	return overlay_bytes(drive->snapshot_limit ? drive->snapshot_limit : disk->bytes) / DISK_BLOCK;
 }
 
 /* Says what the snapshot may meet: it takes room only as the guest writes. */
 static bool check_room(const struct disk *disk, const struct manifest_drive *drive, struct failure *failure)
 {
-	uint64_t most = disk->overlay_most * BLOCK, least = most < OVERLAY_LEAST ? most : OVERLAY_LEAST, room;
+	uint64_t most = disk->overlay_most * DISK_BLOCK, least = most < OVERLAY_LEAST ? most : OVERLAY_LEAST, room;
 	struct statfs fs;
 
 	/* Of a file system of no size nothing can be said. */
@@ -139,17 +141,17 @@ void disk_close(struct disk *disk)
 
 static bool is_overlaid(const struct disk *disk, uint64_t offset)
 {
-	return disk->overlaid && disk->overlaid[offset / BLOCK / 8] & 1u << offset / BLOCK % 8;
+	return disk->overlaid && disk->overlaid[offset / DISK_BLOCK / 8] & 1u << offset / DISK_BLOCK % 8;
 }
 
 /* The overlay's last block may have had a part of the image only, of what is a whole block now. */
 static bool complete_last_block(const struct disk *disk)
 {
-	uint64_t end = disk->bytes - disk->bytes % BLOCK + BLOCK;
-	uint8_t rest[BLOCK];
+	uint64_t end = disk->bytes - disk->bytes % DISK_BLOCK + DISK_BLOCK;
+	uint8_t rest[DISK_BLOCK];
 	ssize_t n;
 
-	if (disk->bytes % BLOCK == 0 || !is_overlaid(disk, disk->bytes))
+	if (disk->bytes % DISK_BLOCK == 0 || !is_overlaid(disk, disk->bytes))
 		return true;
 	n = pread(disk->fd, rest, end - disk->bytes, (off_t)disk->bytes);
 	return n >= 0 && pwrite(disk->overlay, rest, (size_t)n, (off_t)disk->bytes) == n;
@@ -167,9 +169,9 @@ static bool resize_overlay(struct disk *disk, uint64_t bytes)
 		memset(map + before, 0, after - before);
 		return complete_last_block(disk);
 	}
-	for (uint64_t at = overlay_bytes(bytes); at < disk->bytes; at += BLOCK) {
+	for (uint64_t at = overlay_bytes(bytes); at < disk->bytes; at += DISK_BLOCK) {
 		disk->overlay_used -= is_overlaid(disk, at);
-		map[at / BLOCK / 8] &= (uint8_t)~(1u << at / BLOCK % 8);
+		map[at / DISK_BLOCK / 8] &= (uint8_t)~(1u << at / DISK_BLOCK % 8);
 	}
 	return true;
 }
@@ -197,7 +199,7 @@ bool disk_measure(struct disk *disk, const struct manifest_drive *drive, struct 
 static void mark_overlaid(struct disk *disk, uint64_t offset)
 {
 	disk->overlay_used += !is_overlaid(disk, offset);
-	disk->overlaid[offset / BLOCK / 8] |= (uint8_t)(1u << offset / BLOCK % 8);
+	disk->overlaid[offset / DISK_BLOCK / 8] |= (uint8_t)(1u << offset / DISK_BLOCK % 8);
 }
 
 static void complete(struct disk_engine *engine, struct disk_job *job)
@@ -221,7 +223,7 @@ static void finish(struct disk_engine *engine, struct disk_job *job)
 	}
 	/* Blocks count as overlaid once they are: after an error the guest reads what was there before. */
 	if (job->op == KEEL_REQ_WRITE && !job->status && job->disk->overlaid)
-		for (uint64_t at = job->offset - job->offset % BLOCK; at < end; at += BLOCK)
+		for (uint64_t at = job->offset - job->offset % DISK_BLOCK; at < end; at += DISK_BLOCK)
 			mark_overlaid(job->disk, at);
 	complete(engine, job);
 }
@@ -326,9 +328,9 @@ static void on_completions(struct loop_source *source, uint32_t events)
 /* Copies the block around an unaligned end of a write into the overlay, before the write changes a part of it. */
 static int fill_block(struct disk *disk, uint64_t offset)
 {
-	uint64_t start = offset - offset % BLOCK;
-	uint8_t block[BLOCK];
-	uint32_t count = disk->bytes - start < BLOCK ? (uint32_t)(disk->bytes - start) : BLOCK;
+	uint64_t start = offset - offset % DISK_BLOCK;
+	uint8_t block[DISK_BLOCK];
+	uint32_t count = disk->bytes - start < DISK_BLOCK ? (uint32_t)(disk->bytes - start) : DISK_BLOCK;
 	ssize_t n;
 
 	if (offset == start || offset >= disk->bytes || is_overlaid(disk, offset))
@@ -344,7 +346,7 @@ static bool exceeds_limit(const struct disk_job *job)
 {
 	uint64_t more = 0;
 
-	for (uint64_t at = job->offset - job->offset % BLOCK; at < job->offset + job->count; at += BLOCK)
+	for (uint64_t at = job->offset - job->offset % DISK_BLOCK; at < job->offset + job->count; at += DISK_BLOCK)
 		more += !is_overlaid(job->disk, at);
 	return more && job->disk->overlay_used + more > job->disk->overlay_most;
 }
@@ -368,10 +370,10 @@ static void start_overlay_read(struct disk_engine *engine, struct disk_job *job)
 
 	while (at < end) {
 		bool overlaid = is_overlaid(job->disk, at);
-		uint64_t stop = at - at % BLOCK + BLOCK;
+		uint64_t stop = at - at % DISK_BLOCK + DISK_BLOCK;
 
 		while (stop < end && is_overlaid(job->disk, stop) == overlaid)
-			stop += BLOCK;
+			stop += DISK_BLOCK;
 		if (stop > end)
 			stop = end;
 		start_part(engine, &(struct part){ job, overlaid ? job->disk->overlay : job->disk->fd,
@@ -505,9 +507,33 @@ void disk_drain(struct disk_engine *engine)
 	}
 }
 
+/* The library of Debian 12 has functions for these in its header alone. */
+static int ring_register(const struct io_uring *ring, unsigned int what, const void *argument, unsigned int count)
+{
+	return syscall(SYS_io_uring_register, ring->ring_fd, what, argument, count) < 0 ? -errno : 0;
+}
+
+/* A filter does not see what is asked for by a ring: that is restricted before the ring is put to use. */
+static int restrict_ring(struct io_uring *ring)
+{
+	static const uint8_t operations[] = { IORING_OP_READ, IORING_OP_WRITE, IORING_OP_FSYNC };
+	struct io_uring_restriction restrictions[sizeof(operations)] = { 0 };
+	unsigned int workers[2] = { SANDBOX_WORKERS, SANDBOX_WORKERS };
+	int error;
+
+	for (size_t i = 0; i < sizeof(operations); i++) {
+		restrictions[i].opcode = IORING_RESTRICTION_SQE_OP;
+		restrictions[i].sqe_op = operations[i];
+	}
+	/* Kernels before 5.15 have no such limit. */
+	io_uring_register_iowq_max_workers(ring, workers);
+	error = ring_register(ring, IORING_REGISTER_RESTRICTIONS, restrictions, sizeof(operations));
+	return error ? error : ring_register(ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+}
+
 bool disk_engine_init(struct disk_engine *engine, struct loop *loop, struct failure *failure)
 {
-	int error = io_uring_queue_init(RING_ENTRIES, &engine->ring, 0);
+	int error = io_uring_queue_init(RING_ENTRIES, &engine->ring, IORING_SETUP_R_DISABLED);
 
 	if (error)
 		return failure_set(failure, EXIT_FAILED, "io_uring is not available (%s); see sysctl kernel.io_uring_disabled",
@@ -521,7 +547,8 @@ bool disk_engine_init(struct disk_engine *engine, struct loop *loop, struct fail
 	if (engine->source.fd < 0 || io_uring_register_eventfd(&engine->ring, engine->source.fd) ||
 	    !loop_add(loop, &engine->source))
 		return failure_set(failure, EXIT_FAILED, "cannot watch the completions of io_uring");
-	return true;
+	error = restrict_ring(&engine->ring);
+	return !error || failure_set(failure, EXIT_FAILED, "cannot restrict io_uring to reads and writes: %s", strerror(-error));
 }
 
 void disk_engine_close(struct disk_engine *engine)

@@ -22,6 +22,8 @@
 #include "host/loop.h"
 #include "manifest.h"
 
+#define DISK_BLOCK		4096u	/* of the overlay */
+
 struct disk {
 	int fd;			/* -1: no medium */
 	bool readonly;

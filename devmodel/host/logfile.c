@@ -4,31 +4,45 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
 
-static bool reopen(struct logfile *log)
+#define CHUNK			65536u
+
+static int open_file(const char *path)
 {
-	log->bytes = 0;
-	log->fd = open(log->path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
-	return log->fd >= 0;
+	return open(path, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
 bool logfile_open(struct logfile *log, const char *path, size_t limit)
 {
-	log->limit = limit;
-	snprintf(log->path, sizeof(log->path), "%s", path);
-	return reopen(log);
+	char old[PATH_MAX];
+
+	*log = (struct logfile){ .fd = open_file(path), .old = -1, .limit = limit };
+	if (log->fd >= 0 && snprintf(old, sizeof(old), "%s.1", path) < (int)sizeof(old))
+		log->old = open_file(old);
+	if (log->old < 0)
+		logfile_close(log);
+	return log->fd >= 0;
 }
 
-static void start_anew(struct logfile *log)
+/* By copying: names are out of reach once the process is confined. */
+static bool start_anew(struct logfile *log)
 {
-	char old[PATH_MAX + 2];
+	static uint8_t chunk[CHUNK];
+	size_t at = 0;
+	ssize_t n;
 
-	snprintf(old, sizeof(old), "%s.1", log->path);
-	logfile_close(log);
-	if (!rename(log->path, old))
-		reopen(log);
+	if (ftruncate(log->old, 0))
+		return false;
+	/* A disk that is full may not have room for both. */
+	while ((n = pread(log->fd, chunk, sizeof(chunk), (off_t)at)) > 0 && write(log->old, chunk, (size_t)n) == n)
+		at += (size_t)n;
+	if (ftruncate(log->fd, 0))
+		return false;
+	log->bytes = 0;
+	return true;
 }
 
 int logfile_write(struct logfile *log, const void *data, size_t bytes)
@@ -37,9 +51,7 @@ int logfile_write(struct logfile *log, const void *data, size_t bytes)
 
 	if (log->fd < 0 || !bytes)
 		return 0;
-	if (log->bytes + bytes > log->limit)
-		start_anew(log);
-	if (log->fd < 0)
+	if (log->bytes + bytes > log->limit && !start_anew(log))
 		return errno;
 	n = write(log->fd, data, bytes);
 	if (n < 0)
@@ -52,5 +64,7 @@ void logfile_close(struct logfile *log)
 {
 	if (log->fd >= 0)
 		close(log->fd);
-	log->fd = -1;
+	if (log->old >= 0)
+		close(log->old);
+	log->fd = log->old = -1;
 }

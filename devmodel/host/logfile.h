@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A log that a guest writes to and that therefore stays small: at its limit it becomes FILE.1 and a new one begins. */
+/* A log that a guest writes to and that therefore stays small: at its limit it goes to FILE.1 and begins anew. */
 #ifndef KEEL_LOGFILE_H
 #define KEEL_LOGFILE_H
 
-#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct logfile {
-	char path[PATH_MAX];
 	int fd;			/* -1: no log is kept */
+	int old;		/* FILE.1 */
 	size_t bytes, limit;
 };
 

@@ -22,6 +22,8 @@
 #define FIRMWARE_LOG_LIMIT	(1u << 20)
 #define INPUT_POLL_MS		20	/* the cell does not ring when it has taken input */
 #define OUTPUT_POLL_MS		200	/* a slow reader's patience is looked at */
+#define DATA_OWN		(128ull << 20)
+#define DATA_THREAD		(16ull << 20)	/* mostly its stack */
 #define WEIGHT_ORDINARY		100u
 #define NICE_LEAST		(-20)
 #define NICE_MOST		19
@@ -238,11 +240,15 @@ static void stop_watching_vm(struct machine *m)
 	loop_remove(&m->loop, &m->ended);
 }
 
+static bool create_vm(struct machine *m, struct failure *failure)
+{
+	return measure_disks(m, failure) &&
+	       vm_create(&m->vm, m->manifest.vcpus, m->manifest.topology, m->layout.bytes, &m->memory, failure);
+}
+
+/* On failure nothing is left of the VM. */
 static bool start_vm(struct machine *m, struct failure *failure)
 {
-	if (!measure_disks(m, failure) ||
-	    !vm_create(&m->vm, m->manifest.vcpus, m->manifest.topology, m->layout.bytes, &m->memory, failure))
-		return false;
 	channel_fill(m->vm.channel, &m->layout, &m->manifest, &m->memory, &m->firmware, &m->items, m->info.tsc_khz);
 	rings_init(&m->rings, m->vm.channel);
 	m->doorbell = (struct loop_source){ .fd = m->vm.doorbell, .events = EPOLLIN, .ready = on_doorbell };
@@ -283,7 +289,7 @@ static bool open_all(struct machine *m, struct failure *failure)
 	m->engine.failed = machine_request_failed;
 	m->engine.owner = m;
 	rundir_path(path, sizeof(path), m->manifest.name, "control");
-	return watch_signals(m, failure) && load_firmware(m, failure) && open_disks(m, failure) &&
+	return rundir_note_pid(&m->rundir, getpid(), failure) && watch_signals(m, failure) && load_firmware(m, failure) && open_disks(m, failure) &&
 	       disk_engine_init(&m->engine, &m->loop, failure) && open_console(m, failure) &&
 	       control_open(&m->control, &m->loop, path, failure) && join_starter(m, failure);
 }
@@ -299,7 +305,24 @@ static void close_all(struct machine *m)
 	if (m->control.loop)
 		control_stop_listening(&m->control);
 	logfile_close(&m->firmware_log);
-	rundir_remove(&m->rundir);
+}
+
+/* Nothing is opened from here on. */
+static bool confine(struct machine *m, struct failure *failure)
+{
+	struct sandbox sandbox = {
+		.folder = m->rundir.path, .user = m->user, .keeper = getppid(), .threads = m->manifest.vcpus,
+		.data = DATA_OWN + m->manifest.vcpus * DATA_THREAD, .nice = nice_of(m->manifest.weight),
+	};
+
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+		if (m->disks[i].overlay >= 0)
+			sandbox.data += m->disks[i].bytes / (8 * DISK_BLOCK);
+	rundir_leave(&m->rundir);
+	if (!sandbox_enter(&sandbox, failure))
+		return false;
+	keeper_take(&m->keeper);
+	return true;
 }
 
 bool machine_start(struct machine *m, struct failure *failure)
@@ -311,6 +334,8 @@ bool machine_start(struct machine *m, struct failure *failure)
 	m->firmware_log.fd = -1;
 	m->memory.low = memory < LOW_MEMORY_MOST ? memory : LOW_MEMORY_MOST;
 	m->memory.high = memory - m->memory.low;
+	m->firmware_log.old = -1;
+	m->vm.meminfo = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
 	if (!device_open(&m->vm.device, &m->info, failure))
 		return false;
 	if (m->manifest.require_dma_protection && !(m->info.dma & KEEL_DMA_PROTECTED))
@@ -319,15 +344,12 @@ bool machine_start(struct machine *m, struct failure *failure)
 				   "is missing");
 	if (!loop_init(&m->loop))
 		return failure_set(failure, EXIT_FAILED, "cannot make an epoll: %s", strerror(errno));
-	if (!rundir_create(&m->rundir, m->manifest.name, failure))
-		return false;
 	if (open_all(m, failure)) {
 		items_build(&m->items, &m->manifest, m->memory.low, m->memory.high);
 		channel_plan(&m->layout, &m->manifest, &m->firmware, &m->items);
-		if (!sandbox_drop_capabilities())
-			failure_set(failure, EXIT_FAILED, "cannot drop capabilities: %s", strerror(errno));
-		else if (set_schedule(m, failure) && start_vm(m, failure))
+		if (create_vm(m, failure) && confine(m, failure) && set_schedule(m, failure) && start_vm(m, failure))
 			return true;
+		vm_destroy(&m->vm);
 	}
 	close_all(m);
 	if (m->control.loop)
@@ -455,7 +477,7 @@ static void restart(struct machine *m)
 
 	vm_destroy(&m->vm);
 	m->restarts++;
-	if (start_vm(m, &failure)) {
+	if (create_vm(m, &failure) && start_vm(m, &failure)) {
 		answer_waiting(m, ENDING_WISH_SHUTDOWN, refusal(m, "switch itself off", "restarted"), answer);
 		return;
 	}
@@ -560,8 +582,9 @@ enum exit_code machine_stop(struct machine *m)
 {
 	vm_destroy(&m->vm);
 	close_all(m);
-	/* Who is told of the end may unload the driver at once. */
+	/* Who is told of the end may unload the driver at once, or start a guest of this name. */
 	close(m->vm.device);
+	keeper_release(&m->keeper);
 	if (m->last_answer)
 		answer_waiting(m, ENDING_WISH_REBOOT, m->last_refusal, m->last_answer);
 	control_close(&m->control);

@@ -11,6 +11,7 @@
 #include "host/control.h"
 #include "host/disk.h"
 #include "host/ending.h"
+#include "host/keeper.h"
 #include "host/logfile.h"
 #include "host/loop.h"
 #include "host/notice.h"
@@ -34,6 +35,8 @@ enum machine_state { MACHINE_STOPPED, MACHINE_RUNNING, MACHINE_PRESERVED };
 struct machine {
 	struct manifest manifest;
 	struct rundir rundir;
+	struct keeper keeper;
+	uid_t user;		/* whom this process is to run as */
 	struct loop loop;
 	struct loop_source signals, doorbell, ended;
 	struct keel_info info;
@@ -68,7 +71,7 @@ struct machine {
 	int starter_console, starter_events;	/* sockets of who starts the guest, joined before it runs; -1: none */
 };
 
-/* The manifest is loaded. On failure nothing is left behind. */
+/* In the guest's process, with its folder, keeper and user. Confines the process. On failure nothing is left behind but the folder. */
 bool machine_start(struct machine *machine, struct failure *failure);
 /* The guest is to be destroyed as soon as machine_run gets to it. */
 void machine_abandon(struct machine *machine);

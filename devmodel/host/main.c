@@ -6,12 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "host/log.h"
 #include "host/machine.h"
-#include "host/sandbox.h"
 
 /* Tells whoever started this process how it went: one JSON object, then end of file. False: nobody is there any more. */
 static bool report(int fd, const struct machine *m, const struct failure *failure)
@@ -45,6 +43,27 @@ static bool load(struct machine *m, int fd, const char *path, struct failure *fa
 			    errors.errors[0].text);
 	manifest_report_free(&errors);
 	return good;
+}
+
+static enum exit_code keep(struct machine *m, int ready)
+{
+	if (ready >= 0)
+		close(ready);
+	return keeper_watch(&m->keeper, &m->rundir, m->manifest.serial == MANIFEST_SERIAL_SOCKET ? m->manifest.serial_path : NULL);
+}
+
+static enum exit_code serve(struct machine *m, int ready)
+{
+	struct failure failure = { 0 };
+
+	if (!machine_start(m, &failure)) {
+		report(ready, m, &failure);
+		return failure.code;
+	}
+	if (!report(ready, m, NULL))
+		machine_abandon(m);
+	machine_run(m);
+	return machine_stop(m);
 }
 
 static int usage(void)
@@ -82,18 +101,14 @@ int main(int argc, char **argv)
 	log_start();
 	m->starter_console = console;
 	m->starter_events = events;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
-		perror("prctl");
-	if (!load(m, manifest, argv[optind], &failure) || !machine_start(m, &failure)) {
+	m->rundir.pid_fd = m->rundir.record_fd = m->rundir.user_fd = -1;
+	if (!load(m, manifest, argv[optind], &failure) || !rundir_create(&m->rundir, m->manifest.name, &failure) ||
+	    !rundir_take_user(&m->rundir, &m->user, &failure) || !keeper_fork(&m->keeper, &failure)) {
+		rundir_remove(&m->rundir);
 		report(ready, m, &failure);
 		return failure.code;
 	}
-	if (!sandbox_enter())
-		fprintf(stderr, "running without a system-call filter\n");
-	if (!report(ready, m, NULL))
-		machine_abandon(m);
-	machine_run(m);
-	code = machine_stop(m);
+	code = m->keeper.guest ? keep(m, ready) : serve(m, ready);
 	manifest_free(&m->manifest);
 	free(m);
 	return code;

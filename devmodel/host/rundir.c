@@ -20,6 +20,7 @@
 #define RECORDS_MOST		256u
 #define ATTEMPTS		10
 #define KNOWN_FILES		(sizeof(known_files) / sizeof(known_files[0]))
+#define USERS_FILE		".users"
 
 static const char *const known_files[] = {
 	"control", "console", "console.log", "console.log.1", "firmware.log", "firmware.log.1", DISKS_FILE, PID_FILE,
@@ -139,29 +140,31 @@ static void prune_records(const char *folder)
 		closedir(records);
 }
 
-static bool open_record(struct rundir *dir, const char *name)
+static bool open_record(struct rundir *dir, const char *name, struct failure *failure)
 {
 	char path[PATH_MAX];
 
 	rundir_path(path, sizeof(path), RECORDS, "");
-	if (!make_folder(path, 0700))
-		return false;
-	prune_records(path);
-	rundir_path(path, sizeof(path), RECORDS, name);
-	dir->record_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	return dir->record_fd >= 0;
+	if (make_folder(path, 0700)) {
+		prune_records(path);
+		rundir_path(path, sizeof(path), RECORDS, name);
+		dir->record_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	}
+	return dir->record_fd >= 0 || failure_set(failure, EXIT_FAILED, "cannot make %s: %s", path, strerror(errno));
 }
 
-static bool write_pid(const struct rundir *dir)
+bool rundir_note_pid(struct rundir *dir, pid_t pid, struct failure *failure)
 {
-	return !ftruncate(dir->pid_fd, 0) && dprintf(dir->pid_fd, "%d\n", getpid()) > 0;
+	if (!ftruncate(dir->pid_fd, 0) && dprintf(dir->pid_fd, "%d\n", (int)pid) > 0)
+		return true;
+	return failure_set(failure, EXIT_FAILED, "cannot write %s/" PID_FILE ": %s", dir->path, strerror(errno));
 }
 
 bool rundir_create(struct rundir *dir, const char *name, struct failure *failure)
 {
 	int error;
 
-	dir->pid_fd = dir->record_fd = -1;
+	dir->pid_fd = dir->record_fd = dir->user_fd = -1;
 	if (snprintf(dir->path, sizeof(dir->path), "%s/%s", rundir_parent(), name) >= (int)sizeof(dir->path))
 		return failure_set(failure, EXIT_FAILED, "the path of %s is too long", rundir_parent());
 	if (!lock_folder(dir)) {
@@ -174,12 +177,39 @@ bool rundir_create(struct rundir *dir, const char *name, struct failure *failure
 				   strerror(error), error == EACCES ? "; run this as root" : "");
 	}
 	remove_files(dir, KNOWN_FILES - 1);	/* what a killed process left behind */
-	if (write_pid(dir) && open_record(dir, name))
+	if (rundir_note_pid(dir, getpid(), failure) && open_record(dir, name, failure))
 		return true;
-	error = errno;
 	rundir_remove(dir);
-	return failure_set(failure, EXIT_FAILED, "cannot write %s/" PID_FILE " or %s/" RECORDS "/%s: %s", dir->path, rundir_parent(),
-			   name, strerror(error));
+	return false;
+}
+
+bool rundir_take_user(struct rundir *dir, uid_t *user, struct failure *failure)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+	char path[PATH_MAX];
+
+	*user = geteuid();
+	if (*user)
+		return true;
+	snprintf(path, sizeof(path), "%s/" USERS_FILE, rundir_parent());
+	dir->user_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (dir->user_fd < 0)
+		return failure_set(failure, EXIT_FAILED, "cannot open %s: %s", path, strerror(errno));
+	/* A byte of the file for each user. */
+	while (fcntl(dir->user_fd, F_OFD_SETLK, &lock))
+		if ((errno != EAGAIN && errno != EACCES) || ++lock.l_start == RUNDIR_USERS)
+			return failure_set(failure, EXIT_FAILED, "cannot lock a user of %s: %s", path, strerror(errno));
+	*user = RUNDIR_USER_FIRST + (uid_t)lock.l_start;
+	return true;
+}
+
+void rundir_leave(struct rundir *dir)
+{
+	if (dir->pid_fd >= 0)
+		close(dir->pid_fd);
+	if (dir->user_fd >= 0)
+		close(dir->user_fd);
+	dir->pid_fd = dir->user_fd = -1;
 }
 
 void rundir_remove(struct rundir *dir)
@@ -188,10 +218,10 @@ void rundir_remove(struct rundir *dir)
 		return;
 	remove_files(dir, KNOWN_FILES);
 	rmdir(dir->path);
-	close(dir->pid_fd);
+	rundir_leave(dir);
 	if (dir->record_fd >= 0)
 		close(dir->record_fd);
-	dir->pid_fd = dir->record_fd = -1;
+	dir->record_fd = -1;
 }
 
 /* All of it at once, in place: what reads it meanwhile sees one or the other. */
@@ -239,7 +269,7 @@ bool rundir_each_record(bool (*each)(void *owner, const char *name, const char *
 /* The lock says that nobody lives there; who makes the folder anew meanwhile tries again (rundir_create). */
 bool rundir_clean(const char *name)
 {
-	struct rundir dir = { .record_fd = -1 };
+	struct rundir dir = { .record_fd = -1, .user_fd = -1 };
 	char path[PATH_MAX];
 
 	if (snprintf(dir.path, sizeof(dir.path), "%s/%s", rundir_parent(), name) >= (int)sizeof(dir.path))

@@ -20,8 +20,13 @@
 struct rundir {
 	char path[PATH_MAX / 2];
 	int pid_fd;
-	int record_fd;
+	int record_fd;		/* what is told of it when it is gone */
+	int user_fd;		/* whose lock keeps its user for it */
 };
+
+/* Users of guests' processes, which nobody else has. */
+#define RUNDIR_USER_FIRST	1880096768u
+#define RUNDIR_USERS		65536u
 
 const char *rundir_parent(void);
 /* path of a file in the folder of a guest. */
@@ -29,6 +34,14 @@ void rundir_path(char *path, size_t room, const char *name, const char *file);
 
 /* Makes the folder and takes its lock. EXIT_IN_USE: a guest of this name runs. */
 bool rundir_create(struct rundir *dir, const char *name, struct failure *failure);
+/* The number of the process that serves the guest. */
+bool rundir_note_pid(struct rundir *dir, pid_t pid, struct failure *failure);
+/*
+ * A user for this guest's process: another one for each guest that runs, as long as its rundir is there; without root the caller's own.
+ */
+bool rundir_take_user(struct rundir *dir, uid_t *user, struct failure *failure);
+/* For a process that has been forked: lets go of the folder, which the other one keeps. */
+void rundir_leave(struct rundir *dir);
 /* Removes the folder and what is known to be in it. */
 void rundir_remove(struct rundir *dir);
 

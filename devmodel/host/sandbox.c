@@ -1,52 +1,89 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The system calls of keel-dm after its set-up: its loop, a restart of its guest, and removing its folder. */
+/* Limits, user and capabilities of keel-dm, and the order in which it is confined. */
 #include "host/sandbox.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <linux/capability.h>
-#include <seccomp.h>
-#include <stddef.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static const int allowed[] = {
-	/* the loop, sockets that were opened before, and files */
-	SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(accept4), SCMP_SYS(recvfrom),
-	SCMP_SYS(sendto), SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(pread64), SCMP_SYS(pwrite64),
-	SCMP_SYS(ioctl), SCMP_SYS(fcntl), SCMP_SYS(close), SCMP_SYS(io_uring_enter), SCMP_SYS(fstat), SCMP_SYS(newfstatat),
-	/* log rotation, the memory's figures, time zones of messages; nothing of it can be executed or given new rights */
-	SCMP_SYS(openat), SCMP_SYS(rename), SCMP_SYS(unlink), SCMP_SYS(rmdir),
-	/* memory and threads of a restarted guest */
-	SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mprotect), SCMP_SYS(madvise), SCMP_SYS(mremap), SCMP_SYS(brk),
-	SCMP_SYS(clone), SCMP_SYS(clone3), SCMP_SYS(futex), SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(exit),
-	SCMP_SYS(exit_group), SCMP_SYS(prctl), SCMP_SYS(sched_setaffinity), SCMP_SYS(sched_getaffinity),
-	SCMP_SYS(setpriority), SCMP_SYS(eventfd2), SCMP_SYS(gettid), SCMP_SYS(getpid), SCMP_SYS(tgkill), SCMP_SYS(getrandom),
-	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall),
-	SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep), SCMP_SYS(sched_yield),
-};
+#include "host/sandbox_internal.h"
 
-bool sandbox_drop_capabilities(void)
+#define DESCRIPTORS_MOST	512u	/* vCPUs, disks, connections and readers at their most are fewer */
+#define NICE_RANGE		20	/* RLIMIT_NICE counts from there downwards */
+
+static bool limit(__rlimit_resource_t what, rlim_t most)
 {
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3], keep = { 0 };
+	struct rlimit now;
 
-	if (syscall(SYS_capget, &header, sets))
+	if (getrlimit(what, &now))
 		return false;
-	keep.effective = keep.permitted = sets[0].permitted & 1u << CAP_SYS_NICE;
-	sets[0] = keep;
-	sets[1] = (struct __user_cap_data_struct){ 0 };
-	return !syscall(SYS_capset, &header, sets);
+	most = now.rlim_max < most ? now.rlim_max : most;
+	return !setrlimit(what, &(struct rlimit){ most, most });
 }
 
-bool sandbox_enter(void)
+/* Without a capability, behind this, a thread may only become as urgent as this limit says. */
+static bool allow_nice(int nice)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-	bool entered = filter && !seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+	rlim_t most = (rlim_t)(NICE_RANGE - nice);
 
-	for (size_t i = 0; entered && i < sizeof(allowed) / sizeof(allowed[0]); i++)
-		entered = !seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
-	entered = entered && !seccomp_load(filter);
-	if (filter)
-		seccomp_release(filter);
-	return entered;
+	return nice >= 0 || !setrlimit(RLIMIT_NICE, &(struct rlimit){ most, most });
+}
+
+static const char *set_limits(const struct sandbox *sandbox)
+{
+	if (!limit(RLIMIT_CORE, 0) || !limit(RLIMIT_NOFILE, DESCRIPTORS_MOST))
+		return "limit its files";
+	if (!limit(RLIMIT_NPROC, sandbox->threads + 1 + 2 * SANDBOX_WORKERS))
+		return "limit its threads";
+	if (!limit(RLIMIT_DATA, sandbox->data))
+		return "limit its memory";
+	if (!allow_nice(sandbox->nice))
+		return "allow it the guest's weight";
+	return NULL;
+}
+
+static const char *drop_privileges(const struct sandbox *sandbox)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	if (sandbox->user != geteuid() &&
+	    (setgroups(0, NULL) || setresgid(sandbox->user, sandbox->user, sandbox->user) ||
+	     setresuid(sandbox->user, sandbox->user, sandbox->user)))
+		return "give it a user of its own";
+	if (syscall(SYS_capset, &header, none))
+		return "take its capabilities";
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+		return "keep its memory to itself";
+	/* A change of user clears it. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
+		return "bind it to its keeper";
+	if (getppid() != sandbox->keeper) {
+		errno = ESRCH;
+		return "find its keeper";
+	}
+	return NULL;
+}
+
+bool sandbox_enter(const struct sandbox *sandbox, struct failure *failure)
+{
+	const char *error = set_limits(sandbox);
+
+	if (!error)
+		error = sandbox_view(sandbox->folder);
+	if (!error)
+		error = drop_privileges(sandbox);
+	if (!error && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		error = "forbid it new privileges";
+	if (!error)
+		error = sandbox_landlock();
+	if (!error)
+		error = sandbox_filter();
+	return !error || failure_set(failure, EXIT_FAILED, "cannot confine the guest's process: cannot %s: %s", error, strerror(errno));
 }

@@ -22,18 +22,16 @@
 #define MIB_SHIFT		20
 #define MEMORY_MARGIN		(32ull << MIB_SHIFT)	/* that the control domain keeps */
 
-static unsigned long long memory_available(void)
+static unsigned long long memory_available(const struct vm *vm)
 {
-	FILE *f = fopen("/proc/meminfo", "re");
-	char line[128];
+	char text[4096];
+	ssize_t n = pread(vm->meminfo, text, sizeof(text) - 1, 0);
 	unsigned long long kib = 0;
+	const char *line;
 
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kib << 10;
+	text[n > 0 ? n : 0] = '\0';
+	line = strstr(text, "MemAvailable:");
+	return line && sscanf(line, "MemAvailable: %llu kB", &kib) == 1 ? kib << 10 : 0;
 }
 
 static bool add_region(struct vm *vm, uint64_t gpa, uint64_t bytes, uint32_t flags)
@@ -56,7 +54,7 @@ static bool add_memory(struct vm *vm, const struct vm_memory *m, struct failure 
 	    add_region(vm, FOUR_GIB, m->high, 0) && add_region(vm, FOUR_GIB - m->firmware, m->firmware, KEEL_MAP_READONLY))
 		return true;
 	if (errno == ENOMEM)
-		return no_memory(m, memory_available(), failure);
+		return no_memory(m, memory_available(vm), failure);
 	return failure_set(failure, EXIT_FAILED, "cannot give the guest its memory: %s", strerror(errno));
 }
 
@@ -97,7 +95,7 @@ static bool open_vcpus(struct vm *vm, unsigned int vcpus, struct failure *failur
 bool vm_create(struct vm *vm, unsigned int vcpus, uint32_t topology, size_t channel_bytes,
 	       const struct vm_memory *memory, struct failure *failure)
 {
-	unsigned long long available = memory_available();
+	unsigned long long available = memory_available(vm);
 
 	vm->fd = vm->doorbell = vm->ended = -1;
 	vm->channel = NULL;

@@ -23,7 +23,8 @@ struct vm_vcpu {
 };
 
 struct vm {
-	int device;		/* /dev/keel; the caller's */
+	int device;		/* /dev/keel, */
+	int meminfo;		/* /proc/meminfo: the caller's */
 	int fd;
 	int doorbell;		/* eventfd: the cell rang */
 	int ended;		/* eventfd: a vCPU's thread is done */

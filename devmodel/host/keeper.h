@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The other process of a running guest. It stays as it was started, has nothing to do with the guest, and clears the guest's folder away
+ * when that ends, by whatever it ends: the process that serves the guest is confined and could not.
+ */
+#ifndef KEEL_KEEPER_H
+#define KEEL_KEEPER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "exit.h"
+#include "host/rundir.h"
+
+struct keeper {
+	int link;		/* between the two */
+	pid_t guest;		/* the process that serves the guest; 0: it is this one */
+};
+
+/* Both return from it. False: there is only one. Blocks all signals. */
+bool keeper_fork(struct keeper *keeper, struct failure *failure);
+
+/*
+ * In the keeper: hands TERM, INT and HUP on, and returns when the guest's process is gone and its folder too. serial: the path of a socket
+ * that the guest's process makes; NULL: it makes none. Returns that process's status.
+ */
+enum exit_code keeper_watch(struct keeper *keeper, struct rundir *dir, const char *serial);
+
+/* In the guest's process: the folder is complete, from now on the keeper clears it away. */
+void keeper_take(const struct keeper *keeper);
+/* In the guest's process: the folder is to go now. Returns when it is gone, so that the guest's name is free. */
+void keeper_release(const struct keeper *keeper);
+
+#endif

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The system calls of keel-dm after its set-up: its loop, and a restart of its guest. Any other fails with EPERM. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <keel/ioctl.h>
+
+#include "host/sandbox_internal.h"
+
+static const int allowed[] = {
+	/* the loop, and what is open: sockets, files, events */
+	SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(accept4), SCMP_SYS(recvfrom),
+	SCMP_SYS(sendto), SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(pread64), SCMP_SYS(pwrite64),
+	SCMP_SYS(lseek), SCMP_SYS(ftruncate), SCMP_SYS(close), SCMP_SYS(io_uring_enter), SCMP_SYS(fstat), SCMP_SYS(newfstatat),
+	/* memory and threads of a restarted guest */
+	SCMP_SYS(munmap), SCMP_SYS(madvise), SCMP_SYS(mremap), SCMP_SYS(brk), SCMP_SYS(futex), SCMP_SYS(set_robust_list),
+	SCMP_SYS(rseq), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(sched_getaffinity), SCMP_SYS(eventfd2),
+	SCMP_SYS(gettid), SCMP_SYS(getpid), SCMP_SYS(getrandom), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction),
+	SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall), SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(sched_yield),
+};
+
+static const unsigned int requests[] = {
+	KEEL_GET_INFO, KEEL_VM_CREATE, KEEL_VM_MEMORY, KEEL_VM_VCPU, KEEL_VM_DOORBELL, KEEL_VM_START, KEEL_VM_EVENT, KEEL_VM_KILL,
+	KEEL_VM_STATUS, KEEL_RUN, BLKGETSIZE64,
+};
+
+#define THREAD_FLAGS	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
+#define APART_FLAGS	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
+
+static bool allow_some(scmp_filter_ctx filter, int call, struct scmp_arg_cmp condition)
+{
+	return !seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &condition);
+}
+
+/* Only where their arguments are harmless. */
+static bool allow_by_arguments(scmp_filter_ctx filter)
+{
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
+		if (!allow_some(filter, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, requests[i])))
+			return false;
+	return allow_some(filter, SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) &&
+	       allow_some(filter, SCMP_SYS(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) &&
+	       allow_some(filter, SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, THREAD_FLAGS | APART_FLAGS, THREAD_FLAGS)) &&
+	       allow_some(filter, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME)) &&
+	       allow_some(filter, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_GETFL)) &&
+	       allow_some(filter, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_SETFL)) &&
+	       allow_some(filter, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_DUPFD_CLOEXEC)) &&
+	       allow_some(filter, SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid())) &&
+	       allow_some(filter, SCMP_SYS(sched_setaffinity), SCMP_A0(SCMP_CMP_EQ, 0)) &&
+	       allow_some(filter, SCMP_SYS(setpriority), SCMP_A0(SCMP_CMP_EQ, PRIO_PROCESS));
+}
+
+static bool fill(scmp_filter_ctx filter)
+{
+	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
+		if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0))
+			return false;
+	/* Its flags are in memory, where a filter does not see them: the C library then takes clone. */
+	return !seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) && allow_by_arguments(filter);
+}
+
+const char *sandbox_filter(void)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	int error;
+
+	if (!filter || seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 0) || !fill(filter)) {
+		errno = ENOMEM;
+		return "make a filter of its system calls";
+	}
+	error = seccomp_load(filter);
+	seccomp_release(filter);
+	errno = -error;
+	return error ? "load the filter of its system calls (a kernel with CONFIG_SECCOMP_FILTER)" : NULL;
+}
