@@ -5,11 +5,17 @@ set -u
 # shellcheck source=tests/host/common.sh
 . "$(dirname "$0")/common.sh"
 
+# kill_guest NAME: its process and that one's keeper, which would clear up.
 kill_guest() {
 	local pid
 	pid=$(cat "$KEEL_RUN_DIR/$1/pid")
-	kill -KILL "$pid"
+	kill -KILL "$(ps -o ppid= -p "$pid")"
 	soon never kill -0 "$pid"
+}
+
+kill_one_process() {
+	kill -KILL "$(cat "$KEEL_RUN_DIR/$1/pid")"
+	soon is_gone "$1"
 }
 
 is_gone() {
@@ -23,13 +29,17 @@ keep_list() {
 truncate -s 1M "$WORK/disk.img"
 manifest killed '"disks": [ { "file": "disk.img" } ]' '"serial": { "type": "pty", "log": true }'
 manifest lives
+manifest third
 check "a guest" keel create "$WORK/killed.json"
 check "another" keel create "$WORK/lives.json"
 check "the first is killed" kill_guest killed
 check "and leaves its folder" test -e "$KEEL_RUN_DIR/killed/control"
 check "list does not show it" never says killed keel list
 check "and removes what is left of it" is_gone killed
-check "not of the other" says '^lives +running' keel list
+check "a third" keel create "$WORK/third.json"
+check "whose process is killed, leaves none" kill_one_process third
+check "and says so" grep -q 'ended by signal 9' "$KEEL_LOG_DIR/third.log"
+check "nothing happened to the other" says '^lives +running' keel list
 check "whose socket is there" test -S "$KEEL_RUN_DIR/lives/control"
 
 mkdir "$KEEL_RUN_DIR/empty" "$KEEL_RUN_DIR/half"
