@@ -24,6 +24,7 @@ bool keeper_fork(struct keeper *keeper, struct failure *failure)
 	sigprocmask(SIG_BLOCK, &all, NULL);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
 		return failure_set(failure, EXIT_FAILED, "cannot make a pair of sockets: %s", strerror(errno));
+	keeper->pid = getpid();
 	keeper->guest = fork();
 	if (keeper->guest < 0) {
 		failure_set(failure, EXIT_FAILED, "cannot start the guest's process: %s", strerror(errno));

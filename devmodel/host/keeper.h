@@ -14,7 +14,8 @@
 
 struct keeper {
 	int link;		/* between the two */
-	pid_t guest;		/* the process that serves the guest; 0: it is this one */
+	pid_t pid;		/* of the keeper, */
+	pid_t guest;		/* of the process that serves the guest; 0: it is this one */
 };
 
 /* Both return from it. False: there is only one. Blocks all signals. */

@@ -209,7 +209,7 @@ static void on_signal(struct loop_source *source, uint32_t events)
 	(void)events;
 	if (read(source->fd, &info, sizeof(info)) != sizeof(info) || info.ssi_signo == SIGHUP)
 		return;
-	if (m->state == MACHINE_RUNNING && !m->leave_by_ms)
+	if (m->state == MACHINE_RUNNING)
 		machine_leave(m, &info);
 	else
 		machine_abandon(m);
@@ -311,7 +311,7 @@ static void close_all(struct machine *m)
 static bool confine(struct machine *m, struct failure *failure)
 {
 	struct sandbox sandbox = {
-		.folder = m->rundir.path, .user = m->user, .keeper = getppid(), .threads = m->manifest.vcpus,
+		.folder = m->rundir.path, .user = m->user, .keeper = m->keeper.pid, .threads = m->manifest.vcpus,
 		.data = DATA_OWN + m->manifest.vcpus * DATA_THREAD, .nice = nice_of(m->manifest.weight),
 	};
 

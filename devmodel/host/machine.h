@@ -85,7 +85,7 @@ enum exit_code machine_stop(struct machine *machine);
 
 /* machine_power.c: presses the power button, unless that was done just now; it is pressed again as long as somebody waits. */
 void machine_press_button(struct machine *machine);
-/* The host shuts down, most likely: the guest gets the time to do so too, and ends. */
+/* The host shuts down, most likely: the guest gets the time to do so too, and ends. Another signal destroys it at once. */
 void machine_leave(struct machine *machine, const struct signalfd_siginfo *signal);
 /* Does what is due by the clock; the other: in how many milliseconds something will be, or -1. */
 void machine_keep_power(struct machine *machine);

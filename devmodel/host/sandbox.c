@@ -73,10 +73,11 @@ static const char *drop_privileges(const struct sandbox *sandbox)
 
 bool sandbox_enter(const struct sandbox *sandbox, struct failure *failure)
 {
-	const char *error = set_limits(sandbox);
+	const char *error = sandbox_view(sandbox->folder);
 
+	/* In a user namespace: a limit of threads of before it would be one of all that the user has. */
 	if (!error)
-		error = sandbox_view(sandbox->folder);
+		error = set_limits(sandbox);
 	if (!error)
 		error = drop_privileges(sandbox);
 	if (!error && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))

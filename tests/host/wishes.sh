@@ -111,7 +111,11 @@ start twice
 pid=$(cat "$KEEL_RUN_DIR/twice/pid")
 kill -INT "$pid"
 check "SIGINT presses the power button" noted twice 'power button'
-kill -TERM "$pid"
-check "a second signal destroys" gone twice
+kill -TERM "$(ps -o ppid= -p "$pid")"
+sleep 0.3
+check "what its keeper hands on at once is the same signal" says '^twice +running' keel list
+sleep 1
+kill -TERM "$(ps -o ppid= -p "$pid")"
+check "a second signal, by the keeper, destroys" gone twice
 check "and the log says so" grep -q 'ended: destroyed by its owner' "$KEEL_LOG_DIR/twice.log"
 finish
