@@ -98,6 +98,7 @@ head -c 1M /dev/zero >"$WORK/small/filler" 2>/dev/null
 order space 'write 0 1048576 131072 9'
 check "it stands still again" soon says '^space +io-error' keel list
 kill -TERM "$(cat "$KEEL_RUN_DIR/space/pid")"
+sleep 1.1
 kill -TERM "$(cat "$KEEL_RUN_DIR/space/pid")"
 check "and ends by signals" soon never test -e "$KEEL_RUN_DIR/space"
 finish
