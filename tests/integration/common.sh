@@ -65,7 +65,7 @@ build_module() {
 		mkdir -p "$work/include/keel"
 		cp -u "$source"/* "$work/"
 		cp -u "$ROOT"/include/keel/*.h "$work/include/keel/"
-		"$ROOT/tools/lib/kernel-make.sh" "${suite:-amd64}" M="$work" modules >"$KEEL_BUILD/logs/$name-module.log" 2>&1 ||
+		"$ROOT/tools/lib/kernel-make.sh" "${suite:-amd64}" "$work" >"$KEEL_BUILD/logs/$name-module.log" 2>&1 ||
 			die "the module does not build, see $KEEL_BUILD/logs/$name-module.log"
 	) 9>"$TESTS/lock" || exit 1
 	printf '%s\n' "$work/$(basename "$source").ko"

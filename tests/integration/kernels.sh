@@ -14,7 +14,7 @@ builds() {
 	rm -rf "$work"
 	mkdir -p "$work"
 	"$ROOT/tools/lib/driver-source.sh" "$work" &&
-		"$ROOT/tools/lib/kernel-make.sh" "$1" M="$work" modules >"$logs/$1.log" 2>&1
+		"$ROOT/tools/lib/kernel-make.sh" "$1" "$work" >"$logs/$1.log" 2>&1
 }
 
 quiet() {

@@ -5,8 +5,9 @@ set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "$0")/common.sh"
 
+hold "$BUILD/build.lock" "the build in $BUILD"
 "$ROOT/tools/lib/packages.sh"
-if [ ! -e "$BUILD/build.ninja" ]; then
+if ! is_configured "$BUILD" "$ROOT"; then
 	say "Configuring"
 	logged "$BUILD/logs/cmake.log" cmake -S "$ROOT" -B "$BUILD" -G Ninja
 fi

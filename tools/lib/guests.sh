@@ -173,8 +173,7 @@ build_image() {
 }
 
 mkdir -p "$guests"
-exec 9>"$guests/lock"
-flock 9
+hold "$guests/lock" "the guest images"
 [ $# -gt 0 ] || set -- "${images[@]/#/$ROOT/build/guests/}"
 for target in "$@"; do
 	for image in "${images[@]}"; do

@@ -39,14 +39,13 @@ if [ $# -gt 0 ]; then
 fi
 mkdir -p "$image"
 # One at a time: tests run side by side.
-exec 9>"$image/lock"
-flock 9
+hold "$image/lock" "the host image"
 
 # The kernel's build system writes beside the sources, so it gets a copy of them.
 build_driver() {
 	"$ROOT/tools/lib/driver-source.sh" "$driver"
 	logged "$BUILD/logs/driver${suite:+-$suite}.log" \
-		"$ROOT/tools/lib/kernel-make.sh" "${suite:-amd64}" M="$driver" modules
+		"$ROOT/tools/lib/kernel-make.sh" "${suite:-amd64}" "$driver"
 }
 
 # add_modules FOLDER NAME...: the modules' files, and their names in the file "order", each after those that it needs.

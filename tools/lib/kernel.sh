@@ -78,8 +78,7 @@ i386)	;;
 *)	make=install_suite ;;
 esac
 mkdir -p "$CACHE"
-exec 9>"$folder.lock"
-flock 9
+hold "$folder.lock" "the kernel $kind"
 if [ ! -e "$folder/version" ]; then
 	say "Fetching the stock Debian kernel (${version:-$kind})"
 	work=$folder.new

@@ -3,7 +3,9 @@
 # lint.sh BUILD [analyze]: compiles everything with clang, warnings being errors, and runs clang-tidy over what BUILD compiled, with
 # its static analyzer only if that is asked for. Files that passed are looked at again when they, a header or the checks have changed.
 set -euo pipefail
-root=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck source=tools/lib/common.sh
+. "$(dirname "$0")/common.sh"
+root=$ROOT
 build=$(cd "$1" && pwd)
 stamps=$build/lint${2:+-$2}
 export checks=-clang-analyzer-*
@@ -11,7 +13,7 @@ export checks=-clang-analyzer-*
 
 compile() {
 	local log=$build/lint/clang.log
-	[ -e "$build/clang/build.ninja" ] || CC=clang cmake -S "$root" -B "$build/clang" -G Ninja >"$log" 2>&1 || {
+	is_configured "$build/clang" "$root" || CC=clang cmake -S "$root" -B "$build/clang" -G Ninja >"$log" 2>&1 || {
 		cat "$log" >&2
 		return 1
 	}
@@ -24,14 +26,27 @@ compile() {
 # The tests themselves, by their own flags; what they test has been compiled above, so nothing is generated.
 compile_tests() {
 	local log=$build/lint/clang-tests.log
+	is_configured "$build/clang/unit-tests" "$root/tests/unit" || true
 	CC=clang cmake -S "$root/tests/unit" -B "$build/clang/unit-tests" -G Ninja \
 		-DCMAKE_EXPORT_COMPILE_COMMANDS=ON >"$log" 2>&1 || {
 		cat "$log" >&2
 		return 1
 	}
-	sed -nE 's/^ *"command": "(.* -c [^ ]*\/tests\/[^ ]*\.c)",?$/\1/p' "$build/clang/unit-tests/compile_commands.json" |
-		sed -E 's/\\"/"/g; s/ -o [^ ]+/ -fsyntax-only/' | sort -u | tr '\n' '\0' |
-		xargs -0 -n 1 -P "$(nproc)" sh -c
+	commands_of_tests "$build/clang/unit-tests/compile_commands.json" | xargs -0 -n 1 -P "$(nproc)" sh -c
+}
+
+# commands_of_tests FILE: of CMake's list of commands; with a null byte behind each. Nothing is written but complaints.
+commands_of_tests() {
+	python3 - "$1" "$root/tests/" <<-'PROGRAM'
+		import json, shlex, sys
+		commands = set()
+		for entry in json.load(open(sys.argv[1], encoding="utf-8")):
+		    if entry["file"].startswith(sys.argv[2]):
+		        words = shlex.split(entry["command"])
+		        output = words.index("-o")
+		        commands.add(shlex.join(words[:output] + ["-fsyntax-only"] + words[output + 2:]))
+		sys.stdout.write("".join(command + "\0" for command in sorted(commands)))
+	PROGRAM
 }
 
 sources() {

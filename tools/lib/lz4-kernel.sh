@@ -11,8 +11,7 @@ packed=$BUILD/image${1:+/$1}/vmlinuz-lz4
 maker=$ROOT/tools/lib/lz4-kernel.py
 unpacker=$ROOT/tools/image/lz4-kernel.asm
 mkdir -p "$(dirname "$packed")"
-exec 9>"$packed.lock"
-flock 9
+hold "$packed.lock" "the kernel that is packed by LZ4"
 key=$(inputs_key "$maker" "$unpacker" "$stock")
 if ! is_current "$packed" "$key"; then
 	say "Packing the kernel by LZ4"

@@ -42,8 +42,7 @@ make_tree() {
 case ${1:-} in
 make)
 	mkdir -p "$(dirname "$2")"
-	exec 9>"$2.lock"
-	flock 9
+	hold "$2.lock" "packages of $3"
 	make_tree "${@:2}" ;;
 exec)
 	[ "$(id -u)" -eq 0 ] || die "not root: cannot run the programs of $2"
