@@ -16,11 +16,15 @@ packages=(
 	linux-image-amd64 initramfs-tools grub-pc-bin e2fsprogs
 )
 
-# What the initrd needs to reach its disk; the default would be every driver there is, which takes long to pack and to load. Before
-# the kernel's package packs it.
-initrd_commands() {
+# What the initrd needs to reach its disk; the default would be every driver there is, which takes long to pack and to load. The
+# packages would pack it when the kernel is set up, and again for what they bring themselves: it is packed once, when all are there.
+# Nor is each file of a tree that may be thrown away brought to the disk before the next one is unpacked.
+begin_commands() {
 	cat <<-'COMMANDS'
 		set -e
+		echo force-unsafe-io >"$1/etc/dpkg/dpkg.cfg.d/keel"
+		chroot "$1" dpkg-divert --quiet --local --rename --add /usr/sbin/update-initramfs
+		ln -s /bin/true "$1/usr/sbin/update-initramfs"
 		mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/share/initramfs-tools/modules.d"
 		echo MODULES=list >"$1/etc/initramfs-tools/conf.d/keel"
 		echo COMPRESS=gzip >>"$1/etc/initramfs-tools/conf.d/keel"
@@ -31,6 +35,13 @@ initrd_commands() {
 setup_commands() {
 	cat <<-'COMMANDS'
 		set -e
+		rm "$1/etc/dpkg/dpkg.cfg.d/keel" "$1/usr/sbin/update-initramfs"
+		chroot "$1" dpkg-divert --quiet --local --rename --remove /usr/sbin/update-initramfs
+		for kernel in "$1"/boot/vmlinuz-*; do
+			echo "Packing the initrd of ${kernel##*/}" >&2
+			chroot "$1" update-initramfs -c -k "${kernel##*/vmlinuz-}"
+		done
+		[ -s "$1/initrd.img" ] || { echo "no initrd where the boot menu looks for it" >&2; exit 1; }
 		echo keel-debian >"$1/etc/hostname"
 		echo "LABEL=keel-root / ext4 errors=remount-ro 0 1" >"$1/etc/fstab"
 		echo root:keel | chroot "$1" chpasswd
@@ -55,14 +66,15 @@ make_tree() {
 	local sources=()
 	mapfile -t sources < <(find /etc/apt/sources.list /etc/apt/sources.list.d -type f \
 		\( -name '*.list' -o -name '*.sources' \) -size +0 2>/dev/null)
-	initrd_commands >"$work/initrd"
+	begin_commands >"$work/begin"
 	setup_commands >"$work/setup"
-	logged "$BUILD/logs/mmdebstrap.log" mmdebstrap --variant=minbase --include="${packages[*]}" \
+	# The tools of the initrd would take the tests' ROOT for its root file system.
+	logged "$BUILD/logs/mmdebstrap.log" env -u ROOT mmdebstrap --variant=minbase --include="${packages[*]}" \
 		--aptopt='Apt::Install-Recommends "false"' \
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' \
-		--essential-hook="sh $work/initrd \"\$1\"" \
-		--customize-hook="sh $work/setup \"\$1\"" \
+		--essential-hook="sh $(printf %q "$work/begin") \"\$1\"" \
+		--customize-hook="sh $(printf %q "$work/setup") \"\$1\"" \
 		bookworm "$work/tree" "${sources[@]}"
 }
 
@@ -78,7 +90,9 @@ install_grub() {
 
 rm -rf "$work"
 mkdir -p "$work"
+say "Making Debian's tree, which takes some minutes"
 make_tree
+say "Writing ${disk##*/}"
 rm -f "$disk.new"
 truncate -s "${disk_mib}M" "$disk.new"
 printf 'label: dos\nstart=%s, type=83, bootable\n' $first_sector |
