@@ -6,6 +6,7 @@
 
 bochs_drives=(ata0-master ata0-slave ata1-slave)
 bochs_share=/usr/share/bochs
+leave="Ctrl-\\"
 bochs_resident=2048		# MiB; of more, it keeps the rest in a file
 
 emulator_check() {
@@ -99,7 +100,7 @@ emulator_prepare() {
 		ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 		ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15
 		ata1-master: type=cdrom, path=$work/run.iso, status=inserted
-		log: $logs/emulator.log
+		log: $work/emulator.log
 		panic: action=fatal$panic
 		error: action=report
 		info: action=ignore
@@ -112,26 +113,29 @@ emulator_prepare() {
 	bochs=("${runner[@]}" bochs -q -f "$work/bochsrc" -rc "$work/debugger")
 }
 
+# A path in the configuration ends at a space and at a comma, so the logs are reached by links. Should this script be killed, Bochs
+# ends too.
 bochs_start() {
+	ln -s "$logs/host.log" "$logs/guest.log" "$logs/emulator.log" "$work/"
 	cat >>"$work/bochsrc"
-	"${bochs[@]}" </dev/null >"$work/output" 2>&1 &
+	setpriv --pdeathsig TERM -- "${bochs[@]}" </dev/null >"$work/output" 2>&1 &
 	pid=$!
 }
 
 # Unattended: the serial ports go to the logs.
 emulator_start() {
 	bochs_start <<-CONFIG
-		com1: enabled=1, mode=file, dev=$logs/host.log
-		com2: enabled=1, mode=file, dev=$logs/guest.log
+		com1: enabled=1, mode=file, dev=$work/host.log
+		com2: enabled=1, mode=file, dev=$work/guest.log
 	CONFIG
 }
 
 # The first serial port is the control domain's console, the second one the guest's. One of them is a pseudo-terminal here,
 # which socat joins to ours; its end is that of the run.
 emulator_interact() {
-	local joined=com1 joined_log=$logs/host.log other=com2 other_log=$logs/guest.log stdio='STDIO,ignoreeof' socat
+	local joined=com1 joined_log=$logs/host.log other=com2 other_log=$work/guest.log stdio='STDIO,ignoreeof'
 	if [ "$mode" = guest ]; then
-		joined=com2 joined_log=$logs/guest.log other=com1 other_log=$logs/host.log
+		joined=com2 joined_log=$logs/guest.log other=com1 other_log=$work/host.log
 	fi
 	[ ! -t 0 ] || stdio='STDIO,raw,echo=0,escape=0x1c'
 	socat -R "$joined_log" "$stdio" "PTY,link=$work/terminal,raw,echo=0" <&0 &
@@ -143,10 +147,12 @@ emulator_interact() {
 		$joined: enabled=1, mode=term, dev=$work/terminal
 		$other: enabled=1, mode=file, dev=$other_log
 	CONFIG
-	wait -n "$socat" "$pid" || true
-	stop_emulator
-	kill "$socat" 2>/dev/null || true
-	wait "$socat" 2>/dev/null || true
+	attend "$joined_log" "$socat"
+}
+
+# Its status is 1 whatever it was.
+emulator_failed() {
+	[ "$1" -gt 1 ]
 }
 
 # What Bochs has to say about the end of a run.

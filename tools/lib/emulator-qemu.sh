@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2154,SC2034
 # emulator-qemu.sh: QEMU for tools/run, from whose options it builds the command line "qemu". To be sourced. The files of the
 # run and its parameters come to the control domain by virtio drives, what GRUB is to boot by SMBIOS strings. The CD-ROM is no
 # ATA one, of which firmware takes each word by an instruction of its own.
 
 qemu=()
+leave="Ctrl-a x"
 
 kvm_check() {
 	[ -w /dev/kvm ] || die "--accel kvm: this user cannot write /dev/kvm. Switch virtualisation on in the firmware setup" \
@@ -59,30 +60,42 @@ emulator_prepare() {
 	qemu+=("${qemu_options[@]}")
 }
 
-# Unattended: the serial ports go to the logs.
+# Should this script be killed, the emulator ends too.
+qemu_run() {
+	exec setpriv --pdeathsig TERM -- "${runner[@]}" qemu-system-x86_64 "${qemu[@]}"
+}
+
+# Unattended: the serial ports go to the logs. The monitor's socket is in a folder whose path is short: of a longer one than 107 bytes
+# there is no socket.
 emulator_start() {
-	qemu+=(-serial "file:$logs/host.log" -serial "file:$logs/guest.log"
-		-monitor "unix:$logs/monitor,server=on,wait=off")
-	"${runner[@]}" qemu-system-x86_64 "${qemu[@]}" </dev/null 2>"$logs/emulator.log" &
+	qemu+=(-serial "file:$logs/host.log" -serial "file:$logs/guest.log" -monitor "unix:$work/monitor,server=on,wait=off")
+	ln -sfn "$work/monitor" "$logs/monitor"
+	qemu_run </dev/null 2>"$logs/emulator.log" &
 	pid=$!
 }
 
 # The first serial port is the control domain's console, the second one the guest's.
 emulator_interact() {
-	local terminal="stdio,id=terminal,mux=on,signal=off,logfile=$logs/guest.log" other="file,id=other,path=$logs/host.log"
+	local joined=$logs/guest.log other=$logs/host.log stdio file
 	if [ "$mode" != guest ]; then
-		terminal="stdio,id=terminal,mux=on,signal=off,logfile=$logs/host.log" other="file,id=other,path=$logs/guest.log"
+		joined=$logs/host.log other=$logs/guest.log
 	fi
-	qemu+=(-chardev "$terminal" -chardev "$other" -mon chardev=terminal)
+	stdio="stdio,id=terminal,mux=on,signal=off,logfile=${joined//,/,,}" file="file,id=other,path=${other//,/,,}"
+	qemu+=(-chardev "$stdio" -chardev "$file" -mon chardev=terminal)
 	if [ "$mode" = guest ]; then
 		qemu+=(-serial chardev:other -serial chardev:terminal)
 	else
 		qemu+=(-serial chardev:terminal -serial chardev:other)
 	fi
 	# A background job of a script would read from /dev/null.
-	"${runner[@]}" qemu-system-x86_64 "${qemu[@]}" <&0 &
+	qemu_run <&0 2> >(tee "$logs/emulator.log" >&2) &
 	pid=$!
-	wait "$pid" || return 1
+	attend "$joined"
+}
+
+# Status 0 is an end that the machine or its user wanted.
+emulator_failed() {
+	[ "$1" -ne 0 ]
 }
 
 emulator_complaint() {
