@@ -25,8 +25,8 @@
 #define CHANNEL		0x10000u
 #define CYCLE_MEMORY	(4ull << 20)
 #define LONGEST_US	40000u
-#define SETTLE_MS	3000u
-#define SECRET_MS	20000u
+#define SETTLE_MS	(3000u * machine_patience())
+#define SECRET_MS	(20000u * machine_patience())
 #define SEARCH_CHUNK	0x200000u
 #define SAMPLE_BYTES	128u
 #define SAMPLE_EVERY	0x1000u	/* a guest's page has the pattern everywhere */

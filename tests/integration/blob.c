@@ -15,7 +15,8 @@
 
 static const char usage[] =
 	"usage: blob [--vcpus N] [--timeout SECONDS] [--expect-end NAME[,NAME...]] [--expect TEXT] FIRMWARE\n"
-	"Exit status 0: the guest ended as expected (poweroff), and printed the text. A NAME of running: it did not end.\n";
+	"Exit status 0: the guest ended as expected (poweroff), and printed the text. A NAME of running: it did not end.\n"
+	"KEEL_PATIENCE multiplies the time, unless running is expected.\n";
 
 struct wish {
 	unsigned int vcpus, timeout;
@@ -34,6 +35,12 @@ static bool is_expected(const char *ends, uint32_t end)
 	}
 	free(list);
 	return found;
+}
+
+/* The time is patience with a guest that is to end, and how long one runs that is not. */
+static unsigned int patience(const char *ends)
+{
+	return is_expected(ends, KEEL_END_NONE) ? 1 : machine_patience();
 }
 
 static struct wish parse(int argc, char **argv)
@@ -72,6 +79,7 @@ static struct wish parse(int argc, char **argv)
 		exit(2);
 	}
 	wish.firmware = argv[optind];
+	wish.timeout *= patience(wish.ends);
 	return wish;
 }
 
@@ -86,7 +94,7 @@ int main(int argc, char **argv)
 
 	if (bytes != MACHINE_FIRMWARE_BYTES)
 		errx(2, "%s: not %u bytes", wish.firmware, MACHINE_FIRMWARE_BYTES);
-	alarm(wish.timeout + GRACE_S);
+	alarm(wish.timeout + GRACE_S * machine_patience());
 	machine_make(&machine, wish.vcpus, MEMORY, firmware, bytes);
 	machine_start(&machine, true);
 	status = machine_serve(&machine, NULL, wish.timeout * 1000);

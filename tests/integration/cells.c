@@ -15,7 +15,7 @@
 
 #define MEMORY		0x10000u
 #define SETTLE_MS	100u
-#define END_MS		5000u
+#define END_MS		(5000u * machine_patience())
 #define SPIN_MS		400u
 #define SLEEPS		20u
 #define SLEEP_NS	1000000

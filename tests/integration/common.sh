@@ -4,15 +4,19 @@
 #
 # A test is a script that runs in the control domain and prints "ok - NAME" or "not ok - NAME: WHY" for each check. Its end is known by
 # a line "tests: end". The host side prints these lines and a count.
+#
+# Patience is counted in the emulator's processor time (tools/lib/common.sh), for others may use the machine, too. A guest's clock goes
+# on meanwhile: what waits in there multiplies its time by KEEL_PATIENCE.
 
-ROOT=${ROOT:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
-KEEL_BUILD=${KEEL_BUILD:-$ROOT/build}
+# shellcheck source=tools/lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../../tools/lib/common.sh"
+KEEL_BUILD=$BUILD
 export ROOT KEEL_BUILD
 TESTS=$KEEL_BUILD/integration
 name=$(basename "$0" .sh)
 logs=$KEEL_BUILD/logs/$name
 passed=0 failed=0
-# More options for tools/run, which win over a test's own: KEEL_RUN_OPTIONS="--emulator bochs --timeout 400"
+# More options for tools/run, which win over a test's own: KEEL_RUN_OPTIONS="--emulator bochs --patience 400"
 read -ra run_options <<<"${KEEL_RUN_OPTIONS:-}"
 # Of them "--suite SUITE" says which kernel the control domain has; none: that of the installed headers.
 suite=$(sed -nE 's/^(.* )?--suite ([a-z]+).*/\2/p' <<<"${KEEL_RUN_OPTIONS:-}")
@@ -41,18 +45,25 @@ finish() {
 	exit
 }
 
+# One that is started by hand beside another would write its logs.
+claim "$logs.lock" || die "another run of this test has $logs: $(holder "$logs.lock"). Wait for its end, or name another KEEL_BUILD"
+
+# By Bochs' clock time passes with the instructions that it carries out.
+guest_patience=4
+[[ " ${KEEL_RUN_OPTIONS:-} " != *" --emulator bochs "* ]] || guest_patience=1
+
 # One test at a time: they run side by side.
 build_tests() {
 	local log=$KEEL_BUILD/logs/integration-build.log
 	mkdir -p "$KEEL_BUILD/logs" "$logs" "$TESTS"
 	(
-		flock 9
+		hold "$TESTS/lock" "the build of the tests"
 		{
-			[ -e "$TESTS/build.ninja" ] || cmake -S "$ROOT/tests/integration" -B "$TESTS" -G Ninja
+			is_configured "$TESTS" "$ROOT/tests/integration" || cmake -S "$ROOT/tests/integration" -B "$TESTS" -G Ninja
 			cmake --build "$TESTS"
 			[ -z "$suite" ] || "$ROOT/tools/lib/image.sh" --suite "$suite"
 		} >"$log" 2>&1 || { tail -n 30 "$log"; die "the build failed, see $log"; }
-	) 9>"$TESTS/lock" || exit 1
+	) || exit 1
 	[ -e "$KEEL_BUILD/image/host.iso" ] || die "no host image: run tools/lib/build.sh"
 }
 
@@ -61,13 +72,13 @@ build_module() {
 	local source=$1 work
 	work=$TESTS/$(basename "$source")${suite:+-$suite}
 	(
-		flock 9
+		hold "$TESTS/lock" "the build of the tests"
 		mkdir -p "$work/include/keel"
 		cp -u "$source"/* "$work/"
 		cp -u "$ROOT"/include/keel/*.h "$work/include/keel/"
 		"$ROOT/tools/lib/kernel-make.sh" "${suite:-amd64}" "$work" >"$KEEL_BUILD/logs/$name-module.log" 2>&1 ||
 			die "the module does not build, see $KEEL_BUILD/logs/$name-module.log"
-	) 9>"$TESTS/lock" || exit 1
+	) || exit 1
 	printf '%s\n' "$work/$(basename "$source").ko"
 }
 
@@ -96,16 +107,18 @@ overwrite() {
 
 # machine_shows LABEL PATTERN QEMU-OPTION...: boots a machine of its own until its serial port, in $logs/LABEL.log, shows the pattern.
 machine_shows() {
-	local log=$logs/$1.log pattern=$2 pid end=$((SECONDS + 100)) found=1
+	local log=$logs/$1.log pattern=$2 pid found=1
 	shift 2
 	mkdir -p "$logs"
 	: >"$log"
 	qemu-system-x86_64 -machine pc -accel tcg -m 1G -display none -net none -no-reboot -monitor none -boot d -serial "file:$log" \
 		"$@" </dev/null >/dev/null 2>&1 &
 	pid=$!
-	while [ "$SECONDS" -lt "$end" ] && kill -0 "$pid" 2>/dev/null; do
+	start_patience "$pid"
+	until out_of_patience 100 || ! kill -0 "$pid" 2>/dev/null; do
 		grep -aEq -- "$pattern" < <(tr -d '\r' <"$log") && found=0 && break
 		sleep 0.3
+		spend_patience
 	done
 	kill "$pid" 2>/dev/null
 	wait "$pid" 2>/dev/null
@@ -130,19 +143,20 @@ boot() {
 	shift 3
 	mkdir -p "$logs/$label"
 	rm -f "$logs/$label/host.log"
-	"$ROOT/tools/run" --no-build --keel noclear --command ". /keel-test/script" --file "$script:/keel-test/script" \
-		--expect 'tests: end$' --timeout "$seconds" --logs "$logs/$label" "${packing[@]}" "$@" "${run_options[@]}" >"$logs/$label/run.log" 2>&1
+	"$ROOT/tools/run" --no-build --keel noclear --command "export KEEL_PATIENCE=$guest_patience; . /keel-test/script" \
+		--file "$script:/keel-test/script" --expect 'tests: end$' --patience "$seconds" --logs "$logs/$label" \
+		"${packing[@]}" "$@" "${run_options[@]}" >"$logs/$label/run.log" 2>&1
 }
 
 # monitor LABEL TEXT SECONDS COMMAND: gives a boot's emulator this command so long after its script has said that.
 monitor() {
-	local tries
-	for tries in $(seq 200); do
+	local _
+	for _ in $(seq 1200); do
 		grep -aq "$2" "$logs/$1/host.log" 2>/dev/null && break
 		sleep 0.5
 	done
 	sleep "$3"
-	echo "$4" | socat - "UNIX-CONNECT:$logs/$1/monitor" >"$logs/$1-monitor.log"
+	echo "$4" | socat - "UNIX-CONNECT:$(readlink -f "$logs/$1/monitor")" >"$logs/$1-monitor.log"
 }
 
 # Counts and prints the checks of a boot. One that does not come to its end is a failure.
@@ -156,5 +170,6 @@ judge() {
 		esac
 	done < <(tr -d '\r' <"$log" | grep -aoE '(not )?ok - .*')
 	check "$label: came to its end" grep -aq 'tests: end' "$log"
+	grep -aq 'tests: end' "$log" || tail -n 1 "$logs/$label/run.log"
 	[ "$failed" -eq 0 ] || printf 'see %s\n' "$log"
 }

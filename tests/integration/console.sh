@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # Part of scripts that run in the control domain: a guest's console, read and written as a person would.
 
+# Seconds here are for a machine that has its processor for itself: on another one the clock goes on while it waits for its turn.
+KEEL_PATIENCE=${KEEL_PATIENCE:-1}
+
 # send GUEST TEXT: a line, typed.
 send() {
 	printf '%s\r' "$2" >"/run/keel/$1/console"
@@ -8,7 +11,7 @@ send() {
 
 # shows GUEST REGEX TIMES SECONDS: its console has shown so many lines that match.
 shows() {
-	end=$(($(cut -d. -f1 /proc/uptime) + $4))
+	end=$(($(cut -d. -f1 /proc/uptime) + $4 * KEEL_PATIENCE))
 	while [ "$(keel console --log "$1" 2>/dev/null | tr -d '\r' | grep -aEc "$2")" -lt "$3" ]; do
 		[ "$(cut -d. -f1 /proc/uptime)" -lt "$end" ] || return 1
 		sleep 1
@@ -28,7 +31,7 @@ check() {
 
 # gone GUEST SECONDS: it has ended by itself.
 gone() {
-	end=$(($(cut -d. -f1 /proc/uptime) + $2))
+	end=$(($(cut -d. -f1 /proc/uptime) + $2 * KEEL_PATIENCE))
 	while [ -e "/run/keel/$1/control" ]; do
 		[ "$(cut -d. -f1 /proc/uptime)" -lt "$end" ] || return 1
 		sleep 1

@@ -13,7 +13,7 @@ prompts() {
 # Types what the last line asks for. It must have stood for a while: what is typed before login has turned the echo off is thrown
 # away, and a busy machine takes seconds for that.
 logs_in() {
-	limit=$(($(cut -d. -f1 /proc/uptime) + 300)) line=
+	limit=$(($(cut -d. -f1 /proc/uptime) + 300 * KEEL_PATIENCE)) line=
 	until shows debian "42-logged-in-$1 CPUS=2" 1 2; do
 		[ "$(cut -d. -f1 /proc/uptime)" -lt $limit ] || return 1
 		before=$line line=$(last_line)
@@ -37,7 +37,7 @@ if [ -n "$REBOOTS" ]; then
 	send debian 'echo $((3 * 3))$(cat /root/kept)'
 	check "debian: what was written is there" shows debian 9kept 1 30
 fi
-check "debian: the power button shuts it down" keel shutdown --timeout 120 debian
+check "debian: the power button shuts it down" keel shutdown --timeout $((120 * KEEL_PATIENCE)) debian
 check "debian: it is gone" gone debian 5
 check "debian: nothing is left" sh -c 'keel info | grep "guest memory *0 pages"'
 echo "tests: end"

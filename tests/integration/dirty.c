@@ -29,7 +29,7 @@
 #define WORDS		(PAGES / 64)
 #define FIRMWARE	(0x100000000ull - MIB)	/* the MiB that it is in */
 #define ROM_PAGES	(MACHINE_FIRMWARE_BYTES / KEEL_PAGE_SIZE)
-#define PATIENCE_MS	20000u
+#define PATIENCE_MS	(20000u * machine_patience())
 #define DONE		"dirty: done\r\n"	/* to its last character: one that came later would look like the next run's end */
 #define EMPTY_CALLS	5u
 #define EMPTY_US	5000u

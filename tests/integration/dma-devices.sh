@@ -25,7 +25,7 @@ machine() {
 	local disk devices=
 	for disk in ahci nvme virtio; do
 		cp "$logs/content" "$logs/$disk.img"
-		devices+=" -drive if=none,id=$disk,format=raw,file=$logs/$disk.img"
+		devices+=" -drive if=none,id=$disk,format=raw,file=$(printf %q "$logs/$disk.img")"
 	done
 	{
 		printf 'MODULES=%q SUM=%s\n' "$modules" "$(sha256sum <"$logs/content" | cut -d' ' -f1)"

@@ -58,7 +58,7 @@ check "the IOMMU's registers are not" refused read "$REGISTERS" "Keel's"
 
 ./blob --timeout 600 --expect-end running --expect "hidden" secret.bin >/tmp/secret.log 2>&1 &
 secret=$!
-for _ in 1 2 3 4 5 6 7 8 9 10; do
+for _ in $(seq $((10 * ${KEEL_PATIENCE:-1}))); do
 	grep -q hidden /tmp/secret.log && break
 	sleep 0.5
 done

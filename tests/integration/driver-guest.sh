@@ -57,9 +57,12 @@ done
 check "a guest after that" ./blob --expect "hello: ok" hello.bin
 
 if [ -e hostile.ko ]; then
-	./blob --timeout 60 --expect-end running --expect "hidden" secret.bin >/tmp/secret.log 2>&1 &
+	./blob --timeout 240 --expect-end running --expect "hidden" secret.bin >/tmp/secret.log 2>&1 &
 	secret=$!
-	sleep 1
+	for _ in $(seq $((20 * ${KEEL_PATIENCE:-1}))); do
+		grep -q hidden /tmp/secret.log && break
+		sleep 0.5
+	done
 	insmod hostile.ko $(reserved)
 	dmesg | grep -o 'hostile: .*' | sed 's/^hostile: //' | grep -E '^(not )?ok - '
 	check "the hostile module comes to its end" sh -c 'dmesg | grep "hostile: ok - .*it comes to its end"'

@@ -12,7 +12,7 @@ build_tests
 guest() {
 	local guest=$1 regex=$2
 	shift 2
-	check "$guest" "$ROOT/tools/run" --no-build --keel noclear "$ROOT/guests/$guest.json" --expect "$regex" --timeout 300 \
+	check "$guest" "$ROOT/tools/run" --no-build --keel noclear "$ROOT/guests/$guest.json" --expect "$regex" --patience 300 \
 		--logs "$logs/$guest" "${packing[@]}" "$@" "${run_options[@]}"
 }
 

@@ -62,6 +62,14 @@ uint64_t machine_milliseconds(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+unsigned int machine_patience(void)
+{
+	const char *text = getenv("KEEL_PATIENCE");
+	int factor = text ? atoi(text) : 1;
+
+	return factor > 0 ? (unsigned int)factor : 1;
+}
+
 int machine_device(void)
 {
 	int device = open(DEVICE, O_RDWR | O_CLOEXEC);

@@ -20,7 +20,7 @@ printf c >/run/keel/grub/console
 check "grub: its command line" shows grub 'grub>' 1 30
 send grub 'set answer=42; echo the answer is ${answer}'
 check "grub: carries commands out" shows grub 'the answer is 42' 1 30
-check "grub: reset by its owner" keel reboot --force --timeout 30 grub
+check "grub: reset by its owner" keel reboot --force --timeout $((30 * KEEL_PATIENCE)) grub
 check "grub: its menu again" shows grub 'Press enter to boot the selected OS' 2 60
 check "grub: ends" keel destroy grub
 

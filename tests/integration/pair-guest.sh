@@ -11,7 +11,7 @@ check "pair: it comes up" shows tiny 'GUEST-UP' 1 150
 send tiny 'echo $((6 * 7))-works'
 check "pair: it works" shows tiny '^42-works' 1 30
 check "pair: both run" sh -c '[ "$(keel list | grep -c running)" = 2 ]'
-check "pair: a name in use is refused" sh -c "! keel create $manifest"
+check "pair: a name in use is refused" sh -c '! keel create "$1"' sh "$manifest"
 check "pair: the spinning one ends" keel destroy spin
 send tiny 'echo $((6 * 8))-works'
 check "pair: the other goes on" shows tiny '^48-works' 1 30

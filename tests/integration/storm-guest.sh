@@ -16,7 +16,7 @@ done >/tmp/storm.log 2>&1
 grep "^not ok" /tmp/storm.log || echo "ok - storm: guests run"
 kill $reader %1
 wait $reader
-if timeout 10 dd if=/dev/vda of=/dev/null bs=4k count=16 iflag=direct 2>/dev/null; then
+if timeout $((10 * ${KEEL_PATIENCE:-1})) dd if=/dev/vda of=/dev/null bs=4k count=16 iflag=direct 2>/dev/null; then
 	echo "ok - storm: the disk answers"
 else
 	echo "not ok - storm: the disk answers"

@@ -4,6 +4,6 @@
 # long
 # timeout: 900
 set -uo pipefail
-KEEL_RUN_OPTIONS="--emulator bochs --cpu ryzen --timeout 450"
+KEEL_RUN_OPTIONS="--emulator bochs --cpu ryzen --patience 450"
 # shellcheck source=tests/integration/bochs.sh
 . "$(dirname "$0")/bochs.sh"

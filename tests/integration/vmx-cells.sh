@@ -3,6 +3,6 @@
 # Hostile cells on Intel VMX, by Bochs.
 # timeout: 500
 set -uo pipefail
-KEEL_RUN_OPTIONS="--emulator bochs --smp 1 --timeout 450"
+KEEL_RUN_OPTIONS="--emulator bochs --smp 1 --patience 450"
 # shellcheck source=tests/integration/cells.sh
 . "$(dirname "$0")/cells.sh"

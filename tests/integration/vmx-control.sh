@@ -3,6 +3,6 @@
 # The control domain on two processors with Intel VMX, by Bochs, and a guest to its shell and its end.
 # timeout: 900
 set -uo pipefail
-KEEL_RUN_OPTIONS="--emulator bochs --timeout 450"
+KEEL_RUN_OPTIONS="--emulator bochs --patience 450"
 # shellcheck source=tests/integration/bochs.sh
 . "$(dirname "$0")/bochs.sh"

@@ -4,6 +4,6 @@
 # long
 # timeout: 1300
 set -uo pipefail
-KEEL_RUN_OPTIONS="--emulator bochs --memory 512M --timeout 1200"
+KEEL_RUN_OPTIONS="--emulator bochs --memory 512M --patience 1200"
 # shellcheck source=tests/integration/driver.sh
 . "$(dirname "$0")/driver.sh"

@@ -4,6 +4,6 @@
 # an interpreter more than twice the time; vmx-driver-smp.sh has two.
 # timeout: 700
 set -uo pipefail
-KEEL_RUN_OPTIONS="--emulator bochs --memory 512M --smp 1 --timeout 600"
+KEEL_RUN_OPTIONS="--emulator bochs --memory 512M --smp 1 --patience 600"
 # shellcheck source=tests/integration/driver.sh
 . "$(dirname "$0")/driver.sh"

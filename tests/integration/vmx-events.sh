@@ -5,7 +5,7 @@
 # timeout: 4500
 set -uo pipefail
 ROOT=${ROOT:-$(cd "$(dirname "$0")/../.." && pwd)}
-KEEL_RUN_OPTIONS="--emulator bochs --timeout 1800 --memory 1G"
+KEEL_RUN_OPTIONS="--emulator bochs --patience 1800 --memory 1G"
 EVENTS=${EVENTS:-sleep kexec kdump}
 EVENTS_KERNEL=$("$ROOT/tools/lib/lz4-kernel.sh")
 EVENTS_PM1=0xb004

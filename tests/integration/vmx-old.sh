@@ -4,7 +4,7 @@
 # long
 # timeout: 500
 set -uo pipefail
-KEEL_RUN_OPTIONS="--emulator bochs --cpu corei7_sandy_bridge_2600k --timeout 350"
+KEEL_RUN_OPTIONS="--emulator bochs --cpu corei7_sandy_bridge_2600k --patience 350"
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
 

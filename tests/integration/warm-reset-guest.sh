@@ -15,7 +15,7 @@ if [ "$boot" -ne 1 ]; then
 	select_byte
 	printf '\001' | dd of=/dev/port bs=1 count=1 seek=113 conv=notrunc 2>/dev/null
 	/keel-test/blob --timeout 600 --expect-end running --expect NEVER /keel-test/secret.bin >/tmp/secret.log 2>&1 &
-	for second in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+	for _ in $(seq $((20 * ${KEEL_PATIENCE:-1}))); do
 		sleep 1
 		grep hidden /tmp/secret.log && break
 	done

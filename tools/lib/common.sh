@@ -36,11 +36,19 @@ last_line() {
 	{ tail -n 20 "$1" 2>/dev/null | tr -cd '[:print:]\n' | grep '[^ ]' || true; } | tail -n 1
 }
 
+# As much as a line has room for. The cursor stays at its start: what comes next is written over it.
+show_in_place() {
+	local columns
+	columns=$(stty size <&2 2>/dev/null | cut -d' ' -f2)
+	[ "${columns:-0}" -gt 1 ] || columns=80
+	printf '\r%s\033[K\r' "${1:0:$((columns - 1))}" >&2
+}
+
 # tick SECONDS TEXT LOG: tells of a wait that has lasted so long and is not over: where its log is after ten seconds, and how long it
 # has been, on a terminal with each call, in a line of its own, else each minute. To be called often.
 tick_due=10
 tick() {
-	local columns last=
+	local last=
 	if [ "$1" -ge "$tick_due" ]; then
 		[ ! -t 2 ] || printf '\r\033[K' >&2
 		printf '==> %s: %d s so far%s\n' "$2" "$1" "${3:+, log: $3}" >&2
@@ -48,10 +56,8 @@ tick() {
 		[ ! -t 2 ] || tick_due=1000000
 	fi
 	if [ -t 2 ]; then
-		columns=$(stty size <&2 2>/dev/null | cut -d' ' -f2)
 		[ -z "$3" ] || last=$(last_line "$3")
-		last="$2: $1 s${last:+ (${last:0:50})}"
-		printf '\r%s\033[K\r' "${last:0:$((${columns:-80} - 1))}" >&2
+		show_in_place "$2: $1 s${last:+ (${last:0:50})}"
 	fi
 }
 
@@ -234,26 +240,26 @@ cpu_time() {
 # passes meanwhile. For one that waits for ever there is an end by the clock, at this multiple.
 patience_factor=6
 
-# start_patience PID; then spend_patience, often, which sets "spent" and "passed", in hundredths of a second.
+# start_patience PID; then spend_patience, often, which sets "patience_spent" and "patience_passed", in hundredths of a second.
 start_patience() {
-	patient=$1 spent=0 passed=0
-	cpu_time "$patient"
+	patience_process=$1 patience_spent=0 patience_passed=0
+	cpu_time "$patience_process"
 	patience_ticks=$ticks patience_start=$((${EPOCHREALTIME/[.,]/} / 10000))
 }
 
 spend_patience() {
-	local before=$passed used
-	cpu_time "$patient"
-	passed=$((${EPOCHREALTIME/[.,]/} / 10000 - patience_start))
+	local before=$patience_passed used
+	cpu_time "$patience_process"
+	patience_passed=$((${EPOCHREALTIME/[.,]/} / 10000 - patience_start))
 	used=$((ticks - patience_ticks))
-	[ "$used" -le $((passed - before)) ] || used=$((passed - before))
-	[ "$used" -le 0 ] || spent=$((spent + used))
+	[ "$used" -le $((patience_passed - before)) ] || used=$((patience_passed - before))
+	[ "$used" -le 0 ] || patience_spent=$((patience_spent + used))
 	patience_ticks=$ticks
 }
 
 # out_of_patience SECONDS
 out_of_patience() {
-	[ "$spent" -ge $(($1 * 100)) ] || [ "$passed" -ge $(($1 * 100 * patience_factor)) ]
+	[ "$patience_spent" -ge $(($1 * 100)) ] || [ "$patience_passed" -ge $(($1 * 100 * patience_factor)) ]
 }
 
 # inputs_key WORD|FILE...: a digest over names, sizes and times of the files, and over the words.

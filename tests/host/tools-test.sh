@@ -1,0 +1,149 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# tools/test and the build as a person uses them, in a small tree of its own, below a path with spaces: what they say meanwhile, what
+# is left when they are ended, two at a time, and a tree that is copied.
+# timeout: 400
+# shellcheck disable=SC2016,SC2317
+set -uo pipefail
+# shellcheck source=tests/host/common.sh
+. "$(dirname "$0")/common.sh"
+# shellcheck source=tests/host/tools.sh
+. "$ROOT/tests/host/tools.sh"
+unset KEEL_BUILD KEEL_INVOKED JOBS
+
+# make_tree FOLDER: the tools, and something that takes no time to build.
+make_tree() {
+	local script
+	mkdir -p "$1/tests/integration" "$1/tests/host" "$1/build/image" "$1/guests"
+	cp -a "$ROOT/tools" "$1/"
+	for script in packages image; do
+		printf '#!/bin/sh\n' >"$1/tools/lib/$script.sh"
+	done
+	cat >"$1/CMakeLists.txt" <<-'TEXT'
+		cmake_minimum_required(VERSION 3.18)
+		project(small NONE)
+		add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/product DEPENDS ${CMAKE_SOURCE_DIR}/source
+			COMMAND ${CMAKE_COMMAND} -E copy ${CMAKE_SOURCE_DIR}/source ${CMAKE_BINARY_DIR}/product VERBATIM)
+		add_custom_target(all_of_it ALL DEPENDS ${CMAKE_BINARY_DIR}/product)
+	TEXT
+	echo original >"$1/source"
+	touch "$1/build/image/host.iso"
+	printf '{ "version": 1, "name": "none" }\n' >"$1/guests/tiny.json"
+}
+
+# make_test NAME COMMANDS
+make_test() {
+	printf '#!/bin/bash\n%s\n' "$2" >"$tree/tests/integration/$1.sh"
+	chmod +x "$tree/tests/integration/$1.sh"
+}
+
+tree="$WORK/a tree"
+make_tree "$tree"
+make_test good 'echo "ok - x"'
+make_test bad 'echo "not ok - x"; exit 1'
+make_test absent 'exit 77'
+make_test nap 'sleep 4'
+make_test long-nap 'sleep 63'
+make_test busy $'# timeout: 2\nwhile :; do :; done'
+make_test leaves 'setsid sleep 300 & echo $! >>"$MACHINE_PIDS"'
+make_test boots '"$ROOT/tools/run" --no-build --expect never; echo "it came back"'
+
+test_copies() {
+	local copy="$WORK/a copy" moved="$WORK/moved"
+	check "build: a tree" exits 0 "$tree/tools/lib/build.sh"
+	cp -a "$tree" "$copy"
+	echo changed >"$copy/source"
+	check "build: a copy is built" says "comes from another tree" "$copy/tools/lib/build.sh"
+	check "build: from its own sources" grep -x changed "$copy/build/product"
+	check "build: and the other one's is as before" grep -x original "$tree/build/product"
+	check "build: the next time nothing is said" never says "another tree" "$copy/tools/lib/build.sh"
+	mv "$copy" "$moved"
+	echo moved >"$moved/source"
+	check "build: a tree that was moved" exits 0 "$moved/tools/lib/build.sh"
+	check "build: from its own sources, too" grep -x moved "$moved/build/product"
+}
+
+# The build waits for another one, and says so.
+waits_for_build() {
+	(
+		flock 9
+		echo 'pid 4711 since 13:02:11, run' >"$tree/build/build.lock"
+		sleep 3
+	) 9>>"$tree/build/build.lock" &
+	sleep 0.5
+	says "Waiting for the build in .*: pid 4711 since 13:02:11, run" "$tree/tools/lib/build.sh"
+	wait
+}
+
+# A second run goes away at once, and the first one is not disturbed.
+refuses_second() {
+	local first
+	"$tree/tools/test" nap >"$WORK/first.log" 2>&1 &
+	first=$!
+	soon grep -q 'Tests: nap' "$WORK/first.log" || return 1
+	ends_with 2 "another run has .*: pid [0-9]+ since [0-9:]+, test nap.*KEEL_BUILD=" "$tree/tools/test" good || return 1
+	wait "$first"
+}
+
+test_results() {
+	check "test: one that passes" ends_with 0 "^1 passed, 0 failed, 0 skipped$" "$tree/tools/test" good
+	check "test: its line" says '^passed   good \([0-9]+ s\)$' "$tree/tools/test" good
+	check "test: one that fails, and one that is skipped" ends_with 1 "^1 passed, 1 failed, 1 skipped$" "$tree/tools/test" good bad absent
+	check "test: its line" says '^FAILED   bad \([0-9]+ s\), see .*/test-bad.log$' "$tree/tools/test" bad
+	check "test: one that takes too long" ends_with 1 "^0 passed, 1 failed, 0 skipped$" "$tree/tools/test" busy
+	check "test: why" grep -E 'not finished after [23] s of processor time' "$tree/build/logs/test-busy.log"
+	: >"$MACHINE_PIDS"
+	check "test: what a test leaves running is ended" exits 0 "$tree/tools/test" leaves
+	check "test: it is gone" no_machine_left
+	check "test: another build is waited for, by its name" waits_for_build
+	check "test: a second run is refused, with the remedy" refuses_second
+	check "test: jobs" ends_with 0 "^2 passed" "$tree/tools/test" --jobs=1 good nap
+	check "test: a terminal shows what runs" says 'running since [0-9:]+: nap \([1-4] s\); 0 of 1 done' \
+		"$ROOT/tests/host/terminal.py" never 1 x "$tree/tools/test" nap
+}
+
+test_options() {
+	check "test: -h" ends_with 0 . "$tree/tools/test" -h
+	check "test: an option that it does not know" ends_with 2 "unknown option --lnog, did you mean --long" "$tree/tools/test" --lnog
+	check "test: a test that is not there" ends_with 2 "godo: no such test, did you mean good" "$tree/tools/test" godo
+	check "test: minutes that are none" ends_with 2 "expected a number of minutes" "$tree/tools/test" soak long
+}
+
+# An emulator that does not want to end.
+MACHINE='trap "" INT TERM; echo up >>"$guest"; while :; do sleep 1; done'
+
+# interrupted SIGNAL: what is left of a test that has booted, when tools/test is ended.
+interrupted() {
+	local process
+	: >"$MACHINE_PIDS"
+	"$tree/tools/test" boots >"$WORK/test.log" 2>&1 &
+	process=$!
+	soon test -s "$MACHINE_PIDS" || { cat "$WORK/test.log"; return 1; }
+	kill -"$1" "$process"
+	wait "$process"
+	echo "status $?"
+	cat "$WORK/test.log"
+	[ "$1" != KILL ] || sleep 12
+	no_machine_left && ! grep "came back" "$tree/build/logs/test-boots.log"
+}
+
+at_terminal() {
+	: >"$MACHINE_PIDS"
+	says 'ended by Ctrl-C' "$ROOT/tests/host/terminal.py" 'running since.*boots \([2-9]' 0 '\x03' "$tree/tools/test" boots && no_machine_left
+}
+
+test_interrupts() {
+	check "test: SIGTERM leaves no emulator" interrupted TERM
+	check "test: its last line says so" grep -q 'ended by SIGTERM' "$WORK/test.log"
+	check "test: SIGHUP leaves no emulator" interrupted HUP
+	check "test: Ctrl-C at a terminal leaves no emulator" at_terminal
+	check "test: SIGKILL leaves no emulator for long" interrupted KILL
+}
+
+test_copies
+test_options
+test_results
+test_interrupts
+check "test: without a terminal there is a line each minute" \
+	says '^==> running since [0-9:]+: long-nap \([0-9]+ s\); 0 of 1 done$' "$tree/tools/test" long-nap
+finish
