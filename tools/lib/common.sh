@@ -104,7 +104,7 @@ logged() {
 # supervised COMMAND...: waits for a command in such a way that a trap for signals has its turn at once, and may end it.
 supervised() {
 	local status=0
-	"$ROOT/tools/lib/supervise.py" "$@" &
+	"$ROOT/tools/lib/supervise.py" --owner $$ "$@" &
 	step=$!
 	wait "$step" || status=$?
 	step=

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-# supervise.py [--patience SECONDS] COMMAND...: runs a command in a session of its own, and when that ends, its patience does, or a
-# signal comes (SIGINT, SIGTERM, SIGHUP, or the end of the process that started it), ends all that the command has started: by
-# SIGTERM, and what is left a while later by SIGKILL. Patience is spent by processor time, of all of them together but not more than
+# supervise.py [--owner PID] [--patience SECONDS] COMMAND...: runs a command in a session of its own, and when that ends, its patience
+# does, its owner does, or a signal comes (SIGINT, SIGTERM, SIGHUP), ends all that the command has started: by SIGTERM, and what is
+# left a while later by SIGKILL. Patience is spent by processor time, of all of them together but not more than
 # passes meanwhile, or by six times as much on the clock. Exit status: the command's, 124 without patience, 128 and the signal's
 # number.
 import ctypes
@@ -15,14 +15,13 @@ import time
 FACTOR = 6		# as in common.sh
 GRACE_S = 10
 PERIOD_S = 0.5
-PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def prctl(option, value):
-    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0):
+def adopt_orphans():
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         sys.exit(f"supervise: prctl: {os.strerror(ctypes.get_errno())}")
 
 
@@ -106,13 +105,17 @@ def prepare_child():
         signal.signal(number, signal.SIG_DFL)
 
 
-def watch(process, patience, caught):
+def is_there(pid):
+    return os.path.exists(f"/proc/{pid}")
+
+
+def watch(process, owner, patience, caught):
     """Until there is a reason to end: the status, and what there is to say."""
     start = last = time.monotonic()
     used, spent = cpu_seconds(descendants(os.getpid())), 0.0
     while True:
-        if caught:
-            return 128 + caught[0], ""
+        if caught or not is_there(owner):
+            return 128 + (caught or [signal.SIGTERM])[0], ""
         status = reap(process)
         if status is not None:
             return (128 - status if status < 0 else status), ""
@@ -126,19 +129,20 @@ def watch(process, patience, caught):
 
 
 def main():
-    words, patience = sys.argv[1:], 0
+    words, owner, patience = sys.argv[1:], os.getppid(), 0
+    if words[:1] == ["--owner"]:
+        owner, words = int(words[1]), words[2:]
     if words[:1] == ["--patience"]:
         patience, words = int(words[1]), words[2:]
     caught = []
     for number in SIGNALS:
         signal.signal(number, lambda number, _: caught.append(number))
-    prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    adopt_orphans()
     try:
         process = subprocess.Popen(words, start_new_session=True, preexec_fn=prepare_child)
     except OSError as error:
         sys.exit(f"{words[0]}: {error.strerror}")
-    status, reason = watch(process, patience, caught)
+    status, reason = watch(process, owner, patience, caught)
     end_all(process)
     if reason:
         print(f"{os.path.basename(words[0])}: {reason}", file=sys.stderr)
