@@ -20,6 +20,7 @@ make_machine() {
 files=()
 for word in "$@"; do
 	case $word in
+	--version)	echo "QEMU's stand-in"; exit ;;
 	file:*)		files+=("${word#file:}") ;;
 	*logfile=*)	guest=${word##*logfile=} ;;
 	*,path=*)	host=${word##*,path=} ;;

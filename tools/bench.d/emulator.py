@@ -4,6 +4,7 @@
 # CPU time that the whole process had used when each line appeared on a serial port, and at its end.
 # QEMU has the serial ports' files on its command line, Bochs in the file that -f names.
 # Environment: BENCH_EMULATOR, the program; BENCH_OPTIONS, more words for it, as JSON; BENCH_RESULT, the file to write.
+import ctypes
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import sys
 import time
 
 PERIOD = 0.002
+PR_SET_PDEATHSIG = 1
 CPUCLOCK_SCHED = 2  # clock_getcpuclockid(3) in the kernel's encoding: a process's time in ns
 
 
@@ -38,6 +40,11 @@ class Serial:
         return [line.decode("ascii", "replace").strip() for line in lines]
 
 
+def end_with_parent():
+    """Should this process be killed, the emulator is not left behind."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def cpu_seconds(pid):
     return time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED)
 
@@ -61,7 +68,7 @@ def main():
     arguments = sys.argv[1:] + json.loads(os.environ.get("BENCH_OPTIONS", "[]"))
     ports = [Serial(path) for path in serial_files(arguments)]
     lines = []
-    process = subprocess.Popen([os.environ["BENCH_EMULATOR"]] + arguments)
+    process = subprocess.Popen([os.environ["BENCH_EMULATOR"]] + arguments, preexec_fn=end_with_parent)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: process.terminate())
     pid = 0
