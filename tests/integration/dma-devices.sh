@@ -16,7 +16,7 @@ while read -r file; do
 	files+=(--file "$file:/keel-test/$(basename "$file")")
 	modules+=" $(basename "$file")"
 done < <(/sbin/modprobe -d "$kernel/modules" -S "$(cat "$kernel/version")" --show-depends -a ahci sd_mod nvme e1000e |
-	awk '$1 == "insmod" && !seen[$2]++ { print $2 }')
+	sed -nE 's/^insmod (.*\.ko(\.[a-z]+)?)( .*)?$/\1/p' | awk '!seen[$0]++')
 mkdir -p "$logs"
 dd if=/dev/urandom of="$logs/content" bs=1M count=24 status=none
 

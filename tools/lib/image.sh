@@ -60,7 +60,7 @@ add_modules() {
 		esac
 		basename "$file" .xz >>"$folder/order"
 	done < <(/sbin/modprobe -d "$kernel/modules" -S "$version" --show-depends -a "$@" |
-		awk '$1 == "insmod" && !seen[$2]++ { print $2 }')
+		sed -nE 's/^insmod (.*\.ko(\.[a-z]+)?)( .*)?$/\1/p' | awk '!seen[$0]++')
 }
 
 pack_system() {
