@@ -20,6 +20,7 @@ test_options() {
 	check "run: a manifest that is not there, before anything is built" ends_with 2 "nowhere.json: no such file" \
 		"$ROOT/tools/run" "$WORK/nowhere.json"
 	check "run: quotes that are not closed" ends_with 2 "quotes" "${run[@]}" --qemu "-device 'x"
+	check "run: an expression that is none" ends_with 2 "no extended regular expression: 'a\(b'" "${run[@]}" --expect 'a(b'
 	check "run: -h" ends_with 0 . "$ROOT/tools/run" -h
 }
 

@@ -127,6 +127,21 @@ interrupted() {
 	no_machine_left && ! grep "came back" "$tree/build/logs/test-boots.log"
 }
 
+# In a tree whose build does not end.
+interrupted_build() {
+	local busy="$WORK/busy tree" process
+	: >"$MACHINE_PIDS"
+	[ -e "$busy" ] || cp -a "$tree" "$busy"
+	printf '#!/bin/bash\necho $$ >>"$MACHINE_PIDS"\ntrap "" TERM INT\nwhile :; do sleep 1; done\n' >"$busy/tools/lib/build.sh"
+	"$busy/tools/$1" >"$WORK/build.log" 2>&1 &
+	process=$!
+	soon test -s "$MACHINE_PIDS" || { cat "$WORK/build.log"; return 1; }
+	kill -TERM "$process"
+	wait "$process"
+	cat "$WORK/build.log"
+	no_machine_left && grep 'ended by SIGTERM' "$WORK/build.log"
+}
+
 at_terminal() {
 	: >"$MACHINE_PIDS"
 	says 'ended by Ctrl-C' "$ROOT/tests/host/terminal.py" 'running since.*boots \([2-9]' 0 '\x03' "$tree/tools/test" boots && no_machine_left
@@ -137,6 +152,8 @@ test_interrupts() {
 	check "test: its last line says so" grep -q 'ended by SIGTERM' "$WORK/test.log"
 	check "test: SIGHUP leaves no emulator" interrupted HUP
 	check "test: Ctrl-C at a terminal leaves no emulator" at_terminal
+	check "test: SIGTERM ends a build" interrupted_build test
+	check "run: SIGTERM ends a build" interrupted_build run
 	check "test: SIGKILL leaves no emulator for long" interrupted KILL
 }
 

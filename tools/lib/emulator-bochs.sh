@@ -61,6 +61,7 @@ bochs_pack_cdrom() {
 	local root=$work/cdrom image=$BUILD/image${suite:+/$suite}
 	local archives=("$image/system.cpio" "$image/keel.cpio" "$work/initrd.cpio")
 	[ "$drives" -eq 0 ] || archives+=("$image/ata.cpio")
+	say "Packing the CD-ROM that Bochs boots"
 	mkdir -p "$root/boot/grub" "$work/initrd/keel"
 	mv "$work/run.cpio" "$work/initrd/keel/"
 	pack_cpio "$work/initrd" "$work/initrd.cpio"

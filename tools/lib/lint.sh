@@ -8,7 +8,7 @@ set -euo pipefail
 root=$ROOT
 build=$(cd "$1" && pwd)
 stamps=$build/lint${2:+-$2}
-export checks=-clang-analyzer-*
+export checks='-clang-analyzer-*'
 [ "${2:-}" != analyze ] || checks=
 
 compile() {
@@ -69,9 +69,23 @@ tidy() {
 }
 export -f tidy
 
+tidy_pending() {
+	printf '%s\0' "${pending[@]}" | xargs -0 -n 1 -P "$(nproc)" bash -c 'tidy "$@"' tidy "$stamps" "$build"
+}
+
+# patiently TEXT COMMAND...: tells how long it takes.
+patiently() {
+	local status=0
+	say "$1"
+	start_ticker "$1"
+	"${@:2}" || status=$?
+	stop_ticker
+	return "$status"
+}
+
 mkdir -p "$build/lint" "$stamps"
-compile
-compile_tests
+patiently "Compiling by clang" compile
+patiently "Compiling the tests by clang" compile_tests
 header=$(newest_header)
 pending=()
 count=0
@@ -84,6 +98,6 @@ while read -r source; do
 done < <(sources)
 [ "$count" -gt 0 ] || { echo "lint: $build has no compile_commands.json with C files" >&2; exit 1; }
 if [ ${#pending[@]} -gt 0 ]; then
-	printf '%s\0' "${pending[@]}" | xargs -0 -n 1 -P "$(nproc)" bash -c 'tidy "$@"' tidy "$stamps" "$build"
+	patiently "Looking at ${#pending[@]} files by clang-tidy" tidy_pending
 fi
 echo "lint: $count files, ${#pending[@]} looked at anew, no complaint"
