@@ -72,7 +72,7 @@ ended_by_signal() {
 	MACHINE='trap "" INT TERM; while :; do sleep 1; done'
 	"$tree/tools/bench" --quick steady >"$WORK/bench.log" 2>&1 &
 	process=$!
-	soon test -s "$MACHINE_PIDS" || { cat "$WORK/bench.log"; return 1; }
+	machine_starts || { cat "$WORK/bench.log"; return 1; }
 	bench lines >"$WORK/second.log" 2>&1 && return 1
 	kill -TERM "$process"
 	wait "$process"

@@ -43,6 +43,16 @@ make_build() {
 # Without a build, by the stand-in.
 run=("$ROOT/tools/run" --no-build "$WORK/a manifest.json")
 
+# The machine may be busy with other tests.
+machine_starts() {
+	local _
+	for _ in $(seq 600); do
+		[ ! -s "$MACHINE_PIDS" ] || return 0
+		sleep 0.1
+	done
+	return 1
+}
+
 no_machine_left() {
 	local pid
 	while read -r pid; do
