@@ -24,7 +24,8 @@ def read(fd, timeout):
 
 
 def main():
-    pattern, seconds, keys = sys.argv[1].encode(), float(sys.argv[2]), sys.argv[3].encode().decode("unicode_escape").encode("latin-1")
+    pattern, seconds = sys.argv[1].encode(), float(sys.argv[2])
+    keys = sys.argv[3].encode().decode("unicode_escape").encode("latin-1")
     # Held open here, so that its settings can be looked at when the command has ended.
     master, slave = pty.openpty()
     before = termios.tcgetattr(slave)

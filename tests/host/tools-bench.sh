@@ -100,7 +100,9 @@ check "compare: what is in one alone" says 'only in B: Loops: only-near' bench -
 check "compare: files" exits 0 bench --compare "$tree/build/bench/results/2026-01-01-old-qemu.json" near
 check "compare: a name of several" ends_with 1 "Name a file, or a part" "$tree/tools/bench" --compare 2026-01-01 near
 echo '{"results": [{}]}' >"$WORK/broken.json"
-check "compare: a file of another kind" ends_with 1 "no results of tools/bench" "$tree/tools/bench" --compare "$WORK/broken.json" near
+check "compare: a file of another kind" ends_with 1 "no results of tools/bench" \
+	"$tree/tools/bench" --compare "$WORK/broken.json" near
 check "bench: SIGTERM leaves no emulator" ended_by_signal
-check "bench: meanwhile a second run was refused" grep -E 'another run has .*pid [0-9]+ since [0-9:]+, bench --quick steady' "$WORK/second.log"
+check "bench: meanwhile a second run was refused" \
+	grep -E 'another run has .*pid [0-9]+ since [0-9:]+, bench --quick steady' "$WORK/second.log"
 finish

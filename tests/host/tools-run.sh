@@ -37,9 +37,11 @@ passes_words() {
 test_reasons() {
 	touch "$WORK/a file"
 	MACHINE='echo hello >>"$guest"; exec sleep 60'
-	check "run: the reason: too late" ends_with 1 "run: no 'other' after 2 s; the last line was: hello" "${run[@]}" --expect other --timeout 2
+	check "run: the reason: too late" ends_with 1 "run: no 'other' after 2 s; the last line was: hello" \
+		"${run[@]}" --expect other --timeout 2
 	MACHINE='echo hello >>"$guest"; exit 3'
-	check "run: the reason: the emulator's status" ends_with 1 "the emulator ended with status 3 without 'other'" "${run[@]}" --expect other
+	check "run: the reason: the emulator's status" ends_with 1 "the emulator ended with status 3 without 'other'" \
+		"${run[@]}" --expect other
 	MACHINE='kill -SEGV $$; sleep 1'
 	check "run: the reason: the emulator's signal" ends_with 1 "died by the signal SEGV" "${run[@]}" --expect other
 	MACHINE='echo "init: command finished, status 7" >"$host"'

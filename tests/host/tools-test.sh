@@ -104,7 +104,8 @@ refuses_second() {
 test_results() {
 	check "test: one that passes" ends_with 0 "^1 passed, 0 failed, 0 skipped$" "$tree/tools/test" good
 	check "test: its line" says '^passed   good \([0-9]+ s\)$' "$tree/tools/test" good
-	check "test: one that fails, and one that is skipped" ends_with 1 "^1 passed, 1 failed, 1 skipped$" "$tree/tools/test" good bad absent
+	check "test: one that fails, and one that is skipped" ends_with 1 "^1 passed, 1 failed, 1 skipped$" \
+		"$tree/tools/test" good bad absent
 	check "test: its line" says '^FAILED   bad \([0-9]+ s\), see .*/test-bad.log$' "$tree/tools/test" bad
 	check "test: one that takes too long" ends_with 1 "^0 passed, 1 failed, 0 skipped$" "$tree/tools/test" busy
 	check "test: why" grep -E 'not finished after [0-9]+ s of processor time' "$tree/build/logs/test-busy.log"
@@ -160,7 +161,8 @@ interrupted_build() {
 
 at_terminal() {
 	: >"$MACHINE_PIDS"
-	says 'ended by Ctrl-C' "$ROOT/tests/host/terminal.py" 'running since.*boots \([2-9]' 3 '\x03' "$tree/tools/test" boots && no_machine_left
+	says 'ended by Ctrl-C' "$ROOT/tests/host/terminal.py" 'running since.*boots \([2-9]' 3 '\x03' "$tree/tools/test" boots &&
+		no_machine_left
 }
 
 test_interrupts() {

@@ -67,8 +67,8 @@ tick_over() {
 	[ ! -t 2 ] || printf '\033[K' >&2
 }
 
-# start_ticker TEXT [LOG]: ticks in the background, until stop_ticker or the end of this script. Reading from a pipe into which nobody
-# writes is a sleep without a process that would outlive it.
+# start_ticker TEXT [LOG]: ticks in the background, until stop_ticker or the end of this script. Reading from a pipe into which
+# nobody writes is a sleep without a process that would outlive it.
 start_ticker() {
 	(
 		exec >/dev/null
@@ -148,8 +148,8 @@ hold() {
 	stop_ticker
 }
 
-# is_configured FOLDER SOURCE: whether CMake has prepared the folder to build that source. In a copied or moved tree it would build the
-# files of the other tree: what it knows is removed then, so that everything is built anew.
+# is_configured FOLDER SOURCE: whether CMake has prepared the folder to build that source. In a copied or moved tree it would build
+# the files of the other tree: what it knows is removed then, so that everything is built anew.
 is_configured() {
 	local folder=$1 home place
 	[ -e "$folder/CMakeCache.txt" ] || return 1

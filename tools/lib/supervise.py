@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-# supervise.py [--owner PID] [--patience SECONDS] COMMAND...: runs a command in a session of its own, and when that ends, its patience
-# does, its owner does, or a signal comes (SIGINT, SIGTERM, SIGHUP), ends all that the command has started: by SIGTERM, and what is
-# left a while later by SIGKILL. Patience is spent by processor time, of all of them together but not more than
+# supervise.py [--owner PID] [--patience SECONDS] COMMAND...: runs a command in a session of its own, and when that ends, its
+# patience does, its owner does, or a signal comes (SIGINT, SIGTERM, SIGHUP), ends all that the command has started: by SIGTERM,
+# and what is left a while later by SIGKILL. Patience is spent by processor time, of all of them together but not more than
 # passes meanwhile, or by six times as much on the clock. Exit status: the command's, 124 without patience, 128 and the signal's
 # number.
 import ctypes
