@@ -7,7 +7,7 @@ ROOT=${ROOT:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 KEEL_BUILD=${KEEL_BUILD:-$ROOT/build}
 name=host-$(basename "$0" .sh)
 passed=0 failed=0
-WORK=$(mktemp -d "${TMPDIR:-/tmp}/keel-$name.XXXXXX")
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/keel-$name.XXXXXX") || exit
 export KEEL_RUN_DIR=$WORK/run KEEL_LOG_DIR=$WORK/log KEEL_DM=$WORK/bin/keel-dm PATH=$WORK/bin:$PATH
 
 die() {

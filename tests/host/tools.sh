@@ -2,6 +2,7 @@
 # shellcheck shell=bash disable=SC2016,SC2034
 # tools.sh: a stand-in for the emulator in front of it in PATH, and a build that has what tools/run wants to see. To be sourced,
 # behind common.sh.
+: "${WORK:?a test sources this behind common.sh}"
 
 # ends_with STATUS PATTERN COMMAND...: the command's status, and what its last line matches.
 ends_with() {
