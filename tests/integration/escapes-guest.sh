@@ -49,7 +49,7 @@ check "each has a user of its own" [ "$(status Uid "$one")" != "$(status Uid "$t
 nice_threads() {
 	sed 's/.*) //' "/proc/$1"/task/*/stat | cut -d ' ' -f 17 | grep -x -e "$2"
 }
-check "a weight is honoured without a capability" nice_threads "$two" -5
+check "a weight is honoured without a capability" nice_threads "$two" -4
 check "it is restarted in the sandbox" sh -c 'keel reboot --force one && keel list | grep "one *running"'
 kill -KILL "$one"
 for _ in 1 2 3 4 5 6 7 8 9 10; do
