@@ -155,7 +155,10 @@ static bool open_record(struct rundir *dir, const char *name, struct failure *fa
 
 bool rundir_note_pid(struct rundir *dir, pid_t pid, struct failure *failure)
 {
-	if (!ftruncate(dir->pid_fd, 0) && dprintf(dir->pid_fd, "%d\n", (int)pid) > 0)
+	char text[16];
+	int length = snprintf(text, sizeof(text), "%d\n", (int)pid);
+
+	if (!ftruncate(dir->pid_fd, 0) && pwrite(dir->pid_fd, text, (size_t)length, 0) == length)
 		return true;
 	return failure_set(failure, EXIT_FAILED, "cannot write %s/" PID_FILE ": %s", dir->path, strerror(errno));
 }

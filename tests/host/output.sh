@@ -117,6 +117,6 @@ check "destroy of several" prints 0 destroy crash two
 check "destroy of none" prints 4 destroy two
 check "wrong usage" prints 2 list operand
 check "all objects are as the schema has them" valid "$WORK"/objects/*
-check "every verb was looked at" [ "$(keel help | sed -nE 's/^  ([a-z]+) .*/\1/p' | grep -vx console | sort)" = \
+check "every verb was looked at" [ "$(keel help | sed -nE 's/^  ([a-z-]+) .*/\1/p' | grep -vx console | sort)" = \
 	"$(tr ' ' '\n' <<<"$seen" | grep . | sort -u)" ]
 finish

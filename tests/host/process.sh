@@ -36,6 +36,7 @@ os.execvp("keel", ["keel", "create", sys.argv[1]])
 END
 check "create from a strange caller" python3 "$WORK/caller" "$WORK/odd.json" "$WORK/gone"
 pid=$(cat "$KEEL_RUN_DIR/odd/pid")
+keeper=$(ps -o ppid= -p "$pid" | tr -d ' ')
 status=/proc/$pid/status
 
 # has FILE PATTERN
@@ -44,7 +45,7 @@ has() {
 }
 
 read -r group session < <(ps -o pgid=,sid= -p "$pid")
-check "its group and session are its own" [ "$group $session" = "$pid $pid" ]
+check "its group and session are its own" [ "$group $session" = "$keeper $keeper" ]
 check "it has no terminal" [ "$(ps -o tty= -p "$pid")" = '?' ]
 check "the caller's umask is not its own" has "$status" '^Umask:.*00[0-7]2$'
 check "the run folder is as ever" [ "$(stat -c %a "$KEEL_RUN_DIR/odd")" = 700 ]

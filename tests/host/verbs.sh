@@ -73,6 +73,10 @@ check "log of no name" exits 4 keel log ../log/two
 
 check "wait: not for ever" exits 6 keel wait --timeout 1 one
 keel wait one two >"$WORK/waited" 2>&1 &
+asks_both() {
+	[ "$(find "/proc/$1/fd" -lname 'socket:*' | wc -l)" -ge 2 ]
+}
+check "wait: asks both" soon asks_both $!
 order piped 'end 2'
 check "a reset is not the end" noted piped start 3
 check "the guest is still waited for" kill -0 $!
