@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# common.sh: the built keel and keel-dm over a stand-in for /dev/keel (standin.c says what it understands), in a folder of this test.
-# Any machine does; no root is needed, no guest runs. To be sourced.
+# common.sh: the built keel and keel-dm over a stand-in for /dev/keel (standin.c says what it understands), in a folder of this
+# test. Any machine does; no root is needed, no guest runs. To be sourced.
 
 ROOT=${ROOT:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 KEEL_BUILD=${KEEL_BUILD:-$ROOT/build}

@@ -11,7 +11,8 @@ manifest first
 check "a lock of the caller is free when the command has returned" flock -n "$WORK/lock" true
 manifest second
 # shellcheck disable=SC2016
-check "a command substitution returns" timeout 10 bash -c 'x=$(keel create "$1" 3>&1 4>&1 17>&1 255>&1 >/dev/null)' - "$WORK/second.json"
+check "a command substitution returns" timeout 10 \
+	bash -c 'x=$(keel create "$1" 3>&1 4>&1 17>&1 255>&1 >/dev/null)' - "$WORK/second.json"
 manifest third
 check "a pipe of the caller is closed" timeout 10 sh -c 'keel create "$1" 2>&1 5>&1 | cat' - "$WORK/third.json"
 
@@ -58,7 +59,8 @@ if [ "$(id -u)" -eq 0 ]; then
 	check "the OOM score is the ordinary one" has "/proc/$pid/oom_score_adj" '^0$'
 	check "the priority is the ordinary one" [ "$(ps -o ni= -p "$pid" | tr -d ' ')" = 0 ]
 fi
-check "it may run on all CPUs" [ "$(taskset -cp "$pid" | sed 's/.*: //')" = "$(taskset -cp 1 2>/dev/null | sed 's/.*: //' || nproc)" ]
+check "it may run on all CPUs" [ "$(taskset -cp "$pid" | sed 's/.*: //')" = \
+	"$(taskset -cp 1 2>/dev/null | sed 's/.*: //' || nproc)" ]
 
 # A relative folder is the same one for both.
 manifest relative

@@ -26,7 +26,8 @@ check "so is one that is not there" says 'this host has no CPU 1023' keel check 
 
 # What is known only when it is tried.
 echo 'affinity 22' >"$WORK/guests/pinned/faults"
-check "a CPU that a guest cannot have" says '"cpu_affinity": some are off line, or not for this program' keel create "$WORK/pinned.json"
+check "a CPU that a guest cannot have" says '"cpu_affinity": some are off line, or not for this program' \
+	keel create "$WORK/pinned.json"
 echo 'priority 13' >"$WORK/guests/pinned/faults"
 check "a weight that it cannot have" says '"weight" of its manifest: Permission denied' keel create "$WORK/pinned.json"
 check "the guest was not started" [ "$(grep -c start "$WORK/guests/pinned/notes")" -eq 1 ]

@@ -37,12 +37,14 @@ says_json() {
 	json "$file" "$expression" || { cat "$file" "$file.errors"; return 1; }
 }
 
-printf 'Keel: AMD SVM, 2 CPUs, 100 KiB reserved\nKeel: largest pages 2 MiB, options of the processor in use: IBPB VERW\n\033[31m\377\n' \
-	>"$WORK/host/log"
+{
+	printf 'Keel: AMD SVM, 2 CPUs, 100 KiB reserved\n'
+	printf 'Keel: largest pages 2 MiB, options of the processor in use: IBPB VERW\n\033[31m\377\n'
+} >"$WORK/host/log"
 manifest told
 check "create" keel create "$WORK/told.json"
-for verb in "check $WORK/told.json" "list" "list --all" "info" "info told" "dmesg" "version" "reset told" "log told" "nmi told" "help" \
-	"help list"; do
+for verb in "check $WORK/told.json" "list" "list --all" "info" "info told" "dmesg" "version" "reset told" "log told" "nmi told" \
+	"help" "help list"; do
 	# shellcheck disable=SC2086
 	check "$verb: lost output is told" lost keel $verb
 	case $verb in
@@ -96,7 +98,7 @@ check "commands that there are not" says 'no command "\\u001b\[31m"' keel "$(pri
 long=$WORK/$(printf 'd%.0s' $(seq 200))/$(printf 'e%.0s' $(seq 200))/$(printf 'f%.0s' $(seq 200))/$(printf 'g%.0s' $(seq 200))
 manifest long "\"firmware\": \"$long/none\""
 check "a long file name does not push the reason out" says 'none for reading: No such file or directory' keel check "$WORK/long.json"
-check "nor of a folder for the log" says 'No such file or directory' env "KEEL_LOG_DIR=$long" keel create "$WORK/told.json"
+check "nor of a folder for the log" says 'No such file or directory' env "KEEL_LOG_DIR=/proc/self$long" keel create "$WORK/told.json"
 
 # Guests that cannot be asked.
 manifest stopped
@@ -128,7 +130,8 @@ chmod +x "$WORK/bin/dies"
 check "no device model" says 'KEEL_DM=/nonexistent: No such file' env KEEL_DM=/nonexistent keel create "$WORK/told.json"
 check "one that cannot be run" says "cannot start .*told.json: (Permission denied|Exec format error)" \
 	env "KEEL_DM=$WORK/told.json" keel create "$WORK/told.json"
-check "one that dies without a word" says "status 3; see $KEEL_LOG_DIR/told.log" env "KEEL_DM=$WORK/bin/dies" keel create "$WORK/told.json"
+check "one that dies without a word" says "status 3; see $KEEL_LOG_DIR/told.log" \
+	env "KEEL_DM=$WORK/bin/dies" keel create "$WORK/told.json"
 check "no folder for the log" says 'cannot open the guest.s log|cannot make .* for the guest.s log' \
 	env KEEL_LOG_DIR=/proc/none keel create "$WORK/told.json"
 touch "$WORK/file"

@@ -21,8 +21,8 @@ struct failure {
 };
 
 /*
- * Fills in a failure; always false, so that it can be returned. What cannot be shown becomes escapes (text.h), and of a text that is
- * too long the middle is left out.
+ * Fills in a failure; always false, so that it can be returned. What cannot be shown becomes escapes (text.h), and of a text
+ * that is too long the middle is left out.
  */
 __attribute__((format(printf, 3, 4)))
 _Bool failure_set(struct failure *failure, enum exit_code code, const char *format, ...);

@@ -26,8 +26,8 @@ struct token {
 struct token position_token(const char *text, size_t bytes, size_t offset);
 struct position position_at(const char *text, size_t bytes, size_t offset);
 /*
- * Position of the value at path, or of its key, in text that a parser has accepted. An unknown path has the position of the nearest
- * known parent. Takes no memory, and reads the text once.
+ * Position of the value at path, or of its key, in text that a parser has accepted. An unknown path has the position of the
+ * nearest known parent. Takes no memory, and reads the text once.
  */
 struct position position_of(const char *text, size_t bytes, const char *path, bool key);
 
