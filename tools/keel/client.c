@@ -62,7 +62,8 @@ int client_connect(const char *name, struct failure *failure)
 	if (fd >= 0)
 		return fd;
 	if (error == ENOENT || error == ECONNREFUSED || error == ENOTDIR)
-		failure_set(failure, EXIT_NO_GUEST, "no guest \"%s\" is running; keel list shows those that are", name);
+		failure_set(failure, EXIT_NO_GUEST, "no guest \"%s\" is running; keel list shows those that are, and keel list --all why "
+			    "others ended", name);
 	else if (error == EAGAIN)
 		failure_set(failure, EXIT_TIMEOUT, "the process of guest \"%s\" takes no requests", name);
 	else
