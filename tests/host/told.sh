@@ -114,7 +114,7 @@ check "list --json" says_json "$WORK/out" \
 check "list: others are shown" says '^told +running' keel list
 check "it does not take long, with two of them" [ $((SECONDS - before)) -le 20 ]
 check "several are shut down, none goes" exits 6 keel shutdown --timeout 1 stopped told
-kill -CONT "$(cat "$KEEL_RUN_DIR/stopped/pid")"
+kill -CONT "$(cat "$KEEL_RUN_DIR/stopped/pid")" "$(cat "$KEEL_RUN_DIR/silent/pid")"
 mkdir "$KEEL_RUN_DIR/other" && touch "$KEEL_RUN_DIR/other/control" && chmod 0 "$KEEL_RUN_DIR/other"
 if [ "$(id -u)" -eq 0 ]; then
 	check "list as another user" exits 1 setpriv --reuid 65534 --clear-groups keel list
