@@ -19,6 +19,9 @@
 
 #define DEVICE_MODEL		"keel-dm"
 #define LOG_PARENT		"/var/log/keel"
+#define ENVIRONMENT_MOST	16u
+#define PRELOAD			"LD_PRELOAD"
+#define STANDIN			"FAKE_"
 #define PATH_CLEAN		"PATH=/usr/sbin:/usr/bin:/sbin:/bin"
 #define ANSWER_ROOM		16384
 #define FD_FIRST		3	/* of those that keel-dm is given */
@@ -38,7 +41,7 @@ struct launch {
 	char program[PATH_MAX], log_path[PATH_MAX];
 	int log, null;
 	int given[GIVENS];
-	char *environment[4];
+	char *environment[ENVIRONMENT_MOST + 1];
 };
 
 static const char *log_parent(void)
@@ -84,6 +87,7 @@ static char *setting(const char *name)
 	return text;
 }
 
+/* A test may put a library in the place of the driver, by whatever the environment tells it. */
 static void set_environment(struct launch *l)
 {
 	unsigned int count = 0;
@@ -93,6 +97,13 @@ static void set_environment(struct launch *l)
 	if (l->environment[count])
 		count++;
 	l->environment[count] = setting("KEEL_LOG_DIR");
+	if (l->environment[count])
+		count++;
+	if (!secure_getenv(PRELOAD))
+		return;
+	for (char **word = environ; *word && count < ENVIRONMENT_MOST; word++)
+		if (!strncmp(*word, PRELOAD "=", sizeof(PRELOAD)) || !strncmp(*word, STANDIN, strlen(STANDIN)))
+			l->environment[count++] = strdup(*word);
 }
 
 /* With those it is in; false: errno tells. */
