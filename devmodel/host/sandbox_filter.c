@@ -36,28 +36,39 @@ static const unsigned int requests[] = {
 
 #define THREAD_FLAGS	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
 #define APART_FLAGS	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
+#define EQUALS(argument, value) { argument, SCMP_CMP_EQ, value, 0 }
+#define MASKED(argument, mask, value) { argument, SCMP_CMP_MASKED_EQ, mask, value }
 
-static bool allow_some(scmp_filter_ctx filter, int call, struct scmp_arg_cmp condition)
+/* Only where an argument is harmless. */
+static const struct {
+	int call;
+	struct scmp_arg_cmp condition;
+} conditional[] = {
+	{ SCMP_SYS(mmap), MASKED(2, PROT_EXEC, 0) },
+	{ SCMP_SYS(mprotect), MASKED(2, PROT_EXEC, 0) },
+	{ SCMP_SYS(clone), MASKED(0, THREAD_FLAGS | APART_FLAGS, THREAD_FLAGS) },
+	{ SCMP_SYS(prctl), EQUALS(0, PR_SET_NAME) },
+	{ SCMP_SYS(fcntl), EQUALS(1, F_GETFL) },
+	{ SCMP_SYS(fcntl), EQUALS(1, F_SETFL) },
+	{ SCMP_SYS(fcntl), EQUALS(1, F_DUPFD_CLOEXEC) },
+	{ SCMP_SYS(sched_setaffinity), EQUALS(0, 0) },
+	{ SCMP_SYS(setpriority), EQUALS(0, PRIO_PROCESS) },
+};
+
+static bool allow_where(scmp_filter_ctx filter, int call, struct scmp_arg_cmp condition)
 {
 	return !seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &condition);
 }
 
-/* Only where their arguments are harmless. */
 static bool allow_by_arguments(scmp_filter_ctx filter)
 {
 	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
-		if (!allow_some(filter, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, requests[i])))
+		if (!allow_where(filter, SCMP_SYS(ioctl), (struct scmp_arg_cmp)MASKED(1, 0xffffffffu, requests[i])))
 			return false;
-	return allow_some(filter, SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) &&
-	       allow_some(filter, SCMP_SYS(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) &&
-	       allow_some(filter, SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, THREAD_FLAGS | APART_FLAGS, THREAD_FLAGS)) &&
-	       allow_some(filter, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME)) &&
-	       allow_some(filter, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_GETFL)) &&
-	       allow_some(filter, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_SETFL)) &&
-	       allow_some(filter, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_DUPFD_CLOEXEC)) &&
-	       allow_some(filter, SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid())) &&
-	       allow_some(filter, SCMP_SYS(sched_setaffinity), SCMP_A0(SCMP_CMP_EQ, 0)) &&
-	       allow_some(filter, SCMP_SYS(setpriority), SCMP_A0(SCMP_CMP_EQ, PRIO_PROCESS));
+	for (size_t i = 0; i < sizeof(conditional) / sizeof(conditional[0]); i++)
+		if (!allow_where(filter, conditional[i].call, conditional[i].condition))
+			return false;
+	return allow_where(filter, SCMP_SYS(tgkill), (struct scmp_arg_cmp)EQUALS(0, (scmp_datum_t)getpid()));
 }
 
 static bool fill(scmp_filter_ctx filter)
