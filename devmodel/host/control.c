@@ -68,30 +68,38 @@ static bool handle_line(struct control_connection *connection, size_t length)
 	return true;
 }
 
+/*
+ * Takes what has come, but nothing behind the end of a line: that stays in the socket until the line is answered, or is for
+ * whom the connection is handed to. False: there is no more to come.
+ */
+static bool receive(struct control_connection *c, bool *whole)
+{
+	char *to = c->line + c->used, *end;
+	ssize_t n = recv(c->source.fd, to, sizeof(c->line) - c->used, MSG_DONTWAIT | MSG_PEEK);
+
+	*whole = false;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return true;
+	if (n <= 0)
+		return false;
+	end = memchr(to, '\n', (size_t)n);
+	n = recv(c->source.fd, to, end ? (size_t)(end + 1 - to) : (size_t)n, MSG_DONTWAIT);
+	*whole = end != NULL;
+	c->used += n > 0 ? (size_t)n : 0;
+	return n > 0 && (end || c->used < sizeof(c->line));
+}
+
 static void on_connection(struct loop_source *source, uint32_t events)
 {
 	struct control_connection *c = (struct control_connection *)source;
-	ssize_t n = recv(source->fd, c->line + c->used, sizeof(c->line) - c->used, MSG_DONTWAIT);
-	char *end;
+	bool whole;
 
 	(void)events;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) {
+	/* Of one that waits nothing is told but that its client is gone. */
+	if (c->waiting || !receive(c, &whole))
 		drop(c, false);
-		return;
-	}
-	c->used += (size_t)n;
-	while ((end = memchr(c->line, '\n', c->used))) {
-		size_t length = (size_t)(end - c->line);
-
-		if (!handle_line(c, length))
-			return;
-		c->used -= length + 1;
-		memmove(c->line, end + 1, c->used);
-	}
-	if (c->used == sizeof(c->line))
-		drop(c, false);
+	else if (whole && handle_line(c, c->used - 1))
+		c->used = 0;
 }
 
 /* NULL: it is told, and closed. */
@@ -133,7 +141,7 @@ bool control_adopt(struct control *control, int fd)
 	struct control_connection *connection = connect_fd(control, fd);
 
 	if (connection)
-		connection->waiting = true;
+		control_defer(connection, 0);
 	return connection;
 }
 
@@ -175,6 +183,7 @@ void control_defer(struct control_connection *connection, unsigned int purpose)
 {
 	connection->waiting = true;
 	connection->purpose = purpose;
+	loop_change(connection->control->loop, &connection->source, 0);
 }
 
 bool control_is_awaited(const struct control *control, unsigned int purpose)
@@ -206,6 +215,7 @@ void control_answer_waiting(struct control *control, unsigned int purposes, json
 		if (!c->waiting || !(purposes & 1u << c->purpose))
 			continue;
 		c->waiting = false;
+		loop_change(control->loop, &c->source, EPOLLIN);
 		if (!send_answer(c->source.fd, json_incref(answer)))
 			drop(c, false);
 	}

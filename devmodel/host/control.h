@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The control socket of a guest: a stream of JSON objects, one a line, each answered by one object on a line.
+ * The control socket of a guest: a stream of JSON objects, one a line, each answered by one object on a line, in their order: what
+ * comes behind a request that waits is read when that has been answered.
  * A request is {"command": NAME, ...}; an answer has "ok", and "error" where that is false.
  */
 #ifndef KEEL_CONTROL_H

@@ -287,6 +287,28 @@ START_TEST(control_lines)
 }
 END_TEST
 
+/* One answer for each line, in their order, for one that sends no more, too; what waits behind one that waits is not lost. */
+START_TEST(control_order)
+{
+	int fd = connect_to(path);
+	char text[256] = "";
+
+	tell(fd, "{\"command\": \"wait\"}\n{\"command\": \"wait\"}\n{\"command\": \"a\"}\n");
+	ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+	settle();
+	ck_assert_int_lt(read(fd, text, sizeof(text)), 0);
+	control_answer_waiting(&control, 1u << PURPOSE, json_pack("{s:s}", "event", "first"));
+	expect(fd, "{\"event\":\"first\"}\n");
+	ck_assert_int_lt(read(fd, text, sizeof(text)), 0);
+	control_answer_waiting(&control, 1u << PURPOSE, json_pack("{s:s}", "event", "second"));
+	settle();
+	ck_assert_int_gt(read(fd, text, sizeof(text) - 1), 0);
+	ck_assert_str_eq(text, "{\"event\":\"second\"}\n{\"ok\":true,\"echo\":\"a\"}\n");
+	ck_assert_ptr_null(control.connections);
+	close(fd);
+}
+END_TEST
+
 /* A wish lasts as long as those who wait for it; an answered one has nobody that could go. */
 START_TEST(control_waiters)
 {
@@ -339,11 +361,12 @@ START_TEST(control_becomes_console)
 	int fd = connect_to(path);
 
 	produce(0, 1024);
-	tell(fd, "{\"command\": \"console\"}\n");
+	/* What comes at once with the request is typed already. */
+	tell(fd, "{\"command\": \"console\"}\n>\n");
 	ck_assert_ptr_null(control.connections);
 	ck_assert_ptr_nonnull(console.clients);
 	tell(fd, "{\"x\n");
-	ck_assert_uint_eq(typed_count, 4);
+	ck_assert_uint_eq(typed_count, 6);
 	close(fd);
 }
 END_TEST
@@ -360,6 +383,7 @@ int main(void)
 	tcase_add_test(tests, pty);
 	tcase_add_test(tests, serial_socket);
 	tcase_add_test(tests, control_lines);
+	tcase_add_test(tests, control_order);
 	tcase_add_test(tests, control_waiters);
 	tcase_add_test(tests, control_hostile);
 	tcase_add_test(tests, control_becomes_console);
