@@ -41,6 +41,12 @@ keel_unit_test(console ALLOCATES
 	INCLUDES tools/keel
 	LIBS PkgConfig::JANSSON util)
 
+keel_unit_test(control-fuzz ALLOCATES
+	SOURCES tests/fuzz/fuzz_control.c devmodel/host/console.c devmodel/host/control.c devmodel/host/ending.c devmodel/host/logfile.c
+		devmodel/host/loop.c devmodel/host/machine_control.c devmodel/host/rings.c tools/keel/exit.c tools/keel/text.c
+	INCLUDES tools/keel
+	LIBS PkgConfig::JANSSON PkgConfig::LIBURING util)
+
 # The driver's file, with a stand-in for the kernel's headers; names of variables are of 16-bit characters.
 keel_unit_test(mor
 	SOURCES tests/unit/test_mor.c
