@@ -20,6 +20,14 @@ keel_unit_test(disk ALLOCATES
 	INCLUDES tools/keel
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING)
 
+# Without io_uring there is nothing to try.
+keel_unit_test(channel-fuzz ALLOCATES
+	SOURCES tests/fuzz/fuzz_channel.c devmodel/host/claim.c devmodel/host/disk.c devmodel/host/loop.c devmodel/host/rings.c
+		devmodel/host/rundir.c tools/keel/exit.c tools/keel/text.c
+	INCLUDES tools/keel
+	LIBS PkgConfig::JANSSON PkgConfig::LIBURING)
+set_tests_properties(unit-channel-fuzz PROPERTIES SKIP_RETURN_CODE 77)
+
 keel_unit_test(hostcheck
 	SOURCES tests/unit/test_hostcheck.c tools/keel/hostcheck.c
 	INCLUDES tools/keel)
