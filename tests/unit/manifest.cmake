@@ -5,3 +5,8 @@ keel_unit_test(manifest ALLOCATES
 		tools/keel/text.c
 	INCLUDES tools/keel
 	LIBS PkgConfig::JANSSON)
+keel_unit_test(manifest-fuzz ALLOCATES
+	SOURCES tests/fuzz/fuzz_manifest.c tools/keel/image_format.c tools/keel/manifest.c tools/keel/position.c tools/keel/syntax.c
+		tools/keel/text.c
+	INCLUDES tools/keel
+	LIBS PkgConfig::JANSSON)
