@@ -357,11 +357,15 @@ bool machine_start(struct machine *m, struct failure *failure)
 	return false;
 }
 
+/*
+ * Of each ring what there may be at once, and no more: a cell that has always something new must not keep this process from
+ * its other events.
+ */
 static void take_requests(struct machine *m)
 {
 	struct keel_request request;
 
-	while (rings_next_request(&m->rings, &request)) {
+	for (unsigned int i = 0; i < KEEL_RING_REQUESTS && rings_next_request(&m->rings, &request); i++) {
 		if (request.drive < KEEL_DRIVES && m->layout.bounce[request.drive])
 			disk_submit(&m->engine, &m->disks[request.drive],
 				    (uint8_t *)m->vm.channel + m->layout.bounce[request.drive], &request);
@@ -380,33 +384,29 @@ static void keep_debug(struct machine *m, const uint8_t *bytes, size_t count)
 
 static void take_characters(struct machine *m)
 {
-	uint8_t bytes[CHUNK];
+	uint8_t bytes[KEEL_RING_BYTES];
 	size_t wants, n;
 	bool was_full;
 
-	while ((wants = console_wants(&m->console)) > 0 &&
-	       (n = rings_take_output(&m->rings, bytes, wants < CHUNK ? wants : CHUNK, &was_full)) > 0) {
+	wants = console_wants(&m->console);
+	n = wants ? rings_take_output(&m->rings, bytes, wants < sizeof(bytes) ? wants : sizeof(bytes), &was_full) : 0;
+	if (n) {
 		console_write(&m->console, bytes, n);
 		m->event_needed |= was_full;
 	}
-	while ((n = rings_take_debug(&m->rings, bytes, CHUNK)) > 0)
+	n = rings_take_debug(&m->rings, bytes, sizeof(bytes));
+	if (n)
 		keep_debug(m, bytes, n);
 	console_resume(&m->console);
 }
 
-/* The cell's answer to an event may be more requests, of which it does not ring while this end is awake. */
 static void serve(struct machine *m)
 {
-	bool needed;
-
-	do {
-		take_requests(m);
-		take_characters(m);
-		needed = m->event_needed;
-		m->event_needed = false;
-		if (needed)
-			vm_event(&m->vm);
-	} while (needed && !m->run_over);
+	take_requests(m);
+	take_characters(m);
+	if (m->event_needed)
+		vm_event(&m->vm);
+	m->event_needed = false;
 }
 
 static enum manifest_action next_action(struct machine *m)
@@ -561,6 +561,7 @@ void machine_run(struct machine *m)
 	while (!m->quit) {
 		bool running = m->state == MACHINE_RUNNING;
 		bool output_wanted = running && console_wants(&m->console);
+		bool busy;
 
 		keep_time(m);
 		if (running)
@@ -570,9 +571,9 @@ void machine_run(struct machine *m)
 			end_run(m);
 			continue;
 		}
-		if (running && !rings_sleep(&m->rings, output_wanted))
-			continue;
-		loop_step(&m->loop, patience(m, output_wanted));
+		/* The cell's answer to an event may be more requests, of which it does not ring while this end is awake. */
+		busy = running && !rings_sleep(&m->rings, output_wanted);
+		loop_step(&m->loop, busy ? 0 : patience(m, output_wanted));
 		if (running)
 			rings_awake(&m->rings);
 	}

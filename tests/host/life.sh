@@ -32,4 +32,11 @@ mkdir -p "$WORK/guests/other"
 echo 'start 5' >"$WORK/guests/other/faults"
 check "a start that fails is told" says 'cannot start the VM: Input/output error' keel create "$WORK/other.json"
 check "nothing of it is left" never test -e "$KEEL_RUN_DIR/other"
+
+manifest flood
+check "a guest whose device model gives no rest" keel create "$WORK/flood.json"
+order flood flood
+sleep 0.5
+check "is told of" timeout 20 keel info flood
+check "and can be destroyed" timeout 20 keel destroy flood
 finish

@@ -11,6 +11,7 @@
  *             end REASON [DETAIL [ADDRESS]]	the run ends (enum keel_end)
  *             say TEXT, debug TEXT		output; \n and \xHH are what they are in C
  *             take			its ACPI handler takes a press of the power button
+ *             flood			its cell gives the other end no rest any more, whatever that does
  *             read DRIVE OFFSET COUNT, write DRIVE OFFSET COUNT BYTE, flush DRIVE
  *   notes   out: what reaches the guest, a line each:
  *             start, drive NUMBER BYTES, power button, nmi, medium changed, input TEXT, kill
@@ -265,6 +266,20 @@ static void put_request(const struct keel_request *request, int fill)
 	ring();
 }
 
+/* Output and a request, which is a bad one, again and again. */
+static void flood(void)
+{
+	for (unsigned int i = 0; i < KEEL_RING_REQUESTS; i++)
+		channel->request[i] = (struct keel_request){ .op = KEEL_REQ_READ, .drive = KEEL_DRIVES };
+	while (!killed) {
+		__atomic_fetch_add(&channel->output_head, 1, __ATOMIC_RELEASE);
+		__atomic_fetch_add(&channel->debug_head, 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&channel->completion_tail, channel->completion_head, __ATOMIC_RELEASE);
+		__atomic_store_n(&channel->request_head, channel->request_tail + 1, __ATOMIC_RELEASE);
+		ring();
+	}
+}
+
 static void obey(char *line)
 {
 	struct keel_request request = { .tag = requests_made };
@@ -275,6 +290,8 @@ static void obey(char *line)
 	text = text ? text + 1 : line + strlen(line);
 	if (!strncmp(line, "say ", 4)) {
 		put_bytes(channel->output, &channel->output_head, &channel->output_tail, text, unescape(text));
+	} else if (!strcmp(line, "flood")) {
+		flood();
 	} else if (!strcmp(line, "take")) {
 		__atomic_store_n(&channel->buttons_taken, channel->buttons_taken + 1, __ATOMIC_RELEASE);
 	} else if (!strncmp(line, "debug ", 6)) {
