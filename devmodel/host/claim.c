@@ -83,7 +83,16 @@ static bool find_node(dev_t device, char *node, size_t room)
 	return !stat(node, &st) && S_ISBLK(st.st_mode) && st.st_rdev == device;
 }
 
-static bool find_mount(dev_t device, char *where)
+/* A file system that is not written to does not mind readers. */
+static bool is_writable(const char *mount)
+{
+	const char *type = strstr(mount, " - ");
+	char options[8] = "";
+
+	return type && sscanf(type, " - %*s %*s %7s", options) == 1 && !strncmp(options, "rw", 2);
+}
+
+static bool find_mount(dev_t device, bool readonly, char *where)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
 	unsigned int major_number, minor_number;
@@ -96,7 +105,8 @@ static bool find_mount(dev_t device, char *where)
 		if (sscanf(line, "%*d %*d %u:%u %*s %4095s", &major_number, &minor_number, where) != 3)
 			continue;
 		mounted = makedev(major_number, minor_number);
-		found = mounted == device || whole_disk(mounted) == device || mounted == whole_disk(device);
+		found = (mounted == device || whole_disk(mounted) == device || mounted == whole_disk(device)) &&
+			(!readonly || is_writable(line));
 	}
 	if (f)
 		fclose(f);
@@ -189,7 +199,7 @@ static bool busy(const struct stat *st, const char *file, struct failure *failur
 
 	if (in_use_by_guest(&part, file, failure))
 		return false;
-	if (find_mount(st->st_rdev, where))
+	if (find_mount(st->st_rdev, false, where))
 		return failure_set(failure, EXIT_IN_USE, "%s, or a part of it, is mounted on %s; unmount it first", file, where);
 	return failure_set(failure, EXIT_IN_USE, "%s is in use by this host, as swap space, a part of a RAID, of a volume group or of "
 			   "another device, or by another program; lsblk %s may tell", file, file);
@@ -199,9 +209,13 @@ static bool claim_device(struct claim *claim, const struct stat *st, const char 
 {
 	const struct range all = { 0 };
 	char node[PATH_MAX];
+	char where[PATH_MAX];
 	struct stat there;
 	int fd;
 
+	if (readonly && find_mount(st->st_rdev, true, where))
+		return failure_set(failure, EXIT_IN_USE, "%s, or a part of it, is mounted on %s, which this host writes to; unmount it "
+				   "first, or mount it read-only", file, where);
 	if (!find_node(st->st_rdev, node, sizeof(node)))
 		snprintf(node, sizeof(node), "%s", file);
 	fd = open(node, (readonly ? O_RDONLY : O_RDWR | O_EXCL) | O_CLOEXEC);
@@ -253,6 +267,17 @@ static bool claim_file(struct claim *claim, int fd, const struct stat *st, const
 	if (find_loop(st, loop, sizeof(loop), &writable) && (writable || !readonly))
 		return failure_set(failure, EXIT_IN_USE, "%s is attached to %s; losetup -d %s detaches it", file, loop, loop);
 	return true;
+}
+
+bool claim_is_apart(int fd, const char *file, struct failure *failure)
+{
+	char loop[PATH_MAX];
+	struct stat st;
+	bool writable;
+
+	if (fstat(fd, &st) || !find_loop(&st, loop, sizeof(loop), &writable))
+		return true;
+	return failure_set(failure, EXIT_IN_USE, "%s is attached to %s; losetup -d %s detaches it", file, loop, loop);
 }
 
 bool claim_image(struct claim *claim, const char *file, bool readonly, struct failure *failure)

@@ -30,6 +30,8 @@ struct claim {
 
 /* Opens and claims. In use: EXIT_IN_USE, and the text says by what it can. On failure nothing is left. */
 bool claim_image(struct claim *claim, const char *file, bool readonly, struct failure *failure);
+/* A file that is open is under no loop device, where others have it. */
+bool claim_is_apart(int fd, const char *file, struct failure *failure);
 void claim_release(struct claim *claim);
 
 #endif

@@ -247,9 +247,14 @@ bool console_open_file(struct console *console, const char *path, struct failure
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
-	console->file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (console->file < 0)
+	struct stat st;
+
+	/* Of a FIFO nobody may read: the open would wait. */
+	console->file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+	if (console->file < 0 || fstat(console->file, &st))
 		return failure_set(failure, EXIT_FAILED, "cannot open %s: %s", path, strerror(errno));
+	if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
+		return failure_set(failure, EXIT_FAILED, "%s, for what the serial port says, is neither a file nor a terminal", path);
 	/* Images are locked like this. */
 	if (fcntl(console->file, F_OFD_SETLK, &lock) && (errno == EAGAIN || errno == EACCES))
 		return failure_set(failure, EXIT_IN_USE, "%s, the file of the serial port, is in use by a guest or another program", path);

@@ -19,6 +19,7 @@
 #include "host/sandbox.h"
 
 #define RING_ENTRIES		256
+#define ENGINE_FILES		(2 * (int)KEEL_DRIVES)
 #define SECTOR			512u
 #define CD_SECTOR		2048u
 #define OVERLAY_FOLDER		"/var/tmp"
@@ -250,15 +251,19 @@ static struct io_uring_sqe *next_sqe(struct disk_engine *engine)
 static int queue(struct disk_engine *engine, struct part *part)
 {
 	struct io_uring_sqe *sqe = next_sqe(engine);
+	int file = 0;
 
 	if (!sqe)
 		return -EAGAIN;
+	while (file < ENGINE_FILES && engine->files[file] != part->fd)
+		file++;
 	if (!part->count)
-		io_uring_prep_fsync(sqe, part->fd, IORING_FSYNC_DATASYNC);
+		io_uring_prep_fsync(sqe, file, IORING_FSYNC_DATASYNC);
 	else if (part->write)
-		io_uring_prep_write(sqe, part->fd, part->buffer, part->count, part->offset);
+		io_uring_prep_write(sqe, file, part->buffer, part->count, part->offset);
 	else
-		io_uring_prep_read(sqe, part->fd, part->buffer, part->count, part->offset);
+		io_uring_prep_read(sqe, file, part->buffer, part->count, part->offset);
+	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
 	io_uring_sqe_set_data(sqe, part);
 	return 0;
 }
@@ -513,21 +518,26 @@ static int ring_register(const struct io_uring *ring, unsigned int what, const v
 	return syscall(SYS_io_uring_register, ring->ring_fd, what, argument, count) < 0 ? -errno : 0;
 }
 
-/* A filter does not see what is asked for by a ring: that is restricted before the ring is put to use. */
+/*
+ * A filter does not see what is asked for by a ring: it is restricted before it is put to use. Of files it takes those that are
+ * registered, where no request waits for ever.
+ */
 static int restrict_ring(struct io_uring *ring)
 {
-	static const uint8_t operations[] = { IORING_OP_READ, IORING_OP_WRITE, IORING_OP_FSYNC };
-	struct io_uring_restriction restrictions[sizeof(operations)] = { 0 };
+	static const struct io_uring_restriction restrictions[] = {
+		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_READ },
+		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_WRITE },
+		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FSYNC },
+		{ .opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_UNREGISTER_FILES },
+		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_FIXED_FILE },
+		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED, .sqe_flags = IOSQE_FIXED_FILE },
+	};
 	unsigned int workers[2] = { SANDBOX_WORKERS, SANDBOX_WORKERS };
 	int error;
 
-	for (size_t i = 0; i < sizeof(operations); i++) {
-		restrictions[i].opcode = IORING_RESTRICTION_SQE_OP;
-		restrictions[i].sqe_op = operations[i];
-	}
 	/* Kernels before 5.15 have no such limit. */
 	io_uring_register_iowq_max_workers(ring, workers);
-	error = ring_register(ring, IORING_REGISTER_RESTRICTIONS, restrictions, sizeof(operations));
+	error = ring_register(ring, IORING_REGISTER_RESTRICTIONS, restrictions, sizeof(restrictions) / sizeof(restrictions[0]));
 	return error ? error : ring_register(ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 }
 
@@ -547,8 +557,21 @@ bool disk_engine_init(struct disk_engine *engine, struct loop *loop, struct fail
 	if (engine->source.fd < 0 || io_uring_register_eventfd(&engine->ring, engine->source.fd) ||
 	    !loop_add(loop, &engine->source))
 		return failure_set(failure, EXIT_FAILED, "cannot watch the completions of io_uring");
-	error = restrict_ring(&engine->ring);
-	return !error || failure_set(failure, EXIT_FAILED, "cannot restrict io_uring to reads and writes: %s", strerror(-error));
+	return true;
+}
+
+bool disk_engine_start(struct disk_engine *engine, const struct disk *disks, unsigned int count, struct failure *failure)
+{
+	int error;
+
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
+		engine->files[2 * i] = i < count ? disks[i].fd : -1;
+		engine->files[2 * i + 1] = i < count ? disks[i].overlay : -1;
+	}
+	error = io_uring_register_files(&engine->ring, engine->files, ENGINE_FILES);
+	if (!error)
+		error = restrict_ring(&engine->ring);
+	return !error || failure_set(failure, EXIT_FAILED, "cannot restrict io_uring to the guest's images: %s", strerror(-error));
 }
 
 void disk_engine_close(struct disk_engine *engine)
@@ -556,5 +579,7 @@ void disk_engine_close(struct disk_engine *engine)
 	disk_drain(engine);
 	loop_remove(engine->loop, &engine->source);
 	close(engine->source.fd);
+	/* The kernel takes a ring apart later: by then others may want the images. */
+	io_uring_unregister_files(&engine->ring);
 	io_uring_queue_exit(&engine->ring);
 }

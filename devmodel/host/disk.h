@@ -52,6 +52,7 @@ struct disk_engine {
 	struct loop *loop;
 	struct loop_source source;	/* completions */
 	struct io_uring ring;
+	int files[2 * KEEL_DRIVES];	/* as they are registered: image and overlay of each drive */
 	struct disk_job jobs[KEEL_RING_REQUESTS];
 	unsigned int busy;	/* jobs, those that are held among them */
 	unsigned int held, retried;
@@ -72,6 +73,8 @@ void disk_close(struct disk *disk);
 bool disk_measure(struct disk *disk, const struct manifest_drive *drive, struct failure *failure);
 
 bool disk_engine_init(struct disk_engine *engine, struct loop *loop, struct failure *failure);
+/* The disks, at most KEEL_DRIVES, are open: from now on requests are taken, for them and for no other file. */
+bool disk_engine_start(struct disk_engine *engine, const struct disk *disks, unsigned int count, struct failure *failure);
 void disk_engine_close(struct disk_engine *engine);
 /*
  * Starts a request, which may come from anywhere: what is wrong with it is told to done.

@@ -139,7 +139,7 @@ static bool open_serial_file(struct machine *m, struct failure *failure)
 {
 	const char *path = m->manifest.serial_path;
 
-	if (!console_open_file(&m->console, path, failure))
+	if (!console_open_file(&m->console, path, failure) || !claim_is_apart(m->console.file, path, failure))
 		return false;
 	if (is_a_log(m, m->console.file))
 		return failure_set(failure, EXIT_FAILED, "%s is a log of this guest, and cannot be the file of its serial port", path);
@@ -164,7 +164,7 @@ static bool open_console(struct machine *m, struct failure *failure)
 		return failure_set(failure, EXIT_FAILED, "cannot create %s: %s", path, strerror(errno));
 	switch (manifest->serial) {
 	case MANIFEST_SERIAL_SOCKET:
-		return console_open_socket(&m->console, manifest->serial_path, failure);
+		return console_open_socket(&m->console, manifest->serial_path, failure) && keeper_note_socket(&m->keeper, failure);
 	case MANIFEST_SERIAL_FILE:
 		return open_serial_file(m, failure);
 	case MANIFEST_SERIAL_PTY:
@@ -289,8 +289,10 @@ static bool open_all(struct machine *m, struct failure *failure)
 	m->engine.failed = machine_request_failed;
 	m->engine.owner = m;
 	rundir_path(path, sizeof(path), m->manifest.name, "control");
-	return rundir_note_pid(&m->rundir, getpid(), failure) && watch_signals(m, failure) && load_firmware(m, failure) && open_disks(m, failure) &&
-	       disk_engine_init(&m->engine, &m->loop, failure) && open_console(m, failure) &&
+	return rundir_note_pid(&m->rundir, getpid(), failure) && watch_signals(m, failure) && load_firmware(m, failure) &&
+	       open_disks(m, failure) &&
+	       disk_engine_init(&m->engine, &m->loop, failure) &&
+	       disk_engine_start(&m->engine, m->disks, KEEL_DRIVES, failure) && open_console(m, failure) &&
 	       control_open(&m->control, &m->loop, path, failure) && join_starter(m, failure);
 }
 
@@ -307,22 +309,32 @@ static void close_all(struct machine *m)
 	logfile_close(&m->firmware_log);
 }
 
+/* The disk around a partition, the file under a loop device: open for their locks alone, and more than the guest's. */
+static bool let_go_of_outer(const struct keeper *keeper, struct claim *claim, struct failure *failure)
+{
+	while (claim->count > 1)
+		if (!keeper_hold(keeper, claim->part[--claim->count].fd, failure))
+			return false;
+	return true;
+}
+
 /* Nothing is opened from here on. */
 static bool confine(struct machine *m, struct failure *failure)
 {
 	struct sandbox sandbox = {
 		.folder = m->rundir.path, .user = m->user, .keeper = m->keeper.pid, .threads = m->manifest.vcpus,
 		.data = DATA_OWN + m->manifest.vcpus * DATA_THREAD, .nice = nice_of(m->manifest.weight),
+		.logs = { m->console.log.fd, m->console.log.old, m->firmware_log.fd, m->firmware_log.old },
 	};
 
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
 		if (m->disks[i].overlay >= 0)
 			sandbox.data += m->disks[i].bytes / (8 * DISK_BLOCK);
+		if (!let_go_of_outer(&m->keeper, &m->disks[i].claim, failure))
+			return false;
+	}
 	rundir_leave(&m->rundir);
-	if (!sandbox_enter(&sandbox, failure))
-		return false;
-	keeper_take(&m->keeper);
-	return true;
+	return sandbox_enter(&sandbox, failure);
 }
 
 bool machine_start(struct machine *m, struct failure *failure)

@@ -71,7 +71,7 @@ struct machine {
 	int starter_console, starter_events;	/* sockets of who starts the guest, joined before it runs; -1: none */
 };
 
-/* In the guest's process, with its folder, keeper and user. Confines the process. On failure nothing is left behind but the folder. */
+/* In the guest's process, with its folder, keeper and user. Confines the process. On failure the keeper clears away what is left. */
 bool machine_start(struct machine *machine, struct failure *failure);
 /* The guest is to be destroyed as soon as machine_run gets to it. */
 void machine_abandon(struct machine *machine);

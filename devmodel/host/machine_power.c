@@ -7,7 +7,7 @@
 #include "host/machine.h"
 
 #define SIGNAL_APART_MS		1000u	/* nearer to each other two are one */
-#define LEAVE_MS		80000u	/* behind a SIGTERM; systemd kills after 90 s */
+#define LEAVE_MS		(KEEPER_LEAVE_SECONDS * 1000u)
 
 static uint64_t milliseconds(void)
 {

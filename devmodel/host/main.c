@@ -47,8 +47,11 @@ static bool load(struct machine *m, int fd, const char *path, struct failure *fa
 
 static enum exit_code keep(struct machine *m, int ready)
 {
-	if (ready >= 0)
-		close(ready);
+	const int given[] = { ready, m->starter_console, m->starter_events };
+
+	for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++)
+		if (given[i] >= 0)
+			close(given[i]);
 	return keeper_watch(&m->keeper, &m->rundir, m->manifest.serial == MANIFEST_SERIAL_SOCKET ? m->manifest.serial_path : NULL);
 }
 

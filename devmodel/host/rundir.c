@@ -38,14 +38,27 @@ void rundir_path(char *path, size_t room, const char *name, const char *file)
 	snprintf(path, room, "%s/%s/%s", rundir_parent(), name, file);
 }
 
-/* -1: errno tells; EAGAIN: another process has it. */
-static int lock_pid_file(const char *path)
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* Not what somebody has put there in its place. */
+static int open_folder(const char *path)
+{
+	return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Of a folder that is open. -1: errno tells; EAGAIN: another process has it. */
+static int lock_pid_file(int folder, int create)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	struct stat ours, there;
 
 	for (;;) {
-		int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		int fd = openat(folder, PID_FILE, O_RDWR | create | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 		if (fd < 0)
 			return -1;
@@ -57,7 +70,8 @@ static int lock_pid_file(const char *path)
 			return -1;
 		}
 		/* The previous owner removes its file before it lets go of the lock. */
-		if (!fstat(fd, &ours) && !stat(path, &there) && ours.st_ino == there.st_ino && ours.st_dev == there.st_dev)
+		if (!fstat(fd, &ours) && !fstatat(folder, PID_FILE, &there, AT_SYMLINK_NOFOLLOW) && ours.st_ino == there.st_ino &&
+		    ours.st_dev == there.st_dev)
 			return fd;
 		close(fd);
 	}
@@ -68,17 +82,28 @@ static bool make_folder(const char *path, mode_t mode)
 	return !mkdir(path, mode) || errno == EEXIST;
 }
 
+static void remove_files(int folder, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		unlinkat(folder, known_files[i], 0);
+}
+
 /* False: errno tells. */
 static bool lock_folder(struct rundir *dir)
 {
 	const struct timespec cleaning = { .tv_nsec = CLEANING_NS };
-	char path[PATH_MAX];
+	int folder, error;
 
-	snprintf(path, sizeof(path), "%s/" PID_FILE, dir->path);
 	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
 		if (!make_folder(rundir_parent(), 0755) || !make_folder(dir->path, 0700))
 			return false;
-		dir->pid_fd = lock_pid_file(path);
+		folder = open_folder(dir->path);
+		dir->pid_fd = folder < 0 ? -1 : lock_pid_file(folder, O_CREAT);
+		error = errno;
+		if (dir->pid_fd >= 0)
+			remove_files(folder, KNOWN_FILES - 1);	/* what a killed process left behind */
+		close_fd(&folder);
+		errno = error;
 		if (dir->pid_fd >= 0)
 			return true;
 		/* Its previous owner, or rundir_clean, removes the folder. */
@@ -88,16 +113,6 @@ static bool lock_folder(struct rundir *dir)
 			break;
 	}
 	return false;
-}
-
-static void remove_files(const struct rundir *dir, size_t count)
-{
-	char path[PATH_MAX];
-
-	for (size_t i = 0; i < count; i++) {
-		snprintf(path, sizeof(path), "%s/%s", dir->path, known_files[i]);
-		unlink(path);
-	}
 }
 
 static bool is_running(const char *name)
@@ -179,7 +194,6 @@ bool rundir_create(struct rundir *dir, const char *name, struct failure *failure
 		return failure_set(failure, EXIT_FAILED, "cannot create %s and the file " PID_FILE " in it: %s%s", dir->path,
 				   strerror(error), error == EACCES ? "; run this as root" : "");
 	}
-	remove_files(dir, KNOWN_FILES - 1);	/* what a killed process left behind */
 	if (rundir_note_pid(dir, getpid(), failure) && open_record(dir, name, failure))
 		return true;
 	rundir_remove(dir);
@@ -194,7 +208,9 @@ bool rundir_take_user(struct rundir *dir, uid_t *user, struct failure *failure)
 	*user = geteuid();
 	if (*user)
 		return true;
-	snprintf(path, sizeof(path), "%s/" USERS_FILE, rundir_parent());
+	/* One file for all, whatever folder their guests are in. */
+	mkdir(RUNDIR_PARENT, 0755);
+	snprintf(path, sizeof(path), RUNDIR_PARENT "/" USERS_FILE);
 	dir->user_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (dir->user_fd < 0)
 		return failure_set(failure, EXIT_FAILED, "cannot open %s: %s", path, strerror(errno));
@@ -208,23 +224,22 @@ bool rundir_take_user(struct rundir *dir, uid_t *user, struct failure *failure)
 
 void rundir_leave(struct rundir *dir)
 {
-	if (dir->pid_fd >= 0)
-		close(dir->pid_fd);
-	if (dir->user_fd >= 0)
-		close(dir->user_fd);
-	dir->pid_fd = dir->user_fd = -1;
+	close_fd(&dir->pid_fd);
+	close_fd(&dir->user_fd);
 }
 
 void rundir_remove(struct rundir *dir)
 {
+	int folder;
+
 	if (dir->pid_fd < 0)
 		return;
-	remove_files(dir, KNOWN_FILES);
+	folder = open_folder(dir->path);
+	remove_files(folder, KNOWN_FILES);
 	rmdir(dir->path);
-	rundir_leave(dir);
-	if (dir->record_fd >= 0)
-		close(dir->record_fd);
-	dir->record_fd = -1;
+	close_fd(&folder);
+	close_fd(&dir->pid_fd);
+	close_fd(&dir->record_fd);
 }
 
 /* All of it at once, in place: what reads it meanwhile sees one or the other. */
@@ -269,20 +284,27 @@ bool rundir_each_record(bool (*each)(void *owner, const char *name, const char *
 	return good || failure_set(failure, EXIT_FAILED, "out of memory");
 }
 
-/* The lock says that nobody lives there; who makes the folder anew meanwhile tries again (rundir_create). */
+/*
+ * The lock says that nobody lives there; who makes the folder anew meanwhile tries again (rundir_create). What has no number of a process
+ * is not Keel's, but for a folder in which nothing is yet.
+ */
 bool rundir_clean(const char *name)
 {
-	struct rundir dir = { .record_fd = -1, .user_fd = -1 };
 	char path[PATH_MAX];
+	int folder, pid_fd;
+	bool mine;
 
-	if (snprintf(dir.path, sizeof(dir.path), "%s/%s", rundir_parent(), name) >= (int)sizeof(dir.path))
-		return false;
-	snprintf(path, sizeof(path), "%s/" PID_FILE, dir.path);
-	dir.pid_fd = lock_pid_file(path);
-	if (dir.pid_fd < 0)
-		return false;
-	rundir_remove(&dir);
-	return access(dir.path, F_OK) != 0;
+	rundir_path(path, sizeof(path), name, "");
+	path[strlen(path) - 1] = '\0';
+	folder = open_folder(path);
+	pid_fd = folder < 0 ? -1 : lock_pid_file(folder, 0);
+	mine = pid_fd >= 0 || (folder >= 0 && errno == ENOENT);
+	if (pid_fd >= 0)
+		remove_files(folder, KNOWN_FILES);
+	mine = mine && !rmdir(path);
+	close_fd(&pid_fd);
+	close_fd(&folder);
+	return mine;
 }
 
 void rundir_note_disk(const struct rundir *dir, dev_t device, ino_t inode)

@@ -40,9 +40,9 @@ bool rundir_note_pid(struct rundir *dir, pid_t pid, struct failure *failure);
  * A user for this guest's process: another one for each guest that runs, as long as its rundir is there; without root the caller's own.
  */
 bool rundir_take_user(struct rundir *dir, uid_t *user, struct failure *failure);
-/* For a process that has been forked: lets go of the folder, which the other one keeps. */
+/* Lets go of the folder and the user. Of two processes that have been forked, both do so before they are free. */
 void rundir_leave(struct rundir *dir);
-/* Removes the folder and what is known to be in it. */
+/* Removes the folder and what is known to be in it. The user is kept. */
 void rundir_remove(struct rundir *dir);
 
 /* Removes the folder of this name if the process that made it is gone without having done so. True: it was removed. */

@@ -32,10 +32,10 @@ static bool allow_nice(int nice)
 {
 	rlim_t most = (rlim_t)(NICE_RANGE - nice);
 
-	return nice >= 0 || !setrlimit(RLIMIT_NICE, &(struct rlimit){ most, most });
+	return nice >= 0 ? limit(RLIMIT_NICE, 0) : !setrlimit(RLIMIT_NICE, &(struct rlimit){ most, most });
 }
 
-static const char *set_limits(const struct sandbox *sandbox)
+const char *sandbox_limit(const struct sandbox *sandbox)
 {
 	if (!limit(RLIMIT_CORE, 0) || !limit(RLIMIT_NOFILE, DESCRIPTORS_MOST))
 		return "limit its files";
@@ -48,7 +48,7 @@ static const char *set_limits(const struct sandbox *sandbox)
 	return NULL;
 }
 
-static const char *drop_privileges(const struct sandbox *sandbox)
+const char *sandbox_drop(const struct sandbox *sandbox)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
@@ -77,14 +77,14 @@ bool sandbox_enter(const struct sandbox *sandbox, struct failure *failure)
 
 	/* In a user namespace: a limit of threads of before it would be one of all that the user has. */
 	if (!error)
-		error = set_limits(sandbox);
+		error = sandbox_limit(sandbox);
 	if (!error)
-		error = drop_privileges(sandbox);
+		error = sandbox_drop(sandbox);
 	if (!error && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		error = "forbid it new privileges";
 	if (!error)
 		error = sandbox_landlock();
 	if (!error)
-		error = sandbox_filter();
+		error = sandbox_filter(sandbox->logs, SANDBOX_LOGS);
 	return !error || failure_set(failure, EXIT_FAILED, "cannot confine the guest's process: cannot %s: %s", error, strerror(errno));
 }

@@ -12,12 +12,15 @@
 
 #include "exit.h"
 
+#define SANDBOX_LOGS		4u
+
 struct sandbox {
 	const char *folder;	/* any folder: the empty root is put there, out of the sight of others */
 	uid_t user;		/* whom the process runs as, and the group's number; the user that it has: only names change */
 	pid_t keeper;		/* the parent, with which it ends */
 	unsigned int threads;	/* most that it starts at a time */
 	uint64_t data;		/* bytes of memory that it has or takes later */
+	int logs[SANDBOX_LOGS];	/* descriptors that it may cut off; -1: none */
 	int nice;		/* least that its threads take, where it has a user of its own */
 };
 

@@ -153,7 +153,6 @@ static void fill_image(unsigned int image)
 
 static void forget(void)
 {
-	disk_engine_close(&engine);
 	close(loop.epoll);
 	for (unsigned int i = 0; i < IMAGES; i++)
 		unlink(paths[i]);
@@ -171,6 +170,7 @@ static void set_up(void)
 		fprintf(stderr, "fuzz_channel: skipped: %s\n", failure.text);
 		exit(EXIT_SKIPPED);
 	}
+	disk_engine_close(&engine);
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
 		make_bounce(i);
 	for (unsigned int i = 0; i < IMAGES; i++) {
@@ -200,6 +200,8 @@ static void open_disks(void)
 			"a disk does not open");
 		require(disks[i].bytes == (i < IMAGES ? IMAGE_BYTES : 0), "a disk has another size");
 	}
+	require(disk_engine_init(&engine, &loop, &failure) && disk_engine_start(&engine, disks, KEEL_DRIVES, &failure),
+		"the engine does not start");
 }
 
 /* A machine that starts: nothing is under way, and the channel is new. */
@@ -497,6 +499,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	disk_drain(&engine);
 	require(!engine.busy && !engine.held && !engine.retried && !flying && !rings.outstanding, "requests without an answer");
 	check_images();
+	disk_engine_close(&engine);
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
 		disk_close(&disks[i]);
 	free(channel);

@@ -46,7 +46,13 @@ mkdir "$KEEL_RUN_DIR/empty" "$KEEL_RUN_DIR/half"
 touch "$KEEL_RUN_DIR/half/console.log"
 check "list with folders that have no process number" keel list
 check "removes one that is empty" is_gone empty
-check "and one that is not" is_gone half
+check "and not one that something is in" test -e "$KEEL_RUN_DIR/half/console.log"
+mkdir "$WORK/elsewhere"
+touch "$WORK/elsewhere/pid" "$WORK/elsewhere/control"
+ln -s "$WORK/elsewhere" "$KEEL_RUN_DIR/linked"
+keel list >/dev/null 2>&1
+check "nothing behind a link" test -e "$WORK/elsewhere/pid" -a -e "$WORK/elsewhere/control"
+rm "$KEEL_RUN_DIR/linked"
 mkdir "$KEEL_RUN_DIR/other"
 touch "$KEEL_RUN_DIR/other/precious"
 keel list >/dev/null

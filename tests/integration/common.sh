@@ -59,9 +59,10 @@ build_tests() {
 	(
 		hold "$TESTS/lock" "the build of the tests"
 		{
-			is_configured "$TESTS" "$ROOT/tests/integration" || cmake -S "$ROOT/tests/integration" -B "$TESTS" -G Ninja
-			cmake --build "$TESTS"
-			[ -z "$suite" ] || "$ROOT/tools/lib/image.sh" --suite "$suite"
+			{ is_configured "$TESTS" "$ROOT/tests/integration" ||
+				cmake -S "$ROOT/tests/integration" -B "$TESTS" -G Ninja; } &&
+				cmake --build "$TESTS" &&
+				{ [ -z "$suite" ] || "$ROOT/tools/lib/image.sh" --suite "$suite"; }
 		} >"$log" 2>&1 || { tail -n 30 "$log"; die "the build failed, see $log"; }
 	) || exit 1
 	[ -e "$KEEL_BUILD/image/host.iso" ] || die "no host image: run tools/lib/build.sh"

@@ -36,7 +36,7 @@
 #include <unistd.h>
 
 #include "host/disk.h"
-#include "host/sandbox.h"
+#include "host/sandbox_internal.h"
 
 #define OTHERS_SOCKET		"/run/keel/other-guest"
 #define FOLDER			"/run/keel/escapes"
@@ -45,7 +45,7 @@
 #define THREADS			4u
 #define DATA			(64ull << 20)
 
-static int others_listener, pty_master, pty_slave;
+static int others_listener, pty_master, pty_slave, image;
 static pid_t others_process;
 static struct loop loop;
 static struct disk_engine engine;
@@ -188,23 +188,34 @@ static bool ring_connects(void)
 	return asks((struct io_uring_sqe){ .opcode = IORING_OP_CONNECT, .fd = fd, .addr = (uintptr_t)&address, .off = sizeof(address) });
 }
 
-static bool ring_polls(void)
+static bool ring_does_others(void)
 {
-	return asks((struct io_uring_sqe){ .opcode = IORING_OP_NOP });
+	static const uint8_t operations[] = { IORING_OP_NOP, IORING_OP_CONNECT, IORING_OP_SPLICE, IORING_OP_OPENAT2, IORING_OP_POLL_ADD,
+					      IORING_OP_TIMEOUT, IORING_OP_PROVIDE_BUFFERS };
+	bool done = false;
+
+	for (size_t i = 0; i < sizeof(operations); i++)
+		done |= asks((struct io_uring_sqe){ .opcode = operations[i], .flags = engine.loop ? IOSQE_FIXED_FILE : 0, .fd = 0 });
+	return done;
 }
 
-/* What a disk's request is, but for the flags. */
-static bool ring_reads(uint8_t flags)
+/* What a disk's request is, but for file and flags. */
+static bool ring_reads(int fd, uint8_t flags)
 {
-	static uint64_t count;
+	static uint64_t bytes;
 
-	return asks((struct io_uring_sqe){ .opcode = IORING_OP_READ, .flags = flags, .fd = eventfd(1, EFD_CLOEXEC),
-					   .addr = (uintptr_t)&count, .len = sizeof(count) });
+	return asks((struct io_uring_sqe){ .opcode = IORING_OP_READ, .flags = flags, .fd = fd, .addr = (uintptr_t)&bytes,
+					   .len = sizeof(bytes) });
+}
+
+static bool ring_reads_others(void)
+{
+	return ring_reads(eventfd(1, EFD_CLOEXEC), 0);
 }
 
 static bool ring_flags(void)
 {
-	return ring_reads(IOSQE_ASYNC);
+	return engine.loop ? ring_reads(0, IOSQE_FIXED_FILE | IOSQE_ASYNC) : ring_reads(eventfd(1, EFD_CLOEXEC), IOSQE_ASYNC);
 }
 
 static bool ring_registers(void)
@@ -222,14 +233,14 @@ static bool new_ring(void)
 	return syscall(SYS_io_uring_setup, 4, &params) >= 0;
 }
 
-static bool maps(int protection)
+static bool maps(int protection, int flags, size_t bytes)
 {
-	return mmap(NULL, 4096, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
+	return mmap(NULL, bytes, protection, flags | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) != MAP_FAILED;
 }
 
 static bool executable(void)
 {
-	return maps(PROT_READ | PROT_EXEC);
+	return maps(PROT_READ | PROT_EXEC, MAP_PRIVATE, 4096);
 }
 
 static bool made_executable(void)
@@ -477,7 +488,40 @@ static bool lifts_limits(void)
 
 static bool more_memory(void)
 {
-	return mmap(NULL, 2 * DATA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) != MAP_FAILED;
+	return maps(PROT_READ | PROT_WRITE, MAP_PRIVATE, 2 * DATA);
+}
+
+/* Which no limit of data counts. */
+static bool shared_memory(void)
+{
+	return maps(PROT_READ | PROT_WRITE, MAP_SHARED, 4096);
+}
+
+static bool stack_memory(void)
+{
+	return maps(PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_GROWSDOWN, 4096);
+}
+
+static bool merged_memory(void)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return page != MAP_FAILED && !madvise(page, 4096, MADV_WILLNEED);
+}
+
+static bool changes_open_files(void)
+{
+	return !fcntl(pty_master, F_SETFL, O_NONBLOCK);
+}
+
+static bool cuts_files(void)
+{
+	return !ftruncate(image, 4096);
+}
+
+static bool weighs_others(void)
+{
+	return !setpriority(PRIO_PROCESS, (id_t)others_process, 1);
 }
 
 static bool more_files(void)
@@ -513,35 +557,40 @@ static const struct attempt {
 	const char *what;
 	bool (*make)(void);
 	bool by_root;		/* others may not do it anyway */
+	bool layered;		/* as another user and without a filter it must fail as well */
 } attempts[] = {
-	{ "open /etc/shadow", shadow, true }, { "open core_pattern to write", core_pattern, true },
-	{ "open sysrq-trigger to write", sysrq, true }, { "open /dev/keel", keel_device, true },
-	{ "open the host's disk to write", hosts_disk, true }, { "make a file", new_file, false },
-	{ "open its own folder", here, false }, { "openat2", by_openat2, false }, { "stat", looks, false }, { "symlink", links, false },
-	{ "reach another guest's socket", others_guest, false }, { "make an internet socket", network, false },
-	{ "make a pair of sockets", pair, false },
-	{ "open by io_uring", ring_opens, false }, { "connect by io_uring", ring_connects, false },
-	{ "other operations of io_uring", ring_polls, false }, { "flags of io_uring", ring_flags, false },
-	{ "register with io_uring", ring_registers, false }, { "a new io_uring", new_ring, false },
-	{ "map executable memory", executable, false }, { "make memory executable", made_executable, false },
-	{ "the same by pkey_mprotect", made_executable_by_key, false }, { "the same by personality", executable_for_all, false },
-	{ "make a file in memory", file_in_memory, false },
-	{ "fork", forks, false }, { "vfork", vforks, false }, { "clone a process", clones, false }, { "clone3 a process", clones3, false },
-	{ "execve", executes, false }, { "execveat", executes_memory, false },
-	{ "trace another process", traces, false }, { "read another process's memory", reads_others_memory, false },
-	{ "signal another process", signals_others, false }, { "signal another's thread", signals_others_thread, false },
-	{ "pidfd_open", holds_others, false },
-	{ "setuid(0)", becomes_root, true }, { "setgroups", joins_groups, true }, { "take a capability", takes_capabilities, true },
-	{ "make a user namespace", new_user_namespace, false }, { "make a mount namespace", new_mounts, true },
-	{ "mount", mounts, true }, { "umount", unmounts, true }, { "chroot", changes_root, true }, { "mknod", makes_device, true },
-	{ "reach I/O ports", reaches_ports, true }, { "sethostname", renames_host, true }, { "load a BPF program", loads_program, true },
-	{ "perf_event_open", counts_events, true }, { "add_key", keeps_keys, false },
-	{ "use a terminal's ioctls", types_for_others, false }, { "become dumpable", can_be_dumped, false },
-	{ "seccomp", filters_anew, false }, { "send a file's signals to others", owns_signals_of_files, false },
-	{ "pin another process", schedules_others, false }, { "weigh a user's processes", weighs_user, false },
-	{ "change limits", lifts_limits, false },
-	{ "take more memory than it may", more_memory, false }, { "open more files than it may", more_files, false },
-	{ "start more threads than it may", more_threads, false },
+	{ "open /etc/shadow", shadow, true, true }, { "open core_pattern to write", core_pattern, true, true },
+	{ "open sysrq-trigger to write", sysrq, true, true }, { "open /dev/keel", keel_device, true, true },
+	{ "open the host's disk to write", hosts_disk, true, true }, { "make a file", new_file, false, true },
+	{ "open its own folder", here, false, false }, { "openat2", by_openat2, false, false }, { "stat", looks, false, true }, { "symlink", links, false, true },
+	{ "reach another guest's socket", others_guest, false, true }, { "make an internet socket", network, false, false },
+	{ "make a pair of sockets", pair, false, false },
+	{ "open by io_uring", ring_opens, false, false }, { "connect by io_uring", ring_connects, false, false },
+	{ "other operations of io_uring", ring_does_others, false, false }, { "flags of io_uring", ring_flags, false, false },
+	{ "register with io_uring", ring_registers, false, false }, { "a new io_uring", new_ring, false, false },
+	{ "map executable memory", executable, false, false }, { "make memory executable", made_executable, false, false },
+	{ "the same by pkey_mprotect", made_executable_by_key, false, false }, { "the same by personality", executable_for_all, false, false },
+	{ "make a file in memory", file_in_memory, false, false },
+	{ "fork", forks, false, false }, { "vfork", vforks, false, false }, { "clone a process", clones, false, false }, { "clone3 a process", clones3, false, false },
+	{ "execve", executes, false, false }, { "execveat", executes_memory, false, false },
+	{ "trace another process", traces, false, true }, { "read another process's memory", reads_others_memory, false, true },
+	{ "signal another process", signals_others, false, true }, { "signal another's thread", signals_others_thread, false, true },
+	{ "pidfd_open", holds_others, false, false },
+	{ "setuid(0)", becomes_root, true, true }, { "setgroups", joins_groups, true, true }, { "take a capability", takes_capabilities, true, true },
+	{ "make a user namespace", new_user_namespace, false, false }, { "make a mount namespace", new_mounts, true, true },
+	{ "mount", mounts, true, true }, { "umount", unmounts, true, true }, { "chroot", changes_root, true, true }, { "mknod", makes_device, true, true },
+	{ "reach I/O ports", reaches_ports, true, true }, { "sethostname", renames_host, true, true }, { "load a BPF program", loads_program, true, false },
+	{ "perf_event_open", counts_events, true, false }, { "add_key", keeps_keys, false, false },
+	{ "use a terminal's ioctls", types_for_others, false, false }, { "become dumpable", can_be_dumped, false, false },
+	{ "seccomp", filters_anew, false, false }, { "send a file's signals to others", owns_signals_of_files, false, false },
+	{ "pin another process", schedules_others, false, true }, { "weigh a user's processes", weighs_user, false, false }, { "weigh another process", weighs_others, false, true },
+	{ "take away O_APPEND", changes_open_files, false, false }, { "cut a file off", cuts_files, false, false },
+	{ "read another file by io_uring", ring_reads_others, false, false },
+	{ "map shared memory", shared_memory, false, false }, { "map memory that grows", stack_memory, false, false },
+	{ "advise on memory", merged_memory, false, false },
+	{ "change limits", lifts_limits, false, false },
+	{ "take more memory than it may", more_memory, false, true }, { "open more files than it may", more_files, false, true },
+	{ "start more threads than it may", more_threads, false, true },
 };
 
 #define ATTEMPTS	(sizeof(attempts) / sizeof(attempts[0]))
@@ -579,7 +628,7 @@ static void make_surroundings(void)
 	unlink(OTHERS_SOCKET);
 	others_listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (others_listener < 0 || bind(others_listener, (struct sockaddr *)&address, sizeof(address)) || listen(others_listener, 64) ||
-	    chmod(OTHERS_SOCKET, 0666) || openpty(&pty_master, &pty_slave, NULL, NULL, NULL))
+	    chmod(OTHERS_SOCKET, 0666) || (image = memfd_create("image", MFD_CLOEXEC)) < 0 || ftruncate(image, 8192) || openpty(&pty_master, &pty_slave, NULL, NULL, NULL))
 		fail("what escapes would find");
 }
 
@@ -600,35 +649,79 @@ static void done(void *owner, uint32_t tag, int status)
 	(void)status;
 }
 
-/* As machine.c does it. */
-static void confined(pid_t keeper, uid_t user)
+static void try_all(const char *where, bool layered)
 {
-	struct sandbox sandbox = { FOLDER, user, keeper, THREADS, DATA, 0 };
-	struct failure failure = { 0 };
 	unsigned int failed = 0;
 
-	setvbuf(stdout, NULL, _IOLBF, 4096);
-	engine.done = done;
-	if (!loop_init(&loop) || !disk_engine_init(&engine, &loop, &failure) || !sandbox_enter(&sandbox, &failure)) {
-		printf("not ok - the sandbox: %s\n", failure.text);
-		exit(1);
-	}
-	printf("ok - the sandbox is put up\n");
-	printf("%sok - a disk's request is answered in it\n", ring_reads(0) ? "" : "not ");
 	for (size_t i = 0; i < ATTEMPTS; i++) {
-		bool escaped = attempts[i].make();
+		bool escaped = (!layered || attempts[i].layered) && attempts[i].make();
 
-		printf("%sok - %s\n", escaped ? "not " : "", attempts[i].what);
+		if (!layered || attempts[i].layered)
+			printf("%sok - %s%s\n", escaped ? "not " : "", where, attempts[i].what);
 		failed += escaped;
 	}
 	exit(failed ? 1 : 0);
 }
 
+/* As machine.c does it. */
+static void confined(const struct sandbox *sandbox)
+{
+	struct failure failure = { 0 };
+	struct disk disk = { .fd = image, .overlay = -1 };
+
+	setvbuf(stdout, NULL, _IOLBF, 4096);
+	engine.done = done;
+	if (!loop_init(&loop) || !disk_engine_init(&engine, &loop, &failure) || !disk_engine_start(&engine, &disk, 1, &failure) ||
+	    !sandbox_enter(sandbox, &failure)) {
+		printf("not ok - the sandbox: %s\n", failure.text);
+		exit(1);
+	}
+	printf("ok - the sandbox is put up\n");
+	printf("%sok - a disk's request is answered in it\n", ring_reads(0, IOSQE_FIXED_FILE) ? "" : "not ");
+	try_all("", false);
+}
+
+/* What holds even if the filter has a hole. */
+static void layered(const struct sandbox *sandbox)
+{
+	const char *error = sandbox_view(sandbox->folder);
+
+	setvbuf(stdout, NULL, _IOLBF, 4096);
+	error = error ? error : sandbox_limit(sandbox);
+	error = error ? error : sandbox_drop(sandbox);
+	if (!error && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		error = "set no_new_privs";
+	error = error ? error : sandbox_landlock();
+	if (error) {
+		printf("not ok - without the filter: %s\n", error);
+		exit(1);
+	}
+	try_all("without the filter: ", true);
+}
+
+static int run(void (*body)(const struct sandbox *sandbox), const struct sandbox *sandbox)
+{
+	int status = 1;
+	pid_t child;
+
+	fflush(stdout);
+	child = fork();
+	if (!child)
+		body(sandbox);
+	waitpid(child, &status, 0);
+	if (WIFSIGNALED(status))
+		printf("not ok - a signal ended it: %d\n", WTERMSIG(status));
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
 int main(int argc, char **argv)
 {
 	bool as_user = argc > 1 && !strcmp(argv[1], "user");
-	int status = 1;
-	pid_t child;
+	struct sandbox sandbox = {
+		.folder = FOLDER, .user = as_user ? USER : GUESTS_USER, .keeper = getpid(), .threads = THREADS, .data = DATA,
+		.logs = { -1, -1, -1, -1 },
+	};
+	int status;
 
 	make_surroundings();
 	if (as_user && (chown(FOLDER, USER, USER) || setresgid(USER, USER, USER) || setresuid(USER, USER, USER) ||
@@ -638,13 +731,9 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < ATTEMPTS; i++)
 		if ((!as_user || !attempts[i].by_root) && !works_outside(&attempts[i]))
 			printf("not ok - outside the sandbox it does not work either: %s\n", attempts[i].what);
-	fflush(stdout);
-	child = fork();
-	if (!child)
-		confined(getppid(), as_user ? USER : GUESTS_USER);
-	waitpid(child, &status, 0);
-	if (WIFSIGNALED(status))
-		printf("not ok - a signal ended it: %d\n", WTERMSIG(status));
+	status = run(confined, &sandbox);
+	if (!as_user)
+		status |= run(layered, &sandbox);
 	kill(others_process, SIGKILL);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+	return status;
 }

@@ -21,6 +21,7 @@ static char path[] = "/tmp/keel-disk-XXXXXX";
 static uint8_t model[SECTORS * SECTOR], bounce[KEEL_BOUNCE_BYTES];
 static struct loop loop;
 static struct disk_engine engine;
+static bool started;
 static struct disk disk;
 static int last_status;
 static uint32_t last_tag;
@@ -47,6 +48,7 @@ static void set_up(void)
 	ck_assert(loop_init(&loop));
 	engine.done = done;
 	ck_assert_msg(disk_engine_init(&engine, &loop, &failure), "%s", failure.text);
+	started = false;
 }
 
 static void tear_down(void)
@@ -63,6 +65,9 @@ static void open_disk(struct disk *d, enum manifest_mode mode)
 	struct failure failure;
 
 	ck_assert_msg(disk_open(d, &drive, &failure), "%s", failure.text);
+	if (d == &disk && !started)
+		ck_assert_msg(disk_engine_start(&engine, &disk, 1, &failure), "%s", failure.text);
+	started |= d == &disk;
 }
 
 /* The status of a request, waited for in the loop as keel-dm does. */
