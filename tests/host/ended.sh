@@ -79,12 +79,24 @@ check "and not twice" [ "$(keel list --all | grep -c '^crash ')" -eq 1 ]
 
 # A record for each guest that ever ran would be too many.
 for i in $(seq 300); do
-	printf '{"name":"old%s","state":"ended"}' "$i"  >"$KEEL_RUN_DIR/.ended/old$i"
+	printf '{"state":"ended","since":"then","reason":"old","crashed":false}' >"$KEEL_RUN_DIR/.ended/old$i"
 	touch -d "2020-01-01 00:00:$((i % 60))" "$KEEL_RUN_DIR/.ended/old$i"
 done
 check "create" keel create "$WORK/killed.json"
 check "the number of records is bounded" [ "$(find "$KEEL_RUN_DIR/.ended" -type f | wc -l)" -le 257 ]
 check "those that run and ended last are there" sh -c 'keel list --all | grep -cE "^(crash|killed|again|off) " | grep -x 4'
+
+check "in the order of their names" sh -c 'keel list --all | sed -nE "s/^(old[0-9]*) .*/\1/p" | LC_ALL=C sort -c'
+check "and since when they are gone" says '^off +ended .* 20[0-9T:-]+Z  the guest switched' keel list --all
+
+# Records that are none.
+printf '[]' >"$KEEL_RUN_DIR/.ended/array"
+printf '{"name":"off","state":"ended","since":1,"reason":"x","crashed":false}' >"$KEEL_RUN_DIR/.ended/number"
+printf '{"name":"off","state":"ended","since":"now","reason":"x","crashed":false,"more":1}' >"$KEEL_RUN_DIR/.ended/mine"
+check "records that are none are left out" never says '^(array|number) ' keel list --all
+check "a record's name is its file's" says '^mine +ended ' keel list --all
+check "what there is not in a record is not told" never says '"more"' keel list --all --json
+rm "$KEEL_RUN_DIR/.ended/mine"
 
 # A run folder that is full.
 if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then

@@ -2,16 +2,23 @@
 /* keel list, and keel info of a guest. */
 #include "list.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "client.h"
 #include "host/rundir.h"
 #include "output.h"
+#include "status.h"
+#include "text.h"
 
 #define QUICK_SECONDS		3
+#define PAUSES			10	/* for a process without a socket */
+#define PAUSE_NS		20000000
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -33,15 +40,26 @@ static void print_column(const char *text, int width)
 	printf("%*s ", width > length ? width - length : 0, "");
 }
 
+static void print_number(const json_t *guest, const char *key, int width)
+{
+	if (json_object_get(guest, key))
+		printf("%*lld", width, number_of(guest, key));
+	else
+		printf("%*s", width, "-");
+}
+
 static void print_row(const json_t *guest)
 {
 	print_column(text_of(guest, "name"), 24);
 	print_column(text_of(guest, "state"), 10);
-	if (json_object_get(guest, "pid"))
-		printf("%8lld %5lld %8lld %9lld", number_of(guest, "pid"), number_of(guest, "vcpus"),
-		       number_of(guest, "memory_mib"), number_of(guest, "uptime_s"));
-	else
-		printf("%8s %5s %8s %9s", "-", "-", "-", "-");
+	print_number(guest, "pid", 8);
+	print_number(guest, "vcpus", 6);
+	print_number(guest, "memory_mib", 9);
+	print_number(guest, "uptime_s", 10);
+	if (text_of(guest, "since")[0]) {
+		fputs("  ", stdout);
+		output_text(text_of(guest, "since"));
+	}
 	if (text_of(guest, "reason")[0]) {
 		fputs("  ", stdout);
 		output_text(text_of(guest, "reason"));
@@ -51,64 +69,115 @@ static void print_row(const json_t *guest)
 	putchar('\n');
 }
 
-/* A guest that is there and cannot be asked is shown as well. */
-static json_t *guest_of(struct client_call *call)
+/* Takes the answer; NULL, and the failure tells, if it is not what an answer is. */
+static json_t *take_answer(const char *name, json_t *answer, struct failure *failure)
 {
-	json_t *guest = call->answer ? json_incref(call->answer) :
-			json_pack("{s:o, s:s, s:i, s:s}", "name", output_string(call->name), "state", "unknown", "code",
-				  (int)call->failure.code, "error", call->failure.text);
+	json_t *guest = status_of_answer(name, answer);
 
-	if (call->answer)
-		json_object_del(guest, "ok");
+	json_decref(answer);
+	if (!guest)
+		failure_set(failure, EXIT_FAILED, "guest \"%s\": its process gave a strange answer; keel log shows what it told, and "
+			    "keel destroy ends it", name);
 	return guest;
 }
 
-static bool runs(const json_t *guests, const char *name)
+/* A guest that is there and cannot be asked is shown as well. */
+static json_t *guest_of(struct client_call *call)
 {
-	json_t *guest;
-	size_t i;
+	if (call->answer)
+		call->answer = take_answer(call->name, call->answer, &call->failure);
+	return call->answer ? json_incref(call->answer) :
+	       json_pack("{s:o, s:s, s:i, s:s}", "name", output_string(call->name), "state", "unknown", "code",
+			 (int)call->failure.code, "error", call->failure.text);
+}
 
-	json_array_foreach(guests, i, guest)
-		if (!strcmp(text_of(guest, "name"), name))
+/* Guests that run come first, then those that are gone, by their names. */
+struct listing {
+	json_t *guests;
+	size_t running;
+};
+
+static bool runs(const struct listing *l, const char *name)
+{
+	for (size_t i = 0; i < l->running; i++)
+		if (!strcmp(text_of(json_array_get(l->guests, i), "name"), name))
 			return true;
 	return false;
 }
 
-static bool add_ended(void *guests, const char *name, const char *text)
+static bool add_ended(void *listing, const char *name, const char *text)
 {
-	json_t *guest = json_loads(text, 0, NULL);
+	struct listing *l = listing;
+	json_t *guest = status_of_record(name, text);
+	size_t place = json_array_size(l->guests);
+	const char *shown = text_of(guest, "name");
 
-	/* Its record says that it runs until it says why not. */
-	if (!guest || runs(guests, name)) {
+	if (!guest || runs(l, shown)) {
 		json_decref(guest);
 		return true;
 	}
-	if (!strcmp(text_of(guest, "state"), "running")) {
-		json_object_set_new(guest, "state", json_string("lost"));
-		json_object_set_new(guest, "reason", json_string("its process ended without a word; see keel log"));
+	while (place > l->running && strcmp(text_of(json_array_get(l->guests, place - 1), "name"), shown) > 0)
+		place--;
+	return !json_array_insert_new(l->guests, place, guest);
+}
+
+/* Whether the process lives that made the folder. */
+static bool is_locked(const char *name)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char path[PATH_MAX];
+	bool locked;
+	int fd;
+
+	rundir_path(path, sizeof(path), name, "pid");
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return false;
+	locked = !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK;
+	close(fd);
+	return locked;
+}
+
+/* One that just ends, or is being cleaned by somebody else, is gone within the time. */
+static bool is_starting(const char *name)
+{
+	const struct timespec pause = { .tv_nsec = PAUSE_NS };
+
+	for (int i = 0; i < PAUSES; i++) {
+		if (rundir_clean(name) || !is_locked(name))
+			return false;
+		nanosleep(&pause, NULL);
 	}
-	return !json_array_append_new(guests, guest);
+	return true;
 }
 
 /* Adds all guests of the calls to the list; returns how many could not be asked, or -1: out of memory. */
-static int gather(struct client_call *calls, size_t count, json_t *guests, enum exit_code *code)
+static int gather(struct client_call *calls, size_t count, struct listing *l, enum exit_code *code)
 {
 	int unknown = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		if (!calls[i].answer && calls[i].failure.code == EXIT_NO_GUEST) {
-			rundir_clean(calls[i].name);	/* of a process that was killed */
+		bool silent = !calls[i].answer && calls[i].failure.code == EXIT_NO_GUEST;
+
+		if (silent && !is_starting(calls[i].name))
 			continue;
-		}
-		if (json_array_append_new(guests, guest_of(&calls[i])))
+		if (json_array_append_new(l->guests, silent ? status_of_starting(calls[i].name) : guest_of(&calls[i])))
 			return -1;
-		if (calls[i].answer)
+		if (silent || calls[i].answer)
 			continue;
 		unknown++;
 		if (calls[i].failure.code > *code)
 			*code = calls[i].failure.code;
 	}
+	l->running = json_array_size(l->guests);
 	return unknown;
+}
+
+static void print_error(const char *text)
+{
+	fputs("keel: ", stderr);
+	text_print(stderr, text, strlen(text));
+	putc('\n', stderr);
 }
 
 static enum exit_code print_list(const struct options *options, json_t *guests, enum exit_code code)
@@ -124,19 +193,19 @@ static enum exit_code print_list(const struct options *options, json_t *guests, 
 		return code;
 	}
 	printf("%-24s %-10s %8s %5s %8s %9s%s\n", "NAME", "STATE", "PID", "VCPUS", "MEM(MiB)", "UPTIME(s)",
-	       options->all ? "  REASON" : "");
+	       options->all ? "  SINCE, REASON" : "");
 	json_array_foreach(guests, i, guest)
 		print_row(guest);
 	json_array_foreach(guests, i, guest)
 		if (json_object_get(guest, "error"))
-			fprintf(stderr, "keel: %s\n", text_of(guest, "error"));
+			print_error(text_of(guest, "error"));
 	return code;
 }
 
 static enum exit_code list(const struct options *options, char **names, size_t count)
 {
 	struct client_call *calls = calloc(count + 1, sizeof(*calls));
-	json_t *guests = json_array();
+	struct listing listing = { .guests = json_array() };
 	enum exit_code code = EXIT_DONE;
 	struct failure failure;
 
@@ -144,18 +213,18 @@ static enum exit_code list(const struct options *options, char **names, size_t c
 		calls[i].name = names[i];
 	if (calls)
 		client_ask_all(calls, count, json_pack("{s:s}", "command", "status"), QUICK_SECONDS);
-	if (!calls || gather(calls, count, guests, &code) < 0) {
+	if (!calls || gather(calls, count, &listing, &code) < 0) {
 		failure_set(&failure, EXIT_FAILED, "out of memory");
 		code = output_fail(options->json, &failure);
-	} else if (options->all && !rundir_each_record(add_ended, guests, &failure)) {
+	} else if (options->all && !rundir_each_record(add_ended, &listing, &failure)) {
 		code = output_fail(options->json, &failure);
 	} else {
-		code = print_list(options, guests, code);
+		code = print_list(options, listing.guests, code);
 	}
 	for (size_t i = 0; calls && i < count; i++)
 		json_decref(calls[i].answer);
 	free(calls);
-	json_decref(guests);
+	json_decref(listing.guests);
 	return code;
 }
 
@@ -206,7 +275,8 @@ static void print_guest(const json_t *status)
 	print_line("state", text_of(status, "state"));
 	if (text_of(status, "reason")[0])
 		print_line("reason", text_of(status, "reason"));
-	printf("pid       %lld\n", number_of(status, "pid"));
+	if (json_object_get(status, "pid"))
+		printf("pid       %lld\n", number_of(status, "pid"));
 	print_line("manifest", text_of(status, "manifest"));
 	printf("memory    %lld MiB (blocks: %lld of 1 GiB, %lld of 2 MiB, %lld of 4 KiB)\n", number_of(status, "memory_mib"),
 	       number_of(blocks, "1g"), number_of(blocks, "2m"), number_of(blocks, "4k"));
@@ -220,8 +290,12 @@ enum exit_code list_info(const struct options *options, const char *name)
 	struct failure failure;
 	json_t *status = client_ask(name, json_pack("{s:s}", "command", "status"), QUICK_SECONDS, &failure);
 
+	if (status)
+		status = take_answer(name, status, &failure);
 	if (!status)
 		return output_fail(options->json, &failure);
+	if (options->json && json_object_set_new(status, "ok", json_true()))
+		return output_json(NULL);
 	if (options->json)
 		return output_json(status);
 	print_guest(status);

@@ -1,0 +1,94 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A guest's process may say anything of itself: keel list and keel info show what fits, as output.schema.json has it, and escaped.
+set -u
+# shellcheck source=tests/host/common.sh
+. "$(dirname "$0")/common.sh"
+
+# In the place of guests' processes: NAME answers with ANSWER whatever it is asked, with "starting" as ANSWER not at all.
+cat >"$WORK/process.py" <<'END_OF_PROGRAM'
+import fcntl, os, socket, sys, threading
+
+def serve(server, answer):
+    while True:
+        connection = server.accept()[0]
+        connection.recv(4096)
+        connection.sendall(answer.encode() + b"\n")
+        connection.close()
+
+for folder, answer in zip(sys.argv[1::2], sys.argv[2::2]):
+    os.mkdir(folder)
+    lock = os.open(folder + "/pid", os.O_RDWR | os.O_CREAT)
+    fcntl.lockf(lock, fcntl.LOCK_EX)
+    os.write(lock, b"%d\n" % os.getpid())
+    if answer != "starting":
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(folder + "/control")
+        server.listen()
+        threading.Thread(target=serve, args=(server, answer)).start()
+open(sys.argv[1] + "/ready", "w").close()
+threading.Event().wait()
+END_OF_PROGRAM
+cat >"$WORK/valid.py" <<'END_OF_PROGRAM'
+import json, sys
+import jsonschema
+
+with open(sys.argv[1], encoding="utf-8") as file:
+    schema = json.load(file)
+value = json.load(sys.stdin)
+jsonschema.validate(value, {"$ref": "#/$defs/" + sys.argv[2], "$defs": schema["$defs"]}, jsonschema.Draft202012Validator)
+for guest in value.get("guests", [value]):
+    more = set(guest) - set(schema["$defs"]["guest"]["properties"]) - {"ok", "code", "error", "since"}
+    if more or len(json.dumps(guest)) > 30000:
+        sys.exit(f"{more} in {guest}"[:2000])
+END_OF_PROGRAM
+
+# status MEMBER VALUE: an answer in which this member is another one.
+status() {
+	python3 - "$@" <<'END_OF_PROGRAM'
+import json, sys
+answer = {"ok": True, "name": "x", "pid": 1, "state": "running", "manifest": "/m", "memory_mib": 16, "vcpus": 1, "uptime_s": 1,
+          "restarts": 0, "reason": "", "crashed": False, "io_errors": 0, "blocks": {"4k": 0, "2m": 1, "1g": 0}}
+answer[sys.argv[1]] = json.loads(sys.argv[2])
+print(json.dumps(answer))
+END_OF_PROGRAM
+}
+
+valid() {
+	keel "$1" --json "${@:2}" | python3 "$WORK/valid.py" "$ROOT/tools/keel/output.schema.json" "$1"
+}
+
+bad=(state '"\u001b[2J"' vcpus 65 vcpus '"1"' memory_mib -1 reason 1 manifest '""' blocks '[]' blocks '{}' crashed 1 last_io_error 1
+	last_io_error '{"time":"","device":"","text":""}')
+good=(error '"\u001b[31mred"' name '"other"' pid -5 reason "\"$(printf '\\u001b%.0s' $(seq 9000))\"" since '"now"' more '[1]')
+processes=("$KEEL_RUN_DIR/starts" starting) number=0
+for ((i = 0; i < ${#bad[@]}; i += 2)); do
+	processes+=("$KEEL_RUN_DIR/bad$i" "$(status "${bad[@]:i:2}")")
+done
+for ((i = 0; i < ${#good[@]}; i += 2)); do
+	processes+=("$KEEL_RUN_DIR/good$i" "$(status "${good[@]:i:2}")")
+	number=$((number + 1))
+done
+python3 "$WORK/process.py" "${processes[@]}" &
+process=$!
+check "the processes are there" soon [ -e "$KEEL_RUN_DIR/starts/ready" ]
+check "list: all of them" [ "$(keel list 2>/dev/null | grep -cE '^(starts|bad|good)')" -eq $((${#processes[@]} / 2)) ]
+check "list: as good as they are" [ "$(keel list 2>/dev/null | grep -cE '^good[0-9]+ +running ')" -eq $number ]
+check "list: strange answers" [ "$(keel list 2>/dev/null | grep -cE '^bad[0-9]+ +unknown ')" -eq $((${#bad[@]} / 2)) ]
+check "list: what to do" says '"bad0": its process gave a strange answer; .*keel destroy' keel list
+check "list: nothing for the terminal to obey" never sh -c "keel list 2>&1 | grep -q \"\$(printf '\\033')\""
+check "list: a process without a socket" says "^starts +starting +$process " keel list
+check "list: the pid is the run folder's" says "^good4 +running +$process " keel list
+check "list --json" valid list
+check "list --all --json" valid list --all
+for ((i = 0; i < ${#bad[@]}; i += 2)); do
+	check "info: ${bad[i]} ${bad[i + 1]}" exits 1 keel info "bad$i"
+	check "info --json: ${bad[i]} ${bad[i + 1]}" valid info "bad$i"
+done
+for ((i = 0; i < ${#good[@]}; i += 2)); do
+	check "info: another ${good[i]}" says "^name +good$i\$" keel info "good$i"
+	check "info --json: another ${good[i]}" valid info "good$i"
+done
+kill -KILL "$process"
+check "gone with their process" soon sh -c '[ "$(keel list | wc -l)" -eq 1 ]'
+finish

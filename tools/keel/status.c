@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What guests' processes and records say, as output.schema.json has it. */
+#include "status.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host/rundir.h"
+#include "output.h"
+#include "text.h"
+
+#define TEXT_ROOM		4096u
+
+enum kind { KIND_TEXT, KIND_FILLED_TEXT, KIND_NUMBER, KIND_TRUTH };
+
+struct member {
+	const char *key;
+	enum kind kind;
+	bool may_lack;
+	json_int_t least, most;			/* of a number */
+	const char *const *words;		/* one of these; NULL: any */
+};
+
+static const char *const states[] = { "stopped", "running", "preserved", "io-error", NULL };
+static const char *const record_states[] = { "running", "ended", "lost", NULL };
+
+static const struct member guest_members[] = {
+	{ "state", .kind = KIND_TEXT, .words = states },
+	{ "manifest", .kind = KIND_FILLED_TEXT },
+	{ "memory_mib", .kind = KIND_NUMBER, .most = LLONG_MAX },
+	{ "vcpus", .kind = KIND_NUMBER, .least = 1, .most = 64 },
+	{ "uptime_s", .kind = KIND_NUMBER, .most = LLONG_MAX },
+	{ "restarts", .kind = KIND_NUMBER, .most = LLONG_MAX },
+	{ "reason", .kind = KIND_TEXT },
+	{ "crashed", .kind = KIND_TRUTH, .may_lack = true },
+	{ "io_errors", .kind = KIND_NUMBER, .most = LLONG_MAX },
+	{ .key = NULL },
+};
+
+static const struct member block_members[] = {
+	{ "4k", .kind = KIND_NUMBER, .most = LLONG_MAX },
+	{ "2m", .kind = KIND_NUMBER, .most = LLONG_MAX },
+	{ "1g", .kind = KIND_NUMBER, .most = LLONG_MAX },
+	{ .key = NULL },
+};
+
+static const struct member error_members[] = {
+	{ "time", .kind = KIND_NUMBER, .least = LLONG_MIN, .most = LLONG_MAX },
+	{ "device", .kind = KIND_FILLED_TEXT },
+	{ "text", .kind = KIND_FILLED_TEXT },
+	{ .key = NULL },
+};
+
+static const struct member record_members[] = {
+	{ "state", .kind = KIND_TEXT, .words = record_states },
+	{ "since", .kind = KIND_FILLED_TEXT },
+	{ "reason", .kind = KIND_TEXT },
+	{ "crashed", .kind = KIND_TRUTH },
+	{ .key = NULL },
+};
+
+static json_t *copy_text(const char *text, const struct member *m)
+{
+	char fit[TEXT_ROOM];
+	size_t i;
+
+	for (i = 0; m->words && m->words[i] && strcmp(m->words[i], text); i++)
+		;
+	if ((m->words && !m->words[i]) || (m->kind == KIND_FILLED_TEXT && !text[0]))
+		return NULL;
+	text_fit(fit, sizeof(fit), text);
+	return json_string(fit);
+}
+
+static json_t *copy_value(const json_t *value, const struct member *m)
+{
+	json_int_t number = json_integer_value(value);
+
+	switch (m->kind) {
+	case KIND_NUMBER:
+		return json_is_integer(value) && number >= m->least && number <= m->most ? json_integer(number) : NULL;
+	case KIND_TRUTH:
+		return json_is_boolean(value) ? json_boolean(json_is_true(value)) : NULL;
+	default:
+		return json_is_string(value) ? copy_text(json_string_value(value), m) : NULL;
+	}
+}
+
+/* Adds these members; NULL, and the object is gone: one lacks, or is another kind of thing. */
+static json_t *copy_members(json_t *to, const json_t *from, const struct member *members)
+{
+	for (const struct member *m = members; m->key; m++) {
+		const json_t *value = json_object_get(from, m->key);
+
+		if (!value && m->may_lack)
+			continue;
+		if (json_object_set_new(to, m->key, copy_value(value, m))) {
+			json_decref(to);
+			return NULL;
+		}
+	}
+	return to;
+}
+
+static bool copy_object(json_t *to, const json_t *from, const char *key, const struct member *members)
+{
+	return !json_object_set_new(to, key, copy_members(json_object(), json_object_get(from, key), members));
+}
+
+/* 0: it is not told. */
+static int read_pid(const char *name)
+{
+	char path[PATH_MAX], text[16] = "";
+	ssize_t n = -1;
+	long pid;
+	int fd;
+
+	rundir_path(path, sizeof(path), name, "pid");
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd >= 0) {
+		n = read(fd, text, sizeof(text) - 1);
+		close(fd);
+	}
+	pid = n > 0 ? strtol(text, NULL, 10) : 0;
+	return pid > 0 && pid <= INT_MAX ? (int)pid : 0;
+}
+
+static json_t *new_guest(const char *name)
+{
+	return json_pack("{s:o}", "name", output_string(name));
+}
+
+static bool set_pid(json_t *guest, const char *name)
+{
+	int pid = read_pid(name);
+
+	return !pid || !json_object_set_new(guest, "pid", json_integer(pid));
+}
+
+json_t *status_of_answer(const char *name, const json_t *answer)
+{
+	json_t *guest = copy_members(new_guest(name), answer, guest_members);
+
+	if (guest && set_pid(guest, name) && copy_object(guest, answer, "blocks", block_members) &&
+	    (!json_object_get(answer, "last_io_error") || copy_object(guest, answer, "last_io_error", error_members)))
+		return guest;
+	json_decref(guest);
+	return NULL;
+}
+
+/* A record says that its guest runs until it says why not. */
+static bool set_lost(json_t *guest)
+{
+	if (strcmp(json_string_value(json_object_get(guest, "state")), "running"))
+		return json_string_length(json_object_get(guest, "reason"));
+	return !json_object_set_new(guest, "state", json_string("lost")) &&
+	       !json_object_set_new(guest, "reason", json_string("its process ended without a word; see keel log"));
+}
+
+json_t *status_of_record(const char *name, const char *text)
+{
+	json_t *record = json_loads(text, 0, NULL), *guest = copy_members(new_guest(name), record, record_members);
+
+	json_decref(record);
+	if (guest && set_lost(guest))
+		return guest;
+	json_decref(guest);
+	return NULL;
+}
+
+json_t *status_of_starting(const char *name)
+{
+	json_t *guest = json_pack("{s:o, s:s}", "name", output_string(name), "state", "starting");
+
+	if (guest && set_pid(guest, name))
+		return guest;
+	json_decref(guest);
+	return NULL;
+}
