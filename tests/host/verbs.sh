@@ -62,6 +62,9 @@ check "both have it" noted two nmi 2
 check "the other one, too" noted piped nmi
 check "several, one of which there is not" exits 4 keel nmi one three two
 check "others have it nevertheless" noted two nmi 3
+check "one that is named twice" [ "$(keel nmi two one two | grep -c NMI)" -eq 2 ]
+check "has it once" [ "$(grep -cx nmi "$WORK/guests/two/notes")" -eq 4 ]
+check "alone as well" says '^\{"ok":true,"name":"two"\}$' keel nmi --json two two
 check "several in JSON" sh -c 'keel nmi --json one three two | grep -E "\"ok\":false.*\"code\":4.*\"guests\":\[.*three.*\]"'
 check "reset" says '^two: restarted' keel reset two
 check "it starts again" noted two start 2
@@ -70,6 +73,20 @@ check "log" says 'two: restarted: ' keel log two
 check "lines of the log have a time" says '^20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z two: restarted' keel log two
 check "log of a guest that was never there" exits 4 keel log never
 check "log of no name" exits 4 keel log ../log/two
+check "which is said" says '"../log/two" is not the name of a guest' keel log ../log/two
+check "nor is an empty one" says '"" is not the name of a guest' keel log ''
+python3 -c 'import sys; sys.stdout.write("first\n" + "x" * 65529 + "\u00e4\U0001f600\n" * 200000)' >"$KEEL_LOG_DIR/long.log"
+printf 'last\303' >>"$KEEL_LOG_DIR/long.log"
+# shellcheck disable=SC2016
+check "a long log is what it is" sh -c '{ head -c -1 "$KEEL_LOG_DIR/long.log"; printf "%s" "\\xc3"; } >"$1" && keel log long | cmp "$1"' \
+	- "$WORK/long"
+truncate -s 1G "$KEEL_LOG_DIR/huge.log"
+check "in pieces" [ "$(ulimit -v 100000; timeout 5 keel log huge 2>/dev/null | head -c 6)" = '\u0000' ]
+check "in JSON the last of it" [ "$(keel log --json long | python3 -c 'import json, sys
+log = json.load(sys.stdin)
+print(len(log["log"].encode()) <= 1 << 20, log["log"].startswith("\u00e4"), log["log"].endswith("last\\xc3"), log["truncated"])')" = \
+	"True True True True" ]
+check "else all of it" says '"truncated":false' keel log --json two
 
 check "wait: not for ever" exits 6 keel wait --timeout 1 one
 keel wait one two >"$WORK/waited" 2>&1 &
@@ -95,6 +112,8 @@ wait $!
 check "wait: a crash is a failure" [ $? -eq 1 ]
 check "wait: says that it is kept" grep 'kept: preserved' "$WORK/waited"
 check "wait: it was kept before" says 'kept: preserved' keel wait kept
+check "wait: that is a failure as well" exits 1 keel wait kept
+check "wait: in JSON as well" says '"event":"preserved".*"crashed":true' keel wait --json kept
 check "shutdown of a guest that does not run" exits 1 keel shutdown kept
 manifest more
 check "create one more" keel create "$WORK/more.json"

@@ -18,6 +18,7 @@
 #define TIMEOUT_DEFAULT		120
 #define QUICK_SECONDS		10
 #define LOG_CHUNK		65536u
+#define LOG_JSON_MOST		(1u << 20)
 
 /* What a verb asks of each of its guests. */
 struct demand {
@@ -109,12 +110,21 @@ static enum exit_code tell(const struct options *options, const struct client_ca
 	return code == EXIT_DONE ? told : code;
 }
 
-static struct client_call *calls_for(char **names, int count)
+/* One that is named twice is asked once: those that remain are the first of the names, and count says how many. */
+static struct client_call *calls_for(char **names, int *count)
 {
-	struct client_call *calls = calloc((size_t)count, sizeof(*calls));
+	struct client_call *calls = calloc((size_t)*count, sizeof(*calls));
+	int used = 0;
 
-	for (int i = 0; calls && i < count; i++)
-		calls[i].name = names[i];
+	for (int i = 0, j; calls && i < *count; i++) {
+		for (j = 0; j < used && strcmp(names[j], names[i]); j++)
+			;
+		if (j < used)
+			continue;
+		names[used] = names[i];
+		calls[used++].name = names[i];
+	}
+	*count = used;
 	return calls;
 }
 
@@ -136,7 +146,7 @@ static void free_calls(struct client_call *calls, int count)
 /* Asks all guests, and tells of each how it went; the highest exit code. */
 static enum exit_code demand_of(const struct options *options, int count, char **names, const struct demand *demand)
 {
-	struct client_call *calls = calls_for(names, count);
+	struct client_call *calls = calls_for(names, &count);
 	enum exit_code code;
 
 	if (!calls)
@@ -213,7 +223,8 @@ static json_t *end_of_status(json_t *status)
 	json_t *end = NULL;
 
 	if (!strcmp(text_of(status, "state"), "preserved"))
-		end = json_pack("{s:b, s:s, s:s}", "ok", 1, "event", "preserved", "reason", text_of(status, "reason"));
+		end = json_pack("{s:b, s:s, s:s, s:b}", "ok", 1, "event", "preserved", "reason", text_of(status, "reason"),
+				"crashed", json_is_true(json_object_get(status, "crashed")));
 	json_decref(status);
 	return end;
 }
@@ -240,7 +251,7 @@ enum exit_code command_wait(const struct options *options, int count, char **ope
 {
 	long long deadline = client_deadline(options->timeout ? options->timeout : CLIENT_NO_TIMEOUT);
 	const struct demand demand = { .seconds = options->timeout, .done = "ended" };
-	struct client_call *calls = calls_for(operands, count);
+	struct client_call *calls = calls_for(operands, &count);
 	enum exit_code code;
 
 	if (!calls)
@@ -272,53 +283,96 @@ enum exit_code command_wait(const struct options *options, int count, char **ope
 	return code;
 }
 
-static enum exit_code print_log(const char *name, const char *path, int fd, bool json, struct failure *failure)
+static bool cannot_read(const char *path, struct failure *failure)
 {
-	char *text = NULL, *grown;
-	size_t used = 0;
-	ssize_t n = 1;
-	enum exit_code code = EXIT_DONE;
-	json_t *log;
+	return failure_set(failure, EXIT_FAILED, "cannot read %s: %s", path, strerror(errno));
+}
 
-	while (n && (grown = realloc(text, used + LOG_CHUNK + 1))) {
-		text = grown;
-		n = read(fd, text + used, LOG_CHUNK);
+/* In pieces that end with whole characters. */
+static bool print_log(const char *path, int fd, struct failure *failure)
+{
+	char bytes[LOG_CHUNK];
+	size_t held = 0;
+	ssize_t n;
+
+	while ((n = read(fd, bytes + held, sizeof(bytes) - held)) > 0) {
+		size_t used = held + (size_t)n, whole = text_whole(bytes, used);
+
+		text_print(stdout, bytes, whole);
+		held = used - whole;
+		memmove(bytes, bytes + whole, held);
+	}
+	text_print(stdout, bytes, held);
+	return !n || cannot_read(path, failure);
+}
+
+/* The last of it, up to room; -1: errno tells. */
+static ssize_t read_last(int fd, char *bytes, size_t room, bool *truncated)
+{
+	off_t length = lseek(fd, 0, SEEK_END), from = length > (off_t)room ? length - (off_t)room : 0;
+	size_t used = 0;
+	ssize_t n;
+
+	while (used < room && (n = pread(fd, bytes + used, room - used, from + (off_t)used)) != 0) {
 		if (n < 0)
-			break;
+			return -1;
 		used += (size_t)n;
 	}
-	if (n) {
-		failure_set(failure, EXIT_FAILED, "cannot read %s: %s", path, strerror(n < 0 ? errno : ENOMEM));
-		free(text);
-		return EXIT_FAILED;
+	*truncated = from;
+	return (ssize_t)used;
+}
+
+static enum exit_code log_in_json(const char *name, const char *path, int fd, struct failure *failure)
+{
+	char *bytes = malloc(LOG_JSON_MOST + 1), *start = bytes;
+	enum exit_code code = EXIT_FAILED;
+	bool truncated = false;
+	ssize_t used = bytes ? read_last(fd, bytes, LOG_JSON_MOST, &truncated) : -1;
+
+	if (used < 0) {
+		cannot_read(path, failure);
+	} else {
+		bytes[used] = '\0';
+		if (truncated && (start = strchr(bytes, '\n')))
+			start++;	/* with a whole line */
+		code = output_json(json_pack("{s:b, s:o, s:o, s:o, s:b}", "ok", 1, "name", output_string(name), "file",
+					     output_string(path), "log", output_string(start ? start : bytes), "truncated",
+					     (int)truncated));
 	}
-	text[used] = '\0';
-	log = json ? output_string(text) : NULL;
-	if (json)
-		code = output_json(json_pack("{s:b, s:o, s:o, s:o}", "ok", 1, "name", output_string(name), "file",
-					     output_string(path), "log", log));
-	else
-		text_print(stdout, text, used);
-	free(text);
+	free(bytes);
 	return code;
+}
+
+static int open_log(const char *name, char path[PATH_MAX], struct failure *failure)
+{
+	int fd;
+
+	if (strchr(name, '/') || name[0] == '.' || !name[0]) {
+		failure_set(failure, EXIT_NO_GUEST, "\"%s\" is not the name of a guest; keel list --all shows those that were there", name);
+		return -1;
+	}
+	process_log_path(path, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		failure_set(failure, errno == ENOENT ? EXIT_NO_GUEST : EXIT_FAILED,
+			    "there is no log of a guest \"%s\" to read: %s: %s", name, path, strerror(errno));
+	return fd;
 }
 
 enum exit_code command_log(const struct options *options, int count, char **operands)
 {
 	struct failure failure = { 0 };
+	enum exit_code code = EXIT_DONE;
 	char path[PATH_MAX];
-	enum exit_code code;
-	int fd;
+	int fd = open_log(operands[0], path, &failure);
 
 	(void)count;
-	process_log_path(path, operands[0]);
-	fd = strchr(operands[0], '/') ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		failure_set(&failure, strchr(operands[0], '/') || errno == ENOENT ? EXIT_NO_GUEST : EXIT_FAILED,
-			    "there is no log of a guest \"%s\" to read: %s: %s", operands[0], path, strerror(errno));
+	if (fd < 0)
 		return output_fail(options->json, &failure);
-	}
-	code = print_log(operands[0], path, fd, options->json, &failure);
+	if (options->json)
+		code = log_in_json(operands[0], path, fd, &failure);
+	else
+		print_log(path, fd, &failure);
 	close(fd);
 	return failure.text[0] ? output_fail(options->json, &failure) : code;
 }

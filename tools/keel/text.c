@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define ESCAPE_MOST		6u	/* \u001b */
+#define CHARACTER_MOST		4u	/* bytes */
 #define CONTINUES(byte)		(((unsigned char)(byte) & 0xc0) == 0x80)
 #define OMITTED			" ... "
 #define CUT			"..."
@@ -28,6 +29,17 @@ size_t text_character(const char *text, size_t bytes, uint32_t *code)
 		*code = *code << 6 | ((unsigned char)text[i] & 0x3f);
 	}
 	return *code < least[length] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000) ? 0 : length;
+}
+
+size_t text_whole(const char *text, size_t bytes)
+{
+	size_t back = 0;
+
+	while (back < CHARACTER_MOST - 1 && back < bytes && CONTINUES(text[bytes - back - 1]))
+		back++;
+	/* The first byte of one that may go on. */
+	return back < bytes && back < CHARACTER_MOST - 1 && ((unsigned char)text[bytes - back - 1] & 0xc0) == 0xc0 ?
+	       bytes - back - 1 : bytes;
 }
 
 /* Control characters, line separators, and what turns or hides the characters around it. */

@@ -16,6 +16,8 @@
 
 /* Length of the UTF-8 character at text, of at most bytes; 0: there is none. */
 size_t text_character(const char *text, size_t bytes, uint32_t *code);
+/* How many of the bytes come before a character that may go on behind them. */
+size_t text_whole(const char *text, size_t bytes);
 /* Shown, in one line; the caller's to free. NULL: out of memory. */
 char *text_show(const char *text, size_t bytes);
 /* The same to a stream; lines and tabulators stay what they are. */
