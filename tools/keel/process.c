@@ -5,16 +5,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <linux/ioprio.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DEVICE_MODEL		"keel-dm"
@@ -24,6 +29,9 @@
 #define STANDIN			"FAKE_"
 #define PATH_CLEAN		"PATH=/usr/sbin:/usr/bin:/sbin:/bin"
 #define ANSWER_ROOM		16384
+#define START_SECONDS		600	/* within which the memory of a large guest is ready */
+#define STACK_BYTES		(8u << 20)
+#define SIGNALS_PENDING		4096u
 #define FD_FIRST		3	/* of those that keel-dm is given */
 #define FD_ABOVE		16	/* where they are out of the way of their own numbers */
 #define FILE_MASK		022
@@ -87,7 +95,21 @@ static char *setting(const char *name)
 	return text;
 }
 
-/* A test may put a library in the place of the driver, by whatever the environment tells it. */
+static bool is_standin(const char *word)
+{
+	return !strncmp(word, STANDIN, strlen(STANDIN));
+}
+
+static bool has_standin(void)
+{
+	char **word;
+
+	for (word = environ; *word && !is_standin(*word); word++)
+		;
+	return *word && secure_getenv(PRELOAD);
+}
+
+/* A test may put a library in the place of the driver, and tells it what to do; no other library is handed on. */
 static void set_environment(struct launch *l)
 {
 	unsigned int count = 0;
@@ -99,10 +121,10 @@ static void set_environment(struct launch *l)
 	l->environment[count] = setting("KEEL_LOG_DIR");
 	if (l->environment[count])
 		count++;
-	if (!secure_getenv(PRELOAD))
+	if (!has_standin())
 		return;
 	for (char **word = environ; *word && count < ENVIRONMENT_MOST; word++)
-		if (!strncmp(*word, PRELOAD "=", sizeof(PRELOAD)) || !strncmp(*word, STANDIN, strlen(STANDIN)))
+		if (!strncmp(*word, PRELOAD "=", sizeof(PRELOAD)) || is_standin(*word))
 			l->environment[count++] = strdup(*word);
 }
 
@@ -213,19 +235,29 @@ static void set_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* A caller's limit must not stop a guest in the middle of a write; root's process has none. */
+static void limit_to(__rlimit_resource_t resource, rlim_t value)
+{
+	struct rlimit limit = { value, RLIM_INFINITY };
+
+	if (!setrlimit(resource, &limit) || getrlimit(resource, &limit))
+		return;
+	limit.rlim_cur = value < limit.rlim_max ? value : limit.rlim_max;
+	setrlimit(resource, &limit);
+}
+
+/* A caller's limit must not stop a guest in the middle of a write; root's process has none. Threads' stacks are as the main one. */
 static void set_limits(void)
 {
-	static const int unlimited[] = { RLIMIT_AS, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_FSIZE };
-	static const int raised[] = { RLIMIT_MEMLOCK, RLIMIT_NOFILE, RLIMIT_NPROC };
-	const struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
+	static const __rlimit_resource_t raised[] = { RLIMIT_MEMLOCK, RLIMIT_NOFILE, RLIMIT_NPROC };
+	static const struct { __rlimit_resource_t resource; rlim_t value; } fixed[] = {
+		{ RLIMIT_AS, RLIM_INFINITY }, { RLIMIT_CPU, RLIM_INFINITY }, { RLIMIT_DATA, RLIM_INFINITY },
+		{ RLIMIT_FSIZE, RLIM_INFINITY }, { RLIMIT_RTTIME, RLIM_INFINITY }, { RLIMIT_STACK, STACK_BYTES },
+		{ RLIMIT_SIGPENDING, SIGNALS_PENDING }, { RLIMIT_CORE, 0 },
+	};
 	struct rlimit limit;
 
-	for (size_t i = 0; i < sizeof(unlimited) / sizeof(unlimited[0]); i++)
-		if (setrlimit(unlimited[i], &none) && !getrlimit(unlimited[i], &limit)) {
-			limit.rlim_cur = limit.rlim_max;
-			setrlimit(unlimited[i], &limit);
-		}
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+		limit_to(fixed[i].resource, fixed[i].value);
 	for (size_t i = 0; i < sizeof(raised) / sizeof(raised[0]); i++)
 		if (!getrlimit(raised[i], &limit)) {
 			limit.rlim_cur = limit.rlim_max;
@@ -247,6 +279,8 @@ static void set_schedule(void)
 		close(fd);
 	if (sched_setscheduler(0, SCHED_OTHER, &ordinary) || setpriority(PRIO_PROCESS, 0, 0))
 		perror("cannot set the priority");
+	if (syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_NONE, 0)))
+		perror("cannot set the I/O priority");
 	if (sched_setaffinity(0, sizeof(all), &all))
 		perror("cannot set the affinity");
 }
@@ -278,6 +312,7 @@ static void become_device_model(struct launch *l)
 	if (set_descriptors(l) && (ready = FD_FIRST) && !chdir("/")) {
 		set_limits();
 		set_schedule();
+		personality(PER_LINUX);	/* addresses at random */
 		run(l);
 	}
 	failure_set(&failure, EXIT_FAILED, "cannot start %s: %s", l->program, strerror(errno));
@@ -286,17 +321,82 @@ static void become_device_model(struct launch *l)
 	_exit(text && write(ready, text, strlen(text)) > 0 ? EXIT_FAILED : 127);
 }
 
-/* What the device model says of its start; NULL: it died without a word. */
-static json_t *read_answer(int fd)
+/* Signals that end this program while it waits end the child, too. */
+static const int ending[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+static struct sigaction before[sizeof(ending) / sizeof(ending[0])];
+static volatile sig_atomic_t waited_for;
+
+/* With its group, if it has come to have one. */
+static void kill_child(void)
+{
+	kill(-waited_for, SIGKILL);
+	kill(waited_for, SIGKILL);
+}
+
+static void on_end(int number)
+{
+	kill_child();
+	signal(number, SIG_DFL);
+	raise(number);
+}
+
+static void watch_endings(void)
+{
+	const struct sigaction action = { .sa_handler = on_end };
+
+	for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++)
+		if (!sigaction(ending[i], NULL, &before[i]) && before[i].sa_handler == SIG_DFL)
+			sigaction(ending[i], &action, NULL);
+}
+
+static void leave_endings(void)
+{
+	for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++)
+		sigaction(ending[i], &before[i], NULL);
+}
+
+/* Returns as fork does. No signal comes before the child is watched. */
+static pid_t fork_watched(void)
+{
+	sigset_t all, mask;
+	pid_t pid;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &mask);
+	pid = fork();
+	if (pid > 0) {
+		waited_for = pid;
+		watch_endings();
+	}
+	if (pid)
+		sigprocmask(SIG_SETMASK, &mask, NULL);
+	return pid;
+}
+
+static bool wait_until(int fd, time_t end)
+{
+	struct pollfd ready = { .fd = fd, .events = POLLIN };
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec < end && poll(&ready, 1, (int)(end - now.tv_sec) * 1000);
+}
+
+/* What the device model says of its start; NULL: it died without a word, or says nothing within the time. */
+static json_t *read_answer(int fd, bool *late)
 {
 	char text[ANSWER_ROOM];
+	struct timespec start;
 	size_t used = 0;
 	ssize_t n;
 
-	while (used < sizeof(text) && (n = read(fd, text + used, sizeof(text) - used)) != 0) {
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	while (used < sizeof(text)) {
+		*late = !wait_until(fd, start.tv_sec + START_SECONDS);
+		n = *late ? 0 : read(fd, text + used, sizeof(text) - used);
 		if (n > 0)
 			used += (size_t)n;
-		else if (errno != EINTR)
+		else if (!n || errno != EINTR)
 			break;
 	}
 	return json_loadb(text, used, 0, NULL);
@@ -318,18 +418,27 @@ static bool explain(const struct launch *l, const json_t *answer, pid_t child, s
 
 static bool launch(struct launch *l, int ready, struct process *process, json_t **answer, struct failure *failure)
 {
-	process->pid = fork();
+	bool late = false, started;
+
+	process->pid = fork_watched();
 	if (process->pid < 0)
 		return failure_set(failure, EXIT_FAILED, "cannot make a process: %s", strerror(errno));
 	if (!process->pid)
 		become_device_model(l);
 	close_launch(l);
-	*answer = read_answer(ready);
-	if (json_is_true(json_object_get(*answer, "ok")))
-		return true;
-	explain(l, *answer, process->pid, failure);
-	json_decref(*answer);
-	return false;
+	*answer = read_answer(ready, &late);
+	started = !late && json_is_true(json_object_get(*answer, "ok"));
+	if (late)
+		kill_child();
+	if (!started)
+		explain(l, *answer, process->pid, failure);
+	leave_endings();
+	if (late)
+		failure_set(failure, EXIT_TIMEOUT, "%s did not start the guest within %d s, and was ended; see %s", l->program,
+			    START_SECONDS, l->log_path);
+	if (!started)
+		json_decref(*answer);
+	return started;
 }
 
 bool process_start(const struct manifest *m, struct process *process, json_t **answer, struct failure *failure)
