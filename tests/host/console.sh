@@ -65,6 +65,11 @@ if termios.tcgetattr(slave) != before:
     sys.exit("the terminal is not as before")
 if b"\033[0m" not in seen.split(b"coloured")[1]:
     sys.exit(f"attributes are not reset: {seen}")
+left = seen.split(b"coloured")[1]
+for undone in (b"7\033[?1049l", b"7\033[r\0338", b"(B", b"[?25h", b"[?7h", b"[4l", b"[?1l", b">", b"[?1000l", b"[?1002l", b"[?1003l",
+               b"[?1006l", b"[?2004l"):
+    if b"\033" + undone not in left:
+        sys.exit(f"no {undone} in {left}")
 if how == "kill" and not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == getattr(signal, what)):
     sys.exit(f"{what} did not end it: {status}")
 if how == "type" and status:
@@ -79,7 +84,7 @@ order term 'say \x1b[31mcoloured\x1b[?25l'
 check "create" keel create "$WORK/term.json"
 check "there is output" soon says coloured keel console --log term
 check "left by Ctrl-]" terminal type '\x1d' keel console term
-for signal in SIGTERM SIGHUP SIGINT SIGQUIT; do
+for signal in SIGTERM SIGHUP SIGINT SIGQUIT SIGUSR1 SIGUSR2 SIGALRM; do
 	check "ended by $signal" terminal kill $signal keel console term
 done
 check "stopped, and continued" terminal stop - keel console term

@@ -19,8 +19,12 @@
 #define ESCAPE			0x1d	/* Ctrl-] */
 #define CHUNK			4096
 #define LAST_WORD_SECONDS	30
-/* Attributes, character set, cursor, keypad, mouse and pasting as they are on a terminal that was just opened. */
-#define TERMINAL_DEFAULTS	"\033[0m\033(B\017\033[?25h\033[?1l\033>\033[?1000l\033[?2004l"
+/*
+ * A terminal as one that was just opened: out of the alternate screen, and all of the screen scrolls (both move the cursor to the place
+ * that was saved last); colours, character sets, cursor; lines wrap, nothing is inserted; keys, mouse and pasting.
+ */
+#define TERMINAL_DEFAULTS	"\0337\033[?1049l\0337\033[r\0338\033[0m\033(B\033)0\017\033[?25h\033[?7h\033[4l\033[?1l\033>" \
+				"\033[?1000l\033[?1002l\033[?1003l\033[?1006l\033[?2004l"
 
 enum step {
 	STEP_ON,
@@ -42,7 +46,7 @@ struct session {
 };
 
 /* Signals come while this end waits, and at no other time. */
-static const int watched[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP };
+static const int watched[] = { SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2 };
 static volatile sig_atomic_t interrupted;
 static sigset_t while_waiting;
 
