@@ -129,5 +129,16 @@ check "completion of verbs" [ "$(complete keel sh)" = shutdown ]
 check "completion of all verbs" [ "$(complete keel '' | sort)" = "$( (echo "$verbs"; echo help) | sort)" ]
 check "completion of options" [ "$(complete keel shutdown --ti)" = --timeout ]
 check "completion of names" [ "$(complete keel shutdown sh)" = shown ]
+check "completion of a time" [ -z "$(complete keel shutdown --timeout '')" ]
+check "behind an = as well" [ -z "$(complete keel shutdown --timeout = '')" ]
+check "completion of names behind it" [ "$(complete keel shutdown --timeout 5 sh)" = shown ]
+check "completion of a second name" [ "$(complete keel wait other sh)" = shown ]
+for verb in console info log; do
+	check "completion of the name of $verb" [ "$(complete keel $verb '')" = shown ]
+	check "but no second one" [ -z "$(complete keel $verb other '')" ]
+done
+check "completion of the operands of list, which has none" [ -z "$(complete keel list '')" ]
+check "verbs are no folders" [ "$(bash -c '. "$1/tools/keel/completion.bash"; complete -p keel' - "$ROOT")" = \
+	"complete -F _keel keel" ]
 check "completion of files" [ "$(complete keel create "$WORK/sho")" = "$WORK/shown.json" ]
 finish

@@ -3,28 +3,52 @@
 # Completion of keel(1) for bash: verbs and options as keel help has them, guests as they run.
 
 _keel() {
-	local word=${COMP_WORDS[COMP_CWORD]} verb='' i
+	local word=${COMP_WORDS[COMP_CWORD]} verb='' operands=0 i
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
+		--timeout)	i=$((i + 1)) ;;
 		-*)	;;
-		*)	verb=${COMP_WORDS[i]}
-			break ;;
+		*)	if [ -z "$verb" ]; then
+				verb=${COMP_WORDS[i]}
+			else
+				operands=$((operands + 1))
+			fi ;;
 		esac
 	done
 	COMPREPLY=()
+	case ${COMP_WORDS[COMP_CWORD - 1]} in
+	--timeout | =)	return ;;	# a number
+	esac
 	case $verb:$word in
 	:-*)
 		mapfile -t COMPREPLY < <(compgen -W "--json --help --version" -- "$word") ;;
-	:* | help:*)
-		mapfile -t COMPREPLY < <(compgen -W "help $(keel help 2>/dev/null | sed -nE 's/^  ([a-z-]+) .*/\1/p')" -- "$word") ;;
+	help:*)
+		[ "$operands" -gt 0 ] || mapfile -t COMPREPLY < <(compgen -W "$(_keel_verbs)" -- "$word") ;;
+	:*)
+		mapfile -t COMPREPLY < <(compgen -W "$(_keel_verbs)" -- "$word") ;;
 	*:-*)
 		mapfile -t COMPREPLY < <(compgen -W "--help $(keel help "$verb" 2>/dev/null | sed -n 1p | grep -oE -- '--[a-z]+')" -- "$word") ;;
-	check-host:* | dmesg:* | version:*)	;;
+	check-host:* | dmesg:* | list:* | version:*)	;;
 	check:* | create:*)
+		# Quoted as file names, which outside of a completion cannot be asked for.
+		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	*)
-		mapfile -t COMPREPLY < <(compgen -W "$(keel list 2>/dev/null | sed -nE '2,$s/^([^ ]+) .*/\1/p')" -- "$word") ;;
+		_keel_guests "$verb" "$operands" "$word" ;;
 	esac
 }
 
-complete -o filenames -F _keel keel
+_keel_verbs() {
+	printf 'help '
+	keel help 2>/dev/null | sed -nE 's/^  ([a-z-]+) .*/\1/p'
+}
+
+_keel_guests() {
+	case $1:$2 in
+	console:0 | info:0 | log:0)	;;
+	console:* | info:* | log:*)	return ;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$(keel list 2>/dev/null | sed -nE '2,$s/^([^ ]+) .*/\1/p')" -- "$3")
+}
+
+complete -F _keel keel
