@@ -102,6 +102,24 @@ check "compare: a name of several" ends_with 1 "Name a file, or a part" "$tree/t
 echo '{"results": [{}]}' >"$WORK/broken.json"
 check "compare: a file of another kind" ends_with 1 "no results of tools/bench" \
 	"$tree/tools/bench" --compare "$WORK/broken.json" near
+# broken TEXT FROM TO: whether a file of results in which FROM is TO is refused with this text.
+broken() {
+	sed "s/$2/$3/g" "$tree/build/bench/results/2026-01-01-near-qemu.json" >"$WORK/broken.json"
+	ends_with 1 "no results of tools/bench: $1" "$tree/tools/bench" --compare near "$WORK/broken.json"
+}
+for member in emulator repetitions results group what unit value values; do
+	check "compare: without $member" broken "'$member' is missing" "\"$member\"" '"x"'
+done
+check "compare: values that are none" broken "a value is no number" '"value": [0-9.]*' '"value": "x"'
+echo '{"emulator": "QEMU", "repetitions": 1, "results": []}' >"$WORK/broken.json"
+check "compare: results of nothing" ends_with 1 "there is none in it" "$tree/tools/bench" --compare "$WORK/broken.json" near
+unread_table() {
+	rm -rf "$tree/build/bench/results.json"
+	bench --quick lines >/dev/full
+	[ -s "$tree/build/bench/results.json" ]
+}
+check "bench: a table that cannot be written costs no results" unread_table
+check "bench: and is told" says 'cannot write the table.*No space left' sh -c '"$1" --quick lines >/dev/full' - "$tree/tools/bench"
 check "bench: SIGTERM leaves no emulator" ended_by_signal
 check "bench: meanwhile a second run was refused" \
 	grep -E 'another run has .*pid [0-9]+ since [0-9:]+, bench --quick steady' "$WORK/second.log"
