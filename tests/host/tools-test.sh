@@ -103,6 +103,7 @@ refuses_second() {
 
 test_results() {
 	check "test: one that passes" ends_with 0 "^1 passed, 0 failed, 0 skipped$" "$tree/tools/test" good
+	check "test: the same twice runs once" ends_with 0 "^1 passed, 0 failed, 0 skipped$" "$tree/tools/test" good good
 	check "test: its line" says '^passed   good \([0-9]+ s\)$' "$tree/tools/test" good
 	check "test: one that fails, and one that is skipped" ends_with 1 "^1 passed, 1 failed, 1 skipped$" \
 		"$tree/tools/test" good bad absent
@@ -123,6 +124,9 @@ test_options() {
 	check "test: -h" ends_with 0 . "$tree/tools/test" -h
 	check "test: an option that it does not know" ends_with 2 "unknown option --lnog, did you mean --long" "$tree/tools/test" --lnog
 	check "test: a test that is not there" ends_with 2 "godo: no such test, did you mean good" "$tree/tools/test" godo
+	check "test: a file instead of a name" ends_with 2 "called by its name, did you mean good" \
+		"$tree/tools/test" tests/integration/good.sh
+	check "test: a way out of the folder" ends_with 2 "called by its name" "$tree/tools/test" ../integration/good
 	check "test: minutes that are none" ends_with 2 "expected a number of minutes" "$tree/tools/test" soak long
 }
 
