@@ -284,6 +284,21 @@ bool rundir_each_record(bool (*each)(void *owner, const char *name, const char *
 	return good || failure_set(failure, EXIT_FAILED, "out of memory");
 }
 
+pid_t rundir_process(const char *name)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char path[PATH_MAX], text[16] = "";
+	long pid = 0;
+	int fd;
+
+	rundir_path(path, sizeof(path), name, PID_FILE);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd >= 0 && !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK && read(fd, text, sizeof(text) - 1) > 0)
+		pid = strtol(text, NULL, 10);
+	close_fd(&fd);
+	return pid > 0 && pid <= INT_MAX ? (pid_t)pid : 0;
+}
+
 /*
  * The lock says that nobody lives there; who makes the folder anew meanwhile tries again (rundir_create). What has no number of a process
  * is not Keel's, but for a folder in which nothing is yet.

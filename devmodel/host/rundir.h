@@ -45,6 +45,8 @@ void rundir_leave(struct rundir *dir);
 /* Removes the folder and what is known to be in it. The user is kept. */
 void rundir_remove(struct rundir *dir);
 
+/* The process that serves the guest of this name, or is about to; 0: there is none. It stays this one's number as long as that is so. */
+pid_t rundir_process(const char *name);
 /* Removes the folder of this name if the process that made it is gone without having done so. True: it was removed. */
 bool rundir_clean(const char *name);
 /* Writes the guest's record, an object. */

@@ -72,6 +72,12 @@ done
 wait
 check "guests that start while others look" test "$(keel list | grep -c '^race[1-8] *running')" = 8
 
+manifest deaf
+check "a guest whose process is stopped" keel create "$WORK/deaf.json"
+kill -STOP "$(cat "$KEEL_RUN_DIR/deaf/pid")"
+check "is destroyed all the same" says 'deaf: ended \(its process did not do as it was told, and was killed\)' keel destroy --timeout 1 deaf
+check "and its folder is gone" is_gone deaf
+
 pid=$(cat "$KEEL_RUN_DIR/lives/pid")
 kill -STOP "$pid"
 check "a list without a guest's answer is not good" exits 6 keep_list

@@ -3,13 +3,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client.h"
 #include "commands.h"
+#include "host/rundir.h"
 #include "output.h"
 #include "process.h"
 #include "terminal.h"
@@ -17,6 +20,8 @@
 
 #define TIMEOUT_DEFAULT		120
 #define QUICK_SECONDS		10
+#define PAUSE_NS		20000000
+#define PAUSES_A_SECOND		50
 #define LOG_CHUNK		65536u
 #define LOG_JSON_MOST		(1u << 20)
 
@@ -203,11 +208,52 @@ enum exit_code command_unpause(const struct options *options, int count, char **
 	return demand_of(options, count, operands, &demand);
 }
 
+static bool is_gone(const char *name, pid_t process, int seconds)
+{
+	const struct timespec pause = { .tv_nsec = PAUSE_NS };
+
+	for (int i = 0; i < seconds * PAUSES_A_SECOND && rundir_process(name) == process; i++)
+		nanosleep(&pause, NULL);
+	return rundir_process(name) != process;
+}
+
+/* A process of a guest that does not end, or says that it did and lives on, is killed; its keeper clears up. */
+static void make_sure(struct client_call *call, pid_t process)
+{
+	if (!process || is_gone(call->name, process, call->answer ? QUICK_SECONDS : 0))
+		return;
+	if (kill(process, SIGKILL) || !is_gone(call->name, process, QUICK_SECONDS)) {
+		failure_set(&call->failure, EXIT_FAILED, "the process of guest \"%s\", %d, does not end", call->name, (int)process);
+		json_decref(call->answer);
+		call->answer = NULL;
+		return;
+	}
+	json_decref(call->answer);
+	call->answer = json_pack("{s:b, s:o, s:s, s:s, s:b}", "ok", 1, "name", output_string(call->name), "event", "ended",
+				 "reason", "its process did not do as it was told, and was killed", "crashed", 0);
+}
+
 enum exit_code command_destroy(const struct options *options, int count, char **operands)
 {
-	const struct demand demand = { json_pack("{s:s}", "command", "destroy"), TIMEOUT_DEFAULT, "", "done" };
+	const struct demand demand = { json_pack("{s:s}", "command", "destroy"), seconds_of(options), "", "done" };
+	struct client_call *calls = calls_for(operands, &count);
+	pid_t *processes = calloc((size_t)count, sizeof(*processes));
+	enum exit_code code;
 
-	return demand_of(options, count, operands, &demand);
+	if (!calls || !processes) {
+		free(calls);
+		free(processes);
+		return out_of_memory(options);
+	}
+	for (int i = 0; i < count; i++)
+		processes[i] = strchr(calls[i].name, '/') ? 0 : rundir_process(calls[i].name);
+	client_ask_all(calls, (size_t)count, demand.request, demand.seconds);
+	for (int i = 0; i < count; i++)
+		make_sure(&calls[i], processes[i]);
+	code = tell(options, calls, (size_t)count, &demand);
+	free_calls(calls, count);
+	free(processes);
+	return code;
 }
 
 enum exit_code command_nmi(const struct options *options, int count, char **operands)

@@ -2,13 +2,10 @@
 /* keel list, and keel info of a guest. */
 #include "list.h"
 
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "client.h"
 #include "host/rundir.h"
@@ -121,30 +118,13 @@ static bool add_ended(void *listing, const char *name, const char *text)
 	return !json_array_insert_new(l->guests, place, guest);
 }
 
-/* Whether the process lives that made the folder. */
-static bool is_locked(const char *name)
-{
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	char path[PATH_MAX];
-	bool locked;
-	int fd;
-
-	rundir_path(path, sizeof(path), name, "pid");
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0)
-		return false;
-	locked = !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK;
-	close(fd);
-	return locked;
-}
-
 /* One that just ends, or is being cleaned by somebody else, is gone within the time. */
 static bool is_starting(const char *name)
 {
 	const struct timespec pause = { .tv_nsec = PAUSE_NS };
 
 	for (int i = 0; i < PAUSES; i++) {
-		if (rundir_clean(name) || !is_locked(name))
+		if (rundir_clean(name) || !rundir_process(name))
 			return false;
 		nanosleep(&pause, NULL);
 	}

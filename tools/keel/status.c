@@ -2,12 +2,9 @@
 /* What guests' processes and records say, as output.schema.json has it. */
 #include "status.h"
 
-#include <fcntl.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "host/rundir.h"
 #include "output.h"
@@ -111,24 +108,6 @@ static bool copy_object(json_t *to, const json_t *from, const char *key, const s
 	return !json_object_set_new(to, key, copy_members(json_object(), json_object_get(from, key), members));
 }
 
-/* 0: it is not told. */
-static int read_pid(const char *name)
-{
-	char path[PATH_MAX], text[16] = "";
-	ssize_t n = -1;
-	long pid;
-	int fd;
-
-	rundir_path(path, sizeof(path), name, "pid");
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd >= 0) {
-		n = read(fd, text, sizeof(text) - 1);
-		close(fd);
-	}
-	pid = n > 0 ? strtol(text, NULL, 10) : 0;
-	return pid > 0 && pid <= INT_MAX ? (int)pid : 0;
-}
-
 static json_t *new_guest(const char *name)
 {
 	return json_pack("{s:o}", "name", output_string(name));
@@ -136,7 +115,7 @@ static json_t *new_guest(const char *name)
 
 static bool set_pid(json_t *guest, const char *name)
 {
-	int pid = read_pid(name);
+	int pid = rundir_process(name);
 
 	return !pid || !json_object_set_new(guest, "pid", json_integer(pid));
 }
