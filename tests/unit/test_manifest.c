@@ -474,13 +474,42 @@ START_TEST(other_formats)
 		{ "-f vmdk ", 0, "KDMV", 4 }, { "-f vmdk ", 0, "# Disk DescriptorFile", 21 }, { "-f vhdx ", 0, "vhdxfile", 8 },
 		{ "-f vdi ", 64, "\x7f\x10\xda\xbe", 4 }, { "-f qed ", 0, "QED", 4 },
 		{ "-f parallels ", 0, "WithoutFreeSpace", 16 }, { "-f vpc ", 0, "conectix", 8 }, { "-f vpc ", 4096 - 512, "conectix", 8 },
-		{ "-f dmg ", 4096 - 512, "koly", 4 }, { "", 0, "\x33\xc0\x8e\xd0", 4 }, { "", 8, "QFI\xfb\0\0\0\3", 8 },
+		{ "-f dmg ", 4096 - 512, "koly", 4 }, 
+		{ "compressed by gzip, and drives are raw: unpack it first: gunzip <'@/bad/../good/images/x.img' >NEW.raw", 0, "\x1f\x8b\x08", 3 },
+		{ "unpack it first: unxz ", 0, "\xfd\x37\x7a\x58\x5a\0", 6 }, { "unpack it first: unzstd ", 0, "\x28\xb5\x2f\xfd", 4 },
+		{ "unpack it first: bunzip2 ", 0, "BZh9", 4 }, { "unpack it first: unzip ", 0, "PK\3\4", 4 },
+		{ "unpack it first: 7z x ", 0, "7z\xbc\xaf\x27\x1c", 6 }, { "", 0, "\x33\xc0\x8e\xd0", 4 }, { "", 8, "QFI\xfb\0\0\0\3", 8 },
 	};
+	char from[PATH_MAX], to[PATH_MAX];
+
 	make_file("x.img", 4096);
 	for (size_t i = 0; i < sizeof(images) / sizeof(images[0]); i++) {
 		put_mark(images[i].offset, images[i].bytes, images[i].count);
 		check_image("\"disks\": [ { \"file\": \"../good/images/x.img\" } ]", images[i].says);
 		check_image("\"cdrom\": { \"file\": \"../good/images/x.img\" }", images[i].says);
+	}
+	put_mark(0, "BZh", 3);
+	snprintf(from, sizeof(from), "%s/good/images/x.img", folder);
+	snprintf(to, sizeof(to), "%s/good/images/it's.img", folder);
+	ck_assert_int_eq(rename(from, to), 0);
+	check_image("\"disks\": [ { \"file\": \"../good/images/it's.img\" } ]", "bunzip2 <'@/bad/../good/images/it'\\''s.img'");
+}
+END_TEST
+
+/* Of no blocks, where there is a file system that has room for such a length. */
+START_TEST(too_large_image)
+{
+	char path[] = "/dev/shm/keel-large-XXXXXX", drive[128];
+	int fd = mkstemp(path);
+
+	snprintf(drive, sizeof(drive), "\"disks\": [ { \"file\": \"%s\" } ]", path);
+	if (fd >= 0 && !ftruncate(fd, 1ll << 57))
+		check_image(drive, "");
+	if (fd >= 0 && !ftruncate(fd, (1ll << 57) + 512))
+		check_image(drive, "numbers of 2^48 sectors, which are 128 PiB");
+	if (fd >= 0) {
+		close(fd);
+		unlink(path);
 	}
 }
 END_TEST
@@ -733,6 +762,7 @@ int main(void)
 	tcase_add_test(tests, defaults);
 	tcase_add_test(tests, missing_file);
 	tcase_add_test(tests, other_formats);
+	tcase_add_test(tests, too_large_image);
 	tcase_add_test(tests, positions);
 	tcase_add_test(tests, positions_of_strange_keys);
 	tcase_add_test(tests, mistakes_are_named);

@@ -16,7 +16,8 @@ struct mark {
 	size_t count;
 };
 
-#define MARK(name, qemu, offset, text) { { name, qemu }, offset, text, sizeof(text) - 1 }
+#define MARK(name, qemu, offset, text) { { name, qemu, NULL, false }, offset, text, sizeof(text) - 1 }
+#define COMPRESSED(name, unpack, is_filter, text) { { name, NULL, unpack, is_filter }, 0, text, sizeof(text) - 1 }
 
 static const struct mark marks[] = {
 	MARK("qcow2", "qcow2", 0, "QFI\xfb\0\0\0\2"),
@@ -34,6 +35,12 @@ static const struct mark marks[] = {
 	MARK("VHD", "vpc", 0, "conectix"),
 	MARK("VHD", "vpc", -512, "conectix"),
 	MARK("DMG", "dmg", -512, "koly"),
+	COMPRESSED("gzip", "gunzip", true, "\x1f\x8b\x08"),
+	COMPRESSED("xz", "unxz", true, "\xfd" "7zXZ\0"),
+	COMPRESSED("zstd", "unzstd", true, "\x28\xb5\x2f\xfd"),
+	COMPRESSED("bzip2", "bunzip2", true, "BZh"),
+	COMPRESSED("zip", "unzip", false, "PK\3\4"),
+	COMPRESSED("7z", "7z x", false, "7z\xbc\xaf\x27\x1c"),
 };
 
 static bool has_mark(int fd, uint64_t bytes, const struct mark *mark)

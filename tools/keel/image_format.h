@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Disk images that are not raw, told by their marks. */
+/* Disk images that are not raw, or compressed, told by their marks. */
 #ifndef KEEL_IMAGE_FORMAT_H
 #define KEEL_IMAGE_FORMAT_H
 
@@ -7,7 +7,9 @@
 
 struct image_format {
 	const char *name;	/* as people say it */
-	const char *qemu;	/* as qemu-img(1) says it */
+	const char *qemu;	/* as qemu-img(1) says it; NULL: it is compressed */
+	const char *unpack;	/* the command for one that is compressed; it takes a file's name, */
+	_Bool is_filter;	/* or reads that from its standard input */
 };
 
 /* The format of an open image of this size; NULL: nothing says that it is not raw. */

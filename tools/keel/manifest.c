@@ -35,6 +35,7 @@
 #define WEIGHT_MAX		10000
 #define SECTOR			512
 #define CD_SECTOR		2048
+#define SECTORS_MOST		(1ull << 48)	/* as ATA counts them */
 #define LIST_ROOM		256
 #define ONLINE_CPUS		"/sys/devices/system/cpu/online"
 #define ONLINE_ROOM		4096
@@ -240,12 +241,29 @@ static char *member_path(const char *path, const char *name)
 	return member;
 }
 
+/* Words that are meant to come, of the manifest itself and of its drives. */
+static bool is_planned(const char *path, const char *name)
+{
+	static const char *const root[] = {
+		"allow", "cap", "clock", "cloud_init", "cpu", "graphics", "machine", "networks", "os", "secure_boot", "tpm", NULL,
+	};
+	static const char *const drive[] = { "bus", "cache", "discard", "format", "rate", NULL };
+	bool is_drive = !strncmp(path, "/disks/", 7) || !strncmp(path, "/cdrom", 6);
+	const char *const *word = path[0] ? drive : root;
+
+	while (*word && strcmp(*word, name))
+		word++;
+	return *word && (is_drive || !path[0]);
+}
+
 static void unknown_key(struct loader *l, const char *path, const char *name, const struct key *keys, size_t count)
 {
 	char quoted[TEXT_QUOTED], *member = is_full(l->report) ? NULL : member_path(path, name);
 	const char *nearest = member ? nearest_key(name, keys, count) : NULL;
 
-	if (nearest)
+	if (member && is_planned(path, name))
+		complain_key(l, member, "%s: not there yet", name);
+	else if (nearest)
 		complain_key(l, member, "unknown key \"%s\"; did you mean \"%s\"?", text_quote(quoted, name), nearest);
 	else
 		complain_key(l, member ? member : path, "unknown key \"%s\"", text_quote(quoted, name));
@@ -745,6 +763,14 @@ static void check_topology(struct loader *l)
 	l->m->topology = KEEL_TOPOLOGY(cores, threads);
 }
 
+/* The word for it, and no file that is called so. */
+static bool is_uefi(const char *firmware)
+{
+	const char *slash = firmware ? strrchr(firmware, '/') : NULL;
+
+	return firmware && !strcmp(slash ? slash + 1 : firmware, "uefi") && access(firmware, F_OK);
+}
+
 static void check_firmware(struct loader *l)
 {
 	struct stat st;
@@ -753,6 +779,10 @@ static void check_firmware(struct loader *l)
 
 	if (!l->m->firmware)
 		l->m->firmware = strdup(FIRMWARE_DEFAULT);
+	if (is_uefi(l->m->firmware)) {
+		complain(l, "/firmware", "firmware: \"uefi\" is not there yet; without \"firmware\" it is Keel's own BIOS");
+		return;
+	}
 	fd = open_named(l, "/firmware", l->m->firmware, O_RDONLY, &st, &bytes);
 	if (fd < 0)
 		return;
@@ -779,6 +809,36 @@ static const char *other_use(const struct loader *l, const char *file)
 	return is_same_file(file, l->m->path) ? "this manifest" : is_same_file(file, l->m->firmware) ? "the firmware" : NULL;
 }
 
+/* In quotes as a shell wants them; the caller's to free. */
+static char *quote_name(const char *file)
+{
+	char *quoted = malloc(4 * strlen(file) + 3), *to = quoted;
+
+	if (!quoted)
+		return NULL;
+	*to++ = '\'';
+	for (; *file; file++)
+		if (*file == '\'')
+			to = stpcpy(to, "'\\''");
+		else
+			*to++ = *file;
+	strcpy(to, "'");
+	return quoted;
+}
+
+static void refuse_format(struct loader *l, const char *path, const char *file, const struct image_format *format)
+{
+	char *quoted = quote_name(file);
+
+	if (format->qemu)
+		complain(l, path, "%s is an image in the format %s, and drives are raw: qemu-img convert -f %s -O raw %s NEW.raw "
+			 "makes it one", file, format->name, format->qemu, quoted ? quoted : file);
+	else
+		complain(l, path, "%s is compressed by %s, and drives are raw: unpack it first: %s %s%s%s", file, format->name,
+			 format->unpack, format->is_filter ? "<" : "", quoted ? quoted : file, format->is_filter ? " >NEW.raw" : "");
+	free(quoted);
+}
+
 static void check_contents(struct loader *l, const char *path, const struct manifest_drive *drive, int fd)
 {
 	unsigned int unit = drive->kind == MANIFEST_DRIVE_CDROM ? CD_SECTOR : SECTOR;
@@ -787,8 +847,10 @@ static void check_contents(struct loader *l, const char *path, const struct mani
 	int readonly = 0;
 
 	if (format)
-		complain(l, path, "%s is an image in the format %s, and drives are raw: qemu-img convert -f %s -O raw '%s' NEW.raw "
-			 "makes it one", drive->file, format->name, format->qemu, drive->file);
+		refuse_format(l, path, drive->file, format);
+	else if (drive->bytes / SECTOR > SECTORS_MOST)
+		complain(l, path, "%s has %llu bytes; a drive has room for numbers of 2^48 sectors, which are 128 PiB", drive->file,
+			 (unsigned long long)drive->bytes);
 	else if (!drive->bytes)
 		complain(l, path, "%s is empty; truncate -s 10G makes it a disk of 10 GiB", drive->file);
 	else if (drive->bytes % unit)
