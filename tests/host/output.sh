@@ -117,8 +117,12 @@ check "list where one hangs" prints 6 list --all
 kill -CONT "$(cat "$KEEL_RUN_DIR/two/pid")"
 check "destroy of several" prints 0 destroy crash two
 check "destroy of none" prints 4 destroy two
+check "help" prints 0 help
+check "help of one" prints 0 help list
+check "help of help" prints 0 help help
+check "help of none" prints 2 help lits
 check "wrong usage" prints 2 list operand
 check "all objects are as the schema has them" valid "$WORK"/objects/*
-check "every verb was looked at" [ "$(keel help | sed -nE 's/^  ([a-z-]+) .*/\1/p' | grep -vx console | sort)" = \
+check "every verb was looked at" [ "$( (keel help; echo "  help x") | sed -nE 's/^  ([a-z-]+) .*/\1/p' | grep -vx console | sort)" = \
 	"$(tr ' ' '\n' <<<"$seen" | grep . | sort -u)" ]
 finish

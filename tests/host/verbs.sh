@@ -20,6 +20,11 @@ for verb in $verbs; do
 	check "keel help $verb tells of it" sh -c "keel help $verb | grep -q '^$verb: '"
 	check "keel(1) has $verb" grep -qE "^\.(BR?|TP) .*\b$verb\b" "$ROOT/tools/keel/keel.1"
 done
+check "keel help help" sh -c "keel help help | grep -q '^help: '"
+check "keel help --help" helps keel help --help
+check "keel help of two" exits 2 keel help list create
+check "a word of other programs" says 'did you mean "create"' keel start
+check "help of it as well" says 'did you mean "create"' keel help start
 check "no command is wrong usage" exits 2 keel
 check "a command that there is not is wrong usage" exits 2 keel lits
 check "and the near one is named" says 'did you mean "list"' keel lits
@@ -37,6 +42,11 @@ version=$(sed -nE 's/^project\(keel VERSION ([0-9.]+).*/\1/p' "$ROOT/CMakeLists.
 check "keel --version" sh -c "keel --version | grep -x 'keel $version (ABI revision [0-9]*)'"
 check "keel version" sh -c "keel version | grep -x 'keel $version (ABI revision [0-9]*)'"
 check "keel version --json" sh -c "keel version --json | grep -F '\"version\":\"$version\"'"
+check "keel --version --json" [ "$(keel --version --json)" = "$(keel version --json)" ]
+check "keel --json --version" [ "$(keel --json --version)" = "$(keel version --json)" ]
+check "keel --help --json" [ "$(keel --help --json)" = "$(keel help --json)" ]
+check "keel help --json" [ "$(keel help --json | python3 -c 'import json, sys
+print(" ".join(command["name"] for command in json.load(sys.stdin)["commands"]))')" = "$(tr '\n' ' ' <<<"$verbs" | sed 's/ $//')" ]
 check "keel --json list" sh -c "keel --json list | grep -x '{\"ok\":true,\"guests\":\[\]}'"
 
 manifest one

@@ -52,6 +52,18 @@ static const struct command commands[] = {
 	{ "version", command_version, 0, 0, OPTION_JSON, "", "print the version of this program" },
 };
 
+static enum exit_code command_help(const struct options *options, int count, char **operands);
+
+static const struct command help_command = {
+	"help", command_help, 0, 1, OPTION_JSON, "[COMMAND]", "list the commands, or tell of one",
+};
+
+/* Words of other programs. */
+static const char *const synonyms[][2] = {
+	{ "start", "create" }, { "run", "create" }, { "stop", "shutdown" }, { "kill", "destroy" }, { "ls", "list" }, { "ps", "list" },
+	{ "status", "info" }, { "restart", "reboot" },
+};
+
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static const struct option known_options[] = {
@@ -94,7 +106,7 @@ static const struct command *find(const char *name)
 	for (size_t i = 0; i < COMMANDS; i++)
 		if (!strcmp(commands[i].name, name))
 			return &commands[i];
-	return NULL;
+	return strcmp(name, help_command.name) ? NULL : &help_command;
 }
 
 static const char *nearest_command(const char *name)
@@ -102,6 +114,9 @@ static const char *nearest_command(const char *name)
 	const char *nearest = NULL;
 	unsigned int best = TEXT_NEAR;
 
+	for (size_t i = 0; i < sizeof(synonyms) / sizeof(synonyms[0]); i++)
+		if (!strcmp(synonyms[i][0], name))
+			return synonyms[i][1];
 	for (size_t i = 0; i < COMMANDS; i++)
 		if (text_distance(name, commands[i].name) < best) {
 			best = text_distance(name, commands[i].name);
@@ -220,6 +235,47 @@ static enum exit_code run(const struct command *command, struct options *options
 	return code == EXIT_DONE ? command->run(options, argc - optind, argv + optind) : code;
 }
 
+static json_t *describe(const struct command *c)
+{
+	return json_pack("{s:s, s:o, s:s}", "name", c->name, "usage",
+			 json_sprintf("keel %s%s%s%s", c->name, c->options & OPTION_JSON ? " [--json]" : "", *c->usage ? " " : "",
+				      c->usage), "help", c->help);
+}
+
+/* Of all commands, or of the only one. */
+static enum exit_code help_in_json(const struct command *only)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < (only ? 1 : COMMANDS); i++)
+		if (json_array_append_new(list, describe(only ? only : &commands[i]))) {
+			json_decref(list);
+			return output_json(NULL);
+		}
+	return output_json(json_pack("{s:b, s:o}", "ok", 1, "commands", list));
+}
+
+static enum exit_code command_help(const struct options *options, int count, char **operands)
+{
+	const struct command *command = count ? find(operands[0]) : NULL;
+
+	if (count && !command)
+		return unknown_command(options, operands[0]);
+	if (options->json)
+		return help_in_json(command);
+	return command ? help_of(command, stdout) : help(stdout);
+}
+
+/* Of the options before a command, or without one. */
+static bool has_json(int argc, char **argv)
+{
+	int i;
+
+	for (i = 0; i < argc && argv[i][0] == '-' && strcmp(argv[i], "--json"); i++)
+		;
+	return i < argc && argv[i][0] == '-';
+}
+
 static enum exit_code start(int argc, char **argv)
 {
 	struct options options = { 0 };
@@ -227,20 +283,16 @@ static enum exit_code start(int argc, char **argv)
 	int i;
 
 	for (i = 1; i < argc && argv[i][0] == '-'; i++) {
+		options.json |= has_json(argc - i, argv + i);
 		if (!strcmp(argv[i], "--version"))
 			return command_version(&options, 0, NULL);
 		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
-			return help(stdout);
+			return command_help(&options, 0, NULL);
 		if (strcmp(argv[i], "--json"))
 			return unknown_option(&options, NULL, argv[i]);
-		options.json = true;
 	}
 	if (i == argc)
 		return help(stderr);
-	if (!strcmp(argv[i], "help") && i + 1 == argc)
-		return help(stdout);
-	if (!strcmp(argv[i], "help"))
-		return find(argv[i + 1]) ? help_of(find(argv[i + 1]), stdout) : unknown_command(&options, argv[i + 1]);
 	command = find(argv[i]);
 	if (!command)
 		return unknown_command(&options, argv[i]);
