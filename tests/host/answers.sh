@@ -5,7 +5,7 @@ set -u
 # shellcheck source=tests/host/common.sh
 . "$(dirname "$0")/common.sh"
 
-# In the place of guests' processes: NAME answers with ANSWER whatever it is asked, with "starting" as ANSWER not at all.
+# In the place of guests' processes: FOLDER ANSWER, where "starting" is none.
 cat >"$WORK/process.py" <<'END_OF_PROGRAM'
 import fcntl, os, socket, sys, threading
 
@@ -54,6 +54,7 @@ print(json.dumps(answer))
 END_OF_PROGRAM
 }
 
+# shellcheck disable=SC2317
 valid() {
 	keel "$1" --json "${@:2}" | python3 "$WORK/valid.py" "$ROOT/tools/keel/output.schema.json" "$1"
 }
@@ -90,5 +91,6 @@ for ((i = 0; i < ${#good[@]}; i += 2)); do
 	check "info --json: another ${good[i]}" valid info "good$i"
 done
 kill -KILL "$process"
+# shellcheck disable=SC2016
 check "gone with their process" soon sh -c '[ "$(keel list | wc -l)" -eq 1 ]'
 finish

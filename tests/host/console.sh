@@ -66,8 +66,8 @@ if termios.tcgetattr(slave) != before:
 if b"\033[0m" not in seen.split(b"coloured")[1]:
     sys.exit(f"attributes are not reset: {seen}")
 left = seen.split(b"coloured")[1]
-for undone in (b"7\033[?1049l", b"7\033[r\0338", b"(B", b"[?25h", b"[?7h", b"[4l", b"[?1l", b">", b"[?1000l", b"[?1002l", b"[?1003l",
-               b"[?1006l", b"[?2004l"):
+for undone in (b"7\033[?1049l", b"7\033[r\0338", b"(B", b"[?25h", b"[?7h", b"[4l", b"[?1l", b">", b"[?1000l",
+               b"[?1002l", b"[?1003l", b"[?1006l", b"[?2004l"):
     if b"\033" + undone not in left:
         sys.exit(f"no {undone} in {left}")
 if how == "kill" and not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == getattr(signal, what)):

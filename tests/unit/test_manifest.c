@@ -476,7 +476,8 @@ START_TEST(other_formats)
 		{ "-f parallels ", 0, "WithoutFreeSpace", 16 }, { "-f vpc ", 0, "conectix", 8 }, { "-f vpc ", 4096 - 512, "conectix", 8 },
 		{ "-f dmg ", 4096 - 512, "koly", 4 }, 
 		{ "compressed by gzip, and drives are raw: unpack it first: gunzip <'@/bad/../good/images/x.img' >NEW.raw", 0, "\x1f\x8b\x08", 3 },
-		{ "unpack it first: unxz ", 0, "\xfd\x37\x7a\x58\x5a\0", 6 }, { "unpack it first: unzstd ", 0, "\x28\xb5\x2f\xfd", 4 },
+		{ "unpack it first: unxz ", 0, "\xfd\x37\x7a\x58\x5a\0", 6 },
+		{ "unpack it first: unzstd ", 0, "\x28\xb5\x2f\xfd", 4 },
 		{ "unpack it first: bunzip2 ", 0, "BZh9", 4 }, { "unpack it first: unzip ", 0, "PK\3\4", 4 },
 		{ "unpack it first: 7z x ", 0, "7z\xbc\xaf\x27\x1c", 6 }, { "", 0, "\x33\xc0\x8e\xd0", 4 }, { "", 8, "QFI\xfb\0\0\0\3", 8 },
 	};

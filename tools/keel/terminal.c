@@ -20,8 +20,8 @@
 #define CHUNK			4096
 #define LAST_WORD_SECONDS	30
 /*
- * A terminal as one that was just opened: out of the alternate screen, and all of the screen scrolls (both move the cursor to the place
- * that was saved last); colours, character sets, cursor; lines wrap, nothing is inserted; keys, mouse and pasting.
+ * A terminal as one that was just opened: out of the alternate screen, and all of the screen scrolls (both move the cursor, which
+ * is saved before); colours, character sets, cursor; lines wrap, nothing is inserted; keys, mouse and pasting.
  */
 #define TERMINAL_DEFAULTS	"\0337\033[?1049l\0337\033[r\0338\033[0m\033(B\033)0\017\033[?25h\033[?7h\033[4l\033[?1l\033>" \
 				"\033[?1000l\033[?1002l\033[?1003l\033[?1006l\033[?2004l"
