@@ -5,10 +5,10 @@
 
 #include <keel/channel.h>
 
-#include "host/blob.h"
-#include "host/items.h"
+#include "host/firmware/blob.h"
+#include "host/firmware/items.h"
 #include "host/vm.h"
-#include "manifest.h"
+#include "manifest/manifest.h"
 
 struct channel_layout {
 	size_t bytes;

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "exit.h"
+#include "common/exit.h"
 #include "host/loop.h"
 
 #define CONTROL_LINE		4096u

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "link.h"
+#include <keel/channel.h>
 
 #define SHORT_RUN_SECONDS	2
 #define SHORT_FAILURES_MOST	5

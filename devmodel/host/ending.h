@@ -9,7 +9,7 @@
 
 #include <keel/ioctl.h>
 
-#include "manifest.h"
+#include "manifest/manifest.h"
 
 /* What the owner asked for; else the manifest decides. */
 enum ending_wish { ENDING_WISH_NONE, ENDING_WISH_SHUTDOWN, ENDING_WISH_REBOOT, ENDING_WISH_DESTROY };

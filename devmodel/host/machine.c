@@ -13,8 +13,8 @@
 
 #include <keel/hypercall.h>
 
-#include "device.h"
-#include "host/sandbox.h"
+#include "common/device.h"
+#include "host/confine/sandbox.h"
 
 #define LOW_MEMORY_MOST		(3ull << 30)
 #define CHUNK			4096u

@@ -7,18 +7,18 @@
 
 #include "host/button.h"
 #include "host/channel.h"
-#include "host/console.h"
+#include "host/backend/console.h"
 #include "host/control.h"
-#include "host/disk.h"
+#include "host/backend/disk.h"
 #include "host/ending.h"
-#include "host/keeper.h"
-#include "host/logfile.h"
+#include "host/confine/keeper.h"
+#include "host/backend/logfile.h"
 #include "host/loop.h"
-#include "host/notice.h"
+#include "host/backend/notice.h"
 #include "host/rings.h"
-#include "host/rundir.h"
+#include "common/rundir.h"
 #include "host/vm.h"
-#include "manifest.h"
+#include "manifest/manifest.h"
 
 struct signalfd_siginfo;
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "text.h"
+#include "common/text.h"
 
 #define MIB_SHIFT		20
 

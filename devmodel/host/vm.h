@@ -12,7 +12,7 @@
 #include <keel/channel.h>
 #include <keel/ioctl.h>
 
-#include "exit.h"
+#include "common/exit.h"
 
 struct vm_vcpu {
 	struct vm *vm;

@@ -64,6 +64,21 @@ enum keel_request_op {
 	KEEL_REQ_FLUSH,		/* all completed writes are on stable storage when this completes */
 };
 
+/* Why a cell gave up: the detail of KEEL_END_CELL_REFUSED. */
+enum cell_refusal {
+	CELL_REFUSED_CHANNEL = 1,	/* magic, version or size of the channel */
+	CELL_REFUSED_VCPUS,
+	CELL_REFUSED_MEMORY,
+	CELL_REFUSED_CLOCK,
+	CELL_REFUSED_FIRMWARE,
+	CELL_REFUSED_DRIVE,
+	CELL_REFUSED_ITEM,
+	CELL_REFUSED_CONTEXT,		/* entered for a vCPU before the first event, or for one that is not there */
+	CELL_REFUSED_EXIT,		/* an exit record that makes no sense */
+	CELL_REFUSED_NO_MEMORY,		/* the guest has instructions or page tables where there is no memory */
+	CELL_REFUSED_INSTRUCTION,	/* the guest used an instruction on device memory that is not known; its bytes are in the debug ring */
+};
+
 struct keel_request {
 	uint32_t op;
 	uint32_t drive;

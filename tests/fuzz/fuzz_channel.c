@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "fuzz.h"
-#include "host/disk.h"
+#include "host/backend/disk.h"
 #include "host/rings.h"
 
 #define SECTOR			512u

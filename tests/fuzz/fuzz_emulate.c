@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/emulate.h"
+#include "vcpu/emulate.h"
 
 #define MEMORY_BYTES	0x10000u
 #define ROM_FIRST	0xe000u

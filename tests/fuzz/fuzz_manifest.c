@@ -12,7 +12,7 @@
 #include <keel/topology.h>
 
 #include "fuzz.h"
-#include "manifest.h"
+#include "manifest/manifest.h"
 
 #define MIB			(1ull << 20)
 #define MEMORY_MIN		(16 * MIB)

@@ -35,8 +35,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host/disk.h"
-#include "host/sandbox_internal.h"
+#include "host/backend/disk.h"
+#include "host/confine/sandbox_internal.h"
 
 #define OTHERS_SOCKET		"/run/keel/other-guest"
 #define FOLDER			"/run/keel/escapes"

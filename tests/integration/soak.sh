@@ -41,7 +41,7 @@ monitor() {
 name_addresses() {
 	{
 		nm -n "$KEEL_BUILD/keel.elf" | sed -n 's/ [tT] / Keel: /p'
-		nm -n "$KEEL_BUILD/devmodel/cell.elf" | sed -n 's/ [tT] / cell: /p'
+		nm -n "$KEEL_BUILD/devmodel/cell/cell.elf" | sed -n 's/ [tT] / cell: /p'
 		cat
 	} | awk '
 		$2 == "Keel:" || $2 == "cell:" {

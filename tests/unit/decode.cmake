@@ -3,21 +3,21 @@
 find_library(ZYDIS_LIBRARY Zydis REQUIRED)
 
 keel_unit_test(decode
-	SOURCES tests/unit/test_decode.c devmodel/core/decode.c devmodel/core/decode_vector.c
+	SOURCES tests/unit/test_decode.c devmodel/cell/vcpu/decode.c devmodel/cell/vcpu/decode_vector.c
 	LIBS ${ZYDIS_LIBRARY})
 keel_unit_test(walk
-	SOURCES tests/unit/test_walk.c devmodel/core/walk.c devmodel/core/gmem.c)
+	SOURCES tests/unit/test_walk.c devmodel/cell/vcpu/walk.c devmodel/cell/core/gmem.c)
 keel_unit_test(emulate
-	SOURCES tests/unit/test_emulate.c devmodel/core/emulate.c devmodel/core/emulate_place.c
-		devmodel/core/emulate_vector.c devmodel/core/alu.c devmodel/core/decode.c devmodel/core/decode_vector.c
-		devmodel/core/walk.c devmodel/core/gmem.c)
+	SOURCES tests/unit/test_emulate.c devmodel/cell/vcpu/emulate.c devmodel/cell/vcpu/emulate_place.c
+		devmodel/cell/vcpu/emulate_vector.c devmodel/cell/vcpu/alu.c devmodel/cell/vcpu/decode.c devmodel/cell/vcpu/decode_vector.c
+		devmodel/cell/vcpu/walk.c devmodel/cell/core/gmem.c)
 keel_unit_test(emulate_vector
-	SOURCES tests/unit/test_emulate_vector.c devmodel/core/emulate.c devmodel/core/emulate_place.c
-		devmodel/core/emulate_vector.c devmodel/core/alu.c devmodel/core/decode.c devmodel/core/decode_vector.c
-		devmodel/core/walk.c devmodel/core/gmem.c)
+	SOURCES tests/unit/test_emulate_vector.c devmodel/cell/vcpu/emulate.c devmodel/cell/vcpu/emulate_place.c
+		devmodel/cell/vcpu/emulate_vector.c devmodel/cell/vcpu/alu.c devmodel/cell/vcpu/decode.c devmodel/cell/vcpu/decode_vector.c
+		devmodel/cell/vcpu/walk.c devmodel/cell/core/gmem.c)
 keel_unit_test(emulate-fuzz
-	SOURCES tests/fuzz/fuzz_emulate.c devmodel/core/emulate.c devmodel/core/emulate_place.c
-		devmodel/core/emulate_vector.c devmodel/core/alu.c devmodel/core/decode.c devmodel/core/decode_vector.c
-		devmodel/core/walk.c devmodel/core/gmem.c)
+	SOURCES tests/fuzz/fuzz_emulate.c devmodel/cell/vcpu/emulate.c devmodel/cell/vcpu/emulate_place.c
+		devmodel/cell/vcpu/emulate_vector.c devmodel/cell/vcpu/alu.c devmodel/cell/vcpu/decode.c devmodel/cell/vcpu/decode_vector.c
+		devmodel/cell/vcpu/walk.c devmodel/cell/core/gmem.c)
 keel_unit_test(task_switch
-	SOURCES tests/unit/test_task_switch.c devmodel/core/task_switch.c devmodel/core/walk.c devmodel/core/gmem.c)
+	SOURCES tests/unit/test_task_switch.c devmodel/cell/vcpu/task_switch.c devmodel/cell/vcpu/walk.c devmodel/cell/core/gmem.c)

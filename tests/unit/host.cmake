@@ -6,25 +6,23 @@ add_custom_command(
 	COMMAND ${IASL} -ve -tc -p ${CMAKE_CURRENT_BINARY_DIR}/host/dsdt ${KEEL_ROOT}/bios/dsdt.asl > ${CMAKE_CURRENT_BINARY_DIR}/host/iasl.log
 	DEPENDS ${KEEL_ROOT}/bios/dsdt.asl
 	COMMENT "Compiling bios/dsdt.asl")
-set_source_files_properties(${KEEL_ROOT}/devmodel/host/acpi.c PROPERTIES OBJECT_DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.hex)
+set_source_files_properties(${KEEL_ROOT}/devmodel/host/firmware/acpi.c PROPERTIES OBJECT_DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.hex)
 
 keel_unit_test(acpi ALLOCATES
-	SOURCES tests/unit/test_acpi.c devmodel/host/acpi.c devmodel/host/blob.c devmodel/host/items.c devmodel/host/smbios.c
-	INCLUDES tools/keel ${CMAKE_CURRENT_BINARY_DIR}/host)
+	SOURCES tests/unit/test_acpi.c devmodel/host/firmware/acpi.c devmodel/host/firmware/blob.c devmodel/host/firmware/items.c devmodel/host/firmware/smbios.c
+	INCLUDES ${CMAKE_CURRENT_BINARY_DIR}/host)
 
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(LIBURING REQUIRED IMPORTED_TARGET liburing)
 keel_unit_test(disk ALLOCATES
-	SOURCES tests/unit/test_disk.c devmodel/host/claim.c devmodel/host/disk.c devmodel/host/loop.c devmodel/host/rings.c
-		devmodel/host/rundir.c tools/keel/exit.c tools/keel/text.c
-	INCLUDES tools/keel
+	SOURCES tests/unit/test_disk.c devmodel/host/backend/claim.c devmodel/host/backend/disk.c devmodel/host/loop.c devmodel/host/rings.c
+		tools/common/rundir.c tools/common/exit.c tools/common/text.c
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING)
 
 # Without io_uring there is nothing to try.
 keel_unit_test(channel-fuzz ALLOCATES
-	SOURCES tests/fuzz/fuzz_channel.c devmodel/host/claim.c devmodel/host/disk.c devmodel/host/loop.c devmodel/host/rings.c
-		devmodel/host/rundir.c tools/keel/exit.c tools/keel/text.c
-	INCLUDES tools/keel
+	SOURCES tests/fuzz/fuzz_channel.c devmodel/host/backend/claim.c devmodel/host/backend/disk.c devmodel/host/loop.c devmodel/host/rings.c
+		tools/common/rundir.c tools/common/exit.c tools/common/text.c
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING)
 set_tests_properties(unit-channel-fuzz PROPERTIES SKIP_RETURN_CODE 77)
 
@@ -33,26 +31,22 @@ keel_unit_test(hostcheck
 	INCLUDES tools/keel)
 
 keel_unit_test(ending ALLOCATES
-	SOURCES tests/unit/test_ending.c devmodel/host/ending.c
-	INCLUDES tools/keel)
+	SOURCES tests/unit/test_ending.c devmodel/host/ending.c)
 
 keel_unit_test(button
 	SOURCES tests/unit/test_button.c devmodel/host/button.c)
 
 keel_unit_test(notice
-	SOURCES tests/unit/test_notice.c devmodel/host/notice.c tools/keel/text.c
-	INCLUDES tools/keel)
+	SOURCES tests/unit/test_notice.c devmodel/host/backend/notice.c tools/common/text.c)
 
 keel_unit_test(console ALLOCATES
-	SOURCES tests/unit/test_console.c devmodel/host/console.c devmodel/host/control.c devmodel/host/logfile.c
-		devmodel/host/loop.c tools/keel/exit.c tools/keel/text.c
-	INCLUDES tools/keel
+	SOURCES tests/unit/test_console.c devmodel/host/backend/console.c devmodel/host/control.c devmodel/host/backend/logfile.c
+		devmodel/host/loop.c tools/common/exit.c tools/common/text.c
 	LIBS PkgConfig::JANSSON util)
 
 keel_unit_test(control-fuzz ALLOCATES
-	SOURCES tests/fuzz/fuzz_control.c devmodel/host/console.c devmodel/host/control.c devmodel/host/ending.c devmodel/host/logfile.c
-		devmodel/host/loop.c devmodel/host/machine_control.c devmodel/host/rings.c tools/keel/exit.c tools/keel/text.c
-	INCLUDES tools/keel
+	SOURCES tests/fuzz/fuzz_control.c devmodel/host/backend/console.c devmodel/host/control.c devmodel/host/ending.c devmodel/host/backend/logfile.c
+		devmodel/host/loop.c devmodel/host/machine_control.c devmodel/host/rings.c tools/common/exit.c tools/common/text.c
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING util)
 
 # The driver's file, with a stand-in for the kernel's headers; names of variables are of 16-bit characters.

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "chip/ide.h"
+#include "disk/ide.h"
 #include "pci/piix3_ide.h"
 #include "suite.h"
 

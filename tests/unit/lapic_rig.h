@@ -8,7 +8,7 @@
 
 #include <keel/cell.h>
 
-#include "chip/lapic.h"
+#include "vcpu/lapic.h"
 #include "apic_offsets.h"
 #include "core/time.h"
 

@@ -1,28 +1,30 @@
 # SPDX-License-Identifier: GPL-2.0
 # The machine: guest memory, fw_cfg, wiring and entries.
-keel_unit_test(gmem SOURCES tests/unit/test_gmem.c devmodel/core/gmem.c)
+keel_unit_test(gmem SOURCES tests/unit/test_gmem.c devmodel/cell/core/gmem.c)
 keel_unit_test(fw_cfg SOURCES
-	tests/unit/test_fw_cfg.c devmodel/chip/fw_cfg.c devmodel/core/gmem.c devmodel/core/state.c)
+	tests/unit/test_fw_cfg.c devmodel/cell/chip/fw_cfg.c devmodel/cell/core/gmem.c devmodel/cell/core/state.c)
 
 set(machine
-	entry link pc pc_boot pc_ports reset
-	core/alu core/decode core/decode_vector core/emulate core/emulate_place core/emulate_vector core/gmem core/state core/task_switch core/walk
-	chip/ata chip/ata_identify chip/atapi chip/atapi_reply chip/bmide chip/debugport chip/fw_cfg chip/hpet
-	chip/i8042 chip/i8254 chip/i8259 chip/ide chip/ide_drive chip/ioapic chip/kvmclock chip/lapic chip/lapic_bus
-	chip/lapic_pv_eoi chip/lapic_timer chip/mc146818 chip/ns16550 chip/piix4_pm chip/reset_control
-	pci/i440fx pci/pci pci/piix3 pci/piix3_ide pci/piix4_acpi)
-list(TRANSFORM machine REPLACE "(.+)" "devmodel/\\1.c")
+	core/gmem core/state
+	chip/debugport chip/fw_cfg chip/hpet chip/i8042 chip/i8254 chip/i8259 chip/ioapic chip/kvmclock chip/mc146818 chip/ns16550
+	chip/piix4_pm chip/reset_control
+	disk/ata disk/ata_identify disk/atapi disk/atapi_reply disk/bmide disk/ide disk/ide_drive
+	pci/i440fx pci/pci pci/piix3 pci/piix3_ide pci/piix4_acpi
+	vcpu/alu vcpu/decode vcpu/decode_vector vcpu/emulate vcpu/emulate_place vcpu/emulate_vector vcpu/entry vcpu/lapic vcpu/lapic_bus
+	vcpu/lapic_pv_eoi vcpu/lapic_timer vcpu/reset vcpu/task_switch vcpu/walk
+	machine/link machine/pc machine/pc_boot machine/pc_ports)
+list(TRANSFORM machine REPLACE "(.+)" "devmodel/cell/\\1.c")
 keel_unit_test(pc SOURCES tests/unit/test_pc.c ${machine})
 keel_unit_test(pc_apic SOURCES tests/unit/test_pc_apic.c ${machine})
 keel_unit_test(pc_model SOURCES tests/unit/test_pc_model.c ${machine})
 
 # The image itself, in a process. Its addresses are the sanitizers' too, so it is built without.
 if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)
-	add_subdirectory(${KEEL_ROOT}/devmodel ${CMAKE_CURRENT_BINARY_DIR}/devmodel)
+	add_subdirectory(${KEEL_ROOT}/devmodel/cell ${CMAKE_CURRENT_BINARY_DIR}/devmodel/cell)
 endif()
 if(TARGET keel_cell)
 	add_executable(unit-cell_image test_cell_image.c)
-	target_include_directories(unit-cell_image PRIVATE ${KEEL_ROOT}/include ${KEEL_ROOT}/devmodel)
+	target_include_directories(unit-cell_image PRIVATE ${KEEL_ROOT}/include ${KEEL_ROOT}/devmodel/cell)
 	target_compile_definitions(unit-cell_image PRIVATE _GNU_SOURCE)
 	target_compile_options(unit-cell_image PRIVATE
 		-std=gnu11 -O2 -g -Wall -Wextra -Werror -Wmissing-prototypes -Wshadow -Wstrict-prototypes -Wundef -fPIE)

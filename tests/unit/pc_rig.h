@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "entry.h"
+#include "vcpu/entry.h"
 
 #define TSC_KHZ		2000000ull	/* two ticks a nanosecond */
 #define TSC_START	123456789ull

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "host/acpi.h"
-#include "host/items.h"
-#include "host/smbios.h"
+#include "host/firmware/acpi.h"
+#include "host/firmware/items.h"
+#include "host/firmware/smbios.h"
 #include "suite.h"
 
 #define FSEG_ADDRESS		0xf5a40ull

@@ -16,7 +16,7 @@
 #include <keel/cell.h>
 #include <keel/channel.h>
 
-#include "link.h"
+#include "machine/link.h"
 #include "suite.h"
 
 #define FIRMWARE_BYTES	0x10000u

@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "host/console.h"
+#include "host/backend/console.h"
 #include "host/control.h"
 #include "suite.h"
 

@@ -8,7 +8,7 @@
 
 #include <Zydis/Zydis.h>
 #include <keel/cell.h>
-#include "core/decode.h"
+#include "vcpu/decode.h"
 #include "suite.h"
 
 #define RANDOM_ROUNDS	60000

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "host/disk.h"
+#include "host/backend/disk.h"
 #include "host/rings.h"
 #include "suite.h"
 

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "core/decode.h"
-#include "core/emulate.h"
+#include "vcpu/decode.h"
+#include "vcpu/emulate.h"
 #include "suite.h"
 
 #define PAGE		4096u

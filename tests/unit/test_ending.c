@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "host/ending.h"
-#include "link.h"
+#include "machine/link.h"
 #include "suite.h"
 
 /* Three actions that tell the manifest's three keys apart. */

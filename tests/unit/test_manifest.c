@@ -19,13 +19,13 @@
 
 #include <keel/topology.h>
 
-#include "manifest.h"
+#include "manifest/manifest.h"
 #include "suite.h"
-#include "syntax.h"
-#include "text.h"
+#include "manifest/syntax.h"
+#include "common/text.h"
 
 #define PAIRS			"tests/unit/manifest"
-#define SCHEMA			"tools/keel/manifest.schema.json"
+#define SCHEMA			"tools/manifest/manifest.schema.json"
 #define BAD_LEAST		50
 #define GOOD_LEAST		3
 #define MIB			(1ull << 20)

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "host/notice.h"
+#include "host/backend/notice.h"
 #include "suite.h"
 
 static FILE *log_file;

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/task_switch.h"
-#include "core/walk.h"
+#include "vcpu/task_switch.h"
+#include "vcpu/walk.h"
 #include "suite.h"
 
 #define MEMORY		0x20000u

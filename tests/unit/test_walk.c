@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/walk.h"
+#include "vcpu/walk.h"
 #include "suite.h"
 
 #define PAGES		16u

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "commands.h"
-#include "device.h"
+#include "common/device.h"
 #include "hostcheck.h"
 #include "output.h"
 

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "host/rundir.h"
+#include "common/rundir.h"
 
 #define LINE_CHUNK		4096u
 #define LINE_MOST		(256u << 10)

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "exit.h"
+#include "common/exit.h"
 
 #define CLIENT_NO_TIMEOUT	(-1)
 

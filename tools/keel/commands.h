@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "exit.h"
+#include "common/exit.h"
 
 struct options {
 	bool json, console, log, force, all;

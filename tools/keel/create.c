@@ -10,11 +10,11 @@
 
 #include "client.h"
 #include "commands.h"
-#include "manifest.h"
+#include "manifest/manifest.h"
 #include "output.h"
 #include "process.h"
 #include "terminal.h"
-#include "text.h"
+#include "common/text.h"
 
 #define AT_ONCE_MS		500	/* a guest that ends within this time has died at its start */
 #define LAST_OUTPUT		4096u	/* that is shown of it */

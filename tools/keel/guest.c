@@ -12,11 +12,11 @@
 
 #include "client.h"
 #include "commands.h"
-#include "host/rundir.h"
+#include "common/rundir.h"
 #include "output.h"
 #include "process.h"
 #include "terminal.h"
-#include "text.h"
+#include "common/text.h"
 
 #define TIMEOUT_DEFAULT		120
 #define QUICK_SECONDS		10

@@ -10,10 +10,10 @@
 #include <keel/ioctl.h>
 
 #include "commands.h"
-#include "device.h"
+#include "common/device.h"
 #include "list.h"
 #include "output.h"
-#include "text.h"
+#include "common/text.h"
 
 #define LOG_CHUNK		4096
 #define PAGES_PER_MIB		256

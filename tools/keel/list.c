@@ -8,10 +8,10 @@
 #include <time.h>
 
 #include "client.h"
-#include "host/rundir.h"
+#include "common/rundir.h"
 #include "output.h"
 #include "status.h"
-#include "text.h"
+#include "common/text.h"
 
 #define QUICK_SECONDS		3
 #define PAUSES			10	/* for a process without a socket */

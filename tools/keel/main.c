@@ -8,7 +8,7 @@
 
 #include "commands.h"
 #include "output.h"
-#include "text.h"
+#include "common/text.h"
 
 #define NAMES_MOST		1000
 #define TIMEOUT_MOST		86400

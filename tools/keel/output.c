@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "text.h"
+#include "common/text.h"
 
 void output_begin(void)
 {

@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "exit.h"
+#include "common/exit.h"
 
 /* Before anything is opened: a standard descriptor that is closed stays one that cannot be used. */
 void output_begin(void);

@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "exit.h"
-#include "manifest.h"
+#include "common/exit.h"
+#include "manifest/manifest.h"
 
 /* Ends of sockets that the guest's process has had from before its guest's start. */
 struct process {

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/rundir.h"
+#include "common/rundir.h"
 #include "output.h"
-#include "text.h"
+#include "common/text.h"
 
 #define TEXT_ROOM		4096u
 

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "client.h"
-#include "text.h"
+#include "common/text.h"
 
 #define ESCAPE			0x1d	/* Ctrl-] */
 #define CHUNK			4096

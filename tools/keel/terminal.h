@@ -3,7 +3,7 @@
 #ifndef KEEL_TERMINAL_H
 #define KEEL_TERMINAL_H
 
-#include "exit.h"
+#include "common/exit.h"
 
 /*
  * Until the guest ends or the user types Ctrl-] on a terminal. EXIT_FAILED when the guest crashed or on an error,

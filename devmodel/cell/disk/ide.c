@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0
+/* IDE channel: drive selection, registers, resets, interrupt line. */
+#include "disk/ide.h"
+
+#include "disk/ata.h"
+#include "disk/atapi.h"
+
+#define CONTROL_NIEN		0x02u
+#define CONTROL_SRST		0x04u
+#define CONTROL_HOB		0x80u
+
+#define COMMAND_DIAGNOSTIC	0x90u
+
+/* A channel without drives: the bus floats, DD7 is pulled down (ATA/ATAPI-6, 9.16.1 and annex E). */
+#define FLOATING		0x7fu
+
+static const struct state_field channel_fields[] = {
+	STATE_FIELD(struct ide_channel_state, selected),
+	STATE_FIELD(struct ide_channel_state, control),
+	STATE_FIELD(struct ide_channel_state, line),
+};
+
+const struct state_table ide_channel_state_table = {
+	"ide-channel", 1, channel_fields, sizeof(channel_fields) / sizeof(channel_fields[0])
+};
+
+static bool present(const struct ide_drive *d)
+{
+	return d->kind != KEEL_DRIVE_NONE;
+}
+
+static void update_line(struct ide_channel *ch)
+{
+	bool level = ch->drive[ch->s.selected].s.interrupt && !(ch->s.control & CONTROL_NIEN);
+
+	if (level == ch->s.line)
+		return;
+	ch->s.line = level;
+	if (level)
+		bmide_interrupt(&ch->bm);
+	line_set(&ch->irq, level);
+}
+
+static void drive_interrupt(void *sink, unsigned int pin, bool level)
+{
+	(void)pin;
+	(void)level;
+	update_line(sink);
+}
+
+void ide_init(struct ide_channel *ch)
+{
+	ch->s.selected = 0;
+	ch->s.control = 0;
+	bmide_init(&ch->bm);
+	for (unsigned int i = 0; i < IDE_CHANNEL_DRIVES; i++) {
+		struct ide_drive *d = &ch->drive[i];
+
+		d->bm = &ch->bm;
+		d->irq = (struct line){ drive_interrupt, ch, i };
+		ide_drive_init(d);
+	}
+	update_line(ch);
+}
+
+/*
+ * The drive that answers a read, NULL if none. Device 0 answers for an absent device 1 (ATA/ATAPI-6, 9.16.1); device 1
+ * does not answer for device 0.
+ */
+static struct ide_drive *answering(struct ide_channel *ch)
+{
+	if (present(&ch->drive[ch->s.selected]))
+		return &ch->drive[ch->s.selected];
+	return present(&ch->drive[0]) ? &ch->drive[0] : NULL;
+}
+
+uint8_t ide_control_read(const struct ide_channel *ch)
+{
+	if (present(&ch->drive[ch->s.selected]))
+		return ch->drive[ch->s.selected].s.status;
+	return present(&ch->drive[0]) ? 0 : FLOATING;
+}
+
+uint8_t ide_read(struct ide_channel *ch, unsigned int offset)
+{
+	struct ide_drive *d = answering(ch);
+
+	if (offset == IDE_DATA)
+		return (uint8_t)ide_data_read16(ch);
+	if (!d)
+		return FLOATING;
+	switch (offset) {
+	case IDE_FEATURE:
+		return ch->s.control & CONTROL_HOB ? d->s.previous[IDE_FEATURE] : d->s.error;
+	case IDE_COUNT ... IDE_LBA_HIGH:
+		return ch->s.control & CONTROL_HOB ? d->s.previous[offset] : d->s.task[offset];
+	case IDE_DEVICE:
+		return (uint8_t)((d->s.task[IDE_DEVICE] & ~IDE_DEVICE_DEV) | (ch->s.selected ? IDE_DEVICE_DEV : 0));
+	case IDE_COMMAND:
+		if (present(&ch->drive[ch->s.selected]))
+			ide_drive_interrupt(d, false);
+		return ide_control_read(ch);
+	}
+	return FLOATING;
+}
+
+static bool occupied(const struct ide_drive *d)
+{
+	return d->s.status & (IDE_STATUS_BSY | IDE_STATUS_DRQ);
+}
+
+/* Both drives test themselves and device 0 reports (ATA/ATAPI-6, 9.10). */
+static void diagnose(struct ide_channel *ch)
+{
+	ch->s.selected = 0;
+	for (unsigned int i = 0; i < IDE_CHANNEL_DRIVES; i++)
+		if (present(&ch->drive[i]))
+			ide_drive_reset(&ch->drive[i]);
+	if (present(&ch->drive[0]))
+		ide_drive_interrupt(&ch->drive[0], true);
+	update_line(ch);
+}
+
+static void command(struct ide_channel *ch, uint8_t value)
+{
+	struct ide_drive *d = &ch->drive[ch->s.selected];
+
+	if (value == COMMAND_DIAGNOSTIC && !occupied(d)) {
+		diagnose(ch);
+		return;
+	}
+	if (!present(d))
+		return;
+	if (d->kind == KEEL_DRIVE_CDROM && value == ATAPI_DEVICE_RESET) {
+		ide_drive_reset(d);
+		return;
+	}
+	if (occupied(d))
+		return;
+	ide_drive_interrupt(d, false);
+	d->s.task[IDE_COMMAND] = value;
+	d->s.status = IDE_STATUS_BSY | IDE_STATUS_DRDY;
+	d->s.error = 0;
+	if (d->kind == KEEL_DRIVE_CDROM)
+		atapi_command(d, value);
+	else
+		ata_command(d, value);
+}
+
+/* Both drives take what is written; one that is occupied does not. */
+static void write_task(struct ide_channel *ch, unsigned int offset, uint8_t value)
+{
+	for (unsigned int i = 0; i < IDE_CHANNEL_DRIVES; i++) {
+		struct ide_drive_state *s = &ch->drive[i].s;
+
+		if (!present(&ch->drive[i]) || occupied(&ch->drive[i]))
+			continue;
+		s->previous[offset] = s->task[offset];
+		s->task[offset] = value;
+	}
+}
+
+void ide_write(struct ide_channel *ch, unsigned int offset, uint8_t value)
+{
+	if (offset == IDE_DATA) {
+		ide_data_write16(ch, value);
+		return;
+	}
+	ch->s.control &= (uint8_t)~CONTROL_HOB;
+	if (ch->s.control & CONTROL_SRST)
+		return;
+	switch (offset) {
+	case IDE_FEATURE ... IDE_LBA_HIGH:
+		write_task(ch, offset, value);
+		return;
+	case IDE_DEVICE:
+		write_task(ch, offset, value);
+		ch->s.selected = (value & IDE_DEVICE_DEV) != 0;
+		update_line(ch);
+		return;
+	case IDE_COMMAND:
+		command(ch, value);
+		return;
+	}
+}
+
+/* Software reset (ATA/ATAPI-6, 9.2): busy while SRST is set, signature and device 0 selected after it. */
+static void reset(struct ide_channel *ch, bool end)
+{
+	ch->s.selected = 0;
+	for (unsigned int i = 0; i < IDE_CHANNEL_DRIVES; i++) {
+		struct ide_drive *d = &ch->drive[i];
+
+		if (!present(d))
+			continue;
+		ide_drive_reset(d);
+		if (!end)
+			d->s.status = IDE_STATUS_BSY;
+	}
+}
+
+void ide_control_write(struct ide_channel *ch, uint8_t value)
+{
+	uint8_t changed = ch->s.control ^ value;
+
+	ch->s.control = value & (CONTROL_NIEN | CONTROL_SRST | CONTROL_HOB);
+	if (changed & CONTROL_SRST)
+		reset(ch, !(value & CONTROL_SRST));
+	update_line(ch);
+}
+
+uint8_t ide_bm_read(const struct ide_channel *ch, unsigned int offset)
+{
+	return bmide_read(&ch->bm, offset);
+}
+
+void ide_bm_write(struct ide_channel *ch, unsigned int offset, uint8_t value)
+{
+	if (!bmide_write(&ch->bm, offset, value))
+		return;
+	for (unsigned int i = 0; i < IDE_CHANNEL_DRIVES; i++)
+		ide_drive_step(&ch->drive[i]);
+}
+
+void ide_complete(struct ide_channel *ch, unsigned int drive, int32_t status)
+{
+	if (drive < IDE_CHANNEL_DRIVES)
+		ide_drive_complete(&ch->drive[drive], status);
+}
+
+void ide_medium_changed(struct ide_channel *ch, unsigned int drive, uint64_t bytes)
+{
+	if (drive < IDE_CHANNEL_DRIVES && ch->drive[drive].kind == KEEL_DRIVE_CDROM)
+		atapi_medium_changed(&ch->drive[drive], bytes);
+}
+
+bool ide_in_flight(const struct ide_channel *ch)
+{
+	return ch->drive[0].in_flight || ch->drive[1].in_flight;
+}
+
+bool ide_restored(struct ide_channel *ch)
+{
+	if (ch->s.selected >= IDE_CHANNEL_DRIVES)
+		return false;
+	for (unsigned int i = 0; i < IDE_CHANNEL_DRIVES; i++) {
+		ch->drive[i].window_bytes = 0;
+		if (!ide_drive_valid(&ch->drive[i]))
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The register half's end of the channel: checks and rings. */
+#include "machine/link.h"
+
+#include <keel/cell.h>
+#include <keel/topology.h>
+
+#include "core/clock.h"
+#include "core/string.h"
+
+#define LOW_MEMORY_LEAST	0x100000ull
+#define LOW_MEMORY_MOST		0xc0000000ull
+#define HIGH_MEMORY		0x100000000ull
+#define FIRMWARE_LEAST		0x10000u
+#define FIRMWARE_MOST		0x100000u
+#define DISK_SECTOR		512u
+#define CDROM_SECTOR		2048u
+
+#define LOAD(p)			__atomic_load_n(&(p), __ATOMIC_ACQUIRE)
+#define STORE(p, value)		__atomic_store_n(&(p), value, __ATOMIC_RELEASE)
+
+static bool inside(uint64_t channel_bytes, uint32_t offset, uint32_t bytes)
+{
+	return offset >= sizeof(struct keel_channel) && offset <= channel_bytes && bytes <= channel_bytes - offset;
+}
+
+static bool drive_is_good(const struct keel_drive *drive, uint64_t channel_bytes)
+{
+	uint32_t sector = drive->kind == KEEL_DRIVE_CDROM ? CDROM_SECTOR : DISK_SECTOR;
+
+	if (drive->kind == KEEL_DRIVE_NONE)
+		return true;
+	return drive->kind <= KEEL_DRIVE_CDROM && drive->bytes % sector == 0 && drive->bytes <= INT64_MAX &&
+	       inside(channel_bytes, drive->bounce, KEEL_BOUNCE_BYTES);
+}
+
+static bool memory_is_good(const struct keel_machine *machine)
+{
+	return machine->low_memory >= LOW_MEMORY_LEAST && machine->low_memory <= LOW_MEMORY_MOST &&
+	       machine->high_memory <= KEEL_CELL_GUEST_MAX - HIGH_MEMORY &&
+	       machine->low_memory % KEEL_PAGE_SIZE == 0 && machine->high_memory % KEEL_PAGE_SIZE == 0;
+}
+
+static bool firmware_is_good(const struct keel_machine *machine, uint64_t channel_bytes)
+{
+	return machine->firmware_bytes >= FIRMWARE_LEAST && machine->firmware_bytes <= FIRMWARE_MOST &&
+	       machine->firmware_bytes % KEEL_PAGE_SIZE == 0 &&
+	       inside(channel_bytes, machine->firmware, machine->firmware_bytes);
+}
+
+static unsigned int check_machine(const struct keel_machine *machine, uint64_t channel_bytes)
+{
+	if (keel_topology(machine->topology, machine->vcpus).sockets == 0)
+		return CELL_REFUSED_VCPUS;
+	if (!memory_is_good(machine))
+		return CELL_REFUSED_MEMORY;
+	if (machine->tsc_khz < CLOCK_KHZ_LEAST || machine->tsc_khz > CLOCK_KHZ_MOST)
+		return CELL_REFUSED_CLOCK;
+	if (!firmware_is_good(machine, channel_bytes))
+		return CELL_REFUSED_FIRMWARE;
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+		if (!drive_is_good(&machine->drives[i], channel_bytes))
+			return CELL_REFUSED_DRIVE;
+	if (machine->items > KEEL_ITEMS)
+		return CELL_REFUSED_ITEM;
+	for (unsigned int i = 0; i < machine->items; i++)
+		if (!inside(channel_bytes, machine->item[i].offset, machine->item[i].size))
+			return CELL_REFUSED_ITEM;
+	return 0;
+}
+
+unsigned int link_init(struct link *link, void *channel, struct keel_machine *machine)
+{
+	struct keel_channel *c = channel;
+	uint64_t bytes = LOAD(c->bytes);
+
+	memset(link, 0, sizeof(*link));
+	link->channel = c;
+	if (LOAD(c->magic) != KEEL_CHANNEL_MAGIC || LOAD(c->version) != KEEL_CHANNEL_VERSION ||
+	    bytes < sizeof(*c) || bytes > KEEL_CELL_CHANNEL_MAX)
+		return CELL_REFUSED_CHANNEL;
+	memcpy(machine, &c->machine, sizeof(*machine));
+	/* What follows is decided on the copy: the compiler must not go back to the original. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	return check_machine(machine, bytes);
+}
+
+/* Entries between a consumer and its producer; an index that cannot be is taken as a full ring. */
+static uint32_t in_ring(uint32_t head, uint32_t tail, uint32_t size)
+{
+	return head - tail > size ? size : head - tail;
+}
+
+bool link_submit(struct link *link, const struct keel_request *request)
+{
+	struct keel_channel *c = link->channel;
+
+	if (in_ring(link->request_head, LOAD(c->request_tail), KEEL_RING_REQUESTS) == KEEL_RING_REQUESTS)
+		return false;
+	c->request[link->request_head % KEEL_RING_REQUESTS] = *request;
+	STORE(c->request_head, ++link->request_head);
+	link->produced = true;
+	return true;
+}
+
+bool link_next_completion(struct link *link, struct keel_completion *completion)
+{
+	struct keel_channel *c = link->channel;
+
+	if (LOAD(c->completion_head) == link->completion_tail)
+		return false;
+	*completion = c->completion[link->completion_tail % KEEL_RING_REQUESTS];
+	STORE(c->completion_tail, ++link->completion_tail);
+	return true;
+}
+
+bool link_output_room(const struct link *link)
+{
+	return in_ring(link->output_head, LOAD(link->channel->output_tail), KEEL_RING_BYTES) < KEEL_RING_BYTES;
+}
+
+bool link_output(struct link *link, uint8_t character)
+{
+	struct keel_channel *c = link->channel;
+
+	if (!link_output_room(link))
+		return false;
+	c->output[link->output_head % KEEL_RING_BYTES] = character;
+	STORE(c->output_head, ++link->output_head);
+	link->produced = true;
+	return true;
+}
+
+int link_input(struct link *link)
+{
+	struct keel_channel *c = link->channel;
+	uint8_t character;
+
+	if (LOAD(c->input_head) == link->input_tail)
+		return -1;
+	character = c->input[link->input_tail % KEEL_RING_BYTES];
+	STORE(c->input_tail, ++link->input_tail);
+	return character;
+}
+
+/* Log lines are not urgent: the other end is woken for whole lines, or when the ring fills. */
+void link_debug(struct link *link, uint8_t character)
+{
+	struct keel_channel *c = link->channel;
+	uint32_t used = in_ring(link->debug_head, LOAD(c->debug_tail), KEEL_RING_BYTES);
+
+	if (used == KEEL_RING_BYTES)
+		return;
+	c->debug[link->debug_head % KEEL_RING_BYTES] = character;
+	STORE(c->debug_head, ++link->debug_head);
+	if (character == '\n' || used > KEEL_RING_BYTES / 2)
+		link->produced = true;
+}
+
+void link_debug_bytes(struct link *link, const char *text, const uint8_t *bytes, unsigned int count)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	while (*text)
+		link_debug(link, (uint8_t)*text++);
+	for (unsigned int i = 0; i < count; i++) {
+		link_debug(link, ' ');
+		link_debug(link, (uint8_t)digits[bytes[i] / 16]);
+		link_debug(link, (uint8_t)digits[bytes[i] % 16]);
+	}
+	link_debug(link, '\n');
+}
+
+uint32_t link_commands(struct link *link)
+{
+	if (!LOAD(link->channel->commands))
+		return 0;
+	return __atomic_exchange_n(&link->channel->commands, 0, __ATOMIC_ACQ_REL);
+}
+
+void link_button_taken(struct link *link)
+{
+	STORE(link->channel->buttons_taken, ++link->buttons_taken);
+}
+
+bool link_doorbell(struct link *link)
+{
+	if (!link->produced)
+		return false;
+	link->produced = false;
+	/* What was produced must be visible before the flag is read: the other end sets the flag, then looks at the rings. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return LOAD(link->channel->host_asleep);
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The machine "pc": i440FX, PIIX3 and what a PC of their time had around them, with local APICs, an IO APIC and an HPET.
+ * pc.c wires, pc_ports.c decodes ports, pc_boot.c holds what firmware is told.
+ *
+ * One struct holds all of it; nothing here locks: one entry at a time (keel/cell.h). An entry starts with pc_begin, which sets
+ * the time and the vCPU that accesses are made by. Memory-mapped addresses are decoded here, memory itself is not:
+ * what gets here is no memory, or a write to read-only memory.
+ */
+#ifndef KEEL_PC_H
+#define KEEL_PC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <keel/cell.h>
+#include <keel/channel.h>
+#include <keel/topology.h>
+
+#include "chip/debugport.h"
+#include "chip/fw_cfg.h"
+#include "chip/hpet.h"
+#include "chip/i8042.h"
+#include "chip/i8254.h"
+#include "chip/i8259.h"
+#include "chip/ioapic.h"
+#include "chip/kvmclock.h"
+#include "vcpu/lapic.h"
+#include "chip/mc146818.h"
+#include "chip/ns16550.h"
+#include "chip/piix4_pm.h"
+#include "chip/reset_control.h"
+#include "core/clock.h"
+#include "vcpu/emulate.h"
+#include "core/gmem.h"
+#include "machine/link.h"
+#include "pci/i440fx.h"
+#include "pci/pci.h"
+#include "pci/piix3.h"
+#include "pci/piix3_ide.h"
+#include "pci/piix4_acpi.h"
+
+#define PC_PORTS	0x10000u
+#define PC_ISA_IRQS	16u
+#define PC_BLOCKS_MOST	32u
+#define PC_CDROM_SECTOR	2048u
+
+/* Who pulls an ISA interrupt line; its level is the OR. */
+enum pc_irq_source { PC_IRQ_ISA, PC_IRQ_PIRQ, PC_IRQ_SCI, PC_IRQ_HPET, PC_IRQ_SOURCES };
+
+struct pc_vcpu {
+	struct lapic lapic;
+	bool halted;			/* executed HLT and nothing has woken it */
+};
+
+/* Requests to the resource half, one a drive. */
+struct pc_request {
+	bool in_flight;
+	uint32_t tag;
+};
+
+struct pc {
+	bool ready;			/* pc_init has succeeded */
+	uint32_t end;			/* enum keel_end, once the guest has switched off or reset its machine */
+	uint64_t detail;
+	unsigned int current;		/* context of the entry at hand */
+	uint64_t tsc;			/* of the host, at the entry at hand */
+	uint64_t now;			/* time of the entry at hand; never runs backwards */
+	uint64_t deadline;		/* the earliest of the shared chips; ... */
+	bool deadline_stale;		/* ... or to be asked for again */
+	uint64_t deadline_told;		/* what vCPU 0, which looks after them, knows */
+
+	struct clock clock;
+	struct gmem mem;
+	struct link link;
+	struct keel_machine machine;
+	struct keel_topology topology;
+	struct emulate_bus emulate_bus;
+
+	struct lapic_bus bus;
+	struct pc_vcpu vcpu[KEEL_MAX_VCPUS];
+	struct kvmclock kvmclock;
+	struct ioapic ioapic;
+	struct i8259 pic_master, pic_slave;
+	bool intr;			/* level of the 8259 pair's INTR */
+	uint16_t isa_level[PC_IRQ_SOURCES];
+
+	struct i8254 pit;
+	struct mc146818 rtc;
+	struct hpet hpet;
+	struct piix4_pm pm;
+	struct ns16550 serial;
+	struct i8042 keyboard;
+	struct debugport debug;
+	struct fw_cfg fw_cfg;
+	struct reset_control reset_control;
+	uint8_t post_code, port92;
+
+	struct pci pci;
+	struct i440fx host_bridge;
+	struct piix3 isa_bridge;
+	struct piix3_ide ide;
+	struct piix4_acpi acpi;
+	struct ide_host ide_host;
+	struct pc_request request[KEEL_DRIVES];
+
+	uint16_t port_base[PC_BLOCKS_MOST];	/* by block; 0: it does not answer */
+	uint8_t port_block[PC_PORTS];	/* which block answers, 0: none */
+};
+
+/*
+ * Builds the machine that the channel describes; guest is where guest-physical address 0 is mapped, apics are the
+ * vCPUs' APIC pages. 0, or an enum cell_refusal.
+ */
+unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, struct lapic_page *apics, uint64_t tsc);
+
+/* An entry of this context at this host TSC, after lapic_begin: sets the time and lets shared chips act that are due. */
+void pc_begin(struct pc *pc, unsigned int context, uint64_t tsc);
+/* The earliest time at which a shared chip wants to act; every entry ends with it. */
+uint64_t pc_deadline(struct pc *pc);
+
+/* The bus, as struct emulate_bus has it; owner is a struct pc. Any port and address, 1 to 8 bytes. */
+uint32_t pc_port_read(void *pc, uint16_t port, unsigned int bytes);
+void pc_port_write(void *pc, uint16_t port, unsigned int bytes, uint32_t value);
+uint64_t pc_mmio_read(void *pc, uint64_t gpa, unsigned int bytes);
+void pc_mmio_write(void *pc, uint64_t gpa, unsigned int bytes, uint64_t value);
+
+/* The 8259 pair asks vCPU 0 for an interrupt, and its local APIC lets it through. */
+bool pc_extint_pending(const struct pc *pc);
+uint8_t pc_extint_acknowledge(struct pc *pc);
+
+/* Looks at the channel: commands, completions, console. */
+void pc_event(struct pc *pc);
+/* Hands typed characters on as far as the serial port has room. */
+void pc_serial_input(struct pc *pc);
+
+/* pc_ports.c */
+void pc_ports_init(struct pc *pc);
+/* Sinks of pci_function.decode and piix4_acpi.pm_decode. */
+void pc_ports_bus_master(void *pc, unsigned int bar, uint32_t base, uint32_t bytes, bool on);
+void pc_ports_power_management(void *pc, uint16_t base, bool on);
+
+/* pc_boot.c: CMOS and fw_cfg. 0, or an enum cell_refusal. */
+unsigned int pc_boot_init(struct pc *pc);
+
+/* The guest has switched off or reset its machine. The first reason counts. */
+void pc_end(struct pc *pc, uint32_t end, uint64_t detail);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * IDE function of Intel 82371SB (PIIX3), 8086:7010, function 1 beside the ISA bridge (data sheet 290550, 2.3 and 2.7): two
+ * channels at the legacy ports and the bus-master registers behind BAR 4. The timing registers are kept and change nothing; both
+ * channels answer whatever their decode-enable bits say.
+ */
+#ifndef KEEL_PIIX3_IDE_H
+#define KEEL_PIIX3_IDE_H
+
+#include "disk/ide.h"
+#include "pci/pci.h"
+
+#define PIIX3_IDE_BM_BAR	4u
+#define PIIX3_IDE_BM_PORTS	16u
+#define PIIX3_IDE_CHANNELS	2u
+
+struct piix3_ide {
+	struct pci_function pci;	/* pci.decode reports where the bus-master block answers */
+	struct ide_channel channel[PIIX3_IDE_CHANNELS];
+};
+
+void piix3_ide_init(struct piix3_ide *ide);
+/* The bus-master block: offset 0 to 15, 1, 2 or 4 bytes. */
+uint32_t piix3_ide_bm_read(struct piix3_ide *ide, unsigned int offset, unsigned int bytes);
+void piix3_ide_bm_write(struct piix3_ide *ide, unsigned int offset, unsigned int bytes, uint32_t value);
+
+#endif

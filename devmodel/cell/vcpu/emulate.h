@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Carries out one guest instruction that touched memory-mapped registers, a string I/O instruction, or MOV to CR8.
+ * Works on a vCPU's register image (struct keel_context) and reaches memory by guest page walks with
+ * the access rights of the guest's privilege level. No state between calls; of the processor it asks what BSF and BSR are.
+ */
+#ifndef KEEL_EMULATE_H
+#define KEEL_EMULATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <keel/cell.h>
+#include "core/gmem.h"
+
+struct emulate_bus {
+	void *owner;
+	/* Guest-physical access outside memory, 1 to 8 bytes, naturally split by the emulator; reads of nothing give all ones. */
+	uint64_t (*mmio_read)(void *owner, uint64_t gpa, unsigned int bytes);
+	void (*mmio_write)(void *owner, uint64_t gpa, unsigned int bytes, uint64_t value);
+	uint32_t (*port_read)(void *owner, uint16_t port, unsigned int bytes);
+	void (*port_write)(void *owner, uint16_t port, unsigned int bytes, uint32_t value);
+};
+
+enum emulate_result {
+	EMULATE_DONE,		/* regs hold the result, rip is past the instruction (or on it: a REP to go on with) */
+	EMULATE_AGAIN,		/* nothing is done, for another vCPU came between: the guest begins the instruction anew */
+	EMULATE_EXCEPTION,	/* regs untouched; *fault tells what the guest gets */
+	EMULATE_VECTORS,	/* nothing is done: call again with ctx->vectors (KEEL_EXIT_F_VECTORS) */
+	EMULATE_UNKNOWN,	/* an instruction outside the table: the caller stops the guest and says so */
+};
+
+struct emulate_fault {
+	uint8_t vector;
+	bool has_error_code;
+	uint32_t error_code;
+	uint64_t cr2;		/* vector 14 only */
+};
+
+/*
+ * One instruction at CS:RIP of ctx (KEEL_EXIT_F_SREGS must be set), for KEEL_EXIT_MMIO.
+ * ctx->exit.insn is used if insn_length is not 0, else the bytes are fetched. A REP does at most 'most' elements.
+ * On EMULATE_DONE ctx->regs is updated (gpr, rip, the arithmetic flags in rflags), and ctx->vectors where it says so.
+ */
+enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *mem, const struct emulate_bus *bus,
+				 unsigned int most, struct emulate_fault *fault);
+
+/*
+ * INS/OUTS with all its REPs (at most 'most' elements), for KEEL_EXIT_IO with KEEL_IO_STRING. Port, size and next_rip are
+ * the exit record's; segment and address size too where the hardware gave them, else from the instruction's bytes.
+ */
+enum emulate_result emulate_string_io(struct keel_context *ctx, const struct gmem *mem, const struct emulate_bus *bus,
+				      unsigned int most, struct emulate_fault *fault);
+
+/*
+ * MOV to CR8, fetched at CS:RIP, for KEEL_EXIT_TPR with KEEL_EXIT_F_CR8. EMULATE_DONE: *value, 0 to 15, is what the
+ * guest writes, and of ctx->regs rip alone has changed.
+ */
+enum emulate_result emulate_cr8_write(struct keel_context *ctx, const struct gmem *mem, uint64_t *value,
+				      struct emulate_fault *fault);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Between the parts of the emulator: instructions in emulate.c, those with vector registers in emulate_vector.c, operands in
+ * memory in emulate_place.c.
+ */
+#ifndef KEEL_EMULATE_INTERNAL_H
+#define KEEL_EMULATE_INTERNAL_H
+
+#include "vcpu/alu.h"
+#include "vcpu/decode.h"
+#include "vcpu/emulate.h"
+#include "vcpu/walk.h"
+
+#define FLAG_VM		(1ull << 17)
+#define CR0_PE		(1ull << 0)
+#define SEGMENT_BIG	(1u << 10)
+
+#define CR4_UMIP	(1ull << 11)
+
+#define VECTOR_DIVIDE	0
+#define VECTOR_UNDEFINED 6
+#define VECTOR_STACK	12
+#define VECTOR_GENERAL	13
+
+struct emulator {
+	struct keel_context *ctx;
+	const struct gmem *mem;
+	const struct emulate_bus *bus;
+	struct emulate_fault *fault;
+	unsigned int most;
+	enum decode_mode mode;
+	struct insn insn;
+	struct keel_regs regs;	/* become the context's when the instruction is done */
+	uint64_t next_rip;
+	struct translation {	/* the page last read and the page last written: elements of a string share it */
+		bool valid;
+		uint64_t linear, gpa;
+	} last[2];
+};
+
+/* A checked memory operand. It lies in two pages if bytes[1] is not 0. */
+struct place {
+	uint64_t gpa[2];
+	unsigned int bytes[2];
+};
+
+static inline uint64_t get_gpr(const struct emulator *e, unsigned int reg, unsigned int bytes)
+{
+	return e->regs.gpr[reg] & alu_mask(bytes);
+}
+
+/* 4 bytes clear the upper half, fewer leave the rest alone (SDM vol. 1, 3.4.1.1). */
+static inline void set_gpr(struct emulator *e, unsigned int reg, unsigned int bytes, uint64_t value)
+{
+	uint64_t keep = bytes < 4 ? ~alu_mask(bytes) : 0;
+
+	e->regs.gpr[reg] = (e->regs.gpr[reg] & keep) | (value & alu_mask(bytes));
+}
+
+/* Of instructions with a vector register, in emulate_vector.c. */
+enum emulate_result emulate_vector(struct emulator *e);
+
+/*
+ * Finds and checks an operand of 'bytes' at an offset in a segment (KEEL_SEG_*), for an access (0 or WALK_WRITE); nothing is read
+ * or written before. False: *e->fault is what the guest gets. place_operand: the one that the instruction's ModR/M byte names.
+ */
+bool place_at(struct emulator *e, unsigned int segment, uint64_t offset, unsigned int bytes, unsigned int access,
+	      struct place *place);
+bool place_operand(struct emulator *e, unsigned int access, struct place *place);
+
+/* Memory, or else the bus, in naturally aligned pieces of at most 'unit' bytes. */
+void place_read(const struct emulator *e, const struct place *place, uint8_t *buf, unsigned int unit);
+void place_write(const struct emulator *e, const struct place *place, const uint8_t *buf, unsigned int unit);
+/* Operands of up to 8 bytes. */
+uint64_t place_load(const struct emulator *e, const struct place *place);
+void place_store(const struct emulator *e, const struct place *place, uint64_t value);
+/*
+ * The write half of read-modify-write. False: another vCPU was faster and the instruction must start again.
+ * A locked operand that is not aligned is not atomic towards other vCPUs.
+ */
+bool place_modify(const struct emulator *e, const struct place *place, uint64_t was, uint64_t value);
+
+#endif

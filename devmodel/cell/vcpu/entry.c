@@ -1,0 +1,487 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Exits in, answers out. */
+#include "vcpu/entry.h"
+
+#include "core/string.h"
+#include "vcpu/task_switch.h"
+#include "vcpu/reset.h"
+
+/* Elements of one repeated string instruction done in one entry; the guest comes back for the rest. */
+#define REPEAT_MOST		1024u
+
+/* A chip that is behind must not keep its vCPU from the guest by one poll after the other. */
+#define POLL_PAUSE_NS		10000u
+
+#define VECTOR_GENERAL		13u
+#define VECTOR_PAGE_FAULT	14u
+#define MSR_X2APIC_EOI		0x80bu
+#define RFLAGS_TF		(1ull << 8)
+#define RFLAGS_IF		(1ull << 9)
+#define TPR_CLASS_SHIFT		4
+#define SIPI_PAGE_SHIFT		12
+#define INTERRUPT_EXTERNAL	0x100
+
+static void inject_exception(struct keel_context *ctx, const struct emulate_fault *fault)
+{
+	struct keel_answer *answer = &ctx->answer;
+
+	answer->inject = KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | fault->vector;
+	if (fault->has_error_code) {
+		answer->inject |= KEEL_INJECT_ERROR_CODE;
+		answer->error_code = fault->error_code;
+	}
+	if (fault->vector == VECTOR_PAGE_FAULT) {
+		ctx->sregs.cr2 = fault->cr2;
+		answer->flags |= KEEL_ANSWER_CR2;
+	}
+}
+
+static void inject_general_protection(struct keel_context *ctx)
+{
+	static const struct emulate_fault fault = { .vector = VECTOR_GENERAL, .has_error_code = true };
+
+	inject_exception(ctx, &fault);
+}
+
+static void finish_instruction(struct keel_context *ctx)
+{
+	ctx->regs.rip = ctx->exit.next_rip;
+	ctx->answer.flags |= KEEL_ANSWER_RIP;
+}
+
+static void report_instruction(struct pc *pc, const struct keel_context *ctx)
+{
+	uint64_t rip = __builtin_bswap64(ctx->regs.rip), gpa = __builtin_bswap64(ctx->exit.gpa);
+
+	link_debug_bytes(&pc->link, "\nunknown instruction at", (const uint8_t *)&rip, sizeof(rip));
+	link_debug_bytes(&pc->link, "on device memory at", (const uint8_t *)&gpa, sizeof(gpa));
+	link_debug_bytes(&pc->link, "its bytes:", ctx->exit.insn, sizeof(ctx->exit.insn));
+}
+
+/* Elements of a string instruction done in one entry. In a single step each iteration has its trap (SDM vol. 3, 18.3.1.4). */
+static unsigned int repeat_most(const struct keel_context *ctx)
+{
+	return ctx->regs.rflags & RFLAGS_TF ? 1 : REPEAT_MOST;
+}
+
+/* What the emulator made of an instruction. */
+static void emulated(struct pc *pc, struct keel_context *ctx, enum emulate_result result, const struct emulate_fault *fault)
+{
+	switch (result) {
+	case EMULATE_DONE:
+		/* Elements of a string that is not through yet end the shadow of STI, too, and have their trap. */
+		ctx->answer.flags |= KEEL_ANSWER_REGS | KEEL_ANSWER_RFLAGS | KEEL_ANSWER_RIP;
+		if (ctx->exit.flags & KEEL_EXIT_F_VECTORS && ctx->vectors.written)
+			ctx->answer.flags |= KEEL_ANSWER_VECTORS;
+		break;
+	case EMULATE_AGAIN:
+		/* It was said of the state behind the instruction. */
+		ctx->exit.flags &= ~KEEL_EXIT_F_INTERRUPTIBLE;
+		break;
+	case EMULATE_VECTORS:
+		ctx->answer.flags = KEEL_ANSWER_WANT_VECTORS;
+		break;
+	case EMULATE_EXCEPTION:
+		inject_exception(ctx, fault);
+		break;
+	case EMULATE_UNKNOWN:
+		report_instruction(pc, ctx);
+		pc_end(pc, KEEL_END_CELL_REFUSED, CELL_REFUSED_INSTRUCTION);
+		break;
+	}
+}
+
+static uint64_t element_mask(unsigned int bytes)
+{
+	return (1ull << (8 * bytes)) - 1;
+}
+
+/* A result of 4 bytes clears the upper half of the register, fewer leave the rest alone (SDM vol. 1, 3.4.1.1). */
+static void exit_io(struct pc *pc, struct keel_context *ctx)
+{
+	const struct keel_exit *exit = &ctx->exit;
+	uint64_t *rax = &ctx->regs.gpr[KEEL_RAX], mask, keep;
+
+	if (exit->size != 1 && exit->size != 2 && exit->size != 4) {
+		pc_end(pc, KEEL_END_CELL_REFUSED, CELL_REFUSED_EXIT);
+		return;
+	}
+	if (exit->io & KEEL_IO_STRING) {
+		struct emulate_fault fault = { 0 };
+
+		emulated(pc, ctx, emulate_string_io(ctx, &pc->mem, &pc->emulate_bus, repeat_most(ctx), &fault), &fault);
+		return;
+	}
+	mask = element_mask(exit->size);
+	if (exit->io & KEEL_IO_IN) {
+		keep = exit->size == 4 ? 0 : ~mask;
+		*rax = (*rax & keep) | pc_port_read(pc, exit->port, exit->size);
+		ctx->answer.flags |= KEEL_ANSWER_REGS;
+	} else {
+		pc_port_write(pc, exit->port, exit->size, (uint32_t)(*rax & mask));
+	}
+	finish_instruction(ctx);
+}
+
+static void exit_mmio(struct pc *pc, struct keel_context *ctx)
+{
+	struct emulate_fault fault = { 0 };
+
+	if (ctx->exit.access & (KEEL_ACCESS_FETCH | KEEL_ACCESS_WALK)) {
+		pc_end(pc, KEEL_END_CELL_REFUSED, CELL_REFUSED_NO_MEMORY);
+		return;
+	}
+	emulated(pc, ctx, emulate_mmio(ctx, &pc->mem, &pc->emulate_bus, repeat_most(ctx), &fault), &fault);
+}
+
+static void exit_hlt(struct pc *pc, struct keel_context *ctx)
+{
+	pc->vcpu[pc->current].halted = true;
+	finish_instruction(ctx);
+}
+
+static bool read_msr(struct pc *pc, const struct keel_exit *exit, uint64_t *value)
+{
+	struct lapic *lapic = &pc->vcpu[pc->current].lapic;
+
+	switch (exit->msr) {
+	case KEEL_MSR_WALL_CLOCK:
+	case KEEL_MSR_SYSTEM_TIME:
+		return kvmclock_read_msr(&pc->kvmclock, pc->current, exit->msr, value);
+	case KEEL_MSR_PV_EOI:
+		*value = lapic->s.pv_eoi;
+		return !(exit->flags & KEEL_EXIT_F_APIC);
+	default:
+		return lapic_read_msr(lapic, exit->msr, value, pc->now);
+	}
+}
+
+static bool write_msr(struct pc *pc, const struct keel_exit *exit, uint64_t value)
+{
+	struct lapic *lapic = &pc->vcpu[pc->current].lapic;
+
+	switch (exit->msr) {
+	case KEEL_MSR_WALL_CLOCK:
+	case KEEL_MSR_SYSTEM_TIME:
+		return kvmclock_write_msr(&pc->kvmclock, pc->current, exit->msr, value);
+	case KEEL_MSR_PV_EOI:
+		return !(exit->flags & KEEL_EXIT_F_APIC) && lapic_write_pv_eoi(lapic, value);
+	default:
+		return lapic_write_msr(lapic, exit->msr, value, pc->tsc + exit->tsc_offset, pc->now);
+	}
+}
+
+static void exit_rdmsr(struct pc *pc, struct keel_context *ctx)
+{
+	uint64_t value;
+
+	if (!read_msr(pc, &ctx->exit, &value)) {
+		inject_general_protection(ctx);
+		return;
+	}
+	ctx->regs.gpr[KEEL_RAX] = (uint32_t)value;
+	ctx->regs.gpr[KEEL_RDX] = value >> 32;
+	ctx->answer.flags |= KEEL_ANSWER_REGS;
+	finish_instruction(ctx);
+}
+
+static void exit_wrmsr(struct pc *pc, struct keel_context *ctx)
+{
+	uint64_t value = (uint32_t)ctx->regs.gpr[KEEL_RAX] | ctx->regs.gpr[KEEL_RDX] << 32;
+
+	if (write_msr(pc, &ctx->exit, value))
+		finish_instruction(ctx);
+	else
+		inject_general_protection(ctx);
+}
+
+/* CR8 itself follows the APIC's register: see tell_cr8. */
+static void exit_tpr(struct pc *pc, struct keel_context *ctx)
+{
+	struct emulate_fault fault = { 0 };
+	uint64_t value;
+	enum emulate_result result;
+
+	if (!(ctx->exit.flags & KEEL_EXIT_F_CR8))
+		return;
+	result = emulate_cr8_write(ctx, &pc->mem, &value, &fault);
+	if (result == EMULATE_DONE)
+		lapic_set_tpr(&pc->vcpu[pc->current].lapic, (uint8_t)(value << TPR_CLASS_SHIFT));
+	emulated(pc, ctx, result, &fault);
+}
+
+static void exit_eoi(struct pc *pc, struct keel_context *ctx)
+{
+	lapic_ended(&pc->vcpu[pc->current].lapic, (uint8_t)ctx->exit.apic);
+}
+
+static void exit_apic_write(struct pc *pc, struct keel_context *ctx)
+{
+	lapic_written(&pc->vcpu[pc->current].lapic, ctx->exit.apic, pc->now);
+}
+
+static void exit_unknown(struct pc *pc, struct keel_context *ctx)
+{
+	(void)ctx;
+	pc_end(pc, KEEL_END_CELL_REFUSED, CELL_REFUSED_EXIT);
+}
+
+static void exit_task_switch(struct pc *pc, struct keel_context *ctx)
+{
+	struct emulate_fault fault = { 0 };
+	enum task_switch_result result = task_switch(ctx, &pc->mem, &fault);
+
+	ctx->answer.flags |= result == TASK_SWITCH_OLD_FAULT ? KEEL_ANSWER_CR2 : KEEL_ANSWER_SREGS;
+	if (result != TASK_SWITCH_DONE)
+		inject_exception(ctx, &fault);
+	/* It was said of the old task. */
+	ctx->exit.flags &= ~KEEL_EXIT_F_INTERRUPTIBLE;
+}
+
+/* The vCPU came only to be looked at. */
+static void exit_nothing(struct pc *pc, struct keel_context *ctx)
+{
+	(void)pc;
+	(void)ctx;
+}
+
+static void (*const exits[])(struct pc *pc, struct keel_context *ctx) = {
+	[KEEL_EXIT_POLL] = exit_nothing,
+	[KEEL_EXIT_IO] = exit_io,
+	[KEEL_EXIT_MMIO] = exit_mmio,
+	[KEEL_EXIT_HLT] = exit_hlt,
+	[KEEL_EXIT_RDMSR] = exit_rdmsr,
+	[KEEL_EXIT_WRMSR] = exit_wrmsr,
+	[KEEL_EXIT_WINDOW] = exit_nothing,
+	[KEEL_EXIT_TPR] = exit_tpr,
+	[KEEL_EXIT_EVENT] = exit_unknown,
+	[KEEL_EXIT_EOI] = exit_eoi,
+	[KEEL_EXIT_APIC_WRITE] = exit_apic_write,
+	[KEEL_EXIT_TASK_SWITCH] = exit_task_switch,
+};
+
+static void act(struct pc *pc, struct keel_context *ctx, uint32_t kind)
+{
+	if (kind < sizeof(exits) / sizeof(exits[0]))
+		exits[kind](pc, ctx);
+	else
+		exit_unknown(pc, ctx);
+}
+
+/* INIT and SIPI (SDM vol. 3, 9.4.2 and 11.4.7). False: the vCPU has no state to run with. */
+static bool start_or_stop(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx)
+{
+	struct lapic_state *lapic = &v->lapic.s;
+
+	if (!(lapic->init_pending | lapic->sipi_pending | lapic->wait_sipi))
+		return true;
+	if (lapic->init_pending)
+		kvmclock_reset(&pc->kvmclock, pc->current);
+	v->halted = false;
+	ctx->answer.inject = 0;
+	/* It was said of the state before. */
+	ctx->exit.flags &= ~KEEL_EXIT_F_INTERRUPTIBLE;
+	if (lapic->sipi_pending)
+		reset_to_sipi(ctx, lapic->sipi_vector);
+	else if (!lapic->wait_sipi)
+		reset_to_vector(ctx);
+	else
+		ctx->answer.action = KEEL_ACTION_WAIT;
+	lapic->init_pending = 0;
+	lapic->sipi_pending = 0;
+	return !lapic->wait_sipi;
+}
+
+/*
+ * CR8 is the class of TPR (SDM vol. 3, 11.8.6), whichever way TPR came by it. A processor that works with the page sees
+ * to that itself.
+ */
+static void tell_cr8(struct pc_vcpu *v, struct keel_context *ctx)
+{
+	uint8_t class = lapic_tpr(&v->lapic) >> TPR_CLASS_SHIFT;
+
+	if (class == ctx->exit.tpr)
+		return;
+	ctx->answer.tpr = class;
+	ctx->answer.flags |= KEEL_ANSWER_TPR;
+	/* The next entry brings this back as the guest's CR8: it is not news then. */
+	v->lapic.s.cr8 = class;
+}
+
+/* A vector of the local APIC's, if that counts, or INTERRUPT_EXTERNAL for one of the 8259 pair's, or -1. */
+static int next_interrupt(const struct pc *pc, const struct pc_vcpu *v, bool local)
+{
+	int vector = local && v->lapic.s.requesting ? lapic_pending(&v->lapic) : -1;
+
+	if (vector >= 0)
+		return vector;
+	return pc->intr && v == &pc->vcpu[0] && pc_extint_pending(pc) ? INTERRUPT_EXTERNAL : -1;
+}
+
+static void inject_interrupt(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx, int interrupt)
+{
+	uint8_t vector = (uint8_t)interrupt;
+
+	if (interrupt == INTERRUPT_EXTERNAL)
+		vector = pc_extint_acknowledge(pc);
+	else
+		lapic_acknowledge(&v->lapic, vector);
+	ctx->answer.inject = KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | vector;
+}
+
+static void deliver(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx)
+{
+	struct keel_answer *answer = &ctx->answer;
+	/* Else the processor delivers the local APIC's, from the page; they only wake. */
+	bool local = !(ctx->exit.flags & KEEL_EXIT_F_APIC);
+	int next = next_interrupt(pc, v, local || v->halted);
+
+	if (v->lapic.s.nmi_pending) {
+		v->lapic.s.nmi_pending = 0;
+		v->halted = false;
+		answer->flags |= KEEL_ANSWER_NMI;
+	}
+	if (v->halted && !(next >= 0 && ctx->regs.rflags & RFLAGS_IF)) {
+		answer->action = KEEL_ACTION_WAIT;
+		return;
+	}
+	v->halted = false;
+	if (!local)
+		next = next_interrupt(pc, v, false);
+	if (next >= 0 && ctx->exit.flags & KEEL_EXIT_F_INTERRUPTIBLE && !answer->inject &&
+	    !(answer->flags & KEEL_ANSWER_NMI)) {
+		inject_interrupt(pc, v, ctx, next);
+		next = next_interrupt(pc, v, local);
+	}
+	if (next >= 0)
+		answer->flags |= KEEL_ANSWER_WINDOW;
+	else if (local && v->lapic.s.requesting)
+		answer->tpr_threshold = lapic_tpr_threshold(&v->lapic);
+}
+
+/* The shared chips' deadline is kept by vCPU 0; it is kicked when another entry brings that forward. */
+static void set_deadline(struct pc *pc, struct keel_answer *answer)
+{
+	uint64_t shared = pc_deadline(pc), own = TIME_NEVER;
+
+	if (pc->current != KEEL_CONTEXT_EVENT)
+		own = lapic_deadline(&pc->vcpu[pc->current].lapic);
+	if (pc->current == 0) {
+		pc->deadline_told = shared;
+		own = shared < own ? shared : own;
+	} else if (shared < pc->deadline_told) {
+		pc->deadline_told = shared;
+		answer->kick |= 1;
+	}
+	if (own <= pc->now)
+		own = pc->now + POLL_PAUSE_NS;
+	answer->deadline = clock_tsc(&pc->clock, own);
+}
+
+static void finish(struct pc *pc, struct keel_answer *answer)
+{
+	set_deadline(pc, answer);
+	answer->kick |= pc->bus.kick;
+	if (pc->current != KEEL_CONTEXT_EVENT)
+		answer->kick &= ~(1ull << pc->current);
+	pc->bus.kick = 0;
+	if (link_doorbell(&pc->link))
+		answer->flags |= KEEL_ANSWER_DOORBELL;
+	if (pc->end) {
+		answer->action = KEEL_ACTION_END;
+		answer->end = pc->end;
+		answer->detail = pc->detail;
+	}
+}
+
+static void refuse(struct keel_answer *answer, enum cell_refusal why)
+{
+	answer->action = KEEL_ACTION_END;
+	answer->end = KEEL_END_CELL_REFUSED;
+	answer->detail = why;
+}
+
+static void run_vcpu(struct pc *pc, struct keel_context *ctx, uint64_t tsc)
+{
+	struct pc_vcpu *v = &pc->vcpu[ctx->exit.context];
+	bool by_processor = ctx->exit.flags & KEEL_EXIT_F_APIC;
+	uint32_t kind = ctx->exit.kind;
+
+	lapic_begin(&v->lapic, ctx->exit.tpr, by_processor);
+	pc_begin(pc, ctx->exit.context, tsc);
+
+	/* One that executes instructions does not sleep. */
+	if (kind != KEEL_EXIT_POLL)
+		v->halted = false;
+	if (kvmclock_begin(&pc->kvmclock, ctx->exit.context, ctx->exit.tsc_offset))
+		lapic_tsc_moved(&v->lapic, tsc + ctx->exit.tsc_offset, pc->now);
+	lapic_advance(&v->lapic, pc->now);
+	/* INIT comes before the instruction that waits; but an interrupt that has been ended is, for the IO APIC. */
+	if (!v->lapic.s.init_pending || kind == KEEL_EXIT_EOI)
+		act(pc, ctx, kind);
+	/* The exit comes once more, and everything else with it. */
+	if (ctx->answer.flags & KEEL_ANSWER_WANT_VECTORS)
+		return;
+	if (!by_processor)
+		tell_cr8(v, ctx);
+	if (start_or_stop(pc, v, ctx))
+		deliver(pc, v, ctx);
+	if (lapic_tell(&v->lapic, by_processor, &ctx->answer.apic))
+		ctx->answer.flags |= KEEL_ANSWER_APIC;
+	if (!by_processor && ctx->answer.action == KEEL_ACTION_RESUME)
+		lapic_offer_eoi(&v->lapic);
+	finish(pc, &ctx->answer);
+}
+
+static void run_event(struct pc *pc, const struct entry_place *place, struct keel_context *ctx, uint64_t tsc)
+{
+	unsigned int refusal;
+
+	if (!pc->ready) {
+		refusal = pc_init(pc, place->channel, place->guest, place->apics, tsc);
+		if (refusal) {
+			refuse(&ctx->answer, refusal);
+			return;
+		}
+	}
+	pc->bus.current = NULL;
+	pc_begin(pc, KEEL_CONTEXT_EVENT, tsc);
+	pc_event(pc);
+	finish(pc, &ctx->answer);
+}
+
+/*
+ * The most frequent exit of all: the end of an interrupt from which nothing follows. The answer before, which let the guest run, stands
+ * but for its injection: nobody has asked for a window since, and who brings a deadline forward makes the vCPU poll.
+ */
+static bool end_of_interrupt(struct pc *pc, struct keel_context *ctx)
+{
+	struct keel_answer *answer = &ctx->answer;
+	uint64_t value = (uint32_t)(ctx->regs.gpr[KEEL_RAX] | ctx->regs.gpr[KEEL_RDX]);
+
+	if (answer->action != KEEL_ACTION_RESUME || answer->flags & KEEL_ANSWER_WINDOW || answer->tpr_threshold ||
+	    !answer->deadline || !lapic_eoi_alone(&pc->vcpu[ctx->exit.context].lapic, value, ctx->exit.tpr))
+		return false;
+	answer->flags = 0;
+	answer->inject = 0;
+	answer->kick = 0;
+	finish_instruction(ctx);
+	return true;
+}
+
+void entry_run(struct pc *pc, const struct entry_place *place, struct keel_context *ctx, uint64_t tsc)
+{
+	uint32_t context = ctx->exit.context;
+
+	if (ctx->exit.kind == KEEL_EXIT_WRMSR && ctx->exit.msr == MSR_X2APIC_EOI &&
+	    !(ctx->exit.flags & KEEL_EXIT_F_APIC) && pc->ready && context < pc->machine.vcpus && end_of_interrupt(pc, ctx))
+		return;
+	ctx->answer = (struct keel_answer){ .action = KEEL_ACTION_RESUME };
+	if (context == KEEL_CONTEXT_EVENT) {
+		run_event(pc, place, ctx, tsc);
+	} else if (pc->ready && context < pc->machine.vcpus) {
+		run_vcpu(pc, ctx, tsc);
+	} else {
+		refuse(&ctx->answer, CELL_REFUSED_CONTEXT);
+	}
+}

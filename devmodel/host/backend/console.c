@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The serial console's readers and writers. */
+#include "host/backend/console.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pty.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CHUNK			4096u
+#define PATIENCE_SECONDS	5	/* for a reader that does not read */
+#define PENDING_MOST		(CONSOLE_SCROLLBACK - CHUNK)
+#define CLIENTS_MOST		32u
+
+struct console_client {
+	struct loop_source source;
+	struct console *console;
+	struct console_client *next;
+	uint64_t position;	/* the next character it gets */
+	time_t progress;	/* when it last took one */
+	bool patient;		/* a reader that the guest's output waits for */
+	bool leaving;		/* ends when it has everything */
+};
+
+static time_t seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+static void detach(struct console_client *client)
+{
+	struct console_client **link = &client->console->clients;
+
+	while (*link != client)
+		link = &(*link)->next;
+	*link = client->next;
+	loop_remove(client->console->loop, &client->source);
+	close(client->source.fd);
+	free(client);
+}
+
+static uint64_t oldest(const struct console *console)
+{
+	return console->written > CONSOLE_SCROLLBACK ? console->written - CONSOLE_SCROLLBACK : 0;
+}
+
+static ssize_t send_some(struct console_client *client)
+{
+	const struct console *console = client->console;
+	size_t start = client->position % CONSOLE_SCROLLBACK;
+	uint64_t count = console->written - client->position;
+
+	if (count > CONSOLE_SCROLLBACK - start)
+		count = CONSOLE_SCROLLBACK - start;
+	return write(client->source.fd, console->scrollback + start, (size_t)count);
+}
+
+/* False: the client is gone. */
+static bool flush(struct console_client *client)
+{
+	struct console *console = client->console;
+	uint32_t events = client->source.events;
+
+	if (client->position < oldest(console))
+		client->position = oldest(console);
+	while (client->position < console->written) {
+		ssize_t n = send_some(client);
+
+		if (n < 0 && errno != EAGAIN && errno != EINTR) {
+			detach(client);
+			return false;
+		}
+		if (n <= 0)
+			break;
+		client->position += (uint64_t)n;
+		client->progress = seconds();
+	}
+	if (client->leaving && client->position == console->written) {
+		detach(client);
+		return false;
+	}
+	loop_change(console->loop, &client->source,
+		    client->position < console->written ? events | EPOLLOUT : events & ~(uint32_t)EPOLLOUT);
+	return true;
+}
+
+/* False: the client is gone. */
+static bool take_input(struct console_client *client)
+{
+	struct console *console = client->console;
+	uint8_t bytes[CHUNK];
+	size_t room = console->room(console->owner);
+	ssize_t n;
+
+	if (!room) {
+		console->input_blocked = true;
+		loop_change(console->loop, &client->source, client->source.events & ~(uint32_t)EPOLLIN);
+		return true;
+	}
+	n = read(client->source.fd, bytes, room < sizeof(bytes) ? room : sizeof(bytes));
+	if (n > 0)
+		console->put(console->owner, bytes, (size_t)n);
+	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+		return true;
+	detach(client);
+	return false;
+}
+
+static void on_client(struct loop_source *source, uint32_t events)
+{
+	struct console_client *client = (struct console_client *)source;
+
+	if (events & EPOLLIN && !take_input(client))
+		return;
+	if (events & EPOLLOUT && !flush(client))
+		return;
+	if (events & (EPOLLHUP | EPOLLERR) && !(events & EPOLLIN))
+		detach(client);
+}
+
+bool console_has_room(const struct console *console)
+{
+	unsigned int count = 0;
+
+	for (struct console_client *c = console->clients; c; c = c->next)
+		count++;
+	return count < CLIENTS_MOST;
+}
+
+static struct console_client *add_client(struct console *console, int fd, uint32_t events)
+{
+	struct console_client *client = calloc(1, sizeof(*client));
+
+	if (!client || !console_has_room(console))
+		goto failed;
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	client->source = (struct loop_source){ .fd = fd, .events = events, .ready = on_client };
+	client->console = console;
+	client->position = oldest(console);
+	client->progress = seconds();
+	if (!loop_add(console->loop, &client->source))
+		goto failed;
+	client->next = console->clients;
+	console->clients = client;
+	return client;
+failed:
+	free(client);
+	close(fd);
+	return NULL;
+}
+
+bool console_attach(struct console *console, int fd, bool replay_only)
+{
+	struct console_client *client = add_client(console, fd, replay_only ? 0 : EPOLLIN);
+
+	if (!client)
+		return false;
+	client->patient = !replay_only;
+	client->leaving = replay_only;
+	flush(client);
+	return true;
+}
+
+static void on_connection(struct loop_source *source, uint32_t events)
+{
+	struct console *console = (struct console *)((char *)source - offsetof(struct console, listener));
+	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)events;
+	if (fd >= 0)
+		console_attach(console, fd, false);
+}
+
+void console_init(struct console *console, struct loop *loop)
+{
+	memset(console, 0, sizeof(*console));
+	console->loop = loop;
+	console->listener.fd = console->pty_slave = console->file = console->log.fd = console->log.old = -1;
+}
+
+bool console_open_pty(struct console *console, const char *link, struct failure *failure)
+{
+	struct termios raw;
+	char name[64];
+	int master;
+
+	memset(&raw, 0, sizeof(raw));
+	cfmakeraw(&raw);
+	raw.c_cflag |= CREAD | CLOCAL;
+	if (openpty(&master, &console->pty_slave, name, &raw, NULL))
+		return failure_set(failure, EXIT_FAILED, "cannot open a pty: %s", strerror(errno));
+	fcntl(master, F_SETFD, FD_CLOEXEC);
+	fcntl(console->pty_slave, F_SETFD, FD_CLOEXEC);
+	unlink(link);
+	if (symlink(name, link) || !add_client(console, master, EPOLLIN))
+		return failure_set(failure, EXIT_FAILED, "cannot set up the pty as %s: %s", link, strerror(errno));
+	return true;
+}
+
+/* A socket that nobody listens on any more is in the way of the next one. */
+static void remove_stale_socket(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct stat st;
+
+	if (!stat(address->sun_path, &st) && S_ISSOCK(st.st_mode) &&
+	    connect(fd, (const struct sockaddr *)address, sizeof(*address)) && errno == ECONNREFUSED)
+		unlink(address->sun_path);
+	close(fd);
+}
+
+bool console_open_socket(struct console *console, const char *path, struct failure *failure)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return failure_set(failure, EXIT_FAILED, "the path of the serial socket is longer than %zu characters: %s",
+				   sizeof(address.sun_path) - 1, path);
+	strcpy(address.sun_path, path);
+	remove_stale_socket(&address);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address))) {
+		failure_set(failure, errno == EADDRINUSE ? EXIT_IN_USE : EXIT_FAILED, "cannot make the serial socket %s: %s",
+			    path, strerror(errno));
+		close(fd);
+		return false;
+	}
+	strcpy(console->listener_path, path);
+	console->listener = (struct loop_source){ .fd = fd, .events = EPOLLIN, .ready = on_connection };
+	if (listen(fd, 4) || !loop_add(console->loop, &console->listener))
+		return failure_set(failure, EXIT_FAILED, "cannot listen on %s: %s", path, strerror(errno));
+	return true;
+}
+
+bool console_open_file(struct console *console, const char *path, struct failure *failure)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	struct stat st;
+
+	/* Of a FIFO nobody may read: the open would wait. */
+	console->file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+	if (console->file < 0 || fstat(console->file, &st))
+		return failure_set(failure, EXIT_FAILED, "cannot open %s: %s", path, strerror(errno));
+	if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
+		return failure_set(failure, EXIT_FAILED, "%s, for what the serial port says, is neither a file nor a terminal", path);
+	/* Images are locked like this. */
+	if (fcntl(console->file, F_OFD_SETLK, &lock) && (errno == EAGAIN || errno == EACCES))
+		return failure_set(failure, EXIT_IN_USE, "%s, the file of the serial port, is in use by a guest or another program", path);
+	return true;
+}
+
+void console_close(struct console *console)
+{
+	while (console->clients) {
+		flush(console->clients);
+		if (console->clients)
+			detach(console->clients);
+	}
+	if (console->listener.fd >= 0) {
+		loop_remove(console->loop, &console->listener);
+		close(console->listener.fd);
+		unlink(console->listener_path);
+	}
+	if (console->pty_slave >= 0)
+		close(console->pty_slave);
+	if (console->file >= 0)
+		close(console->file);
+	logfile_close(&console->log);
+	console->listener.fd = console->pty_slave = console->file = -1;
+}
+
+size_t console_wants(const struct console *console)
+{
+	time_t now = seconds();
+	size_t wants = CHUNK;
+
+	for (const struct console_client *c = console->clients; c; c = c->next)
+		if (c->patient && console->written - c->position > PENDING_MOST && now - c->progress < PATIENCE_SECONDS)
+			wants = 0;
+	return wants;
+}
+
+/* 0, or an errno. */
+static int write_file(const struct console *console, const uint8_t *bytes, size_t count)
+{
+	struct stat st;
+	ssize_t n;
+
+	if (console->file < 0)
+		return 0;
+	if (!fstat(console->file, &st) && S_ISREG(st.st_mode) && st.st_size + (off_t)count > CONSOLE_FILE_LIMIT)
+		return EFBIG;
+	n = write(console->file, bytes, count);
+	return n < 0 ? errno : (size_t)n < count ? ENOSPC : 0;
+}
+
+static void keep(struct console *console, const uint8_t *bytes, size_t count)
+{
+	int error = logfile_write(&console->log, bytes, count);
+
+	if (error)
+		console->failed(console->owner, CONSOLE_FILE_LOG, error);
+	error = write_file(console, bytes, count);
+	if (error)
+		console->failed(console->owner, CONSOLE_FILE_SERIAL, error);
+}
+
+void console_write(struct console *console, const uint8_t *bytes, size_t count)
+{
+	struct console_client *next;
+
+	for (size_t i = 0; i < count; i++)
+		console->scrollback[console->written++ % CONSOLE_SCROLLBACK] = bytes[i];
+	keep(console, bytes, count);
+	for (struct console_client *c = console->clients; c; c = next) {
+		next = c->next;
+		flush(c);
+	}
+}
+
+void console_resume(struct console *console)
+{
+	if (!console->input_blocked || !console->room(console->owner))
+		return;
+	console->input_blocked = false;
+	for (struct console_client *c = console->clients; c; c = c->next)
+		if (!c->leaving)
+			loop_change(console->loop, &c->source, c->source.events | EPOLLIN);
+}

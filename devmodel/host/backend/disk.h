@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Disk images and the engine that reads and writes them: raw files and block devices by io_uring, through the page cache.
+ * A write is complete when the page cache has it; a flush is complete when the disk has everything completed before.
+ *
+ * Images are claimed (host/backend/claim.h). How long one is, is looked at when it is opened and at each start of the VM.
+ * Snapshot mode keeps what the guest writes in an unlinked temporary file, which ends with the process. What exceeds its limit
+ * fails as on a full file system.
+ */
+#ifndef KEEL_DISK_H
+#define KEEL_DISK_H
+
+#include <liburing.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <keel/channel.h>
+
+#include "common/exit.h"
+#include "host/backend/claim.h"
+#include "host/loop.h"
+#include "manifest/manifest.h"
+
+#define DISK_BLOCK		4096u	/* of the overlay */
+
+struct disk {
+	int fd;			/* -1: no medium */
+	bool readonly;
+	uint64_t bytes;		/* whole sectors of the drive */
+	struct claim claim;
+	int overlay;		/* snapshot mode, else -1 */
+	uint8_t *overlaid;	/* bit n: block n is in the overlay */
+	uint64_t overlay_used, overlay_most;	/* blocks in it; all that there may be */
+};
+
+struct disk_job {
+	bool busy;
+	bool held;		/* failed, and waits for disk_retry; */
+	bool retried;		/* is under way once more */
+	bool cut;		/* the image ends before the bytes that were asked for */
+	struct disk *disk;
+	uint32_t op, tag;
+	uint64_t offset;
+	uint32_t count;
+	uint8_t *bounce;
+	unsigned int parts;	/* under way */
+	int status;
+};
+
+struct disk_engine {
+	struct loop *loop;
+	struct loop_source source;	/* completions */
+	struct io_uring ring;
+	int files[2 * KEEL_DRIVES];	/* as they are registered: image and overlay of each drive */
+	struct disk_job jobs[KEEL_RING_REQUESTS];
+	unsigned int busy;	/* jobs, those that are held among them */
+	unsigned int held, retried;
+	/* Told once for each request, status 0 or a negative errno. */
+	void (*done)(void *owner, uint32_t tag, int status);
+	/* A request failed by the host's doing. True: it is held, and done is told later. May be NULL. */
+	bool (*failed)(void *owner, const struct disk_job *job);
+	void *owner;
+};
+
+/* Opens and locks. A disk in use: EXIT_IN_USE, and the text says by what it can. */
+bool disk_open(struct disk *disk, const struct manifest_drive *drive, struct failure *failure);
+void disk_close(struct disk *disk);
+/*
+ * Looks at the image's size again, for a guest that is about to start. Bytes behind the last whole sector are not seen. On
+ * failure nothing has changed.
+ */
+bool disk_measure(struct disk *disk, const struct manifest_drive *drive, struct failure *failure);
+
+bool disk_engine_init(struct disk_engine *engine, struct loop *loop, struct failure *failure);
+/* The disks, at most KEEL_DRIVES, are open: from now on requests are taken, for them and for no other file. */
+bool disk_engine_start(struct disk_engine *engine, const struct disk *disks, unsigned int count, struct failure *failure);
+void disk_engine_close(struct disk_engine *engine);
+/*
+ * Starts a request, which may come from anywhere: what is wrong with it is told to done.
+ * bounce is the drive's buffer of KEEL_BOUNCE_BYTES; at most KEEL_RING_REQUESTS at once.
+ */
+void disk_submit(struct disk_engine *engine, struct disk *disk, uint8_t *bounce, const struct keel_request *request);
+/* Starts all that is held once more. */
+void disk_retry(struct disk_engine *engine);
+/* For people: "write of 4096 bytes at 8192: No space left on device". */
+void disk_describe(const struct disk_job *job, char *text, size_t room);
+/* Waits until nothing is under way, and gives up what is held; completions are still told. */
+void disk_drain(struct disk_engine *engine);
+
+#endif
