@@ -127,14 +127,18 @@ static char take_word(struct watch *w)
 
 static void obey(struct watch *w, char word)
 {
+	time_t end = now() + LIVES_ON_SECONDS;
+
 	if (word == NOTE_SOCKET && w->serial && lstat(w->serial, &w->socket))
 		w->socket.st_ino = 0;
 	if (word != RELEASE)
 		return;
 	clear(w);
-	if (write(w->keeper->link, &word, 1) != 1)
+	/* Who does not listen, or says it again and again, gains nothing. */
+	if (send(w->keeper->link, &word, 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1)
 		perror("keeper");
-	w->end = now() + LIVES_ON_SECONDS;
+	if (!w->end || end < w->end)
+		w->end = end;
 }
 
 static int patience(const struct watch *w)
