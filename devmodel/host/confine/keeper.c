@@ -28,6 +28,7 @@ struct watch {
 	struct rundir *dir;
 	const char *serial;
 	struct stat socket;		/* that the guest's process has made; no inode: none */
+	bool noted;
 	unsigned int held;
 	time_t end;			/* CLOCK_MONOTONIC, when the guest's process is ended; 0: it is not */
 };
@@ -129,8 +130,10 @@ static void obey(struct watch *w, char word)
 {
 	time_t end = now() + LIVES_ON_SECONDS;
 
-	if (word == NOTE_SOCKET && w->serial && lstat(w->serial, &w->socket))
+	/* Once, before it is confined: later another guest's may be there. */
+	if (word == NOTE_SOCKET && w->serial && !w->noted && lstat(w->serial, &w->socket))
 		w->socket.st_ino = 0;
+	w->noted |= word == NOTE_SOCKET;
 	if (word != RELEASE)
 		return;
 	clear(w);
