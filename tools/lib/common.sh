@@ -104,6 +104,8 @@ logged() {
 # supervised COMMAND...: waits for a command in such a way that a trap for signals has its turn at once, and may end it.
 supervised() {
 	local status=0
+	# A fresh machine may lack what that is written in.
+	[ -x /usr/bin/python3 ] || "$ROOT/tools/lib/packages.sh"
 	"$ROOT/tools/lib/supervise.py" --owner $$ "$@" &
 	step=$!
 	wait "$step" || status=$?
