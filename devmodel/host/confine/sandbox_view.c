@@ -49,6 +49,28 @@ static bool change_root(void)
 	return errno == EINVAL && !mount(".", "/", NULL, MS_MOVE, NULL) && !chroot(".") && !chdir("/");
 }
 
+/* In a chroot, whose root is no mount point, by a file system that is mounted nowhere. */
+static bool enter_detached(void)
+{
+	int context = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC), mounted;
+
+	if (context < 0 || syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		return false;
+	mounted = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+			       MOUNT_ATTR_NOEXEC);
+	if (mounted < 0 || fchdir(mounted) || chroot(".") || chdir("/"))
+		return false;
+	close(mounted);
+	close(context);
+	return true;
+}
+
+static bool enter_mounted(const char *folder)
+{
+	return !mount("none", folder, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, "size=4k,nr_inodes=1,mode=555") &&
+	       !chdir(folder) && change_root();
+}
+
 const char *sandbox_view(const char *folder)
 {
 	const int apart = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
@@ -60,11 +82,9 @@ const char *sandbox_view(const char *folder)
 			      "give it namespaces of its own";
 	if (user && !map_user(user, group))
 		return "map its user";
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("none", folder, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, "size=4k,nr_inodes=1,mode=555") ||
-	    chdir(folder) || !change_root())
-		return "give it an empty root folder";
-	return NULL;
+	if (!mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		return enter_mounted(folder) ? NULL : "give it an empty root folder";
+	return errno == EINVAL && enter_detached() ? NULL : "give it an empty root folder";
 }
 
 const char *sandbox_landlock(void)
