@@ -171,6 +171,10 @@ judge() {
 		esac
 	done < <(tr -d '\r' <"$log" | grep -aoE '(not )?ok - .*')
 	check "$label: came to its end" grep -aq 'tests: end' "$log"
-	grep -aq 'tests: end' "$log" || tail -n 1 "$logs/$label/run.log"
+	if ! grep -aq 'tests: end' "$log"; then
+		tail -n 1 "$logs/$label/run.log"
+		printf 'the last of what it said:\n'
+		tail -n 20 "$log" | tr -cd '[:print:]\t\n' | sed 's/^/| /'
+	fi
 	[ "$failed" -eq 0 ] || printf 'see %s\n' "$log"
 }
