@@ -88,17 +88,37 @@ wait $hammer
 check "of which the device has read nothing" sh -c '! grep secret /tmp/hammer.log'
 check "though it has read" grep pieces /tmp/hammer.log
 
+# Memory of a guest that has ended, which is held, and then scrubbed and given back page by page while the device reads it.
+check "memory of a guest that has ended is held" insmod hostile.ko held=1
+page=$(dmesg | sed -n 's/.*pages of a VM that has ended are held at \([0-9a-f]*\).*/\1/p' | tail -n 1)
+check "it is not within reach, $page" refused read "$page" "of VM"
+check "nor can it be written" refused write "$page" "of VM"
+before=$(told)
+./dma "$edu" hammer "$page" 512 >/tmp/hammer.log 2>&1 &
+hammer=$!
+check "it is scrubbed and given back meanwhile" rmmod hostile
+[ -n "$SILENT" ] || check "what was not yet is refused" [ "$(told)" -gt "$before" ]
+before=$(told)
+check "what came back" dma read "$page"
+kill $hammer
+wait $hammer
+check "is within reach" [ "$(told)" = "$before" ]
+check "nothing of what was held was read" sh -c '! grep secret /tmp/hammer.log'
+check "though there was reading" [ "$(sed -n 's/ pieces//p' /tmp/hammer.log)" -ge 10 ]
+dmesg | grep -o 'hostile: .*' | sed 's/^hostile: //' | grep -E '^(not )?ok - '
+
 printf '{ "version": 1, "name": "wary", "memory": "64M", "vcpus": 1, "require_dma_protection": true }' >/tmp/wary.json
 check "a guest that wants DMA protection is taken" keel create /tmp/wary.json
-# The channel between its halves is the control domain's, too. The process that maps it knows where it is.
+# The channel between its halves is the control domain's, too. The one process that maps it knows where it is.
 channel() {
-	at=$(sed -n 's/-.*keel-vm.*//p' "/proc/$1/maps" | head -n 1)
-	dd if="/proc/$1/pagemap" bs=8 skip=$((0x$at / 4096)) count=1 2>/dev/null | hexdump -v -e '2/4 "%u "' |
+	process=$(grep -l keel-vm /proc/[0-9]*/maps | cut -d/ -f3)
+	at=$(sed -n 's/-.*keel-vm.*//p' "/proc/$process/maps" | head -n 1)
+	dd if="/proc/$process/pagemap" bs=8 skip=$((0x$at / 4096)) count=1 2>/dev/null | hexdump -v -e '2/4 "%u "' |
 		awk '{ printf "%x", ($2 % 8388608 * 4294967296 + $1) * 4096 }'
 }
-shared=$(channel "$(pidof keel-dm)")
+shared=$(channel)
 before=$(told)
-check "a page of its channel, $shared, is within reach" [ "$shared" != 0 ]
+check "a page of its channel, $shared, is within reach" [ $((0x${shared:-0})) -ne 0 ]
 check "and is read" dma read "$shared"
 check "which is not refused" [ "$(told)" = "$before" ]
 check "and ends" keel destroy wary

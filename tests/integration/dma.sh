@@ -9,7 +9,8 @@ set -uo pipefail
 
 build_tests
 peek=$(build_module "$ROOT/tests/integration/peek") || exit 1
-files=(--file "$peek:/keel-test/peek.ko")
+hostile=$(build_module "$ROOT/tests/integration/hostile") || exit 1
+files=(--file "$peek:/keel-test/peek.ko" --file "$hostile:/keel-test/hostile.ko")
 for file in blob dma secret.bin hello.bin; do
 	files+=(--file "$TESTS/$file:/keel-test/$file")
 done

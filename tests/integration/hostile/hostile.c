@@ -7,6 +7,7 @@
 
 #define pr_fmt(fmt) "hostile: " fmt
 
+#include <linux/delay.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/mm.h>
@@ -34,6 +35,9 @@ MODULE_PARM_DESC(bytes, "its size");
 static bool registers;
 module_param(registers, bool, 0);
 MODULE_PARM_DESC(registers, "only the processor's registers are misused");
+static bool held;
+module_param(held, bool, 0);
+MODULE_PARM_DESC(held, "only makes a VM and ends it, and takes its memory back, page by page, when the module is removed");
 
 struct call {
 	u64 number, arg[5];
@@ -466,6 +470,39 @@ static void touch_registers(void)
 	look_at_leaves();
 }
 
+/* What a device is to look for and not to find: the secret of tests/guests/secret.asm, whose sum this module does not hold either. */
+static volatile u64 secret_half = 0x2b1e5c3a4d6f7091;
+#define SECRET_OTHER	0x3141592653589793ull
+static s64 held_vm;
+
+static void hold_pages(void)
+{
+	u64 *words = page_address(pool), secret = secret_half + SECRET_OTHER;
+	unsigned int i;
+
+	for (i = 0; i < POOL_PAGES * (PAGE_SIZE / 8); i++)
+		words[i] = secret;
+	held_vm = call3(KEEL_HC_VM_CREATE, pool_page(0), 1, 16);
+	report(held_vm > 0, "a VM of the module's own", held_vm);
+	report(!call3(KEEL_HC_DONATE, held_vm, pool_page(1u << HALF_ORDER), HALF_ORDER), "half of its pages are donated", 0);
+	flush_all();
+	report(!call3(KEEL_HC_KILL, held_vm, 0, 0), "the VM has ended", 0);
+	pr_info("pages of a VM that has ended are held at %llx\n", pool_page(1u << HALF_ORDER));
+}
+
+/* Slowly, so that others have the time to look. */
+static void give_back(void)
+{
+	unsigned int i, missing = 0;
+
+	for (i = 1u << HALF_ORDER; i < POOL_PAGES; i++) {
+		missing += call3(KEEL_HC_RECLAIM, held_vm, pool_page(i), 0) != 0;
+		msleep(10);
+	}
+	missing += call3(KEEL_HC_RECLAIM, held_vm, pool_page(0), 1) != 0;
+	report(!missing, "they are given back", missing);
+}
+
 static int __init hostile_init(void)
 {
 	if (registers) {
@@ -476,6 +513,10 @@ static int __init hostile_init(void)
 	pool = alloc_pages(GFP_KERNEL | __GFP_ZERO, POOL_ORDER);
 	if (!pool)
 		return -ENOMEM;
+	if (held) {
+		hold_pages();
+		return 0;
+	}
 	touch_hypervisor();
 	touch_donated();
 	touch_registers();
@@ -489,6 +530,11 @@ static int __init hostile_init(void)
 
 static void __exit hostile_exit(void)
 {
+	if (!held)
+		return;
+	give_back();
+	if (pool_is_back())
+		__free_pages(pool, POOL_ORDER);
 }
 
 module_init(hostile_init);
