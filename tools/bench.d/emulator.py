@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
 # emulator.py: runs the emulator for tools/bench, under the emulator's own name in front of it in PATH, and writes down the
-# CPU time that the whole process had used when each line appeared on a serial port, and at its end.
+# CPU time that the whole process, and QEMU's processors in it, had used when each line appeared on a serial port, and at its end.
 # QEMU has the serial ports' files on its command line, Bochs in the file that -f names.
 # Environment: BENCH_EMULATOR, the program; BENCH_OPTIONS, more words for it, as JSON; BENCH_RESULT, the file to write.
 import ctypes
@@ -49,6 +49,21 @@ def cpu_seconds(pid):
     return time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED)
 
 
+def vcpu_seconds(pid):
+    """Of the threads that execute the machine's instructions, by the names that -name debug-threads=on gives them."""
+    total = 0
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/comm", encoding="ascii", errors="replace") as file:
+                if not re.search(r"CPUs? ?.*/TCG", file.read()):
+                    continue
+            with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="ascii") as file:
+                total += int(file.read().split()[0])
+    except OSError:
+        pass
+    return total / 1e9
+
+
 def log_bytes(arguments):
     """How far the emulator's own log has grown, when it writes one."""
     try:
@@ -74,10 +89,10 @@ def main():
     pid = 0
     while not pid:
         # Asked before it is reaped: afterwards the clock is gone.
-        used, size = cpu_seconds(process.pid), log_bytes(arguments)
+        used, vcpus, size = cpu_seconds(process.pid), vcpu_seconds(process.pid), log_bytes(arguments)
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         for index, port in enumerate(ports):
-            lines += [{"cpu": used, "port": index, "log": size, "text": text} for text in port.lines() if text]
+            lines += [{"cpu": used, "vcpu": vcpus, "port": index, "log": size, "text": text} for text in port.lines() if text]
         if not pid:
             time.sleep(PERIOD)
     result = {"cpu": usage.ru_utime + usage.ru_stime, "lines": lines}

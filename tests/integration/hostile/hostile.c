@@ -20,6 +20,8 @@
 #define POOL_ORDER	10u		/* the pages that may be given away: one block of 4 MiB */
 #define POOL_PAGES	(1u << POOL_ORDER)
 #define HALF_ORDER	9u
+#define TABLES		8u
+#define TABLES_ORDER	3u
 #define MOST_VMS	8u
 #define ROUNDS		20000u
 #define LOCAL_APIC	0xfee00000ull
@@ -478,14 +480,19 @@ static s64 held_vm;
 static void hold_pages(void)
 {
 	u64 *words = page_address(pool), secret = secret_half + SECRET_OTHER;
+	struct call assign, map;
 	unsigned int i;
 
 	for (i = 0; i < POOL_PAGES * (PAGE_SIZE / 8); i++)
 		words[i] = secret;
 	held_vm = call3(KEEL_HC_VM_CREATE, pool_page(0), 1, 16);
+	assign = (struct call){ KEEL_HC_ASSIGN, { held_vm, pool_page(TABLES), TABLES_ORDER, KEEL_USE_TABLE } };
+	map = (struct call){ KEEL_HC_MAP, { held_vm, pool_page(1u << HALF_ORDER), HALF_ORDER } };
 	report(held_vm > 0, "a VM of the module's own", held_vm);
-	report(!call3(KEEL_HC_DONATE, held_vm, pool_page(1u << HALF_ORDER), HALF_ORDER), "half of its pages are donated", 0);
+	report(!call3(KEEL_HC_DONATE, held_vm, pool_page(1u << HALF_ORDER), HALF_ORDER) &&
+	       !call3(KEEL_HC_DONATE, held_vm, pool_page(TABLES), TABLES_ORDER), "pages are donated", 0);
 	flush_all();
+	report(!hypercall(&assign) && !hypercall(&map), "and put to use", 0);
 	report(!call3(KEEL_HC_KILL, held_vm, 0, 0), "the VM has ended", 0);
 	pr_info("pages of a VM that has ended are held at %llx\n", pool_page(1u << HALF_ORDER));
 }
@@ -499,6 +506,7 @@ static void give_back(void)
 		missing += call3(KEEL_HC_RECLAIM, held_vm, pool_page(i), 0) != 0;
 		msleep(10);
 	}
+	missing += call3(KEEL_HC_RECLAIM, held_vm, pool_page(TABLES), TABLES_ORDER) != 0;
 	missing += call3(KEEL_HC_RECLAIM, held_vm, pool_page(0), 1) != 0;
 	report(!missing, "they are given back", missing);
 }
