@@ -15,6 +15,40 @@ struct sample {
 	uint32_t not_saved;
 };
 
+/* Nested structs, a blob, and fields that came later. */
+struct counter {
+	uint32_t count;
+	uint8_t mode;
+	uint8_t not_saved;
+};
+
+struct rich {
+	struct counter counter[3];
+	uint32_t bytes;
+	uint8_t blob[6];
+	uint16_t second, third;
+};
+
+static const struct state_field counter_fields[] = {
+	STATE_FIELD(struct counter, mode),
+	STATE_FIELD(struct counter, count),
+};
+
+static const struct state_field rich_fields[] = {
+	STATE_STRUCTS(struct rich, counter, counter_fields),
+	STATE_FIELD_SINCE(2, struct rich, second),
+	STATE_BLOB(struct rich, blob, bytes),
+	STATE_FIELD_SINCE(3, struct rich, third),
+};
+
+static const struct state_table rich_table = { "rich", 3, rich_fields, STATE_COUNT(rich_fields) };
+static const struct state_table rich_first = { "rich", 1, rich_fields, STATE_COUNT(rich_fields) };
+
+static const struct rich rich = {
+	.counter = { { 0x11223344, 1, 9 }, { 0x55667788, 2, 9 }, { 0x99aabbcc, 3, 9 } },
+	.bytes = 4, .blob = { 'b', 'l', 'o', 'b', 0x77, 0x77 }, .second = 0x2222, .third = 0x3333,
+};
+
 static const struct state_field fields[] = {
 	STATE_FIELD(struct sample, quad),
 	STATE_FIELD(struct sample, byte),
@@ -87,10 +121,10 @@ static void assert_refused(const uint8_t *buf, size_t bytes, unsigned int instan
 
 START_TEST(load_refuses)
 {
-	struct state_table newer = table, other = table, shorter = table;
+	struct state_table older = table, other = table, shorter = table;
 	uint8_t buf[HEADER + BODY];
 
-	newer.version = 4;
+	older.version = 2;
 	other.name = "samplf";
 	shorter.count = 3;
 	state_save(&table, 2, &filled, buf, sizeof(buf));
@@ -98,7 +132,7 @@ START_TEST(load_refuses)
 	assert_refused(buf, HEADER - 1, 2, &table);
 	assert_refused(buf, 0, 2, &table);
 	assert_refused(buf, sizeof(buf), 3, &table);
-	assert_refused(buf, sizeof(buf), 2, &newer);
+	assert_refused(buf, sizeof(buf), 2, &older);
 	assert_refused(buf, sizeof(buf), 2, &other);
 	assert_refused(buf, sizeof(buf), 2, &shorter);
 }
@@ -120,6 +154,78 @@ START_TEST(sections_follow_each_other)
 }
 END_TEST
 
+#define RICH_LENGTH	(3u * 5 + 2)	/* where the blob's length is */
+#define RICH_BODY	(RICH_LENGTH + 4 + 4 + 2)
+
+START_TEST(nested_and_blob)
+{
+	static const uint8_t body[RICH_BODY] = {
+		1, 0x44, 0x33, 0x22, 0x11, 2, 0x88, 0x77, 0x66, 0x55, 3, 0xcc, 0xbb, 0xaa, 0x99,
+		0x22, 0x22, 4, 0, 0, 0, 'b', 'l', 'o', 'b', 0x33, 0x33,
+	};
+	uint8_t buf[HEADER + RICH_BODY];
+	struct rich loaded = { .counter[1].not_saved = 5, .blob = { 0, 0, 0, 0, 8, 8 } };
+
+	ck_assert_uint_eq(state_size(&rich_table), sizeof(buf) + 2);
+	ck_assert_uint_eq(state_save(&rich_table, 0, &rich, buf, sizeof(buf)), sizeof(buf));
+	ck_assert_mem_eq(buf + HEADER, body, RICH_BODY);
+	ck_assert_uint_eq(state_load(&rich_table, 0, &loaded, buf, sizeof(buf)), sizeof(buf));
+	ck_assert_uint_eq(loaded.counter[1].count, rich.counter[1].count);
+	ck_assert_uint_eq(loaded.counter[2].mode, 3);
+	ck_assert_uint_eq(loaded.counter[1].not_saved, 5);
+	ck_assert_uint_eq(loaded.bytes, 4);
+	ck_assert_mem_eq(loaded.blob, "blob\x8\x8", 6);
+	ck_assert_uint_eq(loaded.third, 0x3333);
+	for (size_t room = 0; room < sizeof(buf); room++)
+		ck_assert_uint_eq(state_save(&rich_table, 0, &rich, buf, room), 0);
+}
+END_TEST
+
+START_TEST(older_versions)
+{
+	uint8_t buf[HEADER + RICH_BODY];
+	struct rich loaded = { .second = 5, .third = 6 };
+	size_t bytes = state_save(&rich_first, 0, &rich, buf, sizeof(buf));
+
+	ck_assert_uint_eq(bytes, sizeof(buf) - 4);
+	ck_assert_uint_eq(state_load(&rich_table, 0, &loaded, buf, bytes), bytes);
+	ck_assert_uint_eq(loaded.counter[0].count, rich.counter[0].count);
+	ck_assert_uint_eq(loaded.bytes, 4);
+	ck_assert_uint_eq(loaded.second, 5);
+	ck_assert_uint_eq(loaded.third, 6);
+	buf[16] = 2;
+	ck_assert_uint_eq(state_load(&rich_table, 0, &loaded, buf, bytes), 0);
+	buf[16] = 0;
+	ck_assert_uint_eq(state_load(&rich_table, 0, &loaded, buf, bytes), 0);
+}
+END_TEST
+
+/* A blob that is longer than its room, in the section and in the state; and a section with one byte more or less than its fields. */
+START_TEST(wrong_lengths)
+{
+	uint8_t buf[HEADER + RICH_BODY + 8] = { 0 };
+	struct rich loaded = { .second = 5 }, before = loaded, broken = rich;
+	size_t bytes = state_save(&rich_table, 0, &rich, buf, sizeof(buf));
+
+	for (unsigned int length = 0; length < 256; length++) {
+		buf[HEADER + RICH_LENGTH] = (uint8_t)length;
+		if (length == 4)
+			continue;
+		ck_assert_uint_eq(state_load(&rich_table, 0, &loaded, buf, sizeof(buf)), 0);
+	}
+	memset(buf + HEADER + RICH_LENGTH, 0xff, 4);
+	ck_assert_uint_eq(state_load(&rich_table, 0, &loaded, buf, sizeof(buf)), 0);
+	bytes = state_save(&rich_table, 0, &rich, buf, sizeof(buf));
+	buf[24] = RICH_BODY + 1;
+	ck_assert_uint_eq(state_load(&rich_table, 0, &loaded, buf, sizeof(buf)), 0);
+	buf[24] = RICH_BODY - 1;
+	ck_assert_uint_eq(state_load(&rich_table, 0, &loaded, buf, bytes), 0);
+	ck_assert_mem_eq(&loaded, &before, sizeof(loaded));
+	broken.bytes = 7;
+	ck_assert_uint_eq(state_save(&rich_table, 0, &broken, buf, sizeof(buf)), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("state");
@@ -130,6 +236,9 @@ int main(void)
 	tcase_add_test(tcase, save_needs_room);
 	tcase_add_test(tcase, load_refuses);
 	tcase_add_test(tcase, sections_follow_each_other);
+	tcase_add_test(tcase, nested_and_blob);
+	tcase_add_test(tcase, older_versions);
+	tcase_add_test(tcase, wrong_lengths);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }

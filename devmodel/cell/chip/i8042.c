@@ -117,16 +117,17 @@ static const uint8_t set1_codes[] = {
 };
 #define SET1_BREAK	0x80
 
-#define DEVICE_FIELDS(device) \
-	STATE_ARRAY(struct i8042_state, device.answer), \
-	STATE_FIELD(struct i8042_state, device.answer_count), \
-	STATE_FIELD(struct i8042_state, device.argument_of), \
-	STATE_FIELD(struct i8042_state, device.last), \
-	STATE_FIELD(struct i8042_state, device.enabled)
+static const struct state_field device_fields[] = {
+	STATE_ARRAY(struct i8042_device, answer),
+	STATE_FIELD(struct i8042_device, answer_count),
+	STATE_FIELD(struct i8042_device, argument_of),
+	STATE_FIELD(struct i8042_device, last),
+	STATE_FIELD(struct i8042_device, enabled),
+};
 
 static const struct state_field i8042_fields[] = {
-	DEVICE_FIELDS(keyboard),
-	DEVICE_FIELDS(mouse),
+	STATE_STRUCT(struct i8042_state, keyboard, device_fields),
+	STATE_STRUCT(struct i8042_state, mouse, device_fields),
 	STATE_ARRAY(struct i8042_state, keys),
 	STATE_FIELD(struct i8042_state, keys_first),
 	STATE_FIELD(struct i8042_state, keys_count),

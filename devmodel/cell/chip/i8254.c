@@ -43,33 +43,32 @@ enum i8254_bits {
 #define MINIMUM_SPACING		60u	/* ticks: 50 us */
 #define OPEN_BUS		0xff
 
-#define COUNTER_FIELDS(n) \
-	STATE_FIELD(struct i8254_state, counter[n].start), \
-	STATE_FIELD(struct i8254_state, counter[n].reload_at), \
-	STATE_FIELD(struct i8254_state, counter[n].count), \
-	STATE_FIELD(struct i8254_state, counter[n].base), \
-	STATE_FIELD(struct i8254_state, counter[n].edges), \
-	STATE_FIELD(struct i8254_state, counter[n].held), \
-	STATE_FIELD(struct i8254_state, counter[n].latch), \
-	STATE_FIELD(struct i8254_state, counter[n].latched), \
-	STATE_FIELD(struct i8254_state, counter[n].status), \
-	STATE_FIELD(struct i8254_state, counter[n].status_latched), \
-	STATE_FIELD(struct i8254_state, counter[n].mode), \
-	STATE_FIELD(struct i8254_state, counter[n].bcd), \
-	STATE_FIELD(struct i8254_state, counter[n].access), \
-	STATE_FIELD(struct i8254_state, counter[n].write_low), \
-	STATE_FIELD(struct i8254_state, counter[n].write_high), \
-	STATE_FIELD(struct i8254_state, counter[n].read_high), \
-	STATE_FIELD(struct i8254_state, counter[n].gate), \
-	STATE_FIELD(struct i8254_state, counter[n].loaded), \
-	STATE_FIELD(struct i8254_state, counter[n].running), \
-	STATE_FIELD(struct i8254_state, counter[n].done), \
-	STATE_FIELD(struct i8254_state, counter[n].pending)
+static const struct state_field counter_fields[] = {
+	STATE_FIELD(struct i8254_counter, start),
+	STATE_FIELD(struct i8254_counter, reload_at),
+	STATE_FIELD(struct i8254_counter, count),
+	STATE_FIELD(struct i8254_counter, base),
+	STATE_FIELD(struct i8254_counter, edges),
+	STATE_FIELD(struct i8254_counter, held),
+	STATE_FIELD(struct i8254_counter, latch),
+	STATE_FIELD(struct i8254_counter, latched),
+	STATE_FIELD(struct i8254_counter, status),
+	STATE_FIELD(struct i8254_counter, status_latched),
+	STATE_FIELD(struct i8254_counter, mode),
+	STATE_FIELD(struct i8254_counter, bcd),
+	STATE_FIELD(struct i8254_counter, access),
+	STATE_FIELD(struct i8254_counter, write_low),
+	STATE_FIELD(struct i8254_counter, write_high),
+	STATE_FIELD(struct i8254_counter, read_high),
+	STATE_FIELD(struct i8254_counter, gate),
+	STATE_FIELD(struct i8254_counter, loaded),
+	STATE_FIELD(struct i8254_counter, running),
+	STATE_FIELD(struct i8254_counter, done),
+	STATE_FIELD(struct i8254_counter, pending),
+};
 
 static const struct state_field i8254_fields[] = {
-	COUNTER_FIELDS(0),
-	COUNTER_FIELDS(1),
-	COUNTER_FIELDS(2),
+	STATE_STRUCTS(struct i8254_state, counter, counter_fields),
 	STATE_FIELD(struct i8254_state, ready),
 	STATE_FIELD(struct i8254_state, tick),
 	STATE_FIELD(struct i8254_state, owed),

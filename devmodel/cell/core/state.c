@@ -2,6 +2,8 @@
 /* Saves and loads the state of chips by their field tables. */
 #include "core/state.h"
 
+#include <stdbool.h>
+
 #include "core/string.h"
 
 /* A section: name (zero padded), version, instance, bytes of the fields; then the fields. */
@@ -12,6 +14,19 @@ enum section_layout {
 	SECTION_INSTANCE = 20,
 	SECTION_BYTES = 24,
 	SECTION_HEADER = 28,
+};
+
+#define LENGTH_BYTES	4u	/* of a blob's, before its bytes */
+
+/* What a pass over the fields does. A load is checked first, so that it is whole or nothing. */
+enum pass { PASS_MEASURE, PASS_SAVE, PASS_CHECK, PASS_LOAD };
+
+struct walk {
+	enum pass pass;
+	uint32_t version;	/* of the section */
+	const uint8_t *from;	/* the state that is saved, or the section's fields */
+	uint8_t *to;		/* the other of the two */
+	size_t at, room;	/* in the section's fields */
 };
 
 static void put_value(uint8_t *wire, uint64_t value, unsigned int bytes)
@@ -71,13 +86,86 @@ static void write_member(uint8_t *member, unsigned int width, uint64_t value)
 	}
 }
 
-static size_t fields_size(const struct state_table *table)
+/* Room for so many bytes in the section, from where the walk is. */
+static bool take(struct walk *w, size_t bytes)
 {
-	size_t bytes = 0;
+	if (w->room - w->at < bytes)
+		return false;
+	w->at += bytes;
+	return true;
+}
 
-	for (unsigned int i = 0; i < table->count; i++)
-		bytes += (size_t)table->fields[i].width * table->fields[i].count;
-	return bytes;
+static bool walk_value(struct walk *w, size_t member, unsigned int width)
+{
+	size_t at = w->at;
+
+	if (!take(w, width))
+		return false;
+	if (w->pass == PASS_SAVE)
+		put_value(w->to + at, read_member(w->from + member, width), width);
+	else if (w->pass == PASS_LOAD)
+		write_member(w->to + member, width, get_value(w->from + at, width));
+	return true;
+}
+
+/* False: it is cut short. */
+static bool blob_length(const struct walk *w, const struct state_field *field, size_t base, size_t *bytes)
+{
+	switch (w->pass) {
+	case PASS_MEASURE:
+		*bytes = field->count;
+		return true;
+	case PASS_SAVE:
+		*bytes = read_member(w->from + base + field->length, LENGTH_BYTES);
+		return true;
+	default:
+		if (w->room - w->at < LENGTH_BYTES)
+			return false;
+		*bytes = get_value(w->from + w->at, LENGTH_BYTES);
+		return true;
+	}
+}
+
+static bool walk_blob(struct walk *w, const struct state_field *field, size_t base)
+{
+	size_t at = w->at + LENGTH_BYTES, bytes;
+
+	if (!blob_length(w, field, base, &bytes) || bytes > field->count ||
+	    !walk_value(w, base + field->length, LENGTH_BYTES) || !take(w, bytes))
+		return false;
+	if (w->pass == PASS_SAVE)
+		memcpy(w->to + at, w->from + base + field->offset, bytes);
+	else if (w->pass == PASS_LOAD)
+		memcpy(w->to + base + field->offset, w->from + at, bytes);
+	return true;
+}
+
+static bool walk_fields(struct walk *w, const struct state_field *fields, unsigned int count, size_t base);
+
+static bool walk_elements(struct walk *w, const struct state_field *field, size_t base)
+{
+	for (unsigned int i = 0; i < field->count; i++) {
+		size_t element = base + field->offset + (size_t)i * field->width;
+
+		if (!(field->kind == STATE_KIND_STRUCTS ? walk_fields(w, field->nested, field->members, element) :
+							  walk_value(w, element, field->width)))
+			return false;
+	}
+	return true;
+}
+
+/* Calls itself as deep as the tables are nested, which are constant. */
+static bool walk_fields(struct walk *w, const struct state_field *fields, unsigned int count, size_t base)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		const struct state_field *field = &fields[i];
+
+		if (field->since > w->version)
+			continue;
+		if (!(field->kind == STATE_KIND_BLOB ? walk_blob(w, field, base) : walk_elements(w, field, base)))
+			return false;
+	}
+	return true;
 }
 
 static void put_name(uint8_t *wire, const char *name)
@@ -87,60 +175,48 @@ static void put_name(uint8_t *wire, const char *name)
 		wire[i] = (uint8_t)name[i];
 }
 
-static void put_header(const struct state_table *table, unsigned int instance, uint8_t *header)
-{
-	put_name(header + SECTION_NAME, table->name);
-	put_value(header + SECTION_VERSION, table->version, 4);
-	put_value(header + SECTION_INSTANCE, instance, 4);
-	put_value(header + SECTION_BYTES, fields_size(table), 4);
-}
-
 size_t state_size(const struct state_table *table)
 {
-	return SECTION_HEADER + fields_size(table);
+	struct walk w = { .pass = PASS_MEASURE, .version = table->version, .room = SIZE_MAX };
+
+	walk_fields(&w, table->fields, table->count, 0);
+	return SECTION_HEADER + w.at;
 }
 
 size_t state_save(const struct state_table *table, unsigned int instance, const void *state, uint8_t *buf,
 		  size_t room)
 {
-	uint8_t *wire = buf + SECTION_HEADER;
+	struct walk w = { .pass = PASS_SAVE, .version = table->version, .from = state, .to = buf + SECTION_HEADER };
 
-	if (room < state_size(table))
+	if (room < SECTION_HEADER)
 		return 0;
-	put_header(table, instance, buf);
-	for (unsigned int i = 0; i < table->count; i++) {
-		const struct state_field *field = &table->fields[i];
-		const uint8_t *member = (const uint8_t *)state + field->offset;
-
-		for (unsigned int k = 0; k < field->count; k++) {
-			put_value(wire, read_member(member, field->width), field->width);
-			member += field->width;
-			wire += field->width;
-		}
-	}
-	return (size_t)(wire - buf);
+	w.room = room - SECTION_HEADER;
+	if (!walk_fields(&w, table->fields, table->count, 0))
+		return 0;
+	put_name(buf + SECTION_NAME, table->name);
+	put_value(buf + SECTION_VERSION, table->version, 4);
+	put_value(buf + SECTION_INSTANCE, instance, 4);
+	put_value(buf + SECTION_BYTES, w.at, 4);
+	return SECTION_HEADER + w.at;
 }
 
 size_t state_load(const struct state_table *table, unsigned int instance, void *state, const uint8_t *buf,
 		  size_t bytes)
 {
-	uint8_t expected[SECTION_HEADER];
-	const uint8_t *wire = buf + SECTION_HEADER;
+	uint8_t name[SECTION_NAME_BYTES];
+	struct walk w = { .pass = PASS_CHECK, .from = buf + SECTION_HEADER, .to = state };
 
-	if (bytes < state_size(table))
+	put_name(name, table->name);
+	if (bytes < SECTION_HEADER || memcmp(buf + SECTION_NAME, name, SECTION_NAME_BYTES) ||
+	    get_value(buf + SECTION_INSTANCE, 4) != instance)
 		return 0;
-	put_header(table, instance, expected);
-	if (memcmp(buf, expected, SECTION_HEADER))
+	w.version = (uint32_t)get_value(buf + SECTION_VERSION, 4);
+	w.room = get_value(buf + SECTION_BYTES, 4);
+	if (!w.version || w.version > table->version || w.room > bytes - SECTION_HEADER ||
+	    !walk_fields(&w, table->fields, table->count, 0) || w.at != w.room)
 		return 0;
-	for (unsigned int i = 0; i < table->count; i++) {
-		const struct state_field *field = &table->fields[i];
-		uint8_t *member = (uint8_t *)state + field->offset;
-
-		for (unsigned int k = 0; k < field->count; k++) {
-			write_member(member, field->width, get_value(wire, field->width));
-			member += field->width;
-			wire += field->width;
-		}
-	}
-	return (size_t)(wire - buf);
+	w.pass = PASS_LOAD;
+	w.at = 0;
+	walk_fields(&w, table->fields, table->count, 0);
+	return SECTION_HEADER + w.room;
 }
