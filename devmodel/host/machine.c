@@ -13,6 +13,7 @@
 
 #include <keel/hypercall.h>
 
+#include "common/clock.h"
 #include "common/device.h"
 #include "host/confine/sandbox.h"
 
@@ -257,7 +258,7 @@ static bool start_vm(struct machine *m, struct failure *failure)
 		failure_set(failure, EXIT_FAILED, "cannot watch the VM: %s", strerror(errno));
 	else if (vm_start(&m->vm, failure)) {
 		m->state = MACHINE_RUNNING;
-		m->started = machine_seconds();
+		m->started = clock_seconds();
 		m->run_over = false;
 		m->wish = ENDING_WISH_NONE;
 		m->button.taken = 0;
@@ -424,7 +425,7 @@ static void serve(struct machine *m)
 static enum manifest_action next_action(struct machine *m)
 {
 	bool given_up;
-	enum manifest_action action = ending_next(&m->status, m->wish, &m->manifest, (uint64_t)(machine_seconds() - m->started),
+	enum manifest_action action = ending_next(&m->status, m->wish, &m->manifest, (uint64_t)(clock_seconds() - m->started),
 						  &m->short_failures, &given_up);
 
 	if (given_up)
@@ -457,7 +458,7 @@ static json_t *end_answer(struct machine *m, const char *event)
 
 	ending_describe(&m->status, reason, sizeof(reason));
 	if (!strcmp(event, "restarted")) {
-		notice_add(&m->restart_notice, machine_seconds(), "%s: %s: %s", m->manifest.name, event, reason);
+		notice_add(&m->restart_notice, clock_seconds(), "%s: %s: %s", m->manifest.name, event, reason);
 	} else {
 		notice_end(&m->restart_notice);
 		fprintf(stderr, "%s: %s: %s\n", m->manifest.name, event, reason);
@@ -551,7 +552,7 @@ static void answer_unpause(struct machine *m)
 static void keep_time(struct machine *m)
 {
 	machine_tell_errors(m);
-	notice_flush(&m->restart_notice, machine_seconds());
+	notice_flush(&m->restart_notice, clock_seconds());
 	machine_keep_power(m);
 }
 

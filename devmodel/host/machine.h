@@ -91,9 +91,6 @@ void machine_leave(struct machine *machine, const struct signalfd_siginfo *signa
 void machine_keep_power(struct machine *machine);
 int machine_power_due(const struct machine *machine);
 
-/* CLOCK_MONOTONIC */
-time_t machine_seconds(void);
-
 /* machine_errors.c: what the host could not do. file may be NULL. */
 const char *machine_part_name(enum machine_part part);
 void machine_note_error(struct machine *machine, enum machine_part part, const char *file, const char *text);

@@ -4,15 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "host/machine.h"
-
-time_t machine_seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
-}
 
 const char *machine_part_name(enum machine_part part)
 {
@@ -27,7 +20,7 @@ const char *machine_part_name(enum machine_part part)
 void machine_note_error(struct machine *m, enum machine_part part, const char *file, const char *text)
 {
 	m->last_error = part;
-	notice_add(&m->errors[part], machine_seconds(), "%s: %s%s%s%s: %s", m->manifest.name, machine_part_name(part), file ? " (" : "",
+	notice_add(&m->errors[part], clock_seconds(), "%s: %s%s%s%s: %s", m->manifest.name, machine_part_name(part), file ? " (" : "",
 		   file ? file : "", file ? ")" : "", text);
 }
 
@@ -58,7 +51,7 @@ void machine_output_failed(void *machine, enum console_file file, int error)
 void machine_tell_errors(struct machine *m)
 {
 	for (unsigned int i = 0; i < MACHINE_PARTS; i++)
-		notice_flush(&m->errors[i], machine_seconds());
+		notice_flush(&m->errors[i], clock_seconds());
 }
 
 void machine_end_errors(struct machine *m)

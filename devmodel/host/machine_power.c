@@ -4,29 +4,22 @@
 #include <stdio.h>
 #include <sys/signalfd.h>
 
+#include "common/clock.h"
 #include "host/machine.h"
 
 #define SIGNAL_APART_MS		1000u	/* nearer to each other two are one */
 #define LEAVE_MS		(KEEPER_LEAVE_SECONDS * 1000u)
 
-static uint64_t milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static void press(struct machine *m)
 {
-	m->button = (struct button){ milliseconds(), rings_buttons_taken(&m->rings) };
+	m->button = (struct button){ clock_ms(), rings_buttons_taken(&m->rings) };
 	rings_command(&m->rings, KEEL_COMMAND_POWER_BUTTON);
 	m->event_needed = true;
 }
 
 void machine_press_button(struct machine *m)
 {
-	if (button_is_free(&m->button, milliseconds()))
+	if (button_is_free(&m->button, clock_ms()))
 		press(m);
 }
 
@@ -34,13 +27,13 @@ void machine_leave(struct machine *m, const struct signalfd_siginfo *signal)
 {
 	if (m->leave_by_ms) {
 		/* Who signals all processes of a service is heard twice: the keeper hands its signal on. */
-		if (milliseconds() >= m->leave_by_ms - LEAVE_MS + SIGNAL_APART_MS)
+		if (clock_ms() >= m->leave_by_ms - LEAVE_MS + SIGNAL_APART_MS)
 			machine_abandon(m);
 		return;
 	}
 	fprintf(stderr, "%s: signal %u from process %u: pressing the power button; the guest is destroyed in %u s if it is not off by "
 		"then, or at once by another signal\n", m->manifest.name, signal->ssi_signo, signal->ssi_pid, LEAVE_MS / 1000);
-	m->leave_by_ms = milliseconds() + LEAVE_MS;
+	m->leave_by_ms = clock_ms() + LEAVE_MS;
 	m->wish = ENDING_WISH_DESTROY;
 	if (m->engine.held)
 		disk_retry(&m->engine);
@@ -56,17 +49,17 @@ void machine_keep_power(struct machine *m)
 {
 	if (!is_awaited(m))
 		return;
-	if (m->leave_by_ms && milliseconds() >= m->leave_by_ms) {
+	if (m->leave_by_ms && clock_ms() >= m->leave_by_ms) {
 		fprintf(stderr, "%s: not off after %u s\n", m->manifest.name, LEAVE_MS / 1000);
 		machine_abandon(m);
-	} else if (!button_due_ms(&m->button, milliseconds(), rings_buttons_taken(&m->rings))) {
+	} else if (!button_due_ms(&m->button, clock_ms(), rings_buttons_taken(&m->rings))) {
 		press(m);
 	}
 }
 
 int machine_power_due(const struct machine *m)
 {
-	uint64_t now = milliseconds(), due;
+	uint64_t now = clock_ms(), due;
 
 	if (!is_awaited(m))
 		return -1;

@@ -13,6 +13,7 @@
 
 #include <keel/hypercall.h>
 
+#include "common/fd.h"
 #include "host/ending.h"
 
 #define VGA_START		0xa0000ull
@@ -255,13 +256,6 @@ void vm_stop(struct vm *vm, struct keel_vm_status *status)
 			fprintf(stderr, "vCPU %u: cannot run: %s\n", i, strerror(vm->vcpu[i].error));
 }
 
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 void vm_destroy(struct vm *vm)
 {
 	struct keel_vm_status status;
@@ -269,12 +263,12 @@ void vm_destroy(struct vm *vm)
 	if (vm->threads)
 		vm_stop(vm, &status);
 	for (unsigned int i = 0; i < vm->vcpus; i++)
-		close_fd(&vm->vcpu[i].fd);
+		fd_close(&vm->vcpu[i].fd);
 	vm->vcpus = 0;
 	if (vm->channel)
 		munmap(vm->channel, vm->channel_bytes);
 	vm->channel = NULL;
-	close_fd(&vm->fd);
-	close_fd(&vm->doorbell);
-	close_fd(&vm->ended);
+	fd_close(&vm->fd);
+	fd_close(&vm->doorbell);
+	fd_close(&vm->ended);
 }

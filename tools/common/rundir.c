@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/fd.h"
+
 #define PID_FILE		"pid"
 #define DISKS_FILE		"disks"
 #define CLEANING_NS		20000000	/* longer than somebody else's rundir_clean holds a lock */
@@ -36,13 +38,6 @@ const char *rundir_parent(void)
 void rundir_path(char *path, size_t room, const char *name, const char *file)
 {
 	snprintf(path, room, "%s/%s/%s", rundir_parent(), name, file);
-}
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
 }
 
 /* Not what somebody has put there in its place. */
@@ -102,7 +97,7 @@ static bool lock_folder(struct rundir *dir)
 		error = errno;
 		if (dir->pid_fd >= 0)
 			remove_files(folder, KNOWN_FILES - 1);	/* what a killed process left behind */
-		close_fd(&folder);
+		fd_close(&folder);
 		errno = error;
 		if (dir->pid_fd >= 0)
 			return true;
@@ -224,8 +219,8 @@ bool rundir_take_user(struct rundir *dir, uid_t *user, struct failure *failure)
 
 void rundir_leave(struct rundir *dir)
 {
-	close_fd(&dir->pid_fd);
-	close_fd(&dir->user_fd);
+	fd_close(&dir->pid_fd);
+	fd_close(&dir->user_fd);
 }
 
 void rundir_remove(struct rundir *dir)
@@ -237,9 +232,9 @@ void rundir_remove(struct rundir *dir)
 	folder = open_folder(dir->path);
 	remove_files(folder, KNOWN_FILES);
 	rmdir(dir->path);
-	close_fd(&folder);
-	close_fd(&dir->pid_fd);
-	close_fd(&dir->record_fd);
+	fd_close(&folder);
+	fd_close(&dir->pid_fd);
+	fd_close(&dir->record_fd);
 }
 
 /* All of it at once, in place: what reads it meanwhile sees one or the other. */
@@ -295,7 +290,7 @@ pid_t rundir_process(const char *name)
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd >= 0 && !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK && read(fd, text, sizeof(text) - 1) > 0)
 		pid = strtol(text, NULL, 10);
-	close_fd(&fd);
+	fd_close(&fd);
 	return pid > 0 && pid <= INT_MAX ? (pid_t)pid : 0;
 }
 
@@ -317,8 +312,8 @@ bool rundir_clean(const char *name)
 	if (pid_fd >= 0)
 		remove_files(folder, KNOWN_FILES);
 	mine = mine && !rmdir(path);
-	close_fd(&pid_fd);
-	close_fd(&folder);
+	fd_close(&pid_fd);
+	fd_close(&folder);
 	return mine;
 }
 

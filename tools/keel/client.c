@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/rundir.h"
 
 #define LINE_CHUNK		4096u
@@ -91,17 +92,9 @@ bool client_send(int fd, json_t *request, struct failure *failure)
 	       failure_set(failure, EXIT_FAILED, "cannot ask the guest's process: %s", strerror(error));
 }
 
-static long long now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * (long long)MS_PER_SECOND + now.tv_nsec / 1000000;
-}
-
 long long client_deadline(int seconds)
 {
-	return seconds < 0 ? CLIENT_NO_TIMEOUT : now_ms() + seconds * (long long)MS_PER_SECOND;
+	return seconds < 0 ? CLIENT_NO_TIMEOUT : (long long)clock_ms() + seconds * (long long)MS_PER_SECOND;
 }
 
 /* False: not within the time. */
@@ -112,7 +105,7 @@ static bool wait_readable(int fd, long long deadline)
 	int n;
 
 	do {
-		left = deadline < 0 ? -1 : deadline - now_ms();
+		left = deadline < 0 ? -1 : deadline - (long long)clock_ms();
 		n = poll(&ready, 1, deadline < 0 ? -1 : left < 0 ? 0 : (int)left);
 	} while (n < 0 && errno == EINTR);
 	return n;

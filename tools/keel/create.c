@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -14,6 +13,8 @@
 #include "output.h"
 #include "process.h"
 #include "terminal.h"
+#include "common/clock.h"
+#include "common/member.h"
 #include "common/text.h"
 
 #define AT_ONCE_MS		500	/* a guest that ends within this time has died at its start */
@@ -99,14 +100,11 @@ enum exit_code command_check(const struct options *options, int count, char **op
 	return code == EXIT_DONE ? told : code;
 }
 
-static int ms_left(const struct timespec *end)
+static int ms_left(uint64_t end)
 {
-	struct timespec now;
-	long long left;
+	uint64_t now = clock_ms();
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	left = (end->tv_sec - now.tv_sec) * 1000ll + (end->tv_nsec - now.tv_nsec) / 1000000;
-	return left > 0 ? (int)left : 0;
+	return end > now ? (int)(end - now) : 0;
 }
 
 /* Takes some of the output; false: there is no more. */
@@ -132,8 +130,7 @@ static json_t *take_event(int events)
 
 	if (!event)
 		return json_pack("{s:s, s:s, s:b}", "event", "ended", "reason", failure.text, "crashed", 1);
-	if (strcmp(json_string_value(json_object_get(event, "event")) ? json_string_value(json_object_get(event, "event")) : "",
-		   "restarted"))
+	if (strcmp(member_text(event, "event"), "restarted"))
 		return event;
 	json_decref(event);
 	client_send(events, json_pack("{s:s}", "command", "wait"), &failure);
@@ -143,13 +140,11 @@ static json_t *take_event(int events)
 /* Its output is there before it is told that it has ended. */
 static void watch(const struct process *process, struct first_steps *steps)
 {
-	struct timespec end;
+	uint64_t end = clock_ms() + AT_ONCE_MS;
 	bool more = true;
 	int left = AT_ONCE_MS;
 
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_nsec += AT_ONCE_MS * 1000000l;
-	for (*steps = (struct first_steps){ 0 }; left && !steps->event; left = ms_left(&end)) {
+	for (*steps = (struct first_steps){ 0 }; left && !steps->event; left = ms_left(end)) {
 		struct pollfd ready[] = {
 			{ .fd = more ? process->console : -1, .events = POLLIN }, { .fd = process->events, .events = POLLIN },
 		};
@@ -168,18 +163,11 @@ static void watch(const struct process *process, struct first_steps *steps)
 	}
 }
 
-static const char *text_of(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text ? text : "";
-}
-
 static json_t *end_in_json(const struct manifest *m, const struct first_steps *steps, const struct failure *failure)
 {
 	char *output = text_utf8(steps->output, steps->used);
 	json_t *result = output ? json_pack("{s:b, s:s, s:s, s:s, s:s}", "ok", failure->code == EXIT_DONE, "name", m->name,
-					    "event", text_of(steps->event, "event"), "reason", text_of(steps->event, "reason"),
+					    "event", member_text(steps->event, "event"), "reason", member_text(steps->event, "reason"),
 					    "output", output) : NULL;
 
 	free(output);
@@ -197,8 +185,8 @@ static enum exit_code tell_end(const struct options *options, const struct manif
 	enum exit_code code = json_is_true(json_object_get(steps->event, "crashed")) ? EXIT_FAILED : EXIT_DONE, told;
 	struct failure failure;
 
-	failure_set(&failure, code, "guest \"%s\" %s at once: %s", m->name, text_of(steps->event, "event"),
-		    text_of(steps->event, "reason"));
+	failure_set(&failure, code, "guest \"%s\" %s at once: %s", m->name, member_text(steps->event, "event"),
+		    member_text(steps->event, "reason"));
 	if (options->json) {
 		told = output_json(end_in_json(m, steps, &failure));
 		return code == EXIT_DONE ? told : code;

@@ -12,6 +12,7 @@
 
 #include "client.h"
 #include "commands.h"
+#include "common/member.h"
 #include "common/rundir.h"
 #include "output.h"
 #include "process.h"
@@ -42,21 +43,14 @@ enum exit_code command_console(const struct options *options, int count, char **
 	return code != EXIT_DONE && failure.text[0] ? output_fail(options->json, &failure) : code;
 }
 
-static const char *text_of(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text ? text : "";
-}
-
 static void print_answer(const struct client_call *call, const struct demand *demand)
 {
 	output_text(call->name);
 	fputs(": ", stdout);
-	output_text(text_of(call->answer, "event")[0] ? text_of(call->answer, "event") : demand->done);
-	if (text_of(call->answer, "reason")[0]) {
+	output_text(member_text(call->answer, "event")[0] ? member_text(call->answer, "event") : demand->done);
+	if (member_text(call->answer, "reason")[0]) {
 		fputs(" (", stdout);
-		output_text(text_of(call->answer, "reason"));
+		output_text(member_text(call->answer, "reason"));
 		putchar(')');
 	}
 	putchar('\n');
@@ -268,8 +262,8 @@ static json_t *end_of_status(json_t *status)
 {
 	json_t *end = NULL;
 
-	if (!strcmp(text_of(status, "state"), "preserved"))
-		end = json_pack("{s:b, s:s, s:s, s:b}", "ok", 1, "event", "preserved", "reason", text_of(status, "reason"),
+	if (!strcmp(member_text(status, "state"), "preserved"))
+		end = json_pack("{s:b, s:s, s:s, s:b}", "ok", 1, "event", "preserved", "reason", member_text(status, "reason"),
 				"crashed", json_is_true(json_object_get(status, "crashed")));
 	json_decref(status);
 	return end;
@@ -285,7 +279,7 @@ static json_t *wait_for_end(int fd, long long deadline, struct failure *failure)
 	end = end_of_status(status);
 	if (end)
 		return end;
-	while ((end = client_receive(fd, deadline, failure)) && !strcmp(text_of(end, "event"), "restarted")) {
+	while ((end = client_receive(fd, deadline, failure)) && !strcmp(member_text(end, "event"), "restarted")) {
 		json_decref(end);
 		if (!client_send(fd, json_pack("{s:s}", "command", "wait"), failure))
 			return NULL;

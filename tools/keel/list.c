@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "client.h"
+#include "common/member.h"
 #include "common/rundir.h"
 #include "output.h"
 #include "status.h"
@@ -16,18 +17,6 @@
 #define QUICK_SECONDS		3
 #define PAUSES			10	/* for a process without a socket */
 #define PAUSE_NS		20000000
-
-static const char *text_of(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text ? text : "";
-}
-
-static long long number_of(const json_t *object, const char *key)
-{
-	return (long long)json_integer_value(json_object_get(object, key));
-}
 
 static void print_column(const char *text, int width)
 {
@@ -40,28 +29,28 @@ static void print_column(const char *text, int width)
 static void print_number(const json_t *guest, const char *key, int width)
 {
 	if (json_object_get(guest, key))
-		printf("%*lld", width, number_of(guest, key));
+		printf("%*lld", width, member_number(guest, key));
 	else
 		printf("%*s", width, "-");
 }
 
 static void print_row(const json_t *guest)
 {
-	print_column(text_of(guest, "name"), 24);
-	print_column(text_of(guest, "state"), 10);
+	print_column(member_text(guest, "name"), 24);
+	print_column(member_text(guest, "state"), 10);
 	print_number(guest, "pid", 8);
 	print_number(guest, "vcpus", 6);
 	print_number(guest, "memory_mib", 9);
 	print_number(guest, "uptime_s", 10);
-	if (text_of(guest, "since")[0]) {
+	if (member_text(guest, "since")[0]) {
 		fputs("  ", stdout);
-		output_text(text_of(guest, "since"));
+		output_text(member_text(guest, "since"));
 	}
-	if (text_of(guest, "reason")[0]) {
+	if (member_text(guest, "reason")[0]) {
 		fputs("  ", stdout);
-		output_text(text_of(guest, "reason"));
-	} else if (number_of(guest, "io_errors")) {
-		printf("  %lld I/O error%s: keel info", number_of(guest, "io_errors"), number_of(guest, "io_errors") == 1 ? "" : "s");
+		output_text(member_text(guest, "reason"));
+	} else if (member_number(guest, "io_errors")) {
+		printf("  %lld I/O error%s: keel info", member_number(guest, "io_errors"), member_number(guest, "io_errors") == 1 ? "" : "s");
 	}
 	putchar('\n');
 }
@@ -97,7 +86,7 @@ struct listing {
 static bool runs(const struct listing *l, const char *name)
 {
 	for (size_t i = 0; i < l->running; i++)
-		if (!strcmp(text_of(json_array_get(l->guests, i), "name"), name))
+		if (!strcmp(member_text(json_array_get(l->guests, i), "name"), name))
 			return true;
 	return false;
 }
@@ -107,13 +96,13 @@ static bool add_ended(void *listing, const char *name, const char *text)
 	struct listing *l = listing;
 	json_t *guest = status_of_record(name, text);
 	size_t place = json_array_size(l->guests);
-	const char *shown = text_of(guest, "name");
+	const char *shown = member_text(guest, "name");
 
 	if (!guest || runs(l, shown)) {
 		json_decref(guest);
 		return true;
 	}
-	while (place > l->running && strcmp(text_of(json_array_get(l->guests, place - 1), "name"), shown) > 0)
+	while (place > l->running && strcmp(member_text(json_array_get(l->guests, place - 1), "name"), shown) > 0)
 		place--;
 	return !json_array_insert_new(l->guests, place, guest);
 }
@@ -178,7 +167,7 @@ static enum exit_code print_list(const struct options *options, json_t *guests, 
 		print_row(guest);
 	json_array_foreach(guests, i, guest)
 		if (json_object_get(guest, "error"))
-			print_error(text_of(guest, "error"));
+			print_error(member_text(guest, "error"));
 	return code;
 }
 
@@ -234,16 +223,16 @@ static void print_line(const char *label, const char *text)
 static void print_errors(const json_t *status)
 {
 	const json_t *last = json_object_get(status, "last_io_error");
-	time_t when = (time_t)number_of(last, "time");
+	time_t when = (time_t)member_number(last, "time");
 	struct tm parts;
 	char stamp[32] = "";
 
-	printf("io errors %lld\n", number_of(status, "io_errors"));
+	printf("io errors %lld\n", member_number(status, "io_errors"));
 	if (!last || !gmtime_r(&when, &parts))
 		return;
 	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ ", &parts);
 	printf("the last  %s", stamp);
-	output_text(text_of(last, "text"));
+	output_text(member_text(last, "text"));
 	putchar('\n');
 }
 
@@ -251,17 +240,17 @@ static void print_guest(const json_t *status)
 {
 	const json_t *blocks = json_object_get(status, "blocks");
 
-	print_line("name", text_of(status, "name"));
-	print_line("state", text_of(status, "state"));
-	if (text_of(status, "reason")[0])
-		print_line("reason", text_of(status, "reason"));
+	print_line("name", member_text(status, "name"));
+	print_line("state", member_text(status, "state"));
+	if (member_text(status, "reason")[0])
+		print_line("reason", member_text(status, "reason"));
 	if (json_object_get(status, "pid"))
-		printf("pid       %lld\n", number_of(status, "pid"));
-	print_line("manifest", text_of(status, "manifest"));
-	printf("memory    %lld MiB (blocks: %lld of 1 GiB, %lld of 2 MiB, %lld of 4 KiB)\n", number_of(status, "memory_mib"),
-	       number_of(blocks, "1g"), number_of(blocks, "2m"), number_of(blocks, "4k"));
-	printf("vcpus     %lld\nuptime    %lld s\nrestarts  %lld\n", number_of(status, "vcpus"),
-	       number_of(status, "uptime_s"), number_of(status, "restarts"));
+		printf("pid       %lld\n", member_number(status, "pid"));
+	print_line("manifest", member_text(status, "manifest"));
+	printf("memory    %lld MiB (blocks: %lld of 1 GiB, %lld of 2 MiB, %lld of 4 KiB)\n", member_number(status, "memory_mib"),
+	       member_number(blocks, "1g"), member_number(blocks, "2m"), member_number(blocks, "4k"));
+	printf("vcpus     %lld\nuptime    %lld s\nrestarts  %lld\n", member_number(status, "vcpus"),
+	       member_number(status, "uptime_s"), member_number(status, "restarts"));
 	print_errors(status);
 }
 

@@ -22,6 +22,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
+#include "common/fd.h"
+
 #define DEVICE_MODEL		"keel-dm"
 #define LOG_PARENT		"/var/log/keel"
 #define ENVIRONMENT_MOST	16u
@@ -190,20 +193,13 @@ static bool open_channels(struct launch *l, struct process *process, int *ready,
 	return events[0] >= 0;
 }
 
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 /* The child's ends. */
 static void close_launch(struct launch *l)
 {
 	for (unsigned int i = 0; i < GIVENS; i++)
-		close_fd(&l->given[i]);
-	close_fd(&l->log);
-	close_fd(&l->null);
+		fd_close(&l->given[i]);
+	fd_close(&l->log);
+	fd_close(&l->null);
 	for (char **text = l->environment; *text; text++)
 		free(*text);
 	l->environment[0] = NULL;
@@ -376,23 +372,21 @@ static pid_t fork_watched(void)
 static bool wait_until(int fd, time_t end)
 {
 	struct pollfd ready = { .fd = fd, .events = POLLIN };
-	struct timespec now;
+	time_t now = clock_seconds();
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec < end && poll(&ready, 1, (int)(end - now.tv_sec) * 1000);
+	return now < end && poll(&ready, 1, (int)(end - now) * 1000);
 }
 
 /* What the device model says of its start; NULL: it died without a word, or says nothing within the time. */
 static json_t *read_answer(int fd, bool *late)
 {
 	char text[ANSWER_ROOM];
-	struct timespec start;
+	time_t end = clock_seconds() + START_SECONDS;
 	size_t used = 0;
 	ssize_t n;
 
-	clock_gettime(CLOCK_MONOTONIC, &start);
 	while (used < sizeof(text)) {
-		*late = !wait_until(fd, start.tv_sec + START_SECONDS);
+		*late = !wait_until(fd, end);
 		n = *late ? 0 : read(fd, text + used, sizeof(text) - used);
 		if (n > 0)
 			used += (size_t)n;
@@ -453,10 +447,10 @@ bool process_start(const struct manifest *m, struct process *process, json_t **a
 	started = find_device_model(l.program, failure) && open_log(&l, failure) && copy_manifest(&l, failure) &&
 		  open_channels(&l, process, &ready, failure) && launch(&l, ready, process, answer, failure);
 	close_launch(&l);
-	close_fd(&ready);
+	fd_close(&ready);
 	if (!started) {
-		close_fd(&process->console);
-		close_fd(&process->events);
+		fd_close(&process->console);
+		fd_close(&process->events);
 	}
 	return started;
 }

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
+
 #define CHUNK			4096u
 #define PATIENCE_SECONDS	5	/* for a reader that does not read */
 #define PENDING_MOST		(CONSOLE_SCROLLBACK - CHUNK)
@@ -28,14 +30,6 @@ struct console_client {
 	bool patient;		/* a reader that the guest's output waits for */
 	bool leaving;		/* ends when it has everything */
 };
-
-static time_t seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
-}
 
 static void detach(struct console_client *client)
 {
@@ -83,7 +77,7 @@ static bool flush(struct console_client *client)
 		if (n <= 0)
 			break;
 		client->position += (uint64_t)n;
-		client->progress = seconds();
+		client->progress = clock_seconds();
 	}
 	if (client->leaving && client->position == console->written) {
 		detach(client);
@@ -147,7 +141,7 @@ static struct console_client *add_client(struct console *console, int fd, uint32
 	client->source = (struct loop_source){ .fd = fd, .events = events, .ready = on_client };
 	client->console = console;
 	client->position = oldest(console);
-	client->progress = seconds();
+	client->progress = clock_seconds();
 	if (!loop_add(console->loop, &client->source))
 		goto failed;
 	client->next = console->clients;
@@ -283,7 +277,7 @@ void console_close(struct console *console)
 
 size_t console_wants(const struct console *console)
 {
-	time_t now = seconds();
+	time_t now = clock_seconds();
 	size_t wants = CHUNK;
 
 	for (const struct console_client *c = console->clients; c; c = c->next)
