@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Disks and the CD-ROM: what the manifest says of them, and their places on the two cables. */
+#include "manifest/loader.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SNAPSHOT_MAX		(1ull << 60)
+#define NO_SLOT			(-1)
+
+const char *const manifest_slots[MANIFEST_DRIVES] = {
+	"primary-master", "primary-slave", "secondary-master", "secondary-slave",
+};
+static const char *const mode_names[] = { "rw", "ro", "snapshot" };
+static const char *const on_error_names[] = { "report", "stop" };
+
+static struct drive_source *source(struct loader *l)
+{
+	return &l->sources[l->source_count];
+}
+
+static void parse_drive_file(struct loader *l, const char *path, json_t *value)
+{
+	const char *file = want_string(l, path, value, "the name of an image or block device");
+
+	if (file && !source(l)->drive.file)
+		source(l)->drive.file = file_resolve(l, file);
+}
+
+static void parse_drive_mode(struct loader *l, const char *path, json_t *value)
+{
+	source(l)->drive.mode = want_word(l, path, value, mode_names, COUNT(mode_names));
+}
+
+static void parse_drive_slot(struct loader *l, const char *path, json_t *value)
+{
+	source(l)->slot = (int)want_word(l, path, value, manifest_slots, MANIFEST_DRIVES);
+}
+
+static void parse_drive_serial(struct loader *l, const char *path, json_t *value)
+{
+	const char *text = want_string(l, path, value, "a string");
+
+	if (!text)
+		return;
+	for (const char *c = text; *c; c++)
+		if (*c < ' ' || *c > '~' || c - text >= (long)MANIFEST_SERIAL_MAX) {
+			complain(l, path, "serial: expected at most %u printable ASCII characters", MANIFEST_SERIAL_MAX);
+			return;
+		}
+	if (!*text)
+		complain(l, path, "serial: expected at least one character");
+	snprintf(source(l)->drive.serial, sizeof(source(l)->drive.serial), "%s", text);
+}
+
+static void parse_drive_on_error(struct loader *l, const char *path, json_t *value)
+{
+	source(l)->drive.stop_on_error = want_word(l, path, value, on_error_names, COUNT(on_error_names)) == 1;
+}
+
+static void parse_drive_limit(struct loader *l, const char *path, json_t *value)
+{
+	want_size(l, path, value, MIB, SNAPSHOT_MAX, &source(l)->drive.snapshot_limit);
+}
+
+static const struct key disk_keys[] = {
+	{ "file", true, parse_drive_file },
+	{ "mode", false, parse_drive_mode },
+	{ "on_error", false, parse_drive_on_error },
+	{ "serial", false, parse_drive_serial },
+	{ "slot", false, parse_drive_slot },
+	{ "snapshot_limit", false, parse_drive_limit },
+};
+
+static const struct key cdrom_keys[] = {
+	{ "file", false, parse_drive_file },
+	{ "slot", false, parse_drive_slot },
+};
+
+static void parse_drive(struct loader *l, const char *path, json_t *value, enum manifest_drive_kind kind)
+{
+	struct drive_source *s = source(l);
+	bool cdrom = kind == MANIFEST_DRIVE_CDROM;
+
+	if (l->source_count == MANIFEST_DRIVES) {
+		complain(l, path, "too many drives: there is room for %u, the CD-ROM included", MANIFEST_DRIVES);
+		return;
+	}
+	s->slot = NO_SLOT;
+	snprintf(s->path, sizeof(s->path), "%s", path);
+	s->drive.kind = kind;
+	s->drive.mode = cdrom ? MANIFEST_RO : MANIFEST_RW;
+	want_object(l, path, value, cdrom ? cdrom_keys : disk_keys, cdrom ? COUNT(cdrom_keys) : COUNT(disk_keys));
+	if (s->drive.snapshot_limit && s->drive.mode != MANIFEST_SNAPSHOT)
+		complain(l, path, "%s: \"snapshot_limit\" needs \"mode\": \"snapshot\"", path + 1);
+	l->source_count++;
+}
+
+void drive_parse_disks(struct loader *l, const char *path, json_t *value)
+{
+	char element[PATH_ROOM];
+	json_t *item;
+	size_t i;
+
+	if (!json_is_array(value)) {
+		complain(l, path, "disks: expected a list of objects, found %s", want_found(value));
+		return;
+	}
+	json_array_foreach(value, i, item) {
+		snprintf(element, sizeof(element), "%s/%zu", path, i);
+		parse_drive(l, element, item, MANIFEST_DRIVE_DISK);
+		if (l->source_count == MANIFEST_DRIVES && i + 1 < json_array_size(value)) {
+			snprintf(element, sizeof(element), "%s/%zu", path, i + 1);
+			complain(l, element, "disks: expected at most %u", MANIFEST_DRIVES);
+			return;
+		}
+	}
+}
+
+void drive_parse_cdrom(struct loader *l, const char *path, json_t *value)
+{
+	parse_drive(l, path, value, MANIFEST_DRIVE_CDROM);
+}
+
+void drive_check(struct loader *l, struct drive_source *s)
+{
+	char path[PATH_ROOM + 8];
+	struct stat st;
+	int fd;
+
+	if (!s->drive.file)
+		return;
+	snprintf(path, sizeof(path), "%s/file", s->path);
+	fd = file_open(l, path, s->drive.file, s->drive.mode == MANIFEST_RW ? O_RDWR : O_RDONLY, &st, &s->drive.bytes);
+	if (fd < 0)
+		return;
+	file_check_drive(l, path, &s->drive, fd);
+	close(fd);
+	s->device = S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev;
+	s->inode = S_ISBLK(st.st_mode) ? 0 : st.st_ino;
+	for (struct drive_source *t = l->sources; t < s; t++)
+		if (t->drive.bytes && t->device == s->device && t->inode == s->inode &&
+		    (t->drive.mode == MANIFEST_RW || s->drive.mode == MANIFEST_RW)) {
+			complain(l, path, "the same image as %s, and one of them is written to", t->path + 1);
+			return;
+		}
+}
+
+static void place(struct loader *l, struct drive_source *s, unsigned int slot)
+{
+	s->slot = (int)slot;
+	l->m->drives[slot] = s->drive;
+	s->drive.file = NULL;	/* the manifest's now */
+}
+
+static void place_asked(struct loader *l)
+{
+	const char *owner[MANIFEST_DRIVES] = { NULL };
+	char path[PATH_ROOM + 8];
+
+	for (unsigned int i = 0; i < l->source_count; i++) {
+		struct drive_source *s = &l->sources[i];
+
+		if (s->slot == NO_SLOT)
+			continue;
+		if (owner[s->slot]) {
+			snprintf(path, sizeof(path), "%s/slot", s->path);
+			complain(l, path, "slot: %s has \"%s\" already", owner[s->slot] + 1, manifest_slots[s->slot]);
+			continue;
+		}
+		owner[s->slot] = s->path;
+		place(l, s, (unsigned int)s->slot);
+	}
+}
+
+static void place_rest(struct loader *l, enum manifest_drive_kind kind, const unsigned int *order)
+{
+	for (unsigned int i = 0; i < l->source_count; i++) {
+		struct drive_source *s = &l->sources[i];
+
+		for (unsigned int j = 0; j < MANIFEST_DRIVES && s->slot == NO_SLOT && s->drive.kind == kind; j++)
+			if (!l->m->drives[order[j]].kind)
+				place(l, s, order[j]);
+	}
+}
+
+/* A CD-ROM that asks for no place is secondary master if that is free, as on most boards; disks take what is left in order. */
+void drive_place_all(struct loader *l)
+{
+	static const unsigned int disk_order[] = { 0, 1, 2, 3 }, cdrom_order[] = { 2, 3, 1, 0 };
+
+	place_asked(l);
+	place_rest(l, MANIFEST_DRIVE_CDROM, cdrom_order);
+	place_rest(l, MANIFEST_DRIVE_DISK, disk_order);
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Files that a manifest names: what this host has under these names. */
+#include "manifest/loader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "manifest/image_format.h"
+
+#define FIRMWARE_DEFAULT	"/usr/share/seabios/bios-256k.bin"
+#define FIRMWARE_MIN		0x10000
+#define FIRMWARE_MAX		0x100000
+#define FIRMWARE_UNIT		0x1000
+#define SECTOR			512
+#define CD_SECTOR		2048
+#define SECTORS_MOST		(1ull << 48)	/* as ATA counts them */
+
+/* File names are relative to the manifest's folder. */
+char *file_resolve(const struct loader *l, const char *file)
+{
+	const char *slash = strrchr(l->m->path, '/');
+	char *result;
+
+	if (file[0] == '/' || !slash)
+		return strdup(file);
+	if (asprintf(&result, "%.*s/%s", (int)(slash - l->m->path), l->m->path, file) < 0)
+		return NULL;
+	return result;
+}
+
+static bool file_bytes(int fd, const struct stat *st, uint64_t *bytes)
+{
+	*bytes = (uint64_t)st->st_size;
+	return !S_ISBLK(st->st_mode) || !ioctl(fd, BLKGETSIZE64, bytes);
+}
+
+int file_open(struct loader *l, const char *path, const char *file, int flags, struct stat *st, uint64_t *bytes)
+{
+	int fd = open(file, flags | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0) {
+		complain(l, path, "cannot open %s for %s: %s", file, flags == O_RDWR ? "writing" : "reading",
+			 strerror(errno));
+		return -1;
+	}
+	if (fstat(fd, st) || !file_bytes(fd, st, bytes))
+		complain(l, path, "cannot examine %s: %s", file, strerror(errno));
+	else if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
+		complain(l, path, "%s is neither a regular file nor a block device", file);
+	else
+		return fd;
+	close(fd);
+	return -1;
+}
+
+bool file_is_same(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	if (stat(a, &x) || stat(b, &y))
+		return false;
+	if (S_ISBLK(x.st_mode) && S_ISBLK(y.st_mode))
+		return x.st_rdev == y.st_rdev;
+	return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+const char *file_other_use(const struct loader *l, const char *file)
+{
+	return file_is_same(file, l->m->path) ? "this manifest" : file_is_same(file, l->m->firmware) ? "the firmware" : NULL;
+}
+
+/* The word for it, and no file that is called so. */
+static bool is_uefi(const char *firmware)
+{
+	const char *slash = firmware ? strrchr(firmware, '/') : NULL;
+
+	return firmware && !strcmp(slash ? slash + 1 : firmware, "uefi") && access(firmware, F_OK);
+}
+
+void file_check_firmware(struct loader *l)
+{
+	struct stat st;
+	uint64_t bytes;
+	int fd;
+
+	if (!l->m->firmware)
+		l->m->firmware = strdup(FIRMWARE_DEFAULT);
+	if (is_uefi(l->m->firmware)) {
+		complain(l, "/firmware", "firmware: \"uefi\" is not there yet; without \"firmware\" it is Keel's own BIOS");
+		return;
+	}
+	fd = file_open(l, "/firmware", l->m->firmware, O_RDONLY, &st, &bytes);
+	if (fd < 0)
+		return;
+	close(fd);
+	if (bytes < FIRMWARE_MIN || bytes > FIRMWARE_MAX || bytes % FIRMWARE_UNIT)
+		complain(l, "/firmware", "%s has %llu bytes; expected a firmware image of 64 KiB to 1 MiB in whole pages",
+			 l->m->firmware, (unsigned long long)bytes);
+}
+
+/* In quotes as a shell wants them; the caller's to free. */
+static char *quote_name(const char *file)
+{
+	char *quoted = malloc(4 * strlen(file) + 3), *to = quoted;
+
+	if (!quoted)
+		return NULL;
+	*to++ = '\'';
+	for (; *file; file++)
+		if (*file == '\'')
+			to = stpcpy(to, "'\\''");
+		else
+			*to++ = *file;
+	strcpy(to, "'");
+	return quoted;
+}
+
+static void refuse_format(struct loader *l, const char *path, const char *file, const struct image_format *format)
+{
+	char *quoted = quote_name(file);
+
+	if (format->qemu)
+		complain(l, path, "%s is an image in the format %s, and drives are raw: qemu-img convert -f %s -O raw %s NEW.raw "
+			 "makes it one", file, format->name, format->qemu, quoted ? quoted : file);
+	else
+		complain(l, path, "%s is compressed by %s, and drives are raw: unpack it first: %s %s%s%s", file, format->name,
+			 format->unpack, format->is_filter ? "<" : "", quoted ? quoted : file, format->is_filter ? " >NEW.raw" : "");
+	free(quoted);
+}
+
+void file_check_drive(struct loader *l, const char *path, const struct manifest_drive *drive, int fd)
+{
+	unsigned int unit = drive->kind == MANIFEST_DRIVE_CDROM ? CD_SECTOR : SECTOR;
+	const struct image_format *format = image_format_find(fd, drive->bytes);
+	const char *use = drive->mode == MANIFEST_RW ? file_other_use(l, drive->file) : NULL;
+	int readonly = 0;
+
+	if (format)
+		refuse_format(l, path, drive->file, format);
+	else if (drive->bytes / SECTOR > SECTORS_MOST)
+		complain(l, path, "%s has %llu bytes; a drive has room for numbers of 2^48 sectors, which are 128 PiB", drive->file,
+			 (unsigned long long)drive->bytes);
+	else if (!drive->bytes)
+		complain(l, path, "%s is empty; truncate -s 10G makes it a disk of 10 GiB", drive->file);
+	else if (drive->bytes % unit)
+		complain(l, path, "%s has %llu bytes; expected a raw image of whole sectors of %u bytes: truncate -s %%%u adds what "
+			 "is missing", drive->file, (unsigned long long)drive->bytes, unit, unit);
+	/* Opening it for writing succeeds; writes would fail. */
+	if (drive->mode == MANIFEST_RW && !ioctl(fd, BLKROGET, &readonly) && readonly)
+		complain(l, path, "%s is a read-only device; give it \"mode\": \"ro\" or \"snapshot\"", drive->file);
+	if (use)
+		complain(l, path, "%s is also %s, and the guest would write to it", drive->file, use);
+}
