@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What fuzz targets share: checks, numbers, bytes of an input one after the other, and the rounds of a target's own main. */
+/*
+ * What fuzz targets share. A target is one file with LLVMFuzzerTestOneInput and fuzz_target; fuzz_main.c makes a program of it: a
+ * unit test with inputs from seeds, or, built with KEEL_LIBFUZZER, one that looks for inputs by itself.
+ */
 #ifndef TESTS_FUZZ_H
 #define TESTS_FUZZ_H
 
@@ -10,17 +13,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct fuzz_target {
+	unsigned long rounds;	/* of the unit test */
+	size_t room;		/* bytes of the longest input */
+	/* Fills the input from the random state. Returns how many bytes it has. */
+	size_t (*make)(uint8_t *input, uint64_t *state);
+};
+
+extern const struct fuzz_target fuzz_target;
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static unsigned long fuzz_seed;		/* of the input at hand; 0: it is libFuzzer's */
-
-static inline void require(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "fuzz, seed %lu: %s\n", fuzz_seed, what);
-	abort();
-}
+/* Ends the program, which tells what does not hold. */
+void require(bool holds, const char *what);
+/* Ends the program, whose test is skipped then: this machine lacks something. */
+void fuzz_skip(const char *why) __attribute__((noreturn));
 
 static inline uint64_t next(uint64_t *state)
 {
@@ -28,6 +35,16 @@ static inline uint64_t next(uint64_t *state)
 	*state ^= *state >> 7;
 	*state ^= *state << 17;
 	return *state;
+}
+
+/* Fewer than `most` bytes, and any. */
+static inline size_t fuzz_make_bytes(uint8_t *input, size_t most, uint64_t *state)
+{
+	size_t size = next(state) % most;
+
+	for (size_t i = 0; i < size; i++)
+		input[i] = (uint8_t)(next(state) >> 24);
+	return size;
 }
 
 /* What is left of an input; behind its end are zeros. */
@@ -44,38 +61,25 @@ static inline uint8_t take8(struct bytes *b)
 	return *b->at++;
 }
 
-static inline uint32_t take32(struct bytes *b)
+static inline uint16_t take16(struct bytes *b)
 {
-	uint32_t value = take8(b);
+	uint16_t value = take8(b);
 
-	value |= (uint32_t)take8(b) << 8;
-	value |= (uint32_t)take8(b) << 16;
-	return value | (uint32_t)take8(b) << 24;
+	return (uint16_t)(value | take8(b) << 8);
 }
 
-/* Inputs from seeds: [rounds [first seed]]. make returns how many bytes of room it has filled. */
-static inline int fuzz_main(int argc, char **argv, unsigned long rounds, size_t room,
-			    size_t (*make)(uint8_t *input, uint64_t *state))
+static inline uint32_t take32(struct bytes *b)
 {
-	unsigned long first = argc > 2 ? strtoul(argv[2], NULL, 0) : 1;
-	uint8_t *buffer = malloc(room);
+	uint32_t value = take16(b);
 
-	rounds = argc > 1 ? strtoul(argv[1], NULL, 0) : rounds;
-	require(buffer != NULL, "no memory");
-	for (unsigned long i = 0; i < rounds; i++) {
-		uint64_t state = (first + i) * 0x9e3779b97f4a7c15ull | 1;
-		size_t size = make(buffer, &state);
-		uint8_t *input = malloc(size ? size : 1);
+	return value | (uint32_t)take16(b) << 16;
+}
 
-		/* A piece of its own, at whose end the sanitizer watches. */
-		require(input != NULL, "no memory");
-		memcpy(input, buffer, size);
-		fuzz_seed = first + i;
-		LLVMFuzzerTestOneInput(input, size);
-		free(input);
-	}
-	free(buffer);
-	return rounds ? EXIT_SUCCESS : EXIT_FAILURE;
+static inline uint64_t take64(struct bytes *b)
+{
+	uint64_t value = take32(b);
+
+	return value | (uint64_t)take32(b) << 32;
 }
 
 #endif

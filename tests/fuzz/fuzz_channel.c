@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Fuzz target of the resource half's end of the channel: a cell that keeps to the rules of the rings, one that writes anything
- * anywhere, and one that does so meanwhile, over images of all modes. Built for libFuzzer with KEEL_LIBFUZZER; else it has a main
- * of its own: [rounds [first seed]]. Exit status 77: this machine has no io_uring.
+ * anywhere, and one that does so meanwhile, over images of all modes. Skipped where there is no io_uring.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,8 +23,8 @@
 #define IMAGE_BYTE(drive)	(0x10u + (drive))
 #define GUEST_BYTE		0x20u	/* to 0x2f */
 #define REQUESTS_MOST		64u	/* taken in a row; a cell that is at it meanwhile has always more */
+#define INPUT_BYTES		1500u
 #define TAKEN_MOST		(2 * KEEL_RING_BYTES)
-#define EXIT_SKIPPED		77
 
 enum cell { CELL_HONEST, CELL_HOSTILE, CELL_RACING, CELLS };
 
@@ -166,10 +165,8 @@ static void set_up(void)
 	engine.done = done;
 	engine.failed = failed;
 	require(loop_init(&loop), "no loop");
-	if (!disk_engine_init(&engine, &loop, &failure)) {
-		fprintf(stderr, "fuzz_channel: skipped: %s\n", failure.text);
-		exit(EXIT_SKIPPED);
-	}
+	if (!disk_engine_init(&engine, &loop, &failure))
+		fuzz_skip(failure.text);
 	disk_engine_close(&engine);
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
 		make_bounce(i);
@@ -506,21 +503,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-#ifndef KEEL_LIBFUZZER
-#define INPUT_BYTES		1500u
-#define ROUNDS			500
-
 static size_t make_input(uint8_t *input, uint64_t *state)
 {
-	size_t size = next(state) % INPUT_BYTES;
-
-	for (size_t i = 0; i < size; i++)
-		input[i] = (uint8_t)(next(state) >> 24);
-	return size;
+	return fuzz_make_bytes(input, INPUT_BYTES, state);
 }
 
-int main(int argc, char **argv)
-{
-	return fuzz_main(argc, argv, ROUNDS, INPUT_BYTES, make_input);
-}
-#endif
+const struct fuzz_target fuzz_target = { 500, INPUT_BYTES, make_input };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Fuzz target of a guest's control socket: clients that connect, send any bytes in any pieces, read or not, and leave, over a
- * machine that is a stand-in. Built for libFuzzer with KEEL_LIBFUZZER; else it has a main of its own: [rounds [first seed]].
+ * machine that is a stand-in.
  */
 #include <errno.h>
 #include <poll.h>
@@ -19,6 +19,7 @@
 #define HEAR_STEPS		32u
 #define ANSWER_MOST		8192u
 #define FLOOD_LINES		1500u
+#define INPUT_BYTES		600u
 
 struct client {
 	int fd;			/* -1: there is none */
@@ -408,6 +409,11 @@ static void act(struct bytes *b)
 	check_machine();
 }
 
+static void remove_folder(void)
+{
+	rmdir(folder);
+}
+
 static void set_up(void)
 {
 	static char name[] = "fuzz", manifest[] = "/\xff.json";
@@ -418,6 +424,7 @@ static void set_up(void)
 		/* As keel-dm. */
 		signal(SIGPIPE, SIG_IGN);
 		require(mkdtemp(folder) != NULL, "no temporary folder");
+		atexit(remove_folder);
 		snprintf(path, sizeof(path), "%s/control", folder);
 	}
 	m = calloc(1, sizeof(*m));
@@ -485,24 +492,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-#ifndef KEEL_LIBFUZZER
-#define INPUT_BYTES		600u
-#define ROUNDS			300
-
 static size_t make_input(uint8_t *input, uint64_t *state)
 {
-	size_t size = next(state) % INPUT_BYTES;
-
-	for (size_t i = 0; i < size; i++)
-		input[i] = (uint8_t)(next(state) >> 24);
-	return size;
+	return fuzz_make_bytes(input, INPUT_BYTES, state);
 }
 
-int main(int argc, char **argv)
-{
-	int status = fuzz_main(argc, argv, ROUNDS, INPUT_BYTES, make_input);
-
-	rmdir(folder);
-	return status;
-}
-#endif
+const struct fuzz_target fuzz_target = { 300, INPUT_BYTES, make_input };

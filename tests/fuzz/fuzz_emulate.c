@@ -1,13 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Fuzz target of the emulator: any instruction in any register state on any page tables. Built for libFuzzer with
- * KEEL_LIBFUZZER; else it has a main of its own that makes inputs from seeds: [rounds [first seed]].
- */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
+/* Fuzz target of the emulator: any instruction in any register state on any page tables. */
+#include "fuzz.h"
 #include "vcpu/emulate.h"
 
 #define MEMORY_BYTES	0x10000u
@@ -30,20 +23,14 @@ struct shape {
 	uint8_t vectors[sizeof(struct keel_vectors)];
 };
 
+#define INPUT_BYTES	(sizeof(struct shape) + 256)
+
 struct traffic {
 	unsigned int ports;
 };
 
 static uint8_t *memory;
 static const struct gmem *current;
-
-static void require(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "fuzz_emulate: %s\n", what);
-	abort();
-}
 
 static bool is_natural(uint64_t gpa, unsigned int bytes)
 {
@@ -162,8 +149,6 @@ static void check_result(enum emulate_result result, const struct keel_context *
 	require(((ctx->regs.rflags ^ before->rflags) & ~ARITHMETIC) == 0, "a flag changed that is not arithmetic");
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct traffic traffic = { 0 };
@@ -197,20 +182,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-#ifndef KEEL_LIBFUZZER
-#define INPUT_BYTES	(sizeof(struct shape) + 256)
-#define ROUNDS		3000
-
-static uint64_t next(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
-
 /* Opcodes that the emulator knows stand out among the random bytes. */
-static void make_input(uint8_t *input, uint64_t seed)
+static size_t make_input(uint8_t *input, uint64_t *state)
 {
 	static const uint8_t starts[][2] = {
 		{ 0x89, 0x03 }, { 0xf3, 0xa5 }, { 0xf3, 0xab }, { 0xf0, 0x0f }, { 0x0f, 0xab }, { 0x0f, 0xb1 },
@@ -218,28 +191,13 @@ static void make_input(uint8_t *input, uint64_t seed)
 		{ 0x0f, 0x10 }, { 0x0f, 0x29 }, { 0xc5, 0xfe }, { 0xc5, 0xfd }, { 0xc4, 0xe2 }, { 0xc4, 0xe3 }, { 0x66, 0x0f },
 		{ 0xf3, 0x0f }, { 0x0f, 0x01 }, { 0x0f, 0x00 }, { 0x48, 0xf7 }, { 0xf6, 0x3b }, { 0x0f, 0xad }, { 0x0f, 0xbc },
 	};
-	uint64_t state = seed * 0x9e3779b97f4a7c15ull | 1;
 	struct shape *shape = (struct shape *)input;
 
 	for (size_t i = 0; i < INPUT_BYTES; i++)
-		input[i] = next(&state) >> 24;
-	if (next(&state) & 1)
-		memcpy(shape->insn, starts[next(&state) % (sizeof(starts) / 2)], 2);
+		input[i] = next(state) >> 24;
+	if (next(state) & 1)
+		memcpy(shape->insn, starts[next(state) % (sizeof(starts) / 2)], 2);
+	return INPUT_BYTES;
 }
 
-int main(int argc, char **argv)
-{
-	unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 0) : ROUNDS;
-	unsigned long first = argc > 2 ? strtoul(argv[2], NULL, 0) : 1;
-	uint8_t *input = malloc(INPUT_BYTES);
-
-	if (!input || rounds == 0)
-		return EXIT_FAILURE;
-	for (unsigned long i = 0; i < rounds; i++) {
-		make_input(input, first + i);
-		LLVMFuzzerTestOneInput(input, INPUT_BYTES);
-	}
-	free(input);
-	return EXIT_SUCCESS;
-}
-#endif
+const struct fuzz_target fuzz_target = { 3000, INPUT_BYTES, make_input };

@@ -1,34 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Fuzz target of the readers of DMAR and IVRS: any bytes behind the header, registers that read as anything. Built for libFuzzer with
- * KEEL_LIBFUZZER; else it has a main of its own that makes inputs from seeds: [rounds [first seed]].
- */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
+/* Fuzz target of the readers of DMAR and IVRS: any bytes behind the header, registers that read as anything. */
 #include "cpu.h"
+#include "fuzz.h"
 #include "iommu.h"
 #include "memory.h"
 
 #define HEADER		48u
 #define TABLE_MOST	4096u
+#define INPUT_BYTES	640u
 #define PAGES_MOST	1024u
 
 uint8_t *memory_test_arena;
 
 static uint64_t registers;		/* what they read as follows from it */
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "fuzz_iommu: %s\n", what);
-	abort();
-}
 
 /* Nothing but registers below 4 GiB, which the direct map has. */
 static uint64_t reg(const void *address)
@@ -119,53 +103,30 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-#ifndef KEEL_LIBFUZZER
-#define INPUT_BYTES	640u
-#define ROUNDS		20000
-
-static uint64_t next(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
-
 /* Structures that are all but right: kinds, lengths and places of registers that the readers know, between random bytes. */
-static size_t make_input(uint8_t *input, uint64_t seed)
+static size_t make_input(uint8_t *input, uint64_t *state)
 {
 	static const uint8_t kinds[] = { 0, 1, 2, 0x10, 0x11, 0x20, 0x21, 0x22, 0x40 };
-	uint64_t state = seed * 0x9e3779b97f4a7c15ull | 1;
 	size_t at = sizeof(registers), bytes;
 
 	for (size_t i = 0; i < INPUT_BYTES; i++)
-		input[i] = next(&state) % 3 ? 0 : (uint8_t)(next(&state) >> 24);
+		input[i] = next(state) % 3 ? 0 : (uint8_t)(next(state) >> 24);
 	/* Registers as most units have them. */
-	if (next(&state) % 2)
-		memcpy(input, &(uint64_t){ 0x00c0000c20660482ull | next(&state) % 2 << 35 }, sizeof(registers));
-	while (at + 48 < INPUT_BYTES && next(&state) % 16) {
-		bytes = 16 + next(&state) % 5 * 8;
-		input[at] = kinds[next(&state) % sizeof(kinds)];
+	if (next(state) % 2)
+		memcpy(input, &(uint64_t){ 0x00c0000c20660482ull | next(state) % 2 << 35 }, sizeof(registers));
+	while (at + 48 < INPUT_BYTES && next(state) % 16) {
+		bytes = 16 + next(state) % 5 * 8;
+		input[at] = kinds[next(state) % sizeof(kinds)];
 		input[at + 1] = 0;
-		input[at + 2] = (uint8_t)(next(&state) % 32 ? bytes : next(&state));
+		input[at + 2] = (uint8_t)(next(state) % 32 ? bytes : next(state));
 		input[at + 3] = 0;
-		if (next(&state) % 8)
-			memcpy(&input[at + 8], &(uint64_t){ (next(&state) % 0xfffff + 1) << 12 }, 8);
-		if (next(&state) % 4)
-			memcpy(&input[at + 16], &(uint64_t){ next(&state) >> (next(&state) % 64) }, 8);
+		if (next(state) % 8)
+			memcpy(&input[at + 8], &(uint64_t){ (next(state) % 0xfffff + 1) << 12 }, 8);
+		if (next(state) % 4)
+			memcpy(&input[at + 16], &(uint64_t){ next(state) >> (next(state) % 64) }, 8);
 		at += bytes;
 	}
-	return at + next(&state) % 8;
+	return at + next(state) % 8;
 }
 
-int main(int argc, char **argv)
-{
-	unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 0) : ROUNDS;
-	unsigned long first = argc > 2 ? strtoul(argv[2], NULL, 0) : 1;
-	uint8_t input[INPUT_BYTES];
-
-	for (unsigned long i = 0; i < rounds; i++)
-		LLVMFuzzerTestOneInput(input, make_input(input, first + i));
-	return rounds ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-#endif
+const struct fuzz_target fuzz_target = { 20000, INPUT_BYTES, make_input };

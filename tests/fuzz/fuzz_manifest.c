@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Fuzz target of the manifest reader: any bytes as a file, beside images that manifests can name. Built for libFuzzer with
- * KEEL_LIBFUZZER; else it has a main of its own that makes inputs from seeds: [rounds [first seed]].
- */
+/* Fuzz target of the manifest reader: any bytes as a file, beside images that manifests can name. */
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
@@ -217,9 +214,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-#ifndef KEEL_LIBFUZZER
 #define INPUT_ROOM		(256u << 10)
-#define ROUNDS			1200
 #define DEPTH_MOST		5u
 #define MUTATIONS_MOST		6u
 
@@ -479,8 +474,4 @@ static size_t make_input(uint8_t *input, uint64_t *state)
 	return w.used;
 }
 
-int main(int argc, char **argv)
-{
-	return fuzz_main(argc, argv, ROUNDS, INPUT_ROOM, make_input);
-}
-#endif
+const struct fuzz_target fuzz_target = { 1200, INPUT_ROOM, make_input };

@@ -8,16 +8,8 @@ keel_unit_test(decode
 keel_unit_test(walk
 	SOURCES tests/unit/test_walk.c devmodel/cell/vcpu/walk.c devmodel/cell/core/gmem.c)
 keel_unit_test(emulate
-	SOURCES tests/unit/test_emulate.c devmodel/cell/vcpu/emulate.c devmodel/cell/vcpu/emulate_place.c
-		devmodel/cell/vcpu/emulate_vector.c devmodel/cell/vcpu/alu.c devmodel/cell/vcpu/decode.c devmodel/cell/vcpu/decode_vector.c
-		devmodel/cell/vcpu/walk.c devmodel/cell/core/gmem.c)
+	SOURCES tests/unit/test_emulate.c ${KEEL_EMULATE_SOURCES})
 keel_unit_test(emulate_vector
-	SOURCES tests/unit/test_emulate_vector.c devmodel/cell/vcpu/emulate.c devmodel/cell/vcpu/emulate_place.c
-		devmodel/cell/vcpu/emulate_vector.c devmodel/cell/vcpu/alu.c devmodel/cell/vcpu/decode.c devmodel/cell/vcpu/decode_vector.c
-		devmodel/cell/vcpu/walk.c devmodel/cell/core/gmem.c)
-keel_unit_test(emulate-fuzz
-	SOURCES tests/fuzz/fuzz_emulate.c devmodel/cell/vcpu/emulate.c devmodel/cell/vcpu/emulate_place.c
-		devmodel/cell/vcpu/emulate_vector.c devmodel/cell/vcpu/alu.c devmodel/cell/vcpu/decode.c devmodel/cell/vcpu/decode_vector.c
-		devmodel/cell/vcpu/walk.c devmodel/cell/core/gmem.c)
+	SOURCES tests/unit/test_emulate_vector.c ${KEEL_EMULATE_SOURCES})
 keel_unit_test(task_switch
 	SOURCES tests/unit/test_task_switch.c devmodel/cell/vcpu/task_switch.c devmodel/cell/vcpu/walk.c devmodel/cell/core/gmem.c)

@@ -19,13 +19,6 @@ keel_unit_test(disk ALLOCATES
 		tools/common/rundir.c tools/common/exit.c tools/common/text.c
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING)
 
-# Without io_uring there is nothing to try.
-keel_unit_test(channel-fuzz ALLOCATES
-	SOURCES tests/fuzz/fuzz_channel.c devmodel/host/backend/claim.c devmodel/host/backend/disk.c devmodel/host/loop.c devmodel/host/rings.c
-		tools/common/rundir.c tools/common/exit.c tools/common/text.c
-	LIBS PkgConfig::JANSSON PkgConfig::LIBURING)
-set_tests_properties(unit-channel-fuzz PROPERTIES SKIP_RETURN_CODE 77)
-
 keel_unit_test(hostcheck
 	SOURCES tests/unit/test_hostcheck.c tools/keel/hostcheck.c
 	INCLUDES tools/keel)
@@ -43,11 +36,6 @@ keel_unit_test(console ALLOCATES
 	SOURCES tests/unit/test_console.c devmodel/host/backend/console.c devmodel/host/control.c devmodel/host/backend/logfile.c
 		devmodel/host/loop.c tools/common/exit.c tools/common/text.c
 	LIBS PkgConfig::JANSSON util)
-
-keel_unit_test(control-fuzz ALLOCATES
-	SOURCES tests/fuzz/fuzz_control.c devmodel/host/backend/console.c devmodel/host/control.c devmodel/host/ending.c devmodel/host/backend/logfile.c
-		devmodel/host/loop.c devmodel/host/machine_control.c devmodel/host/rings.c tools/common/exit.c tools/common/text.c
-	LIBS PkgConfig::JANSSON PkgConfig::LIBURING util)
 
 # The driver's file, with a stand-in for the kernel's headers; names of variables are of 16-bit characters.
 keel_unit_test(mor

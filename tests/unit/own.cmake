@@ -27,7 +27,3 @@ foreach(vendor vtd amdvi)
 			vmm/pagetable.c
 		INCLUDES vmm arch/x86)
 endforeach()
-# The readers of what the firmware says of IOMMUs.
-keel_unit_test(iommu-fuzz
-	SOURCES tests/fuzz/fuzz_iommu.c arch/x86/amdvi.c arch/x86/vtd.c
-	INCLUDES vmm arch/x86)

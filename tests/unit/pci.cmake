@@ -4,8 +4,6 @@ keel_unit_test(pci
 	SOURCES tests/unit/test_pci.c devmodel/cell/pci/pci.c devmodel/cell/pci/i440fx.c devmodel/cell/pci/piix3.c
 		devmodel/cell/pci/piix4_acpi.c devmodel/cell/core/state.c)
 
-set(KEEL_IDE_SOURCES devmodel/cell/pci/pci.c devmodel/cell/pci/piix3_ide.c devmodel/cell/disk/ide.c devmodel/cell/disk/ide_drive.c
-	devmodel/cell/disk/bmide.c devmodel/cell/disk/ata.c devmodel/cell/disk/ata_identify.c devmodel/cell/disk/atapi.c
-	devmodel/cell/disk/atapi_reply.c devmodel/cell/core/gmem.c devmodel/cell/core/state.c)
-keel_unit_test(ide SOURCES tests/unit/test_ide.c ${KEEL_IDE_SOURCES})
-keel_unit_test(atapi SOURCES tests/unit/test_atapi.c ${KEEL_IDE_SOURCES})
+set(ide devmodel/cell/pci/pci.c devmodel/cell/pci/piix3_ide.c ${KEEL_IDE_SOURCES})
+keel_unit_test(ide SOURCES tests/unit/test_ide.c ${ide})
+keel_unit_test(atapi SOURCES tests/unit/test_atapi.c ${ide})

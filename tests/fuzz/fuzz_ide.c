@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Fuzz target of an IDE channel: a guest that writes any registers, commands, packets and tables of regions, over a host that answers
+ * late, with errors or not at all, and states that somebody has made up.
+ */
+#include <errno.h>
+
+#include "disk/ide.h"
+#include "fuzz.h"
+
+#define MEMORY		0x8000u
+#define TABLE		0x1000u		/* of physical regions; the guest's data is behind it */
+#define INPUT_BYTES	600u
+#define STATE_ROOM	(3 * IDE_BUFFER_BYTES)
+#define DRIVES		IDE_CHANNEL_DRIVES
+
+struct request {
+	bool pending;
+	enum keel_request_op op;
+	uint64_t offset;
+	uint32_t count;
+	uint8_t sent[KEEL_BOUNCE_BYTES];	/* what the buffer held */
+};
+
+static struct ide_channel channel;
+static struct gmem mem;
+static struct request requests[DRIVES];
+static bool refuses, level;
+
+static bool submit(void *owner, unsigned int drive, enum keel_request_op op, uint64_t offset, uint32_t count)
+{
+	const struct ide_drive *d = &channel.drive[drive];
+	struct request *r = &requests[drive];
+
+	(void)owner;
+	require(!r->pending, "a second request of a drive");
+	require(op == KEEL_REQ_READ || op == KEEL_REQ_WRITE || op == KEEL_REQ_FLUSH, "no request");
+	require(op != KEEL_REQ_WRITE || (d->kind == KEEL_DRIVE_DISK && !(d->flags & KEEL_DRIVE_READONLY)),
+		"a write to what is only read");
+	if (op != KEEL_REQ_FLUSH) {
+		require(count && count <= KEEL_BOUNCE_BYTES && count % IDE_SECTOR == 0, "a request's length");
+		require(offset % IDE_SECTOR == 0 && offset < d->bytes && count <= d->bytes - offset, "a request's place");
+	}
+	if (refuses)
+		return false;
+	*r = (struct request){ .pending = true, .op = op, .offset = offset, .count = count };
+	memcpy(r->sent, d->bounce, sizeof(r->sent));
+	return true;
+}
+
+static void answer(unsigned int drive, int32_t status)
+{
+	struct request *r = &requests[drive];
+	uint8_t *bounce = channel.drive[drive].bounce;
+
+	if (!r->pending)
+		return;
+	require(!memcmp(bounce, r->sent, sizeof(r->sent)), "a buffer is written that is the host's");
+	r->pending = false;
+	if (r->op == KEEL_REQ_READ && !status)
+		memset(bounce, (int)(r->offset / IDE_SECTOR), r->count);
+	ide_complete(&channel, drive, status);
+}
+
+static void set_line(void *sink, unsigned int pin, bool to)
+{
+	(void)sink;
+	(void)pin;
+	require(to != level, "a line that does not change");
+	level = to;
+}
+
+static const struct ide_host host = { .submit = submit };
+
+static void set_up(struct bytes *b)
+{
+	static const uint64_t sizes[] = { 300 * IDE_SECTOR, 0, 1ull << 37, 1ull << 57, IDE_SECTOR };
+	static const uint64_t mediums[] = { 400 * 2048, 0, 1ull << 32, 2048 };
+
+	mem = (struct gmem){ .base = calloc(1, MEMORY), .count = 1, .range = { { 0, MEMORY, false } } };
+	require(mem.base != NULL, "no memory");
+	memset(&channel, 0, sizeof(channel));
+	channel.irq = (struct line){ set_line, NULL, 14 };
+	channel.bm.mem = &mem;
+	refuses = level = false;
+	for (unsigned int i = 0; i < DRIVES; i++) {
+		struct ide_drive *d = &channel.drive[i];
+		uint8_t kind = take8(b), size = take8(b);
+
+		requests[i].pending = false;
+		d->host = &host;
+		d->number = i;
+		d->kind = kind % 16 ? (kind ^ i) % 2 ? KEEL_DRIVE_CDROM : KEEL_DRIVE_DISK : KEEL_DRIVE_NONE;
+		d->flags = kind & 0x80 ? KEEL_DRIVE_READONLY : 0;
+		d->bytes = d->kind == KEEL_DRIVE_CDROM ? mediums[size % 4] : d->kind == KEEL_DRIVE_DISK ? sizes[size % 5] : 0;
+		/* A piece of its own, at whose ends the sanitizer watches. */
+		d->bounce = calloc(1, KEEL_BOUNCE_BYTES);
+		require(d->bounce != NULL, "no memory");
+	}
+	ide_init(&channel);
+}
+
+static void tear_down(void)
+{
+	for (unsigned int i = 0; i < DRIVES; i++) {
+		answer(i, 0);
+		free(channel.drive[i].bounce);
+	}
+	free(mem.base);
+}
+
+/* A command with its registers, mostly of those that there are. */
+static void give_command(struct bytes *b)
+{
+	static const uint8_t commands[] = {
+		0x20, 0x21, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35, 0x39, 0x40, 0x42, 0xc4, 0xc5, 0xc6, 0xc8, 0xca, 0xe7, 0xea, 0xec, 0xa1,
+		0xef, 0x91, 0x90, 0x08, 0xa0, 0xa0, 0xa0, 0xa0, 0x10, 0xe0, 0xe5, 0xf8, 0x27,
+	};
+	uint8_t which = take8(b), registers = take8(b);
+
+	for (unsigned int i = IDE_FEATURE; i < IDE_COMMAND; i++)
+		if (registers >> i & 1)
+			ide_write(&channel, i, take8(b) % 8 ? take8(b) % 16 : take8(b));
+	if (registers & 1)
+		ide_write(&channel, IDE_DEVICE, 0xe0 | (take8(b) & 0x10));
+	ide_write(&channel, IDE_COMMAND, which < 224 ? commands[which % sizeof(commands)] : take8(b));
+}
+
+/* A packet of a CD-ROM drive, as far as it wants one. */
+static void give_packet(struct bytes *b)
+{
+	static const uint8_t commands[] = {
+		0x00, 0x03, 0x12, 0x1b, 0x1e, 0x25, 0x28, 0x28, 0xa8, 0x2b, 0x43, 0x46, 0x4a, 0x51, 0x52, 0x5a, 0xbd, 0xbe, 0x4b, 0xad,
+	};
+	uint8_t packet[IDE_PACKET_BYTES] = { commands[take8(b) % sizeof(commands)] };
+
+	for (unsigned int i = take8(b) % IDE_PACKET_BYTES; i; i--)
+		packet[1 + take8(b) % (IDE_PACKET_BYTES - 1)] = take8(b);
+	for (unsigned int i = 0; i < IDE_PACKET_BYTES; i += 2)
+		ide_data_write16(&channel, (uint16_t)(packet[i] | packet[i + 1] << 8));
+}
+
+static void move_data(struct bytes *b)
+{
+	uint8_t how = take8(b);
+
+	for (unsigned int i = take8(b) * 4u; i; i--)
+		switch (how % 5) {
+		case 0:
+			ide_data_read16(&channel);
+			break;
+		case 1:
+			ide_data_read32(&channel);
+			break;
+		case 2:
+			ide_data_write16(&channel, (uint16_t)i);
+			break;
+		case 3:
+			ide_data_write32(&channel, i);
+			break;
+		default:
+			ide_read(&channel, IDE_DATA);
+			ide_write(&channel, IDE_DATA, (uint8_t)i);
+			break;
+		}
+}
+
+static void write_table(struct bytes *b)
+{
+	uint32_t at = TABLE + take8(b) % 8 * 8;
+
+	for (unsigned int i = take8(b) % 6; i; i--, at += 8) {
+		uint32_t region[2] = {
+			take8(b) % 8 ? TABLE * 2 + take16(b) % (MEMORY - 2 * TABLE) : take32(b),
+			take8(b) % 8 ? take16(b) : take32(b),
+		};
+
+		region[1] |= take8(b) % 2 ? 0x80000000u : 0;
+		memcpy(mem.base + at, region, sizeof(region));
+	}
+	for (unsigned int i = 0; i < 4; i++)
+		ide_bm_write(&channel, 4 + i, (uint8_t)(TABLE >> 8 * i));
+}
+
+static size_t save(uint8_t *state)
+{
+	size_t n = state_save(&ide_channel_state_table, 0, &channel.s, state, STATE_ROOM);
+
+	n += state_save(&bmide_state_table, 0, &channel.bm.s, state + n, STATE_ROOM - n);
+	for (unsigned int i = 0; i < DRIVES; i++)
+		n += state_save(&ide_drive_state_table, i, &channel.drive[i].s, state + n, STATE_ROOM - n);
+	return n;
+}
+
+static size_t load(const uint8_t *state, size_t bytes)
+{
+	size_t n = state_load(&ide_channel_state_table, 0, &channel.s, state, bytes);
+
+	n += state_load(&bmide_state_table, 0, &channel.bm.s, state + n, bytes - n);
+	for (unsigned int i = 0; i < DRIVES; i++)
+		n += state_load(&ide_drive_state_table, i, &channel.drive[i].s, state + n, bytes - n);
+	return n;
+}
+
+/* What comes back is what was saved, or what somebody says was: the channel says whether it can go on from there. */
+static void save_and_load(struct bytes *b)
+{
+	static uint8_t state[STATE_ROOM], again[STATE_ROOM];
+	unsigned int changes = take8(b) % 8;
+	size_t bytes;
+
+	if (ide_in_flight(&channel))
+		return;
+	bytes = save(state);
+	for (unsigned int i = 0; i < changes; i++)
+		state[take16(b) % bytes] = take8(b);
+	if (load(state, bytes) != bytes || !ide_restored(&channel)) {
+		require(changes, "a state that does not come back");
+		/* Such a machine does not run. */
+		channel.s = (struct ide_channel_state){ 0 };
+		level = false;
+		ide_init(&channel);
+		return;
+	}
+	level = channel.s.line;
+	require(changes || (save(again) == bytes && !memcmp(state, again, bytes)), "another state");
+}
+
+static void act_host(struct bytes *b)
+{
+	unsigned int drive = take8(b) % DRIVES;
+
+	switch (take8(b) % 8) {
+	case 0:
+		answer(drive, take8(b) % 2 ? -EIO : -ENOSPC);
+		break;
+	case 1:
+		refuses = take8(b) % 2;
+		break;
+	case 2:
+		if (channel.drive[drive].kind == KEEL_DRIVE_CDROM && !requests[drive].pending)
+			ide_medium_changed(&channel, drive, take8(b) % 4 * 2048u);
+		break;
+	case 3:
+		ide_init(&channel);
+		break;
+	case 4:
+		/* Of what nobody waits for. */
+		if (!requests[drive].pending)
+			ide_complete(&channel, drive, 0);
+		break;
+	default:
+		save_and_load(b);
+		break;
+	}
+}
+
+static void act(struct bytes *b)
+{
+	switch (take8(b) % 16) {
+	case 0:
+	case 1:
+	case 2:
+		give_command(b);
+		break;
+	case 3:
+	case 4:
+		give_packet(b);
+		break;
+	case 5:
+	case 6:
+		move_data(b);
+		break;
+	case 7:
+		write_table(b);
+		break;
+	case 8:
+		ide_bm_write(&channel, take8(b) % 4 ? take8(b) % 2 * 2 : take8(b) % BMIDE_REGISTERS, take8(b));
+		break;
+	case 9:
+		ide_write(&channel, take8(b) % IDE_REGISTERS, take8(b));
+		break;
+	case 10:
+		ide_read(&channel, take8(b) % IDE_REGISTERS);
+		ide_bm_read(&channel, take8(b) % BMIDE_REGISTERS);
+		break;
+	case 11:
+		ide_control_write(&channel, take8(b) % 4 ? 0 : take8(b));
+		ide_control_read(&channel);
+		break;
+	case 12:
+		act_host(b);
+		break;
+	default:
+		answer(take8(b) % DRIVES, 0);
+		break;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct bytes b = { data, size };
+
+	set_up(&b);
+	while (b.left)
+		act(&b);
+	tear_down();
+	return 0;
+}
+
+static size_t make_input(uint8_t *input, uint64_t *state)
+{
+	return fuzz_make_bytes(input, INPUT_BYTES, state);
+}
+
+const struct fuzz_target fuzz_target = { 1500, INPUT_BYTES, make_input };

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0
+# keel_fuzz_target(NAME ...), with arguments as keel_unit_test has them: tests/fuzz/fuzz_NAME.c and the sources that it tries. Read by
+# tests/unit, which makes a unit test of each, and by tests/fuzz, which makes a program for libFuzzer.
+pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
+pkg_check_modules(LIBURING REQUIRED IMPORTED_TARGET liburing)
+
+keel_fuzz_target(acpi
+	SOURCES arch/x86/acpi.c
+	INCLUDES vmm arch/x86)
+keel_fuzz_target(channel ALLOCATES
+	SOURCES devmodel/host/backend/claim.c devmodel/host/backend/disk.c devmodel/host/loop.c devmodel/host/rings.c
+		tools/common/rundir.c tools/common/exit.c tools/common/text.c
+	LIBS PkgConfig::JANSSON PkgConfig::LIBURING)
+keel_fuzz_target(control ALLOCATES
+	SOURCES devmodel/host/backend/console.c devmodel/host/control.c devmodel/host/ending.c devmodel/host/backend/logfile.c
+		devmodel/host/loop.c devmodel/host/machine_control.c devmodel/host/rings.c tools/common/exit.c tools/common/text.c
+	LIBS PkgConfig::JANSSON PkgConfig::LIBURING util)
+keel_fuzz_target(emulate
+	SOURCES ${KEEL_EMULATE_SOURCES})
+keel_fuzz_target(fw_cfg
+	SOURCES devmodel/cell/chip/fw_cfg.c devmodel/cell/core/gmem.c devmodel/cell/core/state.c)
+keel_fuzz_target(ide
+	SOURCES ${KEEL_IDE_SOURCES})
+# The readers of what the firmware says of IOMMUs.
+keel_fuzz_target(iommu
+	SOURCES arch/x86/amdvi.c arch/x86/vtd.c
+	INCLUDES vmm arch/x86)
+keel_fuzz_target(manifest ALLOCATES
+	SOURCES ${KEEL_MANIFEST_SOURCES} tools/common/text.c
+	LIBS PkgConfig::JANSSON)
+keel_fuzz_target(multiboot2
+	SOURCES vmm/multiboot2.c vmm/bootmem.c
+	INCLUDES vmm arch/x86)
