@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # tools/bench as a person uses it, in a small tree of its own: options, what it keeps of a measurement, comparing two, ending it.
-# timeout: 200
 # shellcheck disable=SC2016,SC2317
 set -uo pipefail
 # shellcheck source=tests/host/common.sh

@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # tools/run as a person uses it, without an emulator: a stand-in for it prints lines, sleeps, computes or does not want to end.
-# timeout: 300
 # shellcheck disable=SC2016,SC2317
 set -uo pipefail
 # shellcheck source=tests/host/common.sh

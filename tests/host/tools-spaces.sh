@@ -1,8 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Host image, driver and guest images in a build whose path has a space and a comma; tools-test.sh has a tree with one.
-# long
-# timeout: 600
 # shellcheck disable=SC2317
 set -uo pipefail
 # shellcheck source=tests/host/common.sh

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # tools/test and the build as a person uses them, in a small tree of its own, below a path with spaces: what they say meanwhile, what
 # is left when they are ended, two at a time, and a tree that is copied.
-# timeout: 400
 # shellcheck disable=SC2016,SC2317
 set -uo pipefail
 # shellcheck source=tests/host/common.sh
@@ -31,10 +30,10 @@ make_tree() {
 	printf '{ "version": 1, "name": "none" }\n' >"$1/guests/tiny.json"
 }
 
-# make_test NAME COMMANDS
+# make_test NAME COMMANDS [SECONDS]
 make_test() {
 	printf '#!/bin/bash\n%s\n' "$2" >"$tree/tests/integration/$1.sh"
-	chmod +x "$tree/tests/integration/$1.sh"
+	printf '%s integration %s - always\n' "$1" "${3:-300}" >>"$tree/tests/catalogue"
 }
 
 tree="$WORK/a tree"
@@ -45,7 +44,7 @@ make_test absent 'exit 77'
 make_test nap 'sleep 4'
 make_test gate "until [ -e '$WORK/go' ]; do sleep 0.2; done"
 make_test long-nap 'sleep 63'
-make_test busy $'# timeout: 2\nwhile :; do :; done'
+make_test busy 'while :; do :; done' 2
 make_test leaves 'setsid sleep 300 & echo $! >>"$MACHINE_PIDS"'
 make_test boots '"$ROOT/tools/run" --no-build --expect never; echo "it came back"'
 
@@ -120,6 +119,34 @@ test_results() {
 		"$ROOT/tests/host/terminal.py" never 1 x "$tree/tools/test" nap
 }
 
+# with_row ROW COMMAND...: with one row more in the catalogue.
+with_row() {
+	local status=0 catalogue=$tree/tests/catalogue
+	cp "$catalogue" "$WORK/catalogue"
+	printf '%s\n' "$1" >>"$catalogue"
+	"${@:2}" || status=$?
+	cp "$WORK/catalogue" "$catalogue"
+	return "$status"
+}
+
+test_catalogue() {
+	check "test: --list prints the catalogue" says '^busy +integration +2 +- +always$' "$tree/tools/test" --list
+	check "test: with one row of each test" exits 0 "$ROOT/tools/test" --list
+	printf '#!/bin/bash\n' >"$tree/tests/host/new.sh"
+	check "test: a test without a row" ends_with 2 "tests/host/new.sh is not in tests/catalogue: add a row such as 'host-new host" \
+		"$tree/tools/test" good
+	check "test: the same with a row" with_row 'host-new host 300 - long' ends_with 0 '^1 passed' "$tree/tools/test" host-new
+	printf '# a part of others\n' >"$tree/tests/host/new.sh"
+	check "test: a part of a test needs none" ends_with 0 '^1 passed' "$tree/tools/test" good
+	rm "$tree/tests/host/new.sh"
+	check "test: a row without a test" with_row 'gone integration 300 - always' ends_with 2 \
+		'there is no tests/integration/gone.sh for gone: write it, or take the row out' "$tree/tools/test" good
+	check "test: a row twice" with_row 'good integration 300 - always' ends_with 2 'good is there twice' "$tree/tools/test" good
+	check "test: a row that is none" with_row 'good integration soon - always' ends_with 2 \
+		"catalogue, line [0-9]+: expected NAME .* found 'good integration soon - always'" "$tree/tools/test" good
+	check "test: a row that is too short" with_row 'good' ends_with 2 "expected NAME .* found 'good'" "$tree/tools/test" good
+}
+
 test_options() {
 	check "test: -h" ends_with 0 . "$tree/tools/test" -h
 	check "test: an option that it does not know" ends_with 2 "unknown option --lnog, did you mean --long" "$tree/tools/test" --lnog
@@ -184,6 +211,7 @@ cp -a "$tree" "$WORK/slow tree"
 "$WORK/slow tree/tools/test" long-nap >"$WORK/slow.log" 2>&1 &
 slow=$!
 test_copies
+test_catalogue
 test_options
 test_results
 test_interrupts

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # A newer Intel processor with the kernel of Debian 13, by the Bochs of Debian 13: IBPB, VERW, PML, TSC scaling, XSAVES and posted
 # interrupts are there.
-# timeout: 1500
-# long
 set -uo pipefail
 KEEL_RUN_OPTIONS="--emulator bochs --emulator-suite trixie --cpu arrow_lake --suite trixie"
 # shellcheck source=tests/integration/common.sh

@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Hostile cells: a hypervisor with another cell inside, and a VM for each thing that this cell does wrong. One boot.
-# timeout: 360
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"

@@ -1,8 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # What Linux guests make of their clocks: they are told the TSC's frequency and measure nothing, with ACPI and without.
-# long
-# timeout: 700
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"

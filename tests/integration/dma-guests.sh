@@ -1,8 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # What dma.sh has, with 200 guests that come and go while a device reads.
-# long
-# timeout: 4500
 set -uo pipefail
 DMA_ROUNDS=200
 # shellcheck source=tests/integration/dma.sh

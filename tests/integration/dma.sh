@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # A device of the control domain reaches neither Keel nor a guest: IOMMUs of either vendor's, by QEMU's device edu.
 # DMA_ROUNDS: how many guests come and go while it reads; if it is set, a VT-d of the other width has its turn, too.
-# timeout: 500
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"

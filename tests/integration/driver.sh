@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The driver and the hypervisor below it: ABI, bare guests, hostile guests, a hostile kernel module. One boot.
-# timeout: 540
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"

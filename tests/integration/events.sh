@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # What happens to a server in its life, and takes nothing out of Keel's hands: sleep, kexec, a crash dump, a processor that is
 # plugged in. Each is a boot of its own, of which the second kernel of kexec and the crash kernel are the second half.
-# timeout: 1300
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"

@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Unmodified operating systems to their prompts: the small ones by what they print, Debian by hand: log in, power off.
-# timeout: 3000
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"

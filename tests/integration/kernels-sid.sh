@@ -1,8 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The driver builds without a warning for the newest kernel of Debian, too.
-# timeout: 1500
-# long
 set -uo pipefail
 kernels=sid
 # shellcheck source=tests/integration/kernels.sh

@@ -1,8 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The driver builds without a warning for the kernel of the installed headers and for that of Debian 13.
-# long
-# timeout: 1500
 set -uo pipefail
 kernels=${kernels:-amd64 trixie}
 # shellcheck source=tests/integration/common.sh

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # A processor without SVM, one with SVM but no nested paging, one of Intel's without VMX, and one of another maker: one clear line
 # each, and the plain entry of the menu still boots.
-# timeout: 700
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # Faults of the hypervisor itself: images in which a hypercall has been overwritten by something that faults. Each stops the
 # machine with the fault's name, the registers, and a backtrace in which the hypercall is named.
-# timeout: 500
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"

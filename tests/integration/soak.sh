@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # All kinds of load at once, on one CPU and on two, and whether the host stands it. A minute; "tools/test soak MINUTES" takes longer,
 # half of it each. From outside a watchdog looks at the host's heartbeat. When that stops it writes down what the processors do.
-# long
-# timeout: 600
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"

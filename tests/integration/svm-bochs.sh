@@ -1,8 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # A second implementation of AMD SVM, by Bochs: it has NRIPS and many ASIDs, which QEMU's lacks.
-# long
-# timeout: 900
 set -uo pipefail
 KEEL_RUN_OPTIONS="--emulator bochs --cpu ryzen --patience 450"
 # shellcheck source=tests/integration/bochs.sh

@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # A UEFI host of a size at which firmware keeps for the kernel what would be in Keel's way; uefi-sizes.sh has more.
-# timeout: 300
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"

@@ -1,8 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # More of the hosts of uefi-memory.sh, and two with the firmware of Debian 13.
-# long
-# timeout: 1200
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"

@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Hostile cells on Intel VMX, by Bochs.
-# timeout: 500
 set -uo pipefail
 KEEL_RUN_OPTIONS="--emulator bochs --smp 1 --patience 450"
 # shellcheck source=tests/integration/cells.sh

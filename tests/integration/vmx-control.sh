@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The control domain on two processors with Intel VMX, by Bochs, and a guest to its shell and its end.
-# timeout: 900
 set -uo pipefail
 KEEL_RUN_OPTIONS="--emulator bochs --patience 450"
 # shellcheck source=tests/integration/bochs.sh

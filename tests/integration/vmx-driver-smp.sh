@@ -1,8 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # What vmx-driver.sh has, on two processors.
-# long
-# timeout: 1300
 set -uo pipefail
 KEEL_RUN_OPTIONS="--emulator bochs --memory 512M --patience 1200"
 # shellcheck source=tests/integration/driver.sh

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # The driver, bare and hostile guests and the hostile module on Intel VMX, by Bochs. On one processor, for two cost
 # an interpreter more than twice the time; vmx-driver-smp.sh has two.
-# timeout: 700
 set -uo pipefail
 KEEL_RUN_OPTIONS="--emulator bochs --memory 512M --smp 1 --patience 600"
 # shellcheck source=tests/integration/driver.sh

@@ -1,8 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The same events on Intel VMX, by Bochs, but for what it cannot do: plugging in a processor.
-# long
-# timeout: 4500
 set -uo pipefail
 ROOT=${ROOT:-$(cd "$(dirname "$0")/../.." && pwd)}
 KEEL_RUN_OPTIONS="--emulator bochs --patience 1800 --memory 1G"

@@ -1,8 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Guests on a processor with Intel VMX that does not deliver interrupts by itself, by Bochs: TPR shadow and windows.
-# long
-# timeout: 500
 set -uo pipefail
 KEEL_RUN_OPTIONS="--emulator bochs --cpu corei7_sandy_bridge_2600k --patience 350"
 # shellcheck source=tests/integration/common.sh

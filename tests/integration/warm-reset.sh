@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # The machine is reset from outside while a guest runs, so that Keel can do nothing about it: the next control domain finds nothing of
 # the guest. Where memory is not cleared at boot it does, which shows that what is looked for would be found.
-# long
-# timeout: 300
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"

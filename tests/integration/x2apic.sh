@@ -3,8 +3,6 @@
 # The control domain with its interrupts remapped and its local APICs in x2APIC mode, as on newer servers, by the QEMU of
 # Debian 13: every processor is under the hypervisor, when it starts and when it comes back, and a guest runs. Then with the IOMMU
 # the hypervisor's, and the boot processor in x2APIC mode before the hypervisor starts, as some firmware leaves it.
-# long
-# timeout: 900
 set -uo pipefail
 KEEL_RUN_OPTIONS="--emulator-suite trixie --machine q35 --qemu -device --qemu intel-iommu,intremap=on,eim=on"
 # shellcheck source=tests/integration/common.sh
