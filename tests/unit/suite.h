@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The end of a unit test's main(). */
+/* The end of a unit test's file: its main(). */
 #ifndef TESTS_SUITE_H
 #define TESTS_SUITE_H
 
@@ -16,5 +16,26 @@ static inline int run_suite(Suite *suite)
 	srunner_free(runner);
 	return bad;
 }
+
+static inline int run_case(const char *name, void (*fill)(TCase *tests))
+{
+	Suite *suite = suite_create(name);
+	TCase *tests = tcase_create(name);
+
+	fill(tests);
+	suite_add_tcase(suite, tests);
+	return run_suite(suite);
+}
+
+/* main() of a suite of one case: what follows in braces fills it. */
+#define SUITE(name, tests) \
+	static void fill_suite(TCase *tests); \
+	\
+	int main(void) \
+	{ \
+		return run_case(name, fill_suite); \
+	} \
+	\
+	static void fill_suite(TCase *tests)
 
 #endif

@@ -456,11 +456,8 @@ START_TEST(firmware_items)
 }
 END_TEST
 
-int main(void)
+SUITE("acpi", tests)
 {
-	Suite *suite = suite_create("acpi");
-	TCase *tests = tcase_create("acpi");
-
 	tcase_add_test(tests, rsdp_and_roots);
 	tcase_add_test(tests, fadt);
 	tcase_add_loop_test(tests, madt, 0, 5);
@@ -469,6 +466,4 @@ int main(void)
 	tcase_add_test(tests, aml);
 	tcase_add_test(tests, smbios);
 	tcase_add_test(tests, firmware_items);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

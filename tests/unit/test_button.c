@@ -57,13 +57,8 @@ START_TEST(commands_do_not_add_up)
 }
 END_TEST
 
-int main(void)
+SUITE("button", tcase)
 {
-	Suite *suite = suite_create("button");
-	TCase *tcase = tcase_create("button");
-
 	tcase_add_test(tcase, again_until_taken);
 	tcase_add_test(tcase, commands_do_not_add_up);
-	suite_add_tcase(suite, tcase);
-	return run_suite(suite);
 }

@@ -371,11 +371,8 @@ START_TEST(control_becomes_console)
 }
 END_TEST
 
-int main(void)
+SUITE("console", tests)
 {
-	Suite *suite = suite_create("console");
-	TCase *tests = tcase_create("console");
-
 	tcase_add_checked_fixture(tests, set_up, tear_down);
 	tcase_add_test(tests, late_reader);
 	tcase_add_test(tests, slow_reader_holds_output_back);
@@ -387,6 +384,4 @@ int main(void)
 	tcase_add_test(tests, control_waiters);
 	tcase_add_test(tests, control_hostile);
 	tcase_add_test(tests, control_becomes_console);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

@@ -594,11 +594,8 @@ START_TEST(too_long)
 }
 END_TEST
 
-int main(void)
+SUITE("decode", tests)
 {
-	Suite *suite = suite_create("decode");
-	TCase *tests = tcase_create("zydis");
-
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, every_opcode_and_modrm);
@@ -609,6 +606,4 @@ int main(void)
 	tcase_add_test(tests, cut_short);
 	tcase_add_test(tests, cut_behind_the_first_byte);
 	tcase_add_test(tests, too_long);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

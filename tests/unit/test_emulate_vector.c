@@ -369,11 +369,8 @@ START_TEST(alignment)
 }
 END_TEST
 
-int main(void)
+SUITE("emulate_vector", tests)
 {
-	Suite *suite = suite_create("emulate_vector");
-	TCase *tests = tcase_create("emulate_vector");
-
 	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_test(tests, as_the_processor);
@@ -381,6 +378,4 @@ int main(void)
 	tcase_add_test(tests, asked_for_first);
 	tcase_add_test(tests, not_usable);
 	tcase_add_test(tests, alignment);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

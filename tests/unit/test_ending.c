@@ -144,16 +144,11 @@ START_TEST(descriptions)
 }
 END_TEST
 
-int main(void)
+SUITE("ending", tcase)
 {
-	Suite *suite = suite_create("ending");
-	TCase *tcase = tcase_create("ending");
-
 	tcase_add_test(tcase, manifest_decides);
 	tcase_add_test(tcase, triple_fault_is_a_reset);
 	tcase_add_test(tcase, failing_at_once);
 	tcase_add_test(tcase, owner_decides);
 	tcase_add_test(tcase, descriptions);
-	suite_add_tcase(suite, tcase);
-	return run_suite(suite);
 }

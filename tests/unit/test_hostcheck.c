@@ -135,17 +135,12 @@ START_TEST(little_memory)
 }
 END_TEST
 
-int main(void)
+SUITE("hostcheck", tests)
 {
-	Suite *suite = suite_create("hostcheck");
-	TCase *tests = tcase_create("tests");
-
 	tcase_add_checked_fixture(tests, make, unmake);
 	tcase_add_test(tests, plain_linux);
 	tcase_add_test(tests, processors);
 	tcase_add_test(tests, secured);
 	tcase_add_test(tests, without_iommu);
 	tcase_add_test(tests, little_memory);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

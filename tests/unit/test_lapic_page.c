@@ -444,11 +444,8 @@ START_TEST(any_page)
 }
 END_TEST
 
-int main(void)
+SUITE("lapic_page", tcase)
 {
-	Suite *suite = suite_create("lapic_page");
-	TCase *tcase = tcase_create("lapic_page");
-
 	tcase_add_checked_fixture(tcase, enable, NULL);
 	tcase_add_test(tcase, others_post);
 	tcase_add_test(tcase, posted_again);
@@ -467,6 +464,4 @@ int main(void)
 	tcase_add_test(tcase, tpr_is_in_the_page);
 	tcase_add_test(tcase, processor_changes_requests);
 	tcase_add_test(tcase, any_page);
-	suite_add_tcase(suite, tcase);
-	return run_suite(suite);
 }

@@ -85,12 +85,7 @@ START_TEST(asks)
 }
 END_TEST
 
-int main(void)
+SUITE("mor", tests)
 {
-	Suite *suite = suite_create("mor");
-	TCase *tests = tcase_create("mor");
-
 	tcase_add_loop_test(tests, asks, 0, 6);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

@@ -62,14 +62,9 @@ START_TEST(seldom)
 }
 END_TEST
 
-int main(void)
+SUITE("notice", tcase)
 {
-	Suite *suite = suite_create("notice");
-	TCase *tcase = tcase_create("notice");
-
 	tcase_add_checked_fixture(tcase, set_up, NULL);
 	tcase_add_test(tcase, flood);
 	tcase_add_test(tcase, seldom);
-	suite_add_tcase(suite, tcase);
-	return run_suite(suite);
 }

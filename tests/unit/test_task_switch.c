@@ -1072,11 +1072,8 @@ START_TEST(noise_everywhere)
 }
 END_TEST
 
-int main(void)
+SUITE("task_switch", tc)
 {
-	Suite *suite = suite_create("task_switch");
-	TCase *tc = tcase_create("task_switch");
-
 	tcase_add_checked_fixture(tc, set_up, NULL);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, jmp_32);
@@ -1106,6 +1103,4 @@ int main(void)
 	tcase_add_test(tc, no_memory);
 	tcase_add_test(tc, double_faults);
 	tcase_add_test(tc, noise_everywhere);
-	suite_add_tcase(suite, tc);
-	return run_suite(suite);
 }

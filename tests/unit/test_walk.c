@@ -321,11 +321,8 @@ START_TEST(tables_in_rom_and_nowhere)
 }
 END_TEST
 
-int main(void)
+SUITE("walk", tests)
 {
-	Suite *suite = suite_create("walk");
-	TCase *tests = tcase_create("walk");
-
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_test(tests, no_paging);
 	tcase_add_test(tests, legacy_32);
@@ -337,6 +334,4 @@ int main(void)
 	tcase_add_loop_test(tests, rights_of_the_leaf, 0, sizeof(rights) / sizeof(rights[0]));
 	tcase_add_test(tests, upper_levels_restrict);
 	tcase_add_test(tests, tables_in_rom_and_nowhere);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }
