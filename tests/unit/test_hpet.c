@@ -5,6 +5,7 @@
 
 #include "chip/hpet.h"
 #include "core/time.h"
+#include "roundtrip.h"
 #include "suite.h"
 
 #define CAPABILITIES 0x000u
@@ -318,9 +319,7 @@ END_TEST
 
 START_TEST(save_load_save)
 {
-	uint8_t first[512], second[512];
 	struct hpet copy = { .route_cap = ROUTES };
-	size_t length;
 
 	write8(GENERAL, 3, 70);
 	write8(CONFIG(0), ENABLE | PERIODIC | VALUE_SET, 100);
@@ -328,11 +327,7 @@ START_TEST(save_load_save)
 	write8(CONFIG(1), ROUTE(20) | ENABLE | LEVEL, 100);
 	write8(COMPARATOR(1), 30, 100);
 	hpet_advance(&hpet, 400);
-	length = state_save(&hpet_state_table, 0, &hpet.s, first, sizeof(first));
-	ck_assert_uint_eq(length, state_size(&hpet_state_table));
-	ck_assert_uint_eq(state_load(&hpet_state_table, 0, &copy.s, first, length), length);
-	ck_assert_uint_eq(state_save(&hpet_state_table, 0, &copy.s, second, sizeof(second)), length);
-	ck_assert_mem_eq(first, second, length);
+	roundtrip(&hpet_state_table, 0, &hpet.s, &copy.s);
 	ck_assert_uint_eq(hpet_deadline(&copy), hpet_deadline(&hpet));
 	ck_assert_uint_eq(hpet_read(&copy, COUNTER, 8, 5000), read8(COUNTER, 5000));
 	ck_assert_uint_eq(hpet_read(&copy, STATUS, 8, 5000), 2);

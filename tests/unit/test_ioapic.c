@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "chip/ioapic.h"
+#include "roundtrip.h"
 #include "suite.h"
 
 #define CPUS 2u
@@ -258,18 +259,12 @@ END_TEST
 
 START_TEST(save_load_save)
 {
-	uint8_t first[512], second[512];
 	struct ioapic copy = { .bus = &bus };
-	size_t length;
 
 	route(10, 0, LEVEL | 0x45);
 	ioapic_set_pin(&chip, 10, true);
 	write_reg(0, 0x05000000);
-	length = state_save(&ioapic_state_table, 0, &chip.s, first, sizeof(first));
-	ck_assert_uint_eq(length, state_size(&ioapic_state_table));
-	ck_assert_uint_eq(state_load(&ioapic_state_table, 0, &copy.s, first, length), length);
-	ck_assert_uint_eq(state_save(&ioapic_state_table, 0, &copy.s, second, sizeof(second)), length);
-	ck_assert_mem_eq(first, second, length);
+	roundtrip(&ioapic_state_table, 0, &chip.s, &copy.s);
 	ck_assert_uint_eq(copy.s.entry[10], REMOTE_IRR | LEVEL | 0x45);
 	ck_assert_uint_eq(copy.s.pins, 1u << 10);
 	ck_assert_uint_eq(copy.s.id, 0x05000000);

@@ -6,6 +6,7 @@
 #include "chip/piix4_pm.h"
 #include "chip/reset_control.h"
 #include "core/time.h"
+#include "roundtrip.h"
 #include "suite.h"
 
 #define STATUS 0x00u
@@ -223,9 +224,7 @@ END_TEST
 
 START_TEST(save_load_save)
 {
-	uint8_t first[128], second[128];
 	struct piix4_pm copy = { .poweroff = { NULL, NULL, 0 } };
-	size_t length;
 
 	piix4_pm_write_apm(&chip, 0, PIIX4_PM_ACPI_ENABLE);
 	piix4_pm_write_apm(&chip, 1, 0x77);
@@ -233,11 +232,7 @@ START_TEST(save_load_save)
 	outw(GPE_ENABLE, 0x1234);
 	piix4_pm_set_gpe(&chip, 0, true);
 	piix4_pm_advance(&chip, HALF_24 + 1);
-	length = state_save(&piix4_pm_state_table, 0, &chip.s, first, sizeof(first));
-	ck_assert_uint_eq(length, state_size(&piix4_pm_state_table));
-	ck_assert_uint_eq(state_load(&piix4_pm_state_table, 0, &copy.s, first, length), length);
-	ck_assert_uint_eq(state_save(&piix4_pm_state_table, 0, &copy.s, second, sizeof(second)), length);
-	ck_assert_mem_eq(first, second, length);
+	roundtrip(&piix4_pm_state_table, 0, &chip.s, &copy.s);
 	ck_assert_uint_eq(copy.s.toggles, 1);
 	ck_assert_uint_eq(copy.s.status, TMR);
 	ck_assert_uint_eq(copy.s.gpe_enable, 0x1234);
