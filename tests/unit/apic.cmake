@@ -3,6 +3,7 @@
 set(lapic devmodel/cell/vcpu/lapic.c devmodel/cell/vcpu/lapic_bus.c devmodel/cell/vcpu/lapic_pv_eoi.c devmodel/cell/vcpu/lapic_timer.c
 	devmodel/cell/core/gmem.c devmodel/cell/core/state.c)
 keel_unit_test(lapic SOURCES tests/unit/test_lapic.c ${lapic})
+keel_unit_test(lapic_pv_eoi SOURCES tests/unit/test_lapic_pv_eoi.c ${lapic})
 keel_unit_test(lapic_page SOURCES tests/unit/test_lapic_page.c ${lapic})
 keel_unit_test(ioapic SOURCES tests/unit/test_ioapic.c devmodel/cell/chip/ioapic.c ${lapic})
 keel_unit_test(piix4_pm

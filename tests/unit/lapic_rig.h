@@ -23,6 +23,12 @@
 #define BSP 0x100u
 #define X2(offset) (KEEL_MSR_X2APIC_FIRST + (offset) / 16)
 
+/* Where the guest ends interrupts instead of by a register. */
+#define PV_EOI_PLACE	0x208u
+
+static uint8_t pv_memory[0x1000];
+static const struct gmem pv_gmem = { pv_memory, 1, { { 0, sizeof(pv_memory), false } } };
+
 static struct lapic cpu[CPUS];
 static struct lapic_page pages[CPUS];
 static struct lapic_bus bus;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Local APIC: priorities, messages, timers, x2APIC rules, against the Intel SDM, volume 3, chapter 11. */
 #include "lapic_rig.h"
+#include "roundtrip.h"
 #include "suite.h"
 
 START_TEST(power_up_state)
@@ -661,189 +662,6 @@ START_TEST(short_end_of_interrupt)
 }
 END_TEST
 
-/* Where the guest ends interrupts instead of by a register. */
-#define PV_EOI_PLACE	0x208u
-
-static uint8_t pv_memory[0x1000], pv_firmware[0x1000];
-static const struct gmem pv_gmem = { pv_memory, 1, { { 0, sizeof(pv_memory), false } } };
-static const struct gmem pv_readonly = { pv_firmware, 1, { { 0, sizeof(pv_firmware), true } } };
-
-static uint32_t *pv_word(void)
-{
-	return (uint32_t *)(pv_memory + PV_EOI_PLACE);
-}
-
-/* An entry that takes the vector into service and goes back to the guest. */
-static struct lapic *served(unsigned int i, uint8_t vector, unsigned int trigger)
-{
-	nobody();
-	lapic_deliver(&bus, i, LAPIC_PHYSICAL, LAPIC_FIXED, vector, true, trigger);
-	ck_assert_int_eq(acknowledge(i), vector);
-	lapic_offer_eoi(&cpu[i]);
-	return &cpu[i];
-}
-
-static bool in_service_bit(unsigned int i, uint8_t vector)
-{
-	return pages[i].reg[ISR / 16 + vector / 32].value >> vector % 32 & 1;
-}
-
-static void enable_pv_eoi(void)
-{
-	enable_x2();
-	memset(pv_memory, 0, sizeof(pv_memory));
-	for (unsigned int i = 0; i < CPUS; i++) {
-		cpu[i].s.wait_sipi = 0;
-		cpu[i].mem = &pv_gmem;
-	}
-	ck_assert(lapic_write_pv_eoi(at(1), PV_EOI_PLACE | 1));
-}
-
-START_TEST(end_by_memory)
-{
-	enable_pv_eoi();
-	*pv_word() = 0xabcd0000;
-	served(1, 0x45, LAPIC_EDGE);
-	ck_assert_uint_eq(*pv_word(), 0xabcd0001);
-	/* Another vCPU's is its own affair. */
-	at(0);
-	ck_assert_uint_eq(*pv_word(), 0xabcd0001);
-	/* The guest has not come to its end: it keeps to the register. */
-	at(1);
-	ck_assert_uint_eq(*pv_word(), 0xabcd0000);
-	ck_assert(in_service_bit(1, 0x45));
-	at(1);
-	ck_assert(in_service_bit(1, 0x45));
-	/* Offered again, and taken: ended at the next entry, and once. */
-	lapic_offer_eoi(&cpu[1]);
-	*pv_word() &= ~1u;
-	ck_assert(in_service_bit(1, 0x45));
-	at(1);
-	ck_assert(!in_service_bit(1, 0x45));
-	/* With nothing in service there is nothing to offer. */
-	lapic_offer_eoi(&cpu[1]);
-	ck_assert_uint_eq(*pv_word(), 0xabcd0000);
-	at(1);
-	/* The register ends an interrupt that is offered, too: the bit is taken back before. */
-	served(1, 0x46, LAPIC_EDGE);
-	ck_assert(!lapic_eoi_alone(&cpu[1], 0, 0));
-	ck_assert(wrmsr(1, X2(EOI), 0));
-	ck_assert(!in_service_bit(1, 0x46) && *pv_word() == 0xabcd0000);
-}
-END_TEST
-
-START_TEST(end_by_memory_of_nested)
-{
-	enable_pv_eoi();
-	served(1, 0x45, LAPIC_EDGE);
-	served(1, 0x66, LAPIC_EDGE);		/* what was offered for the first is taken back, and offered for this one */
-	*pv_word() = 0;
-	at(1);
-	ck_assert(!in_service_bit(1, 0x66) && in_service_bit(1, 0x45));
-	ck_assert(wrmsr(1, X2(EOI), 0));
-	ck_assert(!in_service_bit(1, 0x45));
-}
-END_TEST
-
-/* Something follows from its end: another request, here or posted, or the IO APIC has to know. */
-START_TEST(end_by_memory_not_offered)
-{
-	enable_pv_eoi();
-	served(1, 0x71, LAPIC_LEVEL);
-	ck_assert_uint_eq(*pv_word(), 0);
-	ck_assert(wrmsr(1, X2(EOI), 0));
-	ck_assert_uint_eq(eois, 1);
-	fixed(1, LAPIC_PHYSICAL, 0x31);
-	served(1, 0x72, LAPIC_EDGE);
-	ck_assert_uint_eq(*pv_word(), 0);
-	ck_assert(wrmsr(1, X2(EOI), 0));
-	ck_assert_int_eq(acknowledge(1), 0x31);
-	nobody();
-	lapic_deliver(&bus, 1, LAPIC_PHYSICAL, LAPIC_FIXED, 0x22, true, LAPIC_EDGE);
-	lapic_offer_eoi(&cpu[1]);		/* posted and not taken up */
-	ck_assert_uint_eq(*pv_word(), 0);
-	ck_assert(lapic_write_pv_eoi(at(1), PV_EOI_PLACE));
-	requested(0x22);
-	lapic_offer_eoi(&cpu[1]);
-	ck_assert_uint_eq(*pv_word(), 0);
-	/* Places that are none. */
-	ck_assert(!lapic_write_pv_eoi(at(1), PV_EOI_PLACE | 3));
-	ck_assert(!lapic_write_pv_eoi(at(1), sizeof(pv_memory) | 1));
-	ck_assert(!lapic_write_pv_eoi(at(1), ~3ull | 1));
-	ck_assert_uint_eq(cpu[1].s.pv_eoi, PV_EOI_PLACE);
-	cpu[1].mem = &pv_readonly;
-	ck_assert(!lapic_write_pv_eoi(at(1), PV_EOI_PLACE | 1));
-}
-END_TEST
-
-/* INIT takes the place away; switching the APIC off does not, but no offer outlasts the interrupt in service. */
-START_TEST(end_by_memory_and_reset)
-{
-	enable_pv_eoi();
-	served(1, 0x45, LAPIC_EDGE);
-	nobody();
-	lapic_deliver(&bus, 1, LAPIC_PHYSICAL, LAPIC_INIT, 0, true, LAPIC_EDGE);
-	*pv_word() = 0;
-	at(1);
-	ck_assert_uint_eq(cpu[1].s.pv_eoi, 0);
-	ck_assert_uint_eq(*pv_word(), 0);
-	enable_pv_eoi();
-	served(1, 0x45, LAPIC_EDGE);
-	ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT));
-	ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE));
-	ck_assert_uint_eq(*pv_word(), 0);
-	ck_assert_uint_eq(cpu[1].s.pv_eoi, PV_EOI_PLACE | 1);
-	write_reg(1, SVR, 0x1ff);
-	served(1, 0x46, LAPIC_EDGE);
-	ck_assert_uint_eq(*pv_word(), 1);
-}
-END_TEST
-
-/*
- * Whatever comes when, a guest that ends interrupts by memory where it may, and else by the register, ends those that a guest
- * ends which has the register alone.
- */
-START_TEST(end_by_memory_at_random)
-{
-	uint64_t seed = 0x656f69;
-	unsigned int depth = 0, skipped = 0;
-
-	enable_pv_eoi();
-	for (unsigned int step = 0; step < 20000; step++) {
-		uint64_t value = next_random(&seed);
-		int vector;
-
-		if (!(value & 3)) {
-			nobody();
-			lapic_deliver(&bus, 1, LAPIC_PHYSICAL, LAPIC_FIXED, (uint8_t)(0x20 + (value >> 8) % 0xd0), true,
-				      value >> 4 & 1);
-			vector = acknowledge(1);
-			depth += vector >= 0;
-			lapic_offer_eoi(&cpu[1]);
-		} else if (depth && value & 2) {
-			depth--;
-			if (*pv_word() & 1) {
-				*pv_word() = 0;
-				skipped++;
-			} else if (!lapic_eoi_alone(&cpu[1], 0, cpu[1].s.cr8)) {
-				ck_assert(wrmsr(1, X2(EOI), 0));
-			}
-			vector = acknowledge(1);
-			depth += vector >= 0;
-		}
-		if (step % 7 == 0) {
-			unsigned int count = 0;
-
-			at(1);
-			for (unsigned int n = 0; n < 256; n++)
-				count += in_service_bit(1, (uint8_t)n);
-			ck_assert_uint_eq(count, depth);
-		}
-	}
-	ck_assert_uint_gt(skipped, 100);
-}
-END_TEST
-
 /* The TSC is moved under a deadline that is set by it. */
 START_TEST(tsc_is_moved)
 {
@@ -875,9 +693,7 @@ END_TEST
 START_TEST(save_load_save)
 {
 	static struct lapic_page copied;
-	uint8_t first[1024], second[1024];
 	struct lapic copy = cpu[1];
-	size_t state, page;
 
 	write_reg(1, TIMER, PERIODIC | 0x31);
 	write_reg(1, INITIAL, 1000);
@@ -890,16 +706,9 @@ START_TEST(save_load_save)
 	ck_assert(lapic_write_pv_eoi(at(1), PV_EOI_PLACE | 1));
 	fixed(1, LAPIC_PHYSICAL, 0xa1);		/* posted, and not taken up */
 	copy.mem = &pv_gmem;
-	state = state_save(&lapic_state_table, 1, &cpu[1].s, first, sizeof(first));
-	ck_assert_uint_eq(state, state_size(&lapic_state_table));
-	page = state_save(&lapic_page_table, 1, &pages[1], first + state, sizeof(first) - state);
-	ck_assert_uint_eq(page, state_size(&lapic_page_table));
 	copy.page = &copied;
-	ck_assert_uint_eq(state_load(&lapic_state_table, 1, &copy.s, first, state), state);
-	ck_assert_uint_eq(state_load(&lapic_page_table, 1, &copied, first + state, page), page);
-	ck_assert_uint_eq(state_save(&lapic_state_table, 1, &copy.s, second, sizeof(second)), state);
-	ck_assert_uint_eq(state_save(&lapic_page_table, 1, &copied, second + state, sizeof(second) - state), page);
-	ck_assert_mem_eq(first, second, state + page);
+	roundtrip(&lapic_state_table, 1, &cpu[1].s, &copy.s);
+	roundtrip(&lapic_page_table, 1, &pages[1], &copied);
 
 	bus.current = &copy;
 	lapic_publish(&copy);
@@ -912,7 +721,7 @@ START_TEST(save_load_save)
 	ck_assert_int_eq(lapic_pending(&copy), 0xa1);
 	/* Every byte of the state is in the table, but for padding. */
 	memset(&copy.s, 0xa5, sizeof(copy.s));
-	ck_assert_uint_eq(state_load(&lapic_state_table, 1, &copy.s, first, state), state);
+	roundtrip(&lapic_state_table, 1, &cpu[1].s, &copy.s);
 	ck_assert_mem_eq(&copy.s, &cpu[1].s, offsetof(struct lapic_state, sipi_vector) + 1);
 }
 END_TEST
@@ -976,47 +785,37 @@ START_TEST(random_accesses)
 }
 END_TEST
 
-int main(void)
+SUITE("lapic", tests)
 {
-	Suite *suite = suite_create("lapic");
-	TCase *tcase = tcase_create("lapic");
-
-	tcase_add_checked_fixture(tcase, enable, NULL);
-	tcase_add_test(tcase, power_up_state);
-	tcase_add_test(tcase, software_disabled);
-	tcase_add_test(tcase, priorities_and_nesting);
-	tcase_add_test(tcase, task_priority);
-	tcase_add_test(tcase, threshold_of_cr8);
-	tcase_add_test(tcase, cr8_is_brought_in);
-	tcase_add_test(tcase, level_eoi_is_broadcast);
-	tcase_add_test(tcase, physical_destinations);
-	tcase_add_test(tcase, flat_and_cluster_destinations);
-	tcase_add_test(tcase, lowest_priority);
-	tcase_add_test(tcase, interprocessor_interrupts);
-	tcase_add_test(tcase, start_of_a_processor);
-	tcase_add_test(tcase, errors);
-	tcase_add_test(tcase, one_shot_timer);
-	tcase_add_test(tcase, timer_divisors);
-	tcase_add_test(tcase, periodic_timer);
-	tcase_add_test(tcase, short_period_does_not_storm);
-	tcase_add_test(tcase, tsc_deadline_timer);
-	tcase_add_test(tcase, local_pins);
-	tcase_add_test(tcase, pins_over_init);
-	tcase_add_test(tcase, message_signalled);
-	tcase_add_test(tcase, base_transitions);
-	tcase_add_test(tcase, switched_off);
-	tcase_add_test(tcase, x2apic_registers);
-	tcase_add_test(tcase, x2apic_messages);
-	tcase_add_test(tcase, identifiers_with_gaps);
-	tcase_add_test(tcase, short_end_of_interrupt);
-	tcase_add_test(tcase, end_by_memory);
-	tcase_add_test(tcase, end_by_memory_of_nested);
-	tcase_add_test(tcase, end_by_memory_not_offered);
-	tcase_add_test(tcase, end_by_memory_and_reset);
-	tcase_add_test(tcase, end_by_memory_at_random);
-	tcase_add_test(tcase, tsc_is_moved);
-	tcase_add_test(tcase, save_load_save);
-	tcase_add_test(tcase, random_accesses);
-	suite_add_tcase(suite, tcase);
-	return run_suite(suite);
+	tcase_add_checked_fixture(tests, enable, NULL);
+	tcase_add_test(tests, power_up_state);
+	tcase_add_test(tests, software_disabled);
+	tcase_add_test(tests, priorities_and_nesting);
+	tcase_add_test(tests, task_priority);
+	tcase_add_test(tests, threshold_of_cr8);
+	tcase_add_test(tests, cr8_is_brought_in);
+	tcase_add_test(tests, level_eoi_is_broadcast);
+	tcase_add_test(tests, physical_destinations);
+	tcase_add_test(tests, flat_and_cluster_destinations);
+	tcase_add_test(tests, lowest_priority);
+	tcase_add_test(tests, interprocessor_interrupts);
+	tcase_add_test(tests, start_of_a_processor);
+	tcase_add_test(tests, errors);
+	tcase_add_test(tests, one_shot_timer);
+	tcase_add_test(tests, timer_divisors);
+	tcase_add_test(tests, periodic_timer);
+	tcase_add_test(tests, short_period_does_not_storm);
+	tcase_add_test(tests, tsc_deadline_timer);
+	tcase_add_test(tests, local_pins);
+	tcase_add_test(tests, pins_over_init);
+	tcase_add_test(tests, message_signalled);
+	tcase_add_test(tests, base_transitions);
+	tcase_add_test(tests, switched_off);
+	tcase_add_test(tests, x2apic_registers);
+	tcase_add_test(tests, x2apic_messages);
+	tcase_add_test(tests, identifiers_with_gaps);
+	tcase_add_test(tests, short_end_of_interrupt);
+	tcase_add_test(tests, tsc_is_moved);
+	tcase_add_test(tests, save_load_save);
+	tcase_add_test(tests, random_accesses);
 }
