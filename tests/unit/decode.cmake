@@ -9,6 +9,8 @@ keel_unit_test(walk
 	SOURCES tests/unit/test_walk.c devmodel/cell/vcpu/walk.c devmodel/cell/core/gmem.c)
 keel_unit_test(emulate
 	SOURCES tests/unit/test_emulate.c ${KEEL_EMULATE_SOURCES})
+keel_unit_test(emulate_native
+	SOURCES tests/unit/test_emulate_native.c ${KEEL_EMULATE_SOURCES})
 keel_unit_test(emulate_vector
 	SOURCES tests/unit/test_emulate_vector.c ${KEEL_EMULATE_SOURCES})
 keel_unit_test(task_switch

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* A vCPU's context, memory with a ROM behind it, and a bus that notes what comes to it. */
+#ifndef KEEL_TEST_EMULATE_RIG_H
+#define KEEL_TEST_EMULATE_RIG_H
+
+#include <check.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "suite.h"
+#include "vcpu/emulate.h"
+
+#define PAGE		4096u
+#define ARENA		0x10000000ull	/* guest-physical, linear, and where the native twin is mapped */
+#define ARENA_BYTES	(3 * PAGE)
+#define ROM		0x10010000ull
+#define MMIO		0xfee00000ull
+
+#define CF	0x001u
+#define PF	0x004u
+#define AF	0x010u
+#define ZF	0x040u
+#define SF	0x080u
+#define DF	0x400u
+#define OF	0x800u
+#define ARITHMETIC	(CF | PF | AF | ZF | SF | OF)
+#define FIXED	0x002u
+
+#define CR0_PE	1ull
+#define LMA	(1ull << 10)
+#define CODE64	0x29b	/* attributes: long, present, code, readable */
+#define CODE32	0x49b
+#define DATA	0x493	/* present, writable, D/B */
+
+static _Alignas(4096) uint8_t backing[ROM + PAGE - ARENA];	/* the emulator's memory; the arena is its start */
+static struct gmem mem;
+static struct keel_context ctx;
+static struct emulate_fault fault;
+
+static struct {
+	unsigned int count;
+	struct {
+		bool write;
+		uint64_t gpa, value;
+		unsigned int bytes;
+	} access[64];
+	uint64_t answer;
+} bus_log;
+
+static inline void note(bool write, uint64_t gpa, unsigned int bytes, uint64_t value)
+{
+	if (bus_log.count < 64) {
+		bus_log.access[bus_log.count].write = write;
+		bus_log.access[bus_log.count].gpa = gpa;
+		bus_log.access[bus_log.count].bytes = bytes;
+		bus_log.access[bus_log.count].value = value;
+	}
+	bus_log.count++;
+}
+
+static inline uint64_t bus_read(void *owner, uint64_t gpa, unsigned int bytes)
+{
+	(void)owner;
+	note(false, gpa, bytes, 0);
+	return bus_log.answer;
+}
+
+static inline void bus_write(void *owner, uint64_t gpa, unsigned int bytes, uint64_t value)
+{
+	(void)owner;
+	note(true, gpa, bytes, value);
+}
+
+static inline uint32_t port_read(void *owner, uint16_t port, unsigned int bytes)
+{
+	(void)owner;
+	note(false, port, bytes, 0);
+	return 0x01010101u * bus_log.count;
+}
+
+static inline void port_write(void *owner, uint16_t port, unsigned int bytes, uint32_t value)
+{
+	(void)owner;
+	note(true, port, bytes, value);
+}
+
+static const struct emulate_bus bus = {
+	.mmio_read = bus_read, .mmio_write = bus_write, .port_read = port_read, .port_write = port_write,
+};
+
+static inline void set_up(void)
+{
+	mem = (struct gmem) {
+		.base = (uint8_t *)((uintptr_t)backing - ARENA),
+		.count = 2,
+		.range = { { ARENA, ARENA_BYTES, false }, { ROM, PAGE, true } },
+	};
+	memset(&ctx, 0, sizeof(ctx));
+	memset(&bus_log, 0, sizeof(bus_log));
+	memset(&fault, 0, sizeof(fault));
+	memset(backing, 0, sizeof(backing));
+	ctx.exit.flags = KEEL_EXIT_F_SREGS;
+	ctx.regs.rflags = FIXED;
+	ctx.regs.rip = 0x1000;
+	ctx.sregs.cr0 = CR0_PE;
+	ctx.sregs.efer = LMA;
+	for (unsigned int i = KEEL_SEG_ES; i <= KEEL_SEG_GS; i++)
+		ctx.sregs.seg[i] = (struct keel_segment_register) { .attributes = DATA, .limit = UINT32_MAX };
+	ctx.sregs.seg[KEEL_SEG_CS].attributes = CODE64;
+}
+
+static inline enum emulate_result emulate(const uint8_t *bytes, unsigned int length)
+{
+	memcpy(ctx.exit.insn, bytes, length);
+	ctx.exit.insn_length = length;
+	return emulate_mmio(&ctx, &mem, &bus, 1000, &fault);
+}
+
+#define EMULATE(...) emulate((const uint8_t[]) { __VA_ARGS__ }, sizeof((const uint8_t[]) { __VA_ARGS__ }))
+
+static inline void assert_access(unsigned int i, bool write, uint64_t gpa, unsigned int bytes, uint64_t value)
+{
+	ck_assert_uint_gt(bus_log.count, i);
+	ck_assert_int_eq(bus_log.access[i].write, write);
+	ck_assert_uint_eq(bus_log.access[i].gpa, gpa);
+	ck_assert_uint_eq(bus_log.access[i].bytes, bytes);
+	ck_assert_uint_eq(bus_log.access[i].value, value);
+}
+
+#endif
