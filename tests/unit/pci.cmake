@@ -6,4 +6,5 @@ keel_unit_test(pci
 
 set(ide devmodel/cell/pci/pci.c devmodel/cell/pci/piix3_ide.c ${KEEL_IDE_SOURCES})
 keel_unit_test(ide SOURCES tests/unit/test_ide.c ${ide})
+keel_unit_test(ide_dma SOURCES tests/unit/test_ide_dma.c ${ide})
 keel_unit_test(atapi SOURCES tests/unit/test_atapi.c ${ide})
