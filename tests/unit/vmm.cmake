@@ -13,6 +13,9 @@ keel_unit_test(vm
 keel_unit_test(control
 	SOURCES tests/unit/test_control.c
 	INCLUDES vmm arch/x86)
+keel_unit_test(control_states
+	SOURCES tests/unit/test_control_states.c
+	INCLUDES vmm arch/x86)
 keel_unit_test(vcpu
 	SOURCES tests/unit/test_vcpu.c
 	INCLUDES vmm arch/x86)
