@@ -147,6 +147,53 @@ test_catalogue() {
 	check "test: a row that is too short" with_row 'good' ends_with 2 "expected NAME .* found 'good'" "$tree/tools/test" good
 }
 
+# make_target CONDITION: a fuzz target that fails where this holds.
+make_target() {
+	cat >"$tree/tests/fuzz/fuzz_small.c" <<-SOURCE
+		#include "fuzz.h"
+
+		int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+		{
+			require(!($1), "found");
+			return 0;
+		}
+
+		static size_t make_input(uint8_t *input, uint64_t *state)
+		{
+			return fuzz_make_bytes(input, 8, state);
+		}
+
+		const struct fuzz_target fuzz_target = { 1, 8, make_input };
+	SOURCE
+}
+
+# The command that a failed run gives.
+again() {
+	local command
+	command=$(sed -n 's/^not ok - small: .*; again: //p' "$tree/build/logs/test-fuzz-small.log")
+	[ -n "$command" ] && ! eval "$command"
+}
+
+test_fuzz() {
+	local fuzz=("$tree/tools/test" fuzz --seconds 3)
+	mkdir -p "$tree/tests/fuzz" "$tree/tests/unit"
+	cp "$ROOT"/tests/fuzz/{CMakeLists.txt,fuzz.h,fuzz_main.c} "$tree/tests/fuzz/"
+	cp "$ROOT/tests/unit/flags.cmake" "$tree/tests/unit/"
+	echo 'keel_fuzz_target(small)' >"$tree/tests/fuzz/targets.cmake"
+	echo 'fuzz-small fuzz 60 - named' >>"$tree/tests/catalogue"
+	make_target "size > 2 && data[0] == 'b' && data[1] == 'a' && data[2] == 'd'"
+	check "fuzz: what a target finds fails the test" ends_with 1 '^0 passed, 1 failed' "${fuzz[@]}"
+	check "fuzz: the input is told" says 'not ok - small: an input that fails is in .*/findings/small-crash-.*; again: ' \
+		cat "$tree/build/logs/test-fuzz-small.log"
+	check "fuzz: it fails again by the command that is told" again
+	check "fuzz: the next run begins with it" ends_with 1 '^0 passed, 1 failed' "${fuzz[@]}" small
+	make_target 'size > 8 && data[0]'
+	check "fuzz: where it is mended it passes" ends_with 0 '^1 passed, 0 failed' "${fuzz[@]}" small
+	check "fuzz: the input is an input among others then" compgen -G "$tree/build/corpus/small/small-crash-*"
+	check "fuzz: a target that is not there" ends_with 2 'fuzz-smal: no such test, did you mean fuzz-small' "${fuzz[@]}" smal
+	check "fuzz: seconds that are none" ends_with 2 '--seconds: expected a number' "$tree/tools/test" fuzz --seconds=0
+}
+
 test_options() {
 	check "test: -h" ends_with 0 . "$tree/tools/test" -h
 	check "test: an option that it does not know" ends_with 2 "unknown option --lnog, did you mean --long" "$tree/tools/test" --lnog
@@ -212,6 +259,7 @@ cp -a "$tree" "$WORK/slow tree"
 slow=$!
 test_copies
 test_catalogue
+test_fuzz
 test_options
 test_results
 test_interrupts

@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
 build_packages=(
-	gcc g++ make cmake ninja-build nasm binutils pkg-config acpica-tools clang clang-format clang-tidy shellcheck
+	gcc g++ make cmake ninja-build nasm binutils pkg-config acpica-tools clang libclang-rt-dev clang-format clang-tidy shellcheck
 	check libjansson-dev liburing-dev libzydis-dev libseccomp-dev
 )
 image_packages=(
