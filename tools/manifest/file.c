@@ -18,9 +18,6 @@
 #define FIRMWARE_MIN		0x10000
 #define FIRMWARE_MAX		0x100000
 #define FIRMWARE_UNIT		0x1000
-#define SECTOR			512
-#define CD_SECTOR		2048
-#define SECTORS_MOST		(1ull << 48)	/* as ATA counts them */
 
 /* File names are relative to the manifest's folder. */
 char *file_resolve(const struct loader *l, const char *file)
@@ -105,53 +102,16 @@ void file_check_firmware(struct loader *l)
 			 l->m->firmware, (unsigned long long)bytes);
 }
 
-/* In quotes as a shell wants them; the caller's to free. */
-static char *quote_name(const char *file)
-{
-	char *quoted = malloc(4 * strlen(file) + 3), *to = quoted;
-
-	if (!quoted)
-		return NULL;
-	*to++ = '\'';
-	for (; *file; file++)
-		if (*file == '\'')
-			to = stpcpy(to, "'\\''");
-		else
-			*to++ = *file;
-	strcpy(to, "'");
-	return quoted;
-}
-
-static void refuse_format(struct loader *l, const char *path, const char *file, const struct image_format *format)
-{
-	char *quoted = quote_name(file);
-
-	if (format->qemu)
-		complain(l, path, "%s is an image in the format %s, and drives are raw: qemu-img convert -f %s -O raw %s NEW.raw "
-			 "makes it one", file, format->name, format->qemu, quoted ? quoted : file);
-	else
-		complain(l, path, "%s is compressed by %s, and drives are raw: unpack it first: %s %s%s%s", file, format->name,
-			 format->unpack, format->is_filter ? "<" : "", quoted ? quoted : file, format->is_filter ? " >NEW.raw" : "");
-	free(quoted);
-}
-
 void file_check_drive(struct loader *l, const char *path, const struct manifest_drive *drive, int fd)
 {
-	unsigned int unit = drive->kind == MANIFEST_DRIVE_CDROM ? CD_SECTOR : SECTOR;
-	const struct image_format *format = image_format_find(fd, drive->bytes);
+	unsigned int unit = drive->kind == MANIFEST_DRIVE_CDROM ? IMAGE_CD_SECTOR : IMAGE_SECTOR;
 	const char *use = drive->mode == MANIFEST_RW ? file_other_use(l, drive->file) : NULL;
 	int readonly = 0;
+	char *fault;
 
-	if (format)
-		refuse_format(l, path, drive->file, format);
-	else if (drive->bytes / SECTOR > SECTORS_MOST)
-		complain(l, path, "%s has %llu bytes; a drive has room for numbers of 2^48 sectors, which are 128 PiB", drive->file,
-			 (unsigned long long)drive->bytes);
-	else if (!drive->bytes)
-		complain(l, path, "%s is empty; truncate -s 10G makes it a disk of 10 GiB", drive->file);
-	else if (drive->bytes % unit)
-		complain(l, path, "%s has %llu bytes; expected a raw image of whole sectors of %u bytes: truncate -s %%%u adds what "
-			 "is missing", drive->file, (unsigned long long)drive->bytes, unit, unit);
+	if (!image_is_good(fd, drive->file, drive->bytes, unit, &fault))
+		complain(l, path, "%s", fault ? fault : "out of memory");
+	free(fault);
 	/* Opening it for writing succeeds; writes would fail. */
 	if (drive->mode == MANIFEST_RW && !ioctl(fd, BLKROGET, &readonly) && readonly)
 		complain(l, path, "%s is a read-only device; give it \"mode\": \"ro\" or \"snapshot\"", drive->file);

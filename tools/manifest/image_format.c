@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Marks of disk images that are not raw. A guest could write one of them: no format is ever chosen by its mark, only refused. */
+/* Images for drives. A guest could write the mark of one that is not raw: no format is ever chosen by its mark, only refused. */
 #include "manifest/image_format.h"
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define MARK_MOST		24
+#define SECTORS_MOST		(1ull << 48)	/* as ATA counts them */
 
 struct mark {
 	struct image_format format;
@@ -57,4 +60,68 @@ const struct image_format *image_format_find(int fd, uint64_t bytes)
 		if (has_mark(fd, bytes, &marks[i]))
 			return &marks[i].format;
 	return NULL;
+}
+
+/* In quotes as a shell wants them; the caller's to free. */
+static char *quote_name(const char *file)
+{
+	char *quoted = malloc(4 * strlen(file) + 3), *to = quoted;
+
+	if (!quoted)
+		return NULL;
+	*to++ = '\'';
+	for (; *file; file++)
+		if (*file == '\'')
+			to = stpcpy(to, "'\\''");
+		else
+			*to++ = *file;
+	strcpy(to, "'");
+	return quoted;
+}
+
+static int explain_format(char **fault, const char *file, const struct image_format *format)
+{
+	char *quoted = quote_name(file);
+	const char *name = quoted ? quoted : file;
+	int length;
+
+	if (format->qemu)
+		length = asprintf(fault, "%s is an image in the format %s, and drives are raw: qemu-img convert -f %s -O raw %s NEW.raw "
+				  "makes it one", file, format->name, format->qemu, name);
+	else
+		length = asprintf(fault, "%s is compressed by %s, and drives are raw: unpack it first: %s %s%s%s", file, format->name,
+				  format->unpack, format->is_filter ? "<" : "", name, format->is_filter ? " >NEW.raw" : "");
+	free(quoted);
+	return length;
+}
+
+static int explain_empty(char **fault, const char *file, unsigned int sector)
+{
+	if (sector == IMAGE_CD_SECTOR)
+		return asprintf(fault, "%s is empty; a CD-ROM drive takes an ISO image, or a device with a disc in it", file);
+	return asprintf(fault, "%s is empty; truncate -s 10G makes it a disk of 10 GiB", file);
+}
+
+bool image_is_good(int fd, const char *file, uint64_t bytes, unsigned int sector, char **fault)
+{
+	const struct image_format *format = image_format_find(fd, bytes);
+	unsigned long long count = bytes;
+	int length;
+
+	*fault = NULL;
+	if (format)
+		length = explain_format(fault, file, format);
+	else if (bytes / IMAGE_SECTOR > SECTORS_MOST)
+		length = asprintf(fault, "%s has %llu bytes; a drive has room for numbers of 2^48 sectors, which are 128 PiB", file, count);
+	else if (!bytes)
+		length = explain_empty(fault, file, sector);
+	else if (bytes % sector)
+		length = asprintf(fault, "%s has %llu bytes; expected a raw image of whole sectors of %u bytes: truncate -s %%%u adds what "
+				  "is missing", file, count, sector, sector);
+	else
+		return true;
+	/* What asprintf leaves in it then is not said. */
+	if (length < 0)
+		*fault = NULL;
+	return false;
 }
