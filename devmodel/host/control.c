@@ -11,6 +11,13 @@
 
 #define CONNECTIONS_MOST	64u
 
+static void put_descriptor_away(struct control_connection *c)
+{
+	if (c->descriptor >= 0)
+		close(c->descriptor);
+	c->descriptor = -1;
+}
+
 static void drop(struct control_connection *connection, bool keep_fd)
 {
 	struct control *control = connection->control;
@@ -23,6 +30,7 @@ static void drop(struct control_connection *connection, bool keep_fd)
 	loop_remove(control->loop, &connection->source);
 	if (!keep_fd)
 		close(connection->source.fd);
+	put_descriptor_away(connection);
 	free(connection);
 	if (waiting && control->gone)
 		control->gone(control->owner);
@@ -61,11 +69,50 @@ static bool handle_line(struct control_connection *connection, size_t length)
 		;
 	if (!c)
 		return false;
+	put_descriptor_away(connection);
+	connection->excess = false;
 	if (answer && !send_answer(connection->source.fd, answer)) {
 		drop(connection, false);
 		return false;
 	}
 	return true;
+}
+
+/* All that came, lest one stays open that nobody knows of. */
+static void take_descriptors(struct control_connection *c, struct msghdr *message)
+{
+	c->excess |= (message->msg_flags & MSG_CTRUNC) != 0;
+	for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
+		size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < count; i++) {
+			c->excess |= c->descriptor >= 0;
+			put_descriptor_away(c);
+			memcpy(&c->descriptor, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+		}
+	}
+	if (c->excess)
+		put_descriptor_away(c);
+}
+
+/* The kernel hands out one descriptor at most where there is room for one; the rest is closed, and MSG_CTRUNC says so. */
+static ssize_t take(struct control_connection *c, char *to, size_t count)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec part = { to, count };
+	struct msghdr message = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = CMSG_LEN(sizeof(int)),
+	};
+	ssize_t n = recvmsg(c->source.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n >= 0)
+		take_descriptors(c, &message);
+	return n;
 }
 
 /*
@@ -83,10 +130,10 @@ static bool receive(struct control_connection *c, bool *whole)
 	if (n <= 0)
 		return false;
 	end = memchr(to, '\n', (size_t)n);
-	n = recv(c->source.fd, to, end ? (size_t)(end + 1 - to) : (size_t)n, MSG_DONTWAIT);
-	*whole = end != NULL;
+	n = take(c, to, end ? (size_t)(end + 1 - to) : (size_t)n);
+	*whole = n > 0 && to[n - 1] == '\n';
 	c->used += n > 0 ? (size_t)n : 0;
-	return n > 0 && (end || c->used < sizeof(c->line));
+	return n > 0 && (*whole || c->used < sizeof(c->line));
 }
 
 static void on_connection(struct loop_source *source, uint32_t events)
@@ -118,6 +165,7 @@ static struct control_connection *connect_fd(struct control *control, int fd)
 	}
 	connection->source = (struct loop_source){ .fd = fd, .events = EPOLLIN, .ready = on_connection };
 	connection->control = control;
+	connection->descriptor = -1;
 	connection->next = control->connections;
 	control->connections = connection;
 	if (loop_add(control->loop, &connection->source))
@@ -192,6 +240,14 @@ bool control_is_awaited(const struct control *control, unsigned int purpose)
 		if (c->waiting && c->purpose == purpose)
 			return true;
 	return false;
+}
+
+int control_take_descriptor(struct control_connection *connection)
+{
+	int fd = connection->descriptor;
+
+	connection->descriptor = -1;
+	return fd;
 }
 
 int control_take(struct control_connection *connection, json_t *answer)

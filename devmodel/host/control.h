@@ -2,7 +2,8 @@
 /*
  * The control socket of a guest: a stream of JSON objects, one a line, each answered by one object on a line, in their order: what
  * comes behind a request that waits is read when that has been answered.
- * A request is {"command": NAME, ...}; an answer has "ok", and "error" where that is false.
+ * A request is {"command": NAME, ...}; an answer has "ok", and "error" where that is false. A descriptor may come with any byte of a
+ * request: those that it has no use for are closed when it is answered.
  */
 #ifndef KEEL_CONTROL_H
 #define KEEL_CONTROL_H
@@ -22,6 +23,8 @@ struct control_connection {
 	struct control_connection *next;
 	char line[CONTROL_LINE];
 	size_t used;
+	int descriptor;			/* that came with the line; -1: none, */
+	bool excess;			/* or more than can be taken */
 	bool waiting;			/* for the end of this run; */
 	unsigned int purpose;		/* to what end, a number of the owner's below 32 */
 };
@@ -49,6 +52,8 @@ bool control_is_awaited(const struct control *control, unsigned int purpose);
 bool control_adopt(struct control *control, int fd);
 /* Within handle: answers, then hands the descriptor out; the connection is gone. */
 int control_take(struct control_connection *connection, json_t *answer);
+/* Within handle: the one descriptor that came with the request, the caller's then; -1: none came, or more than one. */
+int control_take_descriptor(struct control_connection *connection);
 /* Those whose purpose has its bit set in purposes. Takes the reference. */
 void control_answer_waiting(struct control *control, unsigned int purposes, json_t *answer);
 

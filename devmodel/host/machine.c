@@ -279,6 +279,19 @@ static bool join_starter(struct machine *m, struct failure *failure)
 	return true;
 }
 
+static bool has_cdrom(const struct machine *m)
+{
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+		if (m->disks[i].removable)
+			return true;
+	return false;
+}
+
+static bool start_engine(struct machine *m, struct disk_engine *engine, struct failure *failure)
+{
+	return disk_engine_init(engine, &m->loop, failure) && disk_engine_start(engine, m->disks, KEEL_DRIVES, failure);
+}
+
 static bool open_all(struct machine *m, struct failure *failure)
 {
 	char path[PATH_MAX];
@@ -289,11 +302,14 @@ static bool open_all(struct machine *m, struct failure *failure)
 	m->engine.done = request_done;
 	m->engine.failed = machine_request_failed;
 	m->engine.owner = m;
+	m->media.media = true;
+	m->media.done = request_done;
+	m->media.failed = machine_request_failed;
+	m->media.owner = m;
 	rundir_path(path, sizeof(path), m->manifest.name, "control");
 	return rundir_note_pid(&m->rundir, getpid(), failure) && watch_signals(m, failure) && load_firmware(m, failure) &&
-	       open_disks(m, failure) &&
-	       disk_engine_init(&m->engine, &m->loop, failure) &&
-	       disk_engine_start(&m->engine, m->disks, KEEL_DRIVES, failure) && open_console(m, failure) &&
+	       open_disks(m, failure) && start_engine(m, &m->engine, failure) &&
+	       (!has_cdrom(m) || start_engine(m, &m->media, failure)) && open_console(m, failure) &&
 	       control_open(&m->control, &m->loop, path, failure) && join_starter(m, failure);
 }
 
@@ -301,6 +317,9 @@ static void close_all(struct machine *m)
 {
 	if (m->engine.loop)
 		disk_engine_close(&m->engine);
+	if (m->media.loop)
+		disk_engine_close(&m->media);
+	machine_drop_change(m);
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
 		disk_close(&m->disks[i]);
 	if (m->console.loop)
@@ -310,12 +329,24 @@ static void close_all(struct machine *m)
 	logfile_close(&m->firmware_log);
 }
 
-/* The disk around a partition, the file under a loop device: open for their locks alone, and more than the guest's. */
-static bool let_go_of_outer(const struct keeper *keeper, struct claim *claim, struct failure *failure)
+/*
+ * The disk around a partition, the file under a loop device: open for their locks alone, and more than the guest's. Of what can change the
+ * image's own goes with them, so that the keeper knows all that there is to let go of.
+ */
+static bool hand_claim_over(struct machine *m, unsigned int drive, struct failure *failure)
 {
-	while (claim->count > 1)
-		if (!keeper_hold(keeper, claim->part[--claim->count].fd, failure))
+	struct claim *claim = &m->disks[drive].claim;
+
+	if (claim->count && m->disks[drive].removable && !keeper_hold(&m->keeper, drive, claim->part[0].fd, failure))
+		return false;
+	while (claim->count > 1) {
+		int fd = claim->part[--claim->count].fd;
+		bool held = keeper_hold(&m->keeper, drive, fd, failure);
+
+		close(fd);
+		if (!held)
 			return false;
+	}
 	return true;
 }
 
@@ -326,12 +357,13 @@ static bool confine(struct machine *m, struct failure *failure)
 		.folder = m->rundir.path, .user = m->user, .keeper = m->keeper.pid, .threads = m->manifest.vcpus,
 		.data = DATA_OWN + m->manifest.vcpus * DATA_THREAD, .nice = nice_of(m->manifest.weight),
 		.logs = { m->console.log.fd, m->console.log.old, m->firmware_log.fd, m->firmware_log.old },
+		.link = m->keeper.link, .media = m->media.loop ? m->media.ring.ring_fd : -1,
 	};
 
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
 		if (m->disks[i].overlay >= 0)
 			sandbox.data += m->disks[i].bytes / (8 * DISK_BLOCK);
-		if (!let_go_of_outer(&m->keeper, &m->disks[i].claim, failure))
+		if (!hand_claim_over(m, i, failure))
 			return false;
 	}
 	rundir_leave(&m->rundir);
@@ -344,6 +376,7 @@ bool machine_start(struct machine *m, struct failure *failure)
 
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
 		m->disks[i].fd = m->disks[i].overlay = -1;
+	m->change.fd = -1;
 	m->firmware_log.fd = -1;
 	m->memory.low = memory < LOW_MEMORY_MOST ? memory : LOW_MEMORY_MOST;
 	m->memory.high = memory - m->memory.low;
@@ -380,7 +413,7 @@ static void take_requests(struct machine *m)
 
 	for (unsigned int i = 0; i < KEEL_RING_REQUESTS && rings_next_request(&m->rings, &request); i++) {
 		if (request.drive < KEEL_DRIVES && m->layout.bounce[request.drive])
-			disk_submit(&m->engine, &m->disks[request.drive],
+			disk_submit(m->disks[request.drive].removable ? &m->media : &m->engine, &m->disks[request.drive],
 				    (uint8_t *)m->vm.channel + m->layout.bounce[request.drive], &request);
 		else
 			request_done(m, request.tag, -ENODEV);
@@ -508,8 +541,11 @@ static void end_run(struct machine *m)
 		stop_watching_vm(m);
 		vm_stop(&m->vm, &m->status);
 		disk_drain(&m->engine);
+		if (m->media.loop)
+			disk_drain(&m->media);
 		take_characters(m);
 		m->state = MACHINE_STOPPED;
+		machine_keep_media(m);
 	}
 	m->run_over = m->unpausing = false;
 	switch (next_action(m)) {
@@ -577,6 +613,7 @@ void machine_run(struct machine *m)
 		bool busy;
 
 		keep_time(m);
+		machine_keep_media(m);
 		if (running)
 			serve(m);
 		answer_unpause(m);

@@ -32,6 +32,15 @@ enum machine_part {
 
 enum machine_state { MACHINE_STOPPED, MACHINE_RUNNING, MACHINE_PRESERVED };
 
+/* Of a drive's medium, which waits for the end of what the former one is read for. */
+struct media_change {
+	bool pending;
+	unsigned int drive;
+	int fd;			/* of the next one; -1: none, */
+	char *file;		/* and what it is called */
+	uint64_t bytes;
+};
+
 struct machine {
 	struct manifest manifest;
 	struct rundir rundir;
@@ -48,6 +57,8 @@ struct machine {
 	struct rings rings;
 	struct disk disks[KEEL_DRIVES];
 	struct disk_engine engine;
+	struct disk_engine media;	/* the CD-ROM drives' */
+	struct media_change change;
 	struct console console;
 	struct control control;
 	struct logfile firmware_log;
@@ -82,6 +93,7 @@ enum exit_code machine_stop(struct machine *machine);
 
 /* The purpose of those who wait, beside the numbers of enum ending_wish. */
 #define MACHINE_AWAITS_DISKS	8u
+#define MACHINE_AWAITS_MEDIUM	9u
 
 /* machine_power.c: presses the power button, unless that was done just now; it is pressed again as long as somebody waits. */
 void machine_press_button(struct machine *machine);
@@ -101,6 +113,14 @@ void machine_output_failed(void *machine, enum console_file file, int error);
 void machine_tell_errors(struct machine *machine);
 void machine_end_errors(struct machine *machine);
 uint64_t machine_count_errors(const struct machine *machine);
+
+/* machine_media.c: requests for another medium of a CD-ROM drive, or for none, and what there is. */
+json_t *machine_insert_medium(struct machine *machine, struct control_connection *connection, const json_t *request);
+json_t *machine_eject_medium(struct machine *machine, struct control_connection *connection);
+json_t *machine_describe_media(const struct machine *machine);
+/* Carries out the change that is pending, once nothing is under way; the other: forgets it. */
+void machine_keep_media(struct machine *machine);
+void machine_drop_change(struct machine *machine);
 
 /* machine_control.c: answers one request. */
 json_t *machine_handle(void *machine, struct control_connection *connection, const json_t *request);

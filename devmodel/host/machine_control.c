@@ -71,6 +71,8 @@ static json_t *handle_status(struct machine *m, struct control_connection *conne
 			 "4k", (json_int_t)now.pages_4k, "2m", (json_int_t)now.pages_2m,
 			 "1g", (json_int_t)now.pages_1g);
 	free(path);
+	if (answer)
+		json_object_set_new(answer, "cdroms", machine_describe_media(m));
 	if (answer && machine_count_errors(m))
 		json_object_set_new(answer, "last_io_error", last_error(m));
 	return answer ? answer : refuse("its process is out of memory");
@@ -147,6 +149,18 @@ static json_t *handle_nmi(struct machine *m, struct control_connection *connecti
 	return json_pack("{s:b}", "ok", 1);
 }
 
+/* {"file": NAME}, and a descriptor of it. */
+static json_t *handle_cd_insert(struct machine *m, struct control_connection *connection, const json_t *request)
+{
+	return machine_insert_medium(m, connection, request);
+}
+
+static json_t *handle_cd_eject(struct machine *m, struct control_connection *connection, const json_t *request)
+{
+	(void)request;
+	return machine_eject_medium(m, connection);
+}
+
 /* The connection becomes the console; {"replay": true}: it gets what is kept and then ends. */
 static json_t *handle_console(struct machine *m, struct control_connection *connection, const json_t *request)
 {
@@ -170,6 +184,8 @@ static const struct command commands[] = {
 	{ "wait", handle_wait },
 	{ "nmi", handle_nmi },
 	{ "console", handle_console },
+	{ "cd-insert", handle_cd_insert },
+	{ "cd-eject", handle_cd_eject },
 };
 
 /* What is decided is not undone: a run that is over, or one that ends because its process has to. */

@@ -52,7 +52,7 @@ static enum exit_code keep(struct machine *m, int ready)
 	for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++)
 		if (given[i] >= 0)
 			close(given[i]);
-	return keeper_watch(&m->keeper, &m->rundir, m->manifest.serial == MANIFEST_SERIAL_SOCKET ? m->manifest.serial_path : NULL);
+	return keeper_watch(&m->keeper, &m->rundir, &m->manifest);
 }
 
 static enum exit_code serve(struct machine *m, int ready)

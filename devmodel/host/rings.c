@@ -105,6 +105,12 @@ void rings_command(struct rings *rings, uint32_t bits)
 	__atomic_fetch_or(&rings->channel->commands, bits, __ATOMIC_RELEASE);
 }
 
+void rings_set_medium(struct rings *rings, unsigned int drive, uint64_t bytes)
+{
+	STORE(rings->channel->machine.drives[drive].bytes, bytes);
+	rings_command(rings, KEEL_COMMAND_MEDIUM_CHANGED);
+}
+
 uint32_t rings_buttons_taken(const struct rings *rings)
 {
 	return LOAD(rings->channel->buttons_taken);

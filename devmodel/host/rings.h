@@ -35,6 +35,9 @@ void rings_put_input(struct rings *rings, const uint8_t *from, size_t count);
 /* KEEL_COMMAND_* */
 void rings_command(struct rings *rings, uint32_t bits);
 
+/* A drive has another medium of so many bytes, or none (0). */
+void rings_set_medium(struct rings *rings, unsigned int drive, uint64_t bytes);
+
 /* How many presses of the power button the guest has taken since its start; the cell's word. */
 uint32_t rings_buttons_taken(const struct rings *rings);
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Fuzz target of a guest's control socket: clients that connect, send any bytes in any pieces, read or not, and leave, over a
- * machine that is a stand-in.
+ * Fuzz target of a guest's control socket: clients that connect, send any bytes in any pieces, with any descriptors, read or not,
+ * and leave, over a machine that is a stand-in.
  */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -13,6 +15,8 @@
 #include "fuzz.h"
 #include "host/machine.h"
 
+#define CDROM			2u
+#define SENT_MOST		6u	/* descriptors at once */
 #define CLIENTS			80u	/* more than are let in */
 #define CONNECTIONS_MOST	64u
 #define STEPS_MOST		100000u
@@ -37,6 +41,10 @@ static char folder[] = "/tmp/keel-fuzz-control-XXXXXX";
 static char path[128];
 static struct machine *m;
 static struct client clients[CLIENTS];
+static struct claim held, staged;	/* the keeper's */
+static bool restart_fails;
+static char image[] = "/tmp/keel-fuzz-medium-XXXXXX";
+const char *const manifest_slots[MANIFEST_DRIVES] = { "first", "second", "third", "fourth" };
 
 /* machine.c, disk.c and machine_errors.c, as far as commands go. */
 void machine_press_button(struct machine *machine)
@@ -54,6 +62,61 @@ void disk_retry(struct disk_engine *engine)
 {
 	engine->retried += engine->held;
 	engine->held = 0;
+}
+
+void disk_change(struct disk *disk, int fd, uint64_t bytes)
+{
+	claim_release(&disk->claim);
+	disk->fd = fd;
+	disk->bytes = bytes;
+	require(fd < 0 || claim_add(&disk->claim, fd), "a medium that is no file");
+}
+
+bool disk_examine_medium(int fd, const char *file, uint64_t *bytes, struct failure *failure)
+{
+	struct stat st;
+
+	require(fcntl(fd, F_GETFL) >= 0 && (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY, "a medium that can be written to");
+	require(!fstat(fd, &st) && S_ISREG(st.st_mode), "a medium that is no file");
+	*bytes = (uint64_t)st.st_size;
+	return *bytes || failure_set(failure, EXIT_FAILED, "%s is empty", file);
+}
+
+bool disk_engine_restart(struct disk_engine *engine, const struct disk *disks, unsigned int count, struct failure *failure)
+{
+	(void)disks;
+	(void)count;
+	require(!engine->busy, "a medium goes while it is read");
+	return !restart_fails || failure_set(failure, EXIT_FAILED, "no memory");
+}
+
+int keeper_claim(const struct keeper *keeper, unsigned int drive, int fd, const char *file, struct failure *failure)
+{
+	(void)keeper;
+	require(drive == CDROM, "a medium for a disk");
+	claim_release(&staged);
+	return claim_medium(&staged, fd, file, failure) ? fcntl(staged.part[0].fd, F_DUPFD_CLOEXEC, 0) : -1;
+}
+
+void keeper_forget(const struct keeper *keeper, unsigned int drive)
+{
+	(void)keeper;
+	(void)drive;
+	claim_release(&staged);
+}
+
+void keeper_change(const struct keeper *keeper, unsigned int drive)
+{
+	(void)keeper;
+	(void)drive;
+	claim_release(&held);
+	held = staged;
+	staged.count = 0;
+}
+
+void vm_event(struct vm *vm)
+{
+	(void)vm;
 }
 
 const char *machine_part_name(enum machine_part part)
@@ -172,6 +235,9 @@ static void check_machine(void)
 	for (const struct control_connection *c = m->control.connections; c; c = c->next)
 		count++;
 	require(count <= CONNECTIONS_MOST, "more connections than are let in");
+	require((m->disks[CDROM].fd >= 0) == (m->manifest.drives[CDROM].file != NULL), "a medium without a name, or a name alone");
+	require(m->change.pending || (held.count > 0) == (m->disks[CDROM].fd >= 0), "a medium that is not claimed, or a claim alone");
+	require(m->change.pending || !staged.count, "a claim for nothing");
 	require(m->run_over || m->wish == ENDING_WISH_NONE || control_is_awaited(&m->control, m->wish), "a wish of nobody");
 }
 
@@ -194,6 +260,7 @@ static void settle(void)
 		for (; poll(&ready, 1, 0) > 0; steps++) {
 			require(steps < STEPS_MOST, "it does not come to rest");
 			loop_step(&m->loop, 0);
+			machine_keep_media(m);
 			check_machine();
 			if (steps % HEAR_STEPS == 0)
 				hear_all();
@@ -230,13 +297,69 @@ static void count_lines(struct client *client, const uint8_t *data, size_t size)
 	}
 }
 
+/* Anything that is open, a good medium mostly. */
+static int open_any(uint8_t kind)
+{
+	int pair[2];
+
+	switch (kind % 16) {
+	case 0:
+		return open(image, O_RDWR | O_CLOEXEC);
+	case 1:
+		return open(image, O_PATH | O_CLOEXEC);
+	case 2:
+		return open("/", O_RDONLY | O_CLOEXEC);
+	case 3:
+		return open("/dev/null", O_RDONLY | O_CLOEXEC);
+	case 4:
+		require(!pipe2(pair, O_CLOEXEC), "no pipe");
+		break;
+	case 5:
+		require(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), "no sockets");
+		break;
+	default:
+		return open(image, O_RDONLY | O_CLOEXEC | (kind & 0x80 ? O_NONBLOCK : 0));
+	}
+	close(pair[1]);
+	return pair[0];
+}
+
+static ssize_t send_with(int to, const void *data, size_t size, const int *fds, unsigned int count)
+{
+	char control[CMSG_SPACE(SENT_MOST * sizeof(int))] = { 0 };
+	struct iovec part = { (void *)data, size };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	struct cmsghdr *header;
+
+	if (count) {
+		message.msg_control = control;
+		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+		header = CMSG_FIRSTHDR(&message);
+		*header = (struct cmsghdr){
+			.cmsg_len = CMSG_LEN(count * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+		};
+		memcpy(CMSG_DATA(header), fds, count * sizeof(int));
+	}
+	return sendmsg(to, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static int to_send[SENT_MOST];
+static unsigned int sent_count;		/* of them, with what is said next */
+
+static void put_away_sent(void)
+{
+	while (sent_count)
+		close(to_send[--sent_count]);
+}
+
 static void say(struct client *client, const void *data, size_t size)
 {
 	ssize_t n;
 
 	if (client->fd < 0)
 		return;
-	n = send(client->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+	n = send_with(client->fd, data, size, to_send, sent_count);
+	put_away_sent();
 	if (n > 0)
 		count_lines(client, data, (size_t)n);
 }
@@ -252,6 +375,8 @@ static void flood(struct client *client, const char *text, size_t length)
 static void end_run(bool preserved)
 {
 	m->run_over = m->unpausing = false;
+	m->media.busy = 0;
+	machine_keep_media(m);
 	m->engine.held = m->engine.retried = 0;
 	m->leave_by_ms = 0;
 	m->wish = ENDING_WISH_NONE;
@@ -284,10 +409,12 @@ static const char *const commands[] = {
 	"{\"command\":\"reboot\",\"force\":true}\n", "{\"command\":\"unpause\"}\n", "{\"command\":\"nmi\"}\n",
 	"{\"command\":\"destroy\"}\n",
 	"{\"command\":\"console\"}\n", "{\"command\":\"console\",\"replay\":true}\n", "{}\n", "[]\n", "\n",
-	"{\"command\":17}\n",
+	"{\"command\":17}\n", "{\"command\":\"cd-insert\",\"file\":\"a\"}\n", "{\"command\":\"cd-insert\",\"file\":\"b\"}\n",
+	"{\"command\":\"cd-eject\"}\n", "{\"command\":\"cd-insert\"}\n",
 	"{\"command\":\"status\"\n", "{\"command\":\"sta\\u0074us\", \"command\":null}\n", "\xff\n",
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+#define COMMANDS_INSERT		14u
 
 static void say_command(struct client *client, struct bytes *b)
 {
@@ -324,9 +451,21 @@ static void say_much(struct client *client, struct bytes *b)
 	say(client, text, count + 1);
 }
 
+/* One mostly. */
+static void take_to_send(struct bytes *b)
+{
+	uint8_t count = take8(b);
+
+	put_away_sent();
+	for (count = count % 4 ? 1 : count / 4 % (SENT_MOST + 1); count; count--) {
+		to_send[sent_count] = open_any(take8(b));
+		require(to_send[sent_count++] >= 0, "nothing to send");
+	}
+}
+
 static void act_client(struct client *client, struct bytes *b)
 {
-	switch (take8(b) % 16) {
+	switch (take8(b) % 20) {
 	case 0:
 	case 1:
 		enter(client);
@@ -356,6 +495,15 @@ static void act_client(struct client *client, struct bytes *b)
 	case 8:
 		for (unsigned int i = take8(b) % 8; i; i--)
 			say_command(client, b);
+		break;
+	case 9:
+	case 10:
+		take_to_send(b);
+		say_command(client, b);
+		break;
+	case 11:
+		take_to_send(b);
+		say(client, commands[COMMANDS_INSERT], strlen(commands[COMMANDS_INSERT]));
 		break;
 	default:
 		say_command(client, b);
@@ -390,6 +538,10 @@ static void act_machine(struct bytes *b)
 		for (unsigned int i = 0; i < CLIENTS; i++)
 			enter(&clients[i]);
 		break;
+	case 6:
+		m->media.busy = take8(b) % 2;
+		restart_fails = take8(b) % 8 == 0;
+		break;
 	default:
 		break;
 	}
@@ -411,6 +563,7 @@ static void act(struct bytes *b)
 
 static void remove_folder(void)
 {
+	unlink(image);
 	rmdir(folder);
 }
 
@@ -426,6 +579,9 @@ static void set_up(void)
 		require(mkdtemp(folder) != NULL, "no temporary folder");
 		atexit(remove_folder);
 		snprintf(path, sizeof(path), "%s/control", folder);
+		close(mkstemp(image));
+		require(!truncate(image, 2048), "no medium");
+		setenv("KEEL_RUN_DIR", folder, 1);
 	}
 	m = calloc(1, sizeof(*m));
 	require(m && loop_init(&m->loop), "no loop");
@@ -433,6 +589,10 @@ static void set_up(void)
 	m->manifest.path = manifest;
 	m->state = MACHINE_RUNNING;
 	m->vm.fd = -1;
+	m->change.fd = -1;
+	m->manifest.drives[CDROM].kind = MANIFEST_DRIVE_CDROM;
+	m->disks[CDROM] = (struct disk){ .fd = -1, .overlay = -1, .readonly = true, .removable = true };
+	restart_fails = false;
 	rings_init(&m->rings, &channel);
 	console_init(&m->console, &m->loop);
 	m->console.room = input_room;
@@ -477,11 +637,30 @@ static void tear_down(void)
 	control_close(&m->control);
 	close(m->loop.epoll);
 	unlink(path);
+	machine_drop_change(m);
+	claim_release(&m->disks[CDROM].claim);
+	claim_release(&held);
+	claim_release(&staged);
+	put_away_sent();
+	free(m->manifest.drives[CDROM].file);
 	free(m);
+}
+
+static unsigned int count_descriptors(void)
+{
+	DIR *open_files = opendir("/proc/self/fd");
+	unsigned int count = 0;
+
+	require(open_files != NULL, "no /proc");
+	while (readdir(open_files))
+		count++;
+	closedir(open_files);
+	return count;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	unsigned int before = count_descriptors();
 	struct bytes b = { data, size };
 
 	set_up();
@@ -489,6 +668,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		act(&b);
 	finish();
 	tear_down();
+	require(count_descriptors() == before, "a descriptor that stays open");
 	return 0;
 }
 

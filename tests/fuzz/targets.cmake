@@ -9,11 +9,12 @@ keel_fuzz_target(acpi
 	INCLUDES vmm arch/x86)
 keel_fuzz_target(channel ALLOCATES
 	SOURCES devmodel/host/backend/claim.c devmodel/host/backend/disk.c devmodel/host/loop.c devmodel/host/rings.c
-		tools/common/rundir.c tools/common/exit.c tools/common/text.c
+		tools/common/rundir.c tools/common/exit.c tools/common/text.c tools/manifest/image_format.c
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING)
 keel_fuzz_target(control ALLOCATES
 	SOURCES devmodel/host/backend/console.c devmodel/host/control.c devmodel/host/ending.c devmodel/host/backend/logfile.c
-		devmodel/host/loop.c devmodel/host/machine_control.c devmodel/host/rings.c tools/common/exit.c tools/common/text.c
+		devmodel/host/loop.c devmodel/host/machine_control.c devmodel/host/machine_media.c devmodel/host/rings.c
+		devmodel/host/backend/claim.c tools/common/rundir.c tools/common/exit.c tools/common/text.c
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING util)
 keel_fuzz_target(emulate
 	SOURCES ${KEEL_EMULATE_SOURCES})

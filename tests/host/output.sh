@@ -48,7 +48,7 @@ check "the schema is one" valid
 echo '{ "ok": true }' >"$WORK/list.0.0"
 check "it refuses what is wrong" never valid "$WORK/list.0.0"
 printf 'Keel: AMD SVM, 2 CPUs, 100 KiB reserved\nKeel: largest pages 2 MiB, options of the processor in use: IBPB\n' >"$WORK/host/log"
-manifest one
+manifest one '"cdrom": {}'
 manifest two
 manifest crash '"on_crash": "preserve"'
 manifest dead
@@ -87,6 +87,15 @@ check "nmi of some" prints 4 nmi one none
 check "nmi of none" prints 4 nmi none
 check "reset" prints 0 reset one
 check "reset of several" prints 0 reset one two
+head -c 2048 /dev/zero >"$WORK/cd.iso"
+check "cd-insert" prints 0 cd-insert one "$WORK/cd.iso"
+check "info of a guest with a medium" prints 0 info one
+check "cd-insert of nothing" prints 1 cd-insert one "$WORK/none.iso"
+check "cd-insert into no guest" prints 4 cd-insert none "$WORK/cd.iso"
+check "cd-eject, of some" prints 1 cd-eject one two
+check "cd-eject in vain" prints 1 cd-eject one
+check "cd-insert once more" prints 0 cd-insert one "$WORK/cd.iso"
+check "cd-eject" prints 0 cd-eject one
 check "unpause of one that does not stand still" prints 1 unpause one
 check "resume of several" prints 4 resume one none
 check "create of one whose disk stands still at errors" prints 0 create "$WORK/held.json"

@@ -14,7 +14,7 @@
  *             flood			its cell gives the other end no rest any more, whatever that does
  *             read DRIVE OFFSET COUNT, write DRIVE OFFSET COUNT BYTE, flush DRIVE
  *   notes   out: what reaches the guest, a line each:
- *             start, drive NUMBER BYTES, power button, nmi, medium changed, input TEXT, kill
+ *             start, drive NUMBER BYTES, power button, nmi, medium NUMBER BYTES, input TEXT, kill
  *             done NUMBER STATUS DATA	requests are counted from 0; DATA: the first bytes of the bounce buffer
  */
 #include <dlfcn.h>
@@ -348,6 +348,14 @@ static int run(int fd)
 	return 0;
 }
 
+/* What the cell reads again. */
+static void note_media(void)
+{
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+		if (channel->machine.drives[i].kind == KEEL_DRIVE_CDROM)
+			note("medium %u %llu", i, (unsigned long long)channel->machine.drives[i].bytes);
+}
+
 static void take_commands(void)
 {
 	uint32_t commands = __atomic_exchange_n(&channel->commands, 0, __ATOMIC_ACQ_REL);
@@ -357,7 +365,7 @@ static void take_commands(void)
 	if (commands & KEEL_COMMAND_NMI)
 		note("nmi");
 	if (commands & KEEL_COMMAND_MEDIUM_CHANGED)
-		note("medium changed");
+		note_media();
 }
 
 static void take_input(void)

@@ -151,5 +151,8 @@ done
 check "completion of the operands of list, which has none" [ -z "$(complete keel list '')" ]
 check "verbs are no folders" [ "$(bash -c '. "$1/tools/keel/completion.bash"; complete -p keel' - "$ROOT")" = \
 	"complete -F _keel keel" ]
+check "completion of the guest of cd-insert" [ "$(complete keel cd-insert sh)" = shown ]
+check "and of its medium" [ "$(complete keel cd-insert shown "$WORK/sho")" = "$WORK/shown.json" ]
+check "but no second one" [ -z "$(complete keel cd-insert shown a "$WORK/sho")" ]
 check "completion of files" [ "$(complete keel create "$WORK/sho")" = "$WORK/shown.json" ]
 finish

@@ -719,7 +719,7 @@ int main(int argc, char **argv)
 	bool as_user = argc > 1 && !strcmp(argv[1], "user");
 	struct sandbox sandbox = {
 		.folder = FOLDER, .user = as_user ? USER : GUESTS_USER, .keeper = getpid(), .threads = THREADS, .data = DATA,
-		.logs = { -1, -1, -1, -1 },
+		.logs = { -1, -1, -1, -1 }, .link = -1, .media = -1,
 	};
 	int status;
 

@@ -16,7 +16,7 @@ pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(LIBURING REQUIRED IMPORTED_TARGET liburing)
 keel_unit_test(disk ALLOCATES
 	SOURCES tests/unit/test_disk.c devmodel/host/backend/claim.c devmodel/host/backend/disk.c devmodel/host/loop.c devmodel/host/rings.c
-		tools/common/rundir.c tools/common/exit.c tools/common/text.c
+		tools/common/rundir.c tools/common/exit.c tools/common/text.c tools/manifest/image_format.c
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING)
 
 keel_unit_test(hostcheck

@@ -19,6 +19,7 @@
 #define CLEANING_NS		20000000	/* longer than somebody else's rundir_clean holds a lock */
 #define RECORDS			".ended"
 #define RECORD_BYTES		2048u
+#define DISKS_BYTES		4096u
 #define RECORDS_MOST		256u
 #define ATTEMPTS		10
 #define KNOWN_FILES		(sizeof(known_files) / sizeof(known_files[0]))
@@ -328,6 +329,30 @@ void rundir_note_disk(const struct rundir *dir, dev_t device, ino_t inode)
 		return;
 	fprintf(f, "%llu %llu\n", (unsigned long long)device, (unsigned long long)inode);
 	fclose(f);
+}
+
+/* A guest notes a few images, with a line each. */
+void rundir_forget_disk(const struct rundir *dir, dev_t device, ino_t inode)
+{
+	char path[PATH_MAX], text[DISKS_BYTES], line[64];
+	size_t length = (size_t)snprintf(line, sizeof(line), "%llu %llu\n", (unsigned long long)device, (unsigned long long)inode);
+	ssize_t n;
+	char *at;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/" DISKS_FILE, dir->path);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	n = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
+	text[n > 0 ? n : 0] = '\0';
+	for (at = strstr(text, line); at && at > text && at[-1] != '\n'; at = strstr(at + 1, line))
+		;
+	if (at) {
+		memmove(at, at + length, strlen(at + length) + 1);
+		n = (ssize_t)strlen(text);
+		if (pwrite(fd, text, (size_t)n, 0) != n || ftruncate(fd, n))
+			fprintf(stderr, "cannot write %s: %s\n", path, strerror(errno));
+	}
+	close_fd(&fd);
 }
 
 static bool names_disk(const char *path, dev_t device, ino_t inode)

@@ -73,7 +73,24 @@ int client_connect(const char *name, struct failure *failure)
 	return -1;
 }
 
-bool client_send(int fd, json_t *request, struct failure *failure)
+static ssize_t send_text(int fd, char *text, size_t length, int descriptor)
+{
+	char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec part = { text, length };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	struct cmsghdr *header;
+
+	if (descriptor >= 0) {
+		message.msg_control = control;
+		message.msg_controllen = sizeof(control);
+		header = CMSG_FIRSTHDR(&message);
+		*header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+		memcpy(CMSG_DATA(header), &descriptor, sizeof(descriptor));
+	}
+	return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+bool client_send_with(int fd, json_t *request, int descriptor, struct failure *failure)
 {
 	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
 	size_t length = text ? strlen(text) : 0;
@@ -83,13 +100,18 @@ bool client_send(int fd, json_t *request, struct failure *failure)
 	json_decref(request);
 	if (text) {
 		text[length++] = '\n';	/* in the place of the final zero */
-		sent = send(fd, text, length, MSG_NOSIGNAL);
+		sent = send_text(fd, text, length, descriptor);
 		error = sent < 0 ? errno : EMSGSIZE;
 	}
 	free(text);
 	/* Who closed its end has told why, for client_receive. */
 	return sent == (ssize_t)length || (sent < 0 && error == EPIPE) ||
 	       failure_set(failure, EXIT_FAILED, "cannot ask the guest's process: %s", strerror(error));
+}
+
+bool client_send(int fd, json_t *request, struct failure *failure)
+{
+	return client_send_with(fd, request, -1, failure);
 }
 
 long long client_deadline(int seconds)
@@ -146,6 +168,14 @@ failed:
 	return NULL;
 }
 
+/* One of its own may come with a refusal. */
+static enum exit_code code_of(const json_t *answer)
+{
+	json_int_t code = json_integer_value(json_object_get(answer, "code"));
+
+	return code > EXIT_DONE && code <= EXIT_NO_MEMORY ? (enum exit_code)code : EXIT_FAILED;
+}
+
 json_t *client_receive(int fd, long long deadline, struct failure *failure)
 {
 	char *line = read_line(fd, deadline, failure);
@@ -159,7 +189,7 @@ json_t *client_receive(int fd, long long deadline, struct failure *failure)
 	if (json_is_true(json_object_get(answer, "ok")))
 		return answer;
 	error = json_string_value(json_object_get(answer, "error"));
-	failure_set(failure, EXIT_FAILED, "%s", error ? error : "its process gave a strange answer");
+	failure_set(failure, code_of(answer), "%s", error ? error : "its process gave a strange answer");
 	json_decref(answer);
 	return NULL;
 }

@@ -22,6 +22,8 @@ struct client_call {
 /* A connected socket, or -1: EXIT_NO_GUEST. */
 int client_connect(const char *name, struct failure *failure);
 bool client_send(int fd, json_t *request, struct failure *failure);	/* takes the reference */
+/* The same, with a descriptor for the other end; -1: none. */
+bool client_send_with(int fd, json_t *request, int descriptor, struct failure *failure);
 /* When that many seconds from now are over, for client_receive; CLIENT_NO_TIMEOUT: never. */
 long long client_deadline(int seconds);
 /* One answer, a new reference. NULL: refused, timed out (EXIT_TIMEOUT) or the other end is gone. */

@@ -25,6 +25,8 @@ enum exit_code command_nmi(const struct options *options, int count, char **oper
 enum exit_code command_wait(const struct options *options, int count, char **operands);
 enum exit_code command_unpause(const struct options *options, int count, char **operands);
 enum exit_code command_destroy(const struct options *options, int count, char **operands);
+enum exit_code command_cd_insert(const struct options *options, int count, char **operands);
+enum exit_code command_cd_eject(const struct options *options, int count, char **operands);
 enum exit_code command_info(const struct options *options, int count, char **operands);
 enum exit_code command_dmesg(const struct options *options, int count, char **operands);
 enum exit_code command_version(const struct options *options, int count, char **operands);

@@ -29,7 +29,12 @@ _keel() {
 	*:-*)
 		mapfile -t COMPREPLY < <(compgen -W "--help $(keel help "$verb" 2>/dev/null | sed -n 1p | grep -oE -- '--[a-z]+')" -- "$word") ;;
 	check-host:* | dmesg:* | list:* | version:*)	;;
-	check:* | create:*)
+	check:* | create:* | cd-insert:*)
+		if [ "$verb:$operands" = cd-insert:0 ]; then
+			_keel_guests "$verb" "$operands" "$word"
+			return
+		fi
+		[ "$verb" != cd-insert ] || [ "$operands" -eq 1 ] || return
 		# Quoted as file names, which outside of a completion cannot be asked for.
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;

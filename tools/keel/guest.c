@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* keel console, log, shutdown, reboot, reset, unpause, nmi, wait, destroy. */
+/* keel console, log, shutdown, reboot, reset, unpause, nmi, cd-eject, wait, destroy. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -253,6 +253,16 @@ enum exit_code command_destroy(const struct options *options, int count, char **
 enum exit_code command_nmi(const struct options *options, int count, char **operands)
 {
 	const struct demand demand = { json_pack("{s:s}", "command", "nmi"), QUICK_SECONDS, "", "has got an NMI" };
+
+	return demand_of(options, count, operands, &demand);
+}
+
+enum exit_code command_cd_eject(const struct options *options, int count, char **operands)
+{
+	const struct demand demand = {
+		json_pack("{s:s}", "command", "cd-eject"), QUICK_SECONDS,
+		"; a read of the medium has not ended yet, and the drive is empty behind it", "its CD-ROM drive is empty",
+	};
 
 	return demand_of(options, count, operands, &demand);
 }

@@ -236,6 +236,22 @@ static void print_errors(const json_t *status)
 	putchar('\n');
 }
 
+static void print_cdroms(const json_t *status)
+{
+	const json_t *cdrom;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "cdroms"), i, cdrom) {
+		const char *file = member_text(cdrom, "file");
+
+		printf("%-9s ", "cd-rom");
+		output_text(member_text(cdrom, "slot"));
+		fputs(file[0] ? ": " : ": empty", stdout);
+		output_text(file);
+		putchar('\n');
+	}
+}
+
 static void print_guest(const json_t *status)
 {
 	const json_t *blocks = json_object_get(status, "blocks");
@@ -251,6 +267,7 @@ static void print_guest(const json_t *status)
 	       member_number(blocks, "1g"), member_number(blocks, "2m"), member_number(blocks, "4k"));
 	printf("vcpus     %lld\nuptime    %lld s\nrestarts  %lld\n", member_number(status, "vcpus"),
 	       member_number(status, "uptime_s"), member_number(status, "restarts"));
+	print_cdroms(status);
 	print_errors(status);
 }
 

@@ -47,6 +47,8 @@ static const struct command commands[] = {
 	  "wait until a guest has ended" },
 	{ "destroy", command_destroy, 1, NAMES_MOST, OPTION_JSON | OPTION_TIMEOUT, "[--timeout SECONDS] NAME...",
 	  "end a guest at once; its process is killed if it does not do so itself" },
+	{ "cd-insert", command_cd_insert, 2, 2, OPTION_JSON, "NAME FILE", "put a medium into a guest's CD-ROM drive" },
+	{ "cd-eject", command_cd_eject, 1, NAMES_MOST, OPTION_JSON, "NAME...", "take the medium out of a guest's CD-ROM drive" },
 	{ "info", command_info, 0, 1, OPTION_JSON, "[NAME]", "describe the hypervisor, or a guest" },
 	{ "dmesg", command_dmesg, 0, 0, OPTION_JSON, "", "print the hypervisor's log" },
 	{ "version", command_version, 0, 0, OPTION_JSON, "", "print the version of this program" },
@@ -61,7 +63,7 @@ static const struct command help_command = {
 /* Words of other programs. */
 static const char *const synonyms[][2] = {
 	{ "start", "create" }, { "run", "create" }, { "stop", "shutdown" }, { "kill", "destroy" }, { "ls", "list" }, { "ps", "list" },
-	{ "status", "info" }, { "restart", "reboot" },
+	{ "status", "info" }, { "restart", "reboot" }, { "eject", "cd-eject" }, { "insert", "cd-insert" },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -11,6 +11,7 @@
 #include "common/text.h"
 
 #define TEXT_ROOM		4096u
+#define CDROMS_MOST		4u
 
 enum kind { KIND_TEXT, KIND_FILLED_TEXT, KIND_NUMBER, KIND_TRUTH };
 
@@ -49,6 +50,16 @@ static const struct member error_members[] = {
 	{ "time", .kind = KIND_NUMBER, .least = LLONG_MIN, .most = LLONG_MAX },
 	{ "device", .kind = KIND_FILLED_TEXT },
 	{ "text", .kind = KIND_FILLED_TEXT },
+	{ .key = NULL },
+};
+
+static const struct member cdrom_members[] = {
+	{ "slot", .kind = KIND_FILLED_TEXT },
+	{ .key = NULL },
+};
+
+static const struct member medium_members[] = {
+	{ "file", .kind = KIND_FILLED_TEXT },
 	{ .key = NULL },
 };
 
@@ -108,6 +119,32 @@ static bool copy_object(json_t *to, const json_t *from, const char *key, const s
 	return !json_object_set_new(to, key, copy_members(json_object(), json_object_get(from, key), members));
 }
 
+/* Without a file, or with null, the drive is empty. */
+static json_t *copy_cdrom(const json_t *from)
+{
+	json_t *to = copy_members(json_object(), from, cdrom_members);
+
+	if (!to || (json_object_get(from, "file") && !json_is_null(json_object_get(from, "file"))))
+		return to ? copy_members(to, from, medium_members) : NULL;
+	if (!json_object_set_new(to, "file", json_null()))
+		return to;
+	json_decref(to);
+	return NULL;
+}
+
+/* A process of before there was such a list has none. */
+static bool copy_cdroms(json_t *guest, const json_t *answer)
+{
+	const json_t *from = json_object_get(answer, "cdroms"), *cdrom;
+	json_t *list = json_array();
+	bool good = true;
+	size_t i = 0;
+
+	json_array_foreach(from, i, cdrom)
+		good = good && !json_array_append_new(list, copy_cdrom(cdrom));
+	return !json_object_set_new(guest, "cdroms", list) && good && i <= CDROMS_MOST;
+}
+
 static json_t *new_guest(const char *name)
 {
 	return json_pack("{s:o}", "name", output_string(name));
@@ -125,6 +162,7 @@ json_t *status_of_answer(const char *name, const json_t *answer)
 	json_t *guest = copy_members(new_guest(name), answer, guest_members);
 
 	if (guest && set_pid(guest, name) && copy_object(guest, answer, "blocks", block_members) &&
+	    copy_cdroms(guest, answer) &&
 	    (!json_object_get(answer, "last_io_error") || copy_object(guest, answer, "last_io_error", error_members)))
 		return guest;
 	json_decref(guest);

@@ -21,6 +21,7 @@
 #define PATH_ROOM		(2 * PATH_MAX)
 #define BLOCK_DEVICES		"/sys/dev/block"
 #define LOOPS			"/sys/block"
+#define OPEN_FILES		"/proc/self/fd"
 
 /* Bytes of what an image lies in; count 0: to its end. */
 struct range {
@@ -205,7 +206,8 @@ static bool busy(const struct stat *st, const char *file, struct failure *failur
 			   "another device, or by another program; lsblk %s may tell", file, file);
 }
 
-static bool claim_device(struct claim *claim, const struct stat *st, const char *file, bool readonly, struct failure *failure)
+static bool claim_device(struct claim *claim, const struct stat *st, const char *path, const char *file, bool readonly,
+			 struct failure *failure)
 {
 	const struct range all = { 0 };
 	char node[PATH_MAX];
@@ -217,7 +219,7 @@ static bool claim_device(struct claim *claim, const struct stat *st, const char 
 		return failure_set(failure, EXIT_IN_USE, "%s, or a part of it, is mounted on %s, which this host writes to; unmount it "
 				   "first, or mount it read-only", file, where);
 	if (!find_node(st->st_rdev, node, sizeof(node)))
-		snprintf(node, sizeof(node), "%s", file);
+		snprintf(node, sizeof(node), "%s", path);
 	fd = open(node, (readonly ? O_RDONLY : O_RDWR | O_EXCL) | O_CLOEXEC);
 	if (fd < 0 && errno == EBUSY)
 		return busy(st, file, failure);
@@ -280,14 +282,15 @@ bool claim_is_apart(int fd, const char *file, struct failure *failure)
 	return failure_set(failure, EXIT_IN_USE, "%s is attached to %s; losetup -d %s detaches it", file, loop, loop);
 }
 
-bool claim_image(struct claim *claim, const char *file, bool readonly, struct failure *failure)
+/* path leads to it; file is what people call it. */
+static bool claim_at(struct claim *claim, const char *path, const char *file, bool readonly, struct failure *failure)
 {
 	struct stat st;
 	bool claimed;
 	int fd;
 
 	claim->count = 0;
-	fd = open(file, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	fd = open(path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st)) {
 		failure_set(failure, errno == EBUSY ? EXIT_IN_USE : EXIT_FAILED, "cannot open %s: %s", file, strerror(errno));
 		if (fd >= 0)
@@ -296,13 +299,51 @@ bool claim_image(struct claim *claim, const char *file, bool readonly, struct fa
 	}
 	if (S_ISBLK(st.st_mode)) {
 		close(fd);
-		claimed = claim_device(claim, &st, file, readonly, failure);
+		claimed = claim_device(claim, &st, path, file, readonly, failure);
 	} else {
 		claimed = claim_file(claim, fd, &st, file, readonly, failure);
 	}
 	if (!claimed)
 		claim_release(claim);
 	return claimed;
+}
+
+bool claim_image(struct claim *claim, const char *file, bool readonly, struct failure *failure)
+{
+	return claim_at(claim, file, file, readonly, failure);
+}
+
+/* One that is written to, or is no file but a name of one (O_PATH), would come back with rights that its owner has not. */
+static bool is_for_reading(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && (flags & O_ACCMODE) == O_RDONLY && !(flags & O_PATH);
+}
+
+bool claim_medium(struct claim *claim, int fd, const char *file, struct failure *failure)
+{
+	char path[32];
+	struct stat st;
+
+	claim->count = 0;
+	if (fstat(fd, &st) || (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)))
+		return failure_set(failure, EXIT_FAILED, "%s is neither a regular file nor a block device", file);
+	if (!is_for_reading(fd))
+		return failure_set(failure, EXIT_FAILED, "%s is not open for reading alone", file);
+	/* Who sent it has this one open as well, with its locks and flags. */
+	snprintf(path, sizeof(path), OPEN_FILES "/%d", fd);
+	return claim_at(claim, path, file, true, failure);
+}
+
+bool claim_add(struct claim *claim, int fd)
+{
+	struct stat st;
+
+	if (claim->count == CLAIM_MOST || fstat(fd, &st))
+		return false;
+	add_part(claim, fd, &st);
+	return true;
 }
 
 void claim_release(struct claim *claim)

@@ -30,6 +30,13 @@ struct claim {
 
 /* Opens and claims. In use: EXIT_IN_USE, and the text says by what it can. On failure nothing is left. */
 bool claim_image(struct claim *claim, const char *file, bool readonly, struct failure *failure);
+/*
+ * The same, for reading, of a file that somebody else has opened for reading and calls by this name: what is claimed is opened anew, so
+ * that nothing is shared with whom it came from. The descriptor stays the caller's.
+ */
+bool claim_medium(struct claim *claim, int fd, const char *file, struct failure *failure);
+/* Takes a descriptor that was claimed already. False: it is none, or one too many, and stays the caller's. */
+bool claim_add(struct claim *claim, int fd);
 /* A file that is open is under no loop device, where others have it. */
 bool claim_is_apart(int fd, const char *file, struct failure *failure);
 void claim_release(struct claim *claim);

@@ -17,11 +17,10 @@
 #include <unistd.h>
 
 #include "host/confine/sandbox.h"
+#include "manifest/image_format.h"
 
 #define RING_ENTRIES		256
 #define ENGINE_FILES		(2 * (int)KEEL_DRIVES)
-#define SECTOR			512u
-#define CD_SECTOR		2048u
 #define OVERLAY_FOLDER		"/var/tmp"
 #define OVERLAY_LEAST		(16ull << 20)	/* free in it, or the snapshot is refused */
 
@@ -97,16 +96,32 @@ static bool make_overlay(struct disk *disk, const struct manifest_drive *drive, 
 	return check_room(disk, drive, failure);
 }
 
-static bool examine(const struct disk *disk, const struct manifest_drive *drive, uint64_t *bytes, struct failure *failure)
+static bool examine(int fd, const char *file, uint64_t *bytes, struct failure *failure)
 {
 	struct stat st;
 
-	if (fstat(disk->fd, &st))
-		return failure_set(failure, EXIT_FAILED, "cannot examine %s: %s", drive->file, strerror(errno));
+	if (fstat(fd, &st))
+		return failure_set(failure, EXIT_FAILED, "cannot examine %s: %s", file, strerror(errno));
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return failure_set(failure, EXIT_FAILED, "%s is neither a regular file nor a block device", file);
 	*bytes = (uint64_t)st.st_size;
-	if (S_ISBLK(st.st_mode) && ioctl(disk->fd, BLKGETSIZE64, bytes))
-		return failure_set(failure, EXIT_FAILED, "cannot examine %s: %s", drive->file, strerror(errno));
+	if (S_ISBLK(st.st_mode) && ioctl(fd, BLKGETSIZE64, bytes))
+		return failure_set(failure, EXIT_FAILED, "cannot examine %s: %s", file, strerror(errno));
 	return true;
+}
+
+bool disk_examine_medium(int fd, const char *file, uint64_t *bytes, struct failure *failure)
+{
+	char *fault;
+
+	if (!examine(fd, file, bytes, failure))
+		return false;
+	if (!image_is_good(fd, file, *bytes, IMAGE_CD_SECTOR, &fault))
+		failure_set(failure, EXIT_FAILED, "%s", fault ? fault : "out of memory");
+	else
+		return true;
+	free(fault);
+	return false;
 }
 
 /* The manifest's check saw a size that is right; the file may have changed since. */
@@ -118,13 +133,15 @@ static bool has_checked_size(const struct disk *disk, const struct manifest_driv
 
 bool disk_open(struct disk *disk, const struct manifest_drive *drive, struct failure *failure)
 {
-	*disk = (struct disk){ .fd = -1, .overlay = -1, .readonly = drive->mode != MANIFEST_RW };
+	*disk = (struct disk){
+		.fd = -1, .overlay = -1, .readonly = drive->mode != MANIFEST_RW, .removable = drive->kind == MANIFEST_DRIVE_CDROM,
+	};
 	if (!drive->file)
 		return true;
 	if (!claim_image(&disk->claim, drive->file, disk->readonly, failure))
 		return false;
 	disk->fd = disk->claim.part[0].fd;
-	if (examine(disk, drive, &disk->bytes, failure) && has_checked_size(disk, drive, failure) &&
+	if (examine(disk->fd, drive->file, &disk->bytes, failure) && has_checked_size(disk, drive, failure) &&
 	    (drive->mode != MANIFEST_SNAPSHOT || make_overlay(disk, drive, failure)))
 		return true;
 	disk_close(disk);
@@ -138,6 +155,15 @@ void disk_close(struct disk *disk)
 		close(disk->overlay);
 	free(disk->overlaid);
 	*disk = (struct disk){ .fd = -1, .overlay = -1 };
+}
+
+void disk_change(struct disk *disk, int fd, uint64_t bytes)
+{
+	claim_release(&disk->claim);
+	disk->fd = fd;
+	disk->bytes = bytes;
+	if (fd >= 0)
+		claim_add(&disk->claim, fd);
 }
 
 static bool is_overlaid(const struct disk *disk, uint64_t offset)
@@ -179,12 +205,12 @@ static bool resize_overlay(struct disk *disk, uint64_t bytes)
 
 bool disk_measure(struct disk *disk, const struct manifest_drive *drive, struct failure *failure)
 {
-	unsigned int sector = drive->kind == MANIFEST_DRIVE_CDROM ? CD_SECTOR : SECTOR;
+	unsigned int sector = drive->kind == MANIFEST_DRIVE_CDROM ? IMAGE_CD_SECTOR : IMAGE_SECTOR;
 	uint64_t bytes;
 
 	if (disk->fd < 0)
 		return true;
-	if (!examine(disk, drive, &bytes, failure))
+	if (!examine(disk->fd, drive->file, &bytes, failure))
 		return false;
 	bytes -= bytes % sector;
 	if (!bytes)
@@ -421,7 +447,7 @@ static int check(const struct disk *disk, const struct keel_request *request)
 		return 0;
 	if (request->op != KEEL_REQ_READ && request->op != KEEL_REQ_WRITE)
 		return -EINVAL;
-	if (!request->count || request->count > KEEL_BOUNCE_BYTES || request->count % SECTOR || request->offset % SECTOR ||
+	if (!request->count || request->count > KEEL_BOUNCE_BYTES || request->count % IMAGE_SECTOR || request->offset % IMAGE_SECTOR ||
 	    request->offset > disk->bytes || request->count > disk->bytes - request->offset)
 		return -EINVAL;
 	return request->op == KEEL_REQ_WRITE && disk->readonly && !disk->overlaid ? -EROFS : 0;
@@ -522,7 +548,18 @@ static int ring_register(const struct io_uring *ring, unsigned int what, const v
  * A filter does not see what is asked for by a ring: it is restricted before it is put to use. Of files it takes those that are
  * registered, where no request waits for ever.
  */
-static int restrict_ring(struct io_uring *ring)
+static int restrict_ring(struct io_uring *ring, const struct io_uring_restriction *what, unsigned int count)
+{
+	unsigned int workers[2] = { SANDBOX_WORKERS, SANDBOX_WORKERS };
+	int error;
+
+	/* Kernels before 5.15 have no such limit. */
+	io_uring_register_iowq_max_workers(ring, workers);
+	error = ring_register(ring, IORING_REGISTER_RESTRICTIONS, what, count);
+	return error ? error : ring_register(ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+}
+
+static int restrict_to_disks(struct io_uring *ring)
 {
 	static const struct io_uring_restriction restrictions[] = {
 		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_READ },
@@ -532,13 +569,22 @@ static int restrict_ring(struct io_uring *ring)
 		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_FIXED_FILE },
 		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED, .sqe_flags = IOSQE_FIXED_FILE },
 	};
-	unsigned int workers[2] = { SANDBOX_WORKERS, SANDBOX_WORKERS };
-	int error;
 
-	/* Kernels before 5.15 have no such limit. */
-	io_uring_register_iowq_max_workers(ring, workers);
-	error = ring_register(ring, IORING_REGISTER_RESTRICTIONS, restrictions, sizeof(restrictions) / sizeof(restrictions[0]));
-	return error ? error : ring_register(ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+	return restrict_ring(ring, restrictions, sizeof(restrictions) / sizeof(restrictions[0]));
+}
+
+/* To put them away and register others lets go of a file at once; to replace one does so a second later, on kernels before 6.4. */
+static int restrict_to_media(struct io_uring *ring)
+{
+	static const struct io_uring_restriction restrictions[] = {
+		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_READ },
+		{ .opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_UNREGISTER_FILES },
+		{ .opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_REGISTER_FILES },
+		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_FIXED_FILE },
+		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED, .sqe_flags = IOSQE_FIXED_FILE },
+	};
+
+	return restrict_ring(ring, restrictions, sizeof(restrictions) / sizeof(restrictions[0]));
 }
 
 bool disk_engine_init(struct disk_engine *engine, struct loop *loop, struct failure *failure)
@@ -560,18 +606,34 @@ bool disk_engine_init(struct disk_engine *engine, struct loop *loop, struct fail
 	return true;
 }
 
+static int register_files(struct disk_engine *engine, const struct disk *disks, unsigned int count)
+{
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
+		bool own = i < count && disks[i].removable == engine->media;
+
+		engine->files[2 * i] = own ? disks[i].fd : -1;
+		engine->files[2 * i + 1] = own ? disks[i].overlay : -1;
+	}
+	return io_uring_register_files(&engine->ring, engine->files, ENGINE_FILES);
+}
+
 bool disk_engine_start(struct disk_engine *engine, const struct disk *disks, unsigned int count, struct failure *failure)
 {
-	int error;
+	int error = register_files(engine, disks, count);
 
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
-		engine->files[2 * i] = i < count ? disks[i].fd : -1;
-		engine->files[2 * i + 1] = i < count ? disks[i].overlay : -1;
-	}
-	error = io_uring_register_files(&engine->ring, engine->files, ENGINE_FILES);
 	if (!error)
-		error = restrict_ring(&engine->ring);
+		error = engine->media ? restrict_to_media(&engine->ring) : restrict_to_disks(&engine->ring);
 	return !error || failure_set(failure, EXIT_FAILED, "cannot restrict io_uring to the guest's images: %s", strerror(-error));
+}
+
+bool disk_engine_restart(struct disk_engine *engine, const struct disk *disks, unsigned int count, struct failure *failure)
+{
+	int error = io_uring_unregister_files(&engine->ring);
+
+	/* None: those of the last time could not be registered. */
+	if (!error || error == -ENXIO)
+		error = register_files(engine, disks, count);
+	return !error || failure_set(failure, EXIT_FAILED, "cannot let io_uring have another medium: %s", strerror(-error));
 }
 
 void disk_engine_close(struct disk_engine *engine)

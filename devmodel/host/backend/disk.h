@@ -4,6 +4,7 @@
  * A write is complete when the page cache has it; a flush is complete when the disk has everything completed before.
  *
  * Images are claimed (host/backend/claim.h). How long one is, is looked at when it is opened and at each start of the VM.
+ * Media that can change, which are read-only, have an engine of their own: the files of the other one are what they were at the start.
  * Snapshot mode keeps what the guest writes in an unlinked temporary file, which ends with the process. What exceeds its limit
  * fails as on a full file system.
  */
@@ -27,6 +28,7 @@
 struct disk {
 	int fd;			/* -1: no medium */
 	bool readonly;
+	bool removable;		/* the medium can change */
 	uint64_t bytes;		/* whole sectors of the drive */
 	struct claim claim;
 	int overlay;		/* snapshot mode, else -1 */
@@ -49,6 +51,7 @@ struct disk_job {
 };
 
 struct disk_engine {
+	bool media;		/* it is for disks that are removable, else for all others */
 	struct loop *loop;
 	struct loop_source source;	/* completions */
 	struct io_uring ring;
@@ -72,9 +75,16 @@ void disk_close(struct disk *disk);
  */
 bool disk_measure(struct disk *disk, const struct manifest_drive *drive, struct failure *failure);
 
+/* What is told of a medium that may come into a removable disk, or the failure. */
+bool disk_examine_medium(int fd, const char *file, uint64_t *bytes, struct failure *failure);
+/* A removable disk gets this medium, whose descriptor is the disk's then; -1: none. Requests under way end with the former one. */
+void disk_change(struct disk *disk, int fd, uint64_t bytes);
+
 bool disk_engine_init(struct disk_engine *engine, struct loop *loop, struct failure *failure);
-/* The disks, at most KEEL_DRIVES, are open: from now on requests are taken, for them and for no other file. */
+/* The disks, at most KEEL_DRIVES, are open: from now on requests are taken, for those that are this engine's and for no other file. */
 bool disk_engine_start(struct disk_engine *engine, const struct disk *disks, unsigned int count, struct failure *failure);
+/* The same once more, for other media. Takes an engine of media, of which nothing is under way. */
+bool disk_engine_restart(struct disk_engine *engine, const struct disk *disks, unsigned int count, struct failure *failure);
 void disk_engine_close(struct disk_engine *engine);
 /*
  * Starts a request, which may come from anywhere: what is wrong with it is told to done.

@@ -3,8 +3,11 @@
 #include "host/confine/keeper.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -14,22 +17,34 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What the guest's process says: a byte, with a descriptor behind HOLD. */
+#include "host/backend/claim.h"
+#include "manifest/manifest.h"
+
+/* What the guest's process says: a message each, with a descriptor in HOLD and CLAIM. Those from CLAIM on are answered by one. */
 #define NOTE_SOCKET		's'
 #define HOLD			'h'
+#define CLAIM			'c'
+#define CHANGE			'm'
+#define FORGET			'f'
 #define RELEASE			'r'
 
-#define HELD_MOST		64u
 #define LIVES_ON_SECONDS	10	/* behind its release, or behind the time that it has for a signal */
 #define MS_PER_SECOND		1000
+
+struct word {
+	char what;
+	uint8_t drive;
+	char file[PATH_MAX];		/* CLAIM: what its descriptor is called */
+};
 
 struct watch {
 	struct keeper *keeper;
 	struct rundir *dir;
-	const char *serial;
+	const struct manifest *manifest;
 	struct stat socket;		/* that the guest's process has made; no inode: none */
-	bool noted;
-	unsigned int held;
+	bool noted, released;
+	struct claim held[MANIFEST_DRIVES];	/* what the medium of each drive is and lies in, as far as it is to be held here; */
+	struct claim next[MANIFEST_DRIVES];	/* and the one that is about to take its place */
 	time_t end;			/* CLOCK_MONOTONIC, when the guest's process is ended; 0: it is not */
 };
 
@@ -48,7 +63,7 @@ bool keeper_fork(struct keeper *keeper, struct failure *failure)
 
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, NULL);
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
 		return failure_set(failure, EXIT_FAILED, "cannot make a pair of sockets: %s", strerror(errno));
 	keeper->pid = getpid();
 	keeper->guest = fork();
@@ -102,46 +117,148 @@ static void clear(struct watch *w)
 {
 	struct stat st;
 
-	if (w->socket.st_ino && !lstat(w->serial, &st) && st.st_dev == w->socket.st_dev && st.st_ino == w->socket.st_ino)
-		unlink(w->serial);
+	if (w->socket.st_ino && !lstat(w->manifest->serial_path, &st) && st.st_dev == w->socket.st_dev && st.st_ino == w->socket.st_ino)
+		unlink(w->manifest->serial_path);
 	w->socket.st_ino = 0;
 	rundir_remove(w->dir);
 }
 
-/* A descriptor that comes with the word stays open until this process ends. */
-static char take_word(struct watch *w)
+/* One message, with one descriptor at most, or -1: the kernel drops any more. Its length; 0: there is nobody; below: errno tells. */
+static ssize_t take_message(int link, void *text, size_t room, int *fd)
 {
-	char word = 0, control[CMSG_SPACE(sizeof(int))] = { 0 };
-	struct iovec part = { &word, 1 };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec part = { text, room };
+	struct msghdr message = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = CMSG_LEN(sizeof(int)),
+	};
+	ssize_t n = recvmsg(link, &message, MSG_CMSG_CLOEXEC);
+	struct cmsghdr *header = n < 0 ? NULL : CMSG_FIRSTHDR(&message);
 
-	/* As many as the images of a guest can have around them; any more are dropped by the kernel. */
-	if (w->held < HELD_MOST) {
-		message.msg_control = control;
-		message.msg_controllen = sizeof(control);
-	}
-	if (recvmsg(w->keeper->link, &message, MSG_CMSG_CLOEXEC) != 1)
-		return 0;
-	w->held += message.msg_controllen && CMSG_FIRSTHDR(&message);
-	return word;
+	*fd = -1;
+	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(fd, CMSG_DATA(header), sizeof(*fd));
+	return n;
 }
 
-static void obey(struct watch *w, char word)
+static bool send_message(int link, const void *text, size_t length, int fd, int flags)
+{
+	char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec part = { (void *)text, length };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	struct cmsghdr *header;
+
+	if (fd >= 0) {
+		message.msg_control = control;
+		message.msg_controllen = sizeof(control);
+		header = CMSG_FIRSTHDR(&message);
+		*header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+		memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+	}
+	return sendmsg(link, &message, MSG_NOSIGNAL | flags) == (ssize_t)length;
+}
+
+/* Who does not listen, or says it again and again, gains nothing. */
+static bool answer(const struct watch *w, const struct failure *failure, int fd)
+{
+	return send_message(w->keeper->link, failure, sizeof(*failure), fd, MSG_DONTWAIT);
+}
+
+static void claim(struct watch *w, unsigned int drive, int fd, const char *file)
+{
+	struct failure failure = { .code = EXIT_DONE };
+	struct claim *next = &w->next[drive];
+
+	claim_release(next);
+	if (!claim_medium(next, fd, file, &failure))
+		answer(w, &failure, -1);
+	else if (!answer(w, &failure, next->part[0].fd))
+		claim_release(next);
+}
+
+static void change(struct watch *w, unsigned int drive)
+{
+	struct claim *held = &w->held[drive], *next = &w->next[drive];
+
+	for (unsigned int i = 0; i < held->count; i++)
+		rundir_forget_disk(w->dir, held->part[i].device, held->part[i].inode);
+	for (unsigned int i = 0; i < next->count; i++)
+		rundir_note_disk(w->dir, next->part[i].device, next->part[i].inode);
+	claim_release(held);
+	*held = *next;
+	next->count = 0;
+}
+
+static void release(struct watch *w)
 {
 	time_t end = now() + LIVES_ON_SECONDS;
 
-	/* Once, before it is confined: later another guest's may be there. */
-	if (word == NOTE_SOCKET && w->serial && !w->noted && lstat(w->serial, &w->socket))
-		w->socket.st_ino = 0;
-	w->noted |= word == NOTE_SOCKET;
-	if (word != RELEASE)
-		return;
 	clear(w);
-	/* Who does not listen, or says it again and again, gains nothing. */
-	if (send(w->keeper->link, &word, 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1)
-		perror("keeper");
+	w->released = true;
+	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++) {
+		claim_release(&w->held[i]);
+		claim_release(&w->next[i]);
+	}
 	if (!w->end || end < w->end)
 		w->end = end;
+}
+
+/* Of a drive. Once the folder is gone it may be another guest's. True: the descriptor is kept. */
+static bool obey_drive(struct watch *w, const struct word *word, int fd)
+{
+	const struct failure done = { .code = EXIT_DONE };
+
+	if (w->released || word->drive >= MANIFEST_DRIVES)
+		return false;
+	if (word->what == HOLD)
+		return claim_add(&w->held[word->drive], fd);
+	/* Disks stay what they are. */
+	if (w->manifest->drives[word->drive].kind != MANIFEST_DRIVE_CDROM)
+		return false;
+	switch (word->what) {
+	case CLAIM:
+		claim(w, word->drive, fd, word->file);
+		return false;
+	case CHANGE:
+		change(w, word->drive);
+		answer(w, &done, -1);
+		return false;
+	case FORGET:
+		claim_release(&w->next[word->drive]);
+		answer(w, &done, -1);
+		return false;
+	}
+	return false;
+}
+
+static void obey(struct watch *w, const struct word *word, int fd)
+{
+	const struct failure done = { .code = EXIT_DONE };
+
+	/* Once, before it is confined: later another guest's may be there. */
+	if (word->what == NOTE_SOCKET && w->manifest->serial == MANIFEST_SERIAL_SOCKET && !w->noted &&
+	    lstat(w->manifest->serial_path, &w->socket))
+		w->socket.st_ino = 0;
+	w->noted |= word->what == NOTE_SOCKET;
+	if (word->what == RELEASE) {
+		release(w);
+		if (!answer(w, &done, -1))
+			perror("keeper");
+	}
+	if (!obey_drive(w, word, fd) && fd >= 0)
+		close(fd);
+}
+
+/* False: there is nobody any more. */
+static bool listen_to(struct watch *w)
+{
+	struct word word = { 0 };
+	int fd;
+
+	/* The name's last byte stays 0. */
+	if (take_message(w->keeper->link, &word, sizeof(word) - 1, &fd) <= 0)
+		return false;
+	obey(w, &word, fd);
+	return true;
 }
 
 static int patience(const struct watch *w)
@@ -151,12 +268,11 @@ static int patience(const struct watch *w)
 	return !w->end ? -1 : left > 0 ? (int)left * MS_PER_SECOND : 0;
 }
 
-enum exit_code keeper_watch(struct keeper *keeper, struct rundir *dir, const char *serial)
+enum exit_code keeper_watch(struct keeper *keeper, struct rundir *dir, const struct manifest *manifest)
 {
 	struct pollfd fds[2] = { { .fd = keeper->link, .events = POLLIN }, { .fd = watch_signals(), .events = POLLIN } };
-	struct watch w = { .keeper = keeper, .dir = dir, .serial = serial };
+	struct watch w = { .keeper = keeper, .dir = dir, .manifest = manifest };
 	enum exit_code code;
-	char word;
 
 	for (;;) {
 		if (poll(fds, 2, patience(&w)) < 0 && errno != EINTR)
@@ -165,12 +281,8 @@ enum exit_code keeper_watch(struct keeper *keeper, struct rundir *dir, const cha
 			break;
 		if (fds[1].revents)
 			hand_on(&w, fds[1].fd);
-		if (!fds[0].revents)
-			continue;
-		word = take_word(&w);
-		if (!word)
+		if (fds[0].revents && !listen_to(&w))
 			break;
-		obey(&w, word);
 	}
 	/* It has ended, or it should have. Its number is not free, nor its user's, before it is reaped. */
 	kill(keeper->guest, SIGKILL);
@@ -182,43 +294,73 @@ enum exit_code keeper_watch(struct keeper *keeper, struct rundir *dir, const cha
 	return code;
 }
 
-static bool say(const struct keeper *keeper, char word, int fd, struct failure *failure)
+static bool say(const struct keeper *keeper, const struct word *word, int fd, struct failure *failure)
 {
-	char control[CMSG_SPACE(sizeof(int))] = { 0 };
-	struct iovec part = { &word, 1 };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
-	struct cmsghdr *header;
+	size_t length = offsetof(struct word, file) + strlen(word->file);
 
-	if (fd >= 0) {
-		message.msg_control = control;
-		message.msg_controllen = sizeof(control);
-		header = CMSG_FIRSTHDR(&message);
-		*header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
-		memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-	}
-	return sendmsg(keeper->link, &message, MSG_NOSIGNAL) == 1 ||
+	return send_message(keeper->link, word, length, fd, 0) ||
 	       failure_set(failure, EXIT_FAILED, "cannot speak to the keeper: %s", strerror(errno));
+}
+
+/* Waits for the answer to what was said. */
+static bool hear(const struct keeper *keeper, int *fd, struct failure *failure)
+{
+	ssize_t n;
+
+	do
+		n = take_message(keeper->link, failure, sizeof(*failure), fd);
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)sizeof(*failure))
+		return failure_set(failure, EXIT_FAILED, "the keeper does not answer");
+	failure->text[sizeof(failure->text) - 1] = '\0';
+	return failure->code == EXIT_DONE;
 }
 
 bool keeper_note_socket(const struct keeper *keeper, struct failure *failure)
 {
-	return say(keeper, NOTE_SOCKET, -1, failure);
+	return say(keeper, &(struct word){ .what = NOTE_SOCKET }, -1, failure);
 }
 
-bool keeper_hold(const struct keeper *keeper, int fd, struct failure *failure)
+bool keeper_hold(const struct keeper *keeper, unsigned int drive, int fd, struct failure *failure)
 {
-	bool said = say(keeper, HOLD, fd, failure);
+	return say(keeper, &(struct word){ .what = HOLD, .drive = (uint8_t)drive }, fd, failure);
+}
 
-	close(fd);
-	return said;
+int keeper_claim(const struct keeper *keeper, unsigned int drive, int fd, const char *file, struct failure *failure)
+{
+	struct word word = { .what = CLAIM, .drive = (uint8_t)drive };
+	int claimed = -1;
+
+	if (strlen(file) >= sizeof(word.file)) {
+		failure_set(failure, EXIT_FAILED, "the name of %s is too long", file);
+		return -1;
+	}
+	strcpy(word.file, file);
+	if (say(keeper, &word, fd, failure) && hear(keeper, &claimed, failure) && claimed < 0)
+		failure_set(failure, EXIT_FAILED, "%s is one file more than can be open", file);
+	return claimed;
+}
+
+static void tell(const struct keeper *keeper, const struct word *word)
+{
+	struct failure failure;
+	int fd;
+
+	if (!say(keeper, word, -1, &failure) || !hear(keeper, &fd, &failure))
+		fprintf(stderr, "%s\n", failure.text);
+}
+
+void keeper_change(const struct keeper *keeper, unsigned int drive)
+{
+	tell(keeper, &(struct word){ .what = CHANGE, .drive = (uint8_t)drive });
+}
+
+void keeper_forget(const struct keeper *keeper, unsigned int drive)
+{
+	tell(keeper, &(struct word){ .what = FORGET, .drive = (uint8_t)drive });
 }
 
 void keeper_release(const struct keeper *keeper)
 {
-	char word = RELEASE;
-
-	if (write(keeper->link, &word, 1) != 1)
-		perror("keeper");
-	while (read(keeper->link, &word, 1) < 0 && errno == EINTR)
-		;
+	tell(keeper, &(struct word){ .what = RELEASE });
 }

@@ -12,6 +12,7 @@
 
 #include "common/exit.h"
 #include "common/rundir.h"
+#include "manifest/manifest.h"
 
 #define KEEPER_LEAVE_SECONDS	80	/* from a signal on, that the guest's process takes at most; systemd kills after 90 */
 
@@ -25,15 +26,28 @@ struct keeper {
 bool keeper_fork(struct keeper *keeper, struct failure *failure);
 
 /*
- * In the keeper: hands TERM, INT and HUP on, and returns when the guest's process and its folder are gone. serial: the path of a socket
- * that the guest's process makes; NULL: it makes none. Returns that process's status.
+ * In the keeper: hands TERM, INT and HUP on, and returns when the guest's process and its folder are gone. The manifest says which
+ * socket that process makes, and what may have other media. Returns its status.
  */
-enum exit_code keeper_watch(struct keeper *keeper, struct rundir *dir, const char *serial);
+enum exit_code keeper_watch(struct keeper *keeper, struct rundir *dir, const struct manifest *manifest);
 
 /* In the guest's process, before it is confined. The serial socket is made. */
 bool keeper_note_socket(const struct keeper *keeper, struct failure *failure);
-/* The same. The keeper holds this descriptor, whose lock is to last as long as the guest; the caller's is closed. */
-bool keeper_hold(const struct keeper *keeper, int fd, struct failure *failure);
+/*
+ * The same. The keeper holds this descriptor, one of the claim on a drive's image: its lock is to last until the drive has another medium,
+ * or as long as the guest. The caller's stays.
+ */
+bool keeper_hold(const struct keeper *keeper, unsigned int drive, int fd, struct failure *failure);
+
+/*
+ * In the guest's process, also when it is confined. Claims a medium that somebody has sent and calls by this name, as one for this drive
+ * would be claimed at the start, and returns a descriptor of it, opened anew; -1: refused. fd stays the caller's. Then keeper_change
+ * puts it into the drive, whose former one, if any, is let go of; without a claim there is none then. Or keeper_forget lets go of it.
+ */
+int keeper_claim(const struct keeper *keeper, unsigned int drive, int fd, const char *file, struct failure *failure);
+void keeper_change(const struct keeper *keeper, unsigned int drive);
+void keeper_forget(const struct keeper *keeper, unsigned int drive);
+
 /* In the guest's process: the folder is to go now. Returns when it is gone, so that the guest's name is free. */
 void keeper_release(const struct keeper *keeper);
 

@@ -85,6 +85,6 @@ bool sandbox_enter(const struct sandbox *sandbox, struct failure *failure)
 	if (!error)
 		error = sandbox_landlock();
 	if (!error)
-		error = sandbox_filter(sandbox->logs, SANDBOX_LOGS);
+		error = sandbox_filter(sandbox);
 	return !error || failure_set(failure, EXIT_FAILED, "cannot confine the guest's process: cannot %s: %s", error, strerror(errno));
 }

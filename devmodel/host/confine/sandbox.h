@@ -21,6 +21,8 @@ struct sandbox {
 	unsigned int threads;	/* most that it starts at a time */
 	uint64_t data;		/* bytes of memory that it has or takes later */
 	int logs[SANDBOX_LOGS];	/* descriptors that it may cut off; -1: none */
+	int link;		/* over which it sends descriptors to its keeper; -1: none */
+	int media;		/* the io_uring whose files it may replace; -1: none */
 	int nice;		/* least that its threads take, where it has a user of its own */
 };
 

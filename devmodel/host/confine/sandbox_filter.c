@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <keel/ioctl.h>
@@ -39,6 +40,7 @@ static const unsigned int requests[] = {
 #define THREAD_FLAGS	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
 #define APART_FLAGS	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
 #define EQUALS(argument, value) { argument, SCMP_CMP_EQ, value, 0 }
+#define IS(argument, value) (struct scmp_arg_cmp)EQUALS(argument, (scmp_datum_t)(value))
 #define MASKED(argument, mask, value) { argument, SCMP_CMP_MASKED_EQ, mask, value }
 
 /* Only where an argument is harmless. */
@@ -58,6 +60,8 @@ static const struct {
 	{ SCMP_SYS(prctl), 1, { EQUALS(0, PR_SET_NAME) } },
 	{ SCMP_SYS(fcntl), 1, { EQUALS(1, F_DUPFD_CLOEXEC) } },
 	{ SCMP_SYS(sendto), 1, { EQUALS(4, 0) } },
+	/* Descriptors that come over the control socket. */
+	{ SCMP_SYS(recvmsg), 1, { EQUALS(2, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) } },
 	{ SCMP_SYS(sched_setaffinity), 1, { EQUALS(0, 0) } },
 	{ SCMP_SYS(sched_getaffinity), 1, { EQUALS(0, 0) } },
 	{ SCMP_SYS(setpriority), 2, { EQUALS(0, PRIO_PROCESS), EQUALS(1, 0) } },
@@ -68,11 +72,26 @@ static bool allow_where(scmp_filter_ctx filter, int call, struct scmp_arg_cmp co
 	return !seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &condition);
 }
 
-static bool allow_by_arguments(scmp_filter_ctx filter, const int *logs, unsigned int count)
+static bool allow_two(scmp_filter_ctx filter, int call, struct scmp_arg_cmp first, struct scmp_arg_cmp second)
 {
-	for (unsigned int i = 0; i < count; i++)
-		if (!allow_where(filter, SCMP_SYS(ftruncate), (struct scmp_arg_cmp)EQUALS(0, (scmp_datum_t)logs[i])))
+	const struct scmp_arg_cmp both[] = { first, second };
+
+	return !seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 2, both);
+}
+
+/* By the descriptors that they are for. */
+static bool allow_for(scmp_filter_ctx filter, const struct sandbox *sandbox)
+{
+	for (unsigned int i = 0; i < SANDBOX_LOGS; i++)
+		if (!allow_where(filter, SCMP_SYS(ftruncate), IS(0, sandbox->logs[i])))
 			return false;
+	return allow_two(filter, SCMP_SYS(sendmsg), IS(0, sandbox->link), IS(2, MSG_NOSIGNAL)) &&
+	       allow_two(filter, SCMP_SYS(recvmsg), IS(0, sandbox->link), IS(2, MSG_CMSG_CLOEXEC)) &&
+	       allow_two(filter, SCMP_SYS(io_uring_register), IS(0, sandbox->media), IS(1, IORING_REGISTER_FILES));
+}
+
+static bool allow_by_arguments(scmp_filter_ctx filter)
+{
 	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
 		if (!allow_where(filter, SCMP_SYS(ioctl), (struct scmp_arg_cmp)MASKED(1, 0xffffffffu, requests[i])))
 			return false;
@@ -83,21 +102,22 @@ static bool allow_by_arguments(scmp_filter_ctx filter, const int *logs, unsigned
 	return allow_where(filter, SCMP_SYS(tgkill), (struct scmp_arg_cmp)EQUALS(0, (scmp_datum_t)getpid()));
 }
 
-static bool fill(scmp_filter_ctx filter, const int *logs, unsigned int count)
+static bool fill(scmp_filter_ctx filter, const struct sandbox *sandbox)
 {
 	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
 		if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0))
 			return false;
 	/* Its flags are in memory, where a filter does not see them: the C library then takes clone. */
-	return !seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) && allow_by_arguments(filter, logs, count);
+	return !seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) && allow_by_arguments(filter) &&
+	       allow_for(filter, sandbox);
 }
 
-const char *sandbox_filter(const int *logs, unsigned int count)
+const char *sandbox_filter(const struct sandbox *sandbox)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int error = -ENOMEM;
 
-	if (filter && !seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 0) && fill(filter, logs, count))
+	if (filter && !seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 0) && fill(filter, sandbox))
 		error = seccomp_load(filter);
 	if (filter)
 		seccomp_release(filter);

@@ -11,8 +11,8 @@ const char *sandbox_view(const char *folder);
 const char *sandbox_limit(const struct sandbox *sandbox);
 /* No file, by whatever path. On kernels without Landlock it is left out. Takes no_new_privs. */
 const char *sandbox_landlock(void);
-/* No system call but those that serve a guest; of descriptors only these may be cut off. */
-const char *sandbox_filter(const int *logs, unsigned int count);
+/* No system call but those that serve a guest, some of them for certain descriptors alone. */
+const char *sandbox_filter(const struct sandbox *sandbox);
 /* User, group, capabilities, and that it ends with its keeper. */
 const char *sandbox_drop(const struct sandbox *sandbox);
 

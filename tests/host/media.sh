@@ -1,0 +1,162 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Media of a CD-ROM drive: put in and taken out while the guest runs, by whoever has the right to, and nothing else.
+set -u
+# shellcheck source=tests/host/common.sh
+. "$(dirname "$0")/common.sh"
+
+# sector FILE BYTE: a medium of two sectors of this byte, as octal.
+sector() {
+	head -c 4096 /dev/zero | tr '\0' "\\$2" >"$WORK/$1"
+}
+
+# holds NAME PATTERN: whether the guest's process or its keeper has a file open that is this.
+holds() {
+	local pid
+	pid=$(cat "$KEEL_RUN_DIR/$1/pid")
+	find "/proc/$pid/fd" "/proc/$(awk '$1 == "PPid:" { print $2 }' "/proc/$pid/status")/fd" -lname "$2" | grep .
+}
+
+# descriptors NAME: how many its process has.
+descriptors() {
+	find "/proc/$(cat "$KEEL_RUN_DIR/$1/pid")/fd" -type l | wc -l
+}
+
+# free FILE: whether nobody has locked it.
+free() {
+	python3 -c 'import fcntl, sys
+fcntl.lockf(open(sys.argv[1], "r+"), fcntl.LOCK_EX | fcntl.LOCK_NB)' "$1"
+}
+
+# said NAME TEXT [KIND...]: what its control socket answers.
+said() {
+	local guest=$1
+	shift
+	python3 "$ROOT/tests/host/descriptors.py" "$KEEL_RUN_DIR/$guest/control" "$@"
+}
+
+# drive NAME FILE: whether this is what is in its drive.
+drive() {
+	says "\"cdroms\":\[{\"slot\":\"secondary-master\",\"file\":$2}\]" keel info --json "$1"
+}
+
+sector first.iso 021
+sector second.iso 042
+sector "third one.iso" 063
+truncate -s 1M "$WORK/disk.img"
+manifest guest '"cdrom": { "file": "first.iso" }' '"disks": [ { "file": "disk.img" } ]'
+manifest empty '"cdrom": {}'
+manifest bare
+manifest writer '"disks": [ { "file": "second.iso" } ]'
+check "a guest with a medium" keel create "$WORK/guest.json"
+check "info has it" says '^cd-rom +secondary-master: /.*/first.iso$' keel info guest
+check "in JSON, too" drive guest '"/[^"]*/first.iso"'
+order guest 'read 2 0 2048'
+check "the guest reads it" noted guest 'done 0 0 (11)+'
+check "another takes its place" says '^guest: /.*/second.iso is in its CD-ROM drive$' keel cd-insert guest "$WORK/second.iso"
+check "the guest hears of it" noted guest 'medium 2 4096'
+order guest 'read 2 2048 2048'
+check "and reads that" noted guest 'done 1 0 (22)+'
+check "info has it now" drive guest '"/[^"]*/second.iso"'
+check "the former one is let go of" never holds guest '*/first.iso'
+check "and free for others" free "$WORK/first.iso"
+check "without a note of it" never grep -q " $(stat -c %i "$WORK/first.iso")\$" "$KEEL_RUN_DIR/guest/disks"
+check "of the other one there is a note" grep -q " $(stat -c %i "$WORK/second.iso")\$" "$KEEL_RUN_DIR/guest/disks"
+check "and it is locked" never free "$WORK/second.iso"
+check "no other guest writes to it" says 'in use by guest "guest"' keel create "$WORK/writer.json"
+check "a relative name" sh -c 'cd "$1" && keel cd-insert guest "third one.iso"' - "$WORK"
+check "is told in full" drive guest '"/[^"]*/third one.iso"'
+check "reset" keel reset guest
+check "leaves it in" noted guest 'drive 2 4096' 2
+order guest 'read 2 0 2048'
+check "for the guest as well" noted guest 'done 2 0 (33)+'
+check "so does a reset of its own" sh -c 'echo "end 2" >>"$1"' - "$WORK/guests/guest/orders"
+check "the third start" noted guest start 3
+check "has it" drive guest '"/[^"]*/third one.iso"'
+
+check "eject" says '^guest: its CD-ROM drive is empty$' keel cd-eject guest
+check "the guest hears of it" noted guest 'medium 2 0'
+order guest 'read 2 0 2048'
+check "and has nothing to read" noted guest 'done 3 -123 .*'
+check "info has none" drive guest null
+check "nobody holds it" never holds guest '*/third one.iso'
+check "nor has it locked" free "$WORK/third one.iso"
+check "eject of nothing" says 'its CD-ROM drive is empty; keel cd-insert' keel cd-eject guest
+check "is a failure" exits 1 keel cd-eject guest
+check "the disk is what it was" holds guest '*/disk.img'
+order guest 'read 0 0 512'
+check "and works" noted guest 'done 4 0 0+'
+check "a guest that had none" keel create "$WORK/empty.json"
+check "is told so" says '^cd-rom +secondary-master: empty$' keel info empty
+check "gets one" keel cd-insert empty "$WORK/second.iso"
+check "two can have the same" keel cd-insert guest "$WORK/second.iso"
+check "again, which is another for the guest" keel cd-insert guest "$WORK/second.iso"
+check "without a number more of notes" [ "$(wc -l <"$KEEL_RUN_DIR/guest/disks")" -eq 2 ]
+check "eject of several" sh -c 'keel cd-eject guest empty | grep -c "is empty$" | grep -x 2'
+check "the log has it" grep -aq 'secondary-master: the medium is now /.*/second.iso' "$KEEL_LOG_DIR/guest.log"
+
+# refused STATUS PATTERN FILE [NAME]: and the drive is as it was.
+refused() {
+	exits "$1" keel cd-insert "${4:-guest}" "$3" >"$WORK/refused" 2>&1 || { cat "$WORK/refused"; return 1; }
+	grep -Eq "$2" "$WORK/refused" || { cat "$WORK/refused"; return 1; }
+}
+
+keel cd-insert guest "$WORK/first.iso" >/dev/null
+keel create "$WORK/bare.json" >/dev/null
+check "no such guest" refused 4 'no guest "none" is running' "$WORK/second.iso" none
+check "a guest without a drive" refused 1 'has no CD-ROM drive; "cdrom": \{\} in its manifest' "$WORK/second.iso" bare
+check "eject of it as well" says 'has no CD-ROM drive' keel cd-eject bare
+check "no such file" refused 1 'cannot open /.*/none.iso: No such file' "$WORK/none.iso"
+check "a folder" refused 1 'neither a regular file nor a block device' "$WORK"
+mkfifo "$WORK/pipe"
+check "a pipe, without waiting" refused 1 'neither a regular file' "$WORK/pipe"
+check "a device that is none of blocks" refused 1 'neither a regular file' /dev/zero
+printf 'QFI\373\0\0\0\003' >"$WORK/q.iso"
+truncate -s 1M "$WORK/q.iso"
+check "another format" refused 1 "qemu-img convert -f qcow2 -O raw '/.*/q.iso'" "$WORK/q.iso"
+: >"$WORK/none"
+check "an empty file" refused 1 'is empty; a CD-ROM drive takes an ISO image' "$WORK/none"
+truncate -s 2560 "$WORK/odd.iso"
+check "a size of no whole sectors" refused 1 'whole sectors of 2048 bytes: truncate -s %2048' "$WORK/odd.iso"
+check "a disk of the guest's own" refused 7 'disk.img is in use by guest "guest"' "$WORK/disk.img"
+keel create "$WORK/writer.json" >/dev/null
+check "a disk of another guest's" refused 7 'second.iso is in use by guest "writer"' "$WORK/second.iso"
+check "after all that the drive has what it had" drive guest '"/[^"]*/first.iso"'
+order guest 'read 2 0 2048'
+check "and works" noted guest 'done 5 0 (11)+'
+
+insert='{"command":"cd-insert","file":"x"}\n'
+keel destroy writer >/dev/null
+check "no descriptor" says 'expected the name of a medium, and one descriptor' said guest "$insert"
+many=$(descriptors guest)
+check "two" says 'one descriptor of it' said guest "$insert" "r:$WORK/second.iso" "r:$WORK/second.iso"
+check "many" says 'one descriptor of it' said guest "$insert" $(printf "r:$WORK/second.iso %.0s" $(seq 100))
+check "one in each of several pieces" says 'one descriptor of it' said guest "$insert" "r:$WORK/second.iso" +3
+check "no name" says 'the name of a medium' said guest '{"command":"cd-insert"}\n' "r:$WORK/second.iso"
+check "a name that is none" says 'the name of a medium' said guest '{"command":"cd-insert","file":7}\n' "r:$WORK/second.iso"
+check "a descriptor for writing" says 'x is not open for reading alone' said guest "$insert" "w:$WORK/second.iso"
+check "one that is a name alone" says 'x is not open for reading alone' said guest "$insert" "path:$WORK/second.iso"
+for kind in pipe socket event "r:$WORK" r:/dev/zero; do
+	check "what is no file: $kind" says 'x is neither a regular file nor a block device' said guest "$insert" "$kind"
+done
+check "another format" says 'image in the format qcow2' said guest "$insert" "r:$WORK/q.iso"
+check "an odd size" says 'whole sectors' said guest "$insert" "r:$WORK/odd.iso"
+check "a descriptor that nobody asked for" says '"ok": ?true' said guest '{"command":"status"}\n' "r:$WORK/second.iso"
+check "one with what is no request" says 'expected a JSON object' said guest 'x\n' "r:$WORK/second.iso"
+for _ in 1 2 3; do
+	said guest '{"command":' "r:$WORK/second.iso"
+done
+check "none of them is kept" soon [ "$(descriptors guest)" -eq "$many" ]
+check "nor that file" never holds guest '*/second.iso'
+check "the drive has what it had" drive guest '"/[^"]*/first.iso"'
+check "one that is right is taken" says '"ok": ?true' said guest "$insert" "r:$WORK/second.iso"
+check "as it is called" drive guest '"x"'
+check "and is as many as there were" [ "$(descriptors guest)" -eq "$many" ]
+order guest 'read 2 0 2048'
+check "it is that file" noted guest 'done 6 0 (22)+'
+kill -STOP "$(cat "$KEEL_RUN_DIR/empty/pid")"
+check "a process that hangs" exits 6 keel cd-eject empty
+kill -CONT "$(cat "$KEEL_RUN_DIR/empty/pid")"
+keel destroy guest empty bare >/dev/null
+check "all is free in the end" free "$WORK/second.iso"
+finish
