@@ -352,7 +352,7 @@ void rundir_forget_disk(const struct rundir *dir, dev_t device, ino_t inode)
 		if (pwrite(fd, text, (size_t)n, 0) != n || ftruncate(fd, n))
 			fprintf(stderr, "cannot write %s: %s\n", path, strerror(errno));
 	}
-	close_fd(&fd);
+	fd_close(&fd);
 }
 
 static bool names_disk(const char *path, dev_t device, ino_t inode)
