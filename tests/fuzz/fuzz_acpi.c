@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Fuzz target of the reader of ACPI tables: any tables anywhere, over one another too, with right sums or wrong ones. Whatever they say,
- * only names of sleeping states and of tables to hide are changed.
+ * Fuzz target of the reader of ACPI tables: any tables anywhere, over one another too, with right sums or wrong ones. Whatever they
+ * say, only names of sleeping states and of tables to hide are changed.
  */
 #include "acpi.h"
 #include "fuzz.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Fuzz target of fw_cfg: a guest that selects, reads and has DMA done in any order, beside a model of what it may see and change. */
+/* Fuzz target of fw_cfg: a guest that selects, reads and has DMA done, beside a model of what it may see and change. */
 #include "chip/fw_cfg.h"
 #include "fuzz.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Fuzz target of an IDE channel: a guest that writes any registers, commands, packets and tables of regions, over a host that answers
- * late, with errors or not at all, and states that somebody has made up.
+ * Fuzz target of an IDE channel: a guest that writes any registers, commands, packets and tables of regions, over a host that
+ * answers late, with errors or not at all, and states that somebody has made up.
  */
 #include <errno.h>
 

@@ -157,8 +157,9 @@ static size_t put(uint8_t *input, size_t at, uint64_t value, unsigned int bytes)
 static uint64_t address(uint64_t *state)
 {
 	static const uint64_t near[] = { 0, 0x7f000, 0x100000, 0x101000, 0x200000, 0x40000000, 0x100000000, UINT64_MAX - 0xfff };
+	uint64_t place = near[next(state) % (sizeof(near) / sizeof(near[0]))] + next(state) % 8 * PAGE_SIZE;
 
-	return near[next(state) % (sizeof(near) / sizeof(near[0]))] + next(state) % 8 * PAGE_SIZE + (next(state) % 8 ? 0 : next(state) % 64);
+	return next(state) % 8 ? place : place + next(state) % 64;
 }
 
 static size_t make_entries(uint8_t *input, size_t at, uint32_t type, uint64_t *state)

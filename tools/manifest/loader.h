@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the files of the manifest's reader share. A path is a JSON pointer, as in position.h. Functions that read or check something
- * note what is wrong with it at its path, and go on: all errors of a manifest are found in one go.
+ * What the files of the manifest's reader share. A path is a JSON pointer, as in position.h. Functions that read or check
+ * something note what is wrong with it at its path, and go on: all errors of a manifest are found in one go.
  */
 #ifndef KEEL_MANIFEST_LOADER_H
 #define KEEL_MANIFEST_LOADER_H
