@@ -212,8 +212,9 @@ static void save_and_load(struct bytes *b)
 	if (ide_in_flight(&channel))
 		return;
 	bytes = save(state);
+	/* Mostly in front of the first drive's buffer, which is most of it and may hold anything. */
 	for (unsigned int i = 0; i < changes; i++)
-		state[take16(b) % bytes] = take8(b);
+		state[(take8(b) % 4 ? take8(b) : take16(b)) % bytes] = take8(b);
 	if (load(state, bytes) != bytes || !ide_restored(&channel)) {
 		require(changes, "a state that does not come back");
 		/* Such a machine does not run. */

@@ -585,6 +585,13 @@ START_TEST(bad_states_are_refused)
 	ck_assert(rig_load(rig.ch, one, n));
 	rig.ch->s.selected = 2;
 	ck_assert(!ide_restored(rig.ch));
+	/* A line that is not where its drive has it would never move again, or twice the same way. */
+	ck_assert(rig_load(rig.ch, one, n));
+	rig.ch->s.line = !rig.ch->s.line;
+	ck_assert(!ide_restored(rig.ch));
+	ck_assert(rig_load(rig.ch, one, n));
+	rig.ch->s.line = 2;
+	ck_assert(!ide_restored(rig.ch));
 	/* Whatever is accepted must be harmless. */
 	for (unsigned int round = 0; round < 3000; round++) {
 		uint8_t *s = (uint8_t *)&rig.ch->drive[0].s;

@@ -29,9 +29,14 @@ static bool present(const struct ide_drive *d)
 	return d->kind != KEEL_DRIVE_NONE;
 }
 
+static bool line_level(const struct ide_channel *ch)
+{
+	return ch->drive[ch->s.selected].s.interrupt && !(ch->s.control & CONTROL_NIEN);
+}
+
 static void update_line(struct ide_channel *ch)
 {
-	bool level = ch->drive[ch->s.selected].s.interrupt && !(ch->s.control & CONTROL_NIEN);
+	bool level = line_level(ch);
 
 	if (level == ch->s.line)
 		return;
@@ -241,7 +246,7 @@ bool ide_in_flight(const struct ide_channel *ch)
 
 bool ide_restored(struct ide_channel *ch)
 {
-	if (ch->s.selected >= IDE_CHANNEL_DRIVES)
+	if (ch->s.selected >= IDE_CHANNEL_DRIVES || ch->s.line != line_level(ch))
 		return false;
 	for (unsigned int i = 0; i < IDE_CHANNEL_DRIVES; i++) {
 		ch->drive[i].window_bytes = 0;
