@@ -65,7 +65,7 @@ static bool apic_base_ok(uint64_t value)
 	if ((value ^ old) & ~modes || (value & modes) == APIC_BASE_X2APIC)
 		return false;
 	if (value & APIC_BASE_X2APIC)
-		return old & APIC_BASE_ENABLE && cpuid(1, 0).ecx & CPUID_X2APIC;
+		return old & APIC_BASE_ENABLE && cpuid(CPUID_FEATURES, 0).ecx & CPUID_X2APIC;
 	return !(old & APIC_BASE_X2APIC) || !(value & APIC_BASE_ENABLE);
 }
 

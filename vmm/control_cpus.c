@@ -96,7 +96,7 @@ static void start_sipi(struct cpu *cpu, uint8_t vector)
 	static const struct keel_segment_register data = { 0, SEGMENT_DATA16, REAL_MODE_LIMIT, 0 };
 
 	start(cpu, &code, &data, 0, 0);
-	cpu->control.gpr[KEEL_RDX] = cpuid(1, 0).eax;
+	cpu->control.gpr[KEEL_RDX] = cpuid(CPUID_FEATURES, 0).eax;
 }
 
 static bool take_sipi(struct cpu *cpu, uint8_t *vector)

@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+#include <keel/macros.h>
+
 #include "console.h"
 #include "control_msr.h"
 #include "spinlock.h"
@@ -17,9 +19,6 @@
 
 #define LAST_BASIC	0x24u
 #define LAST_EXTENDED	0x80000026u
-#define EXTENDED	0x80000000u
-#define LEAF_FEATURES	7u
-#define LEAF_COUNTERS	0xau
 #define LAST_FEATURES	2u		/* subleaf of leaf 7 */
 #define COUNTERS_VERSION 0xffu		/* leaf 0xa EAX */
 #define COUNTERS_KNOWN	5u
@@ -32,9 +31,7 @@
 #define EDX7_CAPABILITIES BIT(29)
 
 /* Processors that the firmware can lock in x2APIC mode (SDM vol. 4). */
-#define MSR_CAPABILITIES		0x10au
 #define CAPABILITY_XAPIC_DISABLE	(1ull << 21)
-#define MSR_XAPIC_DISABLE_STATUS	0xbdu
 #define XAPIC_DISABLED			(1ull << 0)
 
 #define XSTATES		63u
@@ -55,40 +52,40 @@ static const struct {
 	uint32_t leaf, first, last;	/* subleaves; 0 to ALL where ECX means nothing or every one is plain data */
 	uint32_t mask[4];
 } shown[] = {
-	{ 0, 0, ALL, { ALL, ALL, ALL, ALL } },
+	{ CPUID_VENDOR, 0, ALL, { ALL, ALL, ALL, ALL } },
 	/* All but DTES64, DS-CPL, VMX, SMX, SDBG, OSXSAVE (ours); PSN, DS. */
-	{ 1, 0, ALL, { ALL, ALL, ~(BIT(2) | BIT(4) | BIT(5) | BIT(6) | BIT(11) | BIT(16) | ECX1_OSXSAVE),
+	{ CPUID_FEATURES, 0, ALL, { ALL, ALL, ~(BIT(2) | BIT(4) | BIT(5) | BIT(6) | BIT(11) | BIT(16) | ECX1_OSXSAVE),
 		       ~(BIT(10) | BIT(18) | BIT(20) | BIT(21) | BIT(30)) } },
 	{ 2, 0, ALL, { ALL, ALL, ALL, ALL } },
-	{ 4, 0, ALL, { ALL, ALL, ALL, ALL } },			/* caches */
-	{ 5, 0, ALL, { 0xffff, 0xffff, BIT(0) | BIT(1), ALL } },	/* MONITOR */
+	{ CPUID_CACHES, 0, ALL, { ALL, ALL, ALL, ALL } },			/* caches */
+	{ CPUID_MONITOR, 0, ALL, { 0xffff, 0xffff, BIT(0) | BIT(1), ALL } },	/* MONITOR */
 	/* Thermal and power: all but hardware feedback and thread director. */
-	{ 6, 0, ALL, { BIT(0) | BIT(1) | BIT(2) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(11) |
+	{ CPUID_POWER, 0, ALL, { BIT(0) | BIT(1) | BIT(2) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(11) |
 		       BIT(13) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(18) | BIT(20) | BIT(22) | BIT(24),
 		       0xf, BIT(0) | BIT(3), 0 } },
 	/* EBX: all but processor trace. ECX: all but OSPKE (ours), key locker, PKS. */
-	{ LEAF_FEATURES, 0, 0, { ALL, ~(BIT(22) | BIT(25)),
+	{ CPUID_FEATURES_7, 0, 0, { ALL, ~(BIT(22) | BIT(25)),
 		~(ECX7_OSPKE | BIT(15) | BIT(23) | BIT(26) | BIT(31)),
 		/* SGX keys, 4VNNIW, 4FMAPS, FSRM, VP2INTERSECT, SRBDS, MD_CLEAR, RTM aborts, SERIALIZE, hybrid, TSXLDTRK, */
 		BIT(1) | BIT(2) | BIT(3) | EDX7_FSRM | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(13) | BIT(14) | BIT(15) |
 		/* IBT, AMX, AVX512-FP16, SPEC_CTRL and its kin */
 		BIT(16) | BIT(20) | BIT(22) | BIT(23) | BIT(24) | BIT(25) | 0xfc000000u } },
 	/* SHA512, SM3, SM4, RAO-INT, AVX-VNNI, BF16, LASS, CMPCCXADD, fast strings, LKGS, WRMSRNS, AMX-FP16, AVX-IFMA, LAM, */
-	{ LEAF_FEATURES, 1, 1, { BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(10) | BIT(11) |
+	{ CPUID_FEATURES_7, 1, 1, { BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(10) | BIT(11) |
 				 BIT(12) | BIT(18) | BIT(19) | BIT(21) | BIT(23) | BIT(26) | BIT(30) | BIT(31),
 		/* INVD off, MOVRS; PPIN; AVX-VNNI-INT8, AVX-NE-CONVERT, AMX-COMPLEX, AVX-VNNI-INT16, PREFETCHI, CET_SSS, AVX10 */
 		BIT(0) | BIT(3), 0, BIT(4) | BIT(5) | BIT(8) | BIT(10) | BIT(14) | BIT(18) | BIT(19) } },
-	{ LEAF_FEATURES, 2, LAST_FEATURES, { 0, 0, 0, 0xff } },	/* more of SPEC_CTRL */
+	{ CPUID_FEATURES_7, 2, LAST_FEATURES, { 0, 0, 0, 0xff } },	/* more of SPEC_CTRL */
 	{ 9, 0, ALL, { ALL, 0, 0, 0 } },			/* DCA */
-	{ LEAF_COUNTERS, 0, ALL, { ALL, ALL, ALL, ALL } },
-	{ 0xb, 0, ALL, { ALL, ALL, ALL, ALL } },		/* topology */
+	{ CPUID_COUNTERS, 0, ALL, { ALL, ALL, ALL, ALL } },
+	{ CPUID_LEVELS, 0, ALL, { ALL, ALL, ALL, ALL } },		/* topology */
 	{ CPUID_XSTATE, 0, 0, { XCR0_CONTROL, ALL, ALL, 0 } },
 	{ CPUID_XSTATE, 1, 1, { 0x1f, ALL, XSS_CONTROL, 0 } },
 	{ CPUID_XSTATE, 2, XSTATES, { ALL, ALL, ALL, 0 } },	/* cut further by component */
 	{ 0xf, 0, 1, { ALL, ALL, ALL, ALL } },			/* monitoring and allocation of caches and bandwidth */
 	{ 0x10, 0, 3, { ALL, ALL, ALL, ALL } },
 	{ 0x12, 0, ALL, { ALL, ALL, ALL, ALL } },		/* SGX */
-	{ 0x15, 0, ALL, { ALL, ALL, ALL, 0 } },			/* clocks */
+	{ CPUID_TSC, 0, ALL, { ALL, ALL, ALL, 0 } },			/* clocks */
 	{ 0x16, 0, ALL, { ALL, ALL, ALL, 0 } },
 	{ 0x17, 0, 3, { ALL, ALL, ALL, ALL } },			/* vendor's name */
 	{ 0x18, 0, ALL, { ALL, ALL, ALL, ALL } },		/* TLBs */
@@ -97,25 +94,25 @@ static const struct {
 	{ 0x1e, 0, 1, { ALL, ALL, 0, 0 } },
 	{ 0x1f, 0, ALL, { ALL, ALL, ALL, ALL } },		/* topology */
 	{ 0x24, 0, 0, { ALL, ALL, 0, 0 } },			/* AVX10 */
-	{ EXTENDED, 0, ALL, { ALL, ALL, ALL, ALL } },
+	{ CPUID_EXTENDED, 0, ALL, { ALL, ALL, ALL, ALL } },
 	/* LAHF, legacy and 3DNow's bits, ABM, SSE4A, OSVW, XOP, FMA4, TCE, node ID, TBM, topology, counters, breakpoints, MWAITX. */
-	{ 0x80000001u, 0, ALL, { ALL, ALL, BIT(0) | BIT(1) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) |
+	{ CPUID_EXTENDED_FEATURES, 0, ALL, { ALL, ALL, BIT(0) | BIT(1) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) |
 		BIT(11) | BIT(16) | BIT(17) | BIT(19) | BIT(21) | BIT(22) | BIT(23) | BIT(24) | BIT(26) | BIT(27) | BIT(28) |
 		BIT(29) | BIT(30), ~(BIT(10) | BIT(18) | BIT(21) | BIT(28)) } },
-	{ 0x80000002u, 0, ALL, { ALL, ALL, ALL, ALL } },
-	{ 0x80000003u, 0, ALL, { ALL, ALL, ALL, ALL } },
-	{ 0x80000004u, 0, ALL, { ALL, ALL, ALL, ALL } },
-	{ 0x80000005u, 0, ALL, { ALL, ALL, ALL, ALL } },
-	{ 0x80000006u, 0, ALL, { ALL, ALL, ALL, ALL } },
-	{ 0x80000007u, 0, ALL, { ALL, BIT(0) | BIT(1) | BIT(2) | BIT(3), ALL, 0xffff } },	/* machine checks, power */
+	{ CPUID_BRAND_FIRST, 0, ALL, { ALL, ALL, ALL, ALL } },
+	{ CPUID_BRAND_FIRST + 1, 0, ALL, { ALL, ALL, ALL, ALL } },
+	{ CPUID_BRAND_LAST, 0, ALL, { ALL, ALL, ALL, ALL } },
+	{ CPUID_AMD_L1, 0, ALL, { ALL, ALL, ALL, ALL } },
+	{ CPUID_L2, 0, ALL, { ALL, ALL, ALL, ALL } },
+	{ CPUID_AMD_POWER, 0, ALL, { ALL, BIT(0) | BIT(1) | BIT(2) | BIT(3), ALL, 0xffff } },	/* machine checks, power */
 	/* All but INVLPGB and branch sampling. */
-	{ 0x80000008u, 0, ALL, { ALL, BIT(0) | BIT(1) | BIT(2) | BIT(4) | BIT(6) | BIT(8) | BIT(9) | BIT(12) | BIT(13) |
+	{ CPUID_ADDRESS_SIZES, 0, ALL, { ALL, BIT(0) | BIT(1) | BIT(2) | BIT(4) | BIT(6) | BIT(8) | BIT(9) | BIT(12) | BIT(13) |
 		BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(18) | BIT(19) | BIT(20) | BIT(23) | BIT(24) | BIT(25) | BIT(26) |
 		BIT(27) | BIT(28) | BIT(29) | BIT(30), ALL, 0xffff0000u } },
 	{ 0x80000019u, 0, ALL, { ALL, ALL, 0, 0 } },		/* TLBs of 1 GiB */
 	{ 0x8000001au, 0, ALL, { ALL, 0, 0, 0 } },		/* widths */
-	{ 0x8000001du, 0, ALL, { ALL, ALL, ALL, ALL } },	/* caches */
-	{ 0x8000001eu, 0, ALL, { ALL, ALL, ALL, 0 } },		/* node and core */
+	{ CPUID_AMD_CACHES, 0, ALL, { ALL, ALL, ALL, ALL } },	/* caches */
+	{ CPUID_AMD_LEVELS, 0, ALL, { ALL, ALL, ALL, 0 } },		/* node and core */
 	{ 0x80000020u, 0, 5, { ALL, ALL, ALL, ALL } },		/* bandwidth */
 	/* Stores and segment bases, UAI, automatic IBRS, fast strings, prefetchers, CPUID faulting, SRSO and its kin; TSA's. */
 	{ 0x80000021u, 0, ALL, { BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(10) |
@@ -140,7 +137,7 @@ static struct cpuid masked(uint32_t leaf, uint32_t subleaf)
 	struct cpuid r = { 0 };
 	size_t i;
 
-	for (i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(shown); i++) {
 		const uint32_t *mask = shown[i].mask;
 
 		if (shown[i].leaf != leaf || subleaf < shown[i].first || subleaf > shown[i].last)
@@ -161,7 +158,7 @@ static uint32_t at_most(uint32_t value, uint32_t limit)
 
 static struct cpuid features(uint32_t subleaf, uint64_t cr4)
 {
-	struct cpuid r = masked(LEAF_FEATURES, subleaf);
+	struct cpuid r = masked(CPUID_FEATURES_7, subleaf);
 
 	if (subleaf)
 		return r;
@@ -212,8 +209,8 @@ void control_policy_init(bool no_remapping)
 {
 	uint64_t capabilities, status;
 
-	locked_x2apic = no_remapping && cpuid(LEAF_FEATURES, 0).edx & EDX7_CAPABILITIES &&
-			rdmsr_safe(MSR_CAPABILITIES, &capabilities) && capabilities & CAPABILITY_XAPIC_DISABLE &&
+	locked_x2apic = no_remapping && cpuid(CPUID_FEATURES_7, 0).edx & EDX7_CAPABILITIES &&
+			rdmsr_safe(MSR_ARCH_CAPABILITIES, &capabilities) && capabilities & CAPABILITY_XAPIC_DISABLE &&
 			rdmsr_safe(MSR_XAPIC_DISABLE_STATUS, &status) && status & XAPIC_DISABLED;
 }
 
@@ -224,26 +221,26 @@ struct cpuid control_cpuid(uint32_t leaf, uint32_t subleaf, uint64_t cr4)
 	if (own_leaf(leaf, &r))
 		return r;
 	/* Above the last leaf processors tell what has no meaning. */
-	if (leaf > cpuid(leaf & EXTENDED, 0).eax)
+	if (leaf > cpuid(leaf & CPUID_EXTENDED, 0).eax)
 		return (struct cpuid){ 0 };
 	switch (leaf) {
-	case LEAF_FEATURES:
+	case CPUID_FEATURES_7:
 		return features(subleaf, cr4);
 	case CPUID_XSTATE:
 		return xstate(subleaf);
 	}
 	r = masked(leaf, subleaf);
 	switch (leaf) {
-	case 0:
+	case CPUID_VENDOR:
 		r.eax = at_most(r.eax, LAST_BASIC);
 		break;
-	case 1:
+	case CPUID_FEATURES:
 		r.ecx |= (cr4 & CR4_OSXSAVE ? ECX1_OSXSAVE : 0) | (locked_x2apic ? ECX1_HYPERVISOR : 0);
 		break;
-	case LEAF_COUNTERS:
+	case CPUID_COUNTERS:
 		r.eax = (r.eax & ~COUNTERS_VERSION) | at_most(r.eax & COUNTERS_VERSION, COUNTERS_KNOWN);
 		break;
-	case EXTENDED:
+	case CPUID_EXTENDED:
 		r.eax = at_most(r.eax, LAST_EXTENDED);
 		break;
 	}

@@ -6,6 +6,8 @@
 
 #include "control.h"
 
+#include <keel/macros.h>
+
 #include "acpi.h"
 #include "apic.h"
 #include "console.h"
@@ -145,7 +147,7 @@ static bool refused(const struct hv_exit *exit, uint32_t value)
 	unsigned int i;
 	uint8_t byte;
 
-	for (i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(ports); i++)
 		if (byte_of(exit, value, ports[i], &byte) && byte & SLEEP_ENABLE &&
 		    (int)(byte >> SLEEP_TYPE_SHIFT & SLEEP_TYPE) != off[i])
 			return true;

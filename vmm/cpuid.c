@@ -5,14 +5,16 @@
 
 #include <stddef.h>
 
+#include <keel/macros.h>
+
 #include "cpu.h"
 #include "hv.h"
 #include "string.h"
 #include "topology.h"
 #include "xstate.h"
 
-#define LAST_BASIC	0xdu
-#define LAST_EXTENDED	0x80000008u
+#define LAST_BASIC	CPUID_XSTATE
+#define LAST_EXTENDED	CPUID_ADDRESS_SIZES
 #define HYPERVISOR_BASE	0x40000000u
 #define HYPERVISOR_FEATURES 0x40000001u
 #define HYPERVISOR_TIMING 0x40000010u
@@ -23,7 +25,6 @@
 #define KVM_PV_EOI	(1u << 6)
 #define KVM_CLOCK_STABLE (1u << 24)	/* ... and that clock can be taken on any vCPU */
 
-#define TSC_RATIO	0x15u
 #define RATIO_MOST	4294u		/* Linux multiplies it by the crystal's kHz, 1,000,000, in 32 bits */
 #define RATIO_PRECISION	1000000u
 #define LIMITED_BASIC	2u
@@ -66,33 +67,33 @@ static const struct policy {
 	 * SSE3, PCLMULQDQ, SSSE3, FMA, CMPXCHG16B, PCID, SSE4.1, SSE4.2, MOVBE, POPCNT, AES, XSAVE, AVX, F16C, RDRAND. Not MONITOR,
 	 * DTES64, DS-CPL, VMX, SMX, EST, TM2, PDCM, DCA. What Keel or the cell brings (x2APIC, TSC deadline) is added.
 	 */
-	{ 1, 0, { SIGNATURE, 0, BIT(0) | BIT(1) | BIT(9) | ECX1_FMA | BIT(13) | BIT(17) | BIT(19) | BIT(20) |
+	{ CPUID_FEATURES, 0, { SIGNATURE, 0, BIT(0) | BIT(1) | BIT(9) | ECX1_FMA | BIT(13) | BIT(17) | BIT(19) | BIT(20) |
 		     BIT(22) | BIT(23) | BIT(25) | BIT(26) | ECX1_AVX | ECX1_F16C | BIT(30),
 	    /* FPU to CMPXCHG8B, SEP to PSE-36, CLFLUSH, MMX to self-snoop. Not DS, ACPI, TM, PBE; APIC and HTT are added. */
 	    0x000001ffu | 0x0003f800u | BIT(19) | 0x0f800000u } },
 	{ 2, 0, { ~0u, ~0u, ~0u, ~0u } },
 	/* FSGSBASE, BMI1, AVX2, SMEP, BMI2, ERMS, INVPCID, AVX-512, RDSEED, ADX, SMAP, CLFLUSHOPT, CLWB, SHA. */
-	{ 7, 0, { 0, BIT(0) | BIT(3) | EBX7_AVX2 | BIT(7) | BIT(8) | EBX7_ERMS | BIT(10) | EBX7_AVX512 | BIT(18) |
+	{ CPUID_FEATURES_7, 0, { 0, BIT(0) | BIT(3) | EBX7_AVX2 | BIT(7) | BIT(8) | EBX7_ERMS | BIT(10) | EBX7_AVX512 | BIT(18) |
 		     BIT(19) | BIT(20) | BIT(23) | BIT(24) | BIT(29),
 	    /* UMIP, PKU, GFNI, VAES, VPCLMULQDQ, AVX-512, RDPID */
 	    BIT(2) | ECX7_PKU | BIT(8) | ECX7_VAES | ECX7_AVX512 | ECX7_RDPID,
 	    EDX7_FSRM } },
 	/* XSAVEOPT, XSAVEC, XGETBV with ECX = 1. */
-	{ LAST_BASIC, 1, { BIT(0) | BIT(1) | BIT(2), 0, 0, 0 } },
+	{ CPUID_XSTATE, 1, { BIT(0) | BIT(1) | BIT(2), 0, 0, 0 } },
 	/* LAHF, CMP_LEGACY out, CR8 alias, ABM, SSE4A, misaligned SSE, PREFETCHW, XOP, FMA4, TBM. */
-	{ 0x80000001u, 0, { SIGNATURE, 0,
+	{ CPUID_EXTENDED_FEATURES, 0, { SIGNATURE, 0,
 	    BIT(0) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | ECXE_XOP_FMA4 | BIT(21),
 	    /* AMD's copies of leaf 1, SYSCALL, NX, MMX extensions, MMX, FXSR, 1 GiB pages, RDTSCP, long mode, 3DNow!. Not FFXSR. */
 	    0x000003ffu | 0x0003f800u | BIT(20) | BIT(22) | BIT(23) | BIT(24) | BIT(26) | EDXE_RDTSCP | BIT(29) |
 	    BIT(30) | BIT(31) } },
-	{ 0x80000002u, 0, { ~0u, ~0u, ~0u, ~0u } },
-	{ 0x80000003u, 0, { ~0u, ~0u, ~0u, ~0u } },
-	{ 0x80000004u, 0, { ~0u, ~0u, ~0u, ~0u } },
-	{ 0x80000005u, 0, { ~0u, ~0u, ~0u, ~0u } },
-	{ 0x80000006u, 0, { ~0u, ~0u, ~0u, ~0u } },
+	{ CPUID_BRAND_FIRST, 0, { ~0u, ~0u, ~0u, ~0u } },
+	{ CPUID_BRAND_FIRST + 1, 0, { ~0u, ~0u, ~0u, ~0u } },
+	{ CPUID_BRAND_LAST, 0, { ~0u, ~0u, ~0u, ~0u } },
+	{ CPUID_AMD_L1, 0, { ~0u, ~0u, ~0u, ~0u } },
+	{ CPUID_L2, 0, { ~0u, ~0u, ~0u, ~0u } },
 	/* Invariant TSC. */
-	{ 0x80000007u, 0, { 0, 0, 0, BIT(8) } },
-	{ LAST_EXTENDED, 0, { 0xffffu, 0, 0, 0 } },
+	{ CPUID_AMD_POWER, 0, { 0, 0, 0, BIT(8) } },
+	{ CPUID_ADDRESS_SIZES, 0, { 0xffffu, 0, 0, 0 } },
 };
 
 /* Features of no use, or worse, without a state in XCR0. */
@@ -101,11 +102,11 @@ static const struct state_need {
 	uint32_t leaf;
 	uint32_t mask[4];
 } state_needs[] = {
-	{ XCR0_AVX, 1, { 0, 0, ECX1_FMA | ECX1_AVX | ECX1_F16C, 0 } },
-	{ XCR0_AVX, 7, { 0, EBX7_AVX2, ECX7_VAES, 0 } },
-	{ XCR0_AVX, 0x80000001u, { 0, 0, ECXE_XOP_FMA4, 0 } },
-	{ XCR0_AVX512, 7, { 0, EBX7_AVX512, ECX7_AVX512, 0 } },
-	{ XCR0_PKRU, 7, { 0, 0, ECX7_PKU, 0 } },
+	{ XCR0_AVX, CPUID_FEATURES, { 0, 0, ECX1_FMA | ECX1_AVX | ECX1_F16C, 0 } },
+	{ XCR0_AVX, CPUID_FEATURES_7, { 0, EBX7_AVX2, ECX7_VAES, 0 } },
+	{ XCR0_AVX, CPUID_EXTENDED_FEATURES, { 0, 0, ECXE_XOP_FMA4, 0 } },
+	{ XCR0_AVX512, CPUID_FEATURES_7, { 0, EBX7_AVX512, ECX7_AVX512, 0 } },
+	{ XCR0_PKRU, CPUID_FEATURES_7, { 0, 0, ECX7_PKU, 0 } },
 };
 
 static uint64_t guest_xcr0;
@@ -115,8 +116,8 @@ void cpuid_init(void)
 {
 	guest_xcr0 = xstate_supported() & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU);
 	if ((guest_xcr0 & XCR0_AVX512) != XCR0_AVX512)
-		guest_xcr0 &= ~(uint64_t)XCR0_AVX512;
-	tsc_aux = cpuid(0x80000001u, 0).edx & EDXE_RDTSCP || cpuid(7, 0).ecx & ECX7_RDPID;
+		guest_xcr0 &= ~XCR0_AVX512;
+	tsc_aux = cpuid(CPUID_EXTENDED_FEATURES, 0).edx & EDXE_RDTSCP || cpuid(CPUID_FEATURES_7, 0).ecx & ECX7_RDPID;
 }
 
 uint64_t cpuid_guest_xcr0(void)
@@ -139,7 +140,7 @@ static struct cpuid masked(uint32_t leaf, uint32_t subleaf)
 	struct cpuid r = { 0 }, real;
 	size_t i;
 
-	for (i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(policies); i++) {
 		const struct policy *p = &policies[i];
 
 		if (p->leaf != leaf || p->subleaf != subleaf)
@@ -148,7 +149,7 @@ static struct cpuid masked(uint32_t leaf, uint32_t subleaf)
 		r = (struct cpuid){ real.eax & p->mask[EAX], real.ebx & p->mask[EBX], real.ecx & p->mask[ECX],
 				    real.edx & p->mask[EDX] };
 	}
-	for (i = 0; i < sizeof(state_needs) / sizeof(state_needs[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(state_needs); i++)
 		if (state_needs[i].leaf == leaf && (guest_xcr0 & state_needs[i].states) != state_needs[i].states)
 			r = without(r, state_needs[i].mask);
 	return r;
@@ -156,12 +157,12 @@ static struct cpuid masked(uint32_t leaf, uint32_t subleaf)
 
 static struct cpuid leaf_0(const struct vcpu *vcpu)
 {
-	struct cpuid r = cpuid(0, 0);
+	struct cpuid r = cpuid(CPUID_VENDOR, 0);
 
 	if (msr_guest_limits_cpuid(vcpu))
 		r.eax = LIMITED_BASIC;
 	else
-		r.eax = r.eax < TSC_RATIO ? LAST_BASIC : TSC_RATIO;
+		r.eax = r.eax < CPUID_TSC ? LAST_BASIC : CPUID_TSC;
 	return r;
 }
 
@@ -169,7 +170,7 @@ static struct cpuid leaf_1(const struct vcpu *vcpu)
 {
 	struct cpuid r = masked(1, 0), topology = topology_leaf_1(vcpu);
 
-	r.ebx = (cpuid(1, 0).ebx & 0xff00) | topology.ebx;
+	r.ebx = (cpuid(CPUID_FEATURES, 0).ebx & 0xff00) | topology.ebx;
 	r.ecx |= ECX1_X2APIC | ECX1_TSC_DEADLINE | ECX1_HYPERVISOR;
 	if (hv->vcpu_cr4((struct vcpu *)vcpu) & CR4_OSXSAVE)
 		r.ecx |= ECX1_OSXSAVE;
@@ -287,7 +288,7 @@ static struct cpuid leaf_features(const struct vcpu *vcpu)
 
 static struct cpuid leaf_extended(const struct vcpu *vcpu)
 {
-	struct cpuid r = masked(0x80000001u, 0);
+	struct cpuid r = masked(CPUID_EXTENDED_FEATURES, 0);
 
 	r.ecx |= topology_amd_features(vcpu);
 	/* Of AMD's copies this one goes with the original (APM vol. 3, E.4.2); Intel has none. */
@@ -309,24 +310,24 @@ struct cpuid cpuid_guest(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
 	struct cpuid r = { 0 };
 
 	switch (leaf) {
-	case 0:
+	case CPUID_VENDOR:
 		return leaf_0(vcpu);
-	case 1:
+	case CPUID_FEATURES:
 		return leaf_1(vcpu);
-	case 6:
+	case CPUID_POWER:
 		r.eax = EAX6_ARAT;
 		return r;
-	case 7:
+	case CPUID_FEATURES_7:
 		return leaf_7(vcpu, subleaf);
 	case CPUID_CACHES:
 	case CPUID_LEVELS:
 	case CPUID_AMD_CACHES:
 	case CPUID_AMD_LEVELS:
 		return topology_leaf(vcpu, leaf, subleaf);
-	case LAST_BASIC:
+	case CPUID_XSTATE:
 		return leaf_d(subleaf);
-	case TSC_RATIO:
-		return cpuid(0, 0).eax < TSC_RATIO ? r : leaf_tsc(vcpu->vm);
+	case CPUID_TSC:
+		return cpuid(CPUID_VENDOR, 0).eax < CPUID_TSC ? r : leaf_tsc(vcpu->vm);
 	case HYPERVISOR_BASE:
 		/* The leaves that stock kernels know; only features that are there are shown. */
 		r.eax = HYPERVISOR_TIMING;
@@ -338,13 +339,13 @@ struct cpuid cpuid_guest(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
 		return leaf_features(vcpu);
 	case HYPERVISOR_TIMING:
 		return (struct cpuid){ .eax = vcpu->vm->tsc_khz, .ebx = KEEL_APIC_TIMER_KHZ };
-	case 0x80000000u:
+	case CPUID_EXTENDED:
 		r = cpuid(leaf, 0);
 		r.eax = topology_last_extended(vcpu, LAST_EXTENDED);
 		return r;
-	case 0x80000001u:
+	case CPUID_EXTENDED_FEATURES:
 		return leaf_extended(vcpu);
-	case LAST_EXTENDED:
+	case CPUID_ADDRESS_SIZES:
 		return leaf_address(vcpu);
 	default:
 		return masked(leaf, 0);

@@ -29,20 +29,14 @@
 #define XSTATE_MOST	(4 * PAGE_SIZE)
 #define APIC_ID_MOST	254u
 
-#define CPUID_FEATURES		1u
 #define CPUID_1_XSAVE		(1u << 26)
 #define CPUID_7_SMEP		(1u << 7)	/* EBX */
 #define CPUID_7_SMAP		(1u << 20)
 #define CPUID_7_UMIP		(1u << 2)	/* ECX */
-#define CPUID_EXT_LAST		0x80000000u
-#define CPUID_EXT		0x80000001u
 #define CPUID_EXT_1G		(1u << 26)	/* EDX */
-#define CPUID_ADDRESS		0x80000008u
 
-#define CPUID_ENCRYPTION	0x8000001fu
 #define SYSCFG_ENCRYPTION	(1u << 23)
 #define CPUID_7_TME		(1u << 13)	/* ECX */
-#define MSR_TME_ACTIVATE	0x982u
 #define TME_ON			3u		/* locked, enabled */
 #define TME_KEY_BITS_SHIFT	32
 
@@ -89,7 +83,7 @@ static __attribute__((noreturn)) void refuse(const char *why)
 
 static const struct hv_ops *choose_vendor(void)
 {
-	struct cpuid r = cpuid(0, 0);
+	struct cpuid r = cpuid(CPUID_VENDOR, 0);
 	const uint32_t vendor[3] = { r.ebx, r.edx, r.ecx };
 
 	if (!memcmp(vendor, "AuthenticAMD", 12) || !memcmp(vendor, "HygonGenuine", 12))
@@ -126,7 +120,7 @@ static uint64_t top_of_memory(void)
 
 static unsigned int largest_page(void)
 {
-	bool large = cpuid(CPUID_EXT, 0).edx & CPUID_EXT_1G && (!hv->has_1g || hv->has_1g());
+	bool large = cpuid(CPUID_EXTENDED_FEATURES, 0).edx & CPUID_EXT_1G && (!hv->has_1g || hv->has_1g());
 
 	return large && (!iommus || iommus->largest == PT_ORDER_1G) ? PT_ORDER_1G : PT_ORDER_2M;
 }
@@ -214,7 +208,7 @@ static unsigned int keep_regions(struct own_range *ranges, unsigned int count)
 static void cpu_features(void)
 {
 	uint64_t cr4 = CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
-	struct cpuid r = cpuid(7, 0);
+	struct cpuid r = cpuid(CPUID_FEATURES_7, 0);
 
 	cr4 |= r.ebx & CPUID_7_SMEP ? CR4_SMEP : 0;
 	cr4 |= r.ebx & CPUID_7_SMAP ? CR4_SMAP : 0;
@@ -371,12 +365,12 @@ static __attribute__((noreturn)) void switch_stack(void)
 static uint64_t address_space(uint64_t memory, unsigned int largest)
 {
 	uint64_t limit = 1ull << (largest == PT_ORDER_1G ? DEVICE_SPACE_BITS_1G : DEVICE_SPACE_BITS), processor;
-	unsigned int bits = cpuid(CPUID_ADDRESS, 0).eax & 0xff;
+	unsigned int bits = cpuid(CPUID_ADDRESS_SIZES, 0).eax & 0xff;
 
 	/* Encrypted aliases of memory are not address space (APM vol. 2, 15.34.6; SDM vol. 4, IA32_TME_ACTIVATE). */
-	if (cpuid(7, 0).ecx & CPUID_7_TME && (rdmsr(MSR_TME_ACTIVATE) & TME_ON) == TME_ON)
+	if (cpuid(CPUID_FEATURES_7, 0).ecx & CPUID_7_TME && (rdmsr(MSR_TME_ACTIVATE) & TME_ON) == TME_ON)
 		bits -= rdmsr(MSR_TME_ACTIVATE) >> TME_KEY_BITS_SHIFT & 0xf;
-	if (cpuid(CPUID_EXT_LAST, 0).eax >= CPUID_ENCRYPTION && cpuid(CPUID_ENCRYPTION, 0).eax & 1 &&
+	if (cpuid(CPUID_EXTENDED, 0).eax >= CPUID_ENCRYPTION && cpuid(CPUID_ENCRYPTION, 0).eax & 1 &&
 	    rdmsr(MSR_SYSCFG) & SYSCFG_ENCRYPTION)
 		bits -= cpuid(CPUID_ENCRYPTION, 0).ebx >> 6 & 0x3f;
 	processor = 1ull << bits;

@@ -5,16 +5,19 @@
 
 #include <stddef.h>
 
+#include <keel/macros.h>
+#include <x86/msr.h>
+
 #include "cpu.h"
 #include "hv.h"
 
 enum policy {
-	MSR_ABSENT,	/* #GP, and here is why */
-	MSR_ZERO,	/* reads 0, writes vanish */
-	MSR_CONSTANT,	/* reads value, writes vanish */
-	MSR_READONLY,	/* reads value, writes are #GP */
-	MSR_CORES,	/* likewise: threads, and from bit 16 on cores, of the package */
-	MSR_STORAGE,	/* value at first; keeps what is written to the bits that can be */
+	ABSENT,		/* #GP, and here is why */
+	ZERO,		/* reads 0, writes vanish */
+	CONSTANT,	/* reads value, writes vanish */
+	READONLY,	/* reads value, writes are #GP */
+	CORES,		/* likewise: threads, and from bit 16 on cores, of the package */
+	STORAGE,	/* value at first; keeps what is written to the bits that can be */
 };
 
 struct rule {
@@ -24,11 +27,11 @@ struct rule {
 };
 
 #define ALL_BITS	(~0ull)
+#define ONE(msr)	(msr), (msr)
 #define MTRR_CAP	0x508ull	/* 8 variable ranges, fixed ranges, write-combining */
 #define POWER_LIMIT_LOCK (1ull << 63)
 #define CORES_SHIFT	16
 
-#define MSR_MISC_ENABLE		0x1a0u
 #define MISC_FAST_STRINGS	(1ull << 0)
 #define MISC_NO_TRACES		(3ull << 11)	/* no branch trace store, no PEBS: CPUID has no debug store */
 #define MISC_LIMIT_CPUID	(1ull << 22)
@@ -38,58 +41,58 @@ struct rule {
  * model of the processor, so that registers of models before those with SVM and nested paging, or EPT, need not be there.
  */
 static const struct rule rules[] = {
-	{ 0x17, 0x17, MSR_ZERO, 0, 0 },			/* platform ID */
-	{ 0x2a, 0x2a, MSR_ABSENT, 0, 0 },		/* EBL_CR_POWERON: up to Core 2 (SDM vol. 4, 2.3) */
-	{ 0x2c, 0x2c, MSR_ABSENT, 0, 0 },		/* EBC_FREQUENCY_ID: Pentium 4 (SDM vol. 4, 2.18) */
-	{ 0x34, 0x34, MSR_READONLY, 0, 0 },		/* SMI_COUNT, Nehalem and on: the machine has no SMM */
-	{ 0x35, 0x35, MSR_CORES, 0, 0 },		/* CORE_THREAD_COUNT, Nehalem and on */
-	{ 0x3a, 0x3a, MSR_CONSTANT, 1, 0 },		/* feature control: locked, VMX off */
-	{ 0x79, 0x79, MSR_ZERO, 0, 0 },			/* microcode update */
-	{ 0x8b, 0x8b, MSR_ZERO, 0, 0 },			/* microcode revision */
-	{ 0xce, 0xce, MSR_ZERO, 0, 0 },			/* platform information */
-	{ 0xe2, 0xe2, MSR_ZERO, 0, 0 },			/* C-state control */
-	{ 0xfe, 0xfe, MSR_CONSTANT, MTRR_CAP, 0 },
-	{ 0x11e, 0x11e, MSR_ABSENT, 0, 0 },		/* BBL_CR_CTL3: P6 to Core 2 (SDM vol. 4, 2.3) */
-	{ 0x140, 0x140, MSR_ZERO, 0, 0 },		/* miscellaneous features */
+	{ ONE(MSR_PLATFORM_ID), ZERO, 0, 0 },
+	{ ONE(MSR_EBL_CR_POWERON), ABSENT, 0, 0 },			/* up to Core 2 (SDM vol. 4, 2.3) */
+	{ ONE(MSR_EBC_FREQUENCY_ID), ABSENT, 0, 0 },			/* Pentium 4 (SDM vol. 4, 2.18) */
+	{ ONE(MSR_SMI_COUNT), READONLY, 0, 0 },				/* SMI_COUNT, Nehalem and on: the machine has no SMM */
+	{ ONE(MSR_CORE_THREAD_COUNT), CORES, 0, 0 },			/* CORE_THREAD_COUNT, Nehalem and on */
+	{ ONE(MSR_FEATURE_CONTROL), CONSTANT, FEATURE_CONTROL_LOCK, 0 },	/* feature control: locked, VMX off */
+	{ ONE(MSR_UCODE_WRITE), ZERO, 0, 0 },				/* microcode update */
+	{ ONE(MSR_UCODE_REVISION), ZERO, 0, 0 },
+	{ ONE(MSR_PLATFORM_INFO), ZERO, 0, 0 },
+	{ ONE(MSR_PKG_CST_CONFIG), ZERO, 0, 0 },			/* C-state control */
+	{ ONE(MSR_MTRR_CAP), CONSTANT, MTRR_CAP, 0 },
+	{ ONE(MSR_BBL_CR_CTL3), ABSENT, 0, 0 },				/* P6 to Core 2 (SDM vol. 4, 2.3) */
+	{ ONE(MSR_MISC_FEATURES_ENABLES), ZERO, 0, 0 },			/* miscellaneous features */
 	/*
 	 * CPUID announces MCE and MCA, as every system of 64 bits expects; MCG_CAP has no banks, and so the banks' registers are
 	 * #GP. MCG_CTL need not be there (SDM vol. 3, 16.3.1), but Windows reads all three unasked.
 	 */
-	{ 0x179, 0x17b, MSR_ZERO, 0, 0 },
-	{ 0x186, 0x187, MSR_ZERO, 0, 0 },		/* performance counters */
-	{ 0x198, 0x199, MSR_ZERO, 0, 0 },		/* P-state */
-	{ 0x19a, 0x19c, MSR_ZERO, 0, 0 },		/* thermal */
+	{ MSR_MCG_CAP, MSR_MCG_CTL, ZERO, 0, 0 },
+	{ MSR_PERFEVTSEL0, MSR_PERFEVTSEL1, ZERO, 0, 0 },		/* performance counters */
+	{ MSR_PERF_STATUS, MSR_PERF_CTL, ZERO, 0, 0 },
+	{ MSR_CLOCK_MODULATION, MSR_THERM_STATUS, ZERO, 0, 0 },		/* thermal */
 	/*
 	 * What else can be written there belongs to what CPUID does not show (SpeedStep, MONITOR, xTPR messages) or to single models:
 	 * it stays as it is. XD cannot be switched off: that bit is an offer of firmware, which none makes here.
 	 */
-	{ MSR_MISC_ENABLE, MSR_MISC_ENABLE, MSR_STORAGE, MISC_FAST_STRINGS | MISC_NO_TRACES,
+	{ ONE(MSR_MISC_ENABLE), STORAGE, MISC_FAST_STRINGS | MISC_NO_TRACES,
 	  MISC_FAST_STRINGS | MISC_LIMIT_CPUID },
-	{ 0x1d9, 0x1d9, MSR_ZERO, 0, 0 },		/* debug control */
-	{ 0x1db, 0x1de, MSR_ZERO, 0, 0 },		/* last branch */
-	{ 0x200, 0x20f, MSR_STORAGE, 0, ALL_BITS },	/* variable MTRRs */
-	{ 0x250, 0x250, MSR_STORAGE, 0, ALL_BITS },	/* fixed MTRRs */
-	{ 0x258, 0x259, MSR_STORAGE, 0, ALL_BITS },
-	{ 0x268, 0x26f, MSR_STORAGE, 0, ALL_BITS },
-	{ 0x2ff, 0x2ff, MSR_STORAGE, 0, ALL_BITS },	/* MTRR default type */
-	{ 0x606, 0x606, MSR_ZERO, 0, 0 },		/* RAPL unit */
+	{ ONE(MSR_DEBUGCTL), ZERO, 0, 0 },
+	{ MSR_LAST_BRANCH_FROM, MSR_LAST_INTERRUPT_TO, ZERO, 0, 0 },	/* last branch */
+	{ MSR_MTRR_PHYSBASE0, MSR_MTRR_PHYSMASK7, STORAGE, 0, ALL_BITS },	/* variable MTRRs */
+	{ ONE(MSR_MTRR_FIX64K_00000), STORAGE, 0, ALL_BITS },		/* fixed MTRRs */
+	{ MSR_MTRR_FIX16K_80000, MSR_MTRR_FIX16K_A0000, STORAGE, 0, ALL_BITS },
+	{ MSR_MTRR_FIX4K_C0000, MSR_MTRR_FIX4K_F8000, STORAGE, 0, ALL_BITS },
+	{ ONE(MSR_MTRR_DEF_TYPE), STORAGE, 0, ALL_BITS },
+	{ ONE(MSR_RAPL_POWER_UNIT), ZERO, 0, 0 },
 	/* Package power limit: beside the unit on all models that have it. Locked, as firmware leaves it. */
-	{ 0x610, 0x610, MSR_CONSTANT, POWER_LIMIT_LOCK, 0 },
-	{ 0xc0010000, 0xc0010007, MSR_ZERO, 0, 0 },	/* AMD performance counters */
-	{ 0xc0010010, 0xc0010010, MSR_ZERO, 0, 0 },	/* SYSCFG */
-	{ 0xc0010015, 0xc0010015, MSR_STORAGE, 0, ALL_BITS },	/* HWCR */
-	{ 0xc001001a, 0xc001001a, MSR_ZERO, 0, 0 },	/* TOP_MEM */
-	{ 0xc001001b, 0xc001001b, MSR_ABSENT, 0, 0 },	/* CLK_CTL: K7, which had neither long mode nor SVM */
-	{ 0xc001001d, 0xc001001d, MSR_ZERO, 0, 0 },	/* TOP_MEM2 */
-	{ 0xc001001f, 0xc001001f, MSR_ZERO, 0, 0 },	/* northbridge configuration */
-	{ 0xc0010055, 0xc0010055, MSR_ZERO, 0, 0 },	/* interrupt pending message */
-	{ 0xc0010058, 0xc0010058, MSR_ZERO, 0, 0 },	/* MMIO configuration base */
-	{ 0xc0010061, 0xc0010068, MSR_ZERO, 0, 0 },	/* P-states */
-	{ 0xc0010112, 0xc0010113, MSR_ZERO, 0, 0 },	/* SMM ranges */
-	{ 0xc0010114, 0xc0010114, MSR_CONSTANT, 0x18, 0 },	/* VM_CR: SVM locked off */
-	{ 0xc0010117, 0xc0010117, MSR_ABSENT, 0, 0 },	/* VM_HSAVE_PA: comes with SVM (APM vol. 2, 15.30.4) */
-	{ 0xc0010140, 0xc0010141, MSR_ZERO, 0, 0 },	/* OS visible workarounds */
-	{ 0xc0011020, 0xc001102f, MSR_ZERO, 0, 0 },	/* load-store, decode and cache configuration */
+	{ ONE(MSR_PKG_POWER_LIMIT), CONSTANT, POWER_LIMIT_LOCK, 0 },
+	{ MSR_K7_PERFEVTSEL0, MSR_K7_PERFCTR3, ZERO, 0, 0 },		/* AMD performance counters */
+	{ ONE(MSR_SYSCFG), ZERO, 0, 0 },
+	{ ONE(MSR_HWCR), STORAGE, 0, ALL_BITS },
+	{ ONE(MSR_TOP_MEM), ZERO, 0, 0 },
+	{ ONE(MSR_CLK_CTL), ABSENT, 0, 0 },				/* K7, which had neither long mode nor SVM */
+	{ ONE(MSR_TOP_MEM2), ZERO, 0, 0 },
+	{ ONE(MSR_NB_CFG), ZERO, 0, 0 },
+	{ ONE(MSR_INT_PENDING), ZERO, 0, 0 },				/* interrupt pending message */
+	{ ONE(MSR_MMIO_CFG_BASE), ZERO, 0, 0 },
+	{ MSR_PSTATE_LIMIT, MSR_PSTATE_DEF4, ZERO, 0, 0 },		/* P-states */
+	{ MSR_SMM_ADDR, MSR_SMM_MASK, ZERO, 0, 0 },
+	{ ONE(MSR_VM_CR), CONSTANT, VM_CR_LOCK | VM_CR_SVMDIS, 0 },	/* SVM locked off */
+	{ ONE(MSR_VM_HSAVE_PA), ABSENT, 0, 0 },				/* comes with SVM (APM vol. 2, 15.30.4) */
+	{ MSR_OSVW_ID_LENGTH, MSR_OSVW_STATUS, ZERO, 0, 0 },		/* OS visible workarounds */
+	{ MSR_LS_CFG, MSR_CORE_CFG_LAST, ZERO, 0, 0 },			/* load-store, decode and cache configuration */
 };
 
 static const struct rule *find(uint32_t msr, unsigned int *slot)
@@ -97,12 +100,12 @@ static const struct rule *find(uint32_t msr, unsigned int *slot)
 	size_t i;
 
 	*slot = 0;
-	for (i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(rules); i++) {
 		if (msr >= rules[i].first && msr <= rules[i].last) {
 			*slot += msr - rules[i].first;
 			return &rules[i];
 		}
-		if (rules[i].policy == MSR_STORAGE)
+		if (rules[i].policy == STORAGE)
 			*slot += rules[i].last - rules[i].first + 1;
 	}
 	return NULL;
@@ -114,17 +117,17 @@ static bool read_rule(const struct vcpu *vcpu, const struct rule *rule, unsigned
 	const struct keel_topology *topology = &vcpu->vm->topology;
 
 	switch (rule->policy) {
-	case MSR_ABSENT:
+	case ABSENT:
 		return false;
-	case MSR_ZERO:
-	case MSR_CONSTANT:
-	case MSR_READONLY:
+	case ZERO:
+	case CONSTANT:
+	case READONLY:
 		*value = rule->value;
 		return true;
-	case MSR_CORES:
+	case CORES:
 		*value = topology->cores << CORES_SHIFT | topology->cores * topology->threads;
 		return true;
-	case MSR_STORAGE:
+	case STORAGE:
 		*value = rule->value ^ vcpu->misc[slot];
 		return true;
 	}
@@ -133,11 +136,11 @@ static bool read_rule(const struct vcpu *vcpu, const struct rule *rule, unsigned
 
 static bool write_rule(struct vcpu *vcpu, const struct rule *rule, unsigned int slot, uint64_t value)
 {
-	if (rule->policy == MSR_STORAGE)
+	if (rule->policy == STORAGE)
 		vcpu->misc[slot] = (rule->value ^ value) & rule->writable;
 	if (rule->first == MSR_MISC_ENABLE)
 		vcpu->cpuid_limited = value & MISC_LIMIT_CPUID;
-	return rule->policy == MSR_ZERO || rule->policy == MSR_CONSTANT || rule->policy == MSR_STORAGE;
+	return rule->policy == ZERO || rule->policy == CONSTANT || rule->policy == STORAGE;
 }
 
 bool msr_guest_limits_cpuid(const struct vcpu *vcpu)

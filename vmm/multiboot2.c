@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include <keel/macros.h>
+
 #include "bootmem.h"
 #include "efi.h"
 #include "error.h"
@@ -167,7 +169,7 @@ int multiboot2_parse(uint64_t pa, struct boot_info *boot)
 		tag = phys_to_virt(pa + at);
 		if (tag->type == TAG_END || tag->size < HEADER || tag->size > size - at)
 			break;
-		for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
 			if (tag->type == kinds[i].type && tag->size >= HEADER + kinds[i].least)
 				kinds[i].parse(tag, boot);
 		}

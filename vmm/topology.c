@@ -34,7 +34,7 @@ static uint32_t apic_id(const struct vcpu *vcpu)
 /* AMD and Hygon describe caches and cores by leaves of their own. */
 static bool is_amd(void)
 {
-	uint32_t vendor = cpuid(0, 0).ebx;
+	uint32_t vendor = cpuid(CPUID_VENDOR, 0).ebx;
 
 	return vendor == VENDOR('A', 'u', 't', 'h') || vendor == VENDOR('H', 'y', 'g', 'o');
 }
@@ -116,7 +116,7 @@ static struct cpuid amd_levels(const struct vcpu *vcpu)
 /* Where the processor does not describe its caches, the guest hears of none. */
 static bool describes_caches(void)
 {
-	return cpuid(0x80000000u, 0).eax >= CPUID_AMD_CACHES && cpuid(0x80000001u, 0).ecx & ECX_TOPOLOGY;
+	return cpuid(CPUID_EXTENDED, 0).eax >= CPUID_AMD_CACHES && cpuid(CPUID_EXTENDED_FEATURES, 0).ecx & ECX_TOPOLOGY;
 }
 
 struct cpuid topology_leaf(const struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)

@@ -8,12 +8,6 @@
 #include "cpu.h"
 #include "vm.h"
 
-#define CPUID_CACHES		4u
-#define CPUID_LEVELS		0xbu
-#define CPUID_ADDRESS_SIZES	0x80000008u
-#define CPUID_AMD_CACHES	0x8000001du
-#define CPUID_AMD_LEVELS	0x8000001eu
-
 #define EDX1_HTT		(1u << 28)	/* leaf 1: a socket has more than one logical processor */
 
 /* Leaf 1: EBX's identifier and count of logical processors, EDX's HTT. The rest of both is 0. */

@@ -56,7 +56,7 @@ static void xstate_swap(void *out, uint64_t out_mask, const void *in, uint64_t i
 {
 	uint64_t now = xgetbv();
 
-	write_cr0(read_cr0() & ~(uint64_t)CR0_TS);
+	write_cr0(read_cr0() & ~CR0_TS);
 	set_xcr0(&now, out_mask);
 	xsave(out, out_mask);
 	set_xcr0(&now, in_mask);

@@ -29,7 +29,7 @@ static uint64_t open_state(void)
 {
 	uint64_t xcr0 = xgetbv();
 
-	write_cr0(read_cr0() & ~(uint64_t)CR0_TS);
+	write_cr0(read_cr0() & ~CR0_TS);
 	if (xcr0 != cpuid_guest_xcr0())
 		xsetbv(cpuid_guest_xcr0());
 	return xcr0;

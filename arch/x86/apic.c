@@ -3,6 +3,8 @@
 
 #include "apic.h"
 
+#include <keel/macros.h>
+
 #include "cpu.h"
 #include "memory.h"
 #include "percpu.h"
@@ -123,7 +125,7 @@ static void mask_entries(void)
 	};
 	unsigned int last = apic_read(APIC_REG_VERSION) >> 16 & 0xff, i;
 
-	for (i = 0; i < sizeof(entries) / sizeof(entries[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(entries); i++)
 		if (entries[i].entry <= last)
 			apic_write(entries[i].reg, LVT_MASKED);
 }

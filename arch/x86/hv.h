@@ -10,6 +10,8 @@
 #include <stdint.h>
 
 #include <keel/cell.h>
+#include <x86/msr.h>
+
 #include "pagetable.h"
 
 struct control_msrs;
@@ -54,7 +56,9 @@ struct hv_control_state {
 
 /* MSRs that every guest has for itself, beyond those that belong to one vendor: SYSENTER, STAR and on, FS, GS, kernel GS base. */
 #define HV_GUEST_MSRS \
-	0x174, 0x175, 0x176, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102
+	MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, \
+	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, \
+	MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE
 
 /* Fields of a vendor's instance are its whole contract; struct vcpu is in vm.h. */
 struct hv_ops {

@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+#include <keel/macros.h>
+
 #include "acpi.h"
 #include "console.h"
 #include "cpu.h"
@@ -72,7 +74,7 @@ const struct iommu_machine *iommu_find(const struct acpi *acpi, uint64_t memory)
 	bool found = false;
 	unsigned int i;
 
-	for (i = 0; acpi->root && !found && i < sizeof(vendors) / sizeof(vendors[0]); i++)
+	for (i = 0; acpi->root && !found && i < ARRAY_SIZE(vendors); i++)
 		found = vendor_find(vendors[i], acpi, memory);
 	if (!found)
 		none("ACPI names no IOMMU; where the machine has one, switch on VT-d or AMD-Vi in the firmware setup");

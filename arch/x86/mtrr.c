@@ -3,18 +3,17 @@
 
 #include "mtrr.h"
 
+#include <keel/macros.h>
+
 #include "cpu.h"
 #include "memory.h"
 
 #define CPUID_MTRR		(1u << 12)	/* leaf 1 EDX */
-#define MSR_MTRR_CAP		0xfeu
 #define CAP_COUNT		0xffu
 #define CAP_FIXED		(1u << 8)
-#define MSR_MTRR_DEFAULT	0x2ffu
 #define DEFAULT_TYPE		0xffu
 #define DEFAULT_FIXED		(1u << 10)
 #define DEFAULT_ENABLED		(1u << 11)
-#define MSR_MTRR_BASE		0x200u		/* and the mask behind it, in pairs */
 #define BASE_TYPE		0xffu
 #define MASK_VALID		(1u << 11)
 #define MTRR_ADDRESS		0x000ffffffffff000ull
@@ -27,12 +26,12 @@ static const struct {
 	uint32_t msr, msrs;
 	uint32_t start, bytes;
 } fixed_ranges[] = {
-	{ 0x250, 1, 0x00000, 0x10000 },
-	{ 0x258, 2, 0x80000, 0x04000 },
-	{ 0x268, 8, 0xc0000, 0x01000 },
+	{ MSR_MTRR_FIX64K_00000, 1, 0x00000, 0x10000 },
+	{ MSR_MTRR_FIX16K_80000, 2, 0x80000, 0x04000 },
+	{ MSR_MTRR_FIX4K_C0000, 8, 0xc0000, 0x01000 },
 };
 
-#define FIXED_RANGES	(sizeof(fixed_ranges) / sizeof(fixed_ranges[0]))
+#define FIXED_RANGES	ARRAY_SIZE(fixed_ranges)
 
 static void read_fixed(struct mtrr *mtrr)
 {
@@ -53,18 +52,18 @@ void mtrr_read(struct mtrr *mtrr)
 	unsigned int i;
 
 	*mtrr = (struct mtrr){ .read = true };
-	if (!(cpuid(1, 0).edx & CPUID_MTRR))
+	if (!(cpuid(CPUID_FEATURES, 0).edx & CPUID_MTRR))
 		return;
 	capability = rdmsr(MSR_MTRR_CAP);
-	value = rdmsr(MSR_MTRR_DEFAULT);
+	value = rdmsr(MSR_MTRR_DEF_TYPE);
 	mtrr->enabled = value & DEFAULT_ENABLED;
 	mtrr->default_type = value & DEFAULT_TYPE;
 	mtrr->fixed_enabled = capability & CAP_FIXED && value & DEFAULT_FIXED;
 	if (mtrr->fixed_enabled)
 		read_fixed(mtrr);
 	for (i = 0; i < (capability & CAP_COUNT) && mtrr->count < MTRR_VARIABLE; i++) {
-		value = rdmsr(MSR_MTRR_BASE + 2 * i);
-		mask = rdmsr(MSR_MTRR_BASE + 2 * i + 1);
+		value = rdmsr(MSR_MTRR_PHYSBASE0 + 2 * i);
+		mask = rdmsr(MSR_MTRR_PHYSBASE0 + 2 * i + 1);
 		if (!(mask & MASK_VALID))
 			continue;
 		mtrr->variable[mtrr->count].base = value & MTRR_ADDRESS;

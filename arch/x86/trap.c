@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+#include <keel/macros.h>
+
 #include "apic.h"
 #include "cell_frame.h"
 #include "console.h"
@@ -211,7 +213,7 @@ void trap_kernel(const struct cell_frame *f)
 
 	be_heard();
 	print("\nKeel panic: %s (vector %lu, error %lx) on CPU %u\n",
-	      f->vector < sizeof(names) / sizeof(names[0]) ? names[f->vector] : "unexpected interrupt", f->vector,
+	      f->vector < ARRAY_SIZE(names) ? names[f->vector] : "unexpected interrupt", f->vector,
 	      f->error_code, this_cpu()->index);
 	print("rip %016lx rsp %016lx rfl %016lx cr2 %016lx cr3 %016lx\n", f->rip, f->rsp, f->rflags, read_cr2(),
 	      cr3);

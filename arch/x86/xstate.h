@@ -8,18 +8,9 @@
 
 #include "cpu.h"
 
-#define XCR0_X87	(1u << 0)
-#define XCR0_SSE	(1u << 1)
-#define XCR0_AVX	(1u << 2)
-#define XCR0_BOUNDS	(3u << 3)
-#define XCR0_AVX512	(7u << 5)
-#define XCR0_PKRU	(1u << 9)
-#define XCR0_TILES	(3u << 17)
 /* What the control domain is shown: no registers that Keel's world switch would not know (APX). */
 #define XCR0_CONTROL	(XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_BOUNDS | XCR0_AVX512 | XCR0_PKRU | XCR0_TILES)
 
-#define CPUID_XSTATE	0xdu	/* subleaf 0, ECX: bytes of an area for all that the processor has */
-#define MXCSR_RESET	0x1f80u
 #define XSAVE_MXCSR	24u		/* offset in the area */
 #define XSAVE_HEADER_END 576u
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <keel/hypercall.h>
+#include <keel/macros.h>
 
 #include "cpu.h"
 

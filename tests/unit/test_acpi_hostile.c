@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "acpi.h"
 #include "memory.h"
 #include "suite.h"
@@ -218,7 +220,7 @@ static uint32_t bad_length(void)
 		0, 1, HEADER - 1, HEADER, HEADER + 1, 44, 116, 117, 129, 148, 0x100000, 0x100001, 0x7fffffff, 0xffffffff, LIMIT,
 	};
 
-	return draw(3) ? lengths[draw(sizeof(lengths) / sizeof(lengths[0]))] : draw(BYTES);
+	return draw(3) ? lengths[draw(ARRAY_SIZE(lengths))] : draw(BYTES);
 }
 
 /* One lie in a place where it counts. */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "acpi.h"
 #include "memory.h"
 #include "suite.h"
@@ -190,7 +192,7 @@ START_TEST(root_pointer_searched)
 	struct madt m;
 	static const uint32_t places[] = { 0xe0000, 0xe0010, RSDP, 0xfffc0 };
 
-	for (unsigned int i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(places); i++) {
 		wide = i & 1;
 		memset(memory_test_arena, 0, LIMIT);
 		six_processors(&m);
@@ -267,7 +269,7 @@ START_TEST(bad_lengths)
 
 	wide = _i;
 	for (unsigned int t = 0; t < 2; t++)
-		for (unsigned int i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		for (unsigned int i = 0; i < ARRAY_SIZE(lengths); i++) {
 			six_processors(&m);
 			root(MADT, OTHER);
 			set_length(tables[t], lengths[i], HEADER);
@@ -298,7 +300,7 @@ START_TEST(bad_places)
 
 	wide = _i;
 	six_processors(&m);
-	for (unsigned int i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(places); i++) {
 		root(places[i], places[i]);
 		ck_assert_uint_eq(processors(), 0);
 		root(places[i], MADT);

@@ -198,7 +198,7 @@ START_TEST(apic_modes)
 	unsigned int i;
 
 	cpus[0]->control.gpr[KEEL_RCX] = MSR_APIC_BASE;
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		apic_base_msr = APIC | bad[i].from;
 		cpus[0]->control.gpr[KEEL_RAX] = (uint32_t)(APIC | APIC_BASE_BSP | bad[i].to);
 		cpus[0]->control.gpr[KEEL_RDX] = bad[i].to >> 32;
@@ -207,7 +207,7 @@ START_TEST(apic_modes)
 	}
 	ck_assert_uint_eq(seen.msr_writes, 0);
 	cpus[0]->control.gpr[KEEL_RDX] = 0;
-	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(good); i++) {
 		apic_base_msr = APIC | good[i].from;
 		cpus[0]->control.gpr[KEEL_RAX] = APIC | APIC_BASE_BSP | good[i].to;
 		go_on(cpus[0], &exit);
@@ -275,7 +275,7 @@ START_TEST(unexpected_exits)
 	};
 	unsigned int i;
 
-	for (i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(reasons); i++) {
 		take_exit(cpus[0], reasons[i]);
 		ck_assert(seen.faults == i + 1 && seen.vector == EXC_UD && !seen.code && seen.lines == i + 1);
 	}

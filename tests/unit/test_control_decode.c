@@ -6,6 +6,8 @@
 
 #include <Zydis/Zydis.h>
 
+#include <keel/macros.h>
+
 #include "control_decode.h"
 #include "cpu.h"
 #include "hv.h"
@@ -155,7 +157,7 @@ START_TEST(truncated)
 	unsigned int length;
 	uint32_t value;
 
-	for (unsigned int i = 0; i < sizeof(operands) / sizeof(operands[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(operands); i++)
 		for (unsigned int p = 0; p < 3; p++)
 			for (unsigned int op = OP_MOV_REG; op <= OP_MOV_IMM; op += OP_MOV_IMM - OP_MOV_REG) {
 				encode(bytes, prefixes[p], op, operands[i][0], operands[i][1]);
@@ -221,7 +223,7 @@ START_TEST(forms_of_linux)
 	};
 	struct control_store store;
 
-	for (unsigned int i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(forms); i++) {
 		ck_assert(control_decode_bytes(forms[i].bytes, LONGEST, &regs, &store));
 		ck_assert_uint_eq(store.next_rip, forms[i].length);
 		ck_assert_uint_eq(store.value, forms[i].value);
@@ -258,7 +260,7 @@ START_TEST(word_loads)
 	regs.gpr[KEEL_RBX] = 0x4000;
 	regs.gpr[KEEL_RSP] = 0x7000;
 	regs.gpr[KEEL_R9] = 0x9000;
-	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
 		ck_assert_msg(control_decode_load_bytes(forms[i].bytes, forms[i].length, &regs, &address) == forms[i].load,
 			      "form %zu", i);
 		if (forms[i].load)

@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "cpu.h"
 #include "suite.h"
 
@@ -160,7 +162,7 @@ static void check_leaf(uint32_t leaf, uint32_t subleaf)
 {
 	struct cpuid want = { 0 }, got = control_cpuid(leaf, subleaf, 0);
 
-	for (unsigned int i = 0; i < sizeof(seen) / sizeof(seen[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(seen); i++)
 		if (seen[i].leaf == leaf && subleaf >= seen[i].first && subleaf <= seen[i].last)
 			want = seen[i].seen;
 	ck_assert_msg(!memcmp(&want, &got, sizeof(got)), "leaf %x.%u: %x %x %x %x", leaf, subleaf, got.eax, got.ebx, got.ecx,
@@ -372,7 +374,7 @@ START_TEST(every_msr)
 	hv = &vendors[vendor];
 	memset(exits, READ_EXITS | WRITE_EXITS, sizeof(exits));
 	control_msr_permit(hv->control_msrs, bitmap, note);
-	for (unsigned int i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(ranges); i++)
 		for (uint32_t msr = ranges[i].first; msr <= ranges[i].last; msr++)
 			check_msr(vendor, msr);
 }
@@ -410,7 +412,7 @@ START_TEST(bits_of_a_register)
 		{ 1, 0x1a0, 1, 0, true }, { 1, 0x1a0, 0, 1ull << 34, false }, { 1, 0x1a0, 1ull << 22, 1ull << 22 | 1, true },
 	};
 
-	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		hv = &vendors[cases[i].vendor];
 		there = cases[i].there;
 		written = ~0ull;

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "cpu.h"
 
 #include "acpi.h"
@@ -277,7 +279,7 @@ START_TEST(resets)
 		{ RESET_AT, RESET_TO + 1, 1, false }, { RESET_AT - 1, RESET_TO << 8, 2, true },
 	};
 
-	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		set_up();
 		ck_assert(write(cases[i].port, cases[i].size, cases[i].value));
 		ck_assert_msg(seen.ended == cases[i].ends && seen.scrubbed_before == cases[i].ends, "case %u", i);
@@ -350,9 +352,9 @@ START_TEST(ports)
 
 	for (unsigned int i = 0; i < 0x10000; i++)
 		count += watched[i];
-	for (unsigned int i = 0; i < sizeof(there) / sizeof(there[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(there); i++)
 		ck_assert(watched[there[i]]);
-	ck_assert_uint_eq(count, sizeof(there) / sizeof(there[0]));
+	ck_assert_uint_eq(count, ARRAY_SIZE(there));
 	/* A machine without any of it. */
 	memset(watched, 0, sizeof(watched));
 	control_power_init(&(struct acpi_power){ .off = { -1, -1 } });

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "cpu.h"
 #include "suite.h"
 
@@ -136,7 +138,7 @@ static const struct processor processors[] = {
 	{ "this machine", real_cpuid }, { "full", full_cpuid }, { "small", small_cpuid }, { "torn", torn_cpuid },
 	{ "amd", amd_cpuid },
 };
-#define PROCESSORS ((int)(sizeof(processors) / sizeof(processors[0])))
+#define PROCESSORS ((int)(ARRAY_SIZE(processors)))
 
 static uint64_t get_cr4(struct vcpu *v)
 {
@@ -211,7 +213,7 @@ static uint32_t output_of(struct cpuid r, enum output reg)
 START_TEST(no_leaks)
 {
 	start(_i, 4, 1);
-	for (unsigned int i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(hidden); i++) {
 		uint32_t seen = output_of(cpuid_guest(&vcpu, hidden[i].leaf, 0), hidden[i].reg) & hidden[i].bits;
 
 		ck_assert_msg(!seen, "%s: leaf %x register %d shows %x", processor->name, hidden[i].leaf, hidden[i].reg,
@@ -232,7 +234,7 @@ START_TEST(other_leaves_are_empty)
 	};
 
 	start(_i, 4, 1);
-	for (unsigned int i = 0; i < sizeof(empty) / sizeof(empty[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(empty); i++)
 		for (uint32_t leaf = empty[i].first; leaf <= empty[i].last; leaf++)
 			for (uint32_t subleaf = 0; subleaf < 4; subleaf++)
 				ck_assert_msg(is_zero(cpuid_guest(&vcpu, leaf, subleaf)), "%s: leaf %x.%u",
@@ -258,7 +260,7 @@ START_TEST(no_inventions)
 
 	start(_i, 4, 1);
 	cr4 = CR4_OSXSAVE;
-	for (unsigned int i = 0; i < sizeof(leaves) / sizeof(leaves[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(leaves); i++) {
 		struct cpuid has = processor_cpuid(leaves[i].leaf, 0), b = leaves[i].brought;
 		struct cpuid r = cpuid_guest(&vcpu, leaves[i].leaf, 0);
 
@@ -382,11 +384,11 @@ START_TEST(tsc_frequency)
 		3700123, 4294000, 4999999, 6000001, KEEL_TSC_KHZ_MOST,
 		999999, 100001, 2999651,
 	};
-	const unsigned int good = sizeof(rates) / sizeof(rates[0]) - 3;
+	const unsigned int good = ARRAY_SIZE(rates) - 3;
 	struct cpuid r;
 
 	start(_i, 1, 0);
-	for (unsigned int i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(rates); i++) {
 		vm.tsc_khz = rates[i];
 		ck_assert(same(cpuid_guest(&vcpu, 0x40000010, 0), (struct cpuid){ .eax = rates[i], .ebx = 1000000 }));
 		r = cpuid_guest(&vcpu, 0x15, 0);
@@ -467,12 +469,12 @@ START_TEST(allow_list)
 
 	start(_i, KEEL_MAX_VCPUS, 1);
 	cr4 = CR4_OSXSAVE | CR4_PKE;
-	for (unsigned int s = 0; s < sizeof(spaces) / sizeof(spaces[0]); s++)
+	for (unsigned int s = 0; s < ARRAY_SIZE(spaces); s++)
 		for (uint32_t leaf = spaces[s][0]; leaf <= spaces[s][1]; leaf++)
 			for (uint32_t subleaf = 0; subleaf < 32; subleaf++) {
 				struct cpuid bits = { 0 }, r = cpuid_guest(&vcpu, leaf, subleaf);
 
-				for (size_t i = sizeof(known) / sizeof(known[0]); i-- > 0;)
+				for (size_t i = ARRAY_SIZE(known); i-- > 0;)
 					if (leaf >= known[i].first && leaf <= known[i].last && subleaf < known[i].subleaves)
 						bits = known[i].bits;
 				ck_assert_msg(!(r.eax & ~bits.eax || r.ebx & ~bits.ebx || r.ecx & ~bits.ecx ||
@@ -721,7 +723,7 @@ START_TEST(subleaf_ignored)
 	static const uint32_t leaves[] = { 0, 1, 2, 6, 0x40000000, 0x40000001, 0x80000000, 0x80000001, 0x80000008 };
 
 	start(_i, 4, 3);
-	for (unsigned int i = 0; i < sizeof(leaves) / sizeof(leaves[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(leaves); i++)
 		for (uint32_t subleaf = 1; subleaf; subleaf <<= 3)
 			ck_assert(same(cpuid_guest(&vcpu, leaves[i], subleaf), cpuid_guest(&vcpu, leaves[i], 0)));
 }

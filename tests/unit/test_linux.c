@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <keel/macros.h>
+
 #include "bootmem.h"
 #include "linux.h"
 #include "memory.h"
@@ -384,7 +386,7 @@ START_TEST(refusals)
 		{ 0x260, UINT32_MAX, 4, "no room" },
 	};
 
-	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
 		const char *error;
 
 		make_kernel();

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "cpu.h"
 #include "suite.h"
 
@@ -108,7 +110,7 @@ static const struct {
 
 static void for_each(void (*visit)(uint32_t msr))
 {
-	for (unsigned int i = 0; i < sizeof(spaces) / sizeof(spaces[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(spaces); i++)
 		for (uint32_t msr = spaces[i].first; msr <= spaces[i].last; msr++)
 			if (msr != MSR_TSC && msr != MSR_TSC_ADJUST && msr != MSR_TSC_AUX && msr != MSR_PAT &&
 			    msr != MSR_MISC_ENABLE)
@@ -154,7 +156,7 @@ START_TEST(storage_fits)
 
 	find(UINT32_MAX, &slot);
 	ck_assert_uint_le(slot, MISC_SLOTS);
-	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
 		ck_assert_uint_le(rules[i].first, rules[i].last);
 		ck_assert(!i || rules[i - 1].last < rules[i].first);
 	}
@@ -175,7 +177,7 @@ START_TEST(early_registers_do_not_fault)
 	};
 	uint64_t value;
 
-	for (unsigned int i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(known); i++) {
 		value = ~0ull;
 		ck_assert_msg(msr_guest_read(vcpu, known[i].msr, &value), "MSR %x", known[i].msr);
 		ck_assert_uint_eq(value, known[i].value);
@@ -198,7 +200,7 @@ START_TEST(hidden_registers_fault)
 	};
 	uint64_t value;
 
-	for (unsigned int i = 0; i < sizeof(absent) / sizeof(absent[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(absent); i++) {
 		ck_assert_msg(!msr_guest_read(vcpu, absent[i], &value), "MSR %x", absent[i]);
 		ck_assert_msg(!msr_guest_write(vcpu, absent[i], 0), "MSR %x", absent[i]);
 	}
@@ -224,11 +226,11 @@ START_TEST(allow_list)
 	};
 	uint64_t value;
 
-	for (unsigned int i = 0; i < sizeof(spaces) / sizeof(spaces[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(spaces); i++)
 		for (uint32_t msr = spaces[i].first; msr <= spaces[i].last; msr++) {
 			bool is_known = false;
 
-			for (unsigned int n = 0; n < sizeof(known) / sizeof(known[0]); n++)
+			for (unsigned int n = 0; n < ARRAY_SIZE(known); n++)
 				is_known |= msr >= known[n].first && msr <= known[n].last;
 			ck_assert_msg(msr_guest_read(vcpu, msr, &value) == is_known, "MSR %x", msr);
 			/* Read-only ones alone answer and cannot be written. */
@@ -259,7 +261,7 @@ START_TEST(misc_enable)
 	};
 	uint64_t value;
 
-	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		ck_assert(msr_guest_write(vcpu, MSR_MISC_ENABLE, cases[i].write));
 		ck_assert(msr_guest_read(vcpu, MSR_MISC_ENABLE, &value));
 		ck_assert_uint_eq(value, cases[i].read);
@@ -275,7 +277,7 @@ START_TEST(constants)
 	static const uint32_t constant[] = { 0x3a, 0xfe, 0x610, 0xc0010114, 0x79, 0x199 };
 	uint64_t before, after;
 
-	for (unsigned int i = 0; i < sizeof(constant) / sizeof(constant[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(constant); i++) {
 		ck_assert(msr_guest_read(vcpu, constant[i], &before));
 		ck_assert(msr_guest_write(vcpu, constant[i], ~0ull));
 		ck_assert(msr_guest_read(vcpu, constant[i], &after));
@@ -289,7 +291,7 @@ START_TEST(time_stamp_counter)
 	static const uint64_t values[] = { 0, 1, 500, 1ull << 40, UINT64_MAX };
 	uint64_t value;
 
-	for (unsigned int i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(values); i++) {
 		ck_assert(msr_guest_write(vcpu, MSR_TSC, values[i]));
 		ck_assert_uint_eq(offset, vcpu->tsc_offset);
 		tsc += 100;

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "error.h"
 #include "memory.h"
 #include "multiboot2.h"
@@ -150,7 +152,7 @@ START_TEST(hostile_words)
 
 	full();
 	for (uint32_t at = 8; at < used; at += 4) {
-		for (unsigned i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		for (unsigned i = 0; i < ARRAY_SIZE(values); i++) {
 			full();
 			memcpy(info + at, &values[i], 4);
 			parse(used);
@@ -172,7 +174,7 @@ START_TEST(options)
 	};
 
 	memset(&boot, 0, sizeof(boot));
-	for (unsigned i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(lines); i++) {
 		boot.command_line = lines[i].line;
 		ck_assert_int_eq(multiboot2_option(&boot, "noclear"), lines[i].there);
 	}

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "error.h"
 #include "memory.h"
 #include "own.h"
@@ -358,7 +360,7 @@ static const struct block few[] = {
 	{ 4 * GIB, 18 }, { 4 * GIB + MIB2, 9 }, { 4 * GIB + MIB2 + KIB4, 0 }, { MIB2, 9 },
 };
 
-#define FEW	(sizeof(few) / sizeof(few[0]))
+#define FEW	ARRAY_SIZE(few)
 #define OPS	(FEW * VERBS)
 #define TOUCHED	16u	/* frames of the reserve that these blocks reach: the first ones */
 
@@ -586,7 +588,7 @@ START_TEST(all_addresses)
 	memory_test_arena = calloc(reserve_pages + 1, PAGE_SIZE);
 	ck_assert_int_eq(own_init(&config, PAGE_SIZE), 0);
 	table = (struct page_table){ config.format, PAGE_SIZE, config.largest };
-	for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
 		ck_assert_uint_eq(own_query(places[i]).state, OWN_MAPPED);
 		ck_assert_uint_eq(own_query(places[i]).owner, OWN_DEVICE);
 		ck_assert(pt_lookup(&table, places[i], &place));
@@ -610,7 +612,7 @@ static enum pt_caching caching(uint64_t hpa, uint64_t bytes)
 {
 	static const uint64_t edges[] = { 3 * MIB2 + MIB2 / 2, 4 * MIB2, GIB, 4 * GIB, 4 * GIB + 5 * KIB4, 4 * GIB + 6 * KIB4 };
 
-	for (unsigned i = 0; i < sizeof(edges) / sizeof(edges[0]); i++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(edges); i++) {
 		if (edges[i] > hpa && edges[i] < hpa + bytes)
 			return PT_MIXED;
 	}
@@ -626,7 +628,7 @@ static void check_types(void)
 	const uint64_t mask = config.format->cached;
 	struct pt_place place;
 
-	for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
 		ck_assert(pt_lookup(&table, places[i], &place));
 		ck_assert_uint_eq(place.entry & mask, page_cached(places[i]) ? mask : 0);
 	}

@@ -5,6 +5,8 @@
  */
 #include "small_machine.h"
 
+#include <keel/macros.h>
+
 #include "error.h"
 
 /* A machine says itself how many there are. */
@@ -593,12 +595,12 @@ static void add_bad_ops(uint64_t good)
 	for (enum verb verb = DONATE; verb <= CHECK; verb++) {
 		struct op op = { verb, good * PAGE_SIZE, 0, 1, OWN_DONATED, OWN_DONATED };
 
-		for (unsigned int i = 0; i < sizeof(vms) / sizeof(vms[0]); i++) {
+		for (unsigned int i = 0; i < ARRAY_SIZE(vms); i++) {
 			op.vm = vms[i];
 			add_op(op);
 		}
 		op.vm = 1;
-		for (unsigned int i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
+		for (unsigned int i = 0; i < ARRAY_SIZE(blocks); i++) {
 			op.hpa = blocks[i].page * PAGE_SIZE;
 			op.order = blocks[i].order;
 			add_op(op);
@@ -610,7 +612,7 @@ static void add_bad_ops(uint64_t good)
 		op.hpa = (good + 1) * PAGE_SIZE;
 		op.order = 1;
 		add_op(op);
-		for (unsigned int i = 0; verb >= ASSIGN && i < sizeof(states) / sizeof(states[0]); i++) {
+		for (unsigned int i = 0; verb >= ASSIGN && i < ARRAY_SIZE(states); i++) {
 			add_op((struct op){ verb, good * PAGE_SIZE, 0, 1, states[i], OWN_DONATED });
 			if (verb == ASSIGN)
 				add_op((struct op){ verb, good * PAGE_SIZE, 0, 1, OWN_DONATED, states[i] });
@@ -744,8 +746,8 @@ static void machine_init(void)
 	limit = round_up(machine->limit, UINT64_C(1) << PT_ORDER_1G);
 	io_distance = (unsigned int)own_frames_needed(&config) / 2;
 	frames = 2 * io_distance + ROOT;
-	ck_assert_uint_le(frames, sizeof(places) / sizeof(places[0]));
-	ck_assert_uint_le((size_t)frames * PT_ENTRIES, sizeof(shadow) / sizeof(shadow[0]));
+	ck_assert_uint_le(frames, ARRAY_SIZE(places));
+	ck_assert_uint_le((size_t)frames * PT_ENTRIES, ARRAY_SIZE(shadow));
 	memory_test_arena = aligned_alloc(PAGE_SIZE, frames * PAGE_SIZE);
 	ck_assert_ptr_nonnull(memory_test_arena);
 	/* The reserve is not zeroed before. */
@@ -833,7 +835,7 @@ static const struct machine machines[] = {
 #endif
 };
 
-#define MACHINES	(sizeof(machines) / sizeof(machines[0]))
+#define MACHINES	ARRAY_SIZE(machines)
 
 START_TEST(every_state)
 {

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <keel/macros.h>
+
 #include "error.h"
 #include "memory.h"
 #include "pagetable.h"
@@ -70,7 +72,7 @@ START_TEST(map_lookup_unmap)
 	for (unsigned l = 0; l < 2; l++) {
 		struct page_table table = make(_i, l == 0 ? PT_ORDER_2M : PT_ORDER_1G);
 
-		for (unsigned o = 0; o < sizeof(orders) / sizeof(orders[0]); o++) {
+		for (unsigned o = 0; o < ARRAY_SIZE(orders); o++) {
 			unsigned order = orders[o], leaf = order < 9 ? 0 : order < 18 || l == 0 ? 9 : 18;
 			uint64_t bytes = PAGE_SIZE << order, va = 7 * GIB, pa = 3 * GIB;
 			unsigned needed = pt_frames_needed(&table, va, order);

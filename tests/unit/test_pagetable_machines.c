@@ -5,6 +5,8 @@
  */
 #include "small_machine.h"
 
+#include <keel/macros.h>
+
 #include "error.h"
 
 #include "../../vmm/pagetable.c"
@@ -270,7 +272,7 @@ static void add_ops(void)
 	};
 
 	op_count = 0;
-	for (unsigned int i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(blocks); i++) {
 		for (unsigned int mapped = 1; mapped <= (SCALE == 1 ? 2 * DELTAS : DELTAS); mapped += SCALE == 1 ? 1 : 2)
 			add_op(MAP, blocks[i].page, blocks[i].order, mapped);
 		add_op(UNMAP, blocks[i].page, blocks[i].order, 1);

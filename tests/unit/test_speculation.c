@@ -3,6 +3,8 @@
 #include <check.h>
 #include <stdbool.h>
 
+#include <keel/macros.h>
+
 #include "cpu.h"
 #include "suite.h"
 
@@ -94,7 +96,7 @@ int main(void)
 	Suite *suite = suite_create("speculation");
 	TCase *tests = tcase_create("tests");
 
-	tcase_add_loop_test(tests, between_domains, 0, sizeof(cases) / sizeof(cases[0]));
+	tcase_add_loop_test(tests, between_domains, 0, ARRAY_SIZE(cases));
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

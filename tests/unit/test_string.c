@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #define memcpy	keel_memcpy
 #define memmove	keel_memmove
 #define memset	keel_memset
@@ -63,7 +65,7 @@ START_TEST(sets)
 {
 	static const int bytes[] = { 0, 1, 0x80, 0xff, -1, 0x1234 };
 
-	for (unsigned int i = 0; i < sizeof(bytes) / sizeof(bytes[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(bytes); i++)
 		for (unsigned int size = 0; size < SIZE - 3; size++) {
 			fill();
 			ck_assert_ptr_eq(keel_memset(actual + 3, bytes[i], size), actual + 3);
@@ -90,7 +92,7 @@ START_TEST(strings)
 {
 	static const char *const words[] = { "", "a", "ab", "abc", "abd", "b", "\xff", "a\xff", "ab\0c" };
 
-	for (unsigned int i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(words); i++)
 		ck_assert_uint_eq(keel_strlen(words[i]), strlen(words[i]));
 }
 END_TEST

@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "cpu.h"
 #include "suite.h"
 
@@ -147,10 +149,10 @@ static bool intercepts(unsigned int bit)
 START_TEST(bitmap)
 {
 	static const uint32_t ranges[] = { 0, 0xc0000000, 0xc0010000 };
-	static const uint32_t own[] = { MSR_EFER, MSR_VM_CR, MSR_HSAVE_PA, 0xc0010058, 0xc0010010, 0xc0011030 };
+	static const uint32_t own[] = { MSR_EFER, MSR_VM_CR, MSR_VM_HSAVE_PA, 0xc0010058, 0xc0010010, 0xc0011030 };
 
 	bitmaps_init();
-	for (unsigned int i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(ranges); i++) {
 		for (uint32_t msr = ranges[i]; msr < ranges[i] + 0x2000; msr++) {
 			const struct control_msr *rule = control_msr_find(svm_ops.control_msrs, msr);
 			uint32_t access = rule ? rule->access : 0;
@@ -159,7 +161,7 @@ START_TEST(bitmap)
 				ck_abort_msg("%x", msr);
 		}
 	}
-	for (unsigned int i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(own); i++)
 		ck_assert_uint_eq(exits(own[i]), READ | WRITE);
 	/* Unrelated to the guests'. */
 	ck_assert_uint_eq(svm_guest_msrpm[0], 0xff);
@@ -238,7 +240,7 @@ START_TEST(efer)
 	uint64_t value, before = control.efer;
 
 	efer_faults = !_i;
-	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		control.efer = before;
 		control.cr0 = CR0_PE | (cases[i].paging ? CR0_PG : 0);
 		control.tlb_control = SVM_TLB_KEEP;
@@ -481,7 +483,7 @@ START_TEST(exits_without_a_name)
 {
 	static const uint16_t undefined[] = { 0x6f, 0x7a, 0x80, 0x82, 0x8a, 0x8e, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4 };
 
-	for (unsigned int i = 0; i < sizeof(undefined) / sizeof(undefined[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(undefined); i++)
 		ck_assert_int_eq(enter(undefined[i]), HV_EXIT_UNDEFINED);
 	for (unsigned int code = 0x8f; code <= 0x9f; code++)
 		ck_assert_int_eq(enter(code), HV_EXIT_NONE);

@@ -13,7 +13,6 @@
 #include "vcpu.h"
 
 #define RIP		0x401000u
-#define MSR_XSS		0xda0u
 #define INTERRUPT	(SVM_EVENT_VALID | SVM_EVENT_INTERRUPT | 0x41)
 #define NMI		(SVM_EVENT_VALID | SVM_EVENT_NMI | EXC_NMI)
 #define EXCEPTION(vector) (SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | (vector))

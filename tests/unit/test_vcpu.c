@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "cell_frame.h"
 #include "cpu.h"
 #include "hv.h"
@@ -269,7 +271,7 @@ static int stay(void)
 START_TEST(states_stay_apart)
 {
 	static const uint64_t masks[] = { 3, 7, 0xe7, 0x203, 0x207, 0x2e7 };
-	unsigned int count = sizeof(masks) / sizeof(masks[0]);
+	unsigned int count = ARRAY_SIZE(masks);
 	uint8_t theirs, ours;
 
 	reason = HV_EXIT_INTERRUPT;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "cpu.h"
 #include "suite.h"
 #include "xstate.h"
@@ -119,7 +121,7 @@ static _Alignas(64) uint8_t area[AREA_BYTES];
 static const struct {
 	uint64_t supported, xcr0;
 } processors[] = { { 0xe7, 0xe7 }, { 0xe7, 7 }, { 0xe7, 1 }, { 7, 7 }, { 7, 3 }, { 3, 3 }, { 3, 1 } };
-#define PROCESSORS ((int)(sizeof(processors) / sizeof(processors[0])))
+#define PROCESSORS ((int)(ARRAY_SIZE(processors)))
 
 static void start(int i)
 {

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include <keel/macros.h>
+
 #include "apic.h"
 #include "console.h"
 #include "control.h"
@@ -27,10 +29,7 @@
 #define FIELDS		0x7000u		/* every encoding is below */
 #define RIP		0x401000u
 #define APIC_ID		9u
-#define TEST_CTRL	0x33u
 #define SPLIT_LOCK	(1u << 29)
-#define CR4_PGE		(1u << 7)
-#define CR4_VMXE	(1u << 13)
 #define LENGTH		3u
 #define EVENT_INT_N	(EVENT_VALID | EVENT_SOFTWARE_INT | 0x80)
 
@@ -106,13 +105,13 @@ enum vmx_entry vmx_enter(struct keel_regs *regs, bool launched)
 
 uint64_t rdmsr(uint32_t msr)
 {
-	ck_assert_uint_eq(msr, TEST_CTRL);
+	ck_assert_uint_eq(msr, MSR_TEST_CTRL);
 	return test_ctrl;
 }
 
 void wrmsr(uint32_t msr, uint64_t value)
 {
-	ck_assert_uint_eq(msr, TEST_CTRL);
+	ck_assert_uint_eq(msr, MSR_TEST_CTRL);
 	test_ctrl = value;
 }
 
@@ -644,11 +643,11 @@ START_TEST(exits_without_a_name)
 	static const uint32_t undefined[] = { 11, 19, 27, 50, 53, 59, 60, 63, 64, 65, 67, 68, 69, 70, 72, 73, 76, 77, 78, 79, 84, 85 };
 	static const uint32_t unknown[] = { 4, 17, 37, 57, 62, 66, 71, 74, 75, 80, 83, 86, 99 };
 
-	for (unsigned int i = 0; i < sizeof(undefined) / sizeof(undefined[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(undefined); i++) {
 		reason = undefined[i];
 		ck_assert_int_eq(guest(), HV_EXIT_UNDEFINED);
 	}
-	for (unsigned int i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(unknown); i++) {
 		reason = unknown[i];
 		ck_assert_int_eq(guest(), HV_EXIT_UNKNOWN);
 		ck_assert_uint_eq(ended.detail, unknown[i]);
@@ -729,7 +728,7 @@ START_TEST(unknown_exits)
 {
 	static const uint32_t unknown[] = { VMX_EXIT_TASK_SWITCH, 66, 71, 74, 75, 80, 86, 200 };
 
-	for (unsigned int i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(unknown); i++) {
 		reason = unknown[i];
 		ck_assert_int_eq(control(), HV_EXIT_UNKNOWN);
 		ck_assert_uint_eq(ended.detail, unknown[i]);
@@ -756,7 +755,7 @@ START_TEST(extended_control_register)
 		{ 0, 0x602ff, 0, false, 1, 0 },
 	};
 
-	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		set_up();
 		xcr0_refused = cases[i].refused;
 		xcr0_tried = 0;

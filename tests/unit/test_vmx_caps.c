@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <x86/msr.h>
+
 #include "suite.h"
 #include "vmcs.h"
 #include "vmx_caps.h"

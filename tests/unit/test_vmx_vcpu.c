@@ -43,7 +43,6 @@ static struct {
 #define ROOT		0x5000u
 #define VMCS_PA		0x7000u
 #define CONTROL_VMCS	0x8000u
-#define CR4_VMXE	(1u << 13)
 
 struct vmx_features vmx_features;
 uint8_t vmx_guest_bitmap[VMX_BITMAP_BYTES], vmx_x2apic_bitmap[VMX_BITMAP_BYTES];

@@ -3,6 +3,8 @@
 
 #include "svm.h"
 
+#include <keel/macros.h>
+
 #include "apic.h"
 #include "console.h"
 #include "control_msr.h"
@@ -13,21 +15,13 @@
 #include "trap.h"
 #include "xstate.h"
 
-#define CPUID_EXT_FEATURES	0x80000001u
 #define CPUID_EXT_SVM		(1u << 2)
-#define CPUID_SVM		0x8000000au
 #define CPUID_SVM_NPT		(1u << 0)
 #define CPUID_SVM_NRIPS		(1u << 3)
 #define CPUID_SVM_FLUSH_ASID	(1u << 6)
 #define CPUID_SVM_DECODE	(1u << 7)
 #define CPUID_SVM_PAUSE		(1u << 10)
 #define CPUID_XSTATE_XSAVES	(1u << 3)
-
-#define MSR_VM_CR		0xc0010114u
-#define VM_CR_R_INIT		(1u << 1)	/* an INIT from hardware becomes a security exception (15.28) */
-#define VM_CR_LOCK		(1u << 3)
-#define VM_CR_SVMDIS		(1u << 4)
-#define MSR_HSAVE_PA		0xc0010117u
 
 /* What the control domain may set where the processor has it (3.1.7). Not LMSLE: it limits Keel's segments while it is tried. */
 #define EFER_CONTROL	(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_FFXSR | EFER_TCE | EFER_MCOMMIT | EFER_INTWB | \
@@ -36,6 +30,7 @@
 #define EFER_KEEL	(EFER_LME | EFER_LMA | EFER_NXE | EFER_SVME)
 
 #define CONTROL_ASID		1u
+#define MSRPM_PART		(MSR_BITMAP_RANGE * 2 / 8)	/* bytes for each of three ranges */
 #define INVD_LENGTH		2u
 
 struct svm_features svm_features;
@@ -58,13 +53,13 @@ void svm_intercept(struct vmcb *vmcb, unsigned int bit, bool on)
 /* Two bits an MSR, read and write, in three ranges (15.11). */
 void svm_msr_permit(uint8_t *msrpm, uint32_t msr, bool read, bool write)
 {
-	uint32_t bit = (msr & 0x1fff) * 2;
+	uint32_t bit = msr % MSR_BITMAP_RANGE * 2;
 	uint8_t *byte = msrpm + bit / 8;
 
-	if (msr >= 0xc0010000u)
-		byte += 0x1000;
-	else if (msr >= 0xc0000000u)
-		byte += 0x800;
+	if (msr >= MSR_AMD_FIRST)
+		byte += 2 * MSRPM_PART;
+	else if (msr >= MSR_EXTENDED_FIRST)
+		byte += MSRPM_PART;
 	*byte = (uint8_t)((*byte & ~(3u << bit % 8)) | (unsigned int)((read ? 0 : 1) | (write ? 0 : 2)) << bit % 8);
 }
 
@@ -72,7 +67,7 @@ static const char *svm_probe(void)
 {
 	struct cpuid r;
 
-	if (cpuid(0x80000000u, 0).eax < CPUID_SVM || !(cpuid(CPUID_EXT_FEATURES, 0).ecx & CPUID_EXT_SVM))
+	if (cpuid(CPUID_EXTENDED, 0).eax < CPUID_SVM || !(cpuid(CPUID_EXTENDED_FEATURES, 0).ecx & CPUID_EXT_SVM))
 		return "this AMD processor shows no SVM (AMD-V). Switch SVM on in the firmware setup, or use another machine.";
 	if (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS)
 		return "SVM (AMD-V) is disabled by the firmware. Switch it on in the firmware setup.";
@@ -91,7 +86,7 @@ static void bitmaps_init(void)
 
 	memset(svm_guest_iopm, 0xff, sizeof(svm_guest_iopm));
 	memset(svm_guest_msrpm, 0xff, sizeof(svm_guest_msrpm));
-	for (i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(passed); i++)
 		svm_msr_permit(svm_guest_msrpm, passed[i], true, true);
 	memset(control_msrpm, 0xff, sizeof(control_msrpm));
 	control_msr_permit(&control_msrs_amd, control_msrpm, svm_msr_permit);
@@ -128,7 +123,7 @@ static void svm_cpu_init(struct cpu *cpu)
 	svm->host_pa = cpu->vendor_pa + 3 * PAGE_SIZE;
 	svm->asid_generation = 1;
 	svm->next_asid = CONTROL_ASID + 1;
-	wrmsr(MSR_HSAVE_PA, svm->hsave_pa);
+	wrmsr(MSR_VM_HSAVE_PA, svm->hsave_pa);
 	wrmsr(MSR_VM_CR, rdmsr(MSR_VM_CR) | VM_CR_R_INIT);
 	__asm__ volatile("clgi" : : : "memory");
 	__asm__ volatile("sti" : : : "memory");
@@ -146,7 +141,7 @@ static void svm_control_init(struct cpu *cpu, uint64_t table_root)
 	struct vmcb *vmcb = svm->control;
 	unsigned int i;
 
-	for (i = 0; i < sizeof(intercepts) / sizeof(intercepts[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(intercepts); i++)
 		svm_intercept(vmcb, intercepts[i], true);
 	vmcb->msrpm = image_to_phys(control_msrpm);
 	vmcb->iopm = image_to_phys(control_iopm);
@@ -202,7 +197,7 @@ static void svm_control_get(struct cpu *cpu, struct hv_control_state *state)
 	const struct vmcb *vmcb = ((struct svm_cpu *)cpu->vendor)->control;
 
 	*state = (struct hv_control_state){
-		.cr3 = vmcb->cr3, .cr4 = vmcb->cr4, .efer = vmcb->efer & ~(uint64_t)EFER_SVME, .rflags = vmcb->rflags,
+		.cr3 = vmcb->cr3, .cr4 = vmcb->cr4, .efer = vmcb->efer & ~EFER_SVME, .rflags = vmcb->rflags,
 		.cpl = vmcb->cpl,
 	};
 }
@@ -310,7 +305,7 @@ static bool svm_control_rdmsr(struct cpu *cpu, uint32_t msr, uint64_t *value)
 
 	switch (msr) {
 	case MSR_EFER:
-		*value = vmcb->efer & ~(uint64_t)EFER_SVME;
+		*value = vmcb->efer & ~EFER_SVME;
 		return true;
 	case MSR_VM_CR:
 		*value = VM_CR_LOCK | VM_CR_SVMDIS;
@@ -326,10 +321,10 @@ static bool svm_control_rdmsr(struct cpu *cpu, uint32_t msr, uint64_t *value)
  */
 static bool efer_is_valid(uint64_t value)
 {
-	uint64_t own = rdmsr(MSR_EFER), trial = (value & ~(uint64_t)EFER_KEEL) | (own & EFER_KEEL);
+	uint64_t own = rdmsr(MSR_EFER), trial = (value & ~EFER_KEEL) | (own & EFER_KEEL);
 	bool taken;
 
-	if (value & ~(uint64_t)EFER_CONTROL)
+	if (value & ~EFER_CONTROL)
 		return false;
 	taken = wrmsr_safe(MSR_EFER, trial) && rdmsr(MSR_EFER) == trial;
 	wrmsr(MSR_EFER, own);
@@ -348,7 +343,7 @@ static bool svm_control_wrmsr(struct cpu *cpu, uint32_t msr, uint64_t value)
 	/* Translations that a change of NXE makes wrong are not dropped by the processor here (15.16). */
 	svm_control_flush(cpu);
 	/* LMA is the processor's. */
-	vmcb->efer = (value & ~(uint64_t)EFER_LMA) | (vmcb->efer & EFER_LMA) | EFER_SVME;
+	vmcb->efer = (value & ~EFER_LMA) | (vmcb->efer & EFER_LMA) | EFER_SVME;
 	return true;
 }
 
@@ -399,7 +394,7 @@ void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 		exit->reason = HV_EXIT_NONE;
 		return;
 	}
-	if (code >= sizeof(exits) / sizeof(exits[0]) || !exits[code].reason) {
+	if (code >= ARRAY_SIZE(exits) || !exits[code].reason) {
 		exit->reason = code == UINT32_MAX ? HV_EXIT_ENTRY_FAILED : HV_EXIT_UNKNOWN;
 		return;
 	}

@@ -83,7 +83,7 @@ static inline bool svm_nmi_exit(struct vmcb *vmcb, struct svm_nmi *nmi)
 static inline void svm_advance(struct vmcb *vmcb, uint64_t *rflags)
 {
 	vmcb->shadow &= ~SVM_SHADOW;
-	*rflags &= ~(uint64_t)RFLAGS_RF;
+	*rflags &= ~RFLAGS_RF;
 	if (*rflags & RFLAGS_TF)
 		svm_single_step_trap(vmcb);
 }

@@ -11,7 +11,7 @@ void svm_single_step_trap(struct vmcb *vmcb)
 	if (rdmsr(MSR_DEBUGCTL) & DEBUGCTL_BTF)		/* of branches alone, and none is completed here */
 		return;
 	vmcb->dr6 |= DR6_BS;
-	vmcb->dr7 &= ~(uint64_t)DR7_GD;
+	vmcb->dr7 &= ~DR7_GD;
 	vmcb->event = SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | EXC_DB;
 }
 
@@ -53,8 +53,8 @@ static void begin_step(struct vmcb *vmcb, struct svm_nmi *nmi)
 	nmi->exceptions = vmcb->intercept[SVM_EXIT_EXCEPTION / 32];
 	if (switches_task(vmcb))
 		return;
-	vmcb->rflags = (vmcb->rflags & ~(uint64_t)RFLAGS_IF) | RFLAGS_TF;
-	vmcb->dr6 &= ~(uint64_t)(DR6_B0_B3 | DR6_BS);
+	vmcb->rflags = (vmcb->rflags & ~RFLAGS_IF) | RFLAGS_TF;
+	vmcb->dr6 &= ~(DR6_B0_B3 | DR6_BS);
 	vmcb->intercept[SVM_EXIT_EXCEPTION / 32] = UINT32_MAX;
 }
 
@@ -100,7 +100,7 @@ static void pass_trap(struct vmcb *vmcb, const struct svm_nmi *nmi)
 	vmcb->dr6 = nmi->dr6;
 	if (!hit && !stepped)
 		return;
-	vmcb->dr6 = (nmi->dr6 & ~(uint64_t)DR6_B0_B3) | hit | (stepped ? DR6_BS : 0);
+	vmcb->dr6 = (nmi->dr6 & ~DR6_B0_B3) | hit | (stepped ? DR6_BS : 0);
 	vmcb->event = SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | EXC_DB;
 }
 

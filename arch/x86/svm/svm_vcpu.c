@@ -3,6 +3,8 @@
 
 #include "svm.h"
 
+#include <keel/macros.h>
+
 #include "cpu.h"
 #include "event.h"
 #include "image.h"
@@ -15,7 +17,6 @@
 #define EXCEPTION_INTERCEPTS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
 #define PAUSE_COUNT	3000u
 #define PRIORITY_HIGHEST 15u
-#define MSR_XSS		0xda0u
 
 void svm_vcpu_init(struct vcpu *vcpu)
 {
@@ -30,7 +31,7 @@ void svm_vcpu_init(struct vcpu *vcpu)
 
 	vcpu->svm.vmcb = vmcb;
 	vcpu->svm.vmcb_pa = virt_to_phys(vmcb);
-	for (i = 0; i < sizeof(intercepts) / sizeof(intercepts[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(intercepts); i++)
 		svm_intercept(vmcb, intercepts[i], true);
 	if (svm_features.pause) {
 		svm_intercept(vmcb, SVM_EXIT_PAUSE, true);
@@ -393,7 +394,7 @@ void svm_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs)
 	sregs->cr2 = vmcb->cr2;
 	sregs->cr3 = vmcb->cr3;
 	sregs->cr4 = vmcb->cr4;
-	sregs->efer = vmcb->efer & ~(uint64_t)EFER_SVME;
+	sregs->efer = vmcb->efer & ~EFER_SVME;
 	sregs->dr6 = vmcb->dr6;
 	sregs->dr7 = vmcb->dr7;
 	sregs->cpl = vmcb->cpl;
@@ -406,7 +407,7 @@ bool svm_vcpu_set_sregs(struct cpu *cpu, struct vcpu *vcpu, const struct keel_sr
 	uint32_t cpl = __atomic_load_n(&sregs->cpl, __ATOMIC_RELAXED);
 	uint64_t efer = __atomic_load_n(&sregs->efer, __ATOMIC_RELAXED);
 
-	if (cpl > 3 || efer & ~(uint64_t)(EFER_GUEST | EFER_LMA))
+	if (cpl > 3 || efer & ~(EFER_GUEST | EFER_LMA))
 		return false;
 	svm_set_sregs(vmcb, sregs);
 	/* The addresses that it arms are the guest's, not those that are there. */
@@ -439,7 +440,7 @@ bool svm_vcpu_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 
 	switch (msr) {
 	case MSR_EFER:
-		*value = vmcb->efer & ~(uint64_t)EFER_SVME;
+		*value = vmcb->efer & ~EFER_SVME;
 		return true;
 	case MSR_PAT:
 		*value = vmcb->pat;
@@ -455,7 +456,7 @@ bool svm_vcpu_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 
 	switch (msr) {
 	case MSR_EFER:
-		if (value & ~(uint64_t)(EFER_GUEST | EFER_LMA) ||
+		if (value & ~(EFER_GUEST | EFER_LMA) ||
 		    (vmcb->cr0 & CR0_PG && (value ^ vmcb->efer) & EFER_LME))
 			return false;
 		/* Translations that a change of NXE makes wrong are not dropped by the processor here (15.16). */

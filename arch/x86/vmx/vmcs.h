@@ -162,13 +162,7 @@ enum { INSN_ADDRESS = 7u, INSN_ADDRESS_SHIFT = 7, INSN_SEGMENT = 7u, INSN_SEGMEN
 /* EPT pointer (25.6.11). */
 enum { EPTP_WB = 6u, EPTP_FOUR_LEVELS = 3u << 3, EPTP_ACCESSED_DIRTY = 1u << 6 };
 
-/* Capabilities (appendix A); FIXED0 and FIXED1 of CR0 and CR4 are neighbours. */
-enum {
-	MSR_FEATURE_CONTROL = 0x3au, MSR_VMX_BASIC = 0x480u,
-	MSR_VMX_MISC = 0x485u, MSR_VMX_CR0_FIXED0 = 0x486u, MSR_VMX_CR0_FIXED1 = 0x487u, MSR_VMX_CR4_FIXED0 = 0x488u,
-	MSR_VMX_CR4_FIXED1 = 0x489u, MSR_VMX_SECONDARY = 0x48bu, MSR_VMX_EPT_VPID = 0x48cu,
-};
-enum { FEATURE_CONTROL_LOCK = 1u << 0, FEATURE_CONTROL_VMX_SMX = 1u << 1, FEATURE_CONTROL_VMX = 1u << 2 };
+/* Capabilities (appendix A). */
 #define VMX_BASIC_REVISION	0x7fffffffu
 #define VMX_BASIC_INSN_INFO	(1ull << 54)
 #define VMX_BASIC_TRUE		(1ull << 55)

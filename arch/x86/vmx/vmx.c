@@ -3,6 +3,8 @@
 
 #include "vmx.h"
 
+#include <keel/macros.h>
+
 #include "apic.h"
 #include "cell_frame.h"
 #include "console.h"
@@ -16,10 +18,11 @@
 #include "trap.h"
 #include "xstate.h"
 
-#define CPUID_FEATURES		1u
 #define CPUID_VMX		(1u << 5)	/* ECX */
 
 #define CONTROL_VPID		1u
+#define BITMAP_PART		(MSR_BITMAP_RANGE / 8)		/* bytes for each of two ranges */
+#define BITMAP_WRITES		(2 * BITMAP_PART)
 
 #define SEGMENT_LONG		(1u << 9)
 
@@ -90,11 +93,11 @@ void vmx_drop_own(void)
 /* One bit an MSR; reads of two ranges, then writes of them (25.6.9). */
 void vmx_msr_permit(uint8_t *bitmap, uint32_t msr, bool read, bool write)
 {
-	uint8_t *byte = bitmap + (msr & 0x1fff) / 8 + (msr >= 0xc0000000u ? 0x400 : 0);
+	uint8_t *byte = bitmap + msr % MSR_BITMAP_RANGE / 8 + (msr >= MSR_EXTENDED_FIRST ? BITMAP_PART : 0);
 	uint8_t bit = (uint8_t)(1u << msr % 8);
 
 	byte[0] = (uint8_t)((byte[0] & ~bit) | (read ? 0 : bit));
-	byte[0x800] = (uint8_t)((byte[0x800] & ~bit) | (write ? 0 : bit));
+	byte[BITMAP_WRITES] = (uint8_t)((byte[BITMAP_WRITES] & ~bit) | (write ? 0 : bit));
 }
 
 void vmx_primary(struct vmx_context *context, uint32_t bits, bool on)
@@ -157,7 +160,7 @@ static void bitmaps_init(void)
 	unsigned int i;
 
 	memset(vmx_guest_bitmap, 0xff, sizeof(vmx_guest_bitmap));
-	for (i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(passed); i++)
 		vmx_msr_permit(vmx_guest_bitmap, passed[i], true, true);
 	memcpy(vmx_x2apic_bitmap, vmx_guest_bitmap, sizeof(vmx_x2apic_bitmap));
 	for (i = 0; i < 64; i++)
@@ -180,7 +183,7 @@ static void features_init(void)
 	f->timer = vmx_adjust(f->capability[VMX_PIN], PIN_PREEMPTION_TIMER) & PIN_PREEMPTION_TIMER;
 	f->timer_shift = (unsigned int)rdmsr(MSR_VMX_MISC) & VMX_MISC_TIMER_SHIFT;
 	/* An unrestricted guest need not have protection and paging on (24.8). */
-	f->cr0_fixed = rdmsr(MSR_VMX_CR0_FIXED0) & ~(uint64_t)(CR0_PE | CR0_PG);
+	f->cr0_fixed = rdmsr(MSR_VMX_CR0_FIXED0) & ~(CR0_PE | CR0_PG);
 	f->cr4_fixed = rdmsr(MSR_VMX_CR4_FIXED0);
 	f->known = true;
 	bitmaps_init();
@@ -234,7 +237,7 @@ void vmx_vmcs_init(const struct vmx_setup *setup)
 	vmx_vmptrld(setup->vmcs_pa);
 	for (i = 0; i < VMX_CONTROLS; i++)
 		vmwrite(control_fields[i], vmx_adjust(vmx_features.capability[i], common[i] | setup->want[i]));
-	for (i = 0; i < sizeof(zero_fields) / sizeof(zero_fields[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(zero_fields); i++)
 		vmwrite(zero_fields[i], 0);
 	if (vmread(VMCS_SECONDARY_CONTROLS) & SECONDARY_VPID)
 		vmwrite(VMCS_VPID, setup->vpid);
@@ -388,7 +391,7 @@ static bool switch_paging(bool on, uint64_t cr4)
 		return true;
 	if (code64 || (on ? !(cr4 & CR4_PAE) : cr4 & CR4_PCIDE))
 		return false;
-	set_efer(on ? efer | EFER_LMA : efer & ~(uint64_t)EFER_LMA);
+	set_efer(on ? efer | EFER_LMA : efer & ~EFER_LMA);
 	return true;
 }
 
@@ -417,7 +420,7 @@ static bool write_cr(struct keel_regs *regs, const struct page_table *memory)
 	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
 	uint64_t value = regs->gpr[qualification >> QUAL_CR_GPR_SHIFT & QUAL_CR_GPR];
 	bool code64 = vmx_segment(KEEL_SEG_CS).attributes & SEGMENT_LONG && vmread(VMCS_GUEST_EFER) & EFER_LMA;
-	uint64_t zero = (vmx_features.cr4_fixed | vmread(VMCS_CR4_MASK)) & ~(uint64_t)CR4_MCE;
+	uint64_t zero = (vmx_features.cr4_fixed | vmread(VMCS_CR4_MASK)) & ~CR4_MCE;
 
 	if (qualification >> QUAL_CR_ACCESS_SHIFT & QUAL_CR_ACCESS)
 		return false;
@@ -511,8 +514,8 @@ static void requeue(struct vmx_context *context, uint32_t info)
 void vmx_end_instruction(struct keel_regs *regs, uint64_t rflags)
 {
 	if (rflags & RFLAGS_RF) {
-		regs->rflags &= ~(uint64_t)RFLAGS_RF;
-		vmwrite(VMCS_GUEST_RFLAGS, rflags & ~(uint64_t)RFLAGS_RF);
+		regs->rflags &= ~RFLAGS_RF;
+		vmwrite(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
 	}
 	/* With BTF only branches have traps, and none is completed here. */
 	if (rflags & RFLAGS_TF && !(vmread(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF))
@@ -695,7 +698,7 @@ static void control_xsetbv(struct cpu *cpu, struct hv_exit *exit)
 	uint64_t value = cpu->control.gpr[KEEL_RDX] << 32 | (uint32_t)cpu->control.gpr[KEEL_RAX];
 
 	exit->reason = HV_EXIT_NONE;
-	if (exit->cpl || (uint32_t)cpu->control.gpr[KEEL_RCX] || value & ~(uint64_t)XCR0_CONTROL || !xsetbv_safe(value)) {
+	if (exit->cpl || (uint32_t)cpu->control.gpr[KEEL_RCX] || value & ~XCR0_CONTROL || !xsetbv_safe(value)) {
 		vmx_control_inject(cpu, KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | EXC_GP, 0);
 		return;
 	}

@@ -5,6 +5,9 @@
 
 #include <stddef.h>
 
+#include <keel/macros.h>
+#include <x86/msr.h>
+
 #include "vmcs.h"
 
 /* What Keel cannot do without, and bits it cannot live with where the processor insists on them. */
@@ -13,19 +16,19 @@ static const struct {
 	uint32_t need, refuse;
 	const char *missing;
 } groups[VMX_CONTROLS] = {
-	[VMX_PIN] = { 0x481, 0x48d, PIN_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI, 0,
+	[VMX_PIN] = { MSR_VMX_PIN, MSR_VMX_TRUE_PIN, PIN_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI, 0,
 		"this processor's VMX lacks virtual NMIs, which Keel needs. Use a newer processor." },
-	[VMX_PRIMARY] = { 0x482, 0x48e, PRIMARY_INTERRUPT_WINDOW | PRIMARY_TSC_OFFSET | PRIMARY_HLT | PRIMARY_MWAIT |
+	[VMX_PRIMARY] = { MSR_VMX_PRIMARY, MSR_VMX_TRUE_PRIMARY, PRIMARY_INTERRUPT_WINDOW | PRIMARY_TSC_OFFSET | PRIMARY_HLT | PRIMARY_MWAIT |
 		PRIMARY_RDPMC | PRIMARY_TPR_SHADOW | PRIMARY_NMI_WINDOW | PRIMARY_MOV_DR | PRIMARY_IO |
 		PRIMARY_MSR_BITMAP | PRIMARY_MONITOR | PRIMARY_SECONDARY,
 		PRIMARY_CR3_LOAD | PRIMARY_CR3_STORE | PRIMARY_CR8_LOAD | PRIMARY_CR8_STORE | PRIMARY_INVLPG,
 		"this processor's VMX lacks execution controls that Keel needs. Use a newer processor." },
 	[VMX_SECONDARY] = { MSR_VMX_SECONDARY, MSR_VMX_SECONDARY, SECONDARY_EPT | SECONDARY_UNRESTRICTED, 0,
 		"this processor has VMX without EPT and unrestricted guests, which Keel needs. Use a newer processor." },
-	[VMX_EXIT] = { 0x483, 0x48f, EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER |
+	[VMX_EXIT] = { MSR_VMX_EXIT, MSR_VMX_TRUE_EXIT, EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER |
 		EXIT_LOAD_EFER, 0,
 		"this processor's VMX does not switch PAT and EFER, which Keel needs. Use a newer processor." },
-	[VMX_ENTRY] = { 0x484, 0x490, ENTRY_LOAD_DEBUG | ENTRY_LONG_MODE | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0,
+	[VMX_ENTRY] = { MSR_VMX_ENTRY, MSR_VMX_TRUE_ENTRY, ENTRY_LOAD_DEBUG | ENTRY_LONG_MODE | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0,
 		"this processor's VMX does not switch PAT and EFER, which Keel needs. Use a newer processor." },
 };
 
@@ -89,8 +92,8 @@ uint64_t vmx_switched_on(uint64_t feature_control)
 
 const char *vmx_failure(uint64_t detail)
 {
-	const size_t count = sizeof(instruction_errors) / sizeof(instruction_errors[0]);
-	const size_t states = sizeof(bad_states) / sizeof(bad_states[0]);
+	const size_t count = ARRAY_SIZE(instruction_errors);
+	const size_t states = ARRAY_SIZE(bad_states);
 	uint32_t code = (uint32_t)detail, reason = code & VMX_EXIT_REASON;
 	uint64_t qualification = detail >> VMX_DETAIL_QUALIFICATION_SHIFT;
 

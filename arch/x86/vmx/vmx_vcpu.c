@@ -12,7 +12,6 @@
 #include "trap.h"
 #include "vcpu.h"
 
-#define MSR_TEST_CTRL	0x33u
 #define TEST_CTRL_SPLIT_LOCK (1u << 29)
 #define EXCEPTION_EXITS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
 #define PAUSE_GAP	128u		/* ticks between two PAUSEs of one loop */
@@ -29,8 +28,8 @@
  */
 #define LONGEST_RUN	(1u << 24)
 
-/* What VMX does not switch: STAR, LSTAR, CSTAR, SFMASK, KernelGSBase. */
-static const uint32_t swapped[VCPU_VMX_MSRS] = { 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102 };
+/* What VMX does not switch. */
+static const uint32_t swapped[VCPU_VMX_MSRS] = { MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, MSR_KERNEL_GS_BASE };
 
 void vmx_vcpu_init(struct vcpu *vcpu)
 {
@@ -196,12 +195,12 @@ static void set_dr6(struct vcpu *vcpu)
 	uint64_t bits = vmread(VMCS_EXIT_QUALIFICATION) & QUAL_DB_BITS;
 	uint64_t dr6 = vcpu->debug_registers ? read_dr6() : vcpu->vmx.dr6;
 
-	dr6 = (dr6 & ~(uint64_t)DR6_B0_B3) | bits;
+	dr6 = (dr6 & ~DR6_B0_B3) | bits;
 	if (vcpu->debug_registers)
 		write_dr6(dr6);
 	else
 		vcpu->vmx.dr6 = dr6;
-	vmwrite(VMCS_GUEST_DR7, vmread(VMCS_GUEST_DR7) & ~(uint64_t)DR7_GD);
+	vmwrite(VMCS_GUEST_DR7, vmread(VMCS_GUEST_DR7) & ~DR7_GD);
 }
 
 static bool may_check_alignment(void)
@@ -527,7 +526,7 @@ bool vmx_vcpu_set_sregs(struct cpu *cpu, struct vcpu *vcpu, const struct keel_sr
 	uint64_t efer = __atomic_load_n(&sregs->efer, __ATOMIC_RELAXED);
 	struct vcpu_vmx *vmx = &vcpu->vmx;
 
-	if (sregs->cpl > 3 || efer & ~(uint64_t)(EFER_GUEST | EFER_LMA) || cr4 & vmx_features.cr4_fixed)
+	if (sregs->cpl > 3 || efer & ~(EFER_GUEST | EFER_LMA) || cr4 & vmx_features.cr4_fixed)
 		return false;
 	vmx_set_sregs(sregs, cr0, cr4, efer);
 	/* In PAE paging the table's top entries are state of their own. */
