@@ -8,7 +8,11 @@
 
 /* Arguments, then results, in the order RDI, RSI, RDX, R10 (argument alone), R8. */
 struct keel_args {
-	u64 rdi, rsi, rdx, r10, r8;
+	u64 rdi;
+	u64 rsi;
+	u64 rdx;
+	u64 r10;
+	u64 r8;
 };
 
 extern bool keel_uses_vmcall;

@@ -32,14 +32,16 @@ struct keel_vm {
 	u32 id;				/* the hypervisor's; 0: not made yet */
 	u32 vcpus;
 	u32 topology;			/* as struct keel_vm_create has it */
-	bool started, ended;
+	bool started;
+	bool ended;
 	struct mutex lock;		/* building the VM: all members below, and started */
 	struct mutex event_lock;	/* one KEEL_VM_EVENT at a time */
 	struct page *record;
 	struct list_head pending;	/* struct keel_block: donated, not in use yet */
 	struct list_head blocks;	/* struct keel_block: in use */
 	struct page **channel;		/* set for good before the file exists */
-	unsigned long channel_pages, channel_shared;
+	unsigned long channel_pages;
+	unsigned long channel_shared;
 	struct eventfd_ctx *doorbell;	/* set for good before started */
 	u64 ram_pages[KEEL_MAX_ORDER + 1];	/* by the order of their blocks */
 	struct keel_vcpu vcpu[];

@@ -18,7 +18,8 @@
 struct efi_system_table {
 	uint64_t signature;
 	uint8_t unused8[96];
-	uint64_t table_count, tables;
+	uint64_t table_count;
+	uint64_t tables;
 };
 
 struct efi_configuration_table {
@@ -31,8 +32,12 @@ _Static_assert(sizeof(struct efi_configuration_table) == 24, "UEFI 2.10, 4.6");
 
 /* What the ranges that hold an address say of it, and the next address where that may change. */
 struct place {
-	uint64_t address, end;
-	bool ram, loader, other, listed;
+	uint64_t address;
+	uint64_t end;
+	bool ram;
+	bool loader;
+	bool other;
+	bool listed;
 };
 
 static bool place_is_in(struct place *place, uint64_t start, uint64_t end)

@@ -23,7 +23,8 @@ static struct {
 	const struct boot_info *boot;	/* NULL: not begun */
 	struct spinlock lock;
 	uint64_t next;			/* under the lock: up to here all has been given out */
-	uint64_t done, dirty;		/* bytes that were cleared, and those of them that had to be written */
+	uint64_t done;			/* bytes that were cleared */
+	uint64_t dirty;			/* those of them that had to be written */
 } work;
 
 static bool take_piece(struct boot_range *piece)

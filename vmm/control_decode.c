@@ -97,8 +97,11 @@ static unsigned int operand_length(const uint8_t *modrm, unsigned int count)
 
 /* Where the parts of a MOV between a register or an immediate and memory are in its bytes. */
 struct mov {
-	unsigned int rex, opcode;
-	unsigned int modrm, end;	/* of the memory operand: SIB and displacement are in between */
+	unsigned int rex;
+	unsigned int opcode;
+	/* Of the memory operand: SIB and displacement are in between. */
+	unsigned int modrm;
+	unsigned int end;
 };
 
 static bool decode(const uint8_t *bytes, unsigned int count, struct mov *mov)

@@ -39,7 +39,12 @@
 
 #define TOLD_MOST	64u
 
-enum output { EAX, EBX, ECX, EDX };
+enum output {
+	EAX,
+	EBX,
+	ECX,
+	EDX,
+};
 
 /*
  * What may be seen, where the processor has it; leaves, subleaves and bits that are not here read 0. Left out is what goes on in Keel
@@ -49,7 +54,10 @@ enum output { EAX, EBX, ECX, EDX };
  * means nothing in guest mode (encryption of memory by page).
  */
 static const struct {
-	uint32_t leaf, first, last;	/* subleaves; 0 to ALL where ECX means nothing or every one is plain data */
+	uint32_t leaf;
+	/* Subleaves; 0 to ALL where ECX means nothing or every one is plain data. */
+	uint32_t first;
+	uint32_t last;
 	uint32_t mask[4];
 } shown[] = {
 	{ CPUID_VENDOR, 0, ALL, { ALL, ALL, ALL, ALL } },

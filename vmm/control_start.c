@@ -13,7 +13,9 @@
 static struct {
 	bool watched;
 	bool refused;
-	uint64_t rip, gpa;	/* of the last access that was refused */
+	/* Of the last access that was refused. */
+	uint64_t rip;
+	uint64_t gpa;
 } start_up;
 
 void control_watch_start(struct cpu *cpu)

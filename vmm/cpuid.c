@@ -56,11 +56,17 @@
 
 #define SIGNATURE	0x0fff3fffu
 
-enum output { EAX, EBX, ECX, EDX };
+enum output {
+	EAX,
+	EBX,
+	ECX,
+	EDX,
+};
 
 /* Bits that guests get where the processor has them. What is not listed is 0. */
 static const struct policy {
-	uint32_t leaf, subleaf;
+	uint32_t leaf;
+	uint32_t subleaf;
 	uint32_t mask[4];
 } policies[] = {
 	/*
@@ -234,7 +240,8 @@ static struct cpuid leaf_d(uint32_t subleaf)
 }
 
 struct ratio {
-	uint64_t n, d;
+	uint64_t n;
+	uint64_t d;
 };
 
 /*

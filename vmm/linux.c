@@ -41,21 +41,30 @@ struct setup_header {
 	uint8_t setup_sectors;
 	uint8_t unused1f2[0xc];
 	uint16_t boot_flag;
-	uint8_t jump_opcode, jump_length;
+	uint8_t jump_opcode;
+	uint8_t jump_length;
 	uint32_t magic;
 	uint16_t version;
 	uint8_t unused208[8];
-	uint8_t loader_type, load_flags;
+	uint8_t loader_type;
+	uint8_t load_flags;
 	uint16_t setup_move_size;
-	uint32_t code32_start, ramdisk_image, ramdisk_size;
+	uint32_t code32_start;
+	uint32_t ramdisk_image;
+	uint32_t ramdisk_size;
 	uint8_t unused220[8];
-	uint32_t cmdline_pointer, initrd_max, alignment;
-	uint8_t relocatable, min_alignment;
+	uint32_t cmdline_pointer;
+	uint32_t initrd_max;
+	uint32_t alignment;
+	uint8_t relocatable;
+	uint8_t min_alignment;
 	uint16_t xload_flags;
 	uint32_t cmdline_size;
 	uint8_t unused23c[0x14];
-	uint64_t setup_data, pref_address;
-	uint32_t init_size, handover_offset;
+	uint64_t setup_data;
+	uint64_t pref_address;
+	uint32_t init_size;
+	uint32_t handover_offset;
 } __attribute__((packed));
 
 _Static_assert(HEADER_OFFSET + offsetof(struct setup_header, magic) == 0x202, "boot.rst");
@@ -64,30 +73,49 @@ _Static_assert(HEADER_OFFSET + sizeof(struct setup_header) == 0x268, "boot.rst")
 
 struct screen_info {
 	uint8_t unused0[6];
-	uint8_t mode, columns;
+	uint8_t mode;
+	uint8_t columns;
 	uint8_t unused8[6];
-	uint8_t lines, type;
-	uint16_t points, width, height, depth;
-	uint32_t base, size, unused20;
+	uint8_t lines;
+	uint8_t type;
+	uint16_t points;
+	uint16_t width;
+	uint16_t height;
+	uint16_t depth;
+	uint32_t base;
+	uint32_t size;
+	uint32_t unused20;
 	uint16_t pitch;
-	uint8_t red_size, red_position, green_size, green_position, blue_size, blue_position;
-	uint8_t reserved_size, reserved_position;
+	uint8_t red_size;
+	uint8_t red_position;
+	uint8_t green_size;
+	uint8_t green_position;
+	uint8_t blue_size;
+	uint8_t blue_position;
+	uint8_t reserved_size;
+	uint8_t reserved_position;
 	uint8_t unused2e[8];
-	uint32_t capabilities, base_high;
+	uint32_t capabilities;
+	uint32_t base_high;
 	uint16_t unused3e;
 } __attribute__((packed));
 
 _Static_assert(sizeof(struct screen_info) == 0x40, "include/uapi/linux/screen_info.h");
 
 struct efi_info {
-	uint32_t signature, system_table;
-	uint32_t descriptor_size, descriptor_version;
-	uint32_t map, map_size;
-	uint32_t system_table_high, map_high;
+	uint32_t signature;
+	uint32_t system_table;
+	uint32_t descriptor_size;
+	uint32_t descriptor_version;
+	uint32_t map;
+	uint32_t map_size;
+	uint32_t system_table_high;
+	uint32_t map_high;
 } __attribute__((packed));
 
 struct e820_entry {
-	uint64_t start, size;
+	uint64_t start;
+	uint64_t size;
 	uint32_t type;
 } __attribute__((packed));
 
@@ -116,7 +144,8 @@ _Static_assert(sizeof(struct boot_params) == 4096, "zero-page.rst");
 
 struct setup_data {
 	uint64_t next;
-	uint32_t type, length;
+	uint32_t type;
+	uint32_t length;
 };
 
 /* What overlays the firmware's maps: Keel's ranges, and in the EFI map the block; the RSDP's page in both. */
@@ -131,7 +160,10 @@ struct loader {
 	struct boot_params *params;
 	struct boot_range overlay[OVERLAYS];	/* type: as in E820 */
 	unsigned overlay_count;
-	uint64_t cmdline_pa, rsdp_pa, e820_pa, efi_pa;
+	uint64_t cmdline_pa;
+	uint64_t rsdp_pa;
+	uint64_t e820_pa;
+	uint64_t efi_pa;
 };
 
 static void add_overlay(struct loader *loader, uint64_t start, uint64_t end, uint32_t type)
@@ -427,7 +459,9 @@ static void build_rsdp(struct loader *loader)
 const char *linux_load(struct boot_info *boot, const struct boot_range hidden[LINUX_HIDDEN], struct linux_entry *entry)
 {
 	struct loader loader = {
-		.boot = boot, .entry = entry, .kernel = &boot->module[0],
+		.boot = boot,
+		.entry = entry,
+		.kernel = &boot->module[0],
 		.header = phys_to_virt(boot->module[0].start + HEADER_OFFSET),
 	};
 	const char *error;

@@ -15,9 +15,15 @@
 #define LINUX_HIDDEN	3u
 
 struct linux_entry {
-	uint64_t load, load_end;		/* the kernel, with what it needs to unpack itself (init_size) */
-	uint64_t initrd, initrd_end;		/* both 0: none */
-	uint64_t block, block_end;		/* boot_params, command line and tables */
+	/* The kernel, with what it needs to unpack itself (init_size). */
+	uint64_t load;
+	uint64_t load_end;
+	/* Both 0: none. */
+	uint64_t initrd;
+	uint64_t initrd_end;
+	/* boot_params, command line and tables. */
+	uint64_t block;
+	uint64_t block_end;
 };
 
 /*

@@ -59,7 +59,9 @@ static uint64_t iommu_memory;
 
 /* One stretch, given out from its start. */
 static struct {
-	uint64_t start, next, end;
+	uint64_t start;
+	uint64_t next;
+	uint64_t end;
 } reserve;
 
 static uint64_t reserve_take(uint64_t pages)
@@ -420,8 +422,11 @@ void main_boot(uint32_t info)
 	count = find_processors(processors);
 	iommus_choose(processors, count, memory);
 	config = (struct own_config){
-		.format = hv->second_level, .largest = largest_page(),
-		.ranges = ranges, .count = keep_regions(ranges, ram_ranges(ranges)), .caching = hv->caching,
+		.format = hv->second_level,
+		.largest = largest_page(),
+		.ranges = ranges,
+		.count = keep_regions(ranges, ram_ranges(ranges)),
+		.caching = hv->caching,
 		.io = iommus ? &iommus->format : NULL,
 	};
 	config.limit = address_space(memory, config.largest);

@@ -21,9 +21,11 @@ enum policy {
 };
 
 struct rule {
-	uint32_t first, last;
+	uint32_t first;
+	uint32_t last;
 	enum policy policy;
-	uint64_t value, writable;
+	uint64_t value;
+	uint64_t writable;
 };
 
 #define ALL_BITS	(~0ull)

@@ -18,32 +18,46 @@
 
 /* Multiboot2 Specification 2.0, 3.6. */
 enum tag_type {
-	TAG_END = 0, TAG_COMMAND_LINE, TAG_MODULE = 3, TAG_MAP = 6, TAG_FRAMEBUFFER = 8, TAG_EFI64 = 12, TAG_ACPI_OLD = 14, TAG_ACPI_NEW = 15,
-	TAG_EFI_MAP = 17, TAG_EFI_SERVICES = 18,
+	TAG_END			= 0,
+	TAG_COMMAND_LINE,
+	TAG_MODULE		= 3,
+	TAG_MAP			= 6,
+	TAG_FRAMEBUFFER		= 8,
+	TAG_EFI64		= 12,
+	TAG_ACPI_OLD		= 14,
+	TAG_ACPI_NEW		= 15,
+	TAG_EFI_MAP		= 17,
+	TAG_EFI_SERVICES	= 18,
 };
 
 /* In the loader's memory, at a multiple of 8. It is known to lie within the information and to hold its fixed part. */
 struct tag {
-	uint32_t type, size;
+	uint32_t type;
+	uint32_t size;
 	union {
 		struct {
-			uint32_t start, end;
+			uint32_t start;
+			uint32_t end;
 		} module;				/* and a string */
 		struct {
-			uint32_t entry_size, entry_version;
+			uint32_t entry_size;
+			uint32_t entry_version;
 		} map;					/* and entries */
 		uint8_t framebuffer[offsetof(struct boot_framebuffer, red_position)];	/* and colours, if RGB */
 		uint64_t efi64;
 		struct {
-			uint32_t descriptor_size, descriptor_version;
+			uint32_t descriptor_size;
+			uint32_t descriptor_version;
 		} efi_map;				/* and descriptors */
 		uint8_t rsdp[1];			/* and the rest of it */
 	};
 };
 
 struct map_entry {
-	uint64_t base, length;
-	uint32_t type, reserved;
+	uint64_t base;
+	uint64_t length;
+	uint32_t type;
+	uint32_t reserved;
 } __attribute__((packed));
 
 _Static_assert(offsetof(struct boot_framebuffer, red_position) == 24, "as specified");

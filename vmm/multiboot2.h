@@ -31,17 +31,26 @@ struct boot_range {
 };
 
 struct boot_module {
-	uint64_t start, end;
+	uint64_t start;
+	uint64_t end;
 	const char *string;	/* in the loader's memory; never NULL */
 };
 
 /* But for the last field as in the loader's tag. */
 struct boot_framebuffer {
 	uint64_t address;
-	uint32_t pitch, width, height;
-	uint8_t bits, type;
+	uint32_t pitch;
+	uint32_t width;
+	uint32_t height;
+	uint8_t bits;
+	uint8_t type;
 	uint16_t reserved;
-	uint8_t red_position, red_size, green_position, green_size, blue_position, blue_size;
+	uint8_t red_position;
+	uint8_t red_size;
+	uint8_t green_position;
+	uint8_t green_size;
+	uint8_t blue_position;
+	uint8_t blue_size;
 	bool present;
 };
 
@@ -51,7 +60,9 @@ struct boot_framebuffer {
 struct boot_efi {
 	uint64_t system_table;	/* 64-bit table; 0: not booted by 64-bit UEFI */
 	uint64_t map;		/* physical address of the descriptors; 0: none */
-	uint32_t map_size, descriptor_size, descriptor_version;
+	uint32_t map_size;
+	uint32_t descriptor_size;
+	uint32_t descriptor_version;
 	bool services_running;	/* boot services were not exited (tag 18) */
 };
 

@@ -44,19 +44,24 @@
 #define OWN_NOWHERE	UINT64_MAX
 
 enum own_state {
-	OWN_NONE,		/* beyond the limit */
-	OWN_MAPPED,		/* the control domain's; or, with owner OWN_DEVICE, not memory */
-	OWN_SHARED,		/* mapped in the control domain and in the cell of VM owner */
-	OWN_DONATED,		/* owned, not yet in use */
-	OWN_RAM, OWN_TABLE, OWN_CELL, OWN_VCPU, OWN_RECORD,
-	OWN_HELD,		/* Keel's own */
-	OWN_TRAPPED,		/* not memory; mapped, but writes fault */
+	OWN_NONE,	/* beyond the limit */
+	OWN_MAPPED,	/* the control domain's; or, with owner OWN_DEVICE, not memory */
+	OWN_SHARED,	/* mapped in the control domain and in the cell of VM owner */
+	OWN_DONATED,	/* owned, not yet in use */
+	OWN_RAM,
+	OWN_TABLE,
+	OWN_CELL,
+	OWN_VCPU,
+	OWN_RECORD,
+	OWN_HELD,	/* Keel's own */
+	OWN_TRAPPED,	/* not memory; mapped, but writes fault */
 	OWN_STATES,
 };
 
 /* A stretch of RAM: sorted, disjoint, whole pages. What lies between stretches is not memory. */
 struct own_range {
-	uint64_t start, end;
+	uint64_t start;
+	uint64_t end;
 };
 
 struct own_frame {
@@ -71,7 +76,10 @@ struct own_frame {
  * devices may not reach is 0.
  */
 struct own_io_format {
-	uint64_t rights, leaf, large, level;
+	uint64_t rights;
+	uint64_t leaf;
+	uint64_t large;
+	uint64_t level;
 	bool coherent;			/* else IOMMUs read memory past the caches, which are written back */
 };
 

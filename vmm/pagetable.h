@@ -55,8 +55,14 @@ struct pt_format {
 	uint64_t table;		/* bits of an entry that points to a table */
 	uint64_t leaf;		/* bits of every leaf: accessed and dirty are set beforehand, so CPUs do not write */
 	uint64_t large;		/* bit that makes an entry above the last level a leaf */
-	uint64_t write, exec, no_exec, user, global;
-	uint64_t cached, uncached, coherent;
+	uint64_t write;
+	uint64_t exec;
+	uint64_t no_exec;
+	uint64_t user;
+	uint64_t global;
+	uint64_t cached;
+	uint64_t uncached;
+	uint64_t coherent;
 	uint64_t hardware;	/* accessed and dirty bits: no difference when leaves are compared */
 	uint64_t dirty;
 };

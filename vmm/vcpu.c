@@ -222,7 +222,8 @@ static bool is_privileged(enum hv_exit_reason reason)
 
 /* Exits that are the cell's to see to. */
 static const struct {
-	uint8_t kind, flags;
+	uint8_t kind;
+	uint8_t flags;
 } reports[HV_EXIT_UNKNOWN + 1] = {
 	[HV_EXIT_IO] = { KEEL_EXIT_IO, 0 },
 	[HV_EXIT_MEMORY] = { KEEL_EXIT_MMIO, KEEL_EXIT_F_SREGS },

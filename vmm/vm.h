@@ -45,7 +45,9 @@ struct svm_nmi {
 	bool iret;			/* that IRET is next */
 	bool step;			/* it is being executed, by itself; what it is done with and undone after: */
 	uint32_t exceptions;
-	uint64_t rip, rflags, dr6;
+	uint64_t rip;
+	uint64_t rflags;
+	uint64_t dr6;
 };
 
 struct vcpu_svm {
@@ -60,7 +62,9 @@ struct vcpu_svm {
 /* What the owner of a VMCS keeps of it outside. */
 struct vmx_context {
 	uint64_t vmcs_pa;
-	uint32_t event, error_code;	/* for the next entry */
+	/* For the next entry. */
+	uint32_t event;
+	uint32_t error_code;
 	uint32_t primary;		/* controls as they are in the VMCS */
 	bool launched;
 };
@@ -73,7 +77,8 @@ struct vcpu_vmx {
 	struct cpu *host;		/* whose host state the VMCS holds */
 	uint64_t seen[4];		/* CPUs that have dropped what they knew of the VM's table since last_cpu was NULL; bit mask */
 	uint64_t msr[VCPU_VMX_MSRS];
-	uint64_t cr2, dr6;
+	uint64_t cr2;
+	uint64_t dr6;
 	uint32_t tpr_threshold;
 	uint32_t held;			/* an interrupt in whose delivery an exception came up: it goes in when the guest takes one */
 	bool window;			/* the cell waits for one */
@@ -133,7 +138,8 @@ struct vm {
 	unsigned int vcpus_made;
 	struct keel_topology topology;
 	uint32_t tsc_khz;		/* since the start */
-	unsigned int channel_pages, channel_mapped;
+	unsigned int channel_pages;
+	unsigned int channel_mapped;
 	unsigned int cell_pages;
 	uint64_t apic_plain[4];	/* VMX: CPUs that may know the page at KEEL_APIC_BASE as memory; bit mask */
 	struct cell_context event;
@@ -141,7 +147,8 @@ struct vm {
 	bool orphan;			/* its kernel is gone: frames go back without being asked for one by one */
 	uint32_t ending;		/* somebody is writing the reason */
 	uint32_t end;			/* enum keel_end */
-	uint64_t end_detail, end_address;
+	uint64_t end_detail;
+	uint64_t end_address;
 };
 
 extern struct spinlock vm_lock;
@@ -179,7 +186,8 @@ void vm_tell_faults(void);
 
 /* Results of RUN and EVENT beside the flags. */
 struct vm_run {
-	uint64_t deadline, kick;
+	uint64_t deadline;
+	uint64_t kick;
 };
 
 struct cpu;
@@ -189,7 +197,10 @@ int vm_event(struct cpu *cpu, struct vm *vm, struct vm_run *result);
 
 /* All but the first are also what RUN says then. */
 enum cell_result {
-	CELL_ANSWERED = 0, CELL_BUSY = KEEL_RUN_BUSY, CELL_INTERRUPTED = KEEL_RUN_INTERRUPT, CELL_ENDED = KEEL_RUN_ENDED,
+	CELL_ANSWERED		= 0,
+	CELL_BUSY		= KEEL_RUN_BUSY,
+	CELL_INTERRUPTED	= KEEL_RUN_INTERRUPT,
+	CELL_ENDED		= KEEL_RUN_ENDED,
 };
 
 /* Lets the cell see to its context's page. */

@@ -58,7 +58,8 @@
 struct sdt {
 	char signature[4];
 	uint32_t length;
-	uint8_t revision, checksum;
+	uint8_t revision;
+	uint8_t checksum;
 	uint8_t rest[26];
 } __attribute__((packed));
 

@@ -11,7 +11,8 @@ struct sdt;
 /* The tables of a machine; they are in the direct map, below limit. */
 struct acpi {
 	const struct sdt *root;		/* RSDT or XSDT */
-	uint32_t entries, width;	/* their number, which nothing changes that is done to tables; bytes of each */
+	uint32_t entries;	/* their number, which nothing changes that is done to tables */
+	uint32_t width;		/* bytes of each */
 	uint64_t limit;
 };
 
@@ -38,7 +39,9 @@ static inline uint64_t acpi_get64(const uint8_t *bytes)
 
 /* I/O ports; 0: there is none. */
 struct acpi_power {
-	uint16_t status[2], control[2];	/* PM1a and PM1b */
+	/* PM1a and PM1b. */
+	uint16_t status[2];
+	uint16_t control[2];
 	uint16_t sleep;			/* the control register of machines without PM1 */
 	uint16_t reset;
 	uint8_t reset_value;

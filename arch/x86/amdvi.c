@@ -83,17 +83,23 @@
 static const uint8_t control_bits[IVRS_UNIT_FLAGS] = { 1, 8, 9, 11 };
 
 struct entry {
-	uint64_t low, high;
+	uint64_t low;
+	uint64_t high;
 };
 
 struct device {
-	uint64_t root, domain, messages, rest;
+	uint64_t root;
+	uint64_t domain;
+	uint64_t messages;
+	uint64_t rest;
 };
 
 static struct unit {
 	uint8_t *registers;
-	uint64_t features, control;
-	struct entry *commands, *events;
+	uint64_t features;
+	uint64_t control;
+	struct entry *commands;
+	struct entry *events;
 	volatile uint64_t *done;
 	uint64_t number;		/* of the last wait */
 	uint32_t tail;

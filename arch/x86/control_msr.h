@@ -19,7 +19,8 @@ enum {
 #define MSR_FREE	(MSR_READ_FREE | MSR_WRITE_FREE)
 
 struct control_msr {
-	uint32_t first, last;
+	uint32_t first;
+	uint32_t last;
 	uint32_t access;
 	uint64_t changeable;		/* WRITE_TRIED: bits that may differ from what is there; 0: all */
 };

@@ -12,7 +12,10 @@
 #define EFER_GUEST	(EFER_SCE | EFER_LME | EFER_NXE)	/* what guests may set */
 
 struct cpuid {
-	uint32_t eax, ebx, ecx, edx;
+	uint32_t eax;
+	uint32_t ebx;
+	uint32_t ecx;
+	uint32_t edx;
 };
 
 static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)

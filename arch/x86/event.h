@@ -8,7 +8,11 @@
 
 #include "cpu.h"
 
-enum event_pair { EVENT_SERIAL, EVENT_DOUBLE_FAULT, EVENT_SHUTDOWN };
+enum event_pair {
+	EVENT_SERIAL,
+	EVENT_DOUBLE_FAULT,
+	EVENT_SHUTDOWN,
+};
 
 /* Two exceptions, the second in the delivery of the first (SDM vol. 3, table 6-5; APM vol. 2, 8.2.9). */
 static inline enum event_pair event_pair(unsigned int first, unsigned int second)

@@ -22,9 +22,18 @@ enum hv_exit_reason {
 	HV_EXIT_NONE,		/* dealt with below the seam: enter again */
 	HV_EXIT_INTERRUPT,	/* a physical interrupt is pending for the control domain */
 	HV_EXIT_NMI,		/* so is an NMI: taken where the processor has no global interrupt flag, else pending still */
-	HV_EXIT_MACHINE_CHECK, HV_EXIT_CPUID, HV_EXIT_RDMSR, HV_EXIT_WRMSR, HV_EXIT_XSETBV, HV_EXIT_HYPERCALL, HV_EXIT_IO,
+	HV_EXIT_MACHINE_CHECK,
+	HV_EXIT_CPUID,
+	HV_EXIT_RDMSR,
+	HV_EXIT_WRMSR,
+	HV_EXIT_XSETBV,
+	HV_EXIT_HYPERCALL,
+	HV_EXIT_IO,
 	HV_EXIT_MEMORY,		/* second-level fault */
-	HV_EXIT_HLT, HV_EXIT_PAUSE, HV_EXIT_WINDOW, HV_EXIT_TPR,
+	HV_EXIT_HLT,
+	HV_EXIT_PAUSE,
+	HV_EXIT_WINDOW,
+	HV_EXIT_TPR,
 	HV_EXIT_EOI,		/* of a vector whose end the cell wants to see */
 	HV_EXIT_APIC_WRITE,	/* the value is in the APIC page */
 	HV_EXIT_CR8_WRITE,	/* a MOV to CR8 that has not been executed */
@@ -45,12 +54,16 @@ struct hv_exit {
 	uint64_t detail;
 	/* IO of the control domain; guests have it in their context's record. */
 	uint16_t port;
-	uint8_t size, io;	/* 1, 2, 4; KEEL_IO_* */
+	uint8_t size;		/* 1, 2, 4 */
+	uint8_t io;		/* KEEL_IO_* */
 };
 
 /* State of the control domain that exits need. */
 struct hv_control_state {
-	uint64_t cr3, cr4, efer, rflags;
+	uint64_t cr3;
+	uint64_t cr4;
+	uint64_t efer;
+	uint64_t rflags;
 	unsigned int cpl;
 };
 

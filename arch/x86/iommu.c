@@ -19,7 +19,8 @@
 static struct {
 	const struct iommu_ops *ops;
 	struct iommu_machine machine;
-	bool works, stuck;
+	bool works;
+	bool stuck;
 	uint64_t faults;
 } iommu;
 

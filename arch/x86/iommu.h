@@ -22,7 +22,8 @@ struct acpi;
 
 /* Memory that devices use behind the operating system's back, as the firmware lists it: whole pages. */
 struct iommu_region {
-	uint64_t start, end;
+	uint64_t start;
+	uint64_t end;
 };
 
 struct iommu_unit {
@@ -34,7 +35,8 @@ struct iommu_unit {
 struct iommu_machine {
 	struct iommu_unit unit[IOMMU_UNITS];
 	struct iommu_region region[IOMMU_REGIONS];
-	unsigned units, regions;
+	unsigned units;
+	unsigned regions;
 	struct own_io_format format;
 	unsigned largest;		/* order of the largest leaf that all of them know */
 	unsigned width;			/* bits of the addresses that all of them translate */

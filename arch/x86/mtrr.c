@@ -23,8 +23,10 @@
 
 /* The fixed ranges, in the order of their registers. */
 static const struct {
-	uint32_t msr, msrs;
-	uint32_t start, bytes;
+	uint32_t msr;
+	uint32_t msrs;
+	uint32_t start;
+	uint32_t bytes;
 } fixed_ranges[] = {
 	{ MSR_MTRR_FIX64K_00000, 1, 0x00000, 0x10000 },
 	{ MSR_MTRR_FIX16K_80000, 2, 0x80000, 0x04000 },

@@ -15,12 +15,14 @@
 
 struct mtrr {
 	bool read;		/* all that follows is valid */
-	bool enabled, fixed_enabled;
+	bool enabled;
+	bool fixed_enabled;
 	uint8_t default_type;
 	uint8_t fixed[MTRR_FIXED];
 	unsigned int count;
 	struct {
-		uint64_t base, mask;
+		uint64_t base;
+		uint64_t mask;
 		uint8_t type;
 	} variable[MTRR_VARIABLE];
 };

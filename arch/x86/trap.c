@@ -33,10 +33,13 @@
 #define BACKTRACE_DEPTH	16u
 
 struct gate {
-	uint16_t offset_low, selector;
-	uint8_t ist, type;
+	uint16_t offset_low;
+	uint16_t selector;
+	uint8_t ist;
+	uint8_t type;
 	uint16_t offset_middle;
-	uint32_t offset_high, reserved;
+	uint32_t offset_high;
+	uint32_t reserved;
 };
 
 struct table_register {
@@ -58,7 +61,8 @@ static struct gate idt[VECTORS], drain_idt[VECTORS];
 
 extern const uint8_t trap_stubs[VECTORS][STUB_BYTES], trap_answer[], trap_drained[], trap_drained_security[];
 struct patch {
-	uint64_t place, kind;
+	uint64_t place;
+	uint64_t kind;
 };
 extern const struct patch patches_start[], patches_end[];
 

@@ -84,15 +84,18 @@
 #define FIXED_PAGES		5u		/* root and context for either width, the words that waits write */
 
 struct entry {
-	uint64_t low, high;
+	uint64_t low;
+	uint64_t high;
 };
 
 static struct unit {
 	uint8_t *registers;
-	uint64_t cap, ecap;
+	uint64_t cap;
+	uint64_t ecap;
 	struct entry *queue;
 	volatile uint32_t *status;
-	uint32_t tail, number;
+	uint32_t tail;
+	uint32_t number;
 } units[IOMMU_UNITS];
 
 static uint64_t roots[2];			/* of widths 39 and 48 */

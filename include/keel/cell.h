@@ -67,8 +67,10 @@ enum keel_exit_kind {
 
 /* What a task switch is due to (SDM vol. 3, table 28-2). */
 enum keel_task_source {
-	KEEL_TASK_CALL, KEEL_TASK_IRET, KEEL_TASK_JMP,
-	KEEL_TASK_GATE,		/* a task gate in the IDT */
+	KEEL_TASK_CALL,
+	KEEL_TASK_IRET,
+	KEEL_TASK_JMP,
+	KEEL_TASK_GATE,	/* a task gate in the IDT */
 };
 
 /*
@@ -149,15 +151,36 @@ struct keel_exit {
 
 /* Order of encoding (SDM vol. 2, table 2-2 and on). */
 enum keel_gpr {
-	KEEL_RAX, KEEL_RCX, KEEL_RDX, KEEL_RBX, KEEL_RSP, KEEL_RBP, KEEL_RSI, KEEL_RDI,
-	KEEL_R8, KEEL_R9, KEEL_R10, KEEL_R11, KEEL_R12, KEEL_R13, KEEL_R14, KEEL_R15,
+	KEEL_RAX,
+	KEEL_RCX,
+	KEEL_RDX,
+	KEEL_RBX,
+	KEEL_RSP,
+	KEEL_RBP,
+	KEEL_RSI,
+	KEEL_RDI,
+	KEEL_R8,
+	KEEL_R9,
+	KEEL_R10,
+	KEEL_R11,
+	KEEL_R12,
+	KEEL_R13,
+	KEEL_R14,
+	KEEL_R15,
 };
 
 /* Order of encoding of the segment field of ModRM. */
 enum keel_segment {
-	KEEL_SEG_ES, KEEL_SEG_CS, KEEL_SEG_SS, KEEL_SEG_DS, KEEL_SEG_FS, KEEL_SEG_GS,
-	KEEL_SEG_LDTR, KEEL_SEG_TR, KEEL_SEG_COUNT,
-	KEEL_SEG_NONE = 0xff,
+	KEEL_SEG_ES,
+	KEEL_SEG_CS,
+	KEEL_SEG_SS,
+	KEEL_SEG_DS,
+	KEEL_SEG_FS,
+	KEEL_SEG_GS,
+	KEEL_SEG_LDTR,
+	KEEL_SEG_TR,
+	KEEL_SEG_COUNT,
+	KEEL_SEG_NONE	= 0xff,
 };
 
 struct keel_regs {
@@ -176,10 +199,17 @@ struct keel_segment_register {
 
 struct keel_sregs {
 	struct keel_segment_register seg[KEEL_SEG_COUNT];
-	uint64_t gdt_base, idt_base;
-	uint32_t gdt_limit, idt_limit;
-	uint64_t cr0, cr2, cr3, cr4, efer;
-	uint64_t dr6, dr7;
+	uint64_t gdt_base;
+	uint64_t idt_base;
+	uint32_t gdt_limit;
+	uint32_t idt_limit;
+	uint64_t cr0;
+	uint64_t cr2;
+	uint64_t cr3;
+	uint64_t cr4;
+	uint64_t efer;
+	uint64_t dr6;
+	uint64_t dr7;
 	uint32_t cpl;
 	uint32_t nmi_blocked;	/* TASK_SWITCH, and the answer to it: NMIs wait for an IRET */
 };

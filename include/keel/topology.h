@@ -15,7 +15,9 @@
 #define KEEL_TOPOLOGY(cores, threads)	((uint32_t)(cores) << 8 | (threads))
 
 struct keel_topology {
-	uint32_t sockets, cores, threads;
+	uint32_t sockets;
+	uint32_t cores;
+	uint32_t threads;
 };
 
 /* Zeros if the number is none for so many vCPUs: sockets are full, and the threads of a core are a power of two. */

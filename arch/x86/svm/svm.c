@@ -133,8 +133,20 @@ static void svm_cpu_init(struct cpu *cpu)
 static void svm_control_init(struct cpu *cpu, uint64_t table_root)
 {
 	static const uint16_t intercepts[] = {
-		SVM_EXIT_NMI, SVM_EXIT_INIT, SVM_EXIT_CPUID, SVM_EXIT_INVD, SVM_EXIT_IOIO, SVM_EXIT_MSR, SVM_EXIT_SHUTDOWN,
-		SVM_EXIT_INVLPGA, SVM_EXIT_VMRUN, SVM_EXIT_VMMCALL, SVM_EXIT_VMLOAD, SVM_EXIT_VMSAVE, SVM_EXIT_STGI, SVM_EXIT_CLGI,
+		SVM_EXIT_NMI,
+		SVM_EXIT_INIT,
+		SVM_EXIT_CPUID,
+		SVM_EXIT_INVD,
+		SVM_EXIT_IOIO,
+		SVM_EXIT_MSR,
+		SVM_EXIT_SHUTDOWN,
+		SVM_EXIT_INVLPGA,
+		SVM_EXIT_VMRUN,
+		SVM_EXIT_VMMCALL,
+		SVM_EXIT_VMLOAD,
+		SVM_EXIT_VMSAVE,
+		SVM_EXIT_STGI,
+		SVM_EXIT_CLGI,
 		SVM_EXIT_SKINIT,
 	};
 	struct svm_cpu *svm = cpu->vendor;
@@ -197,7 +209,10 @@ static void svm_control_get(struct cpu *cpu, struct hv_control_state *state)
 	const struct vmcb *vmcb = ((struct svm_cpu *)cpu->vendor)->control;
 
 	*state = (struct hv_control_state){
-		.cr3 = vmcb->cr3, .cr4 = vmcb->cr4, .efer = vmcb->efer & ~EFER_SVME, .rflags = vmcb->rflags,
+		.cr3 = vmcb->cr3,
+		.cr4 = vmcb->cr4,
+		.efer = vmcb->efer & ~EFER_SVME,
+		.rflags = vmcb->rflags,
 		.cpl = vmcb->cpl,
 	};
 }
@@ -373,17 +388,25 @@ void svm_io_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 {
 	static const struct {
-		uint8_t reason, length;
+		uint8_t reason;
+		uint8_t length;
 	} exits[] = {
-		[SVM_EXIT_INTR] = { HV_EXIT_INTERRUPT, 0 }, [SVM_EXIT_NMI] = { HV_EXIT_NMI, 0 },
-		[SVM_EXIT_INIT] = { HV_EXIT_INIT, 0 }, [SVM_EXIT_RDPMC] = { HV_EXIT_UNDEFINED, 0 },
-		[SVM_EXIT_CPUID] = { HV_EXIT_CPUID, 2 }, [SVM_EXIT_PAUSE] = { HV_EXIT_PAUSE, 2 },
-		[SVM_EXIT_HLT] = { HV_EXIT_HLT, 1 }, [SVM_EXIT_INVLPGA] = { HV_EXIT_UNDEFINED, 0 },
-		[SVM_EXIT_MSR] = { HV_EXIT_RDMSR, 2 }, [SVM_EXIT_SHUTDOWN] = { HV_EXIT_TRIPLE_FAULT, 0 },
-		[SVM_EXIT_VMRUN] = { HV_EXIT_UNDEFINED, 0 }, [SVM_EXIT_VMMCALL] = { HV_EXIT_HYPERCALL, 3 },
+		[SVM_EXIT_INTR] = { HV_EXIT_INTERRUPT, 0 },
+		[SVM_EXIT_NMI] = { HV_EXIT_NMI, 0 },
+		[SVM_EXIT_INIT] = { HV_EXIT_INIT, 0 },
+		[SVM_EXIT_RDPMC] = { HV_EXIT_UNDEFINED, 0 },
+		[SVM_EXIT_CPUID] = { HV_EXIT_CPUID, 2 },
+		[SVM_EXIT_PAUSE] = { HV_EXIT_PAUSE, 2 },
+		[SVM_EXIT_HLT] = { HV_EXIT_HLT, 1 },
+		[SVM_EXIT_INVLPGA] = { HV_EXIT_UNDEFINED, 0 },
+		[SVM_EXIT_MSR] = { HV_EXIT_RDMSR, 2 },
+		[SVM_EXIT_SHUTDOWN] = { HV_EXIT_TRIPLE_FAULT, 0 },
+		[SVM_EXIT_VMRUN] = { HV_EXIT_UNDEFINED, 0 },
+		[SVM_EXIT_VMMCALL] = { HV_EXIT_HYPERCALL, 3 },
 		[SVM_EXIT_VMLOAD ... SVM_EXIT_SKINIT] = { HV_EXIT_UNDEFINED, 0 },
 		[SVM_EXIT_MONITOR ... SVM_EXIT_MWAIT_ARMED] = { HV_EXIT_UNDEFINED, 0 },
-		[SVM_EXIT_XSETBV] = { HV_EXIT_XSETBV, 3 }, [SVM_EXIT_RDPRU] = { HV_EXIT_UNDEFINED, 0 },
+		[SVM_EXIT_XSETBV] = { HV_EXIT_XSETBV, 3 },
+		[SVM_EXIT_RDPRU] = { HV_EXIT_UNDEFINED, 0 },
 		[SVM_EXIT_INVLPGB ... SVM_EXIT_TLBSYNC] = { HV_EXIT_UNDEFINED, 0 },
 	};
 	uint32_t code = (uint32_t)vmcb->exit_code;

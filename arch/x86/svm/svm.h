@@ -17,7 +17,11 @@
 
 struct svm_features {
 	uint32_t asids;		/* 0: not known yet */
-	bool nrips, decode, flush_asid, pause, xsaves;
+	bool nrips;
+	bool decode;
+	bool flush_asid;
+	bool pause;
+	bool xsaves;
 };
 extern struct svm_features svm_features;
 
@@ -26,11 +30,15 @@ extern uint8_t svm_guest_iopm[SVM_IOPM_BYTES];
 
 /* First of the CPU's vendor pages; the others: host save area, control domain's VMCB, image of Keel's own VMSAVE state. */
 struct svm_cpu {
-	uint64_t hsave_pa, control_pa, host_pa;
+	uint64_t hsave_pa;
+	uint64_t control_pa;
+	uint64_t host_pa;
 	struct vmcb *control;
 	uint64_t asid_generation;
 	uint32_t next_asid;
-	uint64_t debugctl, xss;	/* the control domain's while a guest runs; 0: nothing to restore */
+	/* The control domain's while a guest runs; 0: nothing to restore. */
+	uint64_t debugctl;
+	uint64_t xss;
 	struct svm_nmi nmi;	/* the control domain's */
 	bool nmi_pending;
 	uint8_t again;		/* an interrupt that is to be raised again for the control domain, or 0 */

@@ -8,17 +8,49 @@
 
 #include <keel/cell.h>
 
-/* An exit's code is also the number of the intercept: index of the word * 32 + bit. */
+/* Appendix C. An exit's code is also the number of the intercept: index of the word * 32 + bit. */
 enum svm_exit_code {
-	SVM_EXIT_CR8_WRITE = 0x18, SVM_EXIT_DR_FIRST = 0x20, SVM_EXIT_DR_LAST = 0x3f, SVM_EXIT_EXCEPTION = 0x40,
-	SVM_EXIT_INTR = 0x60, SVM_EXIT_NMI, SVM_EXIT_SMI, SVM_EXIT_INIT, SVM_EXIT_VINTR,
-	SVM_EXIT_RDPMC = 0x6f, SVM_EXIT_CPUID = 0x72, SVM_EXIT_IRET = 0x74, SVM_EXIT_INVD = 0x76, SVM_EXIT_PAUSE, SVM_EXIT_HLT,
-	SVM_EXIT_INVLPGA = 0x7a, SVM_EXIT_IOIO, SVM_EXIT_MSR, SVM_EXIT_SHUTDOWN = 0x7f,
-	SVM_EXIT_VMRUN, SVM_EXIT_VMMCALL, SVM_EXIT_VMLOAD, SVM_EXIT_VMSAVE, SVM_EXIT_STGI, SVM_EXIT_CLGI, SVM_EXIT_SKINIT,
-	SVM_EXIT_WBINVD = 0x89, SVM_EXIT_MONITOR, SVM_EXIT_MWAIT, SVM_EXIT_MWAIT_ARMED, SVM_EXIT_XSETBV, SVM_EXIT_RDPRU,
-	SVM_EXIT_EFER_WRITTEN, SVM_EXIT_CR_WRITTEN_FIRST, SVM_EXIT_CR_WRITTEN_LAST = 0x9f,
-	SVM_EXIT_INVLPGB, SVM_EXIT_INVLPGB_ILLEGAL, SVM_EXIT_INVPCID, SVM_EXIT_MCOMMIT, SVM_EXIT_TLBSYNC,
-	SVM_EXIT_NPF = 0x400,
+	SVM_EXIT_CR8_WRITE		= 0x18,
+	SVM_EXIT_DR_FIRST		= 0x20,
+	SVM_EXIT_DR_LAST		= 0x3f,
+	SVM_EXIT_EXCEPTION		= 0x40,
+	SVM_EXIT_INTR			= 0x60,
+	SVM_EXIT_NMI			= 0x61,
+	SVM_EXIT_SMI			= 0x62,
+	SVM_EXIT_INIT			= 0x63,
+	SVM_EXIT_VINTR			= 0x64,
+	SVM_EXIT_RDPMC			= 0x6f,
+	SVM_EXIT_CPUID			= 0x72,
+	SVM_EXIT_IRET			= 0x74,
+	SVM_EXIT_INVD			= 0x76,
+	SVM_EXIT_PAUSE			= 0x77,
+	SVM_EXIT_HLT			= 0x78,
+	SVM_EXIT_INVLPGA		= 0x7a,
+	SVM_EXIT_IOIO			= 0x7b,
+	SVM_EXIT_MSR			= 0x7c,
+	SVM_EXIT_SHUTDOWN		= 0x7f,
+	SVM_EXIT_VMRUN			= 0x80,
+	SVM_EXIT_VMMCALL		= 0x81,
+	SVM_EXIT_VMLOAD			= 0x82,
+	SVM_EXIT_VMSAVE			= 0x83,
+	SVM_EXIT_STGI			= 0x84,
+	SVM_EXIT_CLGI			= 0x85,
+	SVM_EXIT_SKINIT			= 0x86,
+	SVM_EXIT_WBINVD			= 0x89,
+	SVM_EXIT_MONITOR		= 0x8a,
+	SVM_EXIT_MWAIT			= 0x8b,
+	SVM_EXIT_MWAIT_ARMED		= 0x8c,
+	SVM_EXIT_XSETBV			= 0x8d,
+	SVM_EXIT_RDPRU			= 0x8e,
+	SVM_EXIT_EFER_WRITTEN		= 0x8f,
+	SVM_EXIT_CR_WRITTEN_FIRST	= 0x90,
+	SVM_EXIT_CR_WRITTEN_LAST	= 0x9f,
+	SVM_EXIT_INVLPGB		= 0xa0,
+	SVM_EXIT_INVLPGB_ILLEGAL	= 0xa1,
+	SVM_EXIT_INVPCID		= 0xa2,
+	SVM_EXIT_MCOMMIT		= 0xa3,
+	SVM_EXIT_TLBSYNC		= 0xa4,
+	SVM_EXIT_NPF			= 0x400,
 };
 
 /* EVENTINJ and EXITINTINFO (15.20). */
@@ -43,14 +75,15 @@ enum svm_exit_code {
 #define SVM_VINTR_VECTOR	(0xffull << 32)
 #define SVM_VINTR_REQUEST	(SVM_VINTR_IRQ | SVM_VINTR_PRIORITY | SVM_VINTR_IGNORE_TPR | SVM_VINTR_VECTOR)
 
-#define SVM_SHADOW		(1ull << 0)
+#define SVM_SHADOW		(1ull << 0)	/* interrupt shadow (15.21.5) */
 #define SVM_SEGMENT_LONG	(1u << 9)	/* attributes of CS (4.8.1) */
 
+/* TLB_CONTROL (15.16.2). */
 #define SVM_TLB_KEEP		0u
 #define SVM_TLB_FLUSH_ALL	1u
 #define SVM_TLB_FLUSH_ASID	3u
 
-#define SVM_NESTED_PAGING	(1ull << 0)
+#define SVM_NESTED_PAGING	(1ull << 0)	/* NP_ENABLE (15.25.3) */
 
 /* EXITINFO1 of an I/O exit (15.10.2). */
 #define SVM_IO_IN		(1u << 0)
@@ -74,34 +107,64 @@ enum svm_exit_code {
 struct vmcb {
 	uint32_t intercept[6];
 	uint8_t reserved0[0x3c - 0x18];
-	uint16_t pause_threshold, pause_count;
-	uint64_t iopm, msrpm;
+	uint16_t pause_threshold;
+	uint16_t pause_count;
+	uint64_t iopm;
+	uint64_t msrpm;
 	uint64_t tsc_offset;
 	uint32_t asid;
-	uint8_t tlb_control, reserved1[3];
+	uint8_t tlb_control;
+	uint8_t reserved1[3];
 	uint64_t vintr;
 	uint64_t shadow;
-	uint64_t exit_code, exit_info1, exit_info2, exit_int_info;
+	uint64_t exit_code;
+	uint64_t exit_info1;
+	uint64_t exit_info2;
+	uint64_t exit_int_info;
 	uint64_t nested;
 	uint8_t reserved2[0xa8 - 0x98];
 	uint64_t event;
 	uint64_t nested_cr3;
 	uint64_t lbr;
-	uint32_t clean, reserved3;
+	uint32_t clean;
+	uint32_t reserved3;
 	uint64_t next_rip;
-	uint8_t insn_length, insn[15];
+	uint8_t insn_length;
+	uint8_t insn[15];
 	uint8_t reserved4[0x400 - 0xe0];
 	/* State save area. */
-	struct keel_segment_register seg[SVM_SEGMENTS], gdtr, ldtr, idtr, tr;	/* seg: ES to GS, as in enum keel_segment */
+	struct keel_segment_register seg[SVM_SEGMENTS];		/* ES to GS, as in enum keel_segment */
+	struct keel_segment_register gdtr;
+	struct keel_segment_register ldtr;
+	struct keel_segment_register idtr;
+	struct keel_segment_register tr;
 	uint8_t reserved5[0x4cb - 0x4a0];
 	uint8_t cpl;
 	uint32_t reserved6;
 	uint64_t efer;
 	uint8_t reserved7[0x548 - 0x4d8];
-	uint64_t cr4, cr3, cr0, dr7, dr6, rflags, rip;
+	uint64_t cr4;
+	uint64_t cr3;
+	uint64_t cr0;
+	uint64_t dr7;
+	uint64_t dr6;
+	uint64_t rflags;
+	uint64_t rip;
 	uint8_t reserved8[0x5d8 - 0x580];
-	uint64_t rsp, s_cet, ssp, isst;
-	uint64_t rax, star, lstar, cstar, sfmask, kernel_gs_base, sysenter_cs, sysenter_esp, sysenter_eip, cr2;
+	uint64_t rsp;
+	uint64_t s_cet;
+	uint64_t ssp;
+	uint64_t isst;
+	uint64_t rax;
+	uint64_t star;
+	uint64_t lstar;
+	uint64_t cstar;
+	uint64_t sfmask;
+	uint64_t kernel_gs_base;
+	uint64_t sysenter_cs;
+	uint64_t sysenter_esp;
+	uint64_t sysenter_eip;
+	uint64_t cr2;
 	uint8_t reserved9[0x668 - 0x648];
 	uint64_t pat;
 	uint8_t reserved10[0x1000 - 0x670];

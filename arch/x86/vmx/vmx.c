@@ -208,18 +208,39 @@ static void vmx_cpu_init(struct cpu *cpu)
 
 /* Fields that are 0 in every VMCS. */
 static const uint16_t zero_fields[] = {
-	VMCS_PAGE_FAULT_MASK, VMCS_PAGE_FAULT_MATCH, VMCS_CR3_TARGETS, VMCS_EXIT_MSR_STORES, VMCS_EXIT_MSR_LOADS,
-	VMCS_ENTRY_MSR_LOADS, VMCS_ENTRY_EVENT, VMCS_EXCEPTION_BITMAP, VMCS_TSC_OFFSET, VMCS_GUEST_DEBUGCTL,
-	VMCS_GUEST_ACTIVITY, VMCS_GUEST_INTERRUPTIBILITY, VMCS_GUEST_PENDING_DEBUG, VMCS_GUEST_SYSENTER_CS,
-	VMCS_GUEST_SYSENTER_ESP, VMCS_GUEST_SYSENTER_EIP, VMCS_GUEST_CR3, VMCS_HOST_FS_SELECTOR, VMCS_HOST_GS_SELECTOR,
-	VMCS_HOST_FS_BASE, VMCS_HOST_GS_BASE, VMCS_HOST_SYSENTER_CS, VMCS_HOST_SYSENTER_ESP, VMCS_HOST_SYSENTER_EIP,
+	VMCS_PAGE_FAULT_MASK,
+	VMCS_PAGE_FAULT_MATCH,
+	VMCS_CR3_TARGETS,
+	VMCS_EXIT_MSR_STORES,
+	VMCS_EXIT_MSR_LOADS,
+	VMCS_ENTRY_MSR_LOADS,
+	VMCS_ENTRY_EVENT,
+	VMCS_EXCEPTION_BITMAP,
+	VMCS_TSC_OFFSET,
+	VMCS_GUEST_DEBUGCTL,
+	VMCS_GUEST_ACTIVITY,
+	VMCS_GUEST_INTERRUPTIBILITY,
+	VMCS_GUEST_PENDING_DEBUG,
+	VMCS_GUEST_SYSENTER_CS,
+	VMCS_GUEST_SYSENTER_ESP,
+	VMCS_GUEST_SYSENTER_EIP,
+	VMCS_GUEST_CR3,
+	VMCS_HOST_FS_SELECTOR,
+	VMCS_HOST_GS_SELECTOR,
+	VMCS_HOST_FS_BASE,
+	VMCS_HOST_GS_BASE,
+	VMCS_HOST_SYSENTER_CS,
+	VMCS_HOST_SYSENTER_ESP,
+	VMCS_HOST_SYSENTER_EIP,
 };
 
 void vmx_vmcs_init(const struct vmx_setup *setup)
 {
 	static const uint16_t control_fields[VMX_CONTROLS] = {
-		[VMX_PIN] = VMCS_PIN_CONTROLS, [VMX_PRIMARY] = VMCS_PRIMARY_CONTROLS,
-		[VMX_SECONDARY] = VMCS_SECONDARY_CONTROLS, [VMX_EXIT] = VMCS_EXIT_CONTROLS,
+		[VMX_PIN] = VMCS_PIN_CONTROLS,
+		[VMX_PRIMARY] = VMCS_PRIMARY_CONTROLS,
+		[VMX_SECONDARY] = VMCS_SECONDARY_CONTROLS,
+		[VMX_EXIT] = VMCS_EXIT_CONTROLS,
 		[VMX_ENTRY] = VMCS_ENTRY_CONTROLS,
 	};
 	static const uint32_t common[VMX_CONTROLS] = {
@@ -276,8 +297,12 @@ static void vmx_control_init(struct cpu *cpu, uint64_t table_root)
 {
 	struct vmx_cpu *vmx = cpu->vendor;
 	struct vmx_setup setup = {
-		.vmcs_pa = vmx->control.vmcs_pa, .eptp = vmx_eptp(table_root), .bitmap_pa = image_to_phys(control_bitmap),
-		.host_cr3 = cpu->main_cr3, .vpid = CONTROL_VPID, .cr4_mask = ~(uint64_t)VMX_CONTROL_CR4,
+		.vmcs_pa = vmx->control.vmcs_pa,
+		.eptp = vmx_eptp(table_root),
+		.bitmap_pa = image_to_phys(control_bitmap),
+		.host_cr3 = cpu->main_cr3,
+		.vpid = CONTROL_VPID,
+		.cr4_mask = ~(uint64_t)VMX_CONTROL_CR4,
 		.io_bitmap_pa = { image_to_phys(control_io_bitmap[0]), image_to_phys(control_io_bitmap[1]) },
 		.want = {
 			[VMX_PIN] = PIN_NMI | PIN_VIRTUAL_NMI,
@@ -477,8 +502,11 @@ static void vmx_control_get(struct cpu *cpu, struct hv_control_state *state)
 {
 	(void)cpu;
 	*state = (struct hv_control_state){
-		.cr3 = vmread(VMCS_GUEST_CR3), .cr4 = vmx_cr4(), .efer = vmread(VMCS_GUEST_EFER),
-		.rflags = vmread(VMCS_GUEST_RFLAGS), .cpl = vmx_cpl(),
+		.cr3 = vmread(VMCS_GUEST_CR3),
+		.cr4 = vmx_cr4(),
+		.efer = vmread(VMCS_GUEST_EFER),
+		.rflags = vmread(VMCS_GUEST_RFLAGS),
+		.cpl = vmx_cpl(),
 	};
 }
 
@@ -578,16 +606,25 @@ void vmx_io_exit(struct hv_exit *exit)
 
 /* Where one of them comes while an event is being delivered, as a triple fault may, the event is of no interest any more. */
 const uint8_t vmx_plain_exits[VMX_PLAIN_EXITS] = {
-	[VMX_EXIT_INTERRUPT] = HV_EXIT_INTERRUPT, [VMX_EXIT_TRIPLE_FAULT] = HV_EXIT_TRIPLE_FAULT,
+	[VMX_EXIT_INTERRUPT] = HV_EXIT_INTERRUPT,
+	[VMX_EXIT_TRIPLE_FAULT] = HV_EXIT_TRIPLE_FAULT,
 	[VMX_EXIT_INIT] = HV_EXIT_INIT,
-	[VMX_EXIT_CPUID] = HV_EXIT_CPUID, [VMX_EXIT_GETSEC] = HV_EXIT_UNDEFINED, [VMX_EXIT_HLT] = HV_EXIT_HLT,
-	[VMX_EXIT_RDPMC] = HV_EXIT_UNDEFINED, [VMX_EXIT_VMCALL] = HV_EXIT_HYPERCALL,
-	[VMX_EXIT_VMCLEAR ... VMX_EXIT_VMXON] = HV_EXIT_UNDEFINED, [VMX_EXIT_RDMSR] = HV_EXIT_RDMSR,
-	[VMX_EXIT_WRMSR] = HV_EXIT_WRMSR, [VMX_EXIT_MWAIT] = HV_EXIT_UNDEFINED,
-	[VMX_EXIT_MONITOR] = HV_EXIT_UNDEFINED, [VMX_EXIT_PAUSE] = HV_EXIT_PAUSE,
-	[VMX_EXIT_INVEPT] = HV_EXIT_UNDEFINED, [VMX_EXIT_INVVPID] = HV_EXIT_UNDEFINED,
+	[VMX_EXIT_CPUID] = HV_EXIT_CPUID,
+	[VMX_EXIT_GETSEC] = HV_EXIT_UNDEFINED,
+	[VMX_EXIT_HLT] = HV_EXIT_HLT,
+	[VMX_EXIT_RDPMC] = HV_EXIT_UNDEFINED,
+	[VMX_EXIT_VMCALL] = HV_EXIT_HYPERCALL,
+	[VMX_EXIT_VMCLEAR ... VMX_EXIT_VMXON] = HV_EXIT_UNDEFINED,
+	[VMX_EXIT_RDMSR] = HV_EXIT_RDMSR,
+	[VMX_EXIT_WRMSR] = HV_EXIT_WRMSR,
+	[VMX_EXIT_MWAIT] = HV_EXIT_UNDEFINED,
+	[VMX_EXIT_MONITOR] = HV_EXIT_UNDEFINED,
+	[VMX_EXIT_PAUSE] = HV_EXIT_PAUSE,
+	[VMX_EXIT_INVEPT] = HV_EXIT_UNDEFINED,
+	[VMX_EXIT_INVVPID] = HV_EXIT_UNDEFINED,
 	/* Instructions that no CPUID here shows, some of which exit whatever the controls say. */
-	[VMX_EXIT_VMFUNC] = HV_EXIT_UNDEFINED, [VMX_EXIT_ENCLS] = HV_EXIT_UNDEFINED,
+	[VMX_EXIT_VMFUNC] = HV_EXIT_UNDEFINED,
+	[VMX_EXIT_ENCLS] = HV_EXIT_UNDEFINED,
 	[VMX_EXIT_XSAVES ... VMX_EXIT_PCONFIG] = HV_EXIT_UNDEFINED,
 	[VMX_EXIT_UMWAIT ... VMX_EXIT_ENCLV] = HV_EXIT_UNDEFINED,
 	[VMX_EXIT_ENQCMD ... VMX_EXIT_ENQCMDS] = HV_EXIT_UNDEFINED,

@@ -20,11 +20,15 @@
 			 CR4_PKE | CR4_CET | CR4_LASS | CR4_LAM_SUP)
 
 struct vmx_features {
-	bool known, timer;
+	bool known;
+	bool timer;
 	bool apic;			/* virtual-interrupt delivery and all that goes with it */
 	unsigned int timer_shift;	/* the preemption timer counts every 2^shift-th tick of the TSC */
-	uint64_t basic, ept_vpid;
-	uint64_t cr0_fixed, cr4_fixed;	/* bits that are 1 in VMX operation, whatever a guest may think */
+	uint64_t basic;
+	uint64_t ept_vpid;
+	/* Bits that are 1 in VMX operation, whatever a guest may think. */
+	uint64_t cr0_fixed;
+	uint64_t cr4_fixed;
 	uint64_t capability[VMX_CONTROLS];
 };
 extern struct vmx_features vmx_features;
@@ -37,20 +41,26 @@ extern uint8_t vmx_guest_bitmap[VMX_BITMAP_BYTES], vmx_x2apic_bitmap[VMX_BITMAP_
 struct vmx_cpu {
 	struct vmx_context control;
 	uint64_t eptp;			/* the control domain's */
-	bool flush, nmi_pending;
+	bool flush;
+	bool nmi_pending;
 	uint8_t again;			/* an interrupt that is to be raised again for the control domain, or 0 */
 	/* The control domain's while a guest runs. */
 	uint64_t msr[VCPU_VMX_MSRS];
-	uint64_t cr2, dr6;
+	uint64_t cr2;
+	uint64_t dr6;
 };
 
 /* What differs between VMCSs. */
 struct vmx_setup {
 	uint64_t vmcs_pa;
-	uint64_t eptp, bitmap_pa, host_cr3;
+	uint64_t eptp;
+	uint64_t bitmap_pa;
+	uint64_t host_cr3;
 	uint64_t io_bitmap_pa[2];	/* where PRIMARY_IO_BITMAPS is wanted */
 	uint32_t vpid;
-	uint64_t cr0_mask, cr4_mask;	/* beyond the bits that VMX fixes; of CR4's MCE is on whatever the guest sees, others are off */
+	/* Beyond the bits that VMX fixes; of CR4's MCE is on whatever the guest sees, others are off. */
+	uint64_t cr0_mask;
+	uint64_t cr4_mask;
 	uint32_t want[VMX_CONTROLS];	/* controls beyond those of all, where the processor has them */
 };
 

@@ -12,8 +12,10 @@
 
 /* What Keel cannot do without, and bits it cannot live with where the processor insists on them. */
 static const struct {
-	uint32_t msr, true_msr;
-	uint32_t need, refuse;
+	uint32_t msr;
+	uint32_t true_msr;
+	uint32_t need;
+	uint32_t refuse;
 	const char *missing;
 } groups[VMX_CONTROLS] = {
 	[VMX_PIN] = { MSR_VMX_PIN, MSR_VMX_TRUE_PIN, PIN_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI, 0,
@@ -34,20 +36,29 @@ static const struct {
 
 /* SDM vol. 3, table 31-1, without what belongs to system-management mode. */
 static const char *const instruction_errors[] = {
-	[1] = "VMCALL in VMX root operation", [2] = "VMCLEAR with invalid physical address",
-	[3] = "VMCLEAR with VMXON pointer", [4] = "VMLAUNCH with non-clear VMCS",
-	[5] = "VMRESUME with non-launched VMCS", [6] = "VMRESUME after VMXOFF",
-	[7] = "VM entry with invalid control fields", [8] = "VM entry with invalid host-state fields",
-	[9] = "VMPTRLD with invalid physical address", [11] = "VMPTRLD with incorrect VMCS revision",
-	[12] = "VMREAD or VMWRITE of an unsupported VMCS field", [13] = "VMWRITE to a read-only VMCS field",
-	[15] = "VMXON in VMX root operation", [26] = "VM entry with events blocked by MOV SS",
+	[1] = "VMCALL in VMX root operation",
+	[2] = "VMCLEAR with invalid physical address",
+	[3] = "VMCLEAR with VMXON pointer",
+	[4] = "VMLAUNCH with non-clear VMCS",
+	[5] = "VMRESUME with non-launched VMCS",
+	[6] = "VMRESUME after VMXOFF",
+	[7] = "VM entry with invalid control fields",
+	[8] = "VM entry with invalid host-state fields",
+	[9] = "VMPTRLD with invalid physical address",
+	[11] = "VMPTRLD with incorrect VMCS revision",
+	[12] = "VMREAD or VMWRITE of an unsupported VMCS field",
+	[13] = "VMWRITE to a read-only VMCS field",
+	[15] = "VMXON in VMX root operation",
+	[26] = "VM entry with events blocked by MOV SS",
 	[28] = "invalid operand to INVEPT or INVVPID",
 };
 
 /* Exit qualifications of invalid guest state (27.8). */
 static const char *const bad_states[] = {
-	[0] = "VM entry with invalid guest state", [2] = "VM entry with invalid page-directory-pointer-table entries",
-	[3] = "VM entry with an NMI in the shadow of STI or MOV SS", [4] = "VM entry with an invalid VMCS link pointer",
+	[0] = "VM entry with invalid guest state",
+	[2] = "VM entry with invalid page-directory-pointer-table entries",
+	[3] = "VM entry with an NMI in the shadow of STI or MOV SS",
+	[4] = "VM entry with an invalid VMCS link pointer",
 };
 
 uint32_t vmx_control_msr(enum vmx_control group, uint64_t basic)

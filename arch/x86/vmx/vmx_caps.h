@@ -7,7 +7,14 @@
 #include <stdint.h>
 
 /* The five groups of controls (SDM vol. 3, A.3 to A.5). */
-enum vmx_control { VMX_PIN, VMX_PRIMARY, VMX_SECONDARY, VMX_EXIT, VMX_ENTRY, VMX_CONTROLS };
+enum vmx_control {
+	VMX_PIN,
+	VMX_PRIMARY,
+	VMX_SECONDARY,
+	VMX_EXIT,
+	VMX_ENTRY,
+	VMX_CONTROLS,
+};
 
 /* The MSR that tells of a group: the TRUE one where there is one, for it lets more bits be 0. */
 uint32_t vmx_control_msr(enum vmx_control group, uint64_t basic);

@@ -36,7 +36,8 @@ void vmx_vcpu_init(struct vcpu *vcpu)
 	struct cpu *cpu = this_cpu();
 	struct vmx_setup setup = {
 		.vmcs_pa = virt_to_phys((uint8_t *)vcpu + VCPU_PAGE_VMCB * PAGE_SIZE),
-		.eptp = vmx_eptp(vcpu->vm->guest_table.root), .bitmap_pa = image_to_phys(vmx_guest_bitmap),
+		.eptp = vmx_eptp(vcpu->vm->guest_table.root),
+		.bitmap_pa = image_to_phys(vmx_guest_bitmap),
 		.host_cr3 = vcpu->vm->cell_table.root,
 		.vpid = FIRST_VPID + (vcpu->vm->id - 1) * KEEL_MAX_VCPUS + vcpu->index,
 		/* A guest's caches are everybody's. */
