@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 // Entering a cell and coming back from it.
 
-#include "vm.h"
+#include "cell.h"
 
 #include "cpu.h"
 #include "hv.h"
 #include "image.h"
 #include "percpu.h"
+#include "vm.h"
 
 #define FIRST_INTERRUPT	32u
 #define CELL_RFLAGS	(RFLAGS_ARITHMETIC | RFLAGS_DF | RFLAGS_AC)

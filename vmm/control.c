@@ -12,7 +12,6 @@
 #include "own.h"
 #include "takeover.h"
 #include "trap.h"
-#include "vm.h"
 
 #define CPUID_X2APIC		(1u << 21)	/* leaf 1 ECX */
 

@@ -33,13 +33,6 @@ bool control_write_icr(struct cpu *cpu, uint64_t value);
 void control_take_nmi(struct cpu *cpu);
 /* An INIT from hardware. */
 void control_take_init(struct cpu *cpu);
-/* This CPU drops what it knows of the control domain's memory, and counts as having done so. */
-void control_flush(struct cpu *cpu);
-/*
- * Whether the CPU has dropped the translations that it had before this donation. One that is off line and has not is asked to;
- * look again later.
- */
-bool control_flushed(struct cpu *cpu, uint64_t donation);
 
 /* control_power.c. Before the control domain runs; found: what ACPI's tables say. */
 struct acpi_power;

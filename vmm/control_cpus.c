@@ -11,12 +11,12 @@
 #include "console.h"
 #include "control_decode.h"
 #include "cpu.h"
+#include "donation.h"
 #include "hv.h"
 #include "own.h"
 #include "smp.h"
 #include "string.h"
 #include "trap.h"
-#include "vm.h"
 
 #define REAL_MODE_LIMIT		0xffffu
 #define SEGMENT_CODE32		0xc9bu	/* 4 GiB, 32-bit, execute and read, accessed */
@@ -30,32 +30,6 @@ void control_cpus_init(void)
 {
 	if (own_trap_writes(apic_base()))
 		panic("the local APIC is not in the control domain's map");
-}
-
-/*
- * The one way in which a processor comes to count as having dropped its translations: they are gone before the control domain
- * runs on it again, and until then nothing on it uses them.
- */
-void control_flush(struct cpu *cpu)
-{
-	__atomic_store_n(&cpu->flushed, vm_donations(), __ATOMIC_RELEASE);
-	hv->control_flush(cpu);
-}
-
-bool control_flushed(struct cpu *cpu, uint64_t donation)
-{
-	if (!__atomic_load_n(&cpu->online, __ATOMIC_ACQUIRE) || __atomic_load_n(&cpu->parked, __ATOMIC_ACQUIRE) ||
-	    __atomic_load_n(&cpu->flushed, __ATOMIC_ACQUIRE) >= donation)
-		return true;
-	/* This one is here: it does so before it goes back. */
-	if (cpu == this_cpu()) {
-		control_flush(cpu);
-		return true;
-	}
-	/* The control domain cannot make a CPU flush that it has put off line. */
-	__atomic_or_fetch(&cpu->request, CPU_REQUEST_FLUSH, __ATOMIC_ACQ_REL);
-	apic_send(cpu->apic_id, ICR_MODE_NMI | ICR_ASSERT);
-	return false;
 }
 
 /* As after INIT (SDM vol. 3, table 10-1), but for what is given. */
@@ -76,7 +50,7 @@ static void start(struct cpu *cpu, const struct keel_segment_register *code, con
 	memset(&cpu->control, 0, sizeof(cpu->control));
 	cpu->control.rip = rip;
 	hv->control_set(cpu, &sregs);
-	control_flush(cpu);
+	donation_flush(cpu);
 }
 
 /* The 32-bit boot protocol of Linux. */
@@ -258,7 +232,7 @@ void control_take_nmi(struct cpu *cpu)
 		cpu_rest();
 	}
 	if (asked & CPU_REQUEST_FLUSH)
-		control_flush(cpu);
+		donation_flush(cpu);
 	/* The first processor, too: a crash kernel that runs on another one wants it. */
 	if (asked & CPU_REQUEST_INIT)
 		park_again(cpu);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // The virtual CPUID of guests: the processor's, cut to what Keel carries, with the VM's own topology.
 
-#include "vm.h"
+#include "cpuid.h"
 
 #include <stddef.h>
 
@@ -11,6 +11,8 @@
 #include "hv.h"
 #include "string.h"
 #include "topology.h"
+#include "vcpu.h"
+#include "vm.h"
 #include "xstate.h"
 
 #define LAST_BASIC	CPUID_XSTATE
@@ -165,7 +167,7 @@ static struct cpuid leaf_0(const struct vcpu *vcpu)
 {
 	struct cpuid r = cpuid(CPUID_VENDOR, 0);
 
-	if (msr_guest_limits_cpuid(vcpu))
+	if (vcpu->cpuid_limited)
 		r.eax = LIMITED_BASIC;
 	else
 		r.eax = r.eax < CPUID_TSC ? LAST_BASIC : CPUID_TSC;

@@ -5,10 +5,12 @@
 
 #include "console.h"
 #include "cpu.h"
+#include "donation.h"
 #include "error.h"
 #include "hv.h"
 #include "iommu.h"
 #include "takeover.h"
+#include "vcpu.h"
 #include "vm.h"
 
 struct call {
@@ -56,7 +58,7 @@ static int64_t dma(struct call *call)
 
 static int64_t flush(struct cpu *cpu)
 {
-	control_flush(cpu);
+	donation_flush(cpu);
 	return 0;
 }
 
@@ -78,7 +80,7 @@ static int64_t run(struct call *call, bool event)
 	hv->control_get(call->cpu, &state);
 	if (!(state.rflags & RFLAGS_IF))
 		return -EINVAL;
-	flags = event ? vm_event(call->cpu, call->vm, &result) :
+	flags = event ? vcpu_run_event(call->cpu, call->vm, &result) :
 			vcpu_run(call->cpu, call->vm, call->arg[1], call->arg[2], &result);
 	call->results = 2;
 	call->result[0] = result.deadline;

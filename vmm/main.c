@@ -9,6 +9,7 @@
 #include "control.h"
 #include "control_policy.h"
 #include "cpu.h"
+#include "cpuid.h"
 #include "hv.h"
 #include "image.h"
 #include "iommu.h"
@@ -47,9 +48,6 @@
 #define DEVICE_SPACE_BITS	40u
 #define DEVICE_SPACE_BITS_1G	48u
 
-struct cpu *cpus[MAX_CPUS];
-unsigned int cpu_count;
-const struct hv_ops *hv;
 
 static struct boot_info boot;
 static struct acpi acpi;
@@ -83,28 +81,13 @@ static __attribute__((noreturn)) void refuse(const char *why)
 	cpu_stop();
 }
 
-static const struct hv_ops *choose_vendor(void)
-{
-	struct cpuid r = cpuid(CPUID_VENDOR, 0);
-	const uint32_t vendor[3] = { r.ebx, r.edx, r.ecx };
-
-	if (!memcmp(vendor, "AuthenticAMD", 12) || !memcmp(vendor, "HygonGenuine", 12))
-		return &svm_ops;
-	if (!memcmp(vendor, "GenuineIntel", 12))
-		return &vmx_ops;
-	return NULL;
-}
-
 static void check_processor(void)
 {
 	const char *missing;
 
 	if (!(cpuid(CPUID_FEATURES, 0).ecx & CPUID_1_XSAVE))
 		refuse("this processor lacks XSAVE. Use a newer processor.");
-	hv = choose_vendor();
-	if (!hv)
-		refuse("this processor is neither an AMD one with SVM nor an Intel one with VMX. Use another machine.");
-	missing = hv->probe();
+	missing = hv_choose();
 	if (missing)
 		refuse(missing);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 // Model-specific registers of guests that belong neither to the world switch nor to the device model.
 
-#include "vm.h"
+#include "msr.h"
 
 #include <stddef.h>
 
@@ -9,7 +9,10 @@
 #include <x86/msr.h>
 
 #include "cpu.h"
+#include "cpuid.h"
 #include "hv.h"
+#include "vcpu.h"
+#include "vm.h"
 
 enum policy {
 	ABSENT,		/* #GP, and here is why */
@@ -143,11 +146,6 @@ static bool write_rule(struct vcpu *vcpu, const struct rule *rule, unsigned int 
 	if (rule->first == MSR_MISC_ENABLE)
 		vcpu->cpuid_limited = value & MISC_LIMIT_CPUID;
 	return rule->policy == ZERO || rule->policy == CONSTANT || rule->policy == STORAGE;
-}
-
-bool msr_guest_limits_cpuid(const struct vcpu *vcpu)
-{
-	return vcpu->cpuid_limited;
 }
 
 /*

@@ -5,6 +5,9 @@
 
 #include <stdbool.h>
 
+#include "vcpu.h"
+#include "vm.h"
+
 #define EBX1_COUNT_SHIFT	16
 #define EBX1_ID_SHIFT		24
 #define ECX_CMP_LEGACY		(1u << 1)	/* 0x80000001: the count of leaf 1 is one of cores */

@@ -6,7 +6,8 @@
 #include <stdint.h>
 
 #include "cpu.h"
-#include "vm.h"
+
+struct vcpu;
 
 #define EDX1_HTT		(1u << 28)	/* leaf 1: a socket has more than one logical processor */
 

@@ -6,12 +6,15 @@
 #include <stddef.h>
 
 #include "cpu.h"
+#include "cpuid.h"
 #include "error.h"
 #include "hv.h"
+#include "msr.h"
 #include "paging.h"
 #include "percpu.h"
 #include "speculation.h"
 #include "vectors.h"
+#include "vm.h"
 #include "xstate.h"
 
 /*
@@ -520,7 +523,7 @@ int vcpu_run(struct cpu *cpu, struct vm *vm, uint64_t index, uint64_t armed, str
 	return flags;
 }
 
-int vm_event(struct cpu *cpu, struct vm *vm, struct vm_run *run)
+int vcpu_run_event(struct cpu *cpu, struct vm *vm, struct vm_run *run)
 {
 	struct cell_context *context;
 	enum cell_result result;

@@ -1,9 +1,58 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the virtualisation sides call back while a vCPU runs. */
+/*
+ * A guest's processor, and its stay on one of the machine's: guest, Keel, cell, until the control domain is needed. A vCPU belongs to
+ * the CPU that runs it, but for what other CPUs may set at any time: poll and last_cpu.
+ */
 #ifndef VMM_VCPU_H
 #define VMM_VCPU_H
 
-#include "vm.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cell.h"
+
+/* At the start of the vCPU's block, whose first page it shares with what the vendor's side keeps behind it. */
+struct vcpu {
+	struct cell_context cell;	/* first: cell.c goes from one to the other */
+	struct vm *vm;
+	unsigned int index;
+	uint32_t poll;			/* the cell wants to see this vCPU before it enters the guest */
+	uint64_t deadline;		/* host TSC */
+	uint64_t armed;			/* the deadline that the driver has a timer for */
+	uint64_t tsc_offset;
+	uint64_t tsc_adjust;		/* what the guest has added to its TSC */
+	uint64_t xcr0;
+	void *xstate;
+	uint32_t exit_flags;		/* KEEL_EXIT_F_APIC: the processor works with the APIC page */
+	bool apic_off;			/* the local APIC is switched off in IA32_APIC_BASE, which is the cell's */
+	bool debug_registers;		/* the guest uses DR0-3 */
+	bool exit_completes;		/* the exit at hand ends its instruction */
+	bool vectors_given;		/* the exit at hand is before the cell with the vector registers */
+	bool nmi_pending;		/* deliver one as soon as the guest can take it */
+	uint64_t dr[4];
+	uint64_t tsc_aux;
+	uint64_t misc[64];		/* MSRs that are storage; index by msr.c */
+	bool cpuid_limited;		/* IA32_MISC_ENABLE: no basic leaves of CPUID above 2 */
+	struct cpu *last_cpu;		/* NULL, which any CPU may set: no translation of guest memory may be used again */
+};
+
+/* Pages of a vCPU's block. */
+#define VCPU_PAGE_CONTEXT	1u
+#define VCPU_PAGE_VMCB		2u	/* or VMCS */
+#define VCPU_PAGE_XSTATE	3u
+#define VCPU_XSTATE_PAGES	3u
+#define VCPU_PAGE_APIC		6u	/* the cell's too; VMX: virtual-APIC page */
+#define VCPU_PAGE_APIC_ACCESS	7u	/* of vCPU 0: what guests have at KEEL_APIC_BASE where the processor stands in for it */
+
+/* Results of RUN and EVENT beside the flags. */
+struct vm_run {
+	uint64_t deadline;
+	uint64_t kick;
+};
+
+/* armed: the deadline that the driver has a timer for, UINT64_MAX: none. */
+int vcpu_run(struct cpu *cpu, struct vm *vm, uint64_t index, uint64_t armed, struct vm_run *result);
+int vcpu_run_event(struct cpu *cpu, struct vm *vm, struct vm_run *result);
 
 /* The guest touches DR0-3, which the world switch leaves alone: from now on they change hands with the vCPU. */
 void vcpu_use_debug_registers(struct cpu *cpu, struct vcpu *vcpu);

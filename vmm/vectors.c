@@ -6,7 +6,9 @@
 #include <stddef.h>
 
 #include "cpu.h"
+#include "cpuid.h"
 #include "string.h"
+#include "vcpu.h"
 #include "xstate.h"
 
 #define XMM_OFFSET	160u		/* in the legacy region (SDM vol. 1, 13.4.1) */

@@ -3,7 +3,7 @@
 #ifndef VMM_VECTORS_H
 #define VMM_VECTORS_H
 
-#include "vm.h"
+struct vcpu;
 
 /* Puts them into the vCPU's context page. */
 void vectors_give(struct vcpu *vcpu);

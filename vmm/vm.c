@@ -5,8 +5,8 @@
 
 #include <stddef.h>
 
-#include "control.h"
 #include "cpu.h"
+#include "donation.h"
 #include "error.h"
 #include "hv.h"
 #include "image.h"
@@ -17,6 +17,7 @@
 #include "percpu.h"
 #include "string.h"
 #include "trap.h"
+#include "vcpu.h"
 #include "xstate.h"
 
 #define ORDER_2M	9u
@@ -29,7 +30,6 @@ _Static_assert(PT_WINDOW == KEEL_DIRTY_PAGES, "what a hypercall reports at a tim
 struct spinlock vm_lock;
 
 static struct vm vms[KEEL_MAX_VMS];
-static uint64_t donations, io_donations;	/* all, and those of which devices know no translation any more */
 
 /* cell_image.asm: the cell's program. */
 extern const uint8_t cell_image[], cell_image_end[];
@@ -60,11 +60,6 @@ unsigned int vm_free_slots(void)
 	for (i = 0; i < KEEL_MAX_VMS; i++)
 		free += vms[i].state == VM_FREE;
 	return free;
-}
-
-uint64_t vm_donations(void)
-{
-	return __atomic_load_n(&donations, __ATOMIC_ACQUIRE);
 }
 
 void vm_tell_faults(void)
@@ -135,7 +130,7 @@ int vm_create(uint64_t hpa, uint64_t vcpus, uint64_t channel_pages, uint64_t top
 		vm->vcpu_count = (unsigned int)vcpus;
 		vm->topology = spread;
 		vm->channel_pages = (unsigned int)channel_pages;
-		vm->donated = ++donations;
+		vm->donated = donation_count();
 		vm->state = VM_CREATED;
 		error = (int)vm->id;
 	}
@@ -152,32 +147,9 @@ int vm_donate(struct vm *vm, uint64_t hpa, uint64_t order)
 	spin_lock(&vm_lock);
 	error = vm->state == VM_KILLED ? -ESHUTDOWN : own_donate(hpa, (unsigned int)order, vm->id);
 	if (!error)
-		__atomic_store_n(&vm->donated, __atomic_add_fetch(&donations, 1, __ATOMIC_ACQ_REL), __ATOMIC_RELEASE);
+		__atomic_store_n(&vm->donated, donation_count(), __ATOMIC_RELEASE);
 	spin_unlock(&vm_lock);
 	return error;
-}
-
-static bool devices_flushed(const struct vm *vm)
-{
-	uint64_t all = donations;
-
-	if (io_donations < vm->donated && iommu_flush())
-		io_donations = all;
-	return io_donations >= vm->donated;
-}
-
-/*
- * Donated frames are Keel's to write only when neither a CPU nor a device can reach them through the control domain's old
- * translations.
- */
-static bool flushed(const struct vm *vm)
-{
-	bool all = devices_flushed(vm);
-	unsigned int i;
-
-	for (i = 0; i < cpu_count; i++)
-		all &= control_flushed(cpus[i], vm->donated);
-	return all;
 }
 
 static void context_init(struct cell_context *context, struct vm *vm, unsigned int number, void *page)
@@ -207,7 +179,7 @@ static int ready(struct vm *vm)
 {
 	if (vm->state == VM_KILLED)
 		return -ESHUTDOWN;
-	if (!flushed(vm))
+	if (!donation_flushed(vm->donated))
 		return -EAGAIN;
 	if (vm->state == VM_CREATED)
 		build_record(vm);
@@ -463,7 +435,7 @@ int vm_start(struct vm *vm, uint64_t tsc_khz)
 	if (tsc_khz < KEEL_TSC_KHZ_LEAST || tsc_khz > KEEL_TSC_KHZ_MOST)
 		return -EINVAL;
 	spin_lock(&vm_lock);
-	if (vm->state != VM_BUILDING || !flushed(vm) || vm->vcpus_made != vm->vcpu_count ||
+	if (vm->state != VM_BUILDING || !donation_flushed(vm->donated) || vm->vcpus_made != vm->vcpu_count ||
 	    vm->channel_mapped != vm->channel_pages ||
 	    vm->cell_pages != vm_cell_image_pages() + KEEL_CELL_STACK_PAGES * (vm->vcpu_count + 1)) {
 		error = -EINVAL;

@@ -175,4 +175,7 @@ extern const struct hv_ops svm_ops;
 extern const struct hv_ops vmx_ops;
 extern const struct hv_ops *hv;
 
+/* At boot. NULL, or one line that says what this processor lacks and what to do. */
+const char *hv_choose(void);
+
 #endif

@@ -27,6 +27,9 @@ extern uint8_t ap_trampoline[], ap_trampoline_end[];
 extern uint32_t ap_ids[MAX_CPUS], ap_count;
 extern uint64_t ap_cr3;
 
+struct cpu *cpus[MAX_CPUS];
+unsigned int cpu_count;
+
 static uint32_t start_page;	/* number of the trampoline's page, which is a SIPI's vector; 0: none */
 
 void smp_delay(uint32_t milliseconds)

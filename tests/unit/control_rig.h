@@ -21,26 +21,28 @@ static __attribute__((noreturn)) void control_stopped(void);
 #include "../../vmm/control_cpus.c"
 #include "../../vmm/control.c"
 #include "../../vmm/control_start.c"
+#include "../../vmm/donation.c"
 #include "../../vmm/hypercall.c"
 
 #include "error.h"
 #include "suite.h"
 
-/* Of the hypercalls only FLUSH is made here, and nothing ends early. */
+/* Of the hypercalls only FLUSH is made here, nothing ends early, and devices are asked nothing. */
 #pragma weak console_loud
 #pragma weak console_quiet
 #pragma weak log_read
 #pragma weak takeover_attach
 #pragma weak takeover_attached
 #pragma weak vcpu_run
+#pragma weak vcpu_run_event
 #pragma weak vm_assign
 #pragma weak vm_cell_image_pages
 #pragma weak vm_create
 #pragma weak vm_donate
-#pragma weak vm_event
 #pragma weak vm_free_slots
 #pragma weak vm_tell_faults
 #pragma weak iommu_faults
+#pragma weak iommu_flush
 #pragma weak iommu_works
 #pragma weak vm_get
 #pragma weak vm_kill
@@ -77,7 +79,7 @@ static struct processor {
 
 /* The page that goes to guests and comes back. */
 static bool mapped, in_use;
-static uint64_t donations, donated;
+static uint64_t donated;
 
 static struct cpu *self;
 static const struct hv_exit *exit_now;
@@ -204,7 +206,7 @@ void cpu_open_window(void)
 
 	if (asked_late) {
 		asked_late = false;
-		control_flushed(self, donations);
+		flushed_by_cpu(self, donations);
 	}
 	if (model->nmi)
 		self->nmi_seen = 1;
@@ -233,11 +235,6 @@ static inline void control_stopped(void)
 }
 
 /* The rest of Keel. */
-
-uint64_t vm_donations(void)
-{
-	return donations;
-}
 
 int own_trap_writes(uint64_t hpa)
 {

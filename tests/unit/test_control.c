@@ -238,7 +238,7 @@ START_TEST(hypercalls_of_ring_0)
 	state.efer = EFER_LMA;
 	take_exit(cpus[0], HV_EXIT_HYPERCALL);
 	ck_assert(seen.faults == 2 && seen.advanced == 1 && cpus[0]->control.gpr[KEEL_RAX] == 0);
-	ck_assert(cpus[0]->flushed == 1 && control_flushed(cpus[0], 1));
+	ck_assert(cpus[0]->flushed == 1 && flushed_by_cpu(cpus[0], 1));
 }
 END_TEST
 
@@ -311,12 +311,12 @@ START_TEST(nmis)
 	ck_assert_uint_eq(seen.nmis, 1);
 	state.efer = EFER_LMA;
 	donations = 1;
-	ck_assert(!control_flushed(cpus[0], 1));
+	ck_assert(!flushed_by_cpu(cpus[0], 1));
 	ck_assert(processors[0].nmi);
 	processors[0].nmi = ops.has_gif;
 	take_exit(cpus[0], HV_EXIT_NMI);
 	ck_assert_uint_eq(seen.nmis, 1);
-	ck_assert(control_flushed(cpus[0], 1));
+	ck_assert(flushed_by_cpu(cpus[0], 1));
 	/* Nor is anything lost that comes with an NMI that is taken for another one. */
 	donations = 2;
 	asked_late = ops.has_gif;
@@ -331,12 +331,12 @@ START_TEST(nmis)
 	ck_assert_uint_eq(seen.nmis, 2);
 	ck_assert(!cpus[0]->nmi_seen);
 	donations = 3;
-	control_flushed(cpus[0], 3);
+	flushed_by_cpu(cpus[0], 3);
 	processors[0].nmi = false;
 	cpus[0]->nmi_seen = 1;
 	take_exit(cpus[0], HV_EXIT_NONE);
 	ck_assert_uint_eq(seen.nmis, 2);
-	ck_assert(control_flushed(cpus[0], 3));
+	ck_assert(flushed_by_cpu(cpus[0], 3));
 	/* The machine is about to be reset. */
 	cpus[0]->request = CPU_REQUEST_STOP;
 	take_exit(cpus[0], HV_EXIT_NMI);

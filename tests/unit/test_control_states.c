@@ -135,7 +135,7 @@ static bool page_moves(void)
 		mapped = true;
 	} else if (!mapped) {
 		for (unsigned int i = 0; i < CPUS; i++)
-			all &= control_flushed(cpus[i], donated);
+			all &= flushed_by_cpu(cpus[i], donated);
 		in_use = all;
 	} else {
 		return false;

@@ -36,7 +36,6 @@ static const struct processor {
 } *processor;
 
 static uint64_t cr4;
-static bool limited;
 static struct vm vm;
 static struct vcpu vcpu;
 
@@ -148,18 +147,12 @@ static uint64_t get_cr4(struct vcpu *v)
 
 static const struct hv_ops ops = { .vcpu_cr4 = get_cr4 };
 
-bool msr_guest_limits_cpuid(const struct vcpu *v)
-{
-	(void)v;
-	return limited;
-}
-
 static void start(int number, unsigned int count, unsigned int index)
 {
 	processor = &processors[number];
 	hv = &ops;
 	cr4 = 0;
-	limited = false;
+	vcpu.cpuid_limited = false;
 	vm.vcpu_count = count;
 	vm.tsc_khz = 2400000;
 	vm.topology = keel_topology(0, count);
@@ -367,7 +360,7 @@ START_TEST(limited_leaves)
 
 	start(_i, 2, 1);
 	before = cpuid_guest(&vcpu, 0, 0);
-	limited = true;
+	vcpu.cpuid_limited = true;
 	r = cpuid_guest(&vcpu, 0, 0);
 	ck_assert_uint_eq(r.eax, 2);
 	ck_assert(r.ebx == before.ebx && r.ecx == before.ecx && r.edx == before.edx);

@@ -265,8 +265,8 @@ START_TEST(misc_enable)
 		ck_assert(msr_guest_write(vcpu, MSR_MISC_ENABLE, cases[i].write));
 		ck_assert(msr_guest_read(vcpu, MSR_MISC_ENABLE, &value));
 		ck_assert_uint_eq(value, cases[i].read);
-		ck_assert_int_eq(msr_guest_limits_cpuid(vcpu), (value & 1u << 22) != 0);
-		ck_assert(!msr_guest_limits_cpuid(other));
+		ck_assert_int_eq(vcpu->cpuid_limited, (value & 1u << 22) != 0);
+		ck_assert(!other->cpuid_limited);
 	}
 }
 END_TEST

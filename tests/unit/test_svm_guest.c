@@ -10,7 +10,7 @@
 #include "suite.h"
 #include "svm.h"
 #include "trap.h"
-#include "vcpu.h"
+#include "vm.h"
 
 #define RIP		0x401000u
 #define INTERRUPT	(SVM_EVENT_VALID | SVM_EVENT_INTERRUPT | 0x41)
@@ -31,7 +31,7 @@ static struct cpu cpu;
 static struct svm_cpu svm;
 static struct vmcb control, vmcb, entered;
 static struct vm vm;
-static struct vcpu vcpu;
+static struct vcpu_svm block;
 static struct keel_context page;
 static struct keel_sregs sregs;
 static struct hv_exit ended;
@@ -102,7 +102,7 @@ static void set_up(void)
 	memset(&svm, 0, sizeof(svm));
 	memset(&vmcb, 0, sizeof(vmcb));
 	memset(&vm, 0, sizeof(vm));
-	memset(&vcpu, 0, sizeof(vcpu));
+	memset(&block, 0, sizeof(block));
 	memset(&page, 0, sizeof(page));
 	memset(&sregs, 0, sizeof(sregs));
 	svm_features = (struct svm_features){ .asids = 8, .nrips = true, .decode = true, .xsaves = true };
@@ -110,9 +110,9 @@ static void set_up(void)
 	svm.control = &control;
 	svm.next_asid = 2;
 	cpu.vendor = &svm;
-	vcpu.vm = &vm;
-	vcpu.svm.vmcb = &vmcb;
-	vcpu.cell.page = &page;
+	block.vcpu.vm = &vm;
+	block.vmcb = &vmcb;
+	block.vcpu.cell.page = &page;
 	page.regs.rip = RIP;
 	page.regs.rflags = RFLAGS_FIXED | RFLAGS_IF;
 	vmcb.intercept[SVM_EXIT_EXCEPTION / 32] = 1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC;
@@ -130,7 +130,7 @@ static void set_up(void)
 static enum hv_exit_reason enter(uint64_t code)
 {
 	exit_code = code;
-	svm_ops.vcpu_enter(&cpu, &vcpu, &ended);
+	svm_ops.vcpu_enter(&cpu, &block.vcpu, &ended);
 	vectoring = 0;
 	return ended.reason;
 }
@@ -160,16 +160,16 @@ START_TEST(event_in_delivery)
 	bool interrupt = exits[_i].vectoring == INTERRUPT, nmi = exits[_i].vectoring == NMI;
 
 	if (nmi) {
-		vcpu.nmi_pending = true;
+		block.vcpu.nmi_pending = true;
 		enter(SVM_EXIT_CPUID);
 	}
 	if (interrupt)
-		svm_ops.vcpu_inject(&vcpu, KEEL_INJECT_VALID | 0x41, 0);
+		svm_ops.vcpu_inject(&block.vcpu, KEEL_INJECT_VALID | 0x41, 0);
 	vectoring = exits[_i].vectoring;
 	ck_assert_int_eq(enter(SVM_EXIT_EXCEPTION + exits[_i].vector), HV_EXIT_INTERRUPT);
-	ck_assert(!svm_ops.vcpu_interruptible(&vcpu, false));
+	ck_assert(!svm_ops.vcpu_interruptible(&block.vcpu, false));
 	/* The cell may want to hear of the next window all the same. */
-	svm_ops.vcpu_window(&vcpu, true, 0);
+	svm_ops.vcpu_window(&block.vcpu, true, 0);
 	enter(SVM_EXIT_CPUID);
 	ck_assert_uint_eq(entered.event, exits[_i].event);
 	ck_assert_int_eq(!!(entered.vintr & SVM_VINTR_IRQ), true);
@@ -177,10 +177,10 @@ START_TEST(event_in_delivery)
 		/* The processor takes it by itself, when it can. */
 		ck_assert_uint_eq(entered.vintr >> SVM_VINTR_VECTOR_SHIFT & 0xff, 0x41);
 		ck_assert(!(entered.intercept[SVM_EXIT_VINTR / 32] & 1u << SVM_EXIT_VINTR % 32));
-		ck_assert_uint_eq(vcpu.poll, 0);
+		ck_assert_uint_eq(block.vcpu.poll, 0);
 		vmcb.vintr &= ~SVM_VINTR_IRQ;
 		enter(SVM_EXIT_CPUID);
-		ck_assert_uint_eq(vcpu.poll, 1);
+		ck_assert_uint_eq(block.vcpu.poll, 1);
 	} else {
 		ck_assert(intercepts(SVM_EXIT_VINTR));
 		enter(SVM_EXIT_CPUID);
@@ -192,14 +192,14 @@ END_TEST
 /* A window that the cell waits for is not forgotten for the interrupt. */
 START_TEST(window_waits)
 {
-	svm_ops.vcpu_window(&vcpu, true, 0);
+	svm_ops.vcpu_window(&block.vcpu, true, 0);
 	vectoring = INTERRUPT;
 	enter(SVM_EXIT_EXCEPTION + EXC_DB);
 	enter(SVM_EXIT_CPUID);
-	ck_assert_uint_eq(vcpu.poll, 0);
+	ck_assert_uint_eq(block.vcpu.poll, 0);
 	vmcb.vintr &= ~SVM_VINTR_IRQ;
 	enter(SVM_EXIT_CPUID);
-	ck_assert_uint_eq(vcpu.poll, 1);
+	ck_assert_uint_eq(block.vcpu.poll, 1);
 }
 END_TEST
 
@@ -216,7 +216,7 @@ START_TEST(double_faults)
 
 	vectoring = EXCEPTION(pairs[_i].first);
 	enter(SVM_EXIT_NPF);
-	svm_ops.vcpu_inject(&vcpu, INJECT(pairs[_i].second), 0);
+	svm_ops.vcpu_inject(&block.vcpu, INJECT(pairs[_i].second), 0);
 	if (!pairs[_i].result) {
 		ck_assert_uint_eq(vm.end, KEEL_END_TRIPLE_FAULT);
 		return;
@@ -231,10 +231,10 @@ END_TEST
 /* The handler's IRET is executed by itself. An interrupt of the host's before it finds the guest's own flags. */
 START_TEST(nmi_behind_an_iret)
 {
-	vcpu.nmi_pending = true;
+	block.vcpu.nmi_pending = true;
 	enter(SVM_EXIT_CPUID);
 	ck_assert_uint_eq(entered.event, NMI);
-	vcpu.nmi_pending = true;
+	block.vcpu.nmi_pending = true;
 	enter(SVM_EXIT_CPUID);
 	ck_assert_uint_eq(entered.event, 0);
 	ck_assert_int_eq(enter(SVM_EXIT_IRET), HV_EXIT_NONE);
@@ -247,7 +247,7 @@ START_TEST(nmi_behind_an_iret)
 	ck_assert_uint_eq(vmcb.event, 0);
 	enter(SVM_EXIT_CPUID);
 	ck_assert_uint_eq(entered.event, NMI);
-	ck_assert(!vcpu.nmi_pending);
+	ck_assert(!block.vcpu.nmi_pending);
 }
 END_TEST
 
@@ -257,16 +257,16 @@ END_TEST
  */
 START_TEST(nmi_behind_an_exception)
 {
-	svm_ops.vcpu_inject(&vcpu, INJECT(EXC_DB), 0);
-	vcpu.nmi_pending = true;
+	svm_ops.vcpu_inject(&block.vcpu, INJECT(EXC_DB), 0);
+	block.vcpu.nmi_pending = true;
 	ck_assert_int_eq(enter(_i ? SVM_EXIT_IRET : SVM_EXIT_INTR), _i ? HV_EXIT_NONE : HV_EXIT_INTERRUPT);
 	ck_assert_uint_eq(entered.event, EXCEPTION(EXC_DB));
 	ck_assert(entered.intercept[SVM_EXIT_IRET / 32] >> SVM_EXIT_IRET % 32 & 1);
-	ck_assert(vcpu.nmi_pending);
+	ck_assert(block.vcpu.nmi_pending);
 	enter(SVM_EXIT_CPUID);
 	ck_assert_uint_eq(entered.event, NMI);
 	ck_assert(!(entered.rflags & RFLAGS_TF));
-	ck_assert(!vcpu.nmi_pending);
+	ck_assert(!block.vcpu.nmi_pending);
 	/* From here on they are. */
 	ck_assert(intercepts(SVM_EXIT_IRET));
 	ck_assert_int_eq(enter(SVM_EXIT_IRET), HV_EXIT_NONE);
@@ -281,15 +281,15 @@ START_TEST(iret_that_faults)
 {
 	unsigned int vector = _i ? EXC_MC : EXC_AC;
 
-	vcpu.nmi_pending = true;
+	block.vcpu.nmi_pending = true;
 	enter(SVM_EXIT_CPUID);
-	vcpu.nmi_pending = true;
+	block.vcpu.nmi_pending = true;
 	enter(SVM_EXIT_IRET);
 	ck_assert_int_eq(enter(SVM_EXIT_EXCEPTION + vector), _i ? HV_EXIT_MACHINE_CHECK : HV_EXIT_INTERRUPT);
 	ck_assert_uint_eq(page.regs.rflags, RFLAGS_FIXED | RFLAGS_IF);
 	enter(SVM_EXIT_CPUID);
 	ck_assert_uint_eq(entered.event, _i ? 0 : EXCEPTION(EXC_AC) | SVM_EVENT_ERROR_CODE);
-	ck_assert(intercepts(SVM_EXIT_IRET) && vcpu.nmi_pending);
+	ck_assert(intercepts(SVM_EXIT_IRET) && block.vcpu.nmi_pending);
 }
 END_TEST
 
@@ -300,13 +300,13 @@ START_TEST(single_step)
 	enter(SVM_EXIT_CPUID);
 	vmcb.shadow = SVM_SHADOW;
 	/* The trap comes before an interrupt does. */
-	ck_assert_int_eq(svm_ops.vcpu_interruptible(&vcpu, true), !_i);
-	svm_ops.vcpu_advance(&vcpu, RIP + 2);
+	ck_assert_int_eq(svm_ops.vcpu_interruptible(&block.vcpu, true), !_i);
+	svm_ops.vcpu_advance(&block.vcpu, RIP + 2);
 	ck_assert_uint_eq(page.regs.rip, RIP + 2);
 	ck_assert_uint_eq(page.regs.rflags, RFLAGS_FIXED | RFLAGS_IF | (_i ? RFLAGS_TF : 0));
-	ck_assert_int_eq(svm_ops.vcpu_interruptible(&vcpu, false), !_i);
+	ck_assert_int_eq(svm_ops.vcpu_interruptible(&block.vcpu, false), !_i);
 	/* Nor does an NMI. */
-	vcpu.nmi_pending = true;
+	block.vcpu.nmi_pending = true;
 	enter(SVM_EXIT_WBINVD);
 	ck_assert_uint_eq(entered.event, _i ? EXCEPTION(EXC_DB) : NMI);
 	ck_assert_uint_eq(entered.dr6, DR6_RESET | (_i ? DR6_BS : 0));
@@ -328,23 +328,23 @@ START_TEST(state_of_a_cell)
 	};
 
 	sregs.efer = values[_i].efer;
-	ck_assert_int_eq(svm_ops.vcpu_set_sregs(&cpu, &vcpu, &sregs), values[_i].good);
+	ck_assert_int_eq(svm_ops.vcpu_set_sregs(&cpu, &block.vcpu, &sregs), values[_i].good);
 	if (values[_i].good)
 		ck_assert_uint_eq(vmcb.efer, values[_i].efer | EFER_SVME);
 	sregs.efer = 0;
 	sregs.cpl = 4;
-	ck_assert(!svm_ops.vcpu_set_sregs(&cpu, &vcpu, &sregs));
+	ck_assert(!svm_ops.vcpu_set_sregs(&cpu, &block.vcpu, &sregs));
 }
 END_TEST
 
 START_TEST(breakpoints_of_a_cell)
 {
 	sregs.dr7 = DR7_RESET;
-	ck_assert(svm_ops.vcpu_set_sregs(&cpu, &vcpu, &sregs));
+	ck_assert(svm_ops.vcpu_set_sregs(&cpu, &block.vcpu, &sregs));
 	ck_assert_uint_eq(debug_uses, 0);
 	ck_assert_uint_eq(vmcb.intercept[SVM_EXIT_DR_FIRST / 32], 0x00ff00ff);
 	sregs.dr7 = DR7_RESET | 1ull << _i;
-	ck_assert(svm_ops.vcpu_set_sregs(&cpu, &vcpu, &sregs));
+	ck_assert(svm_ops.vcpu_set_sregs(&cpu, &block.vcpu, &sregs));
 	ck_assert_uint_eq(debug_uses, 1);
 	ck_assert_uint_eq(vmcb.intercept[SVM_EXIT_DR_FIRST / 32], 0);
 }
@@ -355,10 +355,10 @@ START_TEST(registers_come_back)
 {
 	svm_features.xsaves = _i;
 	for (unsigned int i = 0; i < 2; i++) {
-		svm_ops.vcpu_load(&cpu, &vcpu);
+		svm_ops.vcpu_load(&cpu, &block.vcpu);
 		ck_assert_uint_eq(debugctl, 0);
 		ck_assert_uint_eq(xss, _i ? 0 : CONTROL_XSS);
-		svm_ops.vcpu_put(&cpu, &vcpu);
+		svm_ops.vcpu_put(&cpu, &block.vcpu);
 		ck_assert_uint_eq(debugctl, CONTROL_DEBUGCTL);
 		ck_assert_uint_eq(xss, CONTROL_XSS);
 	}

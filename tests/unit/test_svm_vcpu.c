@@ -38,7 +38,7 @@ static struct cpu cpu_objects[CPUS], *current;
 static struct svm_cpu svm_cpus[CPUS];
 static struct vmcb control, vmcbs[VCPUS];
 static struct keel_context pages[VCPUS];
-static struct vcpu vcpus[VCPUS];
+static struct vcpu_svm guests[VCPUS];
 /* Whose translations each CPU has under an ASID, and of which of its lives; 0: none's. */
 static struct { unsigned int vcpu, life; } tlb[CPUS][ASIDS];
 static unsigned int life[VCPUS];
@@ -71,7 +71,7 @@ void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t host_pa, uint6
 	tlb[current->index][vmcb->asid].vcpu = vcpu + 1;
 	tlb[current->index][vmcb->asid].life = life[vcpu];
 	if (taken_inside) {
-		__atomic_store_n(&vcpus[vcpu].last_cpu, NULL, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&guests[vcpu].vcpu.last_cpu, NULL, __ATOMIC_SEQ_CST);
 		life[vcpu]++;
 	}
 }
@@ -90,9 +90,9 @@ static void begin(void)
 		svm_cpus[i] = (struct svm_cpu){ .control = &control, .asid_generation = 1, .next_asid = CONTROL_ASID + 1 };
 	}
 	for (unsigned int i = 0; i < VCPUS; i++) {
-		vcpus[i].svm.vmcb = &vmcbs[i];
-		vcpus[i].svm.vmcb_pa = (uint64_t)(uintptr_t)&vmcbs[i];
-		vcpus[i].cell.page = &pages[i];
+		guests[i].vmcb = &vmcbs[i];
+		guests[i].vmcb_pa = (uint64_t)(uintptr_t)&vmcbs[i];
+		guests[i].vcpu.cell.page = &pages[i];
 		vmcbs[i].exit_code = SVM_EXIT_HLT;
 	}
 }
@@ -111,15 +111,15 @@ START_TEST(asids)
 		life[v] += c != where[v];
 		where[v] = c;
 		if (random() % 8 == 0) {
-			vcpus[v].last_cpu = NULL;
+			guests[v].vcpu.last_cpu = NULL;
 			life[v]++;
 		}
 		taken_inside = random() % 8 == 0;
 		refused = random() % 8 == 0;
 		current = &cpu_objects[c];
-		svm_vcpu_enter(current, &vcpus[v], &exit);
+		svm_vcpu_enter(current, &guests[v].vcpu, &exit);
 		if (refused) {		/* that one has ended; another takes its place */
-			vcpus[v].last_cpu = NULL;
+			guests[v].vcpu.last_cpu = NULL;
 			life[v]++;
 		}
 	}

@@ -23,7 +23,7 @@
 #include "mtrr.h"
 #include "suite.h"
 #include "trap.h"
-#include "vcpu.h"
+#include "vm.h"
 #include "vmx.h"
 
 #define FIELDS		0x7000u		/* every encoding is below */
@@ -41,7 +41,7 @@ static uint64_t vmcs[FIELDS];
 static struct cpu cpu;
 static struct vmx_cpu vmx;
 static struct vm vm = { .id = 1 };
-static struct vcpu vcpu;
+static struct vcpu_vmx block;
 static struct keel_context page;
 static uint32_t apic[PAGE_SIZE / sizeof(uint32_t)];
 static struct hv_exit ended;
@@ -135,7 +135,7 @@ void print(const char *format, ...)
 	va_start(arguments, format);
 	if (!strcmp(format, "Keel: VM %u, vCPU %u: %s\n")) {
 		ck_assert_uint_eq(va_arg(arguments, unsigned int), vm.id);
-		ck_assert_uint_eq(va_arg(arguments, unsigned int), vcpu.index);
+		ck_assert_uint_eq(va_arg(arguments, unsigned int), block.vcpu.index);
 		printed = va_arg(arguments, const char *);
 	}
 	va_end(arguments);
@@ -258,7 +258,7 @@ static void set_up(void)
 	memset(vmcs, 0, sizeof(vmcs));
 	memset(&cpu, 0, sizeof(cpu));
 	memset(&vmx, 0, sizeof(vmx));
-	memset(&vcpu, 0, sizeof(vcpu));
+	memset(&block, 0, sizeof(block));
 	memset(&page, 0, sizeof(page));
 	memset(apic, 0, sizeof(apic));
 	memset(&vmx_features, 0, sizeof(vmx_features));
@@ -266,11 +266,11 @@ static void set_up(void)
 	cpu.apic_id = APIC_ID;
 	vm.end = 0;
 	raised_again = 0;
-	vcpu.vm = &vm;
-	vcpu.cell.page = &page;
-	vcpu.vmx.apic = (uint8_t *)apic;
-	vcpu.last_cpu = &cpu;
-	vcpu.deadline = UINT64_MAX;
+	block.vcpu.vm = &vm;
+	block.vcpu.cell.page = &page;
+	block.apic = (uint8_t *)apic;
+	block.vcpu.last_cpu = &cpu;
+	block.vcpu.deadline = UINT64_MAX;
 	vmcs[VMCS_GUEST_CR0] = CR0_PE;
 	page.regs.rip = cpu.control.rip = RIP;
 	reason = VMX_EXIT_CPUID;
@@ -291,7 +291,7 @@ static enum hv_exit_reason control(void)
 
 static enum hv_exit_reason guest(void)
 {
-	vmx_ops.vcpu_enter(&cpu, &vcpu, &ended);
+	vmx_ops.vcpu_enter(&cpu, &block.vcpu, &ended);
 	return ended.reason;
 }
 
@@ -419,14 +419,14 @@ START_TEST(nmi_forgotten)
 {
 	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = SHADOW_NMI;
 	if (_i) {
-		vcpu.nmi_pending = true;
+		block.vcpu.nmi_pending = true;
 		guest();
 	} else {
 		vmx_ops.control_inject_nmi(&cpu);
 		control();
 	}
 	ck_assert(entered_window);
-	vcpu.nmi_pending = vmx.nmi_pending = false;
+	block.vcpu.nmi_pending = vmx.nmi_pending = false;
 	if (_i)
 		guest();
 	else
@@ -440,7 +440,7 @@ START_TEST(nmi_before_entry)
 {
 	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = 0;
 	if (_i)
-		vmx_ops.vcpu_inject(&vcpu, KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | 0x41, 0);
+		vmx_ops.vcpu_inject(&block.vcpu, KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | 0x41, 0);
 	else
 		vmx_ops.control_inject(&cpu, KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | 0x41, 0);
 	called_off = true;
@@ -519,7 +519,7 @@ START_TEST(event_in_delivery)
 	vmcs[VMCS_EXIT_EVENT] = EVENT_VALID | EVENT_EXCEPTION | EXC_DB;
 	vectoring = events[_i];
 	ck_assert_int_eq(guest(), HV_EXIT_INTERRUPT);
-	ck_assert(!vmx_ops.vcpu_interruptible(&vcpu, false));
+	ck_assert(!vmx_ops.vcpu_interruptible(&block.vcpu, false));
 	vectoring = 0;
 	/* Its handler runs with interrupts off. */
 	page.regs.rflags = 0;
@@ -547,14 +547,14 @@ START_TEST(event_in_delivery)
 	ck_assert(!(vmcs[VMCS_PRIMARY_CONTROLS] & PRIMARY_INTERRUPT_WINDOW));
 	guest();
 	ck_assert_uint_eq(entered_event, 0);
-	ck_assert(vmx_ops.vcpu_interruptible(&vcpu, false));
+	ck_assert(vmx_ops.vcpu_interruptible(&block.vcpu, false));
 }
 END_TEST
 
 /* One that the cell has asked for stays open behind the interrupt. */
 START_TEST(window_waits)
 {
-	vmx_ops.vcpu_window(&vcpu, true, 0);
+	vmx_ops.vcpu_window(&block.vcpu, true, 0);
 	page.regs.rflags = RFLAGS_IF;
 	reason = VMX_EXIT_EXCEPTION;
 	vmcs[VMCS_EXIT_EVENT] = EVENT_VALID | EVENT_EXCEPTION | EXC_DB;
@@ -584,7 +584,7 @@ START_TEST(double_faults)
 	reason = VMX_EXIT_EPT_VIOLATION;
 	vectoring = EVENT_VALID | EVENT_EXCEPTION | pairs[_i].first;
 	guest();
-	vmx_ops.vcpu_inject(&vcpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | pairs[_i].second, 0);
+	vmx_ops.vcpu_inject(&block.vcpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | pairs[_i].second, 0);
 	if (!pairs[_i].result) {
 		ck_assert_uint_eq(vm.end, KEEL_END_TRIPLE_FAULT);
 		return;
@@ -607,15 +607,15 @@ START_TEST(single_step)
 	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = SHADOW_STI;
 	vmcs[VMCS_GUEST_DEBUGCTL] = _i == 2 ? DEBUGCTL_BTF : 0;
 	page.regs.rflags = vmcs[VMCS_GUEST_RFLAGS];
-	ck_assert_int_eq(vmx_ops.vcpu_interruptible(&vcpu, true), !_i);
-	vmx_ops.vcpu_advance(&vcpu, RIP + LENGTH);
+	ck_assert_int_eq(vmx_ops.vcpu_interruptible(&block.vcpu, true), !_i);
+	vmx_ops.vcpu_advance(&block.vcpu, RIP + LENGTH);
 	ck_assert_uint_eq(page.regs.rip, RIP + LENGTH);
 	ck_assert_uint_eq(vmcs[VMCS_GUEST_INTERRUPTIBILITY], 0);
 	ck_assert_uint_eq(page.regs.rflags, RFLAGS_IF | (_i ? RFLAGS_TF : 0));
 	ck_assert_uint_eq(vmcs[VMCS_GUEST_RFLAGS], page.regs.rflags);
 	ck_assert_uint_eq(vmcs[VMCS_GUEST_PENDING_DEBUG], trap ? PENDING_SINGLE_STEP : 0);
-	ck_assert_int_eq(vmx_ops.vcpu_interruptible(&vcpu, false), !trap);
-	vcpu.nmi_pending = true;
+	ck_assert_int_eq(vmx_ops.vcpu_interruptible(&block.vcpu, false), !trap);
+	block.vcpu.nmi_pending = true;
 	guest();
 	ck_assert_uint_eq(entered_event, trap ? 0 : EVENT_VALID | EVENT_NMI | 2);
 	ck_assert_int_eq(entered_window, trap);
@@ -675,7 +675,7 @@ START_TEST(alignment_check)
 	/* The instruction is started again at once. */
 	ck_assert_int_eq(guest(), cases[_i].guests ? HV_EXIT_INTERRUPT : HV_EXIT_NONE);
 	ck_assert_uint_eq(test_ctrl, cases[_i].guests ? SPLIT_LOCK | 1 : 1);
-	ck_assert_int_eq(vcpu.vmx.split_locks, !cases[_i].guests);
+	ck_assert_int_eq(block.split_locks, !cases[_i].guests);
 	ck_assert_uint_eq(page.regs.rip, RIP);
 	reason = VMX_EXIT_CPUID;
 	guest();
@@ -796,7 +796,7 @@ END_TEST
 /* It is the control domain's, as any other machine check. */
 START_TEST(machine_check_at_the_entry)
 {
-	vmx_ops.vcpu_inject(&vcpu, KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | 0x41, 0);
+	vmx_ops.vcpu_inject(&block.vcpu, KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | 0x41, 0);
 	reason = VMX_EXIT_ENTRY_FAILED | VMX_EXIT_ENTRY_MCE;
 	ck_assert_int_eq(guest(), HV_EXIT_MACHINE_CHECK);
 	entries = 0;
@@ -805,7 +805,7 @@ START_TEST(machine_check_at_the_entry)
 	/* What was to be injected still is. */
 	reason = VMX_EXIT_CPUID;
 	entries = 0;
-	vcpu.vmx.context.launched = false;
+	block.context.launched = false;
 	guest();
 	ck_assert_uint_eq(entered_event, EVENT_VALID | EVENT_INTERRUPT | 0x41);
 	guest();
@@ -911,14 +911,14 @@ START_TEST(machine_checks_stay_on)
 	vmcs[VMCS_CR4_MASK] = CR4_VMXE | CR4_MCE;
 	vmcs[VMCS_GUEST_CR4] = CR4_VMXE | CR4_MCE | CR4_PAE;
 	vmcs[VMCS_CR4_SHADOW] = _i ? CR4_MCE : 0;
-	ck_assert_uint_eq(vmx_ops.vcpu_cr4(&vcpu), CR4_PAE | (_i ? CR4_MCE : 0));
+	ck_assert_uint_eq(vmx_ops.vcpu_cr4(&block.vcpu), CR4_PAE | (_i ? CR4_MCE : 0));
 	reason = VMX_EXIT_CR;
 	qualification = 4 | KEEL_RCX << QUAL_CR_GPR_SHIFT;
 	page.regs.gpr[KEEL_RCX] = CR4_PAE | CR4_PGE | (_i ? 0 : CR4_MCE);
 	ck_assert_int_eq(guest(), HV_EXIT_NONE);
 	/* Executed again: the rest of it is the processor's. */
 	ck_assert_uint_eq(page.regs.rip, RIP);
-	ck_assert_uint_eq(vmx_ops.vcpu_cr4(&vcpu), CR4_PAE | (_i ? 0 : CR4_MCE));
+	ck_assert_uint_eq(vmx_ops.vcpu_cr4(&block.vcpu), CR4_PAE | (_i ? 0 : CR4_MCE));
 	ck_assert_uint_eq(vmcs[VMCS_GUEST_CR4], CR4_VMXE | CR4_MCE | CR4_PAE);
 	guest();
 	ck_assert_uint_eq(entered_event, 0);
@@ -933,24 +933,24 @@ START_TEST(apic_page)
 	vmcs[VMCS_MSR_BITMAP] = plain;
 	apic[(0x180 + 0x10 * 2) / 4] = 0x80000001;	/* vectors 64 and 95 */
 	apic[(0x180 + 0x10 * 7) / 4] = 0x00000002;	/* vector 225 */
-	vmx_ops.vcpu_set_apic(&vcpu, 0x5130);
+	vmx_ops.vcpu_set_apic(&block.vcpu, 0x5130);
 	ck_assert_uint_eq(vmcs[VMCS_GUEST_INTERRUPT_STATUS], 0x5130);
-	ck_assert_ptr_eq(vcpu.last_cpu, &cpu);
+	ck_assert_ptr_eq(block.vcpu.last_cpu, &cpu);
 	ck_assert_uint_eq(vmcs[VMCS_EOI_EXITS + 2], 0);
-	vmx_ops.vcpu_set_apic(&vcpu, KEEL_APIC_X2 | KEEL_APIC_PAGE | KEEL_APIC_EOI_EXITS);
+	vmx_ops.vcpu_set_apic(&block.vcpu, KEEL_APIC_X2 | KEEL_APIC_PAGE | KEEL_APIC_EOI_EXITS);
 	ck_assert_uint_eq(vmcs[VMCS_GUEST_INTERRUPT_STATUS], 0);
 	/* Both at once would be refused. */
 	ck_assert_uint_eq(vmcs[VMCS_SECONDARY_CONTROLS], SECONDARY_EPT | VMX_APIC_CONTROLS | SECONDARY_X2APIC);
 	ck_assert_uint_eq(vmcs[VMCS_MSR_BITMAP], x2apic);
-	ck_assert_ptr_null(vcpu.last_cpu);
+	ck_assert_ptr_null(block.vcpu.last_cpu);
 	ck_assert_uint_eq(vmcs[VMCS_EOI_EXITS], 0);
 	ck_assert_uint_eq(vmcs[VMCS_EOI_EXITS + 2], 0x80000001);
 	ck_assert_uint_eq(vmcs[VMCS_EOI_EXITS + 4], 0);
 	ck_assert_uint_eq(vmcs[VMCS_EOI_EXITS + 6], 2ull << 32);
-	vmx_ops.vcpu_set_apic(&vcpu, KEEL_APIC_PAGE);
+	vmx_ops.vcpu_set_apic(&block.vcpu, KEEL_APIC_PAGE);
 	ck_assert_uint_eq(vmcs[VMCS_SECONDARY_CONTROLS], SECONDARY_EPT | VMX_APIC_CONTROLS | SECONDARY_APIC_ACCESSES);
 	ck_assert_uint_eq(vmcs[VMCS_MSR_BITMAP], plain);
-	vmx_ops.vcpu_set_apic(&vcpu, 0);
+	vmx_ops.vcpu_set_apic(&block.vcpu, 0);
 	ck_assert_uint_eq(vmcs[VMCS_SECONDARY_CONTROLS], SECONDARY_EPT | VMX_APIC_CONTROLS);
 	ck_assert_uint_eq(vmcs[VMCS_MSR_BITMAP], plain);
 }
@@ -958,7 +958,7 @@ END_TEST
 
 START_TEST(apic_exits)
 {
-	vcpu.last_cpu = &cpu;
+	block.vcpu.last_cpu = &cpu;
 	reason = VMX_EXIT_APIC_ACCESS;
 	qualification = 0x390;
 	ck_assert_int_eq(guest(), HV_EXIT_MEMORY);
@@ -990,15 +990,15 @@ END_TEST
 START_TEST(tpr_threshold)
 {
 	apic[0x80 / 4] = 0x3f;
-	ck_assert_uint_eq(vmx_ops.vcpu_tpr(&vcpu), 3);
-	vmx_ops.vcpu_set_tpr(&vcpu, 3);
+	ck_assert_uint_eq(vmx_ops.vcpu_tpr(&block.vcpu), 3);
+	vmx_ops.vcpu_set_tpr(&block.vcpu, 3);
 	ck_assert_uint_eq(apic[0x80 / 4], 0x3f);
-	vmx_ops.vcpu_set_tpr(&vcpu, 4);
+	vmx_ops.vcpu_set_tpr(&block.vcpu, 4);
 	ck_assert_uint_eq(apic[0x80 / 4], 0x40);
-	vmx_ops.vcpu_window(&vcpu, false, 5);
+	vmx_ops.vcpu_window(&block.vcpu, false, 5);
 	ck_assert_int_eq(guest(), HV_EXIT_TPR);
 	ck_assert_uint_eq(entries, 0);
-	vmx_ops.vcpu_window(&vcpu, false, 4);
+	vmx_ops.vcpu_window(&block.vcpu, false, 4);
 	ck_assert_uint_eq(vmcs[VMCS_TPR_THRESHOLD], 4);
 	ck_assert_int_eq(guest(), HV_EXIT_CPUID);
 	reason = VMX_EXIT_TPR;

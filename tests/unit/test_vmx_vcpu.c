@@ -51,7 +51,7 @@ uint8_t *memory_test_arena;
 
 static struct cpu cpu_objects[CPUS];
 static struct vm vm = { .id = 3, .guest_table.root = ROOT };
-static struct vcpu vcpus[VCPUS];
+static struct vcpu_vmx guests[VCPUS];
 static struct keel_context pages[VCPUS];
 /* Numbers from 1 on: which state of the VM's table a CPU knows, and of each vCPU's own tables; 0: nothing. */
 static unsigned int table_state = 1, own_state[VCPUS] = { 1, 1, 1, 1 };
@@ -61,12 +61,12 @@ static unsigned int here, kept, table_flushes, own_flushes;
 /* VMCSs: the current one, and those that this processor may still have parts of. */
 static uint64_t current_vmcs;
 static unsigned int held_vmcs;
-static uint64_t msrs[VCPU_VMX_MSRS], guest_dr7;
+static uint64_t msrs[VMX_SWAPPED_MSRS], guest_dr7;
 static unsigned int debug_uses;
 
 uint64_t rdmsr(uint32_t msr)
 {
-	for (unsigned int i = 0; i < VCPU_VMX_MSRS; i++)
+	for (unsigned int i = 0; i < VMX_SWAPPED_MSRS; i++)
 		if (swapped[i] == msr)
 			return msrs[i];
 	ck_abort_msg("MSR %x", msr);
@@ -74,7 +74,7 @@ uint64_t rdmsr(uint32_t msr)
 
 void wrmsr(uint32_t msr, uint64_t value)
 {
-	for (unsigned int i = 0; i < VCPU_VMX_MSRS; i++)
+	for (unsigned int i = 0; i < VMX_SWAPPED_MSRS; i++)
 		if (swapped[i] == msr)
 			msrs[i] = value;
 }
@@ -160,7 +160,7 @@ static void change_table(void)
 {
 	table_state++;
 	for (unsigned int i = 0; i < VCPUS; i++)
-		__atomic_store_n(&vcpus[i].last_cpu, NULL, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&guests[i].vcpu.last_cpu, NULL, __ATOMIC_SEQ_CST);
 }
 
 void cpu_unblock_nmi(void)
@@ -191,7 +191,7 @@ static void enter(unsigned int v)
 {
 	struct hv_exit exit;
 
-	vmx_vcpu_enter(&cpu_objects[here], &vcpus[v], &exit);
+	vmx_vcpu_enter(&cpu_objects[here], &guests[v].vcpu, &exit);
 	ck_assert_int_eq(exit.reason, HV_EXIT_CPUID);
 }
 
@@ -204,9 +204,9 @@ START_TEST(flushes)
 		knows_table[i] = 1000000;		/* another VM's table had its top in the same frame */
 	}
 	for (unsigned int i = 0; i < VCPUS; i++) {
-		vcpus[i].vm = &vm;
-		vcpus[i].cell.page = &pages[i];
-		vcpus[i].index = i;
+		guests[i].vcpu.vm = &vm;
+		guests[i].vcpu.cell.page = &pages[i];
+		guests[i].vcpu.index = i;
 	}
 	srandom((unsigned int)_i + 1);
 	for (unsigned int i = 0; i < STEPS; i++) {
@@ -235,33 +235,33 @@ START_TEST(swap)
 {
 	static struct vmx_cpu vmx;
 	struct cpu *cpu = &cpu_objects[0];
-	struct vcpu *vcpu = &vcpus[0];
+	struct vcpu *vcpu = &guests[0].vcpu;
 
 	cpu->vendor = &vmx;
 	vmx.control.vmcs_pa = CONTROL_VMCS;
 	vcpu->vm = &vm;
 	vcpu->cell.page = &pages[0];
-	vcpu->vmx.context.vmcs_pa = VMCS_PA;
+	vmx_of(vcpu)->context.vmcs_pa = VMCS_PA;
 	vcpu->debug_registers = _i;
-	for (unsigned int i = 0; i < VCPU_VMX_MSRS; i++) {
+	for (unsigned int i = 0; i < VMX_SWAPPED_MSRS; i++) {
 		msrs[i] = 100 + i;
-		vcpu->vmx.msr[i] = 200 + i;
+		vmx_of(vcpu)->msr[i] = 200 + i;
 	}
 	processor.cr2 = 1;
 	processor.dr6 = 2;
-	vcpu->vmx.cr2 = 11;
-	vcpu->vmx.dr6 = 12;
+	vmx_of(vcpu)->cr2 = 11;
+	vmx_of(vcpu)->dr6 = 12;
 	for (unsigned int round = 0; round < 2; round++) {
 		vmx_vcpu_load(cpu, vcpu);
 		ck_assert_uint_eq(current_vmcs, VMCS_PA);
-		ck_assert(!vcpu->vmx.context.launched);
+		ck_assert(!vmx_of(vcpu)->context.launched);
 		ck_assert(processor.cr2 == 11 && processor.dr6 == (_i ? 12 : 2) && msrs[4] == 204);
 		vmx_vcpu_put(cpu, vcpu);
 		ck_assert_uint_eq(current_vmcs, CONTROL_VMCS);
 		ck_assert_uint_eq(held_vmcs, 0);
 		ck_assert(processor.cr2 == 1 && processor.dr6 == 2);
-		for (unsigned int i = 0; i < VCPU_VMX_MSRS; i++)
-			ck_assert(msrs[i] == 100 + i && vcpu->vmx.msr[i] == 200 + i);
+		for (unsigned int i = 0; i < VMX_SWAPPED_MSRS; i++)
+			ck_assert(msrs[i] == 100 + i && vmx_of(vcpu)->msr[i] == 200 + i);
 	}
 }
 END_TEST
@@ -279,10 +279,10 @@ START_TEST(state_of_a_cell)
 	struct keel_sregs sregs = { .efer = values[_i].efer, .cr4 = values[_i].cr4 };
 
 	vmx_features.cr4_fixed = CR4_VMXE;
-	vcpus[0].cell.page = &pages[0];
-	ck_assert_int_eq(vmx_vcpu_set_sregs(&cpu_objects[0], &vcpus[0], &sregs), values[_i].good);
+	guests[0].vcpu.cell.page = &pages[0];
+	ck_assert_int_eq(vmx_vcpu_set_sregs(&cpu_objects[0], &guests[0].vcpu, &sregs), values[_i].good);
 	sregs = (struct keel_sregs){ .cpl = 4 };
-	ck_assert(!vmx_vcpu_set_sregs(&cpu_objects[0], &vcpus[0], &sregs));
+	ck_assert(!vmx_vcpu_set_sregs(&cpu_objects[0], &guests[0].vcpu, &sregs));
 }
 END_TEST
 
@@ -293,18 +293,18 @@ START_TEST(breakpoints_of_a_cell)
 	struct keel_sregs sregs = { .dr7 = DR7_RESET, .dr6 = DR6_RESET | 1 };
 
 	cpu_objects[0].vendor = &vmx;
-	vcpus[0].cell.page = &pages[0];
-	vcpus[0].vmx.context.primary = PRIMARY_MOV_DR;
+	guests[0].vcpu.cell.page = &pages[0];
+	guests[0].context.primary = PRIMARY_MOV_DR;
 	processor.dr6 = 2;
-	ck_assert(vmx_vcpu_set_sregs(&cpu_objects[0], &vcpus[0], &sregs));
+	ck_assert(vmx_vcpu_set_sregs(&cpu_objects[0], &guests[0].vcpu, &sregs));
 	ck_assert_uint_eq(debug_uses, 0);
-	ck_assert_uint_eq(vcpus[0].vmx.context.primary, PRIMARY_MOV_DR);
+	ck_assert_uint_eq(guests[0].context.primary, PRIMARY_MOV_DR);
 	ck_assert_uint_eq(processor.dr6, 2);
 	sregs.dr7 |= 1ull << _i;
 	for (unsigned int round = 0; round < 2; round++) {
-		ck_assert(vmx_vcpu_set_sregs(&cpu_objects[0], &vcpus[0], &sregs));
+		ck_assert(vmx_vcpu_set_sregs(&cpu_objects[0], &guests[0].vcpu, &sregs));
 		ck_assert_uint_eq(debug_uses, 1);
-		ck_assert_uint_eq(vcpus[0].vmx.context.primary, 0);
+		ck_assert_uint_eq(guests[0].context.primary, 0);
 		ck_assert(vmx.dr6 == 2 && processor.dr6 == (DR6_RESET | 1));
 	}
 }

@@ -6,10 +6,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <keel/macros.h>
+
 #include "cpu.h"
 #include "hv.h"
 #include "percpu.h"
-#include "vm.h"
+#include "vcpu.h"
 #include "vmcb.h"
 
 #define SVM_MSRPM_BYTES	8192u
@@ -27,6 +29,33 @@ extern struct svm_features svm_features;
 
 extern uint8_t svm_guest_msrpm[SVM_MSRPM_BYTES];
 extern uint8_t svm_guest_iopm[SVM_IOPM_BYTES];
+
+/* NMIs of a VMCB's owner: SVM's processor does not hold back those that are injected. */
+struct svm_nmi {
+	bool blocked;			/* one was delivered, and no IRET has been executed since */
+	bool iret;			/* that IRET is next */
+	bool step;			/* it is being executed, by itself; what it is done with and undone after: */
+	uint32_t exceptions;
+	uint64_t rip;
+	uint64_t rflags;
+	uint64_t dr6;
+};
+
+/* What SVM keeps of a vCPU. */
+struct vcpu_svm {
+	struct vcpu vcpu;		/* first: the block begins with it */
+	struct vmcb *vmcb;
+	uint64_t vmcb_pa;
+	uint64_t asid_generation;
+	struct svm_nmi nmi;
+	bool window;			/* the cell waits for a window or for CR8 to fall */
+	bool window_later;		/* the cell wants a window behind the interrupt at hand */
+};
+
+static inline struct vcpu_svm *svm_of(struct vcpu *vcpu)
+{
+	return container_of(vcpu, struct vcpu_svm, vcpu);
+}
 
 /* First of the CPU's vendor pages; the others: host save area, control domain's VMCB, image of Keel's own VMSAVE state. */
 struct svm_cpu {

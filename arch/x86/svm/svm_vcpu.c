@@ -10,13 +10,15 @@
 #include "image.h"
 #include "memory.h"
 #include "string.h"
-#include "vcpu.h"
+#include "vm.h"
 
 #define LENGTH_2	2u	/* CPUID, INVD, RDMSR, WBINVD, WRMSR */
 #define DR_INTERCEPTS	0x00ff00ffu	/* reads and writes of DR0-7 */
 #define EXCEPTION_INTERCEPTS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
 #define PAUSE_COUNT	3000u
 #define PRIORITY_HIGHEST 15u
+
+_Static_assert(sizeof(struct vcpu_svm) <= PAGE_SIZE, "the first page of a vCPU's block");
 
 void svm_vcpu_init(struct vcpu *vcpu)
 {
@@ -49,8 +51,8 @@ void svm_vcpu_init(struct vcpu *vcpu)
 	struct vmcb *vmcb = (struct vmcb *)((uint8_t *)vcpu + VCPU_PAGE_VMCB * PAGE_SIZE);
 	unsigned int i;
 
-	vcpu->svm.vmcb = vmcb;
-	vcpu->svm.vmcb_pa = virt_to_phys(vmcb);
+	svm_of(vcpu)->vmcb = vmcb;
+	svm_of(vcpu)->vmcb_pa = virt_to_phys(vmcb);
 	for (i = 0; i < ARRAY_SIZE(intercepts); i++)
 		svm_intercept(vmcb, intercepts[i], true);
 	if (svm_features.pause) {
@@ -112,10 +114,10 @@ void svm_vcpu_put(struct cpu *cpu, struct vcpu *vcpu)
  */
 static void choose_asid(struct svm_cpu *svm, struct cpu *cpu, struct vcpu *vcpu)
 {
-	struct vmcb *vmcb = vcpu->svm.vmcb;
+	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
 
 	vmcb->tlb_control = SVM_TLB_KEEP;
-	if (__atomic_load_n(&vcpu->last_cpu, __ATOMIC_RELAXED) == cpu && vcpu->svm.asid_generation == svm->asid_generation)
+	if (__atomic_load_n(&vcpu->last_cpu, __ATOMIC_RELAXED) == cpu && svm_of(vcpu)->asid_generation == svm->asid_generation)
 		return;
 	if (svm->next_asid >= svm_features.asids) {
 		svm->asid_generation++;
@@ -123,7 +125,7 @@ static void choose_asid(struct svm_cpu *svm, struct cpu *cpu, struct vcpu *vcpu)
 		vmcb->tlb_control = SVM_TLB_FLUSH_ALL;
 	}
 	__atomic_store_n(&vcpu->last_cpu, cpu, __ATOMIC_SEQ_CST);
-	vcpu->svm.asid_generation = svm->asid_generation;
+	svm_of(vcpu)->asid_generation = svm->asid_generation;
 	vmcb->asid = svm->next_asid++;
 	vmcb->clean = 0;
 }
@@ -159,17 +161,17 @@ static void fault_exit(const struct vmcb *vmcb, struct keel_exit *record, struct
  */
 static bool displace(struct vcpu *vcpu, uint64_t *exception)
 {
-	struct vmcb *vmcb = vcpu->svm.vmcb;
+	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
 	uint64_t event = vmcb->event, type = event & SVM_EVENT_TYPE;
 
 	if (!(event & SVM_EVENT_VALID))
 		return true;
 	if (type == SVM_EVENT_INTERRUPT) {
 		svm_request(vmcb, event & SVM_EVENT_VECTOR);
-		vcpu->svm.window_later |= vcpu->svm.window;
+		svm_of(vcpu)->window_later |= svm_of(vcpu)->window;
 	} else if (type == SVM_EVENT_NMI) {
 		vcpu->nmi_pending = true;
-		vcpu->svm.nmi = (struct svm_nmi){ 0 };
+		svm_of(vcpu)->nmi = (struct svm_nmi){ 0 };
 		svm_intercept(vmcb, SVM_EXIT_IRET, false);
 	} else {
 		switch (event_pair(event & SVM_EVENT_VECTOR, *exception & SVM_EVENT_VECTOR)) {
@@ -189,7 +191,7 @@ static bool raise(struct vcpu *vcpu, uint64_t exception)
 {
 	bool goes_on = displace(vcpu, &exception);
 
-	vcpu->svm.vmcb->event = exception;
+	svm_of(vcpu)->vmcb->event = exception;
 	return goes_on;
 }
 
@@ -205,7 +207,7 @@ static void exception_exit(struct vcpu *vcpu, unsigned int vector, struct hv_exi
 		return;
 	}
 	if (vector == EXC_AC)
-		exception |= SVM_EVENT_ERROR_CODE | vcpu->svm.vmcb->exit_info1 << SVM_EVENT_ERROR_SHIFT;
+		exception |= SVM_EVENT_ERROR_CODE | svm_of(vcpu)->vmcb->exit_info1 << SVM_EVENT_ERROR_SHIFT;
 	if (!raise(vcpu, exception))
 		exit->reason = HV_EXIT_TRIPLE_FAULT;
 }
@@ -222,19 +224,19 @@ static void cr8_exit(struct vcpu *vcpu, struct hv_exit *exit)
 
 static void use_debug_registers(struct cpu *cpu, struct vcpu *vcpu)
 {
-	vcpu->svm.vmcb->intercept[SVM_EXIT_DR_FIRST / 32] = 0;
+	svm_of(vcpu)->vmcb->intercept[SVM_EXIT_DR_FIRST / 32] = 0;
 	vcpu_use_debug_registers(cpu, vcpu);
 }
 
 static void window_exit(struct vcpu *vcpu, struct hv_exit *exit)
 {
-	exit->reason = vcpu->svm.vmcb->vintr & SVM_VINTR_IGNORE_TPR ? HV_EXIT_WINDOW : HV_EXIT_TPR;
+	exit->reason = svm_of(vcpu)->vmcb->vintr & SVM_VINTR_IGNORE_TPR ? HV_EXIT_WINDOW : HV_EXIT_TPR;
 	svm_vcpu_window(vcpu, false, 0);
 }
 
 static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 {
-	struct vmcb *vmcb = vcpu->svm.vmcb;
+	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
 	struct keel_exit *record = &vcpu->cell.page->exit;
 	uint32_t code = (uint32_t)vmcb->exit_code;
 
@@ -289,7 +291,7 @@ static bool interrupt_requested(const struct vmcb *vmcb)
 
 void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 {
-	struct vmcb *vmcb = vcpu->svm.vmcb;
+	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
 	struct keel_regs *regs = &vcpu->cell.page->regs;
 	bool done;
 
@@ -298,20 +300,20 @@ void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 	vmcb->rflags = regs->rflags | RFLAGS_FIXED;
 	vmcb->rax = regs->gpr[KEEL_RAX];
 	vmcb->rsp = regs->gpr[KEEL_RSP];
-	if (vcpu->nmi_pending || vcpu->svm.nmi.iret)
-		svm_nmi_enter(vmcb, &vcpu->svm.nmi, &vcpu->nmi_pending);
-	svm_enter(regs, vcpu->svm.vmcb_pa, ((struct svm_cpu *)cpu->vendor)->host_pa, vmcb->shadow);
+	if (vcpu->nmi_pending || svm_of(vcpu)->nmi.iret)
+		svm_nmi_enter(vmcb, &svm_of(vcpu)->nmi, &vcpu->nmi_pending);
+	svm_enter(regs, svm_of(vcpu)->vmcb_pa, ((struct svm_cpu *)cpu->vendor)->host_pa, vmcb->shadow);
 	if (vmcb->exit_int_info & SVM_EVENT_VALID)
 		svm_requeue(vmcb);
 	else
 		vmcb->event = 0;
-	done = svm_nmi_exit(vmcb, &vcpu->svm.nmi);
+	done = svm_nmi_exit(vmcb, &svm_of(vcpu)->nmi);
 	regs->gpr[KEEL_RAX] = vmcb->rax;
 	regs->gpr[KEEL_RSP] = vmcb->rsp;
 	regs->rip = vmcb->rip;
 	regs->rflags = vmcb->rflags;
-	if (vcpu->svm.window_later && !interrupt_requested(vmcb)) {
-		vcpu->svm.window_later = false;
+	if (svm_of(vcpu)->window_later && !interrupt_requested(vmcb)) {
+		svm_of(vcpu)->window_later = false;
 		vcpu->poll = 1;
 	}
 	exit->cpl = vmcb->cpl;
@@ -327,12 +329,12 @@ void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 void svm_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip)
 {
 	vcpu->cell.page->regs.rip = next_rip;
-	svm_advance(vcpu->svm.vmcb, &vcpu->cell.page->regs.rflags);
+	svm_advance(svm_of(vcpu)->vmcb, &vcpu->cell.page->regs.rflags);
 }
 
 bool svm_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction)
 {
-	const struct vmcb *vmcb = vcpu->svm.vmcb;
+	const struct vmcb *vmcb = svm_of(vcpu)->vmcb;
 
 	/* The trap of a single step comes behind the instruction, before an interrupt. */
 	return vmcb->rflags & RFLAGS_IF && !vmcb->event && !interrupt_requested(vmcb) &&
@@ -342,21 +344,21 @@ bool svm_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction)
 void svm_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
 {
 	if (!(inject & KEEL_INJECT_EXCEPTION))
-		svm_inject(vcpu->svm.vmcb, inject, error_code);
+		svm_inject(svm_of(vcpu)->vmcb, inject, error_code);
 	else if (!raise(vcpu, svm_exception(inject, error_code)))
 		vm_end(vcpu->vm, KEEL_END_TRIPLE_FAULT, vcpu->index, vcpu->cell.page->regs.rip);
 }
 
 void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
 {
-	struct vmcb *vmcb = vcpu->svm.vmcb;
+	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
 	uint64_t vintr = vmcb->vintr & ~SVM_VINTR_REQUEST;
 	bool on = open || tpr_threshold;
 
 	/* The most frequent case by far: nothing asked, nothing to take back. */
-	if (!on && !vcpu->svm.window)
+	if (!on && !svm_of(vcpu)->window)
 		return;
-	vcpu->svm.window = on;
+	svm_of(vcpu)->window = on;
 	/*
 	 * QEMU, which has no decode assists, takes a virtual interrupt of CR8's own priority too: a threshold would exit
 	 * for ever. There the CR8 writes themselves exit.
@@ -368,7 +370,7 @@ void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
 	on = open || tpr_threshold;
 	/* One virtual interrupt at a time: the cell is asked again when this one has been taken. */
 	if (interrupt_requested(vmcb)) {
-		vcpu->svm.window_later = on;
+		svm_of(vcpu)->window_later = on;
 		return;
 	}
 	/* A virtual interrupt that exits where it would be taken. Its vector is never seen. */
@@ -382,24 +384,24 @@ void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
 
 unsigned int svm_vcpu_tpr(struct vcpu *vcpu)
 {
-	return vcpu->svm.vmcb->vintr & SVM_VINTR_TPR;
+	return svm_of(vcpu)->vmcb->vintr & SVM_VINTR_TPR;
 }
 
 void svm_vcpu_set_tpr(struct vcpu *vcpu, unsigned int tpr)
 {
-	struct vmcb *vmcb = vcpu->svm.vmcb;
+	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
 
 	vmcb->vintr = (vmcb->vintr & ~SVM_VINTR_TPR) | tpr;
 }
 
 uint64_t svm_vcpu_cr4(struct vcpu *vcpu)
 {
-	return vcpu->svm.vmcb->cr4;
+	return svm_of(vcpu)->vmcb->cr4;
 }
 
 void svm_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs)
 {
-	struct vmcb *vmcb = vcpu->svm.vmcb;
+	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
 	unsigned int i;
 
 	for (i = 0; i < SVM_SEGMENTS; i++)
@@ -422,7 +424,7 @@ void svm_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs)
 
 bool svm_vcpu_set_sregs(struct cpu *cpu, struct vcpu *vcpu, const struct keel_sregs *sregs)
 {
-	struct vmcb *vmcb = vcpu->svm.vmcb;
+	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
 	/* Other contexts of the cell can write the page. */
 	uint32_t cpl = __atomic_load_n(&sregs->cpl, __ATOMIC_RELAXED);
 	uint64_t efer = __atomic_load_n(&sregs->efer, __ATOMIC_RELAXED);
@@ -437,7 +439,7 @@ bool svm_vcpu_set_sregs(struct cpu *cpu, struct vcpu *vcpu, const struct keel_sr
 	vmcb->cpl = (uint8_t)cpl;
 	vmcb->vintr &= ~SVM_VINTR_REQUEST;
 	vmcb->rflags = vcpu->cell.page->regs.rflags | RFLAGS_FIXED;
-	vcpu->svm.nmi = (struct svm_nmi){ 0 };
+	svm_of(vcpu)->nmi = (struct svm_nmi){ 0 };
 	svm_intercept(vmcb, SVM_EXIT_IRET, false);
 	/* A vCPU that starts anew keeps no translation of its former life. */
 	vcpu->last_cpu = NULL;
@@ -446,17 +448,17 @@ bool svm_vcpu_set_sregs(struct cpu *cpu, struct vcpu *vcpu, const struct keel_sr
 
 void svm_vcpu_set_cr2(struct vcpu *vcpu, uint64_t cr2)
 {
-	vcpu->svm.vmcb->cr2 = cr2;
+	svm_of(vcpu)->vmcb->cr2 = cr2;
 }
 
 void svm_vcpu_set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
 {
-	vcpu->svm.vmcb->tsc_offset = offset;
+	svm_of(vcpu)->vmcb->tsc_offset = offset;
 }
 
 bool svm_vcpu_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
-	const struct vmcb *vmcb = vcpu->svm.vmcb;
+	const struct vmcb *vmcb = svm_of(vcpu)->vmcb;
 
 	switch (msr) {
 	case MSR_EFER:
@@ -472,7 +474,7 @@ bool svm_vcpu_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 
 bool svm_vcpu_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 {
-	struct vmcb *vmcb = vcpu->svm.vmcb;
+	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
 
 	switch (msr) {
 	case MSR_EFER:

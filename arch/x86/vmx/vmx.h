@@ -6,10 +6,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <keel/macros.h>
+
 #include "cpu.h"
 #include "hv.h"
 #include "percpu.h"
-#include "vm.h"
+#include "vcpu.h"
 #include "vmcs.h"
 #include "vmx_caps.h"
 
@@ -37,6 +39,40 @@ extern uint8_t vmx_guest_bitmap[VMX_BITMAP_BYTES], vmx_x2apic_bitmap[VMX_BITMAP_
 #define VMX_APIC_CONTROLS	(SECONDARY_APIC_REGISTERS | SECONDARY_VIRTUAL_INTERRUPTS)
 #define VMX_APIC_MODES		(SECONDARY_APIC_ACCESSES | SECONDARY_X2APIC)
 
+/* What the owner of a VMCS keeps of it outside. */
+struct vmx_context {
+	uint64_t vmcs_pa;
+	/* For the next entry. */
+	uint32_t event;
+	uint32_t error_code;
+	uint32_t primary;		/* controls as they are in the VMCS */
+	bool launched;
+};
+
+#define VMX_SWAPPED_MSRS	5u		/* of SYSCALL and SWAPGS */
+
+/* What VMX keeps of a vCPU. */
+struct vcpu_vmx {
+	struct vcpu vcpu;		/* first: the block begins with it */
+	struct vmx_context context;
+	uint8_t *apic;			/* virtual-APIC page */
+	struct cpu *host;		/* whose host state the VMCS holds */
+	uint64_t seen[4];		/* CPUs that have dropped what they knew of the VM's table since last_cpu was NULL; bit mask */
+	uint64_t msr[VMX_SWAPPED_MSRS];
+	uint64_t cr2;
+	uint64_t dr6;
+	uint32_t tpr_threshold;
+	uint32_t held;			/* an interrupt in whose delivery an exception came up: it goes in when the guest takes one */
+	bool window;			/* the cell waits for one */
+	bool tsc_offset_new;
+	bool split_locks;		/* are let pass until the run ends, against the control domain's wish */
+};
+
+static inline struct vcpu_vmx *vmx_of(struct vcpu *vcpu)
+{
+	return container_of(vcpu, struct vcpu_vmx, vcpu);
+}
+
 /* First of the CPU's vendor pages; the others: VMXON region, control domain's VMCS. */
 struct vmx_cpu {
 	struct vmx_context control;
@@ -45,7 +81,7 @@ struct vmx_cpu {
 	bool nmi_pending;
 	uint8_t again;			/* an interrupt that is to be raised again for the control domain, or 0 */
 	/* The control domain's while a guest runs. */
-	uint64_t msr[VCPU_VMX_MSRS];
+	uint64_t msr[VMX_SWAPPED_MSRS];
 	uint64_t cr2;
 	uint64_t dr6;
 };

@@ -10,7 +10,7 @@
 #include "memory.h"
 #include "string.h"
 #include "trap.h"
-#include "vcpu.h"
+#include "vm.h"
 
 #define TEST_CTRL_SPLIT_LOCK (1u << 29)
 #define EXCEPTION_EXITS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
@@ -29,7 +29,9 @@
 #define LONGEST_RUN	(1u << 24)
 
 /* What VMX does not switch. */
-static const uint32_t swapped[VCPU_VMX_MSRS] = { MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, MSR_KERNEL_GS_BASE };
+static const uint32_t swapped[VMX_SWAPPED_MSRS] = { MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, MSR_KERNEL_GS_BASE };
+
+_Static_assert(sizeof(struct vcpu_vmx) <= PAGE_SIZE, "the first page of a vCPU's block");
 
 void vmx_vcpu_init(struct vcpu *vcpu)
 {
@@ -52,13 +54,13 @@ void vmx_vcpu_init(struct vcpu *vcpu)
 		},
 	};
 
-	vcpu->vmx.context.vmcs_pa = setup.vmcs_pa;
-	vcpu->vmx.apic = (uint8_t *)vcpu + VCPU_PAGE_APIC * PAGE_SIZE;
-	vcpu->vmx.dr6 = DR6_RESET;
+	vmx_of(vcpu)->context.vmcs_pa = setup.vmcs_pa;
+	vmx_of(vcpu)->apic = (uint8_t *)vcpu + VCPU_PAGE_APIC * PAGE_SIZE;
+	vmx_of(vcpu)->dr6 = DR6_RESET;
 	vmx_vmcs_init(&setup);
-	vcpu->vmx.context.primary = (uint32_t)vmread(VMCS_PRIMARY_CONTROLS);
+	vmx_of(vcpu)->context.primary = (uint32_t)vmread(VMCS_PRIMARY_CONTROLS);
 	vmwrite(VMCS_EXCEPTION_BITMAP, EXCEPTION_EXITS);
-	vmwrite(VMCS_VIRTUAL_APIC, virt_to_phys(vcpu->vmx.apic));
+	vmwrite(VMCS_VIRTUAL_APIC, virt_to_phys(vmx_of(vcpu)->apic));
 	vmwrite(VMCS_TPR_THRESHOLD, 0);
 	if (vmx_features.apic) {
 		vcpu->exit_flags = KEEL_EXIT_F_APIC;
@@ -79,7 +81,7 @@ static void swap_msrs(uint64_t *out, const uint64_t *in)
 {
 	unsigned int i;
 
-	for (i = 0; i < VCPU_VMX_MSRS; i++) {
+	for (i = 0; i < VMX_SWAPPED_MSRS; i++) {
 		out[i] = rdmsr(swapped[i]);
 		if (in[i] != out[i])
 			wrmsr(swapped[i], in[i]);
@@ -111,15 +113,15 @@ void vmx_vcpu_load(struct cpu *cpu, struct vcpu *vcpu)
 	struct vmx_cpu *vmx = cpu->vendor;
 
 	vmx->cr2 = read_cr2();
-	write_cr2(vcpu->vmx.cr2);
-	swap_msrs(vmx->msr, vcpu->vmx.msr);
+	write_cr2(vmx_of(vcpu)->cr2);
+	swap_msrs(vmx->msr, vmx_of(vcpu)->msr);
 	if (vcpu->debug_registers)
-		swap_dr6(&vmx->dr6, vcpu->vmx.dr6);
-	vmx_vmptrld(vcpu->vmx.context.vmcs_pa);
-	vcpu->vmx.context.launched = false;
-	if (vcpu->vmx.host != cpu)
+		swap_dr6(&vmx->dr6, vmx_of(vcpu)->dr6);
+	vmx_vmptrld(vmx_of(vcpu)->context.vmcs_pa);
+	vmx_of(vcpu)->context.launched = false;
+	if (vmx_of(vcpu)->host != cpu)
 		vmx_host_init(cpu);
-	vcpu->vmx.host = cpu;
+	vmx_of(vcpu)->host = cpu;
 	if (vcpu->exit_flags)
 		keep_apart(cpu, vcpu);
 }
@@ -129,15 +131,15 @@ void vmx_vcpu_put(struct cpu *cpu, struct vcpu *vcpu)
 {
 	struct vmx_cpu *vmx = cpu->vendor;
 
-	vmx_vmclear(vcpu->vmx.context.vmcs_pa);
+	vmx_vmclear(vmx_of(vcpu)->context.vmcs_pa);
 	vmx_vmptrld(vmx->control.vmcs_pa);
-	if (vcpu->vmx.split_locks)
+	if (vmx_of(vcpu)->split_locks)
 		wrmsr(MSR_TEST_CTRL, rdmsr(MSR_TEST_CTRL) | TEST_CTRL_SPLIT_LOCK);
-	vcpu->vmx.split_locks = false;
+	vmx_of(vcpu)->split_locks = false;
 	if (vcpu->debug_registers)
-		swap_dr6(&vcpu->vmx.dr6, vmx->dr6);
-	swap_msrs(vcpu->vmx.msr, vmx->msr);
-	vcpu->vmx.cr2 = read_cr2();
+		swap_dr6(&vmx_of(vcpu)->dr6, vmx->dr6);
+	swap_msrs(vmx_of(vcpu)->msr, vmx->msr);
+	vmx_of(vcpu)->cr2 = read_cr2();
 	write_cr2(vmx->cr2);
 }
 
@@ -148,10 +150,10 @@ void vmx_vcpu_put(struct cpu *cpu, struct vcpu *vcpu)
  */
 static void flush(struct cpu *cpu, struct vcpu *vcpu)
 {
-	uint64_t *seen = &vcpu->vmx.seen[cpu->index / 64], bit = 1ull << cpu->index % 64;
+	uint64_t *seen = &vmx_of(vcpu)->seen[cpu->index / 64], bit = 1ull << cpu->index % 64;
 
 	if (!__atomic_exchange_n(&vcpu->last_cpu, cpu, __ATOMIC_SEQ_CST))
-		memset(vcpu->vmx.seen, 0, sizeof(vcpu->vmx.seen));
+		memset(vmx_of(vcpu)->seen, 0, sizeof(vmx_of(vcpu)->seen));
 	if (*seen & bit)
 		vmx_invvpid(FIRST_VPID + (vcpu->vm->id - 1) * KEEL_MAX_VCPUS + vcpu->index);
 	else
@@ -194,13 +196,13 @@ static void io_exit(struct keel_exit *record, struct hv_exit *exit)
 static void set_dr6(struct vcpu *vcpu)
 {
 	uint64_t bits = vmread(VMCS_EXIT_QUALIFICATION) & QUAL_DB_BITS;
-	uint64_t dr6 = vcpu->debug_registers ? read_dr6() : vcpu->vmx.dr6;
+	uint64_t dr6 = vcpu->debug_registers ? read_dr6() : vmx_of(vcpu)->dr6;
 
 	dr6 = (dr6 & ~DR6_B0_B3) | bits;
 	if (vcpu->debug_registers)
 		write_dr6(dr6);
 	else
-		vcpu->vmx.dr6 = dr6;
+		vmx_of(vcpu)->dr6 = dr6;
 	vmwrite(VMCS_GUEST_DR7, vmread(VMCS_GUEST_DR7) & ~DR7_GD);
 }
 
@@ -215,12 +217,12 @@ static bool may_check_alignment(void)
  */
 static bool displace(struct vcpu *vcpu, uint32_t *exception)
 {
-	uint32_t event = vcpu->vmx.context.event, type = event & EVENT_TYPE;
+	uint32_t event = vmx_of(vcpu)->context.event, type = event & EVENT_TYPE;
 
 	if (!(event & EVENT_VALID))
 		return true;
 	if (type == EVENT_INTERRUPT) {
-		vcpu->vmx.held = event;
+		vmx_of(vcpu)->held = event;
 	} else if (type == EVENT_NMI) {
 		vcpu->nmi_pending = true;
 	} else {
@@ -242,7 +244,7 @@ static bool raise(struct vcpu *vcpu, uint32_t exception, uint32_t error_code)
 {
 	bool goes_on = displace(vcpu, &exception);
 
-	vmx_inject(&vcpu->vmx.context, exception, (exception & EVENT_VECTOR) == EXC_DF ? 0 : error_code);
+	vmx_inject(&vmx_of(vcpu)->context, exception, (exception & EVENT_VECTOR) == EXC_DF ? 0 : error_code);
 	return goes_on;
 }
 
@@ -274,7 +276,7 @@ static void exception_exit(struct vcpu *vcpu, struct hv_exit *exit)
 	}
 	if (vector == EXC_AC && !may_check_alignment()) {
 		/* A split lock, which the control domain has itself told of (MSR TEST_CTRL): its wish is not for guests. */
-		vcpu->vmx.split_locks = true;
+		vmx_of(vcpu)->split_locks = true;
 		wrmsr(MSR_TEST_CTRL, rdmsr(MSR_TEST_CTRL) & ~(uint64_t)TEST_CTRL_SPLIT_LOCK);
 		exit->reason = HV_EXIT_NONE;
 		return;
@@ -321,8 +323,8 @@ static void use_debug_registers(struct cpu *cpu, struct vcpu *vcpu)
 {
 	if (vcpu->debug_registers)
 		return;
-	vmx_primary(&vcpu->vmx.context, PRIMARY_MOV_DR, false);
-	swap_dr6(&((struct vmx_cpu *)cpu->vendor)->dr6, vcpu->vmx.dr6);
+	vmx_primary(&vmx_of(vcpu)->context, PRIMARY_MOV_DR, false);
+	swap_dr6(&((struct vmx_cpu *)cpu->vendor)->dr6, vmx_of(vcpu)->dr6);
 	vcpu_use_debug_registers(cpu, vcpu);
 }
 
@@ -353,7 +355,7 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, uint32_t reason, str
 		task_switch_exit(vcpu, exit);
 		break;
 	case VMX_EXIT_INTERRUPT_WINDOW:
-		if (vcpu->vmx.held)
+		if (vmx_of(vcpu)->held)
 			exit->reason = HV_EXIT_NONE;
 		else
 			window_exit(vcpu, exit, HV_EXIT_WINDOW);
@@ -383,7 +385,7 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, uint32_t reason, str
 
 static void deliver_held(struct vcpu *vcpu)
 {
-	struct vcpu_vmx *vmx = &vcpu->vmx;
+	struct vcpu_vmx *vmx = vmx_of(vcpu);
 	bool taken = vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF && !vmx->context.event && !vmx_trap_pending() &&
 		     !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & SHADOW_INSTRUCTION);
 
@@ -397,7 +399,7 @@ static void deliver_held(struct vcpu *vcpu)
 void vmx_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 {
 	struct keel_regs *regs = &vcpu->cell.page->regs;
-	struct vcpu_vmx *vmx = &vcpu->vmx;
+	struct vcpu_vmx *vmx = vmx_of(vcpu);
 	uint32_t reason;
 
 	/* An entry with the threshold above the priority would fail (27.2.1.1). */
@@ -436,7 +438,7 @@ bool vmx_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction)
 {
 	uint64_t rflags = vmread(VMCS_GUEST_RFLAGS);
 
-	if (!(rflags & RFLAGS_IF) || vcpu->vmx.context.event || vcpu->vmx.held)
+	if (!(rflags & RFLAGS_IF) || vmx_of(vcpu)->context.event || vmx_of(vcpu)->held)
 		return false;
 	/* The trap of a single step comes behind the instruction, before an interrupt. */
 	return after_instruction ? !(rflags & RFLAGS_TF) :
@@ -446,37 +448,37 @@ bool vmx_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction)
 void vmx_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
 {
 	if (!(inject & KEEL_INJECT_EXCEPTION))
-		vmx_inject(&vcpu->vmx.context, inject, error_code);
+		vmx_inject(&vmx_of(vcpu)->context, inject, error_code);
 	else if (!raise(vcpu, inject, error_code))
 		vm_end(vcpu->vm, KEEL_END_TRIPLE_FAULT, vcpu->index, vcpu->cell.page->regs.rip);
 }
 
 void vmx_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
 {
-	vcpu->vmx.window = open;
-	vmx_primary(&vcpu->vmx.context, PRIMARY_INTERRUPT_WINDOW, open || vcpu->vmx.held);
-	if (vcpu->vmx.tpr_threshold != tpr_threshold)
+	vmx_of(vcpu)->window = open;
+	vmx_primary(&vmx_of(vcpu)->context, PRIMARY_INTERRUPT_WINDOW, open || vmx_of(vcpu)->held);
+	if (vmx_of(vcpu)->tpr_threshold != tpr_threshold)
 		vmwrite(VMCS_TPR_THRESHOLD, tpr_threshold);
-	vcpu->vmx.tpr_threshold = tpr_threshold;
+	vmx_of(vcpu)->tpr_threshold = tpr_threshold;
 }
 
 unsigned int vmx_vcpu_tpr(struct vcpu *vcpu)
 {
-	return vcpu->vmx.apic[APIC_TPR] >> TPR_SHIFT;
+	return vmx_of(vcpu)->apic[APIC_TPR] >> TPR_SHIFT;
 }
 
 /* The register's lower half is the cell's. */
 void vmx_vcpu_set_tpr(struct vcpu *vcpu, unsigned int tpr)
 {
 	if (vmx_vcpu_tpr(vcpu) != tpr)
-		vcpu->vmx.apic[APIC_TPR] = (uint8_t)(tpr << TPR_SHIFT);
+		vmx_of(vcpu)->apic[APIC_TPR] = (uint8_t)(tpr << TPR_SHIFT);
 }
 
 /* The state of a virtual APIC that is not in its page (30.1 to 30.5, 25.4.2). */
 void vmx_vcpu_set_apic(struct vcpu *vcpu, uint32_t apic)
 {
 	uint64_t controls = vmread(VMCS_SECONDARY_CONTROLS), mode = controls & ~(uint64_t)VMX_APIC_MODES;
-	const uint32_t *tmr = (const uint32_t *)(vcpu->vmx.apic + APIC_TMR);
+	const uint32_t *tmr = (const uint32_t *)(vmx_of(vcpu)->apic + APIC_TMR);
 	unsigned int i;
 
 	mode |= apic & KEEL_APIC_X2 ? SECONDARY_X2APIC : apic & KEEL_APIC_PAGE ? SECONDARY_APIC_ACCESSES : 0;
@@ -485,8 +487,8 @@ void vmx_vcpu_set_apic(struct vcpu *vcpu, uint32_t apic)
 		vmwrite(VMCS_SECONDARY_CONTROLS, mode);
 		vmwrite(VMCS_MSR_BITMAP, image_to_phys(apic & KEEL_APIC_X2 ? vmx_x2apic_bitmap : vmx_guest_bitmap));
 		vcpu->last_cpu = NULL;
-		if (vcpu->vmx.host)
-			keep_apart(vcpu->vmx.host, vcpu);
+		if (vmx_of(vcpu)->host)
+			keep_apart(vmx_of(vcpu)->host, vcpu);
 	}
 	for (i = 0; apic & KEEL_APIC_EOI_EXITS && i < EOI_EXIT_FIELDS; i++)
 		vmwrite((enum vmcs_field)(VMCS_EOI_EXITS + 2 * i), (uint64_t)tmr[8 * i + 4] << 32 | tmr[8 * i]);
@@ -513,7 +515,7 @@ void vmx_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs)
 	sregs->cr3 = vmread(VMCS_GUEST_CR3);
 	sregs->cr4 = vmx_cr4();
 	sregs->efer = vmread(VMCS_GUEST_EFER);
-	sregs->dr6 = vcpu->debug_registers ? read_dr6() : vcpu->vmx.dr6;
+	sregs->dr6 = vcpu->debug_registers ? read_dr6() : vmx_of(vcpu)->dr6;
 	sregs->dr7 = vmread(VMCS_GUEST_DR7);
 	sregs->cpl = sregs->seg[KEEL_SEG_SS].attributes >> RIGHTS_DPL_SHIFT & RIGHTS_DPL;
 	sregs->nmi_blocked = (bool)(vmread(VMCS_GUEST_INTERRUPTIBILITY) & SHADOW_NMI);
@@ -525,7 +527,7 @@ bool vmx_vcpu_set_sregs(struct cpu *cpu, struct vcpu *vcpu, const struct keel_sr
 	uint64_t cr0 = __atomic_load_n(&sregs->cr0, __ATOMIC_RELAXED);
 	uint64_t cr4 = __atomic_load_n(&sregs->cr4, __ATOMIC_RELAXED);
 	uint64_t efer = __atomic_load_n(&sregs->efer, __ATOMIC_RELAXED);
-	struct vcpu_vmx *vmx = &vcpu->vmx;
+	struct vcpu_vmx *vmx = vmx_of(vcpu);
 
 	if (sregs->cpl > 3 || efer & ~(EFER_GUEST | EFER_LMA) || cr4 & vmx_features.cr4_fixed)
 		return false;
@@ -557,5 +559,5 @@ void vmx_vcpu_set_cr2(struct vcpu *vcpu, uint64_t cr2)
 void vmx_vcpu_set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
 {
 	vcpu->tsc_offset = offset;
-	vcpu->vmx.tsc_offset_new = true;
+	vmx_of(vcpu)->tsc_offset_new = true;
 }

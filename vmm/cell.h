@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Ways into a guest's cell: one for each vCPU, and the event context. One of them is in the cell at a time. A context belongs to the CPU
+ * that has set `running`; what is in it is that CPU's alone.
+ */
+#ifndef VMM_CELL_H
+#define VMM_CELL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <keel/cell.h>
+#include <keel/hypercall.h>
+
+#include "cell_frame.h"
+
+struct cpu;
+struct vm;
+
+/* One way into the cell: a vCPU's, or the event context. */
+struct cell_context {
+	struct vm *vm;
+	struct keel_context *page;
+	unsigned int number;
+	uint32_t running;		/* a CPU is at it */
+	bool inside;			/* the cell was entered and has not answered yet */
+	bool pending;			/* the page holds an exit for the cell */
+	struct cell_frame frame;
+};
+
+/* All but the first are also what RUN says then. */
+enum cell_result {
+	CELL_ANSWERED		= 0,
+	CELL_BUSY		= KEEL_RUN_BUSY,
+	CELL_INTERRUPTED	= KEEL_RUN_INTERRUPT,
+	CELL_ENDED		= KEEL_RUN_ENDED,
+};
+
+/* Lets the cell see to its context's page. */
+enum cell_result cell_call(struct cpu *cpu, struct cell_context *context);
+
+#endif
