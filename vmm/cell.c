@@ -49,7 +49,7 @@ static enum cell_result leave(struct cpu *cpu, struct cell_context *context)
 		return CELL_INTERRUPTED;
 	case EXC_MC:
 		/* Its memory's or the processor's, and the control domain's to see to, as one in a guest. */
-		hv->control_inject(cpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | EXC_MC, 0);
+		hv->control.inject(cpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | EXC_MC, 0);
 		return CELL_INTERRUPTED;
 	case EXC_SX:
 		if (hv->has_gif) {
@@ -60,7 +60,7 @@ static enum cell_result leave(struct cpu *cpu, struct cell_context *context)
 	default:
 		if (frame->vector >= FIRST_INTERRUPT) {
 			/* Taken from the interrupt controller: the control domain gets the same vector. */
-			hv->control_inject(cpu, KEEL_INJECT_VALID | (uint32_t)frame->vector, 0);
+			hv->control.inject(cpu, KEEL_INJECT_VALID | (uint32_t)frame->vector, 0);
 			return CELL_INTERRUPTED;
 		}
 		vm_end(context->vm, KEEL_END_CELL_FAULT, frame->vector << 32 | (uint32_t)frame->error_code,
@@ -90,8 +90,8 @@ enum cell_result cell_call(struct cpu *cpu, struct cell_context *context)
 		return CELL_ENDED;
 	}
 	context->frame.rflags = (context->frame.rflags & CELL_RFLAGS) | RFLAGS_FIXED | RFLAGS_IF;
-	if (hv->cell_prepare)
-		hv->cell_prepare(cpu);
+	if (hv->cpu.cell_prepare)
+		hv->cpu.cell_prepare(cpu);
 	cell_run(&context->frame);
 	return leave(cpu, context);
 }

@@ -21,7 +21,7 @@ struct page_table control_table;
 
 static void inject_fault(struct cpu *cpu, unsigned int vector, bool error_code)
 {
-	hv->control_inject(cpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | vector |
+	hv->control.inject(cpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | vector |
 			   (error_code ? KEEL_INJECT_ERROR_CODE : 0), 0);
 }
 
@@ -31,13 +31,13 @@ static void exit_cpuid(struct cpu *cpu, const struct hv_exit *exit)
 	struct hv_control_state state;
 	struct cpuid r;
 
-	hv->control_get(cpu, &state);
+	hv->control.get(cpu, &state);
 	r = control_cpuid((uint32_t)regs->gpr[KEEL_RAX], (uint32_t)regs->gpr[KEEL_RCX], state.cr4);
 	regs->gpr[KEEL_RAX] = r.eax;
 	regs->gpr[KEEL_RBX] = r.ebx;
 	regs->gpr[KEEL_RCX] = r.ecx;
 	regs->gpr[KEEL_RDX] = r.edx;
-	hv->control_advance(cpu, exit->next_rip);
+	hv->control.advance(cpu, exit->next_rip);
 }
 
 static void exit_rdmsr(struct cpu *cpu, const struct hv_exit *exit)
@@ -50,7 +50,7 @@ static void exit_rdmsr(struct cpu *cpu, const struct hv_exit *exit)
 	}
 	cpu->control.gpr[KEEL_RAX] = (uint32_t)value;
 	cpu->control.gpr[KEEL_RDX] = value >> 32;
-	hv->control_advance(cpu, exit->next_rip);
+	hv->control.advance(cpu, exit->next_rip);
 }
 
 /*
@@ -82,7 +82,7 @@ static void exit_wrmsr(struct cpu *cpu, const struct hv_exit *exit)
 		done = control_wrmsr(cpu, msr, value);
 	}
 	if (done)
-		hv->control_advance(cpu, exit->next_rip);
+		hv->control.advance(cpu, exit->next_rip);
 	else
 		inject_fault(cpu, EXC_GP, true);
 }
@@ -118,7 +118,7 @@ static void exit_memory(struct cpu *cpu, const struct hv_exit *exit)
 	if (is_its_own(exit->gpa) || takeover_fault(cpu, exit->gpa))
 		return;
 	if (is_word_over_the_end(cpu, exit, &va)) {
-		hv->control_set_cr2(cpu, (va | (WORD - 1)) + 1);
+		hv->control.set_cr2(cpu, (va | (WORD - 1)) + 1);
 		inject_fault(cpu, EXC_PF, true);
 		return;
 	}
@@ -130,12 +130,12 @@ static void exit_hypercall(struct cpu *cpu, const struct hv_exit *exit)
 {
 	struct hv_control_state state;
 
-	hv->control_get(cpu, &state);
+	hv->control.get(cpu, &state);
 	if (state.cpl || !(state.efer & EFER_LMA)) {
 		inject_fault(cpu, EXC_UD, false);
 		return;
 	}
-	hv->control_advance(cpu, exit->next_rip);
+	hv->control.advance(cpu, exit->next_rip);
 	control_is_up(cpu);
 	hypercall(cpu);
 }
@@ -150,7 +150,7 @@ void control_run(struct cpu *cpu)
 		/* Taken while a guest, its cell or Keel ran. */
 		if (cpu->nmi_seen)
 			control_take_nmi(cpu);
-		hv->control_enter(cpu, &exit);
+		hv->control.enter(cpu, &exit);
 		if (exit.reason != HV_EXIT_CPUID && exit.reason != HV_EXIT_HYPERCALL)
 			cpu->exits++;
 		switch (exit.reason) {

@@ -49,7 +49,7 @@ static void start(struct cpu *cpu, const struct keel_segment_register *code, con
 	sregs.seg[KEEL_SEG_TR] = (struct keel_segment_register){ 0, SEGMENT_TSS_BUSY, REAL_MODE_LIMIT, 0 };
 	memset(&cpu->control, 0, sizeof(cpu->control));
 	cpu->control.rip = rip;
-	hv->control_set(cpu, &sregs);
+	hv->control.set(cpu, &sregs);
 	donation_flush(cpu);
 }
 
@@ -167,7 +167,7 @@ bool control_apic_store(struct cpu *cpu, uint32_t reg)
 		return false;
 	if (reg != APIC_REG_ICR_LOW || !intercept_icr(cpu, apic_read(APIC_REG_ICR_HIGH) >> 24, store.value))
 		apic_write(reg, store.value);
-	hv->control_advance(cpu, store.next_rip);
+	hv->control.advance(cpu, store.next_rip);
 	return true;
 }
 
@@ -214,7 +214,7 @@ void control_take_nmi(struct cpu *cpu)
 	uint32_t asked;
 	bool own;
 
-	hv->control_get(cpu, &state);
+	hv->control.get(cpu, &state);
 	/* Where NMIs come at any time the next one notes itself again. */
 	__atomic_store_n(&cpu->nmi_seen, 0, __ATOMIC_RELAXED);
 	asked = take_requests(cpu);
@@ -237,5 +237,5 @@ void control_take_nmi(struct cpu *cpu)
 	if (asked & CPU_REQUEST_INIT)
 		park_again(cpu);
 	else if (own)
-		hv->control_inject_nmi(cpu);
+		hv->control.inject_nmi(cpu);
 }

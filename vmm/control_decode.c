@@ -144,7 +144,7 @@ bool control_decode_store(struct cpu *cpu, struct control_store *store)
 	struct hv_control_state state;
 	uint8_t bytes[INSN_MAX];
 
-	hv->control_get(cpu, &state);
+	hv->control.get(cpu, &state);
 	if (!control_decode_bytes(bytes, fetch(&state, cpu->control.rip, bytes), &cpu->control, store))
 		return false;
 	store->next_rip += cpu->control.rip;
@@ -187,6 +187,6 @@ bool control_decode_load(struct cpu *cpu, uint64_t *address)
 	struct hv_control_state state;
 	uint8_t bytes[INSN_MAX];
 
-	hv->control_get(cpu, &state);
+	hv->control.get(cpu, &state);
 	return !state.cpl && control_decode_load_bytes(bytes, fetch(&state, cpu->control.rip, bytes), &cpu->control, address);
 }

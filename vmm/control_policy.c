@@ -273,9 +273,9 @@ static bool is_new(struct told *told, uint64_t what)
 
 bool control_rdmsr(struct cpu *cpu, uint32_t msr, uint64_t *value)
 {
-	const struct control_msr *rule = control_msr_find(hv->control_msrs, msr);
+	const struct control_msr *rule = control_msr_find(hv->control.msrs, msr);
 
-	if (hv->control_rdmsr(cpu, msr, value))
+	if (hv->control.rdmsr(cpu, msr, value))
 		return true;
 	return !(rule && rule->access & MSR_READ_REFUSED) && rdmsr_safe(msr, value);
 }
@@ -291,9 +291,9 @@ static bool write_tried(const struct control_msr *rule, uint32_t msr, uint64_t v
 
 bool control_wrmsr(struct cpu *cpu, uint32_t msr, uint64_t value)
 {
-	const struct control_msr *rule = control_msr_find(hv->control_msrs, msr);
+	const struct control_msr *rule = control_msr_find(hv->control.msrs, msr);
 
-	if (hv->control_wrmsr && hv->control_wrmsr(cpu, msr, value))
+	if (hv->control.wrmsr && hv->control.wrmsr(cpu, msr, value))
 		return true;
 	if (rule && rule->access & MSR_WRITE_IGNORED)
 		return true;

@@ -44,7 +44,7 @@ static bool woken;		/* a sleep was refused, and PM1 status says that it is over 
 static void watch(uint16_t port)
 {
 	if (port)
-		hv->control_watch_port(port);
+		hv->control.watch_port(port);
 }
 
 void control_power_init(const struct acpi_power *found)
@@ -229,6 +229,6 @@ bool control_io(struct cpu *cpu, const struct hv_exit *exit)
 		read_port(cpu, exit);
 	else
 		write_port(cpu, exit);
-	hv->control_advance(cpu, exit->next_rip);
+	hv->control.advance(cpu, exit->next_rip);
 	return true;
 }

@@ -21,7 +21,7 @@ static struct {
 void control_watch_start(struct cpu *cpu)
 {
 	start_up.watched = true;
-	hv->control_hlt(cpu, true);
+	hv->control.hlt(cpu, true);
 }
 
 static bool is_watched(const struct cpu *cpu)
@@ -34,7 +34,7 @@ void control_is_up(struct cpu *cpu)
 	if (!is_watched(cpu))
 		return;
 	start_up.watched = false;
-	hv->control_hlt(cpu, false);
+	hv->control.hlt(cpu, false);
 }
 
 void control_note_refusal(const struct cpu *cpu, uint64_t gpa)
@@ -62,7 +62,7 @@ void control_take_hlt(struct cpu *cpu)
 {
 	struct hv_control_state state;
 
-	hv->control_get(cpu, &state);
+	hv->control.get(cpu, &state);
 	if (is_watched(cpu) && !(state.rflags & RFLAGS_IF))
 		tell(cpu, "halted for good");
 	control_is_up(cpu);

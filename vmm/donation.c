@@ -22,7 +22,7 @@ uint64_t donation_count(void)
 void donation_flush(struct cpu *cpu)
 {
 	__atomic_store_n(&cpu->flushed, __atomic_load_n(&donations, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
-	hv->control_flush(cpu);
+	hv->control.flush(cpu);
 }
 
 static bool flushed_by_cpu(struct cpu *cpu, uint64_t donation)

@@ -77,7 +77,7 @@ static int64_t run(struct call *call, bool event)
 	struct hv_control_state state;
 	int64_t flags;
 
-	hv->control_get(call->cpu, &state);
+	hv->control.get(call->cpu, &state);
 	if (!(state.rflags & RFLAGS_IF))
 		return -EINVAL;
 	flags = event ? vcpu_run_event(call->cpu, call->vm, &result) :

@@ -105,7 +105,7 @@ static uint64_t top_of_memory(void)
 
 static unsigned int largest_page(void)
 {
-	bool large = cpuid(CPUID_EXTENDED_FEATURES, 0).edx & CPUID_EXT_1G && (!hv->has_1g || hv->has_1g());
+	bool large = cpuid(CPUID_EXTENDED_FEATURES, 0).edx & CPUID_EXT_1G && (!hv->cpu.has_1g || hv->cpu.has_1g());
 
 	return large && (!iommus || iommus->largest == PT_ORDER_1G) ? PT_ORDER_1G : PT_ORDER_2M;
 }
@@ -290,8 +290,8 @@ static __attribute__((noreturn)) void main_boot_final(void)
 	cpuid_init();
 	speculation_init();
 	vm_init();
-	hv->cpu_init(cpu);
-	hv->control_init(cpu, control_table.root);
+	hv->cpu.init(cpu);
+	hv->control.init(cpu, control_table.root);
 	if (acpi.root)
 		acpi_power(&acpi, &power);
 	control_power_init(&power);
@@ -307,7 +307,7 @@ static __attribute__((noreturn)) void main_boot_final(void)
 	print("Keel: largest pages %s, options of the processor in use:%s%s%s",
 	      paging_main.largest == PT_ORDER_1G ? "1 GiB" : "2 MiB", speculation.predictors ? " IBPB" : "",
 	      speculation.first_cache ? " L1D-flush" : "", speculation.buffers ? " VERW" : "");
-	hv->describe();
+	hv->cpu.describe();
 	control_start_linux(cpu, (uint32_t)entry.load, (uint32_t)entry.block);
 	control_watch_start(cpu);
 	control_run(cpu);
@@ -316,20 +316,20 @@ static __attribute__((noreturn)) void main_boot_final(void)
 void main_ap(struct cpu *cpu);
 void main_ap(struct cpu *cpu)
 {
-	const char *missing = hv->probe();
+	const char *missing = hv->cpu.probe();
 
 	/* It may have been taken out and put in again. */
 	cpu->apic_base = 0;
 	cpu_features();
-	if (!missing && hv->enable)
-		hv->enable();
+	if (!missing && hv->cpu.enable)
+		hv->cpu.enable();
 	trap_init_cpu(cpu);
 	if (missing) {
 		print("Keel: processor %u: %s\n", cpu->index, missing);
 		cpu_stop();
 	}
-	hv->cpu_init(cpu);
-	hv->control_init(cpu, control_table.root);
+	hv->cpu.init(cpu);
+	hv->control.init(cpu, control_table.root);
 	/* As a parked one; smp_start() goes on to the next while this one waits for its part of the memory. */
 	__atomic_store_n(&cpu->parked, 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&cpu->online, 1, __ATOMIC_RELEASE);
@@ -396,8 +396,8 @@ void main_boot(uint32_t info)
 	bootmem_init(&boot);
 	screen_init(&boot.framebuffer);
 	check_processor();
-	if (hv->enable)
-		hv->enable();
+	if (hv->cpu.enable)
+		hv->cpu.enable();
 	trap_patch();
 	memory = top_of_memory();
 	if (!acpi_open(&acpi, boot.rsdp, boot.rsdp_size, SIZE_4G))
@@ -409,7 +409,7 @@ void main_boot(uint32_t info)
 		.largest = largest_page(),
 		.ranges = ranges,
 		.count = keep_regions(ranges, ram_ranges(ranges)),
-		.caching = hv->caching,
+		.caching = hv->cpu.caching,
 		.io = iommus ? &iommus->format : NULL,
 	};
 	config.limit = address_space(memory, config.largest);

@@ -156,7 +156,7 @@ static void move_tsc(struct vcpu *vcpu, uint64_t by)
 {
 	vcpu->tsc_offset += by;
 	vcpu->tsc_adjust += by;
-	hv->vcpu_set_tsc_offset(vcpu, vcpu->tsc_offset);
+	hv->vcpu.set_tsc_offset(vcpu, vcpu->tsc_offset);
 	__atomic_store_n(&vcpu->poll, 1, __ATOMIC_RELAXED);
 }
 
@@ -192,7 +192,7 @@ bool msr_guest_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 	rule = find(msr, &slot);
 	if (rule)
 		return read_rule(vcpu, rule, slot, value);
-	return hv->vcpu_rdmsr && hv->vcpu_rdmsr(vcpu, msr, value);
+	return hv->vcpu.rdmsr && hv->vcpu.rdmsr(vcpu, msr, value);
 }
 
 bool msr_guest_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
@@ -220,5 +220,5 @@ bool msr_guest_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 	rule = find(msr, &slot);
 	if (rule)
 		return write_rule(vcpu, rule, slot, value);
-	return hv->vcpu_wrmsr && hv->vcpu_wrmsr(vcpu, msr, value);
+	return hv->vcpu.wrmsr && hv->vcpu.wrmsr(vcpu, msr, value);
 }

@@ -26,7 +26,7 @@ static bool read_word(struct cpu *cpu, uint64_t address, struct keel_identity *w
 	struct hv_control_state state;
 	const void *memory;
 
-	hv->control_get(cpu, &state);
+	hv->control.get(cpu, &state);
 	memory = control_translate(&state, address);
 	if (memory)
 		memcpy(word, memory, sizeof(*word));
@@ -66,7 +66,7 @@ bool takeover_fault(struct cpu *cpu, uint64_t hpa)
 {
 	struct hv_control_state state;
 
-	hv->control_get(cpu, &state);
+	hv->control.get(cpu, &state);
 	if (state.cpl)
 		return false;
 	spin_lock(&lock);

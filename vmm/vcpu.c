@@ -115,14 +115,14 @@ static void load(struct cpu *cpu, struct vcpu *vcpu)
 		wrmsr(MSR_TSC_AUX, vcpu->tsc_aux);
 	}
 	write_cr3(vcpu->vm->cell_table.root);
-	hv->vcpu_load(cpu, vcpu);
+	hv->vcpu.load(cpu, vcpu);
 	speculation_before_guest();
 }
 
 static void put(struct cpu *cpu, struct vcpu *vcpu)
 {
 	speculation_after_guest();
-	hv->vcpu_put(cpu, vcpu);
+	hv->vcpu.put(cpu, vcpu);
 	write_cr3(cpu->main_cr3);
 	if (cpuid_guest_tsc_aux())
 		wrmsr(MSR_TSC_AUX, cpu->control_tsc_aux);
@@ -142,20 +142,20 @@ static void report(struct vcpu *vcpu, enum keel_exit_kind kind, uint64_t next_ri
 			       kind == KEEL_EXIT_WRMSR || kind == KEEL_EXIT_MMIO || flags & KEEL_EXIT_F_CR8;
 	page->exit.kind = kind;
 	page->exit.context = vcpu->index;
-	page->exit.tpr = hv->vcpu_tpr(vcpu);
-	if (hv->vcpu_interruptible(vcpu, vcpu->exit_completes))
+	page->exit.tpr = hv->vcpu.tpr(vcpu);
+	if (hv->vcpu.interruptible(vcpu, vcpu->exit_completes))
 		flags |= KEEL_EXIT_F_INTERRUPTIBLE;
 	page->exit.flags = flags | vcpu->exit_flags;
 	page->exit.next_rip = next_rip;
 	page->exit.tsc_offset = vcpu->tsc_offset;
 	if (flags & KEEL_EXIT_F_SREGS)
-		hv->vcpu_get_sregs(vcpu, &page->sregs);
+		hv->vcpu.get_sregs(vcpu, &page->sregs);
 	vcpu->cell.pending = true;
 }
 
 static void inject_fault(struct vcpu *vcpu, unsigned int vector, bool error_code)
 {
-	hv->vcpu_inject(vcpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | vector |
+	hv->vcpu.inject(vcpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | vector |
 			(error_code ? KEEL_INJECT_ERROR_CODE : 0), 0);
 }
 
@@ -187,7 +187,7 @@ static void exit_msr(struct vcpu *vcpu, const struct hv_exit *exit)
 		regs->gpr[KEEL_RAX] = (uint32_t)value;
 		regs->gpr[KEEL_RDX] = value >> 32;
 	}
-	hv->vcpu_advance(vcpu, exit->next_rip);
+	hv->vcpu.advance(vcpu, exit->next_rip);
 }
 
 static void exit_cpuid(struct vcpu *vcpu, const struct hv_exit *exit)
@@ -199,7 +199,7 @@ static void exit_cpuid(struct vcpu *vcpu, const struct hv_exit *exit)
 	regs->gpr[KEEL_RBX] = r.ebx;
 	regs->gpr[KEEL_RCX] = r.ecx;
 	regs->gpr[KEEL_RDX] = r.edx;
-	hv->vcpu_advance(vcpu, exit->next_rip);
+	hv->vcpu.advance(vcpu, exit->next_rip);
 }
 
 static void exit_xsetbv(struct vcpu *vcpu, const struct hv_exit *exit)
@@ -214,7 +214,7 @@ static void exit_xsetbv(struct vcpu *vcpu, const struct hv_exit *exit)
 	if (vcpu->xcr0 != value)
 		xsetbv(value);
 	vcpu->xcr0 = value;
-	hv->vcpu_advance(vcpu, exit->next_rip);
+	hv->vcpu.advance(vcpu, exit->next_rip);
 }
 
 /* Whether the privilege check or the intercept comes first differs by instruction and by processor. */
@@ -283,7 +283,7 @@ static unsigned int handle_exit(struct cpu *cpu, struct vcpu *vcpu, const struct
 		exit_xsetbv(vcpu, exit);
 		return 0;
 	case HV_EXIT_PAUSE:
-		hv->vcpu_advance(vcpu, exit->next_rip);
+		hv->vcpu.advance(vcpu, exit->next_rip);
 		return KEEL_RUN_YIELD;
 	case HV_EXIT_UNDEFINED:
 	case HV_EXIT_HYPERCALL:
@@ -292,12 +292,12 @@ static unsigned int handle_exit(struct cpu *cpu, struct vcpu *vcpu, const struct
 	case HV_EXIT_HLT:
 		/* The trap of a single step ends the halt at once. */
 		if (vcpu->cell.page->regs.rflags & RFLAGS_TF)
-			hv->vcpu_advance(vcpu, exit->next_rip);
+			hv->vcpu.advance(vcpu, exit->next_rip);
 		else
 			exit_to_cell(vcpu, exit);
 		return 0;
 	case HV_EXIT_MACHINE_CHECK:
-		hv->control_inject(cpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | EXC_MC, 0);
+		hv->control.inject(cpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | EXC_MC, 0);
 		return KEEL_RUN_INTERRUPT;
 	case HV_EXIT_TRIPLE_FAULT:
 		return end(vcpu, KEEL_END_TRIPLE_FAULT, vcpu->index);
@@ -349,7 +349,7 @@ static void apply_apic(struct vcpu *vcpu, uint32_t apic)
 {
 	vcpu->apic_off = apic & KEEL_APIC_OFF;
 	if (vcpu->exit_flags)
-		hv->vcpu_set_apic(vcpu, apic);
+		hv->vcpu.set_apic(vcpu, apic);
 }
 
 /* False: the answer breaks the contract. */
@@ -358,9 +358,9 @@ static bool apply_events(struct vcpu *vcpu, const struct keel_answer *answer, ui
 	uint32_t inject = __atomic_load_n(&answer->inject, __ATOMIC_RELAXED);
 
 	if (flags & KEEL_ANSWER_CR2)
-		hv->vcpu_set_cr2(vcpu, vcpu->cell.page->sregs.cr2);
+		hv->vcpu.set_cr2(vcpu, vcpu->cell.page->sregs.cr2);
 	if (flags & KEEL_ANSWER_TPR)
-		hv->vcpu_set_tpr(vcpu, answer->tpr & 0xf);
+		hv->vcpu.set_tpr(vcpu, answer->tpr & 0xf);
 	if (flags & KEEL_ANSWER_APIC)
 		apply_apic(vcpu, __atomic_load_n(&answer->apic, __ATOMIC_RELAXED));
 	if (flags & KEEL_ANSWER_NMI)
@@ -369,11 +369,11 @@ static bool apply_events(struct vcpu *vcpu, const struct keel_answer *answer, ui
 		bool exception = inject & KEEL_INJECT_EXCEPTION;
 
 		if (exception ? (inject & KEEL_INJECT_VECTOR) >= 32 || (inject & KEEL_INJECT_VECTOR) == EXC_NMI :
-				!hv->vcpu_interruptible(vcpu, vcpu->exit_completes))
+				!hv->vcpu.interruptible(vcpu, vcpu->exit_completes))
 			return false;
-		hv->vcpu_inject(vcpu, inject, answer->error_code);
+		hv->vcpu.inject(vcpu, inject, answer->error_code);
 	}
-	hv->vcpu_window(vcpu, flags & KEEL_ANSWER_WINDOW, answer->tpr_threshold & 0xf);
+	hv->vcpu.window(vcpu, flags & KEEL_ANSWER_WINDOW, answer->tpr_threshold & 0xf);
 	return true;
 }
 
@@ -409,12 +409,12 @@ static unsigned int apply_answer(struct cpu *cpu, struct vcpu *vcpu, struct vm_r
 		vectors_take(vcpu);
 	}
 	if (flags & KEEL_ANSWER_SREGS) {
-		if (!hv->vcpu_set_sregs(cpu, vcpu, &page->sregs))
+		if (!hv->vcpu.set_sregs(cpu, vcpu, &page->sregs))
 			goto refuse;
 		/* INIT forgets an NMI that waits; a task switch does not. */
 		vcpu->nmi_pending &= page->exit.kind == KEEL_EXIT_TASK_SWITCH;
 	} else if (flags & KEEL_ANSWER_RIP) {
-		hv->vcpu_advance(vcpu, page->regs.rip);
+		hv->vcpu.advance(vcpu, page->regs.rip);
 	}
 	if (!apply_events(vcpu, answer, flags))
 		goto refuse;
@@ -459,7 +459,7 @@ static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 			report(vcpu, KEEL_EXIT_POLL, 0, 0);
 			continue;
 		}
-		hv->vcpu_enter(cpu, vcpu, &exit);
+		hv->vcpu.enter(cpu, vcpu, &exit);
 		flags = handle_exit(cpu, vcpu, &exit);
 		if (flags)
 			return flags;

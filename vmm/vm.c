@@ -287,8 +287,8 @@ static void vcpu_build(struct vm *vm, struct vcpu *vcpu, unsigned int index)
 	/* All vCPUs of a VM count from the same moment. */
 	vcpu->tsc_offset = index ? vm->vcpu[0]->tsc_offset : -rdtsc();
 	vm->vcpu[index] = vcpu;
-	hv->vcpu_init(vcpu);
-	hv->vcpu_set_tsc_offset(vcpu, vcpu->tsc_offset);
+	hv->vcpu.init(vcpu);
+	hv->vcpu.set_tsc_offset(vcpu, vcpu->tsc_offset);
 	vm->vcpus_made++;
 }
 
@@ -489,7 +489,7 @@ int vm_take_dirty(struct vm *vm, uint64_t gpa, uint64_t flags, uint64_t bits[4])
 
 	if (gpa % KEEL_DIRTY_BYTES || gpa >= GUEST_LIMIT || flags & ~(uint64_t)KEEL_DIRTY_SPLIT)
 		return -EINVAL;
-	if (hv->has_dirty && !hv->has_dirty())
+	if (hv->cpu.has_dirty && !hv->cpu.has_dirty())
 		return -EOPNOTSUPP;
 	spin_lock(&vm_lock);
 	error = vm->state == VM_STARTED ? 0 : vm->state == VM_KILLED ? -ESHUTDOWN : -EINVAL;

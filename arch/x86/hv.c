@@ -25,6 +25,6 @@ static const struct hv_ops *of_vendor(void)
 const char *hv_choose(void)
 {
 	hv = of_vendor();
-	return hv ? hv->probe() :
+	return hv ? hv->cpu.probe() :
 		    "this processor is neither an AMD one with SVM nor an Intel one with VMX. Use another machine.";
 }

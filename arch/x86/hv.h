@@ -73,13 +73,8 @@ struct hv_control_state {
 	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, \
 	MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE
 
-/* Fields of a vendor's instance are its whole contract; struct vcpu is in vm.h. */
-struct hv_ops {
-	const char *name;
-	const struct pt_format *second_level;
-	/* STGI and CLGI hold all events off in Keel. Without them RFLAGS.IF holds interrupts off, and NMIs come at any time. */
-	bool has_gif;
-
+/* The processor and its tables. */
+struct hv_cpu_ops {
 	/* Whether second-level tables have leaves of 1 GiB; NULL: if Keel's own tables have. */
 	bool (*has_1g)(void);
 	/* Whether CPUs mark the second-level leaves through which something was written; NULL: they do. */
@@ -91,85 +86,76 @@ struct hv_ops {
 	const char *(*probe)(void);
 	/* Makes the instructions usable that trap_patch() puts in; on each CPU before its traps can be taken. NULL: none. */
 	void (*enable)(void);
-	/* Names in the log, on the line that was begun, what is used and not every processor has. After cpu_init. */
+	/* Names in the log, on the line that was begun, what is used and not every processor has. After init. */
 	void (*describe)(void);
 	/* Switches virtualisation on; cpu->vendor points to zeroed pages. */
-	void (*cpu_init)(struct cpu *cpu);
-
-	/* The control domain. */
-	void (*control_init)(struct cpu *cpu, uint64_t table_root);
-	/* The state from which it starts; the general registers are in cpu->control, RSP and flags are as after INIT. */
-	void (*control_set)(struct cpu *cpu, const struct keel_sregs *sregs);
-	void (*control_enter)(struct cpu *cpu, struct hv_exit *exit);
-	void (*control_get)(struct cpu *cpu, struct hv_control_state *state);
-	void (*control_advance)(struct cpu *cpu, uint64_t next_rip);
-	void (*control_inject)(struct cpu *cpu, uint32_t inject, uint32_t error_code);
-	void (*control_inject_nmi)(struct cpu *cpu);
-	void (*control_set_cr2)(struct cpu *cpu, uint64_t cr2);
-	/* All that this CPU knows of the control domain's memory is gone before it enters the control domain again. */
-	void (*control_flush)(struct cpu *cpu);
-	/* Accesses to this I/O port exit, on all CPUs. */
-	void (*control_watch_port)(uint16_t port);
-	/* Whether HLT exits instead of being executed. */
-	void (*control_hlt)(struct cpu *cpu, bool on);
-	/* What is said of the control domain's MSRs that belong to one vendor. */
-	const struct control_msrs *control_msrs;
-	/* MSRs that are not as the processor has them. False: not one of these, or not with this value; the lists decide. */
-	bool (*control_rdmsr)(struct cpu *cpu, uint32_t msr, uint64_t *value);
-	/* NULL: there are none. */
-	bool (*control_wrmsr)(struct cpu *cpu, uint32_t msr, uint64_t value);
-
-	/* Guests. */
-	void (*vcpu_init)(struct vcpu *vcpu);
-	/* The processor's state changes hands: from the control domain, and back. */
-	void (*vcpu_load)(struct cpu *cpu, struct vcpu *vcpu);
-	void (*vcpu_put)(struct cpu *cpu, struct vcpu *vcpu);
-	/* Enters the guest; for IO, MEMORY, EOI, APIC_WRITE and TASK_SWITCH exits also fills the exit record of the vCPU's context. */
-	void (*vcpu_enter)(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit);
-	void (*vcpu_advance)(struct vcpu *vcpu, uint64_t next_rip);
-	bool (*vcpu_interruptible)(struct vcpu *vcpu, bool after_instruction);
-	void (*vcpu_inject)(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
-	/* Exit WINDOW when an interrupt can be taken, or, with a threshold, when CR8 has fallen below it; 0, 0: neither. */
-	void (*vcpu_window)(struct vcpu *vcpu, bool open, unsigned int tpr_threshold);
-	unsigned int (*vcpu_tpr)(struct vcpu *vcpu);
-	void (*vcpu_set_tpr)(struct vcpu *vcpu, unsigned int tpr);
-	/* KEEL_APIC_*; only for vCPUs that the processor delivers interrupts to. */
-	void (*vcpu_set_apic)(struct vcpu *vcpu, uint32_t apic);
-	uint64_t (*vcpu_cr4)(struct vcpu *vcpu);
-	void (*vcpu_get_sregs)(struct vcpu *vcpu, struct keel_sregs *sregs);
-	bool (*vcpu_set_sregs)(struct cpu *cpu, struct vcpu *vcpu, const struct keel_sregs *sregs);
-	void (*vcpu_set_cr2)(struct vcpu *vcpu, uint64_t cr2);
-	void (*vcpu_set_tsc_offset)(struct vcpu *vcpu, uint64_t offset);
-	/* MSRs of the vendor's that exit; NULL: there are none. */
-	bool (*vcpu_rdmsr)(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
-	bool (*vcpu_wrmsr)(struct vcpu *vcpu, uint32_t msr, uint64_t value);
-
+	void (*init)(struct cpu *cpu);
 	/* What ring 3 needs and an exit has left otherwise; NULL: there is nothing. */
 	void (*cell_prepare)(struct cpu *cpu);
 };
 
-/* Both instances name their functions after the fields. */
-#define HV_OPS(v) \
-	.probe = v##_probe, .describe = v##_describe, .cpu_init = v##_cpu_init, .control_init = v##_control_init, \
-	.control_set = v##_control_set, .control_enter = v##_control_enter, .control_get = v##_control_get, .control_advance = v##_control_advance, \
-	.control_inject = v##_control_inject, .control_inject_nmi = v##_control_inject_nmi, \
-	.control_set_cr2 = v##_control_set_cr2, .control_flush = v##_control_flush, .control_watch_port = v##_control_watch_port, \
-	.control_hlt = v##_control_hlt, .control_rdmsr = v##_control_rdmsr, .vcpu_init = v##_vcpu_init, .vcpu_load = v##_vcpu_load, \
-	.vcpu_put = v##_vcpu_put, .vcpu_enter = v##_vcpu_enter, .vcpu_advance = v##_vcpu_advance, \
-	.vcpu_interruptible = v##_vcpu_interruptible, .vcpu_inject = v##_vcpu_inject, \
-	.vcpu_window = v##_vcpu_window, .vcpu_tpr = v##_vcpu_tpr, \
-	.vcpu_set_tpr = v##_vcpu_set_tpr, .vcpu_cr4 = v##_vcpu_cr4, .vcpu_get_sregs = v##_vcpu_get_sregs, \
-	.vcpu_set_sregs = v##_vcpu_set_sregs, .vcpu_set_cr2 = v##_vcpu_set_cr2, \
-	.vcpu_set_tsc_offset = v##_vcpu_set_tsc_offset
+/* The control domain on this CPU. */
+struct hv_control_ops {
+	void (*init)(struct cpu *cpu, uint64_t table_root);
+	/* The state from which it starts; the general registers are in cpu->control, RSP and flags are as after INIT. */
+	void (*set)(struct cpu *cpu, const struct keel_sregs *sregs);
+	void (*enter)(struct cpu *cpu, struct hv_exit *exit);
+	void (*get)(struct cpu *cpu, struct hv_control_state *state);
+	void (*advance)(struct cpu *cpu, uint64_t next_rip);
+	void (*inject)(struct cpu *cpu, uint32_t inject, uint32_t error_code);
+	void (*inject_nmi)(struct cpu *cpu);
+	void (*set_cr2)(struct cpu *cpu, uint64_t cr2);
+	/* All that this CPU knows of the control domain's memory is gone before it enters the control domain again. */
+	void (*flush)(struct cpu *cpu);
+	/* Accesses to this I/O port exit, on all CPUs. */
+	void (*watch_port)(uint16_t port);
+	/* Whether HLT exits instead of being executed. */
+	void (*hlt)(struct cpu *cpu, bool on);
+	/* What is said of its MSRs that belong to one vendor. */
+	const struct control_msrs *msrs;
+	/* MSRs that are not as the processor has them. False: not one of these, or not with this value; the lists decide. */
+	bool (*rdmsr)(struct cpu *cpu, uint32_t msr, uint64_t *value);
+	/* NULL: there are none. */
+	bool (*wrmsr)(struct cpu *cpu, uint32_t msr, uint64_t value);
+};
 
-/* Those of the vendor's second file, by the types of the fields. */
-#define HV_FUNCTION(v, name) extern __typeof__(*((const struct hv_ops *)0)->name) v##_##name
-#define HV_VCPU_FUNCTIONS(v) \
-	HV_FUNCTION(v, vcpu_init); HV_FUNCTION(v, vcpu_load); HV_FUNCTION(v, vcpu_put); HV_FUNCTION(v, vcpu_enter); \
-	HV_FUNCTION(v, vcpu_advance); HV_FUNCTION(v, vcpu_interruptible); HV_FUNCTION(v, vcpu_inject); \
-	HV_FUNCTION(v, vcpu_window); HV_FUNCTION(v, vcpu_tpr); HV_FUNCTION(v, vcpu_set_tpr); HV_FUNCTION(v, vcpu_cr4); \
-	HV_FUNCTION(v, vcpu_set_cr2); HV_FUNCTION(v, vcpu_get_sregs); HV_FUNCTION(v, vcpu_set_sregs); \
-	HV_FUNCTION(v, vcpu_set_tsc_offset)
+/* Guests; struct vcpu is in vcpu.h. Between load and put on one CPU, but for init and set_tsc_offset, which are called outside, too. */
+struct hv_vcpu_ops {
+	void (*init)(struct vcpu *vcpu);
+	/* The processor's state changes hands: from the control domain, and back. */
+	void (*load)(struct cpu *cpu, struct vcpu *vcpu);
+	void (*put)(struct cpu *cpu, struct vcpu *vcpu);
+	/* Enters the guest; for IO, MEMORY, EOI, APIC_WRITE and TASK_SWITCH exits also fills the exit record of the vCPU's context. */
+	void (*enter)(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit);
+	void (*advance)(struct vcpu *vcpu, uint64_t next_rip);
+	bool (*interruptible)(struct vcpu *vcpu, bool after_instruction);
+	void (*inject)(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
+	/* Exit WINDOW when an interrupt can be taken, or, with a threshold, when CR8 has fallen below it; 0, 0: neither. */
+	void (*window)(struct vcpu *vcpu, bool open, unsigned int tpr_threshold);
+	unsigned int (*tpr)(struct vcpu *vcpu);
+	void (*set_tpr)(struct vcpu *vcpu, unsigned int tpr);
+	/* KEEL_APIC_*; only for vCPUs that the processor delivers interrupts to, else NULL. */
+	void (*set_apic)(struct vcpu *vcpu, uint32_t apic);
+	uint64_t (*cr4)(struct vcpu *vcpu);
+	void (*get_sregs)(struct vcpu *vcpu, struct keel_sregs *sregs);
+	bool (*set_sregs)(struct cpu *cpu, struct vcpu *vcpu, const struct keel_sregs *sregs);
+	void (*set_cr2)(struct vcpu *vcpu, uint64_t cr2);
+	void (*set_tsc_offset)(struct vcpu *vcpu, uint64_t offset);
+	/* MSRs of the vendor's that exit; NULL: there are none. */
+	bool (*rdmsr)(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
+	bool (*wrmsr)(struct vcpu *vcpu, uint32_t msr, uint64_t value);
+};
+
+/* A vendor's instance is its whole contract. The tables are in it by value: a call costs one load. */
+struct hv_ops {
+	const char *name;
+	const struct pt_format *second_level;
+	/* STGI and CLGI hold all events off in Keel. Without them RFLAGS.IF holds interrupts off, and NMIs come at any time. */
+	bool has_gif;
+	struct hv_cpu_ops cpu;
+	struct hv_control_ops control;
+	struct hv_vcpu_ops vcpu;
+};
 
 extern const struct hv_ops svm_ops;
 extern const struct hv_ops vmx_ops;

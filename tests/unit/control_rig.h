@@ -418,9 +418,9 @@ static inline void hv_flush(struct cpu *cpu)
 }
 
 static struct hv_ops ops = {
-	.control_set = hv_set, .control_enter = hv_enter, .control_get = hv_get, .control_advance = hv_advance,
-	.control_inject = hv_inject, .control_inject_nmi = hv_inject_nmi, .control_set_cr2 = hv_set_cr2,
-	.control_flush = hv_flush,
+	.control.set = hv_set, .control.enter = hv_enter, .control.get = hv_get, .control.advance = hv_advance,
+	.control.inject = hv_inject, .control.inject_nmi = hv_inject_nmi, .control.set_cr2 = hv_set_cr2,
+	.control.flush = hv_flush,
 };
 
 /* A processor goes on: from an exit, or from where it waits, to the control domain or to where it waits next. */

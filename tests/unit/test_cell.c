@@ -51,7 +51,7 @@ static void prepare(struct cpu *c)
 	(void)c;
 }
 
-static struct hv_ops ops = { .control_inject = control_inject, .cell_prepare = prepare };
+static struct hv_ops ops = { .control.inject = control_inject, .cpu.cell_prepare = prepare };
 
 static void set_up(void)
 {

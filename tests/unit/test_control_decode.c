@@ -54,7 +54,7 @@ static void get(struct cpu *cpu, struct hv_control_state *state)
 	*state = control;
 }
 
-static const struct hv_ops ops = { .control_get = get };
+static const struct hv_ops ops = { .control.get = get };
 
 static void setup(void)
 {

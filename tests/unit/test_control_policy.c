@@ -86,8 +86,8 @@ static bool no_rdmsr(struct cpu *c, uint32_t msr, uint64_t *value)
 }
 
 static const struct hv_ops vendors[] = {
-	{ .name = "AMD", .control_msrs = &control_msrs_amd, .control_rdmsr = no_rdmsr },
-	{ .name = "Intel", .control_msrs = &control_msrs_intel, .control_rdmsr = no_rdmsr },
+	{ .name = "AMD", .control.msrs = &control_msrs_amd, .control.rdmsr = no_rdmsr },
+	{ .name = "Intel", .control.msrs = &control_msrs_intel, .control.rdmsr = no_rdmsr },
 };
 
 static void set_up(void)
@@ -373,7 +373,7 @@ START_TEST(every_msr)
 
 	hv = &vendors[vendor];
 	memset(exits, READ_EXITS | WRITE_EXITS, sizeof(exits));
-	control_msr_permit(hv->control_msrs, bitmap, note);
+	control_msr_permit(hv->control.msrs, bitmap, note);
 	for (unsigned int i = 0; i < ARRAY_SIZE(ranges); i++)
 		for (uint32_t msr = ranges[i].first; msr <= ranges[i].last; msr++)
 			check_msr(vendor, msr);

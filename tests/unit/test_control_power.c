@@ -160,7 +160,7 @@ static void advance(struct cpu *cpu, uint64_t rip)
 	seen.advanced++;
 }
 
-static const struct hv_ops ops = { .control_watch_port = watch_port, .control_advance = advance };
+static const struct hv_ops ops = { .control.watch_port = watch_port, .control.advance = advance };
 
 static void set_up(void)
 {

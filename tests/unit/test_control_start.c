@@ -33,7 +33,7 @@ static void hlt(struct cpu *cpu, bool on)
 	exits = on;
 }
 
-static const struct hv_ops ops = { .control_get = get, .control_hlt = hlt };
+static const struct hv_ops ops = { .control.get = get, .control.hlt = hlt };
 const struct hv_ops *hv = &ops;
 
 void console_loud(void)

@@ -145,7 +145,7 @@ static uint64_t get_cr4(struct vcpu *v)
 	return cr4;
 }
 
-static const struct hv_ops ops = { .vcpu_cr4 = get_cr4 };
+static const struct hv_ops ops = { .vcpu.cr4 = get_cr4 };
 
 static void start(int number, unsigned int count, unsigned int index)
 {

@@ -10,13 +10,10 @@
 #include "suite.h"
 
 static uint64_t processor_tsc(void);
-static void processor_wrmsr(uint32_t msr, uint64_t value);
 
 #define rdtsc() processor_tsc()
-#define wrmsr(msr, value) processor_wrmsr(msr, value)
 #include "../../vmm/msr.c"
 #undef rdtsc
-#undef wrmsr
 
 #define MARK	0x5a00000000000000ull
 #define MISC_SLOTS (sizeof(((struct vcpu *)0)->misc) / sizeof(uint64_t))
@@ -41,7 +38,7 @@ static uint64_t processor_tsc(void)
 	return tsc++;
 }
 
-static void processor_wrmsr(uint32_t msr, uint64_t value)
+void wrmsr(uint32_t msr, uint64_t value)
 {
 	written_msr = msr;
 	written = value;
@@ -77,7 +74,7 @@ static bool vendor_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
 }
 
 static const struct hv_ops ops = {
-	.vcpu_set_tsc_offset = set_tsc_offset, .vcpu_rdmsr = vendor_rdmsr, .vcpu_wrmsr = vendor_wrmsr,
+	.vcpu.set_tsc_offset = set_tsc_offset, .vcpu.rdmsr = vendor_rdmsr, .vcpu.wrmsr = vendor_wrmsr,
 };
 
 static void setup(void)

@@ -122,7 +122,7 @@ static void set_up(void)
 	cpu.vendor = &svm;
 	cpu.apic_id = APIC_ID;
 	control.efer = EFER_SVME | EFER_LMA | EFER_LME;
-	svm_ops.control_init(&cpu, 0);
+	svm_ops.control.init(&cpu, 0);
 	nmis_sent = raised_again = 0;
 	debugctl = hit = 0;
 	guest = NULL;
@@ -154,7 +154,7 @@ START_TEST(bitmap)
 	bitmaps_init();
 	for (unsigned int i = 0; i < ARRAY_SIZE(ranges); i++) {
 		for (uint32_t msr = ranges[i]; msr < ranges[i] + 0x2000; msr++) {
-			const struct control_msr *rule = control_msr_find(svm_ops.control_msrs, msr);
+			const struct control_msr *rule = control_msr_find(svm_ops.control.msrs, msr);
 			uint32_t access = rule ? rule->access : 0;
 
 			if (exits(msr) != ((access & MSR_READ_FREE ? 0 : READ) | (access & MSR_WRITE_FREE ? 0 : WRITE)))
@@ -192,15 +192,15 @@ START_TEST(own_msrs)
 	uint64_t value, same = control.efer & ~(uint64_t)EFER_SVME;
 	unsigned int others = 0;
 
-	ck_assert(svm_ops.control_rdmsr(&cpu, MSR_VM_CR, &value));
+	ck_assert(svm_ops.control.rdmsr(&cpu, MSR_VM_CR, &value));
 	ck_assert_uint_eq(value, VM_CR_LOCK | VM_CR_SVMDIS);
-	ck_assert(svm_ops.control_rdmsr(&cpu, MSR_EFER, &value) && svm_ops.control_wrmsr(&cpu, MSR_EFER, same));
-	ck_assert(!svm_ops.control_wrmsr(&cpu, MSR_VM_CR, VM_CR_LOCK | VM_CR_SVMDIS));
+	ck_assert(svm_ops.control.rdmsr(&cpu, MSR_EFER, &value) && svm_ops.control.wrmsr(&cpu, MSR_EFER, same));
+	ck_assert(!svm_ops.control.wrmsr(&cpu, MSR_VM_CR, VM_CR_LOCK | VM_CR_SVMDIS));
 	for (uint32_t msr = 0; msr < 0x2000; msr++)
-		others += svm_ops.control_rdmsr(&cpu, msr, &value) || svm_ops.control_wrmsr(&cpu, msr, same);
+		others += svm_ops.control.rdmsr(&cpu, msr, &value) || svm_ops.control.wrmsr(&cpu, msr, same);
 	for (uint32_t msr = 0xc0000000u; msr < 0xc0012000u; msr++)
 		others += msr != MSR_EFER && msr != MSR_VM_CR &&
-			  (svm_ops.control_rdmsr(&cpu, msr, &value) || svm_ops.control_wrmsr(&cpu, msr, same));
+			  (svm_ops.control.rdmsr(&cpu, msr, &value) || svm_ops.control.wrmsr(&cpu, msr, same));
 	ck_assert_uint_eq(others, 0);
 }
 END_TEST
@@ -213,12 +213,12 @@ START_TEST(flush_of_the_control_domain)
 	svm_features.flush_asid = _i;
 	exit_code = SVM_EXIT_CPUID;
 	control.next_rip = 2;
-	svm_ops.control_enter(&cpu, &exit);
+	svm_ops.control.enter(&cpu, &exit);
 	ck_assert_uint_eq(entered_tlb, SVM_TLB_KEEP);
-	svm_ops.control_flush(&cpu);
-	svm_ops.control_enter(&cpu, &exit);
+	svm_ops.control.flush(&cpu);
+	svm_ops.control.enter(&cpu, &exit);
 	ck_assert_uint_eq(entered_tlb, _i ? SVM_TLB_FLUSH_ASID : SVM_TLB_FLUSH_ALL);
-	svm_ops.control_enter(&cpu, &exit);
+	svm_ops.control.enter(&cpu, &exit);
 	ck_assert_uint_eq(entered_tlb, SVM_TLB_KEEP);
 }
 END_TEST
@@ -244,12 +244,12 @@ START_TEST(efer)
 		control.efer = before;
 		control.cr0 = CR0_PE | (cases[i].paging ? CR0_PG : 0);
 		control.tlb_control = SVM_TLB_KEEP;
-		ck_assert_msg(svm_ops.control_wrmsr(&cpu, MSR_EFER, cases[i].value) == cases[i].taken, "case %u", i);
+		ck_assert_msg(svm_ops.control.wrmsr(&cpu, MSR_EFER, cases[i].value) == cases[i].taken, "case %u", i);
 		ck_assert_uint_eq(efer_now, OWN_EFER);
 		ck_assert_uint_eq(control.efer, cases[i].taken ? cases[i].value | EFER_LMA | EFER_SVME : before);
 		/* 15.16: after a change of NXE in the VMCB its translations must go. */
 		ck_assert(!cases[i].taken || control.tlb_control != SVM_TLB_KEEP);
-		ck_assert(svm_ops.control_rdmsr(&cpu, MSR_EFER, &value));
+		ck_assert(svm_ops.control.rdmsr(&cpu, MSR_EFER, &value));
 		ck_assert_uint_eq(value, control.efer & ~(uint64_t)EFER_SVME);
 	}
 }
@@ -258,7 +258,7 @@ END_TEST
 /* The control domain's NMIs exit whatever it is at, its own ones go in as events. */
 static void inject_nmi(void)
 {
-	svm_ops.control_inject_nmi(&cpu);
+	svm_ops.control.inject_nmi(&cpu);
 }
 
 static enum hv_exit_reason enter(uint64_t code)
@@ -266,7 +266,7 @@ static enum hv_exit_reason enter(uint64_t code)
 	struct hv_exit exit;
 
 	exit_code = code;
-	svm_ops.control_enter(&cpu, &exit);
+	svm_ops.control.enter(&cpu, &exit);
 	return exit.reason;
 }
 
@@ -444,7 +444,7 @@ START_TEST(start)
 	static const struct keel_sregs sregs;
 
 	reach_iret();
-	svm_ops.control_set(&cpu, &sregs);
+	svm_ops.control.set(&cpu, &sregs);
 	ck_assert(intercepts(SVM_EXIT_NMI) && !intercepts(SVM_EXIT_IRET));
 	enter(SVM_EXIT_CPUID);
 	ck_assert_uint_eq(entered.event, 0);
@@ -463,7 +463,7 @@ START_TEST(single_step)
 	control.dr6 = DR6_RESET;
 	control.dr7 = DR7_RESET | DR7_GD;
 	debugctl = _i == 2 ? DEBUGCTL_BTF : 0;
-	svm_ops.control_advance(&cpu, RIP_BACK);
+	svm_ops.control.advance(&cpu, RIP_BACK);
 	ck_assert_uint_eq(cpu.control.rip, RIP_BACK);
 	ck_assert_uint_eq(control.shadow, 0);
 	ck_assert_uint_eq(control.rflags, RFLAGS_FIXED | (_i ? RFLAGS_TF : 0));
@@ -471,7 +471,7 @@ START_TEST(single_step)
 	ck_assert_uint_eq(control.dr6, DR6_RESET | (_i == 1 ? DR6_BS : 0));
 	ck_assert_uint_eq(control.dr7, DR7_RESET | (_i == 1 ? 0 : DR7_GD));
 	/* The interrupt in which the call ended comes behind the trap, by the local APIC. */
-	svm_ops.control_inject(&cpu, KEEL_INJECT_VALID | 0x41, 0);
+	svm_ops.control.inject(&cpu, KEEL_INJECT_VALID | 0x41, 0);
 	enter(SVM_EXIT_CPUID);
 	ck_assert_uint_eq(entered.event, SVM_EVENT_VALID | (_i == 1 ? SVM_EVENT_EXCEPTION | EXC_DB : 0x41));
 	ck_assert_uint_eq(raised_again, _i == 1 ? 0x41 : 0);
@@ -496,10 +496,10 @@ END_TEST
 START_TEST(halts)
 {
 	ck_assert(!intercepts(SVM_EXIT_HLT));
-	svm_ops.control_hlt(&cpu, true);
+	svm_ops.control.hlt(&cpu, true);
 	ck_assert(intercepts(SVM_EXIT_HLT));
 	ck_assert_int_eq(enter(SVM_EXIT_HLT), HV_EXIT_HLT);
-	svm_ops.control_hlt(&cpu, false);
+	svm_ops.control.hlt(&cpu, false);
 	ck_assert(!intercepts(SVM_EXIT_HLT));
 }
 END_TEST

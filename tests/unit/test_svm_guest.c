@@ -130,7 +130,7 @@ static void set_up(void)
 static enum hv_exit_reason enter(uint64_t code)
 {
 	exit_code = code;
-	svm_ops.vcpu_enter(&cpu, &block.vcpu, &ended);
+	svm_ops.vcpu.enter(&cpu, &block.vcpu, &ended);
 	vectoring = 0;
 	return ended.reason;
 }
@@ -164,12 +164,12 @@ START_TEST(event_in_delivery)
 		enter(SVM_EXIT_CPUID);
 	}
 	if (interrupt)
-		svm_ops.vcpu_inject(&block.vcpu, KEEL_INJECT_VALID | 0x41, 0);
+		svm_ops.vcpu.inject(&block.vcpu, KEEL_INJECT_VALID | 0x41, 0);
 	vectoring = exits[_i].vectoring;
 	ck_assert_int_eq(enter(SVM_EXIT_EXCEPTION + exits[_i].vector), HV_EXIT_INTERRUPT);
-	ck_assert(!svm_ops.vcpu_interruptible(&block.vcpu, false));
+	ck_assert(!svm_ops.vcpu.interruptible(&block.vcpu, false));
 	/* The cell may want to hear of the next window all the same. */
-	svm_ops.vcpu_window(&block.vcpu, true, 0);
+	svm_ops.vcpu.window(&block.vcpu, true, 0);
 	enter(SVM_EXIT_CPUID);
 	ck_assert_uint_eq(entered.event, exits[_i].event);
 	ck_assert_int_eq(!!(entered.vintr & SVM_VINTR_IRQ), true);
@@ -192,7 +192,7 @@ END_TEST
 /* A window that the cell waits for is not forgotten for the interrupt. */
 START_TEST(window_waits)
 {
-	svm_ops.vcpu_window(&block.vcpu, true, 0);
+	svm_ops.vcpu.window(&block.vcpu, true, 0);
 	vectoring = INTERRUPT;
 	enter(SVM_EXIT_EXCEPTION + EXC_DB);
 	enter(SVM_EXIT_CPUID);
@@ -216,7 +216,7 @@ START_TEST(double_faults)
 
 	vectoring = EXCEPTION(pairs[_i].first);
 	enter(SVM_EXIT_NPF);
-	svm_ops.vcpu_inject(&block.vcpu, INJECT(pairs[_i].second), 0);
+	svm_ops.vcpu.inject(&block.vcpu, INJECT(pairs[_i].second), 0);
 	if (!pairs[_i].result) {
 		ck_assert_uint_eq(vm.end, KEEL_END_TRIPLE_FAULT);
 		return;
@@ -257,7 +257,7 @@ END_TEST
  */
 START_TEST(nmi_behind_an_exception)
 {
-	svm_ops.vcpu_inject(&block.vcpu, INJECT(EXC_DB), 0);
+	svm_ops.vcpu.inject(&block.vcpu, INJECT(EXC_DB), 0);
 	block.vcpu.nmi_pending = true;
 	ck_assert_int_eq(enter(_i ? SVM_EXIT_IRET : SVM_EXIT_INTR), _i ? HV_EXIT_NONE : HV_EXIT_INTERRUPT);
 	ck_assert_uint_eq(entered.event, EXCEPTION(EXC_DB));
@@ -300,11 +300,11 @@ START_TEST(single_step)
 	enter(SVM_EXIT_CPUID);
 	vmcb.shadow = SVM_SHADOW;
 	/* The trap comes before an interrupt does. */
-	ck_assert_int_eq(svm_ops.vcpu_interruptible(&block.vcpu, true), !_i);
-	svm_ops.vcpu_advance(&block.vcpu, RIP + 2);
+	ck_assert_int_eq(svm_ops.vcpu.interruptible(&block.vcpu, true), !_i);
+	svm_ops.vcpu.advance(&block.vcpu, RIP + 2);
 	ck_assert_uint_eq(page.regs.rip, RIP + 2);
 	ck_assert_uint_eq(page.regs.rflags, RFLAGS_FIXED | RFLAGS_IF | (_i ? RFLAGS_TF : 0));
-	ck_assert_int_eq(svm_ops.vcpu_interruptible(&block.vcpu, false), !_i);
+	ck_assert_int_eq(svm_ops.vcpu.interruptible(&block.vcpu, false), !_i);
 	/* Nor does an NMI. */
 	block.vcpu.nmi_pending = true;
 	enter(SVM_EXIT_WBINVD);
@@ -328,23 +328,23 @@ START_TEST(state_of_a_cell)
 	};
 
 	sregs.efer = values[_i].efer;
-	ck_assert_int_eq(svm_ops.vcpu_set_sregs(&cpu, &block.vcpu, &sregs), values[_i].good);
+	ck_assert_int_eq(svm_ops.vcpu.set_sregs(&cpu, &block.vcpu, &sregs), values[_i].good);
 	if (values[_i].good)
 		ck_assert_uint_eq(vmcb.efer, values[_i].efer | EFER_SVME);
 	sregs.efer = 0;
 	sregs.cpl = 4;
-	ck_assert(!svm_ops.vcpu_set_sregs(&cpu, &block.vcpu, &sregs));
+	ck_assert(!svm_ops.vcpu.set_sregs(&cpu, &block.vcpu, &sregs));
 }
 END_TEST
 
 START_TEST(breakpoints_of_a_cell)
 {
 	sregs.dr7 = DR7_RESET;
-	ck_assert(svm_ops.vcpu_set_sregs(&cpu, &block.vcpu, &sregs));
+	ck_assert(svm_ops.vcpu.set_sregs(&cpu, &block.vcpu, &sregs));
 	ck_assert_uint_eq(debug_uses, 0);
 	ck_assert_uint_eq(vmcb.intercept[SVM_EXIT_DR_FIRST / 32], 0x00ff00ff);
 	sregs.dr7 = DR7_RESET | 1ull << _i;
-	ck_assert(svm_ops.vcpu_set_sregs(&cpu, &block.vcpu, &sregs));
+	ck_assert(svm_ops.vcpu.set_sregs(&cpu, &block.vcpu, &sregs));
 	ck_assert_uint_eq(debug_uses, 1);
 	ck_assert_uint_eq(vmcb.intercept[SVM_EXIT_DR_FIRST / 32], 0);
 }
@@ -355,10 +355,10 @@ START_TEST(registers_come_back)
 {
 	svm_features.xsaves = _i;
 	for (unsigned int i = 0; i < 2; i++) {
-		svm_ops.vcpu_load(&cpu, &block.vcpu);
+		svm_ops.vcpu.load(&cpu, &block.vcpu);
 		ck_assert_uint_eq(debugctl, 0);
 		ck_assert_uint_eq(xss, _i ? 0 : CONTROL_XSS);
-		svm_ops.vcpu_put(&cpu, &block.vcpu);
+		svm_ops.vcpu.put(&cpu, &block.vcpu);
 		ck_assert_uint_eq(debugctl, CONTROL_DEBUGCTL);
 		ck_assert_uint_eq(xss, CONTROL_XSS);
 	}

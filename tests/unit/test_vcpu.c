@@ -224,9 +224,9 @@ static void get_sregs(struct vcpu *v, struct keel_sregs *sregs)
 }
 
 static const struct hv_ops ops = {
-	.vcpu_load = nothing, .vcpu_put = nothing, .vcpu_enter = enter, .vcpu_advance = advance,
-	.vcpu_interruptible = interruptible, .vcpu_inject = inject, .vcpu_window = window, .vcpu_tpr = tpr,
-	.vcpu_get_sregs = get_sregs,
+	.vcpu.load = nothing, .vcpu.put = nothing, .vcpu.enter = enter, .vcpu.advance = advance,
+	.vcpu.interruptible = interruptible, .vcpu.inject = inject, .vcpu.window = window, .vcpu.tpr = tpr,
+	.vcpu.get_sregs = get_sregs,
 };
 const struct hv_ops *hv = &ops;
 

@@ -108,7 +108,7 @@ static void set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
 static struct pt_format guest_format;
 
 static const struct hv_ops ops = {
-	.second_level = &guest_format, .vcpu_init = vcpu_init, .vcpu_set_tsc_offset = set_tsc_offset,
+	.second_level = &guest_format, .vcpu.init = vcpu_init, .vcpu.set_tsc_offset = set_tsc_offset,
 };
 
 static void flush_all(void)
@@ -1036,7 +1036,7 @@ START_TEST(dirty_log)
 	WORKS(vm_take_dirty(vm, 2 * MIB, 0, bits));
 	ck_assert(bits[3] == 1ull << 63 && count_bits(bits) == 1);
 	ck_assert(take_count(vm, 3 * MIB, 0, &flushed) == 1 && flushed);
-	hv = &(const struct hv_ops){ .has_dirty = no_dirty };
+	hv = &(const struct hv_ops){ .cpu.has_dirty = no_dirty };
 	FAILS(vm_take_dirty(vm, MIB, 0, bits), EOPNOTSUPP);
 	hv = &ops;
 	WORKS(vm_kill(vm));

@@ -285,13 +285,13 @@ static void set_up(void)
 
 static enum hv_exit_reason control(void)
 {
-	vmx_ops.control_enter(&cpu, &ended);
+	vmx_ops.control.enter(&cpu, &ended);
 	return ended.reason;
 }
 
 static enum hv_exit_reason guest(void)
 {
-	vmx_ops.vcpu_enter(&cpu, &block.vcpu, &ended);
+	vmx_ops.vcpu.enter(&cpu, &block.vcpu, &ended);
 	return ended.reason;
 }
 
@@ -336,7 +336,7 @@ START_TEST(flush_of_the_control_domain)
 	vmx.eptp = EPTP;
 	control();
 	ck_assert_uint_eq(invept.count, 0);
-	vmx_ops.control_flush(&cpu);
+	vmx_ops.control.flush(&cpu);
 	ck_assert_uint_eq(invept.count, 0);
 	/* A guest's run in between does not count for it. */
 	entries = 0;
@@ -397,8 +397,8 @@ START_TEST(nmi_waits)
 
 	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = shadows[_i % 4];
 	if (_i >= 4)
-		vmx_ops.control_inject(&cpu, KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | 0x30, 0);
-	vmx_ops.control_inject_nmi(&cpu);
+		vmx_ops.control.inject(&cpu, KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | 0x30, 0);
+	vmx_ops.control.inject_nmi(&cpu);
 	control();
 	ck_assert_int_eq(entered_window, _i != 0);
 	ck_assert_uint_eq(entered_event, _i >= 4 ? EVENT_VALID | EVENT_INTERRUPT | 0x30 :
@@ -422,7 +422,7 @@ START_TEST(nmi_forgotten)
 		block.vcpu.nmi_pending = true;
 		guest();
 	} else {
-		vmx_ops.control_inject_nmi(&cpu);
+		vmx_ops.control.inject_nmi(&cpu);
 		control();
 	}
 	ck_assert(entered_window);
@@ -440,9 +440,9 @@ START_TEST(nmi_before_entry)
 {
 	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = 0;
 	if (_i)
-		vmx_ops.vcpu_inject(&block.vcpu, KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | 0x41, 0);
+		vmx_ops.vcpu.inject(&block.vcpu, KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | 0x41, 0);
 	else
-		vmx_ops.control_inject(&cpu, KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | 0x41, 0);
+		vmx_ops.control.inject(&cpu, KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | 0x41, 0);
 	called_off = true;
 	ck_assert_int_eq(_i ? guest() : control(), HV_EXIT_NMI);
 	ck_assert_uint_eq(entries, 0);
@@ -519,7 +519,7 @@ START_TEST(event_in_delivery)
 	vmcs[VMCS_EXIT_EVENT] = EVENT_VALID | EVENT_EXCEPTION | EXC_DB;
 	vectoring = events[_i];
 	ck_assert_int_eq(guest(), HV_EXIT_INTERRUPT);
-	ck_assert(!vmx_ops.vcpu_interruptible(&block.vcpu, false));
+	ck_assert(!vmx_ops.vcpu.interruptible(&block.vcpu, false));
 	vectoring = 0;
 	/* Its handler runs with interrupts off. */
 	page.regs.rflags = 0;
@@ -547,14 +547,14 @@ START_TEST(event_in_delivery)
 	ck_assert(!(vmcs[VMCS_PRIMARY_CONTROLS] & PRIMARY_INTERRUPT_WINDOW));
 	guest();
 	ck_assert_uint_eq(entered_event, 0);
-	ck_assert(vmx_ops.vcpu_interruptible(&block.vcpu, false));
+	ck_assert(vmx_ops.vcpu.interruptible(&block.vcpu, false));
 }
 END_TEST
 
 /* One that the cell has asked for stays open behind the interrupt. */
 START_TEST(window_waits)
 {
-	vmx_ops.vcpu_window(&block.vcpu, true, 0);
+	vmx_ops.vcpu.window(&block.vcpu, true, 0);
 	page.regs.rflags = RFLAGS_IF;
 	reason = VMX_EXIT_EXCEPTION;
 	vmcs[VMCS_EXIT_EVENT] = EVENT_VALID | EVENT_EXCEPTION | EXC_DB;
@@ -584,7 +584,7 @@ START_TEST(double_faults)
 	reason = VMX_EXIT_EPT_VIOLATION;
 	vectoring = EVENT_VALID | EVENT_EXCEPTION | pairs[_i].first;
 	guest();
-	vmx_ops.vcpu_inject(&block.vcpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | pairs[_i].second, 0);
+	vmx_ops.vcpu.inject(&block.vcpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | pairs[_i].second, 0);
 	if (!pairs[_i].result) {
 		ck_assert_uint_eq(vm.end, KEEL_END_TRIPLE_FAULT);
 		return;
@@ -607,14 +607,14 @@ START_TEST(single_step)
 	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = SHADOW_STI;
 	vmcs[VMCS_GUEST_DEBUGCTL] = _i == 2 ? DEBUGCTL_BTF : 0;
 	page.regs.rflags = vmcs[VMCS_GUEST_RFLAGS];
-	ck_assert_int_eq(vmx_ops.vcpu_interruptible(&block.vcpu, true), !_i);
-	vmx_ops.vcpu_advance(&block.vcpu, RIP + LENGTH);
+	ck_assert_int_eq(vmx_ops.vcpu.interruptible(&block.vcpu, true), !_i);
+	vmx_ops.vcpu.advance(&block.vcpu, RIP + LENGTH);
 	ck_assert_uint_eq(page.regs.rip, RIP + LENGTH);
 	ck_assert_uint_eq(vmcs[VMCS_GUEST_INTERRUPTIBILITY], 0);
 	ck_assert_uint_eq(page.regs.rflags, RFLAGS_IF | (_i ? RFLAGS_TF : 0));
 	ck_assert_uint_eq(vmcs[VMCS_GUEST_RFLAGS], page.regs.rflags);
 	ck_assert_uint_eq(vmcs[VMCS_GUEST_PENDING_DEBUG], trap ? PENDING_SINGLE_STEP : 0);
-	ck_assert_int_eq(vmx_ops.vcpu_interruptible(&block.vcpu, false), !trap);
+	ck_assert_int_eq(vmx_ops.vcpu.interruptible(&block.vcpu, false), !trap);
 	block.vcpu.nmi_pending = true;
 	guest();
 	ck_assert_uint_eq(entered_event, trap ? 0 : EVENT_VALID | EVENT_NMI | 2);
@@ -626,8 +626,8 @@ END_TEST
 START_TEST(single_step_of_a_call)
 {
 	vmcs[VMCS_GUEST_RFLAGS] = RFLAGS_IF | (_i ? RFLAGS_TF : 0);
-	vmx_ops.control_advance(&cpu, RIP + LENGTH);
-	vmx_ops.control_inject(&cpu, KEEL_INJECT_VALID | 0x41, 0);
+	vmx_ops.control.advance(&cpu, RIP + LENGTH);
+	vmx_ops.control.inject(&cpu, KEEL_INJECT_VALID | 0x41, 0);
 	control();
 	ck_assert_uint_eq(entered_event, _i ? 0 : EVENT_VALID | EVENT_INTERRUPT | 0x41);
 	ck_assert_uint_eq(raised_again, _i ? 0x41 : 0);
@@ -779,10 +779,10 @@ START_TEST(control_bitmap_is_the_lists)
 	static uint8_t map[VMX_BITMAP_BYTES];
 
 	memset(map, 0xff, sizeof(map));
-	control_msr_permit(vmx_ops.control_msrs, map, vmx_msr_permit);
+	control_msr_permit(vmx_ops.control.msrs, map, vmx_msr_permit);
 	for (unsigned int i = 0; i < 0x4000; i++) {
 		uint32_t msr = i & 0x2000 ? 0xc0000000u | (i & 0x1fff) : i;
-		const struct control_msr *rule = control_msr_find(vmx_ops.control_msrs, msr);
+		const struct control_msr *rule = control_msr_find(vmx_ops.control.msrs, msr);
 		uint32_t access = rule ? rule->access : 0;
 		const uint8_t *byte = map + (msr & 0x1fff) / 8 + (msr >> 31) * 0x400;
 
@@ -796,7 +796,7 @@ END_TEST
 /* It is the control domain's, as any other machine check. */
 START_TEST(machine_check_at_the_entry)
 {
-	vmx_ops.vcpu_inject(&block.vcpu, KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | 0x41, 0);
+	vmx_ops.vcpu.inject(&block.vcpu, KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | 0x41, 0);
 	reason = VMX_EXIT_ENTRY_FAILED | VMX_EXIT_ENTRY_MCE;
 	ck_assert_int_eq(guest(), HV_EXIT_MACHINE_CHECK);
 	entries = 0;
@@ -911,14 +911,14 @@ START_TEST(machine_checks_stay_on)
 	vmcs[VMCS_CR4_MASK] = CR4_VMXE | CR4_MCE;
 	vmcs[VMCS_GUEST_CR4] = CR4_VMXE | CR4_MCE | CR4_PAE;
 	vmcs[VMCS_CR4_SHADOW] = _i ? CR4_MCE : 0;
-	ck_assert_uint_eq(vmx_ops.vcpu_cr4(&block.vcpu), CR4_PAE | (_i ? CR4_MCE : 0));
+	ck_assert_uint_eq(vmx_ops.vcpu.cr4(&block.vcpu), CR4_PAE | (_i ? CR4_MCE : 0));
 	reason = VMX_EXIT_CR;
 	qualification = 4 | KEEL_RCX << QUAL_CR_GPR_SHIFT;
 	page.regs.gpr[KEEL_RCX] = CR4_PAE | CR4_PGE | (_i ? 0 : CR4_MCE);
 	ck_assert_int_eq(guest(), HV_EXIT_NONE);
 	/* Executed again: the rest of it is the processor's. */
 	ck_assert_uint_eq(page.regs.rip, RIP);
-	ck_assert_uint_eq(vmx_ops.vcpu_cr4(&block.vcpu), CR4_PAE | (_i ? 0 : CR4_MCE));
+	ck_assert_uint_eq(vmx_ops.vcpu.cr4(&block.vcpu), CR4_PAE | (_i ? 0 : CR4_MCE));
 	ck_assert_uint_eq(vmcs[VMCS_GUEST_CR4], CR4_VMXE | CR4_MCE | CR4_PAE);
 	guest();
 	ck_assert_uint_eq(entered_event, 0);
@@ -933,11 +933,11 @@ START_TEST(apic_page)
 	vmcs[VMCS_MSR_BITMAP] = plain;
 	apic[(0x180 + 0x10 * 2) / 4] = 0x80000001;	/* vectors 64 and 95 */
 	apic[(0x180 + 0x10 * 7) / 4] = 0x00000002;	/* vector 225 */
-	vmx_ops.vcpu_set_apic(&block.vcpu, 0x5130);
+	vmx_ops.vcpu.set_apic(&block.vcpu, 0x5130);
 	ck_assert_uint_eq(vmcs[VMCS_GUEST_INTERRUPT_STATUS], 0x5130);
 	ck_assert_ptr_eq(block.vcpu.last_cpu, &cpu);
 	ck_assert_uint_eq(vmcs[VMCS_EOI_EXITS + 2], 0);
-	vmx_ops.vcpu_set_apic(&block.vcpu, KEEL_APIC_X2 | KEEL_APIC_PAGE | KEEL_APIC_EOI_EXITS);
+	vmx_ops.vcpu.set_apic(&block.vcpu, KEEL_APIC_X2 | KEEL_APIC_PAGE | KEEL_APIC_EOI_EXITS);
 	ck_assert_uint_eq(vmcs[VMCS_GUEST_INTERRUPT_STATUS], 0);
 	/* Both at once would be refused. */
 	ck_assert_uint_eq(vmcs[VMCS_SECONDARY_CONTROLS], SECONDARY_EPT | VMX_APIC_CONTROLS | SECONDARY_X2APIC);
@@ -947,10 +947,10 @@ START_TEST(apic_page)
 	ck_assert_uint_eq(vmcs[VMCS_EOI_EXITS + 2], 0x80000001);
 	ck_assert_uint_eq(vmcs[VMCS_EOI_EXITS + 4], 0);
 	ck_assert_uint_eq(vmcs[VMCS_EOI_EXITS + 6], 2ull << 32);
-	vmx_ops.vcpu_set_apic(&block.vcpu, KEEL_APIC_PAGE);
+	vmx_ops.vcpu.set_apic(&block.vcpu, KEEL_APIC_PAGE);
 	ck_assert_uint_eq(vmcs[VMCS_SECONDARY_CONTROLS], SECONDARY_EPT | VMX_APIC_CONTROLS | SECONDARY_APIC_ACCESSES);
 	ck_assert_uint_eq(vmcs[VMCS_MSR_BITMAP], plain);
-	vmx_ops.vcpu_set_apic(&block.vcpu, 0);
+	vmx_ops.vcpu.set_apic(&block.vcpu, 0);
 	ck_assert_uint_eq(vmcs[VMCS_SECONDARY_CONTROLS], SECONDARY_EPT | VMX_APIC_CONTROLS);
 	ck_assert_uint_eq(vmcs[VMCS_MSR_BITMAP], plain);
 }
@@ -990,15 +990,15 @@ END_TEST
 START_TEST(tpr_threshold)
 {
 	apic[0x80 / 4] = 0x3f;
-	ck_assert_uint_eq(vmx_ops.vcpu_tpr(&block.vcpu), 3);
-	vmx_ops.vcpu_set_tpr(&block.vcpu, 3);
+	ck_assert_uint_eq(vmx_ops.vcpu.tpr(&block.vcpu), 3);
+	vmx_ops.vcpu.set_tpr(&block.vcpu, 3);
 	ck_assert_uint_eq(apic[0x80 / 4], 0x3f);
-	vmx_ops.vcpu_set_tpr(&block.vcpu, 4);
+	vmx_ops.vcpu.set_tpr(&block.vcpu, 4);
 	ck_assert_uint_eq(apic[0x80 / 4], 0x40);
-	vmx_ops.vcpu_window(&block.vcpu, false, 5);
+	vmx_ops.vcpu.window(&block.vcpu, false, 5);
 	ck_assert_int_eq(guest(), HV_EXIT_TPR);
 	ck_assert_uint_eq(entries, 0);
-	vmx_ops.vcpu_window(&block.vcpu, false, 4);
+	vmx_ops.vcpu.window(&block.vcpu, false, 4);
 	ck_assert_uint_eq(vmcs[VMCS_TPR_THRESHOLD], 4);
 	ck_assert_int_eq(guest(), HV_EXIT_CPUID);
 	reason = VMX_EXIT_TPR;
@@ -1009,12 +1009,12 @@ END_TEST
 
 START_TEST(halts)
 {
-	vmx_ops.control_hlt(&cpu, true);
+	vmx_ops.control.hlt(&cpu, true);
 	ck_assert_uint_ne(vmcs[VMCS_PRIMARY_CONTROLS] & PRIMARY_HLT, 0);
 	reason = VMX_EXIT_HLT;
-	vmx_ops.control_enter(&cpu, &ended);
+	vmx_ops.control.enter(&cpu, &ended);
 	ck_assert_int_eq(ended.reason, HV_EXIT_HLT);
-	vmx_ops.control_hlt(&cpu, false);
+	vmx_ops.control.hlt(&cpu, false);
 	ck_assert_uint_eq(vmcs[VMCS_PRIMARY_CONTROLS] & PRIMARY_HLT, 0);
 }
 END_TEST

@@ -126,7 +126,21 @@ static inline void svm_advance(struct vmcb *vmcb, uint64_t *rflags)
 }
 
 /* svm_vcpu.c */
-HV_VCPU_FUNCTIONS(svm);
+void svm_vcpu_init(struct vcpu *vcpu);
+void svm_vcpu_load(struct cpu *cpu, struct vcpu *vcpu);
+void svm_vcpu_put(struct cpu *cpu, struct vcpu *vcpu);
+void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit);
+void svm_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip);
+bool svm_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction);
+void svm_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
+void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold);
+unsigned int svm_vcpu_tpr(struct vcpu *vcpu);
+void svm_vcpu_set_tpr(struct vcpu *vcpu, unsigned int tpr);
+uint64_t svm_vcpu_cr4(struct vcpu *vcpu);
+void svm_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs);
+bool svm_vcpu_set_sregs(struct cpu *cpu, struct vcpu *vcpu, const struct keel_sregs *sregs);
+void svm_vcpu_set_cr2(struct vcpu *vcpu, uint64_t cr2);
+void svm_vcpu_set_tsc_offset(struct vcpu *vcpu, uint64_t offset);
 bool svm_vcpu_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 bool svm_vcpu_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 

@@ -253,7 +253,21 @@ static inline uint32_t vmx_run(struct vmx_context *context, struct keel_regs *re
 }
 
 /* vmx_vcpu.c */
-HV_VCPU_FUNCTIONS(vmx);
+void vmx_vcpu_init(struct vcpu *vcpu);
+void vmx_vcpu_load(struct cpu *cpu, struct vcpu *vcpu);
+void vmx_vcpu_put(struct cpu *cpu, struct vcpu *vcpu);
+void vmx_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit);
+void vmx_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip);
+bool vmx_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction);
+void vmx_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
+void vmx_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold);
+unsigned int vmx_vcpu_tpr(struct vcpu *vcpu);
+void vmx_vcpu_set_tpr(struct vcpu *vcpu, unsigned int tpr);
 void vmx_vcpu_set_apic(struct vcpu *vcpu, uint32_t apic);
+uint64_t vmx_vcpu_cr4(struct vcpu *vcpu);
+void vmx_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs);
+bool vmx_vcpu_set_sregs(struct cpu *cpu, struct vcpu *vcpu, const struct keel_sregs *sregs);
+void vmx_vcpu_set_cr2(struct vcpu *vcpu, uint64_t cr2);
+void vmx_vcpu_set_tsc_offset(struct vcpu *vcpu, uint64_t offset);
 
 #endif
