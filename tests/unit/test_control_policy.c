@@ -15,7 +15,7 @@
 static struct cpuid processor_cpuid(uint32_t leaf, uint32_t subleaf);
 
 #define cpuid(leaf, subleaf) processor_cpuid(leaf, subleaf)
-#include "../../vmm/control_policy.c"
+#include "../../arch/x86/control_policy.c"
 #undef cpuid
 
 #define BITMAP_BYTES	8192u

@@ -17,8 +17,8 @@ static struct cpuid real_cpuid(uint32_t leaf, uint32_t subleaf)
 static struct cpuid processor_cpuid(uint32_t leaf, uint32_t subleaf);
 
 #define cpuid(leaf, subleaf) processor_cpuid(leaf, subleaf)
-#include "../../vmm/cpuid.c"
-#include "../../vmm/topology.c"
+#include "../../arch/x86/cpuid.c"
+#include "../../arch/x86/topology.c"
 #undef cpuid
 
 #define CACHE_LEVELS	4u

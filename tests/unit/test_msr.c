@@ -12,7 +12,7 @@
 static uint64_t processor_tsc(void);
 
 #define rdtsc() processor_tsc()
-#include "../../vmm/msr.c"
+#include "../../arch/x86/msr.c"
 #undef rdtsc
 
 #define MARK	0x5a00000000000000ull

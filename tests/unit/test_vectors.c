@@ -107,7 +107,7 @@ static void model_xrstor(const void *area, uint64_t mask)
 #define cpuid(leaf, subleaf) model_cpuid(leaf, subleaf)
 #define xsave model_xsave
 #define xrstor model_xrstor
-#include "../../vmm/vectors.c"
+#include "../../arch/x86/vectors.c"
 
 uint64_t cpuid_guest_xcr0(void)
 {

@@ -3,7 +3,7 @@
 find_library(ZYDIS_LIBRARY Zydis REQUIRED)
 
 keel_unit_test(control_decode
-	SOURCES tests/unit/test_control_decode.c vmm/control_decode.c vmm/pagetable.c
+	SOURCES tests/unit/test_control_decode.c arch/x86/control_decode.c vmm/pagetable.c
 	LIBS ${ZYDIS_LIBRARY}
 	INCLUDES vmm arch/x86)
 # The following include the source that they test: to stand in for instructions, or to look at what it keeps to itself.
