@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Asks the firmware to clear memory at the next reset (TCG Platform Reset Attack Mitigation Specification, 4): whatever boots then
- * need not be Keel, which does so itself. The firmware makes the variable if it knows of this; nobody else may.
+ * Asks the firmware to clear memory at the next reset (TCG Platform Reset Attack Mitigation Specification, 4):
+ * whatever boots then need not be Keel, which does so itself. The firmware makes the variable if it knows of this;
+ * nobody else may.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt

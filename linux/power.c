@@ -17,7 +17,8 @@ static int power_event(struct notifier_block *block, unsigned long event, void *
 {
 	if (event != PM_HIBERNATION_PREPARE)
 		return NOTIFY_DONE;
-	pr_warn("hibernation is refused: guests cannot be saved with it; shut them down and switch the machine off, or use 'freeze'\n");
+	pr_warn("hibernation is refused: guests cannot be saved with it; shut them down and switch the machine off, "
+		"or use 'freeze'\n");
 	return notifier_from_errno(-EBUSY);
 }
 

@@ -9,7 +9,8 @@
 #include "string.h"
 
 #define LOW_MEMORY_END	(UINT64_C(1) << 20)
-#define REAL_MODE_END	UINT64_C(0x80000)	/* from there on Linux searches all memory below 1 MiB for what a firmware may have left */
+/* From there on Linux searches all memory below 1 MiB for what a firmware may have left. */
+#define REAL_MODE_END	UINT64_C(0x80000)
 
 /* UEFI 2.10, 4.3 and 4.6, of 64-bit firmware. */
 #define SYSTEM_TABLE_SIGNATURE	UINT64_C(0x5453595320494249)	/* "IBI SYST" */

@@ -70,8 +70,8 @@ static enum cell_result leave(struct cpu *cpu, struct cell_context *context)
 }
 
 /*
- * IRETQ to any other address faults in ring 0 (SDM vol. 2, IRET). Where a jump does not check it, an interrupt may come before the
- * fault at the target. The rest of the frame is as ring 3 cannot change it: CS, SS and the flags.
+ * IRETQ to any other address faults in ring 0 (SDM vol. 2, IRET). Where a jump does not check it, an interrupt may
+ * come before the fault at the target. The rest of the frame is as ring 3 cannot change it: CS, SS and the flags.
  */
 static bool canonical(uint64_t rip)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Ways into a guest's cell: one for each vCPU, and the event context. One of them is in the cell at a time. A context belongs to the CPU
- * that has set `running`; what is in it is that CPU's alone.
+ * Ways into a guest's cell: one for each vCPU, and the event context. One of them is in the cell at a time. A context
+ * belongs to the CPU that has set `running`; what is in it is that CPU's alone.
  */
 #ifndef VMM_CELL_H
 #define VMM_CELL_H

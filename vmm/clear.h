@@ -9,8 +9,8 @@
 #include "multiboot2.h"
 
 /*
- * On the first CPU, with all memory in the direct map: clears what bootmem_next() names, together with the CPUs that take part, and
- * tells how long it took.
+ * On the first CPU, with all memory in the direct map: clears what bootmem_next() names, together with the CPUs that
+ * take part, and tells how long it took.
  */
 void clear_memory(const struct boot_info *boot);
 /* Instead: lets the others go without. */

@@ -54,8 +54,8 @@ static void exit_rdmsr(struct cpu *cpu, const struct hv_exit *exit)
 }
 
 /*
- * What the processor would take (SDM vol. 3, 11.12.5), at the place where writes of the registers are watched. It may also be locked in
- * x2APIC mode, which only the attempt shows.
+ * What the processor would take (SDM vol. 3, 11.12.5), at the place where writes of the registers are watched. It may
+ * also be locked in x2APIC mode, which only the attempt shows.
  */
 static bool apic_base_ok(uint64_t value)
 {

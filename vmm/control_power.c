@@ -103,8 +103,9 @@ static void stop_others(struct cpu *cpu)
 }
 
 /*
- * Where there is a guest, this is the last that the control domain does, on one CPU. If the machine stays on, that one goes on to the
- * next port or way that it knows. A reset does not write caches back, and zeros that never came to memory have scrubbed nothing.
+ * Where there is a guest, this is the last that the control domain does, on one CPU. If the machine stays on, that
+ * one goes on to the next port or way that it knows. A reset does not write caches back, and zeros that never came to
+ * memory have scrubbed nothing.
  */
 static void leave(struct cpu *cpu)
 {

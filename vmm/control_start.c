@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A control domain that dies before it has a console: it halts with interrupts off, or shuts its processor down, and the screen just
- * stops. So until it has shown that it runs, Keel watches the first CPU's halts, and tells of such an end on its own console.
+ * A control domain that dies before it has a console: it halts with interrupts off, or shuts its processor down, and
+ * the screen just stops. So until it has shown that it runs, Keel watches the first CPU's halts, and tells of such an
+ * end on its own console.
  */
 
 #include "control.h"

@@ -28,9 +28,9 @@ struct linux_entry {
 
 /*
  * The first module is the kernel, with its command line; the second one, if any, the initrd. hidden: Keel's memory,
- * whole pages, already taken: reserved in every map; type ignored, empty ones left out. NULL, or one line for the screen: not a kernel
- * for us (protocol below 2.12, 32-bit, not relocatable, damaged) or no place for it. Memory may have been
- * written by then, but only free RAM.
+ * whole pages, already taken: reserved in every map; type ignored, empty ones left out. NULL, or one line for the
+ * screen: not a kernel for us (protocol below 2.12, 32-bit, not relocatable, damaged) or no place for it. Memory may
+ * have been written by then, but only free RAM.
  */
 const char *linux_load(struct boot_info *boot, const struct boot_range hidden[LINUX_HIDDEN], struct linux_entry *entry);
 

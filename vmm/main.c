@@ -155,8 +155,8 @@ static unsigned int cut_ranges(struct own_range *ranges, unsigned int count, uin
 }
 
 /*
- * What takes the IOMMUs takes the remapping of interrupts with them, without which no device's interrupt reaches an APIC identifier
- * above those of eight bits.
+ * What takes the IOMMUs takes the remapping of interrupts with them, without which no device's interrupt reaches an
+ * APIC identifier above those of eight bits.
  */
 static void iommus_choose(const struct acpi_processor *list, unsigned int count, uint64_t memory)
 {

@@ -71,9 +71,9 @@ struct own_frame {
 };
 
 /*
- * Entries of the I/O table, of four levels like the other: a leaf is address, rights, leaf and, above the last level, large; an entry
- * that points to a table is address, rights, and `level` times the number of the table's level, which is 1 for the last; what
- * devices may not reach is 0.
+ * Entries of the I/O table, of four levels like the other: a leaf is address, rights, leaf and, above the last level,
+ * large; an entry that points to a table is address, rights, and `level` times the number of the table's level, which
+ * is 1 for the last; what devices may not reach is 0.
  */
 struct own_io_format {
 	uint64_t rights;
@@ -98,9 +98,10 @@ struct own_config {
 uint64_t own_frames_needed(const struct own_config *config);
 
 /*
- * Builds the table in the reserve: own_frames_needed() contiguous pages, reached through the direct map. They
- * and everything else of Keel's are to be taken with own_take_for_keel() afterwards. The first page is the top
- * table, for the nested CR3 or the EPT pointer; own_io_root() has the other one. -EINVAL: ranges not sorted, not whole pages, beyond the limit.
+ * Builds the table in the reserve: own_frames_needed() contiguous pages, reached through the direct map. They and
+ * everything else of Keel's are to be taken with own_take_for_keel() afterwards. The first page is the top table, for
+ * the nested CR3 or the EPT pointer; own_io_root() has the other one. -EINVAL: ranges not sorted, not whole pages,
+ * beyond the limit.
  */
 int own_init(const struct own_config *config, uint64_t reserve);
 

@@ -72,8 +72,8 @@ bool takeover_fault(struct cpu *cpu, uint64_t hpa)
 	spin_lock(&lock);
 	if (owner.address && !owner_is_there(cpu)) {
 		if (vm_disown())
-			print("Keel: the control domain's kernel is another one: the former one's guests end, and their memory is "
-			      "scrubbed as it is used\n");
+			print("Keel: the control domain's kernel is another one: the former one's guests end, and their memory "
+			      "is scrubbed as it is used\n");
 		owner.address = 0;
 	}
 	spin_unlock(&lock);

@@ -88,8 +88,8 @@ static void xstate_swap_out(struct cpu *cpu, struct vcpu *vcpu)
 }
 
 /*
- * Physical interrupts may have vectors from 16 on: while ring 3 can run, those below 32 are held back, so that they are not taken for
- * a cell's exceptions or its answer.
+ * Physical interrupts may have vectors from 16 on: while ring 3 can run, those below 32 are held back, so that they
+ * are not taken for a cell's exceptions or its answer.
  */
 static void mask_low_vectors(struct cpu *cpu)
 {

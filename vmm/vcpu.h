@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A guest's processor, and its stay on one of the machine's: guest, Keel, cell, until the control domain is needed. A vCPU belongs to
- * the CPU that runs it, but for what other CPUs may set at any time: poll and last_cpu.
+ * A guest's processor, and its stay on one of the machine's: guest, Keel, cell, until the control domain is needed. A
+ * vCPU belongs to the CPU that runs it, but for what other CPUs may set at any time: poll and last_cpu.
  */
 #ifndef VMM_VCPU_H
 #define VMM_VCPU_H

@@ -611,7 +611,10 @@ void vm_scrub_all(void)
 			memset(phys_to_virt(hpa), 0, pt_order_bytes(frame.order));
 }
 
-/* Nothing runs of the VM, and nobody will ask for its record: that goes like every other block, and the slot with the last one. */
+/*
+ * Nothing runs of the VM, and nobody will ask for its record: that goes like every other block, and the slot with the
+ * last one.
+ */
 static bool take_back(uint64_t hpa)
 {
 	struct own_frame frame = own_query(hpa);

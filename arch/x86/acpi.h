@@ -52,7 +52,10 @@ struct acpi_power {
 /* rsdp: a copy of the root pointer of that size; 0: search for it. False: no usable tables. */
 bool acpi_open(struct acpi *acpi, const uint8_t *rsdp, uint32_t rsdp_bytes, uint64_t limit);
 
-/* The processors, the first `room` of them, enabled ones first. Returns how many there are, which may be more; 0: no usable table. */
+/*
+ * The processors, the first `room` of them, enabled ones first. Returns how many there are, which may be more; 0: no
+ * usable table.
+ */
 unsigned int acpi_processors(const struct acpi *acpi, struct acpi_processor *list, unsigned int room);
 
 /*
@@ -62,12 +65,13 @@ unsigned int acpi_processors(const struct acpi *acpi, struct acpi_processor *lis
 void acpi_power(const struct acpi *acpi, struct acpi_power *power);
 
 /*
- * The first table with this signature, four characters, whose sum is right, with its header. length: its bytes. NULL: there is none.
+ * The first table with this signature, four characters, whose sum is right, with its header. length: its bytes. NULL:
+ * there is none.
  */
 const uint8_t *acpi_table(const struct acpi *acpi, const char *signature, uint32_t *length);
 /*
- * All tables with this signature get another one, in place, by which no operating system looks for them. False: one lies in memory that
- * cannot be written.
+ * All tables with this signature get another one, in place, by which no operating system looks for them. False: one
+ * lies in memory that cannot be written.
  */
 bool acpi_hide(const struct acpi *acpi, const char *signature);
 

@@ -107,8 +107,8 @@ static struct unit {
 
 static uint64_t device_table;
 /*
- * How devices send those of system management, as the firmware wants it: blocked, all that are posted pass, interrupt pins alone do,
- * translated. All devices get what the one with the most wants.
+ * How devices send those of system management, as the firmware wants it: blocked, all that are posted pass, interrupt
+ * pins alone do, translated. All devices get what the one with the most wants.
  */
 static unsigned int system_messages;
 static const uint8_t system_rank[4] = { 0, 3, 1, 2 };
@@ -219,7 +219,8 @@ static void amdvi_prepare(const struct iommu_machine *machine, uint64_t memory)
 	device_table = memory;
 	for (i = 0; i < DEVICES; i++)
 		device[i] = (struct device){ own_io_root(4) | DEVICE_VALID | DEVICE_LEVELS | DEVICE_RIGHTS,
-					     DEVICE_DOMAIN | (uint64_t)system_messages << DEVICE_SYSTEM_SHIFT, DEVICE_MESSAGES, 0 };
+					     DEVICE_DOMAIN | (uint64_t)system_messages << DEVICE_SYSTEM_SHIFT,
+					     DEVICE_MESSAGES, 0 };
 	memory += DEVICE_TABLE_PAGES * PAGE_SIZE;
 	for (i = 0; i < machine->units; i++) {
 		units[i].done = (volatile uint64_t *)phys_to_virt(memory) + i;

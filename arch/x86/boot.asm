@@ -166,8 +166,8 @@ ap_boot_tables:	dd boot_pml4
 ap_trampoline_end:
 
 bits 64
-; At its load address, on the boot tables, until the final ones are in CR3. Several may come at once: each finds itself by its local
-; APIC's identifier. One that is not listed stops.
+; At its load address, on the boot tables, until the final ones are in CR3. Several may come at once: each finds
+; itself by its local APIC's identifier. One that is not listed stops.
 ap_long:
 	mov ax, SEL_DATA
 	mov ds, ax

@@ -17,8 +17,10 @@
 
 #define XSS_USERS	(BIT(10) | BIT(11) | BIT(12))	/* PASID, shadow stacks; not trace, LBR, user interrupts */
 #define TEST_CTRL_LOCKS	(BIT(28) | BIT(29))		/* faults of locked accesses that are uncached or split */
-#define MISC_ENABLE_SET	(BIT(0) | BIT(1) | BIT(3) | BIT(16) | BIT(18) | BIT(38))	/* strings, thermal, SpeedStep, MONITOR, turbo */
-#define HWCR_SET	(BIT(6) | BIT(18) | BIT(25) | BIT(30) | BIT(35))	/* FFDIS (K8), McStatusWrEn, CpbDis, IRPerfEn, CpuidFltEn; not INVD's */
+/* Strings, thermal, SpeedStep, MONITOR, turbo. */
+#define MISC_ENABLE_SET	(BIT(0) | BIT(1) | BIT(3) | BIT(16) | BIT(18) | BIT(38))
+/* FFDIS (K8), McStatusWrEn, CpbDis, IRPerfEn, CpuidFltEn; not INVD's. */
+#define HWCR_SET	(BIT(6) | BIT(18) | BIT(25) | BIT(30) | BIT(35))
 #define NB_CFG_ECS	BIT(46)				/* PCI's extended configuration by ports */
 
 /*
@@ -35,7 +37,8 @@ static const struct control_msr common[] = {
 	{ MSR_SYSENTER_CS, MSR_SYSENTER_EIP, BOTH, 0 },
 	{ MSR_MCG_STATUS, MSR_MCG_CTL, BOTH, 0 },
 	{ ONE(MSR_DEBUGCTL), BOTH, 0 },					/* off while Keel (VMX) and guests run */
-	{ MSR_MTRR_PHYSBASE0, MSR_MTRR_PHYSMASK15, BOTH, 0 },		/* MTRRs: Linux makes them alike on all CPUs with its caches off */
+	/* MTRRs: Linux makes them alike on all CPUs with its caches off. */
+	{ MSR_MTRR_PHYSBASE0, MSR_MTRR_PHYSMASK15, BOTH, 0 },
 	{ ONE(MSR_MTRR_FIX64K_00000), BOTH, 0 },
 	{ MSR_MTRR_FIX16K_80000, MSR_MTRR_FIX16K_A0000, BOTH, 0 },
 	{ MSR_MTRR_FIX4K_C0000, MSR_MTRR_FIX4K_F8000, BOTH, 0 },
@@ -66,7 +69,8 @@ static const struct control_msr intel[] = {
 	{ ONE(MSR_TEST_CTRL), TRIED, TEST_CTRL_LOCKS },
 	{ ONE(MSR_PPIN_CTL), TRIED, 0 },
 	{ ONE(MSR_UCODE_WRITE), MSR_WRITE_IGNORED, 0 },			/* microcode: as if it had been taken for no newer one */
-	{ ONE(MSR_UCODE_REVISION), BOTH, 0 },				/* 0 is written before CPUID tells it, also where no fault can be taken */
+	/* 0 is written before CPUID tells it, also where no fault can be taken. */
+	{ ONE(MSR_UCODE_REVISION), BOTH, 0 },
 	{ MSR_SGX_LE_PUBKEY_HASH0, MSR_SGX_LE_PUBKEY_HASH3, TRIED, 0 },	/* SGX launch key's hash */
 	{ MSR_PMC0, MSR_PMC7, BOTH, 0 },				/* counters */
 	{ MSR_UMWAIT_CONTROL, MSR_PKG_CST_CONFIG, TRIED, 0 },
@@ -82,7 +86,7 @@ static const struct control_msr intel[] = {
 	{ ONE(MSR_TEMPERATURE_TARGET), TRIED, 0 },
 	{ ONE(MSR_PREFETCH_CONTROL), TRIED, 0 },
 	{ MSR_OFFCORE_RSP_0, MSR_OFFCORE_RSP_1, BOTH, 0 },
-	{ MSR_ENERGY_PERF_BIAS, MSR_PACKAGE_THERM_INTERRUPT, TRIED, 0 },	/* energy bias, the package's thermal status and interrupt */
+	{ MSR_ENERGY_PERF_BIAS, MSR_PACKAGE_THERM_INTERRUPT, TRIED, 0 },
 	{ MSR_XFD, MSR_XFD_ERR, BOTH, 0 },
 	{ ONE(MSR_POWER_CTL), TRIED, 0 },
 	{ MSR_MC0_CTL2, MSR_MC31_CTL2, TRIED, 0 },			/* MCi_CTL2: CMCI */

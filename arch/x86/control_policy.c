@@ -47,11 +47,11 @@ enum output {
 };
 
 /*
- * What may be seen, where the processor has it; leaves, subleaves and bits that are not here read 0. Left out is what goes on in Keel
- * and in guests and writes memory or records there (debug store and PEBS, trace, LBR, hardware feedback, instruction-based
- * sampling), what has or makes other ways into Keel's modes (VMX, SMX, SVM, FRED, user interrupts), what needs controls that Keel
- * does not set (immediate and listed MSRs, key locker, PCONFIG), registers that the world switch does not know (APX) and what
- * means nothing in guest mode (encryption of memory by page).
+ * What may be seen, where the processor has it; leaves, subleaves and bits that are not here read 0. Left out is what
+ * goes on in Keel and in guests and writes memory or records there (debug store and PEBS, trace, LBR, hardware
+ * feedback, instruction-based sampling), what has or makes other ways into Keel's modes (VMX, SMX, SVM, FRED, user
+ * interrupts), what needs controls that Keel does not set (immediate and listed MSRs, key locker, PCONFIG), registers
+ * that the world switch does not know (APX) and what means nothing in guest mode (encryption of memory by page).
  */
 static const struct {
 	uint32_t leaf;
@@ -68,8 +68,9 @@ static const struct {
 	{ CPUID_CACHES, 0, ALL, { ALL, ALL, ALL, ALL } },			/* caches */
 	{ CPUID_MONITOR, 0, ALL, { 0xffff, 0xffff, BIT(0) | BIT(1), ALL } },	/* MONITOR */
 	/* Thermal and power: all but hardware feedback and thread director. */
-	{ CPUID_POWER, 0, ALL, { BIT(0) | BIT(1) | BIT(2) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(11) |
-		       BIT(13) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(18) | BIT(20) | BIT(22) | BIT(24),
+	{ CPUID_POWER, 0, ALL, {
+		BIT(0) | BIT(1) | BIT(2) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(11) |
+		BIT(13) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(18) | BIT(20) | BIT(22) | BIT(24),
 		       0xf, BIT(0) | BIT(3), 0 } },
 	/* EBX: all but processor trace. ECX: all but OSPKE (ours), key locker, PKS. */
 	{ CPUID_FEATURES_7, 0, 0, { ALL, ~(BIT(22) | BIT(25)),
@@ -103,8 +104,12 @@ static const struct {
 	{ 0x1f, 0, ALL, { ALL, ALL, ALL, ALL } },		/* topology */
 	{ 0x24, 0, 0, { ALL, ALL, 0, 0 } },			/* AVX10 */
 	{ CPUID_EXTENDED, 0, ALL, { ALL, ALL, ALL, ALL } },
-	/* LAHF, legacy and 3DNow's bits, ABM, SSE4A, OSVW, XOP, FMA4, TCE, node ID, TBM, topology, counters, breakpoints, MWAITX. */
-	{ CPUID_EXTENDED_FEATURES, 0, ALL, { ALL, ALL, BIT(0) | BIT(1) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) |
+	/*
+	 * LAHF, legacy and 3DNow's bits, ABM, SSE4A, OSVW, XOP, FMA4, TCE, node ID, TBM, topology, counters,
+	 * breakpoints, MWAITX.
+	 */
+	{ CPUID_EXTENDED_FEATURES, 0, ALL, { ALL, ALL,
+		BIT(0) | BIT(1) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) |
 		BIT(11) | BIT(16) | BIT(17) | BIT(19) | BIT(21) | BIT(22) | BIT(23) | BIT(24) | BIT(26) | BIT(27) | BIT(28) |
 		BIT(29) | BIT(30), ~(BIT(10) | BIT(18) | BIT(21) | BIT(28)) } },
 	{ CPUID_BRAND_FIRST, 0, ALL, { ALL, ALL, ALL, ALL } },

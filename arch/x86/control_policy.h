@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The processor as the control domain has it: CPUID and MSRs are the machine's own as far as Keel knows that they do not reach past
- * it, and exits that nobody expects are no end of the machine.
+ * The processor as the control domain has it: CPUID and MSRs are the machine's own as far as Keel knows that they do
+ * not reach past it, and exits that nobody expects are no end of the machine.
  */
-#ifndef VMM_CONTROL_POLICY_H
-#define VMM_CONTROL_POLICY_H
+#ifndef ARCH_CONTROL_POLICY_H
+#define ARCH_CONTROL_POLICY_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,8 +14,9 @@
 #include "percpu.h"
 
 /*
- * At boot, on the first processor. no_remapping: the control domain cannot have its interrupts remapped. Where processors are locked in
- * x2APIC mode, Linux then needs to be told that it may stay there: by KVM's signature, in the place of Keel's.
+ * At boot, on the first processor. no_remapping: the control domain cannot have its interrupts remapped. Where
+ * processors are locked in x2APIC mode, Linux then needs to be told that it may stay there: by KVM's signature, in
+ * the place of Keel's.
  */
 void control_policy_init(bool no_remapping);
 struct cpuid control_cpuid(uint32_t leaf, uint32_t subleaf, uint64_t cr4);

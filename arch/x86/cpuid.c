@@ -72,8 +72,9 @@ static const struct policy {
 	uint32_t mask[4];
 } policies[] = {
 	/*
-	 * SSE3, PCLMULQDQ, SSSE3, FMA, CMPXCHG16B, PCID, SSE4.1, SSE4.2, MOVBE, POPCNT, AES, XSAVE, AVX, F16C, RDRAND. Not MONITOR,
-	 * DTES64, DS-CPL, VMX, SMX, EST, TM2, PDCM, DCA. What Keel or the cell brings (x2APIC, TSC deadline) is added.
+	 * SSE3, PCLMULQDQ, SSSE3, FMA, CMPXCHG16B, PCID, SSE4.1, SSE4.2, MOVBE, POPCNT, AES, XSAVE, AVX, F16C,
+	 * RDRAND. Not MONITOR, DTES64, DS-CPL, VMX, SMX, EST, TM2, PDCM, DCA. What Keel or the cell brings (x2APIC,
+	 * TSC deadline) is added.
 	 */
 	{ CPUID_FEATURES, 0, { SIGNATURE, 0, BIT(0) | BIT(1) | BIT(9) | ECX1_FMA | BIT(13) | BIT(17) | BIT(19) | BIT(20) |
 		     BIT(22) | BIT(23) | BIT(25) | BIT(26) | ECX1_AVX | ECX1_F16C | BIT(30),
@@ -91,7 +92,7 @@ static const struct policy {
 	/* LAHF, CMP_LEGACY out, CR8 alias, ABM, SSE4A, misaligned SSE, PREFETCHW, XOP, FMA4, TBM. */
 	{ CPUID_EXTENDED_FEATURES, 0, { SIGNATURE, 0,
 	    BIT(0) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | ECXE_XOP_FMA4 | BIT(21),
-	    /* AMD's copies of leaf 1, SYSCALL, NX, MMX extensions, MMX, FXSR, 1 GiB pages, RDTSCP, long mode, 3DNow!. Not FFXSR. */
+	    /* AMD's copies of leaf 1, SYSCALL, NX, MMX, 1 GiB pages, RDTSCP, long mode, 3DNow!. Not FFXSR. */
 	    0x000003ffu | 0x0003f800u | BIT(20) | BIT(22) | BIT(23) | BIT(24) | BIT(26) | EDXE_RDTSCP | BIT(29) |
 	    BIT(30) | BIT(31) } },
 	{ CPUID_BRAND_FIRST, 0, { ~0u, ~0u, ~0u, ~0u } },

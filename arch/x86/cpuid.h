@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The CPUID of guests. */
-#ifndef VMM_CPUID_H
-#define VMM_CPUID_H
+#ifndef ARCH_CPUID_H
+#define ARCH_CPUID_H
 
 #include <stdbool.h>
 #include <stdint.h>

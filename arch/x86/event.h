@@ -19,11 +19,13 @@ static inline enum event_pair event_pair(unsigned int first, unsigned int second
 {
 	const uint32_t contributory = 1u << EXC_DE | 1u << EXC_TS | 1u << EXC_NP | 1u << EXC_SS | 1u << EXC_GP | 1u << EXC_CP;
 	const uint32_t serious = contributory | 1u << EXC_PF;
+	bool first_contributes = first < 32 && contributory >> first & 1;
+	bool second_contributes = second < 32 && contributory >> second & 1;
 	bool second_serious = second < 32 && serious >> second & 1;
 
 	if (first == EXC_DF && second_serious)
 		return EVENT_SHUTDOWN;
-	if (first == EXC_PF ? second_serious : first < 32 && contributory >> first & 1 && second < 32 && contributory >> second & 1)
+	if (first == EXC_PF ? second_serious : first_contributes && second_contributes)
 		return EVENT_DOUBLE_FAULT;
 	return EVENT_SERIAL;
 }

@@ -119,13 +119,19 @@ struct hv_control_ops {
 	bool (*wrmsr)(struct cpu *cpu, uint32_t msr, uint64_t value);
 };
 
-/* Guests; struct vcpu is in vcpu.h. Between load and put on one CPU, but for init and set_tsc_offset, which are called outside, too. */
+/*
+ * Guests; struct vcpu is in vcpu.h. Between load and put on one CPU, but for init and set_tsc_offset, which are
+ * called outside, too.
+ */
 struct hv_vcpu_ops {
 	void (*init)(struct vcpu *vcpu);
 	/* The processor's state changes hands: from the control domain, and back. */
 	void (*load)(struct cpu *cpu, struct vcpu *vcpu);
 	void (*put)(struct cpu *cpu, struct vcpu *vcpu);
-	/* Enters the guest; for IO, MEMORY, EOI, APIC_WRITE and TASK_SWITCH exits also fills the exit record of the vCPU's context. */
+	/*
+	 * Enters the guest; for IO, MEMORY, EOI, APIC_WRITE and TASK_SWITCH exits also fills the exit record of the
+	 * vCPU's context.
+	 */
 	void (*enter)(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit);
 	void (*advance)(struct vcpu *vcpu, uint64_t next_rip);
 	bool (*interruptible)(struct vcpu *vcpu, bool after_instruction);

@@ -155,7 +155,8 @@ bool iommu_flush(void)
 	for (i = 0; !iommu.stuck && i < iommu.machine.units; i++) {
 		iommu.stuck = !iommu_wait_flushed(iommu.ops, i);
 		if (iommu.stuck)
-			print("Keel: the IOMMU at %lx does not answer any more: no guest can be made until the machine starts again\n",
+			print("Keel: the IOMMU at %lx does not answer any more: no guest can be made until the machine starts "
+			      "again\n",
 			      iommu.machine.unit[i].base);
 	}
 	return !iommu.stuck;

@@ -78,12 +78,15 @@ bool iommu_wait_flushed(const struct iommu_ops *ops, unsigned int unit);
  */
 const struct iommu_machine *iommu_find(const struct acpi *acpi, uint64_t memory);
 uint64_t iommu_pages(void);
-/* With that many pages of cleared memory, contiguous. Where a unit cannot be started, that is told, and devices are not held back. */
+/*
+ * With that many pages of cleared memory, contiguous. Where a unit cannot be started, that is told, and devices are
+ * not held back.
+ */
 void iommu_start(const struct acpi *acpi, uint64_t memory);
 
 /*
- * All units forget all translations. False: one does not answer, and may still use them. The caller keeps other calls out. True as
- * well where there is no IOMMU.
+ * All units forget all translations. False: one does not answer, and may still use them. The caller keeps other calls
+ * out. True as well where there is no IOMMU.
  */
 bool iommu_flush(void);
 

@@ -68,8 +68,9 @@ static const struct rule rules[] = {
 	{ MSR_PERF_STATUS, MSR_PERF_CTL, ZERO, 0, 0 },
 	{ MSR_CLOCK_MODULATION, MSR_THERM_STATUS, ZERO, 0, 0 },		/* thermal */
 	/*
-	 * What else can be written there belongs to what CPUID does not show (SpeedStep, MONITOR, xTPR messages) or to single models:
-	 * it stays as it is. XD cannot be switched off: that bit is an offer of firmware, which none makes here.
+	 * What else can be written there belongs to what CPUID does not show (SpeedStep, MONITOR, xTPR messages) or
+	 * to single models: it stays as it is. XD cannot be switched off: that bit is an offer of firmware, which
+	 * none makes here.
 	 */
 	{ ONE(MSR_MISC_ENABLE), STORAGE, MISC_FAST_STRINGS | MISC_NO_TRACES,
 	  MISC_FAST_STRINGS | MISC_LIMIT_CPUID },

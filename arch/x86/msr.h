@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* MSRs of guests whose accesses exit, but for those that are the cell's. */
-#ifndef VMM_MSR_H
-#define VMM_MSR_H
+#ifndef ARCH_MSR_H
+#define ARCH_MSR_H
 
 #include <stdbool.h>
 #include <stdint.h>

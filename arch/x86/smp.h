@@ -9,8 +9,9 @@
 #include "percpu.h"
 
 /*
- * Starts those of cpus[1..] that the firmware calls enabled; each runs main_ap(). The others start when they are plugged in and
- * the control domain starts them. Needs 4 KiB of Keel's at trampoline, below 1 MiB, for good; 0: there is none, and no CPU starts.
+ * Starts those of cpus[1..] that the firmware calls enabled; each runs main_ap(). The others start when they are
+ * plugged in and the control domain starts them. Needs 4 KiB of Keel's at trampoline, below 1 MiB, for good; 0: there
+ * is none, and no CPU starts.
  */
 void smp_start(uint64_t trampoline);
 /* A real INIT, or else SIPI, that brings this CPU to main_ap(). */

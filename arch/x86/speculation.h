@@ -14,7 +14,10 @@ struct speculation {
 extern struct speculation speculation;
 
 void speculation_init(void);
-/* Before a guest or a cell runs behind the control domain: nothing that others left in the first cache and in buffers is there. */
+/*
+ * Before a guest or a cell runs behind the control domain: nothing that others left in the first cache and in buffers
+ * is there.
+ */
 void speculation_before_guest(void);
 /* Behind a guest or a cell, before all memory is in reach again: where it jumped leads nobody else; returns may still be led. */
 void speculation_after_guest(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* What guests' CPUID says of sockets, cores and threads, and of who shares a cache. */
-#ifndef VMM_TOPOLOGY_H
-#define VMM_TOPOLOGY_H
+#ifndef ARCH_TOPOLOGY_H
+#define ARCH_TOPOLOGY_H
 
 #include <stdint.h>
 

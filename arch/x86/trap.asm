@@ -99,8 +99,8 @@ align 16
 %assign vector vector + 1
 %endrep
 
-; Interrupts come to ring 0 in one place only: where they are let in to be dropped, with a table of their own. Whatever their vector,
-; they push no error code.
+; Interrupts come to ring 0 in one place only: where they are let in to be dropped, with a table of their own.
+; Whatever their vector, they push no error code.
 align 16
 global trap_drained, trap_drained_security
 trap_drained_security:

@@ -27,8 +27,8 @@ void cpu_unblock_nmi(void);
 void trap_drain(void);
 void trap_drain_window(void);	/* its core, in trap.asm */
 /*
- * Stops this CPU for good while the machine goes on, to its reset or its end: a system-management interrupt, at which firmware waits
- * for all CPUs, is taken still.
+ * Stops this CPU for good while the machine goes on, to its reset or its end: a system-management interrupt, at which
+ * firmware waits for all CPUs, is taken still.
  */
 __attribute__((noreturn)) void cpu_rest(void);
 /* Halts until *request is not 0; the one who sets it sends an NMI. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* A guest's vector registers for its cell. They are in the processor while the vCPU is loaded. */
-#ifndef VMM_VECTORS_H
-#define VMM_VECTORS_H
+#ifndef ARCH_VECTORS_H
+#define ARCH_VECTORS_H
 
 struct vcpu;
 

@@ -66,7 +66,10 @@
 #define RECORD_FAULT		(1u << 31)
 #define RECORD_READ		(1u << 30)
 
-/* Entries of 16 bytes (9.1, 9.3). The context entry's translation type 0 refuses what a device says that it has translated itself. */
+/*
+ * Entries of 16 bytes (9.1, 9.3). The context entry's translation type 0 refuses what a device says that it has
+ * translated itself.
+ */
 #define ENTRY_PRESENT		1ull
 #define CONTEXT_39		1ull		/* high half: width */
 #define CONTEXT_48		2ull
@@ -116,7 +119,8 @@ static const char *probe(struct iommu_unit *found, struct unit *unit, struct iom
 	if (unit->cap == UINT64_MAX || !unit->cap)
 		return "an IOMMU that ACPI names does not answer";
 	if (!(unit->ecap & ECAP_QUEUE) || !(unit->cap & (CAP_WIDTH_39 | CAP_WIDTH_48)) || !(unit->cap & CAP_PAGES_2M))
-		return "an IOMMU of this machine is too old: it lacks queued invalidation, large pages, or a width of 39 or 48 bits";
+		return "an IOMMU of this machine is too old: it lacks queued invalidation, large pages, or a width of 39 or "
+		       "48 bits";
 	end = largest_of(CAP_FAULT_PLACE(unit->cap) + CAP_FAULTS(unit->cap), ECAP_IOTLB_PLACE(unit->ecap) + 1) * 16;
 	found->bytes = largest_of(found->bytes, round_up(end, PAGE_SIZE));
 	if (found->bytes > SIZE_4G - found->base)
@@ -273,14 +277,15 @@ static void vtd_flush(unsigned int number)
 }
 
 /*
- * What the firmware has left on goes off. Translation is replaced while it is on, so that no device is let through in between, but for
- * tables of another kind, which may only change when it is off (11.4.5).
+ * What the firmware has left on goes off. Translation is replaced while it is on, so that no device is let through in
+ * between, but for tables of another kind, which may only change when it is off (11.4.5).
  */
 static const char *quieten(struct unit *unit)
 {
 	uint64_t since = 0;
 
-	if (mmio_read32(unit->registers + VTD_STATUS) & GLOBAL_TRANSLATION && mmio_read64(unit->registers + VTD_ROOT) & ROOT_MODE &&
+	if (mmio_read32(unit->registers + VTD_STATUS) & GLOBAL_TRANSLATION &&
+	    mmio_read64(unit->registers + VTD_ROOT) & ROOT_MODE &&
 	    !command(unit, GLOBAL_TRANSLATION, 0))
 		return "does not end the firmware's translation";
 	mmio_write32(unit->registers + VTD_FAULT_CONTROL, FAULT_MASK);

@@ -104,8 +104,8 @@ struct keel_exit {
 	uint32_t flags;		/* KEEL_EXIT_F_* */
 	uint32_t tpr;		/* the guest's CR8, 0 to 15; every vCPU entry */
 	/*
-	 * Of IO, HLT, RDMSR, WRMSR: the instruction that follows. TASK_SWITCH: where the old task goes on, which is the instruction
-	 * itself for a fault, and the next one for an instruction's switch.
+	 * Of IO, HLT, RDMSR, WRMSR: the instruction that follows. TASK_SWITCH: where the old task goes on, which is
+	 * the instruction itself for a fault, and the next one for an instruction's switch.
 	 */
 	uint64_t next_rip;
 	uint64_t tsc_offset;	/* guest TSC = host TSC + tsc_offset. Between two entries it changes before a POLL alone. */
@@ -113,7 +113,8 @@ struct keel_exit {
 	uint16_t port;
 	uint8_t size;		/* bytes of one element: 1, 2, 4 */
 	uint8_t io;		/* KEEL_IO_* */
-	uint8_t segment;	/* string I/O: enum keel_segment of the memory operand, KEEL_SEG_NONE where the hardware did not say */
+	/* String I/O: enum keel_segment of the memory operand, KEEL_SEG_NONE where the hardware did not say. */
+	uint8_t segment;
 	uint8_t address_size;	/* string I/O: 2, 4, 8; 0 where the hardware did not say */
 	uint8_t insn_length;	/* MMIO: bytes in insn, 0 if the hardware gave none */
 	uint8_t access;		/* MMIO: KEEL_ACCESS_* */
@@ -126,7 +127,8 @@ struct keel_exit {
 	/* TASK_SWITCH */
 	uint32_t tss;		/* the new TSS: selector */
 	uint32_t task_source;	/* enum keel_task_source */
-	uint32_t event;		/* what came to a gate, in the form of KEEL_INJECT_*. It has been taken: the switch delivers it. */
+	/* What came to a gate, in the form of KEEL_INJECT_*. It has been taken: the switch delivers it. */
+	uint32_t event;
 	uint32_t error_code;	/* of the event: for the new task's stack */
 };
 
@@ -250,13 +252,14 @@ struct keel_answer {
 
 #define KEEL_ANSWER_REGS	(1u << 0)	/* regs.gpr changed */
 /*
- * The instruction is done, regs.rip is the next one's: its interrupt shadow ends, and if RFLAGS.TF is set, the hypervisor raises the
- * trap. Also behind one iteration of a repeated instruction, of which there is one an entry then.
+ * The instruction is done, regs.rip is the next one's: its interrupt shadow ends, and if RFLAGS.TF is set, the
+ * hypervisor raises the trap. Also behind one iteration of a repeated instruction, of which there is one an entry
+ * then.
  */
 #define KEEL_ANSWER_RIP		(1u << 1)
 #define KEEL_ANSWER_RFLAGS	(1u << 2)	/* the arithmetic flags, DF excluded, changed */
-#define KEEL_ANSWER_SREGS	(1u << 3)	/* regs, rip, rflags and sregs replace the vCPU's whole state (reset, SIPI, task switch) */
-#define KEEL_ANSWER_WINDOW	(1u << 4)	/* tell me when the guest can take an interrupt; the processor delivers none before */
+#define KEEL_ANSWER_SREGS	(1u << 3)	/* regs, rip, rflags, sregs replace the whole state (reset, SIPI, task switch) */
+#define KEEL_ANSWER_WINDOW	(1u << 4)	/* tell me when the guest can take an interrupt; none is delivered before */
 #define KEEL_ANSWER_DOORBELL	(1u << 5)	/* wake the resource half */
 #define KEEL_ANSWER_NMI		(1u << 6)	/* deliver an NMI when the guest can take it */
 #define KEEL_ANSWER_CR2		(1u << 7)	/* sregs.cr2 changed (with an injected page fault) */
@@ -264,7 +267,7 @@ struct keel_answer {
 
 #define KEEL_ANSWER_APIC	(1u << 9)	/* apic is new; without KEEL_EXIT_F_APIC only KEEL_APIC_OFF counts in it */
 #define KEEL_ANSWER_WANT_VECTORS (1u << 10)	/* alone: nothing was done, enter again with vectors; once an exit */
-#define KEEL_ANSWER_VECTORS	(1u << 11)	/* vectors.written says which changed; only after an exit with KEEL_EXIT_F_VECTORS */
+#define KEEL_ANSWER_VECTORS	(1u << 11)	/* vectors.written says which changed; only after KEEL_EXIT_F_VECTORS */
 
 #define KEEL_APIC_REQUESTED	0xffu		/* the highest vector in the page's IRR, 0: none */
 #define KEEL_APIC_IN_SERVICE_SHIFT 8		/* the highest vector in its ISR, 8 bits, 0: none */

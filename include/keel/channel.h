@@ -76,7 +76,8 @@ enum cell_refusal {
 	CELL_REFUSED_CONTEXT,		/* entered for a vCPU before the first event, or for one that is not there */
 	CELL_REFUSED_EXIT,		/* an exit record that makes no sense */
 	CELL_REFUSED_NO_MEMORY,		/* the guest has instructions or page tables where there is no memory */
-	CELL_REFUSED_INSTRUCTION,	/* the guest used an instruction on device memory that is not known; its bytes are in the debug ring */
+	/* The guest used an instruction on device memory that is not known; its bytes are in the debug ring. */
+	CELL_REFUSED_INSTRUCTION,
 };
 
 struct keel_request {
@@ -107,7 +108,8 @@ struct keel_channel {
 	uint32_t output_head, output_tail;	/* serial console, guest to owner */
 	uint32_t input_head, input_tail;	/* owner to guest */
 	uint32_t debug_head, debug_tail;	/* debug port 0x402, guest to log */
-	uint32_t buttons_taken;		/* presses of the power button that the guest's ACPI handler has taken; written by the cell */
+	/* Presses of the power button that the guest's ACPI handler has taken; written by the cell. */
+	uint32_t buttons_taken;
 	uint32_t reserved;
 	struct keel_request request[KEEL_RING_REQUESTS];
 	struct keel_completion completion[KEEL_RING_REQUESTS];

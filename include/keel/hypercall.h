@@ -94,9 +94,10 @@ enum keel_hypercall {
 	KEEL_HC_RECLAIM,
 
 	/*
-	 * (address): the caller's kernel makes the VMs from now on. address: linear address, aligned, of a struct keel_identity in
-	 * its memory, which stays there as long as that kernel runs. VMs of another kernel, which is gone, end. Must come before
-	 * VM_CREATE. -EAGAIN: memory of theirs is still to be scrubbed and given back: call again. -EINVAL: bad address.
+	 * (address): the caller's kernel makes the VMs from now on. address: linear address, aligned, of a struct
+	 * keel_identity in its memory, which stays there as long as that kernel runs. VMs of another kernel, which is
+	 * gone, end. Must come before VM_CREATE. -EAGAIN: memory of theirs is still to be scrubbed and given back:
+	 * call again. -EINVAL: bad address.
 	 */
 	KEEL_HC_ATTACH,
 

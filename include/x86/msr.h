@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Numbers of model-specific registers, and those of their bits that more than one file knows. Of registers that follow one another
- * the first and the last have names.
+ * Numbers of model-specific registers, and those of their bits that more than one file knows. Of registers that
+ * follow one another the first and the last have names.
  */
 #ifndef X86_MSR_H
 #define X86_MSR_H

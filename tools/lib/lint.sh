@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# lint.sh BUILD [analyze]: compiles everything with clang, warnings being errors, and runs clang-tidy over what BUILD compiled, with
-# its static analyzer only if that is asked for. Files that passed are looked at again when they, a header or the checks have changed.
+# lint.sh BUILD [analyze]: looks whether lines are within the tree's width and whether each header compiles alone, compiles
+# everything with clang, warnings being errors, and runs clang-tidy over what BUILD compiled, with its static analyzer only if
+# that is asked for. Files that passed are looked at again when they, a header or the checks have changed.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "$0")/common.sh"
@@ -10,6 +11,61 @@ build=$(cd "$1" && pwd)
 stamps=$build/lint${2:+-$2}
 export checks='-clang-analyzer-*'
 [ "${2:-}" != analyze ] || checks=
+
+# Lines, with tabs of 8, in all that is read as text by people; tools/lib/lint-exceptions names files that have yet to be mended.
+columns() {
+	python3 - "$root" <<-'PROGRAM'
+		import os, re, sys
+		most = 130
+		root = sys.argv[1]
+		lines = open(os.path.join(root, "tools/lib/lint-exceptions"), encoding="utf-8").read().split("\n")
+		excepted = {words[1] for words in map(str.split, lines) if len(words) == 2 and words[0] == "columns"}
+		kind = re.compile(r"\.(c|h|asm|inc|ld|asl|sh|py|cmake)$|/CMakeLists\.txt$|/Makefile$|/Kbuild$|^tools/[a-z]+$")
+		bad = 0
+		for folder, folders, names in os.walk(root):
+		    folders[:] = [name for name in folders if name not in (".git", "build")]
+		    for name in names:
+		        path = os.path.relpath(os.path.join(folder, name), root)
+		        if not kind.search(path) or path in excepted or os.path.islink(os.path.join(root, path)):
+		            continue
+		        for number, line in enumerate(open(os.path.join(root, path), encoding="utf-8"), 1):
+		            width = len(line.rstrip("\n").expandtabs(8))
+		            if width > most:
+		                print(f"{path}:{number}: {width} columns, of {most}", file=sys.stderr)
+		                bad += 1
+		sys.exit(bad != 0)
+	PROGRAM
+}
+
+# alone HEADER: compiles it by itself, with the folders of the program that it belongs to.
+alone() {
+	local flags=(-I"$root/include" -I"$root")
+	case $1 in
+	vmm/* | arch/*)
+		flags+=(-I"$root/vmm" -I"$root/arch/x86" -I"$root/arch/x86/svm" -I"$root/arch/x86/vmx")
+		flags+=(-ffreestanding -mgeneral-regs-only)
+		;;
+	devmodel/cell/*)
+		flags+=(-I"$root/devmodel/cell" -ffreestanding)
+		;;
+	*)
+		flags+=(-I"$root/devmodel" -I"$root/tools" -I"$root/tools/keel" -I"$root/vmm" -I"$root/arch/x86")
+		flags+=(-I"$root/devmodel/cell" -I"$root/tests/unit" -D_GNU_SOURCE -DKEEL_HOST_TEST -Wno-unused-function)
+		;;
+	esac
+	printf '#include "%s"\n' "$1" | clang -x c -std=gnu11 -fsyntax-only -Wall -Wextra -Werror "${flags[@]}" -
+}
+
+headers() {
+	local header status=0
+	while read -r header; do
+		grep -qx "header $header" "$root/tools/lib/lint-exceptions" || alone "$header" || {
+			echo "$header: does not compile alone" >&2
+			status=1
+		}
+	done < <(cd "$root" && find arch devmodel include linux tests tools vmm -name '*.h' | LC_ALL=C sort)
+	return "$status"
+}
 
 compile() {
 	local log=$build/lint/clang.log
@@ -84,6 +140,8 @@ patiently() {
 }
 
 mkdir -p "$build/lint" "$stamps"
+columns
+patiently "Compiling each header alone" headers
 patiently "Compiling by clang" compile
 patiently "Compiling the tests by clang" compile_tests
 header=$(newest_header)

@@ -282,7 +282,10 @@ static void svm_control_inject(struct cpu *cpu, uint32_t inject, uint32_t error_
 {
 	struct svm_cpu *svm = cpu->vendor;
 
-	/* QEMU would forget a virtual interrupt if another one came in before it was taken. The trap of the call may be in before. */
+	/*
+	 * QEMU would forget a virtual interrupt if another one came in before it was taken. The trap of the call may
+	 * be in before.
+	 */
 	if (inject & KEEL_INJECT_EXCEPTION || (svm_features.nrips && !svm->control->event))
 		svm_inject(svm->control, inject, error_code);
 	else

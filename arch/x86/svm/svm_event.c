@@ -40,9 +40,10 @@ static bool switches_task(const struct vmcb *vmcb)
 }
 
 /*
- * The IRET takes all flags from the stack, so nobody sees that it was executed with others: TF, for the trap behind it, and without IF,
- * lest an interrupt come before it and put them on a stack. If it faults they are taken back first, for which all faults
- * exit. RF stays: a breakpoint on the instruction was hit on the way to its intercept, or RF is set.
+ * The IRET takes all flags from the stack, so nobody sees that it was executed with others: TF, for the trap behind
+ * it, and without IF, lest an interrupt come before it and put them on a stack. If it faults they are taken back
+ * first, for which all faults exit. RF stays: a breakpoint on the instruction was hit on the way to its intercept, or
+ * RF is set.
  */
 static void begin_step(struct vmcb *vmcb, struct svm_nmi *nmi)
 {

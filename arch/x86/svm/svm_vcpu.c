@@ -106,8 +106,9 @@ void svm_vcpu_put(struct cpu *cpu, struct vcpu *vcpu)
 }
 
 /*
- * ASIDs are a CPU's own and are handed out in order; when they are used up all are flushed and a new generation begins. A vCPU that
- * comes to another CPU, or back after a flush, gets a new one, so no stale translation can serve it.
+ * ASIDs are a CPU's own and are handed out in order; when they are used up all are flushed and a new generation
+ * begins. A vCPU that comes to another CPU, or back after a flush, gets a new one, so no stale translation can serve
+ * it.
  *
  * last_cpu changes before translations are made under the new ASID: if another CPU takes it away meanwhile, either they
  * came after what that CPU did to the tables, or the next entry finds NULL.
@@ -156,8 +157,9 @@ static void fault_exit(const struct vmcb *vmcb, struct keel_exit *record, struct
 }
 
 /*
- * An exception comes up while another event is to go in again whose delivery was broken off. Of two exceptions the first is raised
- * again by its instruction; an interrupt or an NMI has none and waits. False: the two shut the processor down.
+ * An exception comes up while another event is to go in again whose delivery was broken off. Of two exceptions the
+ * first is raised again by its instruction; an interrupt or an NMI has none and waits. False: the two shut the
+ * processor down.
  */
 static bool displace(struct vcpu *vcpu, uint64_t *exception)
 {

@@ -664,15 +664,18 @@ void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const 
 	case VMX_EXIT_WBINVD:
 	case VMX_EXIT_INVD:
 		/*
-		 * Writing back is a legal way to invalidate, and nobody may throw other people's lines away. What a guest can reach
-		 * is coherent, and it may not empty caches that it shares.
+		 * Writing back is a legal way to invalidate, and nobody may throw other people's lines away. What a
+		 * guest can reach is coherent, and it may not empty caches that it shares.
 		 */
 		if (memory == &control_table)
 			cpu_write_back();
 		vmx_advance(regs, vmx_next_rip());
 		break;
 	case VMX_EXIT_XSETBV:
-		/* All other instructions whose exit asks for it fault first (26.1.1), and so does this one, but not under Bochs. */
+		/*
+		 * All other instructions whose exit asks for it fault first (26.1.1), and so does this one, but not
+		 * under Bochs.
+		 */
 		exit->cpl = vmx_cpl();
 		exit->next_rip = vmx_next_rip();
 		exit->reason = HV_EXIT_XSETBV;

@@ -57,12 +57,14 @@ struct vcpu_vmx {
 	struct vmx_context context;
 	uint8_t *apic;			/* virtual-APIC page */
 	struct cpu *host;		/* whose host state the VMCS holds */
-	uint64_t seen[4];		/* CPUs that have dropped what they knew of the VM's table since last_cpu was NULL; bit mask */
+	/* CPUs that have dropped what they knew of the VM's table since last_cpu was NULL; bit mask. */
+	uint64_t seen[4];
 	uint64_t msr[VMX_SWAPPED_MSRS];
 	uint64_t cr2;
 	uint64_t dr6;
 	uint32_t tpr_threshold;
-	uint32_t held;			/* an interrupt in whose delivery an exception came up: it goes in when the guest takes one */
+	/* An interrupt in whose delivery an exception came up: it goes in when the guest takes one. */
+	uint32_t held;
 	bool window;			/* the cell waits for one */
 	bool tsc_offset_new;
 	bool split_locks;		/* are let pass until the run ends, against the control domain's wish */

@@ -18,20 +18,39 @@ static const struct {
 	uint32_t refuse;
 	const char *missing;
 } groups[VMX_CONTROLS] = {
-	[VMX_PIN] = { MSR_VMX_PIN, MSR_VMX_TRUE_PIN, PIN_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI, 0,
-		"this processor's VMX lacks virtual NMIs, which Keel needs. Use a newer processor." },
-	[VMX_PRIMARY] = { MSR_VMX_PRIMARY, MSR_VMX_TRUE_PRIMARY, PRIMARY_INTERRUPT_WINDOW | PRIMARY_TSC_OFFSET | PRIMARY_HLT | PRIMARY_MWAIT |
-		PRIMARY_RDPMC | PRIMARY_TPR_SHADOW | PRIMARY_NMI_WINDOW | PRIMARY_MOV_DR | PRIMARY_IO |
-		PRIMARY_MSR_BITMAP | PRIMARY_MONITOR | PRIMARY_SECONDARY,
-		PRIMARY_CR3_LOAD | PRIMARY_CR3_STORE | PRIMARY_CR8_LOAD | PRIMARY_CR8_STORE | PRIMARY_INVLPG,
-		"this processor's VMX lacks execution controls that Keel needs. Use a newer processor." },
-	[VMX_SECONDARY] = { MSR_VMX_SECONDARY, MSR_VMX_SECONDARY, SECONDARY_EPT | SECONDARY_UNRESTRICTED, 0,
-		"this processor has VMX without EPT and unrestricted guests, which Keel needs. Use a newer processor." },
-	[VMX_EXIT] = { MSR_VMX_EXIT, MSR_VMX_TRUE_EXIT, EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER |
-		EXIT_LOAD_EFER, 0,
-		"this processor's VMX does not switch PAT and EFER, which Keel needs. Use a newer processor." },
-	[VMX_ENTRY] = { MSR_VMX_ENTRY, MSR_VMX_TRUE_ENTRY, ENTRY_LOAD_DEBUG | ENTRY_LONG_MODE | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0,
-		"this processor's VMX does not switch PAT and EFER, which Keel needs. Use a newer processor." },
+	[VMX_PIN] = {
+		.msr = MSR_VMX_PIN,
+		.true_msr = MSR_VMX_TRUE_PIN,
+		.need = PIN_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI,
+		.missing = "this processor's VMX lacks virtual NMIs, which Keel needs. Use a newer processor.",
+	},
+	[VMX_PRIMARY] = {
+		.msr = MSR_VMX_PRIMARY,
+		.true_msr = MSR_VMX_TRUE_PRIMARY,
+		.need = PRIMARY_INTERRUPT_WINDOW | PRIMARY_TSC_OFFSET | PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_RDPMC |
+			PRIMARY_TPR_SHADOW | PRIMARY_NMI_WINDOW | PRIMARY_MOV_DR | PRIMARY_IO | PRIMARY_MSR_BITMAP |
+			PRIMARY_MONITOR | PRIMARY_SECONDARY,
+		.refuse = PRIMARY_CR3_LOAD | PRIMARY_CR3_STORE | PRIMARY_CR8_LOAD | PRIMARY_CR8_STORE | PRIMARY_INVLPG,
+		.missing = "this processor's VMX lacks execution controls that Keel needs. Use a newer processor.",
+	},
+	[VMX_SECONDARY] = {
+		.msr = MSR_VMX_SECONDARY,
+		.true_msr = MSR_VMX_SECONDARY,
+		.need = SECONDARY_EPT | SECONDARY_UNRESTRICTED,
+		.missing = "this processor has VMX without EPT and unrestricted guests, which Keel needs. Use a newer processor.",
+	},
+	[VMX_EXIT] = {
+		.msr = MSR_VMX_EXIT,
+		.true_msr = MSR_VMX_TRUE_EXIT,
+		.need = EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER | EXIT_LOAD_EFER,
+		.missing = "this processor's VMX does not switch PAT and EFER, which Keel needs. Use a newer processor.",
+	},
+	[VMX_ENTRY] = {
+		.msr = MSR_VMX_ENTRY,
+		.true_msr = MSR_VMX_TRUE_ENTRY,
+		.need = ENTRY_LOAD_DEBUG | ENTRY_LONG_MODE | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER,
+		.missing = "this processor's VMX does not switch PAT and EFER, which Keel needs. Use a newer processor.",
+	},
 };
 
 /* SDM vol. 3, table 31-1, without what belongs to system-management mode. */

@@ -212,8 +212,9 @@ static bool may_check_alignment(void)
 }
 
 /*
- * An exception comes up while another event is to go in again whose delivery was broken off. Of two exceptions the first is raised
- * again by its instruction; an interrupt or an NMI has none and waits. False: the two shut the processor down.
+ * An exception comes up while another event is to go in again whose delivery was broken off. Of two exceptions the
+ * first is raised again by its instruction; an interrupt or an NMI has none and waits. False: the two shut the
+ * processor down.
  */
 static bool displace(struct vcpu *vcpu, uint32_t *exception)
 {
