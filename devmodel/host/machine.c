@@ -262,6 +262,7 @@ static bool start_vm(struct machine *m, struct failure *failure)
 		m->run_over = false;
 		m->wish = ENDING_WISH_NONE;
 		m->button.taken = 0;
+		memset(m->ejected, 0, sizeof(m->ejected));
 		return true;
 	}
 	stop_watching_vm(m);
@@ -544,8 +545,8 @@ static void end_run(struct machine *m)
 		if (m->media.loop)
 			disk_drain(&m->media);
 		take_characters(m);
-		m->state = MACHINE_STOPPED;
 		machine_keep_media(m);
+		m->state = MACHINE_STOPPED;
 	}
 	m->run_over = m->unpausing = false;
 	switch (next_action(m)) {

@@ -59,6 +59,7 @@ struct machine {
 	struct disk_engine engine;
 	struct disk_engine media;	/* the CD-ROM drives' */
 	struct media_change change;
+	uint32_t ejected[KEEL_DRIVES];	/* KEEL_DOOR_EJECTED of this run, as far as it was acted on */
 	struct console console;
 	struct control control;
 	struct logfile firmware_log;
@@ -116,9 +117,12 @@ uint64_t machine_count_errors(const struct machine *machine);
 
 /* machine_media.c: requests for another medium of a CD-ROM drive, or for none, and what there is. */
 json_t *machine_insert_medium(struct machine *machine, struct control_connection *connection, const json_t *request);
-json_t *machine_eject_medium(struct machine *machine, struct control_connection *connection);
+json_t *machine_eject_medium(struct machine *machine, struct control_connection *connection, const json_t *request);
 json_t *machine_describe_media(const struct machine *machine);
-/* Carries out the change that is pending, once nothing is under way; the other: forgets it. */
+/*
+ * Takes out what the guest has ejected, and carries out the change that is pending once nothing is under way. The other one forgets that
+ * change.
+ */
 void machine_keep_media(struct machine *machine);
 void machine_drop_change(struct machine *machine);
 

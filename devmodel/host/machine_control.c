@@ -149,7 +149,7 @@ static json_t *handle_nmi(struct machine *m, struct control_connection *connecti
 	return json_pack("{s:b}", "ok", 1);
 }
 
-/* {"file": NAME}, and a descriptor of it. */
+/* {"file": NAME, "force": true}, and a descriptor of it. */
 static json_t *handle_cd_insert(struct machine *m, struct control_connection *connection, const json_t *request)
 {
 	return machine_insert_medium(m, connection, request);
@@ -157,8 +157,7 @@ static json_t *handle_cd_insert(struct machine *m, struct control_connection *co
 
 static json_t *handle_cd_eject(struct machine *m, struct control_connection *connection, const json_t *request)
 {
-	(void)request;
-	return machine_eject_medium(m, connection);
+	return machine_eject_medium(m, connection, request);
 }
 
 /* The connection becomes the console; {"replay": true}: it gets what is kept and then ends. */

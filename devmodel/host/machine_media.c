@@ -43,9 +43,14 @@ static void set_medium(struct machine *m, unsigned int drive, int fd, uint64_t b
 	show_medium(m, drive);
 }
 
-/* The former medium is out at once; the drive is empty until the last read of it has ended. */
+/*
+ * The former medium is out at once; the drive is empty until the last read of it has ended. It is the one that the guest has ejected, if it
+ * has done that already.
+ */
 static void begin(struct machine *m, const struct media_change *change)
 {
+	if (m->state == MACHINE_RUNNING)
+		m->ejected[change->drive] = rings_door(&m->rings, change->drive) & KEEL_DOOR_EJECTED;
 	m->change = *change;
 	m->change.pending = true;
 	set_medium(m, change->drive, -1, 0, NULL);
@@ -57,6 +62,18 @@ static bool find_idle_drive(const struct machine *m, unsigned int *drive, struct
 		return false;
 	return !m->change.pending || failure_set(failure, EXIT_IN_USE, "a read of the former medium has not ended yet, and the change "
 						 "that was asked for before waits for it; try again later");
+}
+
+/* As of a real drive, the button of one that is locked asks the guest. */
+static bool door_opens(struct machine *m, unsigned int drive, const json_t *request, struct failure *failure)
+{
+	if (m->state != MACHINE_RUNNING || m->disks[drive].fd < 0 || json_is_true(json_object_get(request, "force")) ||
+	    !(rings_door(&m->rings, drive) & KEEL_DOOR_LOCKED))
+		return true;
+	rings_command(&m->rings, KEEL_COMMAND_EJECT_REQUEST);
+	vm_event(&m->vm);
+	return failure_set(failure, EXIT_FAILED, "the guest keeps the door of its CD-ROM drive locked, as systems do while a disc is mounted; "
+			   "it has been asked to eject it: try again, unmount it there, or use --force");
 }
 
 /* The claim is the keeper's: what the guest needs of it is a descriptor. */
@@ -88,7 +105,8 @@ json_t *machine_insert_medium(struct machine *m, struct control_connection *conn
 		failure_set(&failure, EXIT_FAILED, "expected the name of a medium, and one descriptor of it");
 		taken = false;
 	} else {
-		taken = find_idle_drive(m, &change.drive, &failure) && take_medium(m, fd, file, &change, &failure);
+		taken = find_idle_drive(m, &change.drive, &failure) &&
+			door_opens(m, change.drive, request, &failure) && take_medium(m, fd, file, &change, &failure);
 	}
 	if (fd >= 0)
 		close(fd);
@@ -99,7 +117,7 @@ json_t *machine_insert_medium(struct machine *m, struct control_connection *conn
 	return NULL;
 }
 
-json_t *machine_eject_medium(struct machine *m, struct control_connection *connection)
+json_t *machine_eject_medium(struct machine *m, struct control_connection *connection, const json_t *request)
 {
 	struct media_change change = { .fd = -1 };
 	struct failure failure;
@@ -110,9 +128,22 @@ json_t *machine_eject_medium(struct machine *m, struct control_connection *conne
 		failure_set(&failure, EXIT_FAILED, "its CD-ROM drive is empty; keel cd-insert puts a medium into it");
 		return refuse(&failure);
 	}
+	if (!door_opens(m, change.drive, request, &failure))
+		return refuse(&failure);
 	begin(m, &change);
 	control_defer(connection, MACHINE_AWAITS_MEDIUM);
 	return NULL;
+}
+
+/* Its own systems eject a medium when they have no use for it any more, such as one that they were installed from. */
+static void take_ejections(struct machine *m)
+{
+	for (unsigned int i = 0; i < KEEL_DRIVES && m->state == MACHINE_RUNNING && !m->change.pending; i++) {
+		uint32_t ejected = rings_door(&m->rings, i) & KEEL_DOOR_EJECTED;
+
+		if (m->disks[i].fd >= 0 && m->disks[i].removable && ejected != m->ejected[i])
+			begin(m, &(struct media_change){ .drive = i, .fd = -1 });
+	}
 }
 
 static json_t *answer(struct machine *m, const struct media_change *change)
@@ -128,10 +159,12 @@ static json_t *answer(struct machine *m, const struct media_change *change)
 
 void machine_keep_media(struct machine *m)
 {
-	struct media_change change = m->change;
+	struct media_change change;
 	struct failure failure;
 	json_t *told;
 
+	take_ejections(m);
+	change = m->change;
 	if (!change.pending || m->media.busy)
 		return;
 	m->change = (struct media_change){ .fd = -1 };

@@ -111,6 +111,11 @@ void rings_set_medium(struct rings *rings, unsigned int drive, uint64_t bytes)
 	rings_command(rings, KEEL_COMMAND_MEDIUM_CHANGED);
 }
 
+uint32_t rings_door(const struct rings *rings, unsigned int drive)
+{
+	return KEEL_DOOR(LOAD(rings->channel->doors), drive);
+}
+
 uint32_t rings_buttons_taken(const struct rings *rings)
 {
 	return LOAD(rings->channel->buttons_taken);

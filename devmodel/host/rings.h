@@ -38,6 +38,9 @@ void rings_command(struct rings *rings, uint32_t bits);
 /* A drive has another medium of so many bytes, or none (0). */
 void rings_set_medium(struct rings *rings, unsigned int drive, uint64_t bytes);
 
+/* KEEL_DOOR_* of a drive, the cell's word. */
+uint32_t rings_door(const struct rings *rings, unsigned int drive);
+
 /* How many presses of the power button the guest has taken since its start; the cell's word. */
 uint32_t rings_buttons_taken(const struct rings *rings);
 

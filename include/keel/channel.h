@@ -14,7 +14,7 @@
 #include "abi.h"
 
 #define KEEL_CHANNEL_MAGIC	0x4e41484cu
-#define KEEL_CHANNEL_VERSION	2u
+#define KEEL_CHANNEL_VERSION	3u
 
 #define KEEL_DRIVES		4u		/* primary master, primary slave, secondary master, secondary slave */
 #define KEEL_BOUNCE_BYTES	0x20000u	/* bounce buffer of one drive: 128 KiB */
@@ -96,7 +96,13 @@ struct keel_completion {
 /* Bits of keel_channel.commands, set by the resource half, taken (exchanged with 0) by the cell at an event. */
 #define KEEL_COMMAND_POWER_BUTTON	(1u << 0)
 #define KEEL_COMMAND_NMI		(1u << 1)
-#define KEEL_COMMAND_MEDIUM_CHANGED	(1u << 2)
+#define KEEL_COMMAND_MEDIUM_CHANGED	(1u << 2)	/* the cell reads the sizes of CD-ROM drives again */
+#define KEEL_COMMAND_EJECT_REQUEST	(1u << 3)	/* somebody presses the eject button of the CD-ROM drives, which ask their guest */
+
+/* A byte of keel_channel.doors for each CD-ROM drive. */
+#define KEEL_DOOR_LOCKED	0x80u		/* the guest keeps it shut; */
+#define KEEL_DOOR_EJECTED	0x7fu		/* how often the guest has opened it with a medium in it, modulo 128 */
+#define KEEL_DOOR(doors, drive)	((doors) >> 8 * (drive) & 0xffu)
 
 struct keel_channel {
 	uint32_t magic, version;
@@ -110,7 +116,8 @@ struct keel_channel {
 	uint32_t debug_head, debug_tail;	/* debug port 0x402, guest to log */
 	/* Presses of the power button that the guest's ACPI handler has taken; written by the cell. */
 	uint32_t buttons_taken;
-	uint32_t reserved;
+	/* Of the drives; written by the cell. */
+	uint32_t doors;
 	struct keel_request request[KEEL_RING_REQUESTS];
 	struct keel_completion completion[KEEL_RING_REQUESTS];
 	uint8_t output[KEEL_RING_BYTES];

@@ -18,7 +18,8 @@
 #define SECTORS			301u	/* more than a bounce buffer has, and not whole blocks of the overlay */
 #define IMAGE_BYTES		((size_t)SECTORS * SECTOR)
 #define REST			100u	/* bytes behind the last whole sector, which no guest sees */
-#define IMAGES			3u	/* the last drive has no medium */
+#define IMAGES			3u	/* the last drive has a medium now and then */
+#define MEDIUM			IMAGES
 #define SECRET			0xee	/* the rest's */
 #define IMAGE_BYTE(drive)	(0x10u + (drive))
 #define GUEST_BYTE		0x20u	/* to 0x2f */
@@ -37,11 +38,11 @@ struct flight {
 
 static const enum manifest_mode modes[IMAGES] = { MANIFEST_RW, MANIFEST_RO, MANIFEST_SNAPSHOT };
 
-static char paths[IMAGES][64];
+static char paths[IMAGES + 1][64];
 static struct disk disks[KEEL_DRIVES];
 static uint8_t *bounce[KEEL_DRIVES];	/* with pages around that are not there, for the kernel too */
 static struct loop loop;
-static struct disk_engine engine;
+static struct disk_engine engine, media;
 static struct rings rings;
 static struct keel_channel *channel;
 static enum cell cell;
@@ -89,14 +90,19 @@ static bool failed(void *owner, const struct disk_job *job)
 	return holds;
 }
 
+static bool is_readonly(uint32_t drive)
+{
+	return drive == MEDIUM || modes[drive] == MANIFEST_RO;
+}
+
 /* The rules of keel/channel.h, once more. */
 static bool is_good(const struct keel_request *r)
 {
-	if (r->drive >= IMAGES)
+	if (r->drive > MEDIUM || (r->drive == MEDIUM && disks[MEDIUM].fd < 0))
 		return false;
 	if (r->op == KEEL_REQ_FLUSH)
 		return true;
-	if ((r->op != KEEL_REQ_READ && r->op != KEEL_REQ_WRITE) || (r->op == KEEL_REQ_WRITE && modes[r->drive] == MANIFEST_RO))
+	if ((r->op != KEEL_REQ_READ && r->op != KEEL_REQ_WRITE) || (r->op == KEEL_REQ_WRITE && is_readonly(r->drive)))
 		return false;
 	return r->count && r->count <= KEEL_BOUNCE_BYTES && r->count % SECTOR == 0 && r->offset % SECTOR == 0 &&
 	       r->offset < IMAGE_BYTES && IMAGE_BYTES - r->offset >= r->count;
@@ -125,7 +131,7 @@ static void take_requests(void)
 	for (unsigned int i = 0; i < REQUESTS_MOST && rings_next_request(&rings, &request); i++) {
 		note_flight(&request);
 		if (request.drive < KEEL_DRIVES)
-			disk_submit(&engine, &disks[request.drive], bounce[request.drive], &request);
+			disk_submit(request.drive == MEDIUM ? &media : &engine, &disks[request.drive], bounce[request.drive], &request);
 		else
 			done(NULL, request.tag, -ENODEV);
 	}
@@ -153,7 +159,7 @@ static void fill_image(unsigned int image)
 static void forget(void)
 {
 	close(loop.epoll);
-	for (unsigned int i = 0; i < IMAGES; i++)
+	for (unsigned int i = 0; i <= MEDIUM; i++)
 		unlink(paths[i]);
 }
 
@@ -164,13 +170,15 @@ static void set_up(void)
 
 	engine.done = done;
 	engine.failed = failed;
+	media.media = true;
+	media.done = done;
 	require(loop_init(&loop), "no loop");
 	if (!disk_engine_init(&engine, &loop, &failure))
 		fuzz_skip(failure.text);
 	disk_engine_close(&engine);
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
 		make_bounce(i);
-	for (unsigned int i = 0; i < IMAGES; i++) {
+	for (unsigned int i = 0; i <= MEDIUM; i++) {
 		int fd;
 
 		strcpy(paths[i], "/tmp/keel-fuzz-channel-XXXXXX");
@@ -178,6 +186,7 @@ static void set_up(void)
 		require(fd >= 0, "no image");
 		close(fd);
 	}
+	fill_image(MEDIUM);
 	atexit(forget);
 }
 
@@ -197,15 +206,17 @@ static void open_disks(void)
 			"a disk does not open");
 		require(disks[i].bytes == (i < IMAGES ? IMAGE_BYTES : 0), "a disk has another size");
 	}
-	require(disk_engine_init(&engine, &loop, &failure) && disk_engine_start(&engine, disks, KEEL_DRIVES, &failure),
-		"the engine does not start");
+	require(disk_engine_init(&engine, &loop, &failure) && disk_engine_start(&engine, disks, KEEL_DRIVES, &failure) &&
+		disk_engine_init(&media, &loop, &failure) && disk_engine_start(&media, disks, KEEL_DRIVES, &failure),
+		"an engine does not start");
 }
 
 /* A machine that starts: nothing is under way, and the channel is new. */
 static void start(void)
 {
 	disk_drain(&engine);
-	require(!engine.busy && !flying, "requests without an answer");
+	disk_drain(&media);
+	require(!engine.busy && !media.busy && !flying, "requests without an answer");
 	memset(channel, 0, sizeof(*channel));
 	rings_init(&rings, channel);
 	answered = 0;
@@ -347,20 +358,40 @@ static void wait_for_disks(void)
 {
 	struct pollfd ready = { .fd = loop.epoll, .events = POLLIN };
 
-	while (engine.busy > engine.held && poll(&ready, 1, 1000) > 0)
+	while (engine.busy + media.busy > engine.held && poll(&ready, 1, 1000) > 0)
 		loop_step(&loop, 0);
-	require(engine.busy == engine.held, "a request that has no end");
+	require(engine.busy == engine.held && !media.busy, "a request that has no end");
+}
+
+/* As machine_media.c does it: what is under way ends with the former one, and what comes meanwhile finds none. */
+static void change_medium(bool in)
+{
+	struct failure failure;
+
+	disk_change(&disks[MEDIUM], -1, 0);
+	take_requests();
+	wait_for_disks();
+	if (in)
+		disk_change(&disks[MEDIUM], open(paths[MEDIUM], O_RDONLY | O_CLOEXEC), IMAGE_BYTES);
+	require(disk_engine_restart(&media, disks, KEEL_DRIVES, &failure), "no other medium");
 }
 
 static void act_host(struct bytes *b)
 {
-	switch (take8(b) % 10) {
+	switch (take8(b) % 12) {
+	case 10:
+		change_medium(false);
+		break;
+	case 11:
+		change_medium(true);
+		break;
 	case 0:
 		disk_retry(&engine);
 		break;
 	case 1:
 		disk_drain(&engine);
-		require(!engine.busy && !engine.held && !flying, "requests without an answer");
+		disk_drain(&media);
+		require(!engine.busy && !media.busy && !engine.held && !flying, "requests without an answer");
 		break;
 	case 2:
 		start();
@@ -381,6 +412,8 @@ static void act_host(struct bytes *b)
 	case 7:
 		rings_command(&rings, KEEL_COMMAND_NMI);
 		rings_buttons_taken(&rings);
+		rings_door(&rings, MEDIUM);
+		rings_set_medium(&rings, MEDIUM, disks[MEDIUM].bytes);
 		break;
 	case 8:
 		if (rings_sleep(&rings, take8(b) % 2))
@@ -415,7 +448,7 @@ static void act(struct bytes *b)
 	else
 		act_host(b);
 	require(rings.outstanding == flying && flying <= KEEL_RING_REQUESTS && engine.held <= engine.busy &&
-		engine.busy <= flying, "counts of requests disagree");
+		engine.busy + media.busy <= flying, "counts of requests disagree");
 }
 
 /* Writes what the cell may write while the other end is at it. */
@@ -494,9 +527,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	start();
 	run(&b);
 	disk_drain(&engine);
-	require(!engine.busy && !engine.held && !engine.retried && !flying && !rings.outstanding, "requests without an answer");
+	disk_drain(&media);
+	require(!engine.busy && !media.busy && !engine.held && !engine.retried && !flying && !rings.outstanding, "requests without an answer");
 	check_images();
 	disk_engine_close(&engine);
+	disk_engine_close(&media);
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
 		disk_close(&disks[i]);
 	free(channel);

@@ -11,10 +11,11 @@
  *             end REASON [DETAIL [ADDRESS]]	the run ends (enum keel_end)
  *             say TEXT, debug TEXT		output; \n and \xHH are what they are in C
  *             take			its ACPI handler takes a press of the power button
+ *             lock DRIVE, unlock DRIVE, open DRIVE	the door of a CD-ROM drive, which is opened with a medium in it
  *             flood			its cell gives the other end no rest any more, whatever that does
  *             read DRIVE OFFSET COUNT, write DRIVE OFFSET COUNT BYTE, flush DRIVE
  *   notes   out: what reaches the guest, a line each:
- *             start, drive NUMBER BYTES, power button, nmi, medium NUMBER BYTES, input TEXT, kill
+ *             start, drive NUMBER BYTES, power button, nmi, medium NUMBER BYTES, eject button, input TEXT, kill
  *             done NUMBER STATUS DATA	requests are counted from 0; DATA: the first bytes of the bounce buffer
  */
 #include <dlfcn.h>
@@ -280,6 +281,16 @@ static void flood(void)
 	}
 }
 
+static void move_door(unsigned int drive, bool locked, bool ejected)
+{
+	uint32_t door = (KEEL_DOOR(channel->doors, drive) + ejected) & KEEL_DOOR_EJECTED;
+
+	door |= locked ? KEEL_DOOR_LOCKED : 0;
+	__atomic_store_n(&channel->doors, (channel->doors & ~(0xffu << 8 * drive)) | door << 8 * drive, __ATOMIC_RELEASE);
+	if (ejected)
+		ring();
+}
+
 static void obey(char *line)
 {
 	struct keel_request request = { .tag = requests_made };
@@ -294,6 +305,12 @@ static void obey(char *line)
 		flood();
 	} else if (!strcmp(line, "take")) {
 		__atomic_store_n(&channel->buttons_taken, channel->buttons_taken + 1, __ATOMIC_RELEASE);
+	} else if (sscanf(line, "lock %u", &request.drive) == 1) {
+		move_door(request.drive, true, false);
+	} else if (sscanf(line, "unlock %u", &request.drive) == 1) {
+		move_door(request.drive, false, false);
+	} else if (sscanf(line, "open %u", &request.drive) == 1) {
+		move_door(request.drive, false, true);
 	} else if (!strncmp(line, "debug ", 6)) {
 		put_bytes(channel->debug, &channel->debug_head, &channel->debug_tail, text, unescape(text));
 	} else if (!strncmp(line, "end ", 4)) {
@@ -366,6 +383,8 @@ static void take_commands(void)
 		note("nmi");
 	if (commands & KEEL_COMMAND_MEDIUM_CHANGED)
 		note_media();
+	if (commands & KEEL_COMMAND_EJECT_REQUEST)
+		note("eject button");
 }
 
 static void take_input(void)

@@ -45,10 +45,10 @@
 #define THREADS			4u
 #define DATA			(64ull << 20)
 
-static int others_listener, pty_master, pty_slave, image;
+static int folder, others_end, others_listener, pty_master, pty_slave, image;
 static pid_t others_process;
 static struct loop loop;
-static struct disk_engine engine;
+static struct disk_engine engine, media;
 
 static bool opens(const char *path, int flags)
 {
@@ -102,6 +102,34 @@ static bool looks(void)
 	struct stat st;
 
 	return !stat("/etc/passwd", &st);
+}
+
+/* A folder that somebody has handed over. */
+static bool beneath(void)
+{
+	return openat(folder, "escapes", O_RDONLY | O_DIRECTORY | O_CLOEXEC) >= 0;
+}
+
+/* To somebody who is not its keeper. */
+static bool hands_on(void)
+{
+	char byte = 0, control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec part = { &byte, 1 };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	*header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+	memcpy(CMSG_DATA(header), &image, sizeof(image));
+	return sendmsg(others_end, &message, MSG_NOSIGNAL) == 1;
+}
+
+static bool hears_otherwise(void)
+{
+	char byte;
+	struct iovec part = { &byte, 1 };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+
+	return recvmsg(others_end, &message, MSG_DONTWAIT | MSG_PEEK) >= 0 || errno == EAGAIN;
 }
 
 static bool links(void)
@@ -223,6 +251,35 @@ static bool ring_registers(void)
 	int fd = 0;
 
 	return ring && syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_FILES, &fd, 1) >= 0;
+}
+
+/* Outside, a ring as anybody's; inside, the one of media, where no file is. */
+static struct io_uring *media_ring_at_hand(void)
+{
+	return media.loop ? &media.ring : ring_at_hand();
+}
+
+/* One by one: the kernel would let go of them later. */
+static bool ring_replaces(void)
+{
+	struct io_uring *ring = media_ring_at_hand();
+	struct io_uring_files_update update = { .fds = (uintptr_t)&image };
+
+	if (!media.loop && ring)
+		io_uring_register_files(ring, &image, 1);
+	return ring && syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_FILES_UPDATE, &update, 1) >= 0;
+}
+
+static bool ring_writes_media(void)
+{
+	static uint64_t bytes;
+	struct io_uring *ring = media_ring_at_hand();
+	struct io_uring_sqe write = {
+		.opcode = IORING_OP_WRITE, .flags = media.loop ? IOSQE_FIXED_FILE : 0, .fd = media.loop ? 0 : image,
+		.addr = (uintptr_t)&bytes, .len = sizeof(bytes),
+	};
+
+	return ring && asked(ring, &write) >= 0;
 }
 
 static bool new_ring(void)
@@ -561,7 +618,10 @@ static const struct attempt {
 	{ "open /etc/shadow", shadow, true, true }, { "open core_pattern to write", core_pattern, true, true },
 	{ "open sysrq-trigger to write", sysrq, true, true }, { "open /dev/keel", keel_device, true, true },
 	{ "open the host's disk to write", hosts_disk, true, true }, { "make a file", new_file, false, true },
-	{ "open its own folder", here, false, false }, { "openat2", by_openat2, false, false }, { "stat", looks, false, true }, { "symlink", links, false, true },
+	{ "open its own folder", here, false, false }, { "open beneath a folder that is open", beneath, false, true },
+	{ "hand a descriptor on", hands_on, false, false }, { "receive with other flags", hears_otherwise, false, false },
+	{ "replace files of the media's io_uring", ring_replaces, false, false }, { "write by the media's io_uring", ring_writes_media, false, false },
+	 { "openat2", by_openat2, false, false }, { "stat", looks, false, true }, { "symlink", links, false, true },
 	{ "reach another guest's socket", others_guest, false, true }, { "make an internet socket", network, false, false },
 	{ "make a pair of sockets", pair, false, false },
 	{ "open by io_uring", ring_opens, false, false }, { "connect by io_uring", ring_connects, false, false },
@@ -622,6 +682,7 @@ static void fail(const char *what)
 static void make_surroundings(void)
 {
 	struct sockaddr_un address = others_address();
+	int ends[2];
 
 	mkdir("/run/keel", 0755);
 	mkdir(FOLDER, 0755);
@@ -630,6 +691,10 @@ static void make_surroundings(void)
 	if (others_listener < 0 || bind(others_listener, (struct sockaddr *)&address, sizeof(address)) || listen(others_listener, 64) ||
 	    chmod(OTHERS_SOCKET, 0666) || (image = memfd_create("image", MFD_CLOEXEC)) < 0 || ftruncate(image, 8192) || openpty(&pty_master, &pty_slave, NULL, NULL, NULL))
 		fail("what escapes would find");
+	folder = open("/run/keel", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		fail("what was handed over");
+	others_end = ends[0];
 }
 
 static void start_other(void)
@@ -667,16 +732,23 @@ static void try_all(const char *where, bool layered)
 static void confined(const struct sandbox *sandbox)
 {
 	struct failure failure = { 0 };
-	struct disk disk = { .fd = image, .overlay = -1 };
+	struct disk disk = { .fd = image, .overlay = -1 }, medium = { .fd = image, .overlay = -1, .readonly = true, .removable = true };
+	struct sandbox own = *sandbox;
 
 	setvbuf(stdout, NULL, _IOLBF, 4096);
 	engine.done = done;
-	if (!loop_init(&loop) || !disk_engine_init(&engine, &loop, &failure) || !disk_engine_start(&engine, &disk, 1, &failure) ||
-	    !sandbox_enter(sandbox, &failure)) {
+	if (!loop_init(&loop) || !disk_engine_init(&engine, &loop, &failure) || !disk_engine_start(&engine, &disk, 1, &failure))
+		fail("an engine of disks");
+	media = (struct disk_engine){ .media = true, .done = done };
+	if (!disk_engine_init(&media, &loop, &failure) || !disk_engine_start(&media, &medium, 1, &failure))
+		fail("an engine of media");
+	own.media = media.ring.ring_fd;
+	if (!sandbox_enter(&own, &failure)) {
 		printf("not ok - the sandbox: %s\n", failure.text);
 		exit(1);
 	}
 	printf("ok - the sandbox is put up\n");
+	printf("%sok - other media are registered in it\n", disk_engine_restart(&media, &medium, 1, &failure) ? "" : "not ");
 	printf("%sok - a disk's request is answered in it\n", ring_reads(0, IOSQE_FIXED_FILE) ? "" : "not ");
 	try_all("", false);
 }

@@ -43,11 +43,22 @@ struct rig {
 	struct rig_disk disk[KEEL_DRIVES];
 	struct ide_host host;
 	bool refuse;			/* requests are not taken */
+	bool locked;			/* the door of the CD-ROM drive, as the guest has it, */
+	unsigned int ejected;		/* and how often the guest has opened it with a medium in it */
 	unsigned int edges;		/* of the primary channel's line */
 	bool level;
 };
 
 static struct rig rig;
+
+static inline void rig_door(void *owner, unsigned int drive, bool locked, bool ejected)
+{
+	struct rig *r = owner;
+
+	ck_assert_uint_lt(drive, KEEL_DRIVES);
+	r->locked = locked;
+	r->ejected += ejected;
+}
 
 static inline bool rig_submit(void *owner, unsigned int drive, enum keel_request_op op, uint64_t offset, uint32_t count)
 {
@@ -141,6 +152,7 @@ static inline void rig_begin(void)
 	rig.mem.range[1].bytes = RIG_MEMORY - RIG_HOLE_END;
 	rig.host.owner = &rig;
 	rig.host.submit = rig_submit;
+	rig.host.door = rig_door;
 	rig.ch = &rig.ide.channel[0];
 	rig.ch->irq = (struct line){ rig_line, NULL, 14 };
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {

@@ -276,10 +276,14 @@ END_TEST
 START_TEST(tray)
 {
 	ck_assert(COMMAND(0x1e, 0, 0, 0, 1));
+	ck_assert(rig.locked);
 	ck_assert(!COMMAND(0x1b, 0, 0, 0, 2));
 	expect_sense(5, 0x5302);
 	ck_assert(COMMAND(0x1e, 0, 0, 0, 0));
+	ck_assert(!rig.locked);
+	ck_assert_uint_eq(rig.ejected, 0);
 	ck_assert(COMMAND(0x1b, 0, 0, 0, 2));
+	ck_assert_uint_eq(rig.ejected, 1);
 	ck_assert(!COMMAND(0));
 	expect_sense(2, 0x3a02);
 	ck_assert_uint_eq(REPLY(0xbd, 0, 0, 0, 0, 0, 0, 0, 0, 8), 8);
@@ -292,6 +296,60 @@ START_TEST(tray)
 	expect_sense(6, 0x2800);
 	ck_assert(COMMAND(0));
 	ck_assert(COMMAND(0x1b, 0, 0, 0, 1));
+}
+END_TEST
+
+/* What the guest has put out the host takes away; then a tray that comes in has nothing in it, until something is put in. */
+START_TEST(ejected_medium_is_taken)
+{
+	ck_assert(COMMAND(0x1b, 0, 0, 0, 2));
+	ck_assert(COMMAND(0x1b, 0, 0, 0, 2));
+	ck_assert_uint_eq(rig.ejected, 1);
+	ck_assert_uint_eq(REPLY(0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8), 8);
+	ide_medium_changed(rig.ch, CD, 0);
+	/* The tray stays out, and that is no news. */
+	ck_assert_uint_eq(REPLY(0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8), 8);
+	ck_assert_uint_eq(data[4], 0);
+	ck_assert_uint_eq(data[5], 1);
+	ck_assert(!COMMAND(0));
+	expect_sense(2, 0x3a02);
+	ck_assert(COMMAND(0x1b, 0, 0, 0, 3));
+	ck_assert(!COMMAND(0));
+	expect_sense(2, 0x3a01);
+	ck_assert(COMMAND(0x1b, 0, 0, 0, 2));
+	ck_assert_uint_eq(rig.ejected, 1);
+	ide_medium_changed(rig.ch, CD, CD_SECTORS * 2048);
+	ck_assert_uint_eq(REPLY(0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8), 8);
+	ck_assert_uint_eq(data[4], 2);
+	ck_assert_uint_eq(data[5], 2);
+	ck_assert(!COMMAND(0));
+	expect_sense(6, 0x2800);
+	ck_assert(COMMAND(0));
+}
+END_TEST
+
+/* MMC-3, table 97: a request is an event that is told once, and nothing of a drive that has no medium. */
+START_TEST(eject_request)
+{
+	ck_assert(COMMAND(0x1e, 0, 0, 0, 1));
+	ide_eject_request(rig.ch, CD);
+	ide_eject_request(rig.ch, 0);
+	ck_assert_uint_eq(REPLY(0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8), 8);
+	ck_assert_uint_eq(data[4], 1);
+	ck_assert_uint_eq(data[5], 2);
+	ck_assert_uint_eq(REPLY(0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8), 8);
+	ck_assert_uint_eq(data[4], 0);
+	ck_assert(COMMAND(0));
+	/* A change that was not told is more than a request. */
+	ide_medium_changed(rig.ch, CD, 300 * 2048);
+	ide_eject_request(rig.ch, CD);
+	ck_assert_uint_eq(REPLY(0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8), 8);
+	ck_assert_uint_eq(data[4], 2);
+	ide_medium_changed(rig.ch, CD, 0);
+	REPLY(0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8);
+	ide_eject_request(rig.ch, CD);
+	ck_assert_uint_eq(REPLY(0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8), 8);
+	ck_assert_uint_eq(data[4], 0);
 }
 END_TEST
 
@@ -472,7 +530,7 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		signature_and_identify, inquiry_and_capacity, read_by_pio, read_in_blocks_across_the_window, read_by_dma,
-		no_medium, medium_taken_out_while_reading, tray, table_of_contents,
+		no_medium, medium_taken_out_while_reading, tray, ejected_medium_is_taken, eject_request, table_of_contents,
 		mode_pages_and_features, host_error_and_resets, save_and_load_in_mid_block, random_packets,
 	};
 	TCase *tc = tcase_create("atapi");

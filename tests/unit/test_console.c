@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The serial console's readers and writers, and the control socket against clients that do not keep to its rules. */
 #include <check.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,8 @@ static void waiter_gone(void *owner)
 	gone_waiters++;
 }
 
+static int taken = -1;
+
 static json_t *handle(void *owner, struct control_connection *connection, const json_t *request)
 {
 	const char *command = json_string_value(json_object_get(request, "command"));
@@ -54,6 +57,11 @@ static json_t *handle(void *owner, struct control_connection *connection, const 
 	if (command && !strcmp(command, "wait")) {
 		control_defer(connection, PURPOSE);
 		return NULL;
+	}
+	if (command && !strcmp(command, "take")) {
+		ck_assert_int_lt(taken, 0);
+		taken = control_take_descriptor(connection);
+		return json_pack("{s:b}", "ok", 1);
 	}
 	if (command && !strcmp(command, "console")) {
 		int fd = control_take(connection, json_pack("{s:b}", "ok", 1));
@@ -371,6 +379,107 @@ START_TEST(control_becomes_console)
 }
 END_TEST
 
+#define SENT_MOST	200u
+
+static unsigned int open_descriptors(void)
+{
+	DIR *files = opendir("/proc/self/fd");
+	unsigned int count = 0;
+
+	while (readdir(files))
+		count++;
+	closedir(files);
+	return count;
+}
+
+/* So many descriptors of the same with a text. */
+static void tell_with(int fd, const char *text, unsigned int count)
+{
+	char bytes[CMSG_SPACE(SENT_MOST * sizeof(int))] = { 0 };
+	struct iovec part = { (void *)text, strlen(text) };
+	struct msghdr message = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = bytes, .msg_controllen = CMSG_SPACE(count * sizeof(int)),
+	};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	int sent = open("/dev/null", O_RDONLY);
+
+	*header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(count * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+	for (unsigned int i = 0; i < count; i++)
+		memcpy(CMSG_DATA(header) + i * sizeof(int), &sent, sizeof(int));
+	ck_assert_int_eq(sendmsg(fd, &message, 0), (ssize_t)strlen(text));
+	close(sent);
+	settle();
+}
+
+static bool has_taken(void)
+{
+	int fd = taken;
+
+	taken = -1;
+	return fd >= 0 && !close(fd);
+}
+
+#define TAKE	"{\"command\": \"take\"}\n"
+
+START_TEST(control_descriptor)
+{
+	int fd = connect_to(path);
+
+	tell(fd, TAKE);
+	ck_assert(!has_taken());
+	tell_with(fd, TAKE, 1);
+	ck_assert(fcntl(taken, F_GETFD) & FD_CLOEXEC);
+	ck_assert(has_taken());
+	/* With any part of the line. */
+	tell(fd, "{\"command\":");
+	tell_with(fd, "\"ta", 1);
+	tell(fd, "ke\"}\n");
+	ck_assert(has_taken());
+	/* It is of the request that its first byte is of, and of no other. */
+	tell_with(fd, "{\"command\": \"a\"}\n" TAKE, 1);
+	ck_assert(!has_taken());
+	tell(fd, TAKE);
+	ck_assert(!has_taken());
+	close(fd);
+}
+END_TEST
+
+START_TEST(control_stray_descriptors)
+{
+	static const unsigned int counts[] = { 2, 3, SENT_MOST };
+	unsigned int before = open_descriptors();
+	int fd = connect_to(path), gone = connect_to(path), waits = connect_to(path);
+	unsigned int connected = open_descriptors();
+
+	for (unsigned int i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		tell_with(fd, TAKE, counts[i]);
+		ck_assert(!has_taken());
+		ck_assert_uint_eq(open_descriptors(), connected);
+		/* The next request has nothing of it. */
+		tell_with(fd, TAKE, 1);
+		ck_assert(has_taken());
+	}
+	tell_with(fd, "{\"command\":", 1);
+	tell_with(fd, "\"take\"", 1);
+	tell(fd, "}\n");
+	ck_assert(!has_taken());
+	tell_with(fd, "nonsense\n", 1);
+	tell_with(fd, "{\"command\": \"a\"}\n", 1);
+	tell_with(waits, "{\"command\": \"wait\"}\n", 1);
+	ck_assert_uint_eq(open_descriptors(), connected);
+	/* What is not read yet is the kernel's; what is read of half a request goes with its client. */
+	tell_with(waits, TAKE, 1);
+	tell_with(gone, "{\"comm", 1);
+	ck_assert_uint_eq(open_descriptors(), connected + 1);
+	close(gone);
+	close(waits);
+	tell_with(fd, "{\"command\": \"console\"}\n", 1);
+	close(fd);
+	settle();
+	ck_assert_uint_eq(open_descriptors(), before);
+}
+END_TEST
+
 SUITE("console", tests)
 {
 	tcase_add_checked_fixture(tests, set_up, tear_down);
@@ -383,5 +492,7 @@ SUITE("console", tests)
 	tcase_add_test(tests, control_order);
 	tcase_add_test(tests, control_waiters);
 	tcase_add_test(tests, control_hostile);
+	tcase_add_test(tests, control_descriptor);
+	tcase_add_test(tests, control_stray_descriptors);
 	tcase_add_test(tests, control_becomes_console);
 }

@@ -226,6 +226,103 @@ START_TEST(held_requests)
 }
 END_TEST
 
+/* What is left of io_uring's former files would keep their file system in use. */
+START_TEST(media)
+{
+	struct disk_engine own = { .media = true, .done = done };
+	struct manifest_drive drive = { .kind = MANIFEST_DRIVE_CDROM, .mode = MANIFEST_RO };
+	struct keel_request request = { .op = KEEL_REQ_READ, .count = SECTOR };
+	struct failure failure = { 0 };
+	struct disk tray, writer;
+	uint64_t bytes;
+	int fd;
+
+	setenv("KEEL_RUN_DIR", "/nonexistent", 1);
+	disk = (struct disk){ .fd = -1, .overlay = -1 };
+	ck_assert(disk_open(&tray, &drive, &failure));
+	ck_assert(disk_engine_init(&own, &loop, &failure) && disk_engine_start(&own, &tray, 1, &failure));
+	for (int i = 0; i < 3; i++) {
+		disk_submit(&own, &tray, bounce, &request);
+		ck_assert_int_eq(last_status, -ENOMEDIUM);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		ck_assert(disk_examine_medium(fd, path, &bytes, &failure));
+		ck_assert_uint_eq(bytes, sizeof(model));
+		disk_change(&tray, fd, sizeof(model));
+		ck_assert(disk_engine_restart(&own, &tray, 1, &failure));
+		last_status = LOST;
+		disk_submit(&own, &tray, bounce, &request);
+		/* Out, while it is read. */
+		disk_change(&tray, -1, 0);
+		ck_assert_int_lt(fcntl(fd, F_GETFD), 0);
+		for (int j = 0; j < 100 && own.busy; j++)
+			loop_step(&loop, 1000);
+		ck_assert_int_eq(last_status, 0);
+		ck_assert_mem_eq(bounce, model, SECTOR);
+		ck_assert(disk_engine_restart(&own, &tray, 1, &failure));
+	}
+	ck_assert_int_eq(truncate(path, sizeof(model) - SECTOR), 0);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ck_assert(!disk_examine_medium(fd, path, &bytes, &failure));
+	ck_assert_ptr_nonnull(strstr(failure.text, "whole sectors of 2048 bytes"));
+	close(fd);
+	ck_assert_int_eq(truncate(path, sizeof(model)), 0);
+	/* Nothing of it can be written, by whatever request. */
+	request.op = KEEL_REQ_WRITE;
+	disk_change(&tray, open(path, O_RDONLY | O_CLOEXEC), sizeof(model));
+	ck_assert(disk_engine_restart(&own, &tray, 1, &failure));
+	disk_submit(&own, &tray, bounce, &request);
+	ck_assert_int_eq(last_status, -EROFS);
+	disk_engine_close(&own);
+	disk_close(&tray);
+	drive = (struct manifest_drive){ .kind = MANIFEST_DRIVE_DISK, .file = path, .bytes = sizeof(model) };
+	ck_assert(disk_open(&writer, &drive, &failure));
+	disk_close(&writer);
+}
+END_TEST
+
+/* A medium that somebody sends: opened anew, and claimed. */
+START_TEST(sent_media)
+{
+	struct manifest_drive drive = { .kind = MANIFEST_DRIVE_DISK, .file = path, .bytes = sizeof(model) };
+	struct failure failure = { 0 };
+	struct claim claim;
+	struct disk writer;
+	int fds[2], fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	setenv("KEEL_RUN_DIR", "/nonexistent", 1);
+	disk = (struct disk){ .fd = -1, .overlay = -1 };
+	ck_assert_msg(claim_medium(&claim, fd, "sent", &failure), "%s", failure.text);
+	ck_assert_uint_eq(claim.count, 1);
+	ck_assert_int_ne(claim.part[0].fd, fd);
+	ck_assert_int_eq(fcntl(claim.part[0].fd, F_GETFL) & (O_ACCMODE | O_NONBLOCK), O_RDONLY);
+	/* The lock is not its sender's to take back. */
+	ck_assert_int_eq(fcntl(fd, F_OFD_SETLK, &(struct flock){ .l_type = F_UNLCK }), 0);
+	ck_assert(!disk_open(&writer, &drive, &failure));
+	ck_assert_int_eq(failure.code, EXIT_IN_USE);
+	claim_release(&claim);
+	ck_assert(disk_open(&writer, &drive, &failure));
+	ck_assert(!claim_medium(&claim, fd, "sent", &failure));
+	ck_assert_int_eq(failure.code, EXIT_IN_USE);
+	disk_close(&writer);
+	close(fd);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	ck_assert(!claim_medium(&claim, fd, "sent", &failure));
+	close(fd);
+	fd = open(path, O_PATH | O_CLOEXEC);
+	ck_assert(!claim_medium(&claim, fd, "sent", &failure));
+	close(fd);
+	fd = open("/tmp", O_RDONLY | O_CLOEXEC);
+	ck_assert(!claim_medium(&claim, fd, "sent", &failure));
+	close(fd);
+	ck_assert_int_eq(pipe(fds), 0);
+	ck_assert(!claim_medium(&claim, fds[0], "sent", &failure));
+	ck_assert_ptr_nonnull(strstr(failure.text, "neither a regular file"));
+	ck_assert(!claim_medium(&claim, -1, "sent", &failure));
+	close(fds[0]);
+	close(fds[1]);
+}
+END_TEST
+
 START_TEST(locks)
 {
 	struct manifest_drive drive = { .kind = MANIFEST_DRIVE_DISK, .file = path, .bytes = sizeof(model) };
@@ -327,6 +424,8 @@ int main(void)
 	tcase_add_test(disks, read_only);
 	tcase_add_test(disks, shrunken_image);
 	tcase_add_test(disks, held_requests);
+	tcase_add_test(disks, media);
+	tcase_add_test(disks, sent_media);
 	tcase_add_test(disks, locks);
 	tcase_add_test(rings, rings_and_a_hostile_cell);
 	tcase_add_test(rings, sleeping);

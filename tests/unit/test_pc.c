@@ -924,6 +924,62 @@ START_TEST(power_button)
 }
 END_TEST
 
+/* A packet without data for the CD-ROM drive: whether it succeeds. */
+static bool cd_packet(uint8_t code, uint8_t parameter)
+{
+	const uint16_t words[6] = { code, 0, parameter };
+
+	out(0x176, 0);
+	out(0x177, 0xa0);
+	for (unsigned int i = 0; i < 6; i++)
+		out_by(0, 0x170, 2, words[i]);
+	return !(in(0x177, 1) & 1);
+}
+
+static unsigned int cd_error(void)
+{
+	return in(0x171, 1) >> 4;
+}
+
+static void change_cd(uint64_t bytes)
+{
+	channel->c.machine.drives[2].bytes = bytes;
+	channel->c.commands = KEEL_COMMAND_MEDIUM_CHANGED;
+	event();
+}
+
+/* By the channel: what the resource half puts in or takes out, and what the guest does to the door. */
+START_TEST(media)
+{
+	ck_assert(!cd_packet(0x00, 0));
+	ck_assert_uint_eq(cd_error(), 2);
+	change_cd(4096);
+	ck_assert(!cd_packet(0x00, 0));
+	ck_assert_uint_eq(cd_error(), 6);
+	ck_assert(cd_packet(0x00, 0));
+	ck_assert(cd_packet(0x1e, 1));
+	ck_assert_uint_eq(channel->c.doors, (uint32_t)KEEL_DOOR_LOCKED << 16);
+	channel->c.commands = KEEL_COMMAND_EJECT_REQUEST;
+	event();
+	ck_assert(cd_packet(0x00, 0));
+	ck_assert(!cd_packet(0x1b, 2));
+	ck_assert(cd_packet(0x1e, 0));
+	ck_assert_uint_eq(channel->c.doors, 0);
+	channel->c.host_asleep = 1;
+	for (uint32_t i = 1; i < 300; i++) {
+		ck_assert(cd_packet(0x1b, 2));
+		/* As it was never written by anybody else. */
+		ck_assert_uint_eq(channel->c.doors, (i % 128) << 16);
+		channel->c.doors = 0xffffffff;
+		ck_assert(cd_packet(0x1b, 3));
+		ck_assert(!cd_packet(0x00, 0));
+	}
+	change_cd(0);
+	ck_assert(!cd_packet(0x00, 0));
+	ck_assert_uint_eq(cd_error(), 2);
+}
+END_TEST
+
 START_TEST(blocks_move)
 {
 	enable_pm();
@@ -1329,6 +1385,7 @@ int main(void)
 	tcase_add_loop_test(started, reset_lines, 0, sizeof(resets) / sizeof(resets[0]));
 	tcase_add_test(started, power_off);
 	tcase_add_test(started, power_button);
+	tcase_add_test(started, media);
 	tcase_add_test(started, blocks_move);
 	tcase_add_test(started, disk_read_pio);
 	tcase_add_test(started, string_in_pieces);

@@ -55,11 +55,12 @@ static int open_medium(const char *file, struct failure *failure)
 }
 
 /* The names of guests are checked before the medium is: who mistypes one is told so. */
-static json_t *insert(const char *name, const char *file, struct failure *failure)
+static json_t *insert(const char *name, const char *file, bool force, struct failure *failure)
 {
 	int socket = client_connect(name, failure), fd = socket < 0 ? -1 : open_medium(file, failure);
-	json_t *request = json_pack("{s:s, s:o}", "command", "cd-insert", "file", output_string(file)), *answer = NULL;
+	json_t *request = json_pack("{s:s, s:o, s:b}", "command", "cd-insert", "file", output_string(file), "force", (int)force);
 	struct failure refusal;
+	json_t *answer = NULL;
 
 	if (fd < 0) {
 		json_decref(request);
@@ -81,7 +82,7 @@ enum exit_code command_cd_insert(const struct options *options, int count, char 
 	char path[PATH_MAX];
 	const char *file = realpath(operands[1], path) ? path : operands[1];
 	struct failure failure = { 0 };
-	json_t *answer = insert(operands[0], file, &failure);
+	json_t *answer = insert(operands[0], file, options->force, &failure);
 
 	(void)count;
 	if (!answer)

@@ -145,9 +145,18 @@ void atapi_medium_changed(struct ide_drive *d, uint64_t bytes)
 	if (d->s.flow == IDE_READ || d->s.flow == IDE_READ_DMA)
 		no_medium(d);
 	d->bytes = bytes - bytes % ATAPI_SECTOR;
+	/* Out of a tray that the guest has opened: it knows that there is none. */
+	if (d->s.tray_open && !d->bytes)
+		return;
 	d->s.tray_open = false;
 	d->s.attention = d->bytes != 0;
 	d->s.media_event = d->bytes ? ATAPI_EVENT_NEW_MEDIUM : ATAPI_EVENT_REMOVED;
+}
+
+void atapi_eject_request(struct ide_drive *d)
+{
+	if (medium(d) && !d->s.media_event)
+		d->s.media_event = ATAPI_EVENT_EJECT_REQUEST;
 }
 
 static bool dma(const struct ide_drive *d)
@@ -191,6 +200,11 @@ static void read_sectors(struct ide_drive *d, uint32_t lba, uint32_t count)
 	}
 	ide_drive_transfer(d, dma(d) ? IDE_READ_DMA : IDE_READ, (uint64_t)lba * ATAPI_SECTOR,
 			   (uint64_t)count * ATAPI_SECTOR, byte_count_limit(d));
+}
+
+static void tell_door(const struct ide_drive *d, bool ejected)
+{
+	d->host->door(d->host->owner, d->number, d->s.locked, ejected);
 }
 
 static void test_unit_ready(struct ide_drive *d, const uint8_t *packet)
@@ -258,6 +272,7 @@ static void start_stop(struct ide_drive *d, const uint8_t *packet)
 	if (open != d->s.tray_open && d->bytes) {
 		d->s.attention = !open;
 		d->s.media_event = open ? ATAPI_EVENT_REMOVED : ATAPI_EVENT_NEW_MEDIUM;
+		tell_door(d, open);
 	}
 	d->s.tray_open = open;
 	ide_drive_done(d);
@@ -266,6 +281,7 @@ static void start_stop(struct ide_drive *d, const uint8_t *packet)
 static void prevent_allow(struct ide_drive *d, const uint8_t *packet)
 {
 	d->s.locked = packet[4] & PREVENT;
+	tell_door(d, false);
 	ide_drive_done(d);
 }
 

@@ -20,5 +20,7 @@ void atapi_host_failed(struct ide_drive *d);
 void atapi_bus_failed(struct ide_drive *d);
 /* Another medium (bytes is rounded down to whole sectors), or none (0). A read that is going on fails. */
 void atapi_medium_changed(struct ide_drive *d, uint64_t bytes);
+/* Somebody presses the button of the drive: the guest may eject the medium. */
+void atapi_eject_request(struct ide_drive *d);
 
 #endif

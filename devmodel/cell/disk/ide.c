@@ -239,6 +239,12 @@ void ide_medium_changed(struct ide_channel *ch, unsigned int drive, uint64_t byt
 		atapi_medium_changed(&ch->drive[drive], bytes);
 }
 
+void ide_eject_request(struct ide_channel *ch, unsigned int drive)
+{
+	if (drive < IDE_CHANNEL_DRIVES && ch->drive[drive].kind == KEEL_DRIVE_CDROM)
+		atapi_eject_request(&ch->drive[drive]);
+}
+
 bool ide_in_flight(const struct ide_channel *ch)
 {
 	return ch->drive[0].in_flight || ch->drive[1].in_flight;

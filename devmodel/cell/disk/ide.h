@@ -38,6 +38,8 @@ uint8_t ide_bm_read(const struct ide_channel *ch, unsigned int offset);
 void ide_bm_write(struct ide_channel *ch, unsigned int offset, uint8_t value);
 /* The request of this drive is done: 0 or a negative errno. One that nobody waits for is ignored. */
 void ide_complete(struct ide_channel *ch, unsigned int drive, int32_t status);
+/* The button of a CD-ROM drive is pressed. */
+void ide_eject_request(struct ide_channel *ch, unsigned int drive);
 /* The medium of a CD-ROM drive was changed; bytes = 0: taken out. */
 void ide_medium_changed(struct ide_channel *ch, unsigned int drive, uint64_t bytes);
 /* A request is in flight: the machine saves its state only when this is false for all channels. */

@@ -100,6 +100,8 @@ struct ide_host {
 	 * error. Must not complete the request before it returns.
 	 */
 	bool (*submit)(void *owner, unsigned int drive, enum keel_request_op op, uint64_t offset, uint32_t count);
+	/* The guest has locked or unlocked a CD-ROM drive's door, or has opened it with a medium in it. */
+	void (*door)(void *owner, unsigned int drive, bool locked, bool ejected);
 };
 
 struct ide_drive {

@@ -183,6 +183,16 @@ void link_button_taken(struct link *link)
 	STORE(link->channel->buttons_taken, ++link->buttons_taken);
 }
 
+void link_door(struct link *link, unsigned int drive, bool locked, bool ejected)
+{
+	uint32_t door = KEEL_DOOR(link->doors, drive);
+
+	door = ((door + ejected) & KEEL_DOOR_EJECTED) | (locked ? KEEL_DOOR_LOCKED : 0);
+	link->doors = (link->doors & ~(0xffu << 8 * drive)) | door << 8 * drive;
+	STORE(link->channel->doors, link->doors);
+	link->produced |= ejected;
+}
+
 bool link_doorbell(struct link *link)
 {
 	if (!link->produced)

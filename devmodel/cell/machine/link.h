@@ -19,6 +19,7 @@ struct link {
 	uint32_t output_head, input_tail;
 	uint32_t debug_head;
 	uint32_t buttons_taken;
+	uint32_t doors;
 	bool produced;			/* something that the other end should look at soon */
 };
 
@@ -52,6 +53,8 @@ void link_debug_bytes(struct link *link, const char *text, const uint8_t *bytes,
 uint32_t link_commands(struct link *link);
 /* The guest has taken a press of the power button. */
 void link_button_taken(struct link *link);
+/* The guest has locked the door of a CD-ROM drive, or unlocked it, or has opened it with a medium in it. */
+void link_door(struct link *link, unsigned int drive, bool locked, bool ejected);
 
 /* Whether the other end sleeps and has something to look at; asked once before each answer. */
 bool link_doorbell(struct link *link);

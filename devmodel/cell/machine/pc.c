@@ -177,6 +177,11 @@ static bool submit(void *owner, unsigned int drive, enum keel_request_op op, uin
 	return r->in_flight;
 }
 
+static void door(void *owner, unsigned int drive, bool locked, bool ejected)
+{
+	link_door(&((struct pc *)owner)->link, drive, locked, ejected);
+}
+
 static void complete(struct pc *pc, const struct keel_completion *completion)
 {
 	unsigned int drive = completion->tag & TAG_DRIVE;
@@ -199,6 +204,12 @@ static void media_changed(struct pc *pc)
 		ide_medium_changed(&pc->ide.channel[i / IDE_CHANNEL_DRIVES], i % IDE_CHANNEL_DRIVES,
 				   bytes - bytes % PC_CDROM_SECTOR);
 	}
+}
+
+static void eject_buttons(struct pc *pc)
+{
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+		ide_eject_request(&pc->ide.channel[i / IDE_CHANNEL_DRIVES], i % IDE_CHANNEL_DRIVES);
 }
 
 /* The NMI button is wired to LINT1 of all processors. */
@@ -229,6 +240,8 @@ void pc_event(struct pc *pc)
 		nmi_button(pc);
 	if (commands & KEEL_COMMAND_MEDIUM_CHANGED)
 		media_changed(pc);
+	if (commands & KEEL_COMMAND_EJECT_REQUEST)
+		eject_buttons(pc);
 	/* One ring at most: a producer that never stops cannot keep this from ending. */
 	for (unsigned int i = 0; i < KEEL_RING_REQUESTS && link_next_completion(&pc->link, &completion); i++)
 		complete(pc, &completion);
@@ -330,7 +343,7 @@ static void init_ide(struct pc *pc)
 {
 	static const unsigned int irqs[PIIX3_IDE_CHANNELS] = { IRQ_IDE_PRIMARY, IRQ_IDE_SECONDARY };
 
-	pc->ide_host = (struct ide_host){ pc, submit };
+	pc->ide_host = (struct ide_host){ pc, submit, door };
 	for (unsigned int i = 0; i < PIIX3_IDE_CHANNELS; i++) {
 		pc->ide.channel[i].irq = irq_line(pc, irqs[i]);
 		pc->ide.channel[i].bm.mem = &pc->mem;
