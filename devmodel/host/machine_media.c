@@ -72,8 +72,8 @@ static bool door_opens(struct machine *m, unsigned int drive, const json_t *requ
 		return true;
 	rings_command(&m->rings, KEEL_COMMAND_EJECT_REQUEST);
 	vm_event(&m->vm);
-	return failure_set(failure, EXIT_FAILED, "the guest keeps the door of its CD-ROM drive locked, as systems do while a disc is mounted; "
-			   "it has been asked to eject it: try again, unmount it there, or use --force");
+	return failure_set(failure, EXIT_FAILED, "the guest keeps the door of its CD-ROM drive locked, as systems do while a disc is "
+			   "mounted; it has been asked to eject it: try again, unmount it there, or use --force");
 }
 
 /* The claim is the keeper's: what the guest needs of it is a descriptor. */
@@ -151,7 +151,7 @@ static json_t *answer(struct machine *m, const struct media_change *change)
 	char *file = change->file ? text_utf8(change->file, strlen(change->file)) : NULL;
 	json_t *answer = json_pack("{s:b, s:s?}", "ok", 1, "file", file);
 
-	fprintf(stderr, "%s: %s: %s%s\n", m->manifest.name, manifest_slots[change->drive], file ? "the medium is now " : "the medium is out",
+	fprintf(stderr, "%s: %s: the medium is %s%s\n", m->manifest.name, manifest_slots[change->drive], file ? "now " : "out",
 		file ? file : "");
 	free(file);
 	return answer;

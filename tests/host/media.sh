@@ -22,6 +22,11 @@ holds() {
 	find "/proc/$pid/fd" "/proc/$(awk '$1 == "PPid:" { print $2 }' "/proc/$pid/status")/fd" -lname "$2" | grep .
 }
 
+# The same of its process alone.
+holds_itself() {
+	find "/proc/$(cat "$KEEL_RUN_DIR/$1/pid")/fd" -lname "$2" | grep .
+}
+
 # descriptors NAME: how many its process has.
 descriptors() {
 	find "/proc/$(cat "$KEEL_RUN_DIR/$1/pid")/fd" -type l | wc -l
@@ -196,4 +201,46 @@ check "a process that hangs" exits 6 keel cd-eject empty
 kill -CONT "$(cat "$KEEL_RUN_DIR/empty/pid")"
 keel destroy guest empty bare >/dev/null
 check "all is free in the end" free "$WORK/second.iso"
+
+if [ "$(id -u)" -ne 0 ] || ! losetup -f >/dev/null 2>&1; then
+	printf 'block devices are not tested: this takes root and loop devices\n'
+	finish
+fi
+# shellcheck disable=SC2317
+detach_all() {
+	umount "$WORK/mnt" 2>/dev/null
+	losetup -n -O NAME,BACK-FILE | grep -F "$WORK/" | cut -d' ' -f1 | xargs -r -n 1 losetup -d
+	clean_up
+}
+trap detach_all EXIT
+forget empty
+keel create "$WORK/empty.json" >/dev/null
+truncate -s 8M "$WORK/under.img"
+device=$(losetup -f --show "$WORK/under.img") || die "cannot attach a device"
+mkdir "$WORK/mnt"
+mknod "$WORK/node" b "$((0x$(stat -c %t "$device")))" "$((0x$(stat -c %T "$device")))"
+manifest under '"disks": [ { "file": "under.img" } ]'
+manifest beside "\"disks\": [ { \"file\": \"$device\" } ]"
+check "a block device" keel cd-insert empty "$WORK/node"
+check "is as long as it is" noted empty 'medium 2 8388608'
+check "it is no other guest's" says 'in use by guest "empty"' keel create "$WORK/beside.json"
+check "nor is the file under it" says 'in use by guest "empty"' keel create "$WORK/under.json"
+check "which the guest's process has not open" never holds_itself empty '*/under.img'
+check "but its keeper" holds empty '*/under.img'
+check "eject" keel cd-eject empty
+check "lets go of both" never holds empty '*/under.img'
+check "another guest can have it" keel create "$WORK/beside.json"
+check "and is in the way then" refused 7 'node is in use by guest "beside"' "$WORK/node" empty
+keel destroy beside >/dev/null
+mkfs.ext4 -q "$device" && mount "$device" "$WORK/mnt"
+check "one that is mounted and written to" refused 7 "mounted on $WORK/mnt, which this host writes to" "$device" empty
+umount "$WORK/mnt"
+mount -t tmpfs none "$WORK/mnt"
+cp "$WORK/first.iso" "$WORK/mnt/away.iso"
+check "a medium in a file system" keel cd-insert empty "$WORK/mnt/away.iso"
+check "keeps it mounted" never umount "$WORK/mnt"
+order empty 'read 2 0 2048'
+check "while it is read" noted empty 'done 0 0 (11)+'
+keel cd-eject empty >/dev/null
+check "and no longer" umount "$WORK/mnt"
 finish
