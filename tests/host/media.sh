@@ -172,7 +172,8 @@ keel destroy writer >/dev/null
 check "no descriptor" says 'expected the name of a medium, and one descriptor' said guest "$insert"
 many=$(descriptors guest 2>/dev/null)
 check "two" says 'one descriptor of it' said guest "$insert" "r:$WORK/second.iso" "r:$WORK/second.iso"
-check "many" says 'one descriptor of it' said guest "$insert" $(printf "r:$WORK/second.iso %.0s" $(seq 100))
+mapfile -t hundred < <(yes "r:$WORK/second.iso" | head -n 100)
+check "many" says 'one descriptor of it' said guest "$insert" "${hundred[@]}"
 check "one in each of several pieces" says 'one descriptor of it' said guest "$insert" "r:$WORK/second.iso" +3
 check "no name" says 'the name of a medium' said guest '{"command":"cd-insert"}\n' "r:$WORK/second.iso"
 check "a name that is none" says 'the name of a medium' said guest '{"command":"cd-insert","file":7}\n' "r:$WORK/second.iso"
