@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-# The machine: guest memory, fw_cfg, wiring and entries.
+# The machine: bus, guest memory, fw_cfg, wiring and entries.
+keel_unit_test(bus SOURCES tests/unit/test_bus.c devmodel/cell/core/bus.c)
 keel_unit_test(gmem SOURCES tests/unit/test_gmem.c devmodel/cell/core/gmem.c)
 keel_unit_test(fw_cfg SOURCES
 	tests/unit/test_fw_cfg.c devmodel/cell/chip/fw_cfg.c devmodel/cell/core/gmem.c devmodel/cell/core/state.c)
 
 set(machine
-	core/gmem core/state
+	core/bus core/gmem core/state
 	chip/debugport chip/fw_cfg chip/hpet chip/i8042 chip/i8254 chip/i8259 chip/ioapic chip/kvmclock chip/mc146818 chip/ns16550
 	chip/piix4_pm chip/reset_control
 	disk/ata disk/ata_identify disk/atapi disk/atapi_reply disk/bmide disk/ide disk/ide_drive
