@@ -37,38 +37,38 @@ static bool is_natural(uint64_t gpa, unsigned int bytes)
 	return (bytes == 1 || bytes == 2 || bytes == 4 || bytes == 8) && gpa % bytes == 0;
 }
 
-static uint64_t mmio_read(void *owner, uint64_t gpa, unsigned int bytes)
+static uint64_t mmio_read(void *device, uint64_t gpa, unsigned int bytes)
 {
 	uint64_t value;
 
-	(void)owner;
+	(void)device;
 	require(is_natural(gpa, bytes), "a read is not split naturally");
 	require(!gmem_read(current, gpa, &value, bytes), "memory is read as a device");
 	return gpa * 0x9e3779b97f4a7c15ull;
 }
 
-static void mmio_write(void *owner, uint64_t gpa, unsigned int bytes, uint64_t value)
+static void mmio_write(void *device, uint64_t gpa, unsigned int bytes, uint64_t value)
 {
-	(void)owner;
+	(void)device;
 	(void)value;
 	require(is_natural(gpa, bytes), "a write is not split naturally");
 	require(gpa >= ROM_FIRST, "memory is written as a device");
 }
 
-static uint32_t port_read(void *owner, uint16_t port, unsigned int bytes)
+static uint64_t port_read(void *device, uint64_t port, unsigned int bytes)
 {
-	struct traffic *traffic = owner;
+	struct traffic *traffic = device;
 
 	traffic->ports++;
 	return port * bytes;
 }
 
-static void port_write(void *owner, uint16_t port, unsigned int bytes, uint32_t value)
+static void port_write(void *device, uint64_t port, unsigned int bytes, uint64_t value)
 {
-	struct traffic *traffic = owner;
+	struct traffic *traffic = device;
 
 	(void)port;
-	require(bytes == 4 || value >> (8 * bytes) == 0, "more is written to a port than its size");
+	require(value >> (8 * bytes) == 0, "more is written to a port than its size");
 	traffic->ports++;
 }
 
@@ -149,13 +149,15 @@ static void check_result(enum emulate_result result, const struct keel_context *
 	require(((ctx->regs.rflags ^ before->rflags) & ~ARITHMETIC) == 0, "a flag changed that is not arithmetic");
 }
 
+static const struct io_ops mmio_ops = { .read = mmio_read, .write = mmio_write, .widest = 8 };
+static const struct io_ops port_ops = { .read = port_read, .write = port_write, .widest = 4 };
+static struct bus bus;
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct traffic traffic = { 0 };
-	const struct emulate_bus bus = {
-		.owner = &traffic, .mmio_read = mmio_read, .mmio_write = mmio_write,
-		.port_read = port_read, .port_write = port_write,
-	};
+	struct io_range registers = { .bytes = UINT64_MAX, .ops = &mmio_ops };
+	struct io_range ports = { .bytes = BUS_PORTS, .ops = &port_ops, .device = &traffic };
 	struct emulate_fault fault = { 0 };
 	enum emulate_result result;
 	struct keel_context ctx;
@@ -172,6 +174,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.base = memory, .count = 2,
 		.range = { { 0, ROM_FIRST, false }, { ROM_FIRST, MEMORY_BYTES - ROM_FIRST, true } },
 	};
+	bus_init(&bus);
+	require(bus_map(&bus, BUS_MEMORY_SPACE, &registers) && bus_map(&bus, BUS_PORT_SPACE, &ports), "no bus");
 	shape_context(&ctx, &shape);
 	before = ctx.regs;
 	result = shape.string & 1 ? emulate_string_io(&ctx, current, &bus, MOST, &fault) :

@@ -179,18 +179,38 @@ static inline void rig_end(void)
 
 static inline uint8_t in(unsigned int reg)
 {
-	return ide_read(rig.ch, reg);
+	return (uint8_t)ide_command_io.read(rig.ch, reg, 1);
 }
 
 static inline void out(unsigned int reg, unsigned int value)
 {
-	ide_write(rig.ch, reg, (uint8_t)value);
+	ide_command_io.write(rig.ch, reg, 1, (uint8_t)value);
+}
+
+static inline uint8_t control_read(void)
+{
+	return (uint8_t)ide_control_io.read(rig.ch, 0, 1);
+}
+
+static inline void control_write(uint8_t value)
+{
+	ide_control_io.write(rig.ch, 0, 1, value);
+}
+
+static inline uint32_t data_read(unsigned int bytes)
+{
+	return (uint32_t)ide_command_io.read(rig.ch, IDE_DATA, bytes);
+}
+
+static inline void data_write(unsigned int bytes, uint32_t value)
+{
+	ide_command_io.write(rig.ch, IDE_DATA, bytes, value);
 }
 
 /* Status, acknowledged, as an interrupt handler reads it. */
 static inline uint8_t status(void)
 {
-	uint8_t alternate = ide_control_read(rig.ch), value = in(7);
+	uint8_t alternate = control_read(), value = in(7);
 
 	ck_assert_uint_eq(alternate, value);
 	ck_assert(!rig.level);
@@ -236,7 +256,7 @@ static inline void lba48(uint64_t lba, uint16_t count, uint8_t command)
 static inline void read_data(void *to, uint32_t bytes)
 {
 	for (uint32_t i = 0; i < bytes; i += 2) {
-		uint16_t value = ide_data_read16(rig.ch);
+		uint16_t value = (uint16_t)data_read(2);
 
 		memcpy((uint8_t *)to + i, &value, 2);
 	}
@@ -248,7 +268,7 @@ static inline void write_data(const void *from, uint32_t bytes)
 		uint16_t value;
 
 		memcpy(&value, (const uint8_t *)from + i, 2);
-		ide_data_write16(rig.ch, value);
+		data_write(2, value);
 	}
 }
 
@@ -265,12 +285,12 @@ static inline void prd(uint32_t table, unsigned int entry, uint32_t address, uin
 
 static inline uint32_t bm_read(unsigned int offset, unsigned int bytes)
 {
-	return piix3_ide_bm_read(&rig.ide, offset, bytes);
+	return (uint32_t)piix3_ide_bm_io.read(&rig.ide, offset, bytes);
 }
 
 static inline void bm_write(unsigned int offset, unsigned int bytes, uint32_t value)
 {
-	piix3_ide_bm_write(&rig.ide, offset, bytes, value);
+	piix3_ide_bm_io.write(&rig.ide, offset, bytes, value);
 }
 
 /* Saves the whole primary channel; 0 if something is in flight. */

@@ -153,7 +153,7 @@ START_TEST(read_by_pio)
 
 		memset(data, 0, sizeof(data));
 		packet((const uint8_t[12]){ 0x28, 0, 0, 0, 0, 100, 0, 0, 70 }, limits[i], false);
-		ck_assert_uint_eq(ide_control_read(rig.ch), BSY | DRDY);
+		ck_assert_uint_eq(control_read(), BSY | DRDY);
 		ck_assert_uint_eq(receive(limit), 70 * 2048);
 		ck_assert_mem_eq(data, image(100), 70 * 2048);
 	}
@@ -502,7 +502,7 @@ START_TEST(random_packets)
 		for (unsigned int k = dice(6); k; k--) {
 			rig_answer(CD, dice(20) ? 0 : -5);
 			for (unsigned int words = dice(5000); words; words--)
-				ide_data_read16(rig.ch);
+				data_read(2);
 		}
 		if (!ide_in_flight(rig.ch)) {
 			n = rig_save(rig.ch, one, sizeof(one));

@@ -9,7 +9,7 @@
 
 #define ACCESSES	4096u
 #define CARDS		24u
-#define ROUNDS		10000u
+#define ROUNDS		4000u
 
 /* What the cards saw; the reference writes what they should have seen. */
 struct access {
@@ -331,7 +331,7 @@ START_TEST(timed_ranges_are_told)
 
 	begin();
 	set_card(&card[0], 0, 0x40, 4, BUS_RANK_FIXED);
-	card[0].ops.timed = true;
+	card[0].ops.timed = card[0].ops.timed_reads = true;
 	card[0].ops.write_many = card_write_many;
 	set_card(&card[1], 1, 0x60, 1, BUS_RANK_FIXED);
 	ck_assert(map(&card[0], BUS_PORT_SPACE) && map(&card[1], BUS_PORT_SPACE));
@@ -344,6 +344,9 @@ START_TEST(timed_ranges_are_told)
 	bus.timed = false;
 	bus_port_write_many(&bus, 0x41, 1, 4, data);
 	ck_assert(bus.timed);
+	bus.timed = card[0].ops.timed_reads = false;
+	bus_port_read(&bus, 0x41, 1);
+	ck_assert(!bus.timed);
 }
 END_TEST
 
@@ -588,7 +591,7 @@ int main(void)
 	tcase_add_test(cases, the_last_port_is_followed_by_the_first);
 	tcase_add_test(cases, the_processors_own_range_is_in_front);
 	tcase_add_test(cases, timed_ranges_are_told);
-	tcase_add_loop_test(cases, as_the_reference_does, 0, 8);
+	tcase_add_loop_test(cases, as_the_reference_does, 0, 4);
 	suite_add_tcase(suite, cases);
 	return run_suite(suite);
 }

@@ -61,20 +61,22 @@ static void note(bool write, uint64_t gpa, unsigned int bytes, uint64_t value)
 	bus_log.access[bus_log.count++].value = value;
 }
 
-static uint64_t bus_read(void *owner, uint64_t gpa, unsigned int bytes)
+static uint64_t device_read(void *device, uint64_t gpa, unsigned int bytes)
 {
-	(void)owner;
+	(void)device;
 	note(false, gpa, bytes, 0);
 	return 0x0101010101010101ull * bus_log.count;
 }
 
-static void bus_write(void *owner, uint64_t gpa, unsigned int bytes, uint64_t value)
+static void device_write(void *device, uint64_t gpa, unsigned int bytes, uint64_t value)
 {
-	(void)owner;
+	(void)device;
 	note(true, gpa, bytes, value);
 }
 
-static const struct emulate_bus bus = { .mmio_read = bus_read, .mmio_write = bus_write };
+static const struct io_ops device_ops = { .read = device_read, .write = device_write, .widest = 8 };
+static struct io_range device = { .bytes = UINT64_MAX, .ops = &device_ops };
+static struct bus bus;
 
 static void set_up(void)
 {
@@ -84,6 +86,9 @@ static void set_up(void)
 	memset(&ctx, 0, sizeof(ctx));
 	memset(&bus_log, 0, sizeof(bus_log));
 	memset(&fault, 0, sizeof(fault));
+	bus_init(&bus);
+	device.number = 0;
+	ck_assert(bus_map(&bus, BUS_MEMORY_SPACE, &device));
 	ctx.exit.flags = KEEL_EXIT_F_SREGS | KEEL_EXIT_F_VECTORS;
 	ctx.regs.rflags = 2;
 	ctx.regs.rip = 0x1000;

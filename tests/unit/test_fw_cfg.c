@@ -46,10 +46,30 @@ static void teardown(void)
 	free(mem.base);
 }
 
+static void select_item(uint16_t key)
+{
+	fw_cfg_io.write(cfg, 0, 2, key);
+}
+
+static uint8_t read_data(void)
+{
+	return (uint8_t)fw_cfg_io.read(cfg, 1, 1);
+}
+
+static uint32_t read_dma(unsigned int offset)
+{
+	return (uint32_t)fw_cfg_dma_io.read(cfg, offset, 4);
+}
+
+static void write_dma(unsigned int offset, uint32_t value)
+{
+	fw_cfg_dma_io.write(cfg, offset, 4, value);
+}
+
 static void read_bytes(void *buf, unsigned int bytes)
 {
 	for (unsigned int i = 0; i < bytes; i++)
-		((uint8_t *)buf)[i] = fw_cfg_read_data(cfg);
+		((uint8_t *)buf)[i] = read_data();
 }
 
 /* Returns the control word that the device leaves. */
@@ -59,7 +79,7 @@ static uint32_t dma_at(uint32_t gpa, uint32_t control, uint32_t length, uint64_t
 				   htonl((uint32_t)address) };
 
 	memcpy(mem.base + gpa, descriptor, sizeof(descriptor));
-	fw_cfg_write_dma(cfg, 4, htonl(gpa));
+	write_dma(4, htonl(gpa));
 	memcpy(descriptor, mem.base + gpa, sizeof(descriptor));
 	return ntohl(descriptor[0]);
 }
@@ -73,17 +93,17 @@ START_TEST(signature_and_id)
 {
 	uint8_t buf[6];
 
-	fw_cfg_select(cfg, FW_CFG_SIGNATURE);
+	select_item(FW_CFG_SIGNATURE);
 	read_bytes(buf, 6);
 	ck_assert_int_eq(memcmp(buf, "QEMU\0\0", 6), 0);
-	fw_cfg_select(cfg, FW_CFG_ID);
+	select_item(FW_CFG_ID);
 	read_bytes(buf, 5);
 	ck_assert_int_eq(memcmp(buf, "\3\0\0\0\0", 5), 0);
-	fw_cfg_select(cfg, FW_CFG_NB_CPUS);
+	select_item(FW_CFG_NB_CPUS);
 	read_bytes(buf, 3);
 	ck_assert_int_eq(memcmp(buf, "\4\0\0", 3), 0);
-	ck_assert_uint_eq(fw_cfg_read_dma(cfg, 0), htonl(0x51454d55));
-	ck_assert_uint_eq(fw_cfg_read_dma(cfg, 4), htonl(0x20434647));
+	ck_assert_uint_eq(read_dma(0), htonl(0x51454d55));
+	ck_assert_uint_eq(read_dma(4), htonl(0x20434647));
 }
 END_TEST
 
@@ -91,13 +111,13 @@ START_TEST(selecting_rewinds)
 {
 	uint8_t buf[12];
 
-	fw_cfg_select(cfg, 0x8003);
+	select_item(0x8003);
 	read_bytes(buf, 4);
-	fw_cfg_select(cfg, 0x8003);
+	select_item(0x8003);
 	read_bytes(buf, sizeof(buf));
 	ck_assert_int_eq(memcmp(buf, "0123456789\0\0", sizeof(buf)), 0);
-	fw_cfg_select(cfg, 0x1234);
-	ck_assert_uint_eq(fw_cfg_read_data(cfg), 0);
+	select_item(0x1234);
+	ck_assert_uint_eq(read_data(), 0);
 }
 END_TEST
 
@@ -110,7 +130,7 @@ START_TEST(directory)
 	uint32_t count;
 	struct fw_cfg_file file;
 
-	fw_cfg_select(cfg, FW_CFG_FILE_DIR);
+	select_item(FW_CFG_FILE_DIR);
 	read_bytes(&count, sizeof(count));
 	ck_assert_uint_eq(ntohl(count), 3);
 	for (uint16_t i = 0; i < 3; i++) {
@@ -119,12 +139,12 @@ START_TEST(directory)
 		ck_assert_uint_eq(ntohl(file.size), expected[i].size);
 		ck_assert_uint_eq(ntohs(file.key), FW_CFG_FILE_FIRST + i);
 	}
-	ck_assert_uint_eq(fw_cfg_read_data(cfg), 0);
-	fw_cfg_select(cfg, FW_CFG_FILE_FIRST + 1);
-	ck_assert_uint_eq(fw_cfg_read_data(cfg), tables[0]);
-	ck_assert_uint_eq(fw_cfg_read_data(cfg), tables[1]);
-	fw_cfg_select(cfg, FW_CFG_FILE_FIRST + 3);
-	ck_assert_uint_eq(fw_cfg_read_data(cfg), 0);
+	ck_assert_uint_eq(read_data(), 0);
+	select_item(FW_CFG_FILE_FIRST + 1);
+	ck_assert_uint_eq(read_data(), tables[0]);
+	ck_assert_uint_eq(read_data(), tables[1]);
+	select_item(FW_CFG_FILE_FIRST + 3);
+	ck_assert_uint_eq(read_data(), 0);
 }
 END_TEST
 
@@ -202,11 +222,11 @@ START_TEST(dma_descriptor_outside_memory)
 
 	memset(mem.base, 0xff, MEMORY);
 	memcpy(before, mem.base, MEMORY);
-	fw_cfg_write_dma(cfg, 4, htonl(MEMORY - 15));
-	fw_cfg_write_dma(cfg, 4, htonl(UINT32_MAX));
+	write_dma(4, htonl(MEMORY - 15));
+	write_dma(4, htonl(UINT32_MAX));
 	/* The upper half counts, and is used up. */
-	fw_cfg_write_dma(cfg, 0, htonl(1));
-	fw_cfg_write_dma(cfg, 4, htonl(DESCRIPTOR));
+	write_dma(0, htonl(1));
+	write_dma(4, htonl(DESCRIPTOR));
 	ck_assert_int_eq(memcmp(before, mem.base, MEMORY), 0);
 	ck_assert_uint_eq(dma(SELECT | READ | 0x8003u << 16, 10, BUFFER), 0);
 	ck_assert_int_eq(memcmp(mem.base + BUFFER, blob, 10), 0);
@@ -227,19 +247,19 @@ START_TEST(state)
 	uint8_t saved[128];
 	size_t bytes;
 
-	fw_cfg_select(cfg, 0x8003);
-	fw_cfg_read_data(cfg);
-	fw_cfg_write_dma(cfg, 0, htonl(5));
+	select_item(0x8003);
+	read_data();
+	write_dma(0, htonl(5));
 	bytes = state_save(&fw_cfg_state_table, 0, &cfg->s, saved, sizeof(saved));
 	ck_assert_uint_eq(bytes, state_size(&fw_cfg_state_table));
 	fw_cfg_init(cfg);
 	ck_assert_uint_eq(state_load(&fw_cfg_state_table, 0, &cfg->s, saved, bytes), bytes);
 	fw_cfg_restored(cfg);
 	ck_assert_uint_eq(cfg->s.dma_high, 5);
-	ck_assert_uint_eq(fw_cfg_read_data(cfg), '1');
+	ck_assert_uint_eq(read_data(), '1');
 	cfg->s.cursor = 5000;
 	fw_cfg_restored(cfg);
-	ck_assert_uint_eq(fw_cfg_read_data(cfg), 0);
+	ck_assert_uint_eq(read_data(), 0);
 }
 END_TEST
 

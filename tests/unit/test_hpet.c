@@ -5,7 +5,6 @@
 
 #include "chip/hpet.h"
 #include "core/time.h"
-#include "roundtrip.h"
 #include "suite.h"
 
 #define CAPABILITIES 0x000u
@@ -27,6 +26,7 @@
 #define IRQ8 108u
 
 static struct hpet hpet;
+static uint64_t the_time;
 static unsigned int edges[128];
 static bool levels[128];
 static bool legacy;
@@ -45,11 +45,30 @@ static void set_legacy(void *sink, unsigned int pin, bool level)
 	*(bool *)sink = level;
 }
 
+static uint64_t read_at(unsigned int offset, unsigned int bytes, uint64_t time)
+{
+	the_time = time;
+	return hpet_io.read(&hpet, offset, bytes) & UINT64_MAX >> (64 - 8 * bytes);
+}
+
+static void write_at(unsigned int offset, unsigned int bytes, uint64_t value, uint64_t time)
+{
+	the_time = time;
+	hpet_io.write(&hpet, offset, bytes, value);
+}
+
+static void advance_to(uint64_t time)
+{
+	the_time = time;
+	hpet_device.advance(&hpet);
+}
+
 static void setup(void)
 {
 	memset(edges, 0, sizeof(edges));
 	memset(levels, 0, sizeof(levels));
 	hpet = (struct hpet){
+		.now = &the_time,
 		.pins = { set_pin, levels, 0 },
 		.route_cap = ROUTES,
 		.legacy_irq0 = { set_pin, levels, IRQ0 },
@@ -57,32 +76,32 @@ static void setup(void)
 		.legacy_active = { set_legacy, &legacy, 0 },
 	};
 	legacy = true;
-	hpet_init(&hpet);
+	hpet_device.init(&hpet);
 	ck_assert(!legacy);
 }
 
 static void write8(unsigned int offset, uint64_t value, uint64_t now)
 {
-	hpet_write(&hpet, offset, 8, value, now);
+	write_at(offset, 8, value, now);
 }
 
 static void write4(unsigned int offset, uint32_t value, uint64_t now)
 {
-	hpet_write(&hpet, offset, 4, value, now);
+	write_at(offset, 4, value, now);
 }
 
 static uint64_t read8(unsigned int offset, uint64_t now)
 {
-	return hpet_read(&hpet, offset, 8, now);
+	return read_at(offset, 8, now);
 }
 
 START_TEST(identity)
 {
 	ck_assert_uint_eq(read8(CAPABILITIES, 0), 10000000ull << 32 | 0x8086a201);
-	ck_assert_uint_eq(hpet_read(&hpet, CAPABILITIES + 4, 4, 0), 10000000);
-	ck_assert_uint_eq(hpet_read(&hpet, CAPABILITIES + 2, 2, 0), 0x8086);
+	ck_assert_uint_eq(read_at(CAPABILITIES + 4, 4, 0), 10000000);
+	ck_assert_uint_eq(read_at(CAPABILITIES + 2, 2, 0), 0x8086);
 	write8(CAPABILITIES, 0, 0);
-	ck_assert_uint_eq(hpet_read(&hpet, CAPABILITIES, 4, 0), 0x8086a201);
+	ck_assert_uint_eq(read_at(CAPABILITIES, 4, 0), 0x8086a201);
 	ck_assert_uint_eq(read8(GENERAL, 0), 0);
 	for (unsigned int n = 0; n < 3; n++) {
 		ck_assert_uint_eq(read8(CONFIG(n), 0), (uint64_t)ROUTES << 32 | 0x30);
@@ -109,8 +128,8 @@ START_TEST(main_counter)
 	write4(COUNTER + 4, 0x12, 999999);
 	ck_assert_uint_eq(read8(COUNTER, 999999), 0x12fffffff0);
 	write8(GENERAL, 1, 1000000);
-	ck_assert_uint_eq(hpet_read(&hpet, COUNTER + 4, 4, 1000000 + 160), 0x13);
-	ck_assert_uint_eq(hpet_read(&hpet, COUNTER, 4, 1000000 + 160), 0);
+	ck_assert_uint_eq(read_at(COUNTER + 4, 4, 1000000 + 160), 0x13);
+	ck_assert_uint_eq(read_at(COUNTER, 4, 1000000 + 160), 0);
 }
 END_TEST
 
@@ -118,24 +137,24 @@ START_TEST(one_shot)
 {
 	write8(CONFIG(0), ROUTE(20) | ENABLE, 0);
 	write8(COMPARATOR(0), 100, 0);
-	ck_assert_uint_eq(hpet_deadline(&hpet), TIME_NEVER);
+	ck_assert_uint_eq(hpet_device.deadline(&hpet), TIME_NEVER);
 	write8(GENERAL, 1, 500);
-	ck_assert_uint_eq(hpet_deadline(&hpet), 1500);
-	hpet_advance(&hpet, 1499);
+	ck_assert_uint_eq(hpet_device.deadline(&hpet), 1500);
+	advance_to(1499);
 	ck_assert_uint_eq(edges[20], 0);
-	hpet_advance(&hpet, 1500);
+	advance_to(1500);
 	ck_assert_uint_eq(edges[20], 1);
 	ck_assert(!levels[20]);
 	ck_assert_uint_eq(read8(STATUS, 1500), 0);
-	ck_assert_uint_eq(hpet_deadline(&hpet), TIME_NEVER);
+	ck_assert_uint_eq(hpet_device.deadline(&hpet), TIME_NEVER);
 	/* A value that has gone by does not match. */
 	write8(COMPARATOR(0), 50, 2000);
-	ck_assert_uint_eq(hpet_deadline(&hpet), TIME_NEVER);
+	ck_assert_uint_eq(hpet_device.deadline(&hpet), TIME_NEVER);
 	/* Without its enable bit there is no interrupt, and no need for time. */
 	write8(CONFIG(0), ROUTE(20), 2000);
 	write8(COMPARATOR(0), 300, 2000);
-	ck_assert_uint_eq(hpet_deadline(&hpet), TIME_NEVER);
-	hpet_advance(&hpet, 10000);
+	ck_assert_uint_eq(hpet_device.deadline(&hpet), TIME_NEVER);
+	advance_to(10000);
 	ck_assert_uint_eq(edges[20], 1);
 }
 END_TEST
@@ -148,13 +167,13 @@ START_TEST(one_shot_32bit_matches_at_each_wrap)
 	write8(CONFIG(1), ROUTE(21) | ENABLE | MODE_32BIT, 0);
 	write4(COMPARATOR(1), 100, 2000);
 	ck_assert_uint_eq(read8(COMPARATOR(1), 2000), 100);
-	ck_assert_uint_eq(hpet_deadline(&hpet), wrap + 1000);
-	hpet_advance(&hpet, wrap + 1000);
+	ck_assert_uint_eq(hpet_device.deadline(&hpet), wrap + 1000);
+	advance_to(wrap + 1000);
 	ck_assert_uint_eq(edges[21], 1);
-	ck_assert_uint_eq(hpet_deadline(&hpet), 2 * wrap + 1000);
-	hpet_advance(&hpet, 9 * wrap);
+	ck_assert_uint_eq(hpet_device.deadline(&hpet), 2 * wrap + 1000);
+	advance_to(9 * wrap);
 	ck_assert_uint_eq(edges[21], 2);
-	ck_assert_uint_eq(hpet_deadline(&hpet), 9 * wrap + 1000);
+	ck_assert_uint_eq(hpet_device.deadline(&hpet), 9 * wrap + 1000);
 	/* The high half is not there. */
 	write4(COMPARATOR(1) + 4, 7, 9 * wrap);
 	ck_assert_uint_eq(read8(COMPARATOR(1), 9 * wrap), 100);
@@ -167,23 +186,23 @@ START_TEST(periodic)
 	write8(GENERAL, 3, 0);
 	write4(CONFIG(0), ENABLE | PERIODIC | VALUE_SET | MODE_32BIT, 0);
 	write4(COMPARATOR(0), 1000000, 0);
-	ck_assert_uint_eq(hpet_read(&hpet, CONFIG(0), 4, 0) & VALUE_SET, 0);
+	ck_assert_uint_eq(read_at(CONFIG(0), 4, 0) & VALUE_SET, 0);
 	write4(COMPARATOR(0), 400000, 1000);
-	ck_assert_uint_eq(hpet_deadline(&hpet), 10000000);
-	hpet_advance(&hpet, 10000000);
+	ck_assert_uint_eq(hpet_device.deadline(&hpet), 10000000);
+	advance_to(10000000);
 	ck_assert_uint_eq(edges[IRQ0], 1);
-	ck_assert_uint_eq(hpet_deadline(&hpet), 14000000);
-	ck_assert_uint_eq(hpet_read(&hpet, COMPARATOR(0), 4, 10000000), 1400000);
+	ck_assert_uint_eq(hpet_device.deadline(&hpet), 14000000);
+	ck_assert_uint_eq(read_at(COMPARATOR(0), 4, 10000000), 1400000);
 	/* Missed periods give one interrupt, and the phase stays. */
-	hpet_advance(&hpet, 31000000);
+	advance_to(31000000);
 	ck_assert_uint_eq(edges[IRQ0], 2);
-	ck_assert_uint_eq(hpet_deadline(&hpet), 34000000);
+	ck_assert_uint_eq(hpet_device.deadline(&hpet), 34000000);
 	/* Over the wrap of 32 bits. */
-	hpet_advance(&hpet, (10ull << 32) - 1);
+	advance_to((10ull << 32) - 1);
 	ck_assert_uint_eq(edges[IRQ0], 3);
-	ck_assert_uint_gt(hpet_deadline(&hpet), 10ull << 32);
-	ck_assert_uint_le(hpet_deadline(&hpet), (10ull << 32) + 4000000);
-	ck_assert_uint_eq(hpet_deadline(&hpet) % 4000000, 2000000);
+	ck_assert_uint_gt(hpet_device.deadline(&hpet), 10ull << 32);
+	ck_assert_uint_le(hpet_device.deadline(&hpet), (10ull << 32) + 4000000);
+	ck_assert_uint_eq(hpet_device.deadline(&hpet) % 4000000, 2000000);
 }
 END_TEST
 
@@ -201,10 +220,10 @@ START_TEST(periodic_64bit_in_halves)
 	/* One write of 64 bits does both, too. */
 	write8(CONFIG(2), ROUTE(2) | ENABLE | PERIODIC | VALUE_SET, 0);
 	write8(COMPARATOR(2), 50000, 0);
-	hpet_advance(&hpet, 500000);
-	hpet_advance(&hpet, 1000000);
+	advance_to(500000);
+	advance_to(1000000);
 	ck_assert_uint_eq(edges[2], 2);
-	ck_assert_uint_eq(hpet_deadline(&hpet), 1500000);
+	ck_assert_uint_eq(hpet_device.deadline(&hpet), 1500000);
 }
 END_TEST
 
@@ -216,15 +235,15 @@ START_TEST(period_of_zero_and_of_one)
 	write8(GENERAL, 1, 0);
 	write8(CONFIG(0), ROUTE(20) | ENABLE | PERIODIC | VALUE_SET, 0);
 	write8(COMPARATOR(0), 0, 0);
-	hpet_advance(&hpet, 0);
+	advance_to(0);
 	ck_assert_uint_eq(edges[20], 1);
-	ck_assert_uint_eq(hpet_deadline(&hpet), TIME_NEVER);
+	ck_assert_uint_eq(hpet_device.deadline(&hpet), TIME_NEVER);
 	write8(CONFIG(0), ROUTE(20) | ENABLE | PERIODIC | VALUE_SET, 0);
 	write8(COMPARATOR(0), 1, 0);
 	while (now < 1000000) {
-		ck_assert_uint_gt(hpet_deadline(&hpet), now);
-		now = hpet_deadline(&hpet);
-		hpet_advance(&hpet, now);
+		ck_assert_uint_gt(hpet_device.deadline(&hpet), now);
+		now = hpet_device.deadline(&hpet);
+		advance_to(now);
 		steps++;
 	}
 	ck_assert_uint_lt(steps, 60);
@@ -239,10 +258,10 @@ START_TEST(level_triggered)
 	write8(CONFIG(1), ROUTE(22) | ENABLE | LEVEL, 0);
 	write8(COMPARATOR(0), 10, 0);
 	write8(COMPARATOR(1), 20, 0);
-	hpet_advance(&hpet, 100);
+	advance_to(100);
 	ck_assert(levels[22]);
 	ck_assert_uint_eq(read8(STATUS, 100), 1);
-	hpet_advance(&hpet, 200);
+	advance_to(200);
 	ck_assert_uint_eq(read8(STATUS, 200), 3);
 	write8(STATUS, 1, 200);
 	ck_assert(levels[22]);
@@ -251,7 +270,7 @@ START_TEST(level_triggered)
 	ck_assert_uint_eq(edges[22], 1);
 	/* The line follows the route and the enable bits. */
 	write8(COMPARATOR(0), 30, 200);
-	hpet_advance(&hpet, 300);
+	advance_to(300);
 	ck_assert(levels[22]);
 	write8(CONFIG(0), ROUTE(23) | ENABLE | LEVEL, 300);
 	ck_assert(!levels[22] && levels[23]);
@@ -275,7 +294,7 @@ START_TEST(routes_that_are_not_there)
 	ck_assert_uint_eq(read8(CONFIG(1), 0) & 0x3e00, 0);
 	write8(GENERAL, 1, 0);
 	write8(COMPARATOR(1), 1, 0);
-	hpet_advance(&hpet, 10);
+	advance_to(10);
 	ck_assert_uint_eq(edges[0], 0);
 	ck_assert_uint_eq(read8(STATUS, 10), 2);
 }
@@ -294,7 +313,7 @@ START_TEST(legacy_replacement)
 	write8(GENERAL, 3, 0);
 	ck_assert(legacy);
 	ck_assert(hpet_legacy_active(&hpet));
-	hpet_advance(&hpet, 100);
+	advance_to(100);
 	ck_assert_uint_eq(edges[IRQ0], 1);
 	ck_assert_uint_eq(edges[IRQ8], 1);
 	ck_assert_uint_eq(edges[20] + edges[21], 0);
@@ -307,30 +326,38 @@ END_TEST
 START_TEST(odd_accesses)
 {
 	write8(CONFIG(0), ROUTE(20), 0);
-	hpet_write(&hpet, GENERAL, 1, 1, 0);
-	hpet_write(&hpet, GENERAL, 2, 1, 0);
-	hpet_write(&hpet, GENERAL + 2, 4, 0xffffffff, 0);
-	hpet_write(&hpet, GENERAL + 4, 8, UINT64_MAX, 0);
+	write_at(GENERAL, 1, 1, 0);
+	write_at(GENERAL, 2, 1, 0);
+	write_at(GENERAL + 2, 4, 0xffffffff, 0);
+	write_at(GENERAL + 4, 8, UINT64_MAX, 0);
 	ck_assert_uint_eq(read8(GENERAL, 0), 0);
-	ck_assert_uint_eq(hpet_read(&hpet, CONFIG(0) + 1, 1, 0), 20 << 1);
-	ck_assert_uint_eq(hpet_read(&hpet, 0xfffffff8, 8, 0), 0);
+	ck_assert_uint_eq(read_at(CONFIG(0) + 1, 1, 0), 20 << 1);
+	ck_assert_uint_eq(read_at(0xfffffff8, 8, 0), 0);
 }
 END_TEST
 
 START_TEST(save_load_save)
 {
-	struct hpet copy = { .route_cap = ROUTES };
+	uint8_t first[512], second[512];
+	struct hpet copy = { .now = &the_time, .route_cap = ROUTES };
+	uint64_t count;
+	size_t length;
 
 	write8(GENERAL, 3, 70);
 	write8(CONFIG(0), ENABLE | PERIODIC | VALUE_SET, 100);
 	write4(COMPARATOR(0), 100000, 100);
 	write8(CONFIG(1), ROUTE(20) | ENABLE | LEVEL, 100);
 	write8(COMPARATOR(1), 30, 100);
-	hpet_advance(&hpet, 400);
-	roundtrip(&hpet_state_table, 0, &hpet.s, &copy.s);
-	ck_assert_uint_eq(hpet_deadline(&copy), hpet_deadline(&hpet));
-	ck_assert_uint_eq(hpet_read(&copy, COUNTER, 8, 5000), read8(COUNTER, 5000));
-	ck_assert_uint_eq(hpet_read(&copy, STATUS, 8, 5000), 2);
+	advance_to(400);
+	length = state_save(&hpet_state_table, 0, &hpet.s, first, sizeof(first));
+	ck_assert_uint_eq(length, state_size(&hpet_state_table));
+	ck_assert_uint_eq(state_load(&hpet_state_table, 0, &copy.s, first, length), length);
+	ck_assert_uint_eq(state_save(&hpet_state_table, 0, &copy.s, second, sizeof(second)), length);
+	ck_assert_mem_eq(first, second, length);
+	ck_assert_uint_eq(hpet_device.deadline(&copy), hpet_device.deadline(&hpet));
+	count = read8(COUNTER, 5000);
+	ck_assert_uint_eq(hpet_io.read(&copy, COUNTER, 8), count);
+	ck_assert_uint_eq(hpet_io.read(&copy, STATUS, 8), 2);
 	ck_assert(hpet_legacy_active(&copy));
 	ck_assert_uint_eq(copy.s.high_follows[0], 1);
 }
@@ -359,11 +386,11 @@ START_TEST(random_accesses)
 			offset &= ~(bytes - 1);
 		if (offset == GENERAL && value % 4)
 			value |= 1;
-		hpet_read(&hpet, offset ^ 8, bytes, now);
-		hpet_write(&hpet, offset, bytes, value, now);
+		read_at(offset ^ 8, bytes, now);
+		write_at(offset, bytes, value, now);
 		now += next_random(&seed) >> next_random(&seed) % 64 >> 24;
-		hpet_advance(&hpet, now);
-		ok = hpet_deadline(&hpet) > now && legacy == hpet_legacy_active(&hpet);
+		advance_to(now);
+		ok = hpet_device.deadline(&hpet) > now && legacy == hpet_legacy_active(&hpet);
 		for (unsigned int pin = 0; pin < 32; pin++)
 			ok &= levels[pin] == (hpet.s.asserted >> pin & 1);
 		ck_assert(ok);

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "chip/i8254.h"
-#include "roundtrip.h"
 #include "suite.h"
 
 #define CONTROL 3u
@@ -12,6 +11,7 @@
 #define STATUS_NULL 0x40
 
 static struct i8254 chip;
+static uint64_t the_time;
 static bool irq;
 static unsigned int rises, falls;
 
@@ -27,10 +27,47 @@ static void irq_set(void *sink, unsigned int pin, bool level)
 static void setup(void)
 {
 	memset(&chip, 0xee, sizeof(chip));
+	chip.now = &the_time;
 	chip.out0 = (struct line){ irq_set, &chip, 0 };
 	irq = false;
 	rises = falls = 0;
-	i8254_init(&chip);
+	i8254_device.init(&chip);
+}
+
+static uint8_t read_at(struct i8254 *c, unsigned int offset, uint64_t time)
+{
+	the_time = time;
+	return (uint8_t)i8254_io.read(c, offset, 1);
+}
+
+static void write_at(struct i8254 *c, unsigned int offset, uint8_t value, uint64_t time)
+{
+	the_time = time;
+	i8254_io.write(c, offset, 1, value);
+}
+
+static void advance_to(struct i8254 *c, uint64_t time)
+{
+	the_time = time;
+	i8254_device.advance(c);
+}
+
+static uint8_t read_port61(struct i8254 *c, uint64_t time)
+{
+	the_time = time;
+	return (uint8_t)i8254_port61_io.read(c, 0, 1);
+}
+
+static void write_port61(struct i8254 *c, uint8_t value, uint64_t time)
+{
+	the_time = time;
+	i8254_port61_io.write(c, 0, 1, value);
+}
+
+static void set_gate2(bool gate, uint64_t time)
+{
+	the_time = time;
+	i8254_set_gate2(&chip, gate);
 }
 
 /* The first nanosecond of a clock. */
@@ -41,7 +78,7 @@ static uint64_t at(uint64_t tick)
 
 static void write8(unsigned int offset, uint8_t value, uint64_t tick)
 {
-	i8254_write(&chip, offset, value, at(tick));
+	write_at(&chip, offset, value, at(tick));
 }
 
 static void program(unsigned int counter, unsigned int mode, uint16_t count, uint64_t tick)
@@ -53,9 +90,9 @@ static void program(unsigned int counter, unsigned int mode, uint16_t count, uin
 
 static uint16_t read16(unsigned int counter, uint64_t tick)
 {
-	uint16_t low = i8254_read(&chip, counter, at(tick));
+	uint16_t low = read_at(&chip, counter, at(tick));
 
-	return (uint16_t)(low | i8254_read(&chip, counter, at(tick)) << 8);
+	return (uint16_t)(low | read_at(&chip, counter, at(tick)) << 8);
 }
 
 static uint16_t read_latched(unsigned int counter, uint64_t tick)
@@ -67,12 +104,13 @@ static uint16_t read_latched(unsigned int counter, uint64_t tick)
 static uint8_t status(unsigned int counter, uint64_t tick)
 {
 	write8(CONTROL, (uint8_t)(0xe0 | 2 << counter), tick);
-	return i8254_read(&chip, counter, at(tick));
+	return read_at(&chip, counter, at(tick));
 }
 
 static bool out(unsigned int counter, uint64_t tick)
 {
-	return i8254_output(&chip, counter, at(tick));
+	the_time = at(tick);
+	return i8254_output(&chip, counter);
 }
 
 /* Runs the chip as a punctual machine does: to each deadline up to the tick. Returns the number of advances. */
@@ -81,8 +119,8 @@ static unsigned int run(uint64_t tick)
 	unsigned int advances = 0;
 	uint64_t deadline;
 
-	while ((deadline = i8254_deadline(&chip)) <= at(tick)) {
-		i8254_advance(&chip, deadline);
+	while ((deadline = i8254_device.deadline(&chip)) <= at(tick)) {
+		advance_to(&chip, deadline);
 		ck_assert_uint_lt(advances++, 100000);
 	}
 	return advances;
@@ -90,10 +128,10 @@ static unsigned int run(uint64_t tick)
 
 START_TEST(power_on)
 {
-	ck_assert_uint_eq(i8254_deadline(&chip), TIME_NEVER);
-	i8254_advance(&chip, 1000000);
+	ck_assert_uint_eq(i8254_device.deadline(&chip), TIME_NEVER);
+	advance_to(&chip, 1000000);
 	ck_assert_uint_eq(rises, 0);
-	ck_assert_uint_eq(i8254_read(&chip, CONTROL, 0), 0xff);
+	ck_assert_uint_eq(read_at(&chip, CONTROL, 0), 0xff);
 	ck_assert_uint_eq(chip.s.counter[2].gate, 0);
 }
 END_TEST
@@ -102,31 +140,31 @@ START_TEST(mode0_terminal_count)
 {
 	program(0, 0, 100, 10);
 	ck_assert(!irq);
-	ck_assert_uint_eq(i8254_deadline(&chip), at(10 + 101));	/* N + 1 clocks after the write */
+	ck_assert_uint_eq(i8254_device.deadline(&chip), at(10 + 101));	/* N + 1 clocks after the write */
 	ck_assert(!out(0, 110));
 	ck_assert(out(0, 111));
 	ck_assert_uint_eq(read16(0, 11), 100);
 	ck_assert_uint_eq(read16(0, 61), 50);
-	i8254_advance(&chip, at(111) - 1);
+	advance_to(&chip, at(111) - 1);
 	ck_assert(!irq);
-	i8254_advance(&chip, at(111));
+	advance_to(&chip, at(111));
 	ck_assert(irq);
-	ck_assert_uint_eq(i8254_deadline(&chip), TIME_NEVER);
+	ck_assert_uint_eq(i8254_device.deadline(&chip), TIME_NEVER);
 	ck_assert_uint_eq(read16(0, 112), 0xffff);	/* counts on */
-	i8254_advance(&chip, at(1000000));
+	advance_to(&chip, at(1000000));
 	ck_assert_uint_eq(rises, 1);
 	write8(0, 5, 1000001);			/* the first byte sets OUT low and stops the count */
 	ck_assert(!irq);
-	ck_assert_uint_eq(i8254_deadline(&chip), TIME_NEVER);
+	ck_assert_uint_eq(i8254_device.deadline(&chip), TIME_NEVER);
 	write8(0, 0, 1000001);
-	ck_assert_uint_eq(i8254_deadline(&chip), at(1000007));
+	ck_assert_uint_eq(i8254_device.deadline(&chip), at(1000007));
 }
 END_TEST
 
 START_TEST(mode0_count_of_zero)
 {
 	program(0, 0, 0, 0);
-	ck_assert_uint_eq(i8254_deadline(&chip), at(65537));
+	ck_assert_uint_eq(i8254_device.deadline(&chip), at(65537));
 }
 END_TEST
 
@@ -134,15 +172,15 @@ START_TEST(mode0_gate)
 {
 	program(2, 0, 100, 0);			/* gate 2 is low: loaded, not counting */
 	ck_assert_uint_eq(read16(2, 50), 100);
-	i8254_set_gate2(&chip, true, at(50));
+	set_gate2(true, at(50));
 	ck_assert_uint_eq(read16(2, 90), 60);
-	i8254_set_gate2(&chip, false, at(90));
+	set_gate2(false, at(90));
 	ck_assert_uint_eq(read16(2, 500), 60);
 	ck_assert(!out(2, 500));
-	i8254_set_gate2(&chip, true, at(500));
+	set_gate2(true, at(500));
 	ck_assert(!out(2, 559));
 	ck_assert(out(2, 560));
-	i8254_set_gate2(&chip, false, at(600));
+	set_gate2(false, at(600));
 	ck_assert(out(2, 700));
 }
 END_TEST
@@ -152,20 +190,20 @@ START_TEST(mode1_one_shot)
 	program(2, 1, 50, 0);
 	ck_assert(out(2, 10));
 	ck_assert_uint_eq(status(2, 10), STATUS_OUT | STATUS_NULL | 0x30 | 1 << 1);
-	i8254_set_gate2(&chip, true, at(100));
+	set_gate2(true, at(100));
 	ck_assert(!out(2, 101));
 	ck_assert_uint_eq(status(2, 101), 0x30 | 1 << 1);
-	i8254_set_gate2(&chip, false, at(110));	/* the level does not matter */
+	set_gate2(false, at(110));	/* the level does not matter */
 	ck_assert(!out(2, 150));
 	ck_assert(out(2, 151));
-	i8254_set_gate2(&chip, true, at(200));
-	i8254_set_gate2(&chip, false, at(210));
-	i8254_set_gate2(&chip, true, at(220));	/* retrigger */
+	set_gate2(true, at(200));
+	set_gate2(false, at(210));
+	set_gate2(true, at(220));	/* retrigger */
 	ck_assert(!out(2, 270));
 	ck_assert(out(2, 271));
 	program(2, 1, 50, 300);
-	i8254_set_gate2(&chip, false, at(300));
-	i8254_set_gate2(&chip, true, at(300));
+	set_gate2(false, at(300));
+	set_gate2(true, at(300));
 	write8(2, 10, 310);			/* a new count waits for the next trigger */
 	write8(2, 0, 310);
 	ck_assert(!out(2, 350));
@@ -178,7 +216,7 @@ START_TEST(mode2_rate_generator)
 	program(0, 2, 1000, 0);
 	ck_assert(irq);				/* OUT is high from the control word on */
 	rises = 0;
-	ck_assert_uint_eq(i8254_deadline(&chip), at(1001));
+	ck_assert_uint_eq(i8254_device.deadline(&chip), at(1001));
 	ck_assert(out(0, 999));
 	ck_assert(!out(0, 1000));
 	ck_assert(out(0, 1001));
@@ -189,7 +227,7 @@ START_TEST(mode2_rate_generator)
 	ck_assert_uint_eq(falls, 1000);
 	ck_assert(irq);
 	/* No drift: 1193182 Hz over more than a day. */
-	i8254_advance(&chip, at(I8254_HZ * 100000ull));
+	advance_to(&chip, at(I8254_HZ * 100000ull));
 	ck_assert_uint_eq(read16(0, I8254_HZ * 100000ull), 1000 - (I8254_HZ * 100000ull - 1) % 1000);
 }
 END_TEST
@@ -217,7 +255,7 @@ START_TEST(mode2_new_count_waits_for_the_period)
 	ck_assert_uint_eq(rises, 1);
 	ck_assert_uint_eq(status(0, 1001) & STATUS_NULL, 0);
 	ck_assert_uint_eq(read16(0, 1001), 200);
-	ck_assert_uint_eq(i8254_deadline(&chip), at(1201));
+	ck_assert_uint_eq(i8254_device.deadline(&chip), at(1201));
 	run(2001);
 	ck_assert_uint_eq(rises, 6);
 }
@@ -225,13 +263,13 @@ END_TEST
 
 START_TEST(mode2_gate)
 {
-	i8254_set_gate2(&chip, true, 0);
+	set_gate2(true, 0);
 	program(2, 2, 100, 0);
 	ck_assert(!out(2, 100));
-	i8254_set_gate2(&chip, false, at(100));
+	set_gate2(false, at(100));
 	ck_assert(out(2, 100));
 	ck_assert(out(2, 300));
-	i8254_set_gate2(&chip, true, at(400));	/* starts afresh */
+	set_gate2(true, at(400));	/* starts afresh */
 	ck_assert_uint_eq(read16(2, 401), 100);
 	ck_assert(!out(2, 500));
 }
@@ -299,10 +337,10 @@ START_TEST(mode4_software_strobe)
 	ck_assert_uint_eq(rises, 1);
 	write8(0, 50, 1000000);
 	write8(0, 0, 1000000);
-	ck_assert_uint_eq(i8254_deadline(&chip), at(1000052));
+	ck_assert_uint_eq(i8254_device.deadline(&chip), at(1000052));
 	run(1000052);
 	ck_assert_uint_eq(rises, 2);
-	ck_assert_uint_eq(i8254_deadline(&chip), TIME_NEVER);
+	ck_assert_uint_eq(i8254_device.deadline(&chip), TIME_NEVER);
 }
 END_TEST
 
@@ -310,7 +348,7 @@ START_TEST(mode5_hardware_strobe)
 {
 	program(2, 5, 20, 0);
 	ck_assert(out(2, 100));
-	i8254_set_gate2(&chip, true, at(100));
+	set_gate2(true, at(100));
 	ck_assert(out(2, 120));
 	ck_assert(!out(2, 121));
 	ck_assert(out(2, 122));
@@ -330,14 +368,14 @@ START_TEST(one_byte_access)
 {
 	write8(CONTROL, 0x14, 0);		/* low byte, mode 2 */
 	write8(0, 100, 0);
-	ck_assert_uint_eq(i8254_deadline(&chip), at(101));
-	ck_assert_uint_eq(i8254_read(&chip, 0, at(1)), 100);
-	ck_assert_uint_eq(i8254_read(&chip, 0, at(2)), 99);
+	ck_assert_uint_eq(i8254_device.deadline(&chip), at(101));
+	ck_assert_uint_eq(read_at(&chip, 0, at(1)), 100);
+	ck_assert_uint_eq(read_at(&chip, 0, at(2)), 99);
 	write8(CONTROL, 0x24, 10);		/* high byte */
 	write8(0, 1, 10);
-	ck_assert_uint_eq(i8254_deadline(&chip), at(267));
-	ck_assert_uint_eq(i8254_read(&chip, 0, at(11)), 1);
-	ck_assert_uint_eq(i8254_read(&chip, 0, at(12)), 0);
+	ck_assert_uint_eq(i8254_device.deadline(&chip), at(267));
+	ck_assert_uint_eq(read_at(&chip, 0, at(11)), 1);
+	ck_assert_uint_eq(read_at(&chip, 0, at(12)), 0);
 }
 END_TEST
 
@@ -346,13 +384,13 @@ START_TEST(bcd)
 	write8(CONTROL, 0x35, 0);
 	write8(0, 0x34, 0);
 	write8(0, 0x12, 0);
-	ck_assert_uint_eq(i8254_deadline(&chip), at(1235));
+	ck_assert_uint_eq(i8254_device.deadline(&chip), at(1235));
 	ck_assert_uint_eq(read16(0, 1), 0x1234);
 	ck_assert_uint_eq(read16(0, 36), 0x1199);
 	write8(CONTROL, 0x31, 2000);
 	write8(0, 0, 2000);
 	write8(0, 0, 2000);
-	ck_assert_uint_eq(i8254_deadline(&chip), at(12001));
+	ck_assert_uint_eq(i8254_device.deadline(&chip), at(12001));
 	ck_assert_uint_eq(read16(0, 2002), 0x9999);
 	ck_assert_uint_eq(status(0, 2002) & 1, 1);
 }
@@ -388,18 +426,18 @@ END_TEST
 
 START_TEST(read_back_command)
 {
-	i8254_set_gate2(&chip, true, 0);
+	set_gate2(true, 0);
 	program(0, 2, 1000, 0);
 	program(2, 3, 2000, 0);
 	write8(CONTROL, 0xc0 | 0x0a, 101);	/* count and status of 0 and 2 */
-	ck_assert_uint_eq(i8254_read(&chip, 0, at(5000)), STATUS_OUT | 0x34);	/* status first */
+	ck_assert_uint_eq(read_at(&chip, 0, at(5000)), STATUS_OUT | 0x34);	/* status first */
 	ck_assert_uint_eq(read16(0, 5000), 900);
-	ck_assert_uint_eq(i8254_read(&chip, 2, at(5000)), STATUS_OUT | 0x36);
+	ck_assert_uint_eq(read_at(&chip, 2, at(5000)), STATUS_OUT | 0x36);
 	ck_assert_uint_eq(read16(2, 5000), 1800);
 	write8(CONTROL, 0xd0 | 0x02, 6001);	/* count alone */
 	ck_assert_uint_eq(read16(0, 6500), 1000);
 	write8(CONTROL, 0xe0 | 0x08, 7501);	/* status alone; OUT 2 is low in its second half */
-	ck_assert_uint_eq(i8254_read(&chip, 2, at(9000)), 0x36);
+	ck_assert_uint_eq(read_at(&chip, 2, at(9000)), 0x36);
 	write8(CONTROL, 0xf0 | 0x02, 9001);	/* neither */
 	ck_assert_uint_eq(read16(0, 9001), 1000);
 }
@@ -421,10 +459,10 @@ START_TEST(late_advance_keeps_phase)
 {
 	program(0, 2, 1000, 0);
 	rises = 0;
-	i8254_advance(&chip, at(1301));		/* late by 300 ticks */
+	advance_to(&chip, at(1301));		/* late by 300 ticks */
 	ck_assert_uint_eq(rises, 1);
-	ck_assert_uint_eq(i8254_deadline(&chip), at(2001));
-	i8254_advance(&chip, at(1400));
+	ck_assert_uint_eq(i8254_device.deadline(&chip), at(2001));
+	advance_to(&chip, at(1400));
 	ck_assert_uint_eq(rises, 1);
 }
 END_TEST
@@ -433,12 +471,12 @@ START_TEST(missed_edges_are_made_up)
 {
 	program(0, 2, 1000, 0);
 	rises = 0;
-	i8254_advance(&chip, at(4001));		/* four edges, one at once */
+	advance_to(&chip, at(4001));		/* four edges, one at once */
 	ck_assert_uint_eq(rises, 1);
-	ck_assert_uint_eq(i8254_deadline(&chip), at(4501));
+	ck_assert_uint_eq(i8254_device.deadline(&chip), at(4501));
 	run(10001);
 	ck_assert_uint_eq(rises, 10);
-	ck_assert_uint_eq(i8254_deadline(&chip), at(11001));
+	ck_assert_uint_eq(i8254_device.deadline(&chip), at(11001));
 }
 END_TEST
 
@@ -446,11 +484,11 @@ START_TEST(backlog_is_bounded)
 {
 	program(0, 2, 1000, 0);
 	rises = 0;
-	i8254_advance(&chip, at(100 * 1000 * 1000 + 1));
+	advance_to(&chip, at(100 * 1000 * 1000 + 1));
 	ck_assert_uint_eq(rises, 1);
 	run(100 * 1000 * 1000 + 1 + 20000);
 	ck_assert_uint_eq(rises, I8254_BACKLOG + 20);
-	i8254_advance(&chip, at(200 * 1000 * 1000 + 1));
+	advance_to(&chip, at(200 * 1000 * 1000 + 1));
 	program(0, 2, 1000, 200 * 1000 * 1000 + 2);
 	rises = 0;
 	run(200 * 1000 * 1000 + 2 + 1001);
@@ -474,8 +512,8 @@ START_TEST(edge_waits_for_advance)
 	program(0, 0, 100, 0);
 	read16(0, 500);				/* a read moves the counter past its end, the edge is not lost */
 	ck_assert_uint_eq(rises, 0);
-	ck_assert_uint_le(i8254_deadline(&chip), at(500));
-	i8254_advance(&chip, at(500));
+	ck_assert_uint_le(i8254_device.deadline(&chip), at(500));
+	advance_to(&chip, at(500));
 	ck_assert_uint_eq(rises, 1);
 }
 END_TEST
@@ -485,8 +523,8 @@ START_TEST(time_never_runs_backwards)
 	program(0, 2, 1000, 500);
 	ck_assert_uint_eq(read16(0, 601), 900);
 	ck_assert_uint_eq(read16(0, 551), 900);
-	i8254_advance(&chip, 0);
-	ck_assert_uint_eq(i8254_deadline(&chip), at(1501));
+	advance_to(&chip, 0);
+	ck_assert_uint_eq(i8254_device.deadline(&chip), at(1501));
 }
 END_TEST
 
@@ -495,28 +533,28 @@ START_TEST(port61_calibration)
 {
 	uint16_t latch = 59659;			/* 50 ms */
 
-	i8254_write_port61(&chip, (uint8_t)((i8254_read_port61(&chip, 0) & ~2) | 1), 0);
+	write_port61(&chip, (uint8_t)((read_port61(&chip, 0) & ~2) | 1), 0);
 	write8(CONTROL, 0xb0, 1);
 	write8(2, (uint8_t)latch, 1);
 	write8(2, (uint8_t)(latch >> 8), 1);
-	ck_assert_uint_eq(i8254_read_port61(&chip, at(2)) & 0x2f, 0x01);
-	ck_assert_uint_eq(i8254_read_port61(&chip, 50000000) & 0x20, 0);
-	ck_assert_uint_eq(i8254_read_port61(&chip, 50003000) & 0x20, 0x20);
+	ck_assert_uint_eq(read_port61(&chip, at(2)) & 0x2f, 0x01);
+	ck_assert_uint_eq(read_port61(&chip, 50000000) & 0x20, 0);
+	ck_assert_uint_eq(read_port61(&chip, 50003000) & 0x20, 0x20);
 }
 END_TEST
 
 START_TEST(port61_bits)
 {
 	unsigned int toggles = 0;
-	uint8_t last = i8254_read_port61(&chip, 0) & 0x10;
+	uint8_t last = read_port61(&chip, 0) & 0x10;
 
-	i8254_write_port61(&chip, 0xff, 0);
-	ck_assert_uint_eq(i8254_read_port61(&chip, 0) & 0xcf, 0x0f);
-	i8254_write_port61(&chip, 0x02, 0);
-	ck_assert_uint_eq(i8254_read_port61(&chip, 0) & 0xcf, 0x02);
+	write_port61(&chip, 0xff, 0);
+	ck_assert_uint_eq(read_port61(&chip, 0) & 0xcf, 0x0f);
+	write_port61(&chip, 0x02, 0);
+	ck_assert_uint_eq(read_port61(&chip, 0) & 0xcf, 0x02);
 	ck_assert(!chip.s.counter[2].gate);
 	for (uint64_t now = 0; now < 1000000; now += 1000) {
-		uint8_t bit = i8254_read_port61(&chip, now) & 0x10;
+		uint8_t bit = read_port61(&chip, now) & 0x10;
 
 		toggles += bit != last;
 		last = bit;
@@ -527,20 +565,27 @@ END_TEST
 
 START_TEST(save_load_save)
 {
+	static uint8_t first[1024], second[1024];
 	static struct i8254 copy;
+	size_t bytes;
 
 	program(0, 3, 1000, 0);
 	write8(0, 77, 300);
 	write8(CONTROL, 0xc4, 400);
 	program(2, 1, 500, 450);
-	i8254_write_port61(&chip, 3, at(460));
+	write_port61(&chip, 3, at(460));
 	write8(2, 9, 470);
-	i8254_advance(&chip, at(5000));
-	i8254_init(&copy);
-	roundtrip(&i8254_state_table, 0, &chip.s, &copy.s);
-	ck_assert_uint_eq(i8254_deadline(&copy), i8254_deadline(&chip));
-	ck_assert_uint_eq(i8254_read_port61(&copy, at(6000)), i8254_read_port61(&chip, at(6000)));
-	ck_assert_uint_eq(i8254_read(&copy, 0, at(6100)), i8254_read(&chip, 0, at(6100)));
+	advance_to(&chip, at(5000));
+	bytes = state_save(&i8254_state_table, 0, &chip.s, first, sizeof(first));
+	ck_assert_uint_gt(bytes, 0);
+	copy.now = &the_time;
+	i8254_device.init(&copy);
+	ck_assert_uint_eq(state_load(&i8254_state_table, 0, &copy.s, first, bytes), bytes);
+	ck_assert_uint_eq(state_save(&i8254_state_table, 0, &copy.s, second, sizeof(second)), bytes);
+	ck_assert_mem_eq(first, second, bytes);
+	ck_assert_uint_eq(i8254_device.deadline(&copy), i8254_device.deadline(&chip));
+	ck_assert_uint_eq(read_port61(&copy, at(6000)), read_port61(&chip, at(6000)));
+	ck_assert_uint_eq(read_at(&copy, 0, at(6100)), read_at(&chip, 0, at(6100)));
 }
 END_TEST
 
@@ -552,11 +597,11 @@ START_TEST(any_state_is_survived)
 	for (unsigned int fill = 0; fill < 256; fill += 5) {
 		memset(wire + 28, (int)fill, bytes - 28);
 		state_load(&i8254_state_table, 0, &chip.s, wire, bytes);
-		i8254_advance(&chip, at(1000));
-		i8254_deadline(&chip);
+		advance_to(&chip, at(1000));
+		i8254_device.deadline(&chip);
 		read16(0, 2000);
 		status(1, 3000);
-		i8254_read_port61(&chip, at(4000));
+		read_port61(&chip, at(4000));
 	}
 }
 END_TEST
@@ -571,14 +616,14 @@ START_TEST(random_writes_always_progress)
 		seed = seed * 1664525 + 1013904223;
 		now += seed >> 8 & 0x3ffff;
 		if (seed >> 30 == 3)
-			i8254_write_port61(&chip, (uint8_t)(seed >> 20), now);
+			write_port61(&chip, (uint8_t)(seed >> 20), now);
 		else if (seed >> 29 & 1)
-			i8254_read(&chip, seed >> 26, now);
+			read_at(&chip, seed >> 26 & 3, now);
 		else
-			i8254_write(&chip, seed >> 26, (uint8_t)(seed >> 16), now);
-		i8254_read_port61(&chip, now);
-		i8254_advance(&chip, now);
-		if (i8254_deadline(&chip) <= now)
+			write_at(&chip, seed >> 26 & 3, (uint8_t)(seed >> 16), now);
+		read_port61(&chip, now);
+		advance_to(&chip, now);
+		if (i8254_device.deadline(&chip) <= now)
 			ck_abort_msg("deadline in the past after %u writes", i);
 	}
 	ck_assert_uint_gt(rises, 100);

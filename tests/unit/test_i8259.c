@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "chip/i8259.h"
-#include "roundtrip.h"
 #include "suite.h"
 
 #define COMMAND 0u
@@ -22,13 +21,23 @@ static void cpu_set(void *sink, unsigned int pin, bool level)
 	cpu_int = level;
 }
 
+static uint8_t read_from(struct i8259 *chip, unsigned int offset)
+{
+	return (uint8_t)i8259_io.read(chip, offset, 1);
+}
+
+static void write_to(struct i8259 *chip, unsigned int offset, uint8_t value)
+{
+	i8259_io.write(chip, offset, 1, value);
+}
+
 static void program(struct i8259 *chip, uint8_t base, uint8_t icw3, uint8_t icw4, uint8_t imr)
 {
-	i8259_write(chip, COMMAND, 0x11);
-	i8259_write(chip, DATA, base);
-	i8259_write(chip, DATA, icw3);
-	i8259_write(chip, DATA, icw4);
-	i8259_write(chip, DATA, imr);
+	write_to(chip, COMMAND, 0x11);
+	write_to(chip, DATA, base);
+	write_to(chip, DATA, icw3);
+	write_to(chip, DATA, icw4);
+	write_to(chip, DATA, imr);
 }
 
 static void setup(void)
@@ -42,8 +51,8 @@ static void setup(void)
 	master.elcr_mask = 0xf8;
 	slave.out = (struct line){ i8259_set_pin, &master, I8259_CASCADE };
 	slave.elcr_mask = 0xde;
-	i8259_init(&master);
-	i8259_init(&slave);
+	i8259_device.init(&master);
+	i8259_device.init(&slave);
 	program(&master, 0x20, 0x04, 0x01, 0);
 	program(&slave, 0x28, 0x02, 0x01, 0);
 }
@@ -66,19 +75,19 @@ static uint8_t take(void)
 
 static uint8_t read_isr(struct i8259 *chip)
 {
-	i8259_write(chip, COMMAND, 0x0b);
-	return i8259_read(chip, COMMAND);
+	write_to(chip, COMMAND, 0x0b);
+	return read_from(chip, COMMAND);
 }
 
 static uint8_t read_irr(struct i8259 *chip)
 {
-	i8259_write(chip, COMMAND, 0x0a);
-	return i8259_read(chip, COMMAND);
+	write_to(chip, COMMAND, 0x0a);
+	return read_from(chip, COMMAND);
 }
 
 START_TEST(silent_before_initialisation)
 {
-	i8259_init(&master);
+	i8259_device.init(&master);
 	pulse(1);
 	ck_assert(!i8259_pending(&master));
 	ck_assert(!cpu_int);
@@ -88,18 +97,18 @@ END_TEST
 /* The sequence and the probe of Linux's init_8259A: all masked, then a mask pattern is read back. */
 START_TEST(linux_initialisation)
 {
-	i8259_write(&master, DATA, 0xff);
+	write_to(&master, DATA, 0xff);
 	pulse(0);
 	ck_assert(!cpu_int);
-	ck_assert_uint_eq(i8259_read(&master, DATA), 0xff);
-	i8259_write(&slave, DATA, 0xff);
-	i8259_write(&master, DATA, 0xfb);
-	ck_assert_uint_eq(i8259_read(&master, DATA), 0xfb);
-	i8259_write(&master, COMMAND, 0x11);
-	ck_assert_uint_eq(i8259_read(&master, DATA), 0);
-	i8259_write(&master, DATA, 0x30);
-	i8259_write(&master, DATA, 0x04);
-	i8259_write(&master, DATA, 0x01);
+	ck_assert_uint_eq(read_from(&master, DATA), 0xff);
+	write_to(&slave, DATA, 0xff);
+	write_to(&master, DATA, 0xfb);
+	ck_assert_uint_eq(read_from(&master, DATA), 0xfb);
+	write_to(&master, COMMAND, 0x11);
+	ck_assert_uint_eq(read_from(&master, DATA), 0);
+	write_to(&master, DATA, 0x30);
+	write_to(&master, DATA, 0x04);
+	write_to(&master, DATA, 0x01);
 	pulse(4);
 	ck_assert(cpu_int);
 	ck_assert_uint_eq(take(), 0x34);
@@ -116,18 +125,18 @@ END_TEST
 
 START_TEST(icw1_clears_edges_masks_and_modes)
 {
-	i8259_write(&master, COMMAND, 0xc3);	/* set priority: 3 lowest */
-	i8259_write(&master, COMMAND, 0x68);	/* special mask mode */
+	write_to(&master, COMMAND, 0xc3);	/* set priority: 3 lowest */
+	write_to(&master, COMMAND, 0x68);	/* special mask mode */
 	pin(1, true);
 	take();
 	pin(3, true);
-	i8259_write(&master, COMMAND, 0x11);
+	write_to(&master, COMMAND, 0x11);
 	ck_assert(!cpu_int);
-	i8259_write(&master, DATA, 0x20);
-	i8259_write(&master, DATA, 0x04);
+	write_to(&master, DATA, 0x20);
+	write_to(&master, DATA, 0x04);
 	ck_assert(!cpu_int);
-	i8259_write(&master, DATA, 0x01);
-	ck_assert_uint_eq(i8259_read(&master, COMMAND), 0);	/* IRR selected; a held pin needs a new edge */
+	write_to(&master, DATA, 0x01);
+	ck_assert_uint_eq(read_from(&master, COMMAND), 0);	/* IRR selected; a held pin needs a new edge */
 	ck_assert_uint_eq(read_isr(&master), 0);
 	ck_assert(!cpu_int);
 	pin(3, false);
@@ -140,10 +149,10 @@ END_TEST
 
 START_TEST(single_mode_without_icw4)
 {
-	i8259_write(&master, COMMAND, 0x12);
-	i8259_write(&master, DATA, 0x40);
-	i8259_write(&master, DATA, 0x02);	/* already OCW1 */
-	ck_assert_uint_eq(i8259_read(&master, DATA), 0x02);
+	write_to(&master, COMMAND, 0x12);
+	write_to(&master, DATA, 0x40);
+	write_to(&master, DATA, 0x02);	/* already OCW1 */
+	ck_assert_uint_eq(read_from(&master, DATA), 0x02);
 	pulse(0);
 	ck_assert_uint_eq(i8259_acknowledge(&master), 0x40);
 }
@@ -151,11 +160,11 @@ END_TEST
 
 START_TEST(cascaded_without_icw4)
 {
-	i8259_write(&master, COMMAND, 0x10);
-	i8259_write(&master, DATA, 0x40);
-	i8259_write(&master, DATA, 0x04);
-	i8259_write(&master, DATA, 0xf0);
-	ck_assert_uint_eq(i8259_read(&master, DATA), 0xf0);
+	write_to(&master, COMMAND, 0x10);
+	write_to(&master, DATA, 0x40);
+	write_to(&master, DATA, 0x04);
+	write_to(&master, DATA, 0xf0);
+	ck_assert_uint_eq(read_from(&master, DATA), 0xf0);
 }
 END_TEST
 
@@ -173,24 +182,24 @@ START_TEST(fixed_priority_and_nesting)
 	pulse(0);
 	ck_assert(cpu_int);
 	ck_assert_uint_eq(take(), 0x20);
-	i8259_write(&master, COMMAND, 0x20);
+	write_to(&master, COMMAND, 0x20);
 	ck_assert_uint_eq(read_isr(&master), 0x08);
-	i8259_write(&master, COMMAND, 0x20);
+	write_to(&master, COMMAND, 0x20);
 	ck_assert_uint_eq(take(), 0x23);
-	i8259_write(&master, COMMAND, 0x63);	/* specific EOI of 3 */
+	write_to(&master, COMMAND, 0x63);	/* specific EOI of 3 */
 	ck_assert_uint_eq(take(), 0x25);
-	i8259_write(&master, COMMAND, 0x20);
+	write_to(&master, COMMAND, 0x20);
 	ck_assert_uint_eq(read_isr(&master), 0);
 }
 END_TEST
 
 START_TEST(mask_holds_requests_back)
 {
-	i8259_write(&master, DATA, 0x02);
+	write_to(&master, DATA, 0x02);
 	pulse(1);
 	ck_assert(!cpu_int);
 	ck_assert_uint_eq(read_irr(&master), 0x02);
-	i8259_write(&master, DATA, 0x00);
+	write_to(&master, DATA, 0x00);
 	ck_assert(cpu_int);
 	ck_assert_uint_eq(take(), 0x21);
 }
@@ -211,9 +220,9 @@ START_TEST(specific_eoi_out_of_order)
 	take();
 	pulse(2 - 1);
 	take();
-	i8259_write(&master, COMMAND, 0x64);
+	write_to(&master, COMMAND, 0x64);
 	ck_assert_uint_eq(read_isr(&master), 0x02);
-	i8259_write(&master, COMMAND, 0x40);	/* no operation */
+	write_to(&master, COMMAND, 0x40);	/* no operation */
 	ck_assert_uint_eq(read_isr(&master), 0x02);
 }
 END_TEST
@@ -222,17 +231,17 @@ START_TEST(rotation)
 {
 	pulse(3);
 	take();
-	i8259_write(&master, COMMAND, 0xa0);	/* rotate on non-specific EOI: 3 is lowest now */
+	write_to(&master, COMMAND, 0xa0);	/* rotate on non-specific EOI: 3 is lowest now */
 	pulse(3);
 	pulse(4);
 	pulse(1);
 	ck_assert_uint_eq(take(), 0x24);
-	i8259_write(&master, COMMAND, 0xe4);	/* rotate on specific EOI of 4 */
+	write_to(&master, COMMAND, 0xe4);	/* rotate on specific EOI of 4 */
 	ck_assert_uint_eq(take(), 0x21);
-	i8259_write(&master, COMMAND, 0x20);
+	write_to(&master, COMMAND, 0x20);
 	ck_assert_uint_eq(take(), 0x23);
-	i8259_write(&master, COMMAND, 0x20);
-	i8259_write(&master, COMMAND, 0xc6);	/* set priority: 7 is highest */
+	write_to(&master, COMMAND, 0x20);
+	write_to(&master, COMMAND, 0xc6);	/* set priority: 7 is highest */
 	pulse(0);
 	pulse(7);
 	ck_assert_uint_eq(take(), 0x27);
@@ -249,14 +258,14 @@ START_TEST(automatic_eoi)
 	ck_assert_uint_eq(read_isr(&master), 0);
 	ck_assert(cpu_int);
 	ck_assert_uint_eq(take(), 0x26);
-	i8259_write(&master, COMMAND, 0x80);	/* rotate in automatic EOI mode */
+	write_to(&master, COMMAND, 0x80);	/* rotate in automatic EOI mode */
 	pulse(0);
 	ck_assert_uint_eq(take(), 0x20);
 	pulse(0);
 	pulse(7);
 	ck_assert_uint_eq(take(), 0x27);
 	ck_assert_uint_eq(take(), 0x20);
-	i8259_write(&master, COMMAND, 0x00);
+	write_to(&master, COMMAND, 0x00);
 	pulse(3);
 	take();
 	pulse(3);
@@ -269,55 +278,55 @@ START_TEST(special_mask_mode)
 {
 	pulse(3);
 	take();
-	i8259_write(&master, DATA, 0x08);
+	write_to(&master, DATA, 0x08);
 	pulse(6);
 	ck_assert(!cpu_int);
-	i8259_write(&master, COMMAND, 0x68);
+	write_to(&master, COMMAND, 0x68);
 	ck_assert(cpu_int);
 	ck_assert_uint_eq(take(), 0x26);
-	i8259_write(&master, COMMAND, 0x20);	/* leaves the masked level in service */
+	write_to(&master, COMMAND, 0x20);	/* leaves the masked level in service */
 	ck_assert_uint_eq(read_isr(&master), 0x08);
 	pulse(5);
 	ck_assert(cpu_int);
-	i8259_write(&master, COMMAND, 0x08);	/* ESMM clear: no change */
+	write_to(&master, COMMAND, 0x08);	/* ESMM clear: no change */
 	ck_assert(cpu_int);
-	i8259_write(&master, COMMAND, 0x48);
+	write_to(&master, COMMAND, 0x48);
 	ck_assert(!cpu_int);
-	i8259_write(&master, COMMAND, 0x20);
+	write_to(&master, COMMAND, 0x20);
 	ck_assert_uint_eq(take(), 0x25);
 }
 END_TEST
 
 START_TEST(poll_command)
 {
-	i8259_write(&master, COMMAND, 0x0c);
-	ck_assert_uint_eq(i8259_read(&master, COMMAND), 0);
+	write_to(&master, COMMAND, 0x0c);
+	ck_assert_uint_eq(read_from(&master, COMMAND), 0);
 	pulse(4);
-	i8259_write(&master, COMMAND, 0x0c);
-	ck_assert_uint_eq(i8259_read(&master, COMMAND), 0x84);
+	write_to(&master, COMMAND, 0x0c);
+	ck_assert_uint_eq(read_from(&master, COMMAND), 0x84);
 	ck_assert(!cpu_int);
 	ck_assert_uint_eq(read_isr(&master), 0x10);
-	ck_assert_uint_eq(i8259_read(&master, COMMAND), 0x10);	/* one read a command, selection kept */
-	i8259_write(&master, COMMAND, 0x0f);	/* poll wins over register read */
-	ck_assert_uint_eq(i8259_read(&master, COMMAND), 0);
+	ck_assert_uint_eq(read_from(&master, COMMAND), 0x10);	/* one read a command, selection kept */
+	write_to(&master, COMMAND, 0x0f);	/* poll wins over register read */
+	ck_assert_uint_eq(read_from(&master, COMMAND), 0);
 }
 END_TEST
 
 START_TEST(level_triggered)
 {
-	i8259_write_elcr(&master, 0xff);
-	ck_assert_uint_eq(i8259_read_elcr(&master), 0xf8);
-	i8259_write_elcr(&slave, 0xff);
-	ck_assert_uint_eq(i8259_read_elcr(&slave), 0xde);
+	i8259_elcr_io.write(&master, 0, 1, 0xff);
+	ck_assert_uint_eq(i8259_elcr_io.read(&master, 0, 1), 0xf8);
+	i8259_elcr_io.write(&slave, 0, 1, 0xff);
+	ck_assert_uint_eq(i8259_elcr_io.read(&slave, 0, 1), 0xde);
 	pin(5, true);
 	ck_assert_uint_eq(take(), 0x25);
 	ck_assert_uint_eq(read_irr(&master), 0x20);
 	ck_assert(!cpu_int);
-	i8259_write(&master, COMMAND, 0x20);
+	write_to(&master, COMMAND, 0x20);
 	ck_assert(cpu_int);		/* still asserted: again */
 	ck_assert_uint_eq(take(), 0x25);
 	pin(5, false);
-	i8259_write(&master, COMMAND, 0x20);
+	write_to(&master, COMMAND, 0x20);
 	ck_assert(!cpu_int);
 	pulse(5);
 	ck_assert(!cpu_int);		/* not latched */
@@ -328,7 +337,7 @@ START_TEST(edge_triggered)
 {
 	pin(1, true);
 	ck_assert_uint_eq(take(), 0x21);
-	i8259_write(&master, COMMAND, 0x20);
+	write_to(&master, COMMAND, 0x20);
 	ck_assert(!cpu_int);
 	pin(1, true);
 	ck_assert(!cpu_int);		/* held, no edge */
@@ -353,15 +362,15 @@ START_TEST(cascade)
 	pulse(1);
 	ck_assert(cpu_int);
 	ck_assert_uint_eq(take(), 0x21);
-	i8259_write(&master, COMMAND, 0x20);
-	i8259_write(&slave, COMMAND, 0x20);
-	i8259_write(&master, COMMAND, 0x62);
+	write_to(&master, COMMAND, 0x20);
+	write_to(&slave, COMMAND, 0x20);
+	write_to(&master, COMMAND, 0x62);
 	ck_assert_uint_eq(take(), 0x28);
-	i8259_write(&slave, COMMAND, 0x20);
-	i8259_write(&master, COMMAND, 0x20);
+	write_to(&slave, COMMAND, 0x20);
+	write_to(&master, COMMAND, 0x20);
 	ck_assert_uint_eq(take(), 0x2c);
-	i8259_write(&slave, COMMAND, 0x20);
-	i8259_write(&master, COMMAND, 0x20);
+	write_to(&slave, COMMAND, 0x20);
+	write_to(&master, COMMAND, 0x20);
 	ck_assert(!cpu_int);
 	ck_assert_uint_eq(read_isr(&master) | read_isr(&slave), 0);
 }
@@ -371,9 +380,9 @@ START_TEST(slave_takes_request_back)
 {
 	pin(14, true);
 	ck_assert(cpu_int);
-	i8259_write(&slave, DATA, 0x40);
+	write_to(&slave, DATA, 0x40);
 	ck_assert(!cpu_int);
-	i8259_write(&slave, DATA, 0x00);
+	write_to(&slave, DATA, 0x00);
 	ck_assert(cpu_int);
 }
 END_TEST
@@ -389,9 +398,9 @@ START_TEST(special_fully_nested_mode)
 	ck_assert(cpu_int);
 	ck_assert_uint_eq(take(), 0x28);
 	ck_assert_uint_eq(read_isr(&slave), 0x11);
-	i8259_write(&slave, COMMAND, 0x20);
-	i8259_write(&slave, COMMAND, 0x20);
-	i8259_write(&master, COMMAND, 0x20);
+	write_to(&slave, COMMAND, 0x20);
+	write_to(&slave, COMMAND, 0x20);
+	write_to(&master, COMMAND, 0x20);
 	ck_assert_uint_eq(take(), 0x23);
 }
 END_TEST
@@ -417,7 +426,7 @@ START_TEST(every_pair_of_priorities)
 			if (first == second || first == I8259_CASCADE || second == I8259_CASCADE)
 				continue;
 			program(&master, 0x20, 0x04, 0x01, 0);
-			i8259_write(&master, COMMAND, (uint8_t)(0xc0 | lowest));
+			write_to(&master, COMMAND, (uint8_t)(0xc0 | lowest));
 			pulse(first);
 			ck_assert_uint_eq(take(), 0x20 + first);
 			pulse(second);
@@ -435,33 +444,39 @@ START_TEST(specific_rotation_makes_the_pin_lowest)
 {
 	pulse(4);
 	take();
-	i8259_write(&master, COMMAND, 0xe4);
+	write_to(&master, COMMAND, 0xe4);
 	ck_assert_uint_eq(read_isr(&master), 0);
 	pulse(4);
 	pulse(3);
 	pulse(5);
 	ck_assert_uint_eq(take(), 0x25);
-	i8259_write(&master, COMMAND, 0x20);
+	write_to(&master, COMMAND, 0x20);
 	ck_assert_uint_eq(take(), 0x23);
 }
 END_TEST
 
 START_TEST(save_load_save)
 {
+	uint8_t first[128], second[128];
 	struct i8259 copy = { .master = true, .elcr_mask = 0xf8 };
+	size_t bytes;
 
-	i8259_write_elcr(&master, 0x20);
-	i8259_write(&master, DATA, 0x41);
-	i8259_write(&master, COMMAND, 0xc1);
-	i8259_write(&master, COMMAND, 0x0b);
+	i8259_elcr_io.write(&master, 0, 1, 0x20);
+	write_to(&master, DATA, 0x41);
+	write_to(&master, COMMAND, 0xc1);
+	write_to(&master, COMMAND, 0x0b);
 	pin(5, true);
 	pulse(3);
 	pulse(4);
 	take();
-	i8259_init(&copy);
-	roundtrip(&i8259_state_table, 0, &master.s, &copy.s);
+	bytes = state_save(&i8259_state_table, 0, &master.s, first, sizeof(first));
+	ck_assert_uint_gt(bytes, 0);
+	i8259_device.init(&copy);
+	ck_assert_uint_eq(state_load(&i8259_state_table, 0, &copy.s, first, bytes), bytes);
+	ck_assert_uint_eq(state_save(&i8259_state_table, 0, &copy.s, second, sizeof(second)), bytes);
+	ck_assert_mem_eq(first, second, bytes);
 	ck_assert_mem_eq(&copy.s, &master.s, sizeof(copy.s));
-	i8259_write(&copy, COMMAND, 0x20);
+	write_to(&copy, COMMAND, 0x20);
 	ck_assert(i8259_pending(&copy));
 	ck_assert_int_eq(i8259_acknowledge(&copy), 0x24);
 }

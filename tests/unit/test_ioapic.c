@@ -49,16 +49,26 @@ static void pass_eoi(void *owner, uint8_t vector)
 	ioapic_eoi(owner, vector);
 }
 
+static uint32_t get(unsigned int offset)
+{
+	return (uint32_t)ioapic_io.read(&chip, offset, 4);
+}
+
+static void set(unsigned int offset, uint32_t value)
+{
+	ioapic_io.write(&chip, offset, 4, value);
+}
+
 static uint32_t read_reg(unsigned int reg)
 {
-	ioapic_write(&chip, 0x00, reg);
-	return ioapic_read(&chip, 0x10);
+	set(0x00, reg);
+	return get(0x10);
 }
 
 static void write_reg(unsigned int reg, uint32_t value)
 {
-	ioapic_write(&chip, 0x00, reg);
-	ioapic_write(&chip, 0x10, value);
+	set(0x00, reg);
+	set(0x10, value);
 }
 
 static uint32_t low(unsigned int pin)
@@ -86,7 +96,7 @@ static void setup(void)
 		lapic_init(&cpu[i]);
 		lapic_write(at(i), SVR, 0x1ff, 0);
 	}
-	ioapic_init(&chip);
+	ioapic_device.init(&chip);
 	bus.current = NULL;
 }
 
@@ -114,9 +124,9 @@ START_TEST(registers)
 	write_reg(0xff, 0xffffffff);
 	write_reg(0x03, 0xffffffff);
 	ck_assert_uint_eq(read_reg(0x40) | read_reg(0xff) | read_reg(0x03), 0);
-	ck_assert_uint_eq(ioapic_read(&chip, 0x14), 0);
-	ioapic_write(&chip, 0x00, 0x112);
-	ck_assert_uint_eq(ioapic_read(&chip, 0x00), 0x12);
+	ck_assert_uint_eq(get(0x14), 0);
+	set(0x00, 0x112);
+	ck_assert_uint_eq(get(0x00), 0x12);
 }
 END_TEST
 
@@ -201,9 +211,9 @@ START_TEST(eoi_register_and_edge_drop_remote_irr)
 	route(10, 0, LEVEL | 0x45);
 	ioapic_set_pin(&chip, 10, true);
 	ioapic_set_pin(&chip, 10, false);
-	ioapic_write(&chip, 0x40, 0x46);
+	set(0x40, 0x46);
 	ck_assert_uint_eq(low(10) & REMOTE_IRR, REMOTE_IRR);
-	ioapic_write(&chip, 0x40, 0x45);
+	set(0x40, 0x45);
 	ck_assert_uint_eq(low(10) & REMOTE_IRR, 0);
 	ioapic_set_pin(&chip, 10, true);
 	ck_assert_uint_eq(low(10) & REMOTE_IRR, REMOTE_IRR);
@@ -310,7 +320,7 @@ START_TEST(random_accesses)
 			ioapic_set_pin(&chip, value % 26, value >> 8 & 1);
 			break;
 		case 1:
-			ioapic_write(&chip, value >> 32 & 0x7f, value);
+			set(value >> 32 & 0x7f, value);
 			break;
 		case 2:
 			write_reg(value >> 32 & 0x4f, value >> 32 & 1 ? (value & 1) << 24 : value & ~0x700ull);
@@ -320,7 +330,7 @@ START_TEST(random_accesses)
 			end(value & 1);
 			break;
 		}
-		ioapic_read(&chip, value >> 40 & 0x1f);
+		get(value >> 40 & 0x1f);
 		ck_assert(entries_sound());
 		if (step % 5000 == 4999)
 			setup();

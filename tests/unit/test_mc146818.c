@@ -5,7 +5,6 @@
 #include <time.h>
 
 #include "chip/mc146818.h"
-#include "roundtrip.h"
 #include "suite.h"
 
 enum { SEC, SEC_ALARM, MIN, MIN_ALARM, HOUR, HOUR_ALARM, WDAY, DAY, MONTH, YEAR, A, B, C, D, CENTURY = 0x32 };
@@ -17,6 +16,7 @@ enum { SEC, SEC_ALARM, MIN, MIN_ALARM, HOUR, HOUR_ALARM, WDAY, DAY, MONTH, YEAR,
 #define UIE 0x10
 
 static struct mc146818 chip;
+static uint64_t the_time;
 static bool irq;
 static unsigned int edges;
 
@@ -31,22 +31,41 @@ static void irq_set(void *sink, unsigned int pin, bool level)
 static void setup(void)
 {
 	memset(&chip, 0xee, sizeof(chip));
+	chip.now = &the_time;
 	chip.irq = (struct line){ irq_set, &chip, 0 };
 	irq = false;
 	edges = 0;
-	mc146818_init(&chip);
+	mc146818_device.init(&chip);
+}
+
+static uint8_t read_at(struct mc146818 *c, unsigned int offset, uint64_t time)
+{
+	the_time = time;
+	return (uint8_t)mc146818_io.read(c, offset, 1);
+}
+
+static void write_at(struct mc146818 *c, unsigned int offset, uint8_t value, uint64_t time)
+{
+	the_time = time;
+	mc146818_io.write(c, offset, 1, value);
+}
+
+static void advance_to(struct mc146818 *c, uint64_t time)
+{
+	the_time = time;
+	mc146818_device.advance(c);
 }
 
 static uint8_t rd(uint8_t index, uint64_t now)
 {
-	mc146818_write(&chip, 0, index, now);
-	return mc146818_read(&chip, 1, now);
+	write_at(&chip, 0, index, now);
+	return read_at(&chip, 1, now);
 }
 
 static void wr(uint8_t index, uint8_t value, uint64_t now)
 {
-	mc146818_write(&chip, 0, index, now);
-	mc146818_write(&chip, 1, value, now);
+	write_at(&chip, 0, index, now);
+	write_at(&chip, 1, value, now);
 }
 
 static void set_time(int year, int month, int day, int hour, int minute, int second)
@@ -96,8 +115,8 @@ static unsigned int run(uint64_t until)
 	unsigned int interrupts = 0;
 	uint64_t deadline;
 
-	while ((deadline = mc146818_deadline(&chip)) <= until) {
-		mc146818_advance(&chip, deadline);
+	while ((deadline = mc146818_device.deadline(&chip)) <= until) {
+		advance_to(&chip, deadline);
 		if (!irq || interrupts++ == 100000)
 			ck_abort_msg("deadline without an interrupt, or without an end");
 		rd(C, deadline);
@@ -111,8 +130,8 @@ START_TEST(power_on)
 	ck_assert_uint_eq(rd(B, 0), 0x02);
 	ck_assert_uint_eq(rd(C, 0), 0x00);
 	ck_assert_uint_eq(rd(D, 0), 0x80);
-	ck_assert_uint_eq(mc146818_read(&chip, 0, 0), 0xff);
-	ck_assert_uint_eq(mc146818_deadline(&chip), TIME_NEVER);
+	ck_assert_uint_eq(read_at(&chip, 0, 0), 0xff);
+	ck_assert_uint_eq(mc146818_device.deadline(&chip), TIME_NEVER);
 	assert_time(0, 0);
 	assert_time(3, 3 * S);
 }
@@ -130,7 +149,7 @@ START_TEST(calendar)
 						  86400ull * 365 * 60 };
 
 		for (unsigned int k = 0; k < sizeof(steps) / sizeof(steps[0]); k++) {
-			mc146818_init(&chip);
+			mc146818_device.init(&chip);
 			mc146818_set_wall(&chip, starts[i] * (int64_t)S);
 			assert_time((time_t)(starts[i] + (int64_t)steps[k]), steps[k] * S);
 		}
@@ -260,8 +279,8 @@ START_TEST(nonsense_in_the_registers)
 			wr(index, (uint8_t)value, value * S);
 		wr(B, (uint8_t)((value & 6) | AIE), value * S);
 		rd(SEC, value * S + 100000 * S);
-		mc146818_deadline(&chip);
-		mc146818_init(&chip);
+		mc146818_device.deadline(&chip);
+		mc146818_device.init(&chip);
 	}
 }
 END_TEST
@@ -299,25 +318,25 @@ START_TEST(update_ended_interrupt)
 {
 	wr(A, 0x20, 0);
 	wr(B, 0x02 | UIE, 0);
-	ck_assert_uint_eq(mc146818_deadline(&chip), S);
-	mc146818_advance(&chip, S);
+	ck_assert_uint_eq(mc146818_device.deadline(&chip), S);
+	advance_to(&chip, S);
 	ck_assert(irq);
-	ck_assert_uint_eq(mc146818_deadline(&chip), TIME_NEVER);
-	mc146818_advance(&chip, 3 * S);
+	ck_assert_uint_eq(mc146818_device.deadline(&chip), TIME_NEVER);
+	advance_to(&chip, 3 * S);
 	ck_assert_uint_eq(rd(C, 3 * S), 0x90);
 	ck_assert(!irq);
 	ck_assert_uint_eq(edges, 1);
-	ck_assert_uint_eq(mc146818_deadline(&chip), 4 * S);
+	ck_assert_uint_eq(mc146818_device.deadline(&chip), 4 * S);
 	wr(B, 0x82 | UIE, 3 * S);			/* SET clears the enable */
 	ck_assert_uint_eq(rd(B, 3 * S), 0x82);
-	ck_assert_uint_eq(mc146818_deadline(&chip), TIME_NEVER);
+	ck_assert_uint_eq(mc146818_device.deadline(&chip), TIME_NEVER);
 }
 END_TEST
 
 START_TEST(enabling_with_the_flag_set)
 {
 	wr(A, 0x20, 0);
-	mc146818_advance(&chip, S);
+	advance_to(&chip, S);
 	ck_assert(!irq);
 	wr(B, 0x02 | UIE, S);
 	ck_assert(irq);
@@ -334,13 +353,13 @@ START_TEST(alarm)
 	wr(MIN_ALARM, 0x15, 0);
 	wr(HOUR_ALARM, 0x08, 0);
 	wr(B, 0x02 | AIE, 0);
-	ck_assert_uint_eq(mc146818_deadline(&chip), (3600 + 15 * 60 + 30) * S);
-	mc146818_advance(&chip, (3600 + 15 * 60 + 30) * S - 1);
+	ck_assert_uint_eq(mc146818_device.deadline(&chip), (3600 + 15 * 60 + 30) * S);
+	advance_to(&chip, (3600 + 15 * 60 + 30) * S - 1);
 	ck_assert(!irq);
-	mc146818_advance(&chip, (3600 + 15 * 60 + 30) * S);
+	advance_to(&chip, (3600 + 15 * 60 + 30) * S);
 	ck_assert(irq);
 	ck_assert_uint_eq(rd(C, 4530 * S), 0xb0);
-	ck_assert_uint_eq(mc146818_deadline(&chip), (86400 + 4530) * S);
+	ck_assert_uint_eq(mc146818_device.deadline(&chip), (86400 + 4530) * S);
 }
 END_TEST
 
@@ -354,10 +373,10 @@ START_TEST(alarm_dont_care)
 	wr(B, 0x02 | AIE, 0);
 	ck_assert_uint_eq(run(10 * S), 10);		/* each second */
 	wr(SEC_ALARM, 0x05, 10 * S);
-	ck_assert_uint_eq(mc146818_deadline(&chip), 15 * S);	/* each minute, across midnight */
+	ck_assert_uint_eq(mc146818_device.deadline(&chip), 15 * S);	/* each minute, across midnight */
 	ck_assert_uint_eq(run(10 * S + 600 * S), 10);
 	wr(MIN_ALARM, 0x00, 610 * S);
-	ck_assert_uint_eq(mc146818_deadline(&chip), (10 + 3605) * S);	/* each hour */
+	ck_assert_uint_eq(mc146818_device.deadline(&chip), (10 + 3605) * S);	/* each hour */
 }
 END_TEST
 
@@ -365,7 +384,7 @@ START_TEST(alarm_that_never_comes)
 {
 	wr(SEC_ALARM, 0x77, 0);
 	wr(B, 0x02 | AIE, 0);
-	ck_assert_uint_eq(mc146818_deadline(&chip), TIME_NEVER);
+	ck_assert_uint_eq(mc146818_device.deadline(&chip), TIME_NEVER);
 	ck_assert_uint_eq(rd(C, 1000000 * S) & 0x20, 0);
 }
 END_TEST
@@ -393,7 +412,7 @@ START_TEST(alarm_12_hours)
 	wr(MIN_ALARM, 0x00, 0);
 	wr(SEC_ALARM, 0x00, 0);
 	wr(B, AIE, 0);
-	ck_assert_uint_eq(mc146818_deadline(&chip), 60 * S);
+	ck_assert_uint_eq(mc146818_device.deadline(&chip), 60 * S);
 }
 END_TEST
 
@@ -404,7 +423,7 @@ START_TEST(periodic_rates)
 	};
 
 	for (uint8_t rate = 0; rate < 16; rate++) {
-		mc146818_init(&chip);
+		mc146818_device.init(&chip);
 		wr(A, 0x20 | rate, 0);
 		wr(B, 0x02 | PIE, 0);
 		ck_assert_uint_eq(run(S), hertz[rate]);
@@ -417,12 +436,12 @@ START_TEST(periodic_phase_and_late_reading)
 {
 	wr(A, 0x2a, 0);					/* 64 Hz */
 	wr(B, 0x02 | PIE, 0);
-	ck_assert_uint_eq(mc146818_deadline(&chip), S / 64);
-	mc146818_advance(&chip, S / 64);
+	ck_assert_uint_eq(mc146818_device.deadline(&chip), S / 64);
+	advance_to(&chip, S / 64);
 	ck_assert_uint_eq(rd(C, S / 64 + 1000000), 0xc0);
-	ck_assert_uint_eq(mc146818_deadline(&chip), 2 * (S / 64));
+	ck_assert_uint_eq(mc146818_device.deadline(&chip), 2 * (S / 64));
 	wr(B, 0x02, S / 64 + 1000000);
-	ck_assert_uint_eq(mc146818_deadline(&chip), TIME_NEVER);
+	ck_assert_uint_eq(mc146818_device.deadline(&chip), TIME_NEVER);
 }
 END_TEST
 
@@ -433,16 +452,16 @@ START_TEST(periodic_backlog)
 
 	wr(A, 0x2a, 0);
 	wr(B, 0x02 | PIE, 0);
-	mc146818_advance(&chip, S / 64);
+	advance_to(&chip, S / 64);
 	ck_assert_uint_eq(edges, 1);
 	ck_assert_uint_eq(rd(C, late) & 0xc0, 0xc0);	/* four more came meanwhile */
-	ck_assert_uint_eq(mc146818_deadline(&chip), late + S / 128);
+	ck_assert_uint_eq(mc146818_device.deadline(&chip), late + S / 128);
 	made_up = run(15 * (S / 64));
 	ck_assert_uint_eq(made_up, 14);			/* none lost of 15 */
-	mc146818_advance(&chip, 1000 * S);
+	advance_to(&chip, 1000 * S);
 	rd(C, 1000 * S);
 	ck_assert_uint_eq(run(1001 * S), 64 + MC146818_BACKLOG - 1);
-	mc146818_advance(&chip, 2000 * S);
+	advance_to(&chip, 2000 * S);
 	rd(C, 2000 * S);
 	wr(A, 0x2b, 2000 * S);				/* a new rate forgets it */
 	ck_assert_uint_eq(run(2001 * S), 32);
@@ -454,12 +473,12 @@ START_TEST(divider_reset_stops_all)
 	wr(A, 0x66, S / 2);
 	wr(B, 0x02 | PIE | UIE, S / 2);
 	rd(C, S / 2);
-	ck_assert_uint_eq(mc146818_deadline(&chip), TIME_NEVER);
+	ck_assert_uint_eq(mc146818_device.deadline(&chip), TIME_NEVER);
 	ck_assert_uint_eq(rd(C, 100 * S), 0);
 	ck_assert_uint_eq(rd(SEC, 100 * S), 0);
 	ck_assert_uint_eq(rd(A, 100 * S), 0x66);
 	wr(A, 0x20, 100 * S);
-	ck_assert_uint_eq(mc146818_deadline(&chip), 100 * S + S / 2);
+	ck_assert_uint_eq(mc146818_device.deadline(&chip), 100 * S + S / 2);
 }
 END_TEST
 
@@ -479,7 +498,7 @@ START_TEST(reset_pin)
 	set_time(2026, 5, 5, 12, 0, 0);
 	mc146818_poke(&chip, 0x40, 0x11);
 	wr(B, 0x02 | PIE | AIE | UIE | 0x08, 0);
-	mc146818_advance(&chip, 2 * S);
+	advance_to(&chip, 2 * S);
 	ck_assert(irq);
 	mc146818_reset(&chip);
 	ck_assert(!irq);
@@ -500,18 +519,24 @@ END_TEST
 
 START_TEST(save_load_save)
 {
-	struct mc146818 copy = { 0 };
+	uint8_t first[512], second[512];
+	struct mc146818 copy = { .now = &the_time };
+	size_t bytes;
 
 	mc146818_set_wall(&chip, 1795239549123456789);
 	wr(0x40, 9, 0);
 	wr(A, 0x2a, 0);
 	wr(B, 0x02 | PIE | AIE, 0);
-	mc146818_advance(&chip, 5 * S);
-	mc146818_write(&chip, 0, MIN, 5 * S);
-	mc146818_init(&copy);
-	roundtrip(&mc146818_state_table, 0, &chip.s, &copy.s);
-	ck_assert_uint_eq(mc146818_read(&copy, 1, 400 * S), mc146818_read(&chip, 1, 400 * S));
-	ck_assert_uint_eq(mc146818_deadline(&copy), mc146818_deadline(&chip));
+	advance_to(&chip, 5 * S);
+	write_at(&chip, 0, MIN, 5 * S);
+	bytes = state_save(&mc146818_state_table, 0, &chip.s, first, sizeof(first));
+	ck_assert_uint_gt(bytes, 0);
+	mc146818_device.init(&copy);
+	ck_assert_uint_eq(state_load(&mc146818_state_table, 0, &copy.s, first, bytes), bytes);
+	ck_assert_uint_eq(state_save(&mc146818_state_table, 0, &copy.s, second, sizeof(second)), bytes);
+	ck_assert_mem_eq(first, second, bytes);
+	ck_assert_uint_eq(read_at(&copy, 1, 400 * S), read_at(&chip, 1, 400 * S));
+	ck_assert_uint_eq(mc146818_device.deadline(&copy), mc146818_device.deadline(&chip));
 }
 END_TEST
 
@@ -523,12 +548,12 @@ START_TEST(any_state_is_survived)
 	for (unsigned int fill = 0; fill < 256; fill++) {
 		memset(wire + 28, (int)fill, bytes - 28);
 		state_load(&mc146818_state_table, 0, &chip.s, wire, bytes);
-		mc146818_deadline(&chip);
-		mc146818_advance(&chip, 1000 * S);
+		mc146818_device.deadline(&chip);
+		advance_to(&chip, 1000 * S);
 		stamp(2000 * S);
 		rd(A, 3000 * S);
 		rd(C, 3000 * S);
-		mc146818_deadline(&chip);
+		mc146818_device.deadline(&chip);
 	}
 }
 END_TEST
@@ -542,16 +567,16 @@ START_TEST(random_writes_always_progress)
 	for (unsigned int i = 0; i < 20000; i++) {
 		seed = seed * 1664525 + 1013904223;
 		now += (uint64_t)(seed >> 8 & 0xff) << (seed >> 16 & 31);
-		mc146818_write(&chip, 0, seed >> 28, now);
+		write_at(&chip, 0, seed >> 28, now);
 		if (seed >> 27 & 1)
-			mc146818_read(&chip, 1, now);
+			read_at(&chip, 1, now);
 		else
-			mc146818_write(&chip, 1, (uint8_t)(seed >> 19), now);
-		for (unsigned int k = 0; k < 3 && mc146818_deadline(&chip) != TIME_NEVER; k++) {
-			if (mc146818_deadline(&chip) > now)
-				now = mc146818_deadline(&chip);
-			mc146818_advance(&chip, now);
-			if (mc146818_deadline(&chip) <= now)
+			write_at(&chip, 1, (uint8_t)(seed >> 19), now);
+		for (unsigned int k = 0; k < 3 && mc146818_device.deadline(&chip) != TIME_NEVER; k++) {
+			if (mc146818_device.deadline(&chip) > now)
+				now = mc146818_device.deadline(&chip);
+			advance_to(&chip, now);
+			if (mc146818_device.deadline(&chip) <= now)
 				ck_abort_msg("deadline in the past after %u writes", i);
 		}
 	}

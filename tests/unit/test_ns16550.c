@@ -37,21 +37,22 @@ static void setup(void)
 	memset(&chip, 0xee, sizeof(chip));
 	chip.irq = (struct line){ irq_set, NULL, 0 };
 	chip.transmit = transmit;
+	chip.receive = NULL;
 	chip.owner = sent;
 	irq = false;
 	edges = sent_count = 0;
 	room = sizeof(sent);
-	ns16550_init(&chip);
+	ns16550_device.init(&chip);
 }
 
 static uint8_t rd(unsigned int offset)
 {
-	return ns16550_read(&chip, offset);
+	return (uint8_t)ns16550_io.read(&chip, offset, 1);
 }
 
 static void wr(unsigned int offset, uint8_t value)
 {
-	ns16550_write(&chip, offset, value);
+	ns16550_io.write(&chip, offset, 1, value);
 }
 
 static void receive_string(const char *text)
@@ -368,7 +369,7 @@ START_TEST(each_source_has_its_enable)
 	wr(MCR, 0x08);
 	for (unsigned int cause = 0; cause < 4; cause++) {
 		for (uint8_t ier = 0; ier < 16; ier++) {
-			ns16550_init(&chip);
+			ns16550_device.init(&chip);
 			wr(FCR, 0xc1);
 			wr(IER, ier);
 			rd(IIR);
@@ -433,12 +434,12 @@ START_TEST(save_load_save)
 	rd(DATA);
 	bytes = state_save(&ns16550_state_table, 0, &chip.s, first, sizeof(first));
 	ck_assert_uint_gt(bytes, 0);
-	ns16550_init(&copy);
+	ns16550_device.init(&copy);
 	ck_assert_uint_eq(state_load(&ns16550_state_table, 0, &copy.s, first, bytes), bytes);
 	ck_assert_uint_eq(state_save(&ns16550_state_table, 0, &copy.s, second, sizeof(second)), bytes);
 	ck_assert_mem_eq(first, second, bytes);
-	ck_assert_uint_eq(ns16550_read(&copy, IIR), 0xc6);
-	ck_assert_uint_eq(ns16550_read(&copy, DATA), '1');
+	ck_assert_uint_eq(ns16550_io.read(&copy, IIR, 1), 0xc6);
+	ck_assert_uint_eq(ns16550_io.read(&copy, DATA, 1), '1');
 }
 END_TEST
 

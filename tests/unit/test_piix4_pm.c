@@ -6,7 +6,6 @@
 #include "chip/piix4_pm.h"
 #include "chip/reset_control.h"
 #include "core/time.h"
-#include "roundtrip.h"
 #include "suite.h"
 
 #define STATUS 0x00u
@@ -25,6 +24,7 @@
 #define HALF_24 2343484438ull
 
 static struct piix4_pm chip;
+static uint64_t the_time;
 static bool sci;
 static unsigned int poweroffs, buttons, resets;
 
@@ -43,43 +43,71 @@ static void count_rises(void *sink, unsigned int pin, bool level)
 
 static void setup(void)
 {
-	chip = (struct piix4_pm){ .sci = { set_sci, &sci, 9 }, .poweroff = { count_rises, &poweroffs, 0 },
+	chip = (struct piix4_pm){ .now = &the_time, .sci = { set_sci, &sci, 9 }, .poweroff = { count_rises, &poweroffs, 0 },
 				  .button_taken = { count_rises, &buttons, 0 } };
 	poweroffs = buttons = 0;
 	resets = 0;
 	sci = true;
-	piix4_pm_init(&chip);
+	piix4_pm_device.init(&chip);
 	ck_assert(!sci);
+}
+
+static uint32_t read_at(unsigned int offset, unsigned int bytes, uint64_t time)
+{
+	the_time = time;
+	return (uint32_t)(piix4_pm_io.read(&chip, offset, bytes) & ((1ull << 8 * bytes) - 1));
+}
+
+static void write_at(unsigned int offset, unsigned int bytes, uint32_t value, uint64_t time)
+{
+	the_time = time;
+	piix4_pm_io.write(&chip, offset, bytes, value);
+}
+
+static uint8_t read_apm(unsigned int offset)
+{
+	return (uint8_t)piix4_apm_io.read(&chip, offset, 1);
+}
+
+static void write_apm(unsigned int offset, uint8_t value)
+{
+	piix4_apm_io.write(&chip, offset, 1, value);
+}
+
+static void advance_to(uint64_t time)
+{
+	the_time = time;
+	piix4_pm_device.advance(&chip);
 }
 
 static void outw(unsigned int offset, uint16_t value)
 {
-	piix4_pm_write(&chip, offset, 2, value, 0);
+	write_at(offset, 2, value, 0);
 }
 
 static uint16_t inw(unsigned int offset)
 {
-	return piix4_pm_read(&chip, offset, 2, 0);
+	return read_at(offset, 2, 0);
 }
 
 START_TEST(acpi_mode)
 {
 	ck_assert_uint_eq(inw(CONTROL), 0);
-	piix4_pm_write_apm(&chip, 0, PIIX4_PM_ACPI_ENABLE);
+	write_apm(0, PC_PM_ACPI_ENABLE);
 	ck_assert_uint_eq(inw(CONTROL), SCI_EN);
-	ck_assert_uint_eq(piix4_pm_read_apm(&chip, 0), 0xf1);
-	piix4_pm_write_apm(&chip, 1, 0x5a);
-	ck_assert_uint_eq(piix4_pm_read_apm(&chip, 1), 0x5a);
-	piix4_pm_write_apm(&chip, 0, 0x12);
+	ck_assert_uint_eq(read_apm(0), 0xf1);
+	write_apm(1, 0x5a);
+	ck_assert_uint_eq(read_apm(1), 0x5a);
+	write_apm(0, 0x12);
 	ck_assert_uint_eq(inw(CONTROL), SCI_EN);
-	piix4_pm_write_apm(&chip, 0, PIIX4_PM_ACPI_DISABLE);
+	write_apm(0, PC_PM_ACPI_DISABLE);
 	ck_assert_uint_eq(inw(CONTROL), 0);
 }
 END_TEST
 
 START_TEST(power_button)
 {
-	piix4_pm_write_apm(&chip, 0, PIIX4_PM_ACPI_ENABLE);
+	write_apm(0, PC_PM_ACPI_ENABLE);
 	piix4_pm_power_button(&chip);
 	ck_assert(!sci);
 	ck_assert_uint_eq(inw(STATUS), BUTTON);
@@ -88,13 +116,13 @@ START_TEST(power_button)
 	/* Writing ones clears, others stay. */
 	outw(STATUS, (uint16_t)~BUTTON);
 	ck_assert(sci);
-	piix4_pm_write(&chip, STATUS + 1, 1, BUTTON >> 8, 0);
+	write_at(STATUS + 1, 1, BUTTON >> 8, 0);
 	ck_assert(!sci);
 	ck_assert_uint_eq(inw(STATUS), 0);
 	/* In legacy mode there is no SCI. */
 	piix4_pm_power_button(&chip);
 	ck_assert(sci);
-	piix4_pm_write_apm(&chip, 0, PIIX4_PM_ACPI_DISABLE);
+	write_apm(0, PC_PM_ACPI_DISABLE);
 	ck_assert(!sci);
 }
 END_TEST
@@ -104,7 +132,7 @@ START_TEST(button_taken)
 {
 	piix4_pm_power_button(&chip);
 	outw(STATUS, BUTTON);
-	piix4_pm_write_apm(&chip, 0, PIIX4_PM_ACPI_ENABLE);
+	write_apm(0, PC_PM_ACPI_ENABLE);
 	piix4_pm_power_button(&chip);
 	outw(STATUS, BUTTON);
 	ck_assert_uint_eq(buttons, 0);
@@ -119,7 +147,7 @@ START_TEST(button_taken)
 	outw(STATUS, BUTTON);
 	ck_assert_uint_eq(buttons, 1);
 	piix4_pm_power_button(&chip);
-	piix4_pm_write_apm(&chip, 0, PIIX4_PM_ACPI_DISABLE);
+	write_apm(0, PC_PM_ACPI_DISABLE);
 	outw(STATUS, BUTTON);
 	ck_assert_uint_eq(buttons, 1);
 }
@@ -135,62 +163,62 @@ START_TEST(soft_off)
 	outw(CONTROL, SCI_EN | SLP_EN);
 	ck_assert_uint_eq(poweroffs, 1);
 	ck_assert_uint_eq(inw(CONTROL), SCI_EN);
-	piix4_pm_write(&chip, CONTROL + 1, 1, SLP_EN >> 8, 0);
+	write_at(CONTROL + 1, 1, SLP_EN >> 8, 0);
 	ck_assert_uint_eq(poweroffs, 2);
 }
 END_TEST
 
 START_TEST(timer_counts)
 {
-	ck_assert_uint_eq(piix4_pm_read(&chip, TIMER, 4, 0), 0);
-	ck_assert_uint_eq(piix4_pm_read(&chip, TIMER, 4, NSEC_PER_SEC), 3579545);
-	ck_assert_uint_eq(piix4_pm_read(&chip, TIMER, 4, 5 * NSEC_PER_SEC), 5 * 3579545 - (1u << 24));
-	ck_assert_uint_eq(piix4_pm_read(&chip, TIMER + 1, 1, NSEC_PER_SEC), 3579545 >> 8 & 0xff);
+	ck_assert_uint_eq(read_at(TIMER, 4, 0), 0);
+	ck_assert_uint_eq(read_at(TIMER, 4, NSEC_PER_SEC), 3579545);
+	ck_assert_uint_eq(read_at(TIMER, 4, 5 * NSEC_PER_SEC), 5 * 3579545 - (1u << 24));
+	ck_assert_uint_eq(read_at(TIMER + 1, 1, NSEC_PER_SEC), 3579545 >> 8 & 0xff);
 	/* An access across two registers. */
-	ck_assert_uint_eq(piix4_pm_read(&chip, TIMER - 2, 4, NSEC_PER_SEC), (uint32_t)3579545 << 16);
-	piix4_pm_write(&chip, TIMER, 4, 77, NSEC_PER_SEC);
-	ck_assert_uint_eq(piix4_pm_read(&chip, TIMER, 4, NSEC_PER_SEC), 3579545);
+	ck_assert_uint_eq(read_at(TIMER - 2, 4, NSEC_PER_SEC), (uint32_t)3579545 << 16);
+	write_at(TIMER, 4, 77, NSEC_PER_SEC);
+	ck_assert_uint_eq(read_at(TIMER, 4, NSEC_PER_SEC), 3579545);
 	chip.timer_32bit = true;
-	ck_assert_uint_eq(piix4_pm_read(&chip, TIMER, 4, 5 * NSEC_PER_SEC), 5 * 3579545);
+	ck_assert_uint_eq(read_at(TIMER, 4, 5 * NSEC_PER_SEC), 5 * 3579545);
 	/* A hundred years on. */
-	ck_assert_uint_eq(piix4_pm_read(&chip, TIMER, 4, 3155760000ull * NSEC_PER_SEC),
+	ck_assert_uint_eq(read_at(TIMER, 4, 3155760000ull * NSEC_PER_SEC),
 			  (uint32_t)(3155760000ull * 3579545));
 }
 END_TEST
 
 START_TEST(timer_overflow)
 {
-	ck_assert_uint_eq(piix4_pm_deadline(&chip), TIME_NEVER);
-	piix4_pm_write_apm(&chip, 0, PIIX4_PM_ACPI_ENABLE);
+	ck_assert_uint_eq(piix4_pm_device.deadline(&chip), TIME_NEVER);
+	write_apm(0, PC_PM_ACPI_ENABLE);
 	outw(ENABLE, TMR);
-	ck_assert_uint_ge(piix4_pm_deadline(&chip), HALF_24);
-	ck_assert_uint_le(piix4_pm_deadline(&chip), HALF_24 + 1);
-	piix4_pm_advance(&chip, HALF_24 - 300);
+	ck_assert_uint_ge(piix4_pm_device.deadline(&chip), HALF_24);
+	ck_assert_uint_le(piix4_pm_device.deadline(&chip), HALF_24 + 1);
+	advance_to(HALF_24 - 300);
 	ck_assert(!sci);
-	piix4_pm_advance(&chip, piix4_pm_deadline(&chip));
+	advance_to(piix4_pm_device.deadline(&chip));
 	ck_assert(sci);
-	ck_assert_uint_eq(piix4_pm_deadline(&chip), TIME_NEVER);
-	ck_assert_uint_eq(piix4_pm_read(&chip, TIMER, 4, HALF_24 + 1), 1u << 23);
-	piix4_pm_write(&chip, STATUS, 2, TMR, HALF_24 + 1);
+	ck_assert_uint_eq(piix4_pm_device.deadline(&chip), TIME_NEVER);
+	ck_assert_uint_eq(read_at(TIMER, 4, HALF_24 + 1), 1u << 23);
+	write_at(STATUS, 2, TMR, HALF_24 + 1);
 	ck_assert(!sci);
 	/* The fall of the bit counts as well. */
-	ck_assert_uint_ge(piix4_pm_deadline(&chip), 2 * HALF_24 - 1);
-	ck_assert_uint_le(piix4_pm_deadline(&chip), 2 * HALF_24 + 1);
-	piix4_pm_advance(&chip, piix4_pm_deadline(&chip));
+	ck_assert_uint_ge(piix4_pm_device.deadline(&chip), 2 * HALF_24 - 1);
+	ck_assert_uint_le(piix4_pm_device.deadline(&chip), 2 * HALF_24 + 1);
+	advance_to(piix4_pm_device.deadline(&chip));
 	ck_assert(sci);
 }
 END_TEST
 
 START_TEST(unwatched_overflow_sets_status)
 {
-	ck_assert_uint_eq(piix4_pm_read(&chip, STATUS, 2, HALF_24 + 1), TMR);
+	ck_assert_uint_eq(read_at(STATUS, 2, HALF_24 + 1), TMR);
 	ck_assert(!sci);
 }
 END_TEST
 
 START_TEST(general_purpose_events)
 {
-	piix4_pm_write_apm(&chip, 0, PIIX4_PM_ACPI_ENABLE);
+	write_apm(0, PC_PM_ACPI_ENABLE);
 	outw(GPE_ENABLE, 0x0202);
 	ck_assert_uint_eq(inw(GPE_ENABLE), 0x0202);
 	piix4_pm_set_gpe(&chip, 3, true);
@@ -200,9 +228,9 @@ START_TEST(general_purpose_events)
 	piix4_pm_set_gpe(&chip, 9, false);
 	piix4_pm_set_gpe(&chip, 16, true);
 	ck_assert_uint_eq(inw(GPE_STATUS), 0x0208);
-	piix4_pm_write(&chip, GPE_STATUS, 4, 0x02020200, 0);
+	write_at(GPE_STATUS, 4, 0x02020200, 0);
 	ck_assert(!sci);
-	ck_assert_uint_eq(piix4_pm_read(&chip, GPE_STATUS, 4, 0), 0x02020008);
+	ck_assert_uint_eq(read_at(GPE_STATUS, 4, 0), 0x02020008);
 }
 END_TEST
 
@@ -212,27 +240,31 @@ START_TEST(reserved_bits_and_offsets)
 	ck_assert_uint_eq(inw(ENABLE), 0x0521);
 	outw(CONTROL, 0xd3ff);
 	ck_assert_uint_eq(inw(CONTROL), 0x1003);
-	for (unsigned int offset = 0x10; offset < PIIX4_PM_BYTES; offset++) {
-		piix4_pm_write(&chip, offset, 4, 0xffffffff, 0);
-		ck_assert_uint_eq(piix4_pm_read(&chip, offset, 4, 0), 0);
+	for (unsigned int offset = 0x10; offset < PC_PM_BYTES; offset++) {
+		write_at(offset, 4, 0xffffffff, 0);
+		ck_assert_uint_eq(read_at(offset, 4, 0), 0);
 	}
-	ck_assert_uint_eq(piix4_pm_read(&chip, PIIX4_PM_BYTES, 4, 0), 0);
-	piix4_pm_write(&chip, 0xfffffffe, 4, 0xffffffff, 0);
 	ck_assert_uint_eq(inw(ENABLE), 0x0521);
 }
 END_TEST
 
 START_TEST(save_load_save)
 {
+	uint8_t first[128], second[128];
 	struct piix4_pm copy = { .poweroff = { NULL, NULL, 0 } };
+	size_t length;
 
-	piix4_pm_write_apm(&chip, 0, PIIX4_PM_ACPI_ENABLE);
-	piix4_pm_write_apm(&chip, 1, 0x77);
+	write_apm(0, PC_PM_ACPI_ENABLE);
+	write_apm(1, 0x77);
 	outw(ENABLE, TMR | BUTTON);
 	outw(GPE_ENABLE, 0x1234);
 	piix4_pm_set_gpe(&chip, 0, true);
-	piix4_pm_advance(&chip, HALF_24 + 1);
-	roundtrip(&piix4_pm_state_table, 0, &chip.s, &copy.s);
+	advance_to(HALF_24 + 1);
+	length = state_save(&piix4_pm_state_table, 0, &chip.s, first, sizeof(first));
+	ck_assert_uint_eq(length, state_size(&piix4_pm_state_table));
+	ck_assert_uint_eq(state_load(&piix4_pm_state_table, 0, &copy.s, first, length), length);
+	ck_assert_uint_eq(state_save(&piix4_pm_state_table, 0, &copy.s, second, sizeof(second)), length);
+	ck_assert_mem_eq(first, second, length);
 	ck_assert_uint_eq(copy.s.toggles, 1);
 	ck_assert_uint_eq(copy.s.status, TMR);
 	ck_assert_uint_eq(copy.s.gpe_enable, 0x1234);
@@ -259,17 +291,17 @@ START_TEST(random_accesses)
 		bool event;
 
 		now += value >> 32 & 0xfffffff;
-		piix4_pm_read(&chip, value >> 8 & 0x7f, bytes, now);
+		read_at(value >> 8 & 0x7f, bytes, now);
 		if (value & 1)
-			piix4_pm_write(&chip, value >> 8 & 0x1f, bytes, next_random(&seed), now);
+			write_at(value >> 8 & 0x1f, bytes, next_random(&seed), now);
 		else if (value & 2)
-			piix4_pm_write_apm(&chip, value >> 8 & 1, 0xf0 | (value >> 9 & 1));
+			write_apm(value >> 8 & 1, 0xf0 | (value >> 9 & 1));
 		else
 			piix4_pm_set_gpe(&chip, value >> 8 & 0x1f, value & 4);
-		piix4_pm_advance(&chip, now);
+		advance_to(now);
 		event = s->status & s->enable || s->gpe_status & s->gpe_enable;
 		ck_assert_int_eq(sci, event && s->control & SCI_EN);
-		ck_assert_uint_gt(piix4_pm_deadline(&chip), now);
+		ck_assert_uint_gt(piix4_pm_device.deadline(&chip), now);
 	}
 }
 END_TEST
@@ -280,24 +312,24 @@ START_TEST(reset_control)
 	uint8_t first[64], second[64];
 	size_t length;
 
-	reset_control_init(&reset);
-	ck_assert_uint_eq(reset_control_read(&reset), 0);
+	reset_control_device.init(&reset);
+	ck_assert_uint_eq(reset_control_io.read(&reset, 0, 1), 0);
 	/* The kind is written first, then the rise of bit 2 resets. */
-	reset_control_write(&reset, 0xf2);
+	reset_control_io.write(&reset, 0, 1, 0xf2);
 	ck_assert_uint_eq(resets, 0);
-	reset_control_write(&reset, 0x06);
+	reset_control_io.write(&reset, 0, 1, 0x06);
 	ck_assert_uint_eq(resets, 1);
-	ck_assert_uint_eq(reset_control_read(&reset), 0x06);
-	reset_control_write(&reset, 0x06);
+	ck_assert_uint_eq(reset_control_io.read(&reset, 0, 1), 0x06);
+	reset_control_io.write(&reset, 0, 1, 0x06);
 	ck_assert_uint_eq(resets, 1);
 	length = state_save(&reset_control_state_table, 0, &reset.s, first, sizeof(first));
-	reset_control_init(&reset);
+	reset_control_device.init(&reset);
 	ck_assert_uint_eq(state_load(&reset_control_state_table, 0, &reset.s, first, length), length);
-	ck_assert_uint_eq(reset_control_read(&reset), 0x06);
+	ck_assert_uint_eq(reset_control_io.read(&reset, 0, 1), 0x06);
 	ck_assert_uint_eq(state_save(&reset_control_state_table, 0, &reset.s, second, sizeof(second)), length);
 	ck_assert_mem_eq(first, second, length);
-	reset_control_write(&reset, 0x00);
-	reset_control_write(&reset, 0x04);
+	reset_control_io.write(&reset, 0, 1, 0x00);
+	reset_control_io.write(&reset, 0, 1, 0x04);
 	ck_assert_uint_eq(resets, 2);
 }
 END_TEST

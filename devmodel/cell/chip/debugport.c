@@ -5,13 +5,21 @@
 /* By which firmware tells the port from one that floats. */
 #define DEBUGPORT_PRESENT	0xe9u
 
-uint8_t debugport_read(const struct debugport *port)
+static uint64_t io_read(void *device, uint64_t offset, unsigned int bytes)
 {
-	(void)port;
+	(void)device;
+	(void)offset;
+	(void)bytes;
 	return DEBUGPORT_PRESENT;
 }
 
-void debugport_write(struct debugport *port, uint8_t value)
+static void io_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
 {
-	port->put(port->owner, value);
+	const struct debugport *port = device;
+
+	(void)offset;
+	(void)bytes;
+	port->put(port->owner, (uint8_t)value);
 }
+
+const struct io_ops debugport_io = { .read = io_read, .write = io_write, .widest = 1 };

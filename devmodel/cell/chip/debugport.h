@@ -5,12 +5,13 @@
 
 #include <stdint.h>
 
+#include "core/bus.h"
+
 struct debugport {
 	void (*put)(void *owner, uint8_t character);	/* wiring; never blocks */
 	void *owner;
 };
 
-uint8_t debugport_read(const struct debugport *port);
-void debugport_write(struct debugport *port, uint8_t value);
+extern const struct io_ops debugport_io;
 
 #endif

@@ -9,6 +9,9 @@
 #define ID_DMA			0x2u
 
 /* The DMA address register reads as this: a second way to find the interface. */
+#define SELECTOR_OFFSET		0u
+#define DATA_OFFSET		1u
+
 #define DMA_SIGNATURE_HIGH	0x51454d55u	/* "QEMU" */
 #define DMA_SIGNATURE_LOW	0x20434647u	/* " CFG" */
 #define DMA_HALF_HIGH		0u
@@ -61,7 +64,7 @@ static void find(struct fw_cfg *cfg, uint16_t key)
 	cfg->data = item && item->data ? item->data : item ? item->value : NULL;
 }
 
-void fw_cfg_select(struct fw_cfg *cfg, uint16_t key)
+static void select_item(struct fw_cfg *cfg, uint16_t key)
 {
 	cfg->s.key = key;
 	cfg->s.cursor = 0;
@@ -71,7 +74,7 @@ void fw_cfg_select(struct fw_cfg *cfg, uint16_t key)
 void fw_cfg_init(struct fw_cfg *cfg)
 {
 	cfg->s.dma_high = 0;
-	fw_cfg_select(cfg, NOTHING_SELECTED);
+	select_item(cfg, NOTHING_SELECTED);
 }
 
 void fw_cfg_restored(struct fw_cfg *cfg)
@@ -151,11 +154,19 @@ bool fw_cfg_add_file(struct fw_cfg *cfg, const char *name, const uint8_t *data, 
 	return true;
 }
 
-uint8_t fw_cfg_read_data(struct fw_cfg *cfg)
+static uint64_t io_read(void *device, uint64_t offset, unsigned int bytes)
 {
-	if (cfg->s.cursor >= cfg->size)
+	struct fw_cfg *cfg = device;
+
+	if (offset != DATA_OFFSET || bytes != 1 || cfg->s.cursor >= cfg->size)
 		return 0;
 	return cfg->data[cfg->s.cursor++];
+}
+
+static void io_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
+{
+	if (offset == SELECTOR_OFFSET && bytes == sizeof(uint16_t))
+		select_item(device, (uint16_t)value);
 }
 
 static bool fill_zeros(struct fw_cfg *cfg, uint64_t address, uint32_t bytes)
@@ -201,27 +212,35 @@ static void run_dma(struct fw_cfg *cfg, uint64_t gpa)
 		return;
 	control = __builtin_bswap32(d.control);
 	if (control & DMA_SELECT)
-		fw_cfg_select(cfg, (uint16_t)(control >> DMA_KEY_SHIFT));
+		select_item(cfg, (uint16_t)(control >> DMA_KEY_SHIFT));
 	good = transfer(cfg, control, __builtin_bswap64(d.address), __builtin_bswap32(d.length));
 	control = good ? 0 : __builtin_bswap32(DMA_ERROR);
 	gmem_write(cfg->mem, gpa, &control, sizeof(control));
 }
 
-uint32_t fw_cfg_read_dma(const struct fw_cfg *cfg, unsigned int offset)
+static uint64_t dma_read(void *device, uint64_t offset, unsigned int bytes)
 {
-	(void)cfg;
+	(void)device;
+	if (bytes != sizeof(uint32_t))
+		return UINT64_MAX;
 	return __builtin_bswap32(offset == DMA_HALF_HIGH ? DMA_SIGNATURE_HIGH : DMA_SIGNATURE_LOW);
 }
 
-void fw_cfg_write_dma(struct fw_cfg *cfg, unsigned int offset, uint32_t value)
+static void dma_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
 {
+	struct fw_cfg *cfg = device;
+	uint32_t half = __builtin_bswap32((uint32_t)value);
 	uint64_t high = cfg->s.dma_high;
 
-	value = __builtin_bswap32(value);
+	if (bytes != sizeof(half))
+		return;
 	if (offset == DMA_HALF_HIGH) {
-		cfg->s.dma_high = value;
+		cfg->s.dma_high = half;
 	} else if (offset == DMA_HALF_LOW) {
 		cfg->s.dma_high = 0;
-		run_dma(cfg, high << 32 | value);
+		run_dma(cfg, high << 32 | half);
 	}
 }
+
+const struct io_ops fw_cfg_io = { .read = io_read, .write = io_write, .widest = sizeof(uint16_t) };
+const struct io_ops fw_cfg_dma_io = { .read = dma_read, .write = dma_write, .widest = sizeof(uint32_t) };

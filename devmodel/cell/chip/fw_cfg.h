@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/bus.h"
 #include "core/gmem.h"
 #include "core/state.h"
 
@@ -26,6 +27,8 @@
 #define FW_CFG_ITEMS		80u
 #define FW_CFG_NAME_BYTES	56u	/* with its zero */
 #define FW_CFG_VALUE_BYTES	4u
+#define FW_CFG_PORTS		2u	/* selector of 16 bits, and the data port over its upper half */
+#define FW_CFG_DMA_PORTS	8u	/* address, two halves of 32 bits, the high one first */
 
 /* One entry of the directory, as the guest sees it; numbers are big-endian. */
 struct fw_cfg_file {
@@ -73,11 +76,8 @@ bool fw_cfg_add_value(struct fw_cfg *cfg, uint16_t key, uint32_t value, uint32_t
 /* At most FW_CFG_NAME_BYTES of name are read. False: no room, the name is empty, does not end within them, or is taken. */
 bool fw_cfg_add_file(struct fw_cfg *cfg, const char *name, const uint8_t *data, uint32_t size);
 
-/* The registers: a 16-bit selector, the data port beside it, and the DMA address, two 32-bit halves, high half first. */
-void fw_cfg_select(struct fw_cfg *cfg, uint16_t key);
-uint8_t fw_cfg_read_data(struct fw_cfg *cfg);
-uint32_t fw_cfg_read_dma(const struct fw_cfg *cfg, unsigned int offset);
-void fw_cfg_write_dma(struct fw_cfg *cfg, unsigned int offset, uint32_t value);
+/* The devices of these are a struct fw_cfg. */
+extern const struct io_ops fw_cfg_io, fw_cfg_dma_io;
 
 /* After a load of the state. */
 void fw_cfg_restored(struct fw_cfg *cfg);

@@ -19,7 +19,7 @@
 #define HIGH_HALF		(LOW_HALF << 32)
 
 #define FS_PER_NS		1000000ull
-#define CAPABILITIES		((HPET_TICK_NS * FS_PER_NS) << 32 | HPET_ID)
+#define CAPABILITIES		((HPET_TICK_NS * FS_PER_NS) << 32 | PC_HPET_ID)
 
 #define GENERAL_ENABLE		(1u << 0)
 #define GENERAL_LEGACY		(1u << 1)
@@ -185,16 +185,20 @@ static void match(struct hpet *hpet, unsigned int n, uint64_t now)
 	interrupt(hpet, n);
 }
 
-void hpet_advance(struct hpet *hpet, uint64_t now)
+static void advance(void *device)
 {
+	struct hpet *hpet = device;
+	uint64_t now = *hpet->now;
+
 	for (unsigned int n = 0; n < HPET_TIMERS; n++) {
 		if (now >= hpet->s.deadline[n])
 			match(hpet, n, now);
 	}
 }
 
-uint64_t hpet_deadline(const struct hpet *hpet)
+static uint64_t deadline(const void *device)
 {
+	const struct hpet *hpet = device;
 	uint64_t first = TIME_NEVER;
 
 	for (unsigned int n = 0; n < HPET_TIMERS; n++) {
@@ -204,8 +208,10 @@ uint64_t hpet_deadline(const struct hpet *hpet)
 	return first;
 }
 
-void hpet_init(struct hpet *hpet)
+static void init(void *device)
 {
+	struct hpet *hpet = device;
+
 	hpet->s = (struct hpet_state){ 0 };
 	for (unsigned int n = 0; n < HPET_TIMERS; n++) {
 		hpet->s.comparator[n] = UINT64_MAX;
@@ -314,14 +320,14 @@ static uint64_t read_register(const struct hpet *hpet, unsigned int reg, uint64_
 	}
 }
 
-uint64_t hpet_read(struct hpet *hpet, unsigned int offset, unsigned int bytes, uint64_t now)
+static uint64_t io_read(void *device, uint64_t offset, unsigned int bytes)
 {
+	struct hpet *hpet = device;
 	unsigned int within = offset % REG_BYTES;
-	uint64_t value;
 
-	hpet_advance(hpet, now);
-	value = read_register(hpet, offset - within, now) >> within * 8;
-	return bytes < REG_BYTES ? value & ((1ull << bytes * 8) - 1) : value;
+	(void)bytes;
+	advance(hpet);
+	return read_register(hpet, (unsigned int)offset - within, *hpet->now) >> within * 8;
 }
 
 static void write_timer(struct hpet *hpet, unsigned int n, unsigned int reg, uint64_t value, uint64_t mask,
@@ -361,13 +367,17 @@ static void write_register(struct hpet *hpet, unsigned int reg, uint64_t value, 
 	}
 }
 
-void hpet_write(struct hpet *hpet, unsigned int offset, unsigned int bytes, uint64_t value, uint64_t now)
+static void io_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
 {
-	unsigned int within = offset % REG_BYTES;
+	struct hpet *hpet = device;
+	unsigned int within = offset % REG_BYTES, reg = (unsigned int)offset - within;
 
-	hpet_advance(hpet, now);
+	advance(hpet);
 	if (bytes == REG_BYTES && !within)
-		write_register(hpet, offset, value, UINT64_MAX, now);
+		write_register(hpet, reg, value, UINT64_MAX, *hpet->now);
 	else if (bytes == HALF_BYTES && within % HALF_BYTES == 0)
-		write_register(hpet, offset - within, value << within * 8, LOW_HALF << within * 8, now);
+		write_register(hpet, reg, value << within * 8, LOW_HALF << within * 8, *hpet->now);
 }
+
+const struct device_ops hpet_device = { .init = init, .advance = advance, .deadline = deadline };
+const struct io_ops hpet_io = { .read = io_read, .write = io_write, .widest = REG_BYTES, .timed = true };

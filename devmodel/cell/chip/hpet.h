@@ -11,13 +11,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/bus.h"
+#include "core/device.h"
 #include "core/line.h"
 #include "core/state.h"
+#include "shared/pc_map.h"
 
-#define HPET_BASE	0xfed00000ull
 #define HPET_BYTES	0x400u
 #define HPET_TIMERS	3
-#define HPET_ID		0x8086a201u	/* low half of the capabilities; the ACPI table repeats it */
 #define HPET_TICK_NS	10u
 
 struct hpet_state {
@@ -34,6 +35,7 @@ struct hpet_state {
 };
 
 struct hpet {
+	const uint64_t *now;		/* wiring, as is what follows */
 	struct line pins;		/* timer routed to I/O APIC pin n drives pin (pins.pin + n) */
 	uint32_t route_cap;		/* pins that a timer may be routed to */
 	struct line legacy_irq0, legacy_irq8;	/* outputs of timers 0 and 1 with legacy replacement */
@@ -43,14 +45,13 @@ struct hpet {
 
 extern const struct state_table hpet_state_table;
 
-void hpet_init(struct hpet *hpet);
+/*
+ * The devices of these are a struct hpet. Reads of 1 to 8 bytes; aligned writes of 4 or 8, others are ignored. Writes of
+ * halves keep the other half.
+ */
+extern const struct device_ops hpet_device;
+extern const struct io_ops hpet_io;
+
 bool hpet_legacy_active(const struct hpet *hpet);
-
-/* Reads of 1 to 8 bytes; aligned writes of 4 or 8, others are ignored. Writes of halves keep the other half. */
-uint64_t hpet_read(struct hpet *hpet, unsigned int offset, unsigned int bytes, uint64_t now);
-void hpet_write(struct hpet *hpet, unsigned int offset, unsigned int bytes, uint64_t value, uint64_t now);
-
-uint64_t hpet_deadline(const struct hpet *hpet);
-void hpet_advance(struct hpet *hpet, uint64_t now);
 
 #endif

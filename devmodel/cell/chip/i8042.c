@@ -4,7 +4,6 @@
 
 #include "core/string.h"
 
-#define COMMAND_OFFSET	4u
 
 enum i8042_status {
 	STATUS_OBF = 1 << 0,
@@ -561,8 +560,10 @@ static void write_data(struct i8042 *chip, uint8_t value)
 	}
 }
 
-void i8042_init(struct i8042 *chip)
+static void init(void *device)
 {
+	struct i8042 *chip = device;
+
 	memset(&chip->s, 0, sizeof(chip->s));
 	chip->s.status = STATUS_UNLOCKED;
 	chip->s.output_port = PORT_NOT_RESET | PORT_A20 | PORT_IDLE;
@@ -572,12 +573,13 @@ void i8042_init(struct i8042 *chip)
 	mouse_defaults(chip);
 }
 
-uint8_t i8042_read(struct i8042 *chip, unsigned int offset)
+static uint64_t data_read(void *device, uint64_t offset, unsigned int bytes)
 {
+	struct i8042 *chip = device;
 	uint8_t data = chip->s.data;
 
-	if (offset == COMMAND_OFFSET)
-		return chip->s.status;
+	(void)offset;
+	(void)bytes;
 	/* The lines fall before the next byte moves up: each byte is an edge. */
 	chip->s.status &= ~(STATUS_OBF | STATUS_AUX);
 	update(chip);
@@ -585,16 +587,35 @@ uint8_t i8042_read(struct i8042 *chip, unsigned int offset)
 	return data;
 }
 
-void i8042_write(struct i8042 *chip, unsigned int offset, uint8_t value)
+static void data_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
 {
-	if (offset == COMMAND_OFFSET) {
-		chip->s.status |= STATUS_COMMAND;
-		chip->s.argument_of = 0;
-		controller_command(chip, value);
-	} else {
-		chip->s.status &= ~STATUS_COMMAND;
-		write_data(chip, value);
-	}
+	struct i8042 *chip = device;
+
+	(void)offset;
+	(void)bytes;
+	chip->s.status &= ~STATUS_COMMAND;
+	write_data(chip, (uint8_t)value);
+	pump(chip);
+}
+
+static uint64_t status_read(void *device, uint64_t offset, unsigned int bytes)
+{
+	const struct i8042 *chip = device;
+
+	(void)offset;
+	(void)bytes;
+	return chip->s.status;
+}
+
+static void command_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
+{
+	struct i8042 *chip = device;
+
+	(void)offset;
+	(void)bytes;
+	chip->s.status |= STATUS_COMMAND;
+	chip->s.argument_of = 0;
+	controller_command(chip, (uint8_t)value);
 	pump(chip);
 }
 
@@ -614,3 +635,7 @@ void i8042_key(struct i8042 *chip, uint8_t scancode)
 		s->keys[last] = s->scan_set == 1 ? KBD_OVERRUN_SET1 : KBD_OVERRUN_SET2;
 	pump(chip);
 }
+
+const struct device_ops i8042_device = { .init = init };
+const struct io_ops i8042_data_io = { .read = data_read, .write = data_write, .widest = 1 };
+const struct io_ops i8042_command_io = { .read = status_read, .write = command_write, .widest = 1 };

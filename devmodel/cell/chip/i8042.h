@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/bus.h"
+#include "core/device.h"
 #include "core/line.h"
 #include "core/state.h"
 
@@ -50,10 +52,10 @@ struct i8042 {
 	struct i8042_state s;
 };
 
-void i8042_init(struct i8042 *chip);
-/* offset: 0 data, 4 status and command. */
-uint8_t i8042_read(struct i8042 *chip, unsigned int offset);
-void i8042_write(struct i8042 *chip, unsigned int offset, uint8_t value);
+/* The devices of these are a struct i8042. The data port, and the port of status and commands: one byte each. */
+extern const struct device_ops i8042_device;
+extern const struct io_ops i8042_data_io, i8042_command_io;
+
 /* The keyboard sends a byte of a set 2 scan code. It is lost while the keyboard is disabled. */
 void i8042_key(struct i8042 *chip, uint8_t scancode);
 

@@ -83,9 +83,9 @@ const struct state_table i8254_state_table = {
 	.count = sizeof(i8254_fields) / sizeof(i8254_fields[0]),
 };
 
-static uint64_t tick_of(const struct i8254 *chip, uint64_t now)
+static uint64_t tick_of(const struct i8254 *chip)
 {
-	uint64_t tick = time_scale(now, I8254_HZ, NSEC_PER_SEC);
+	uint64_t tick = time_scale(*chip->now, I8254_HZ, NSEC_PER_SEC);
 
 	return tick > chip->s.tick ? tick : chip->s.tick;
 }
@@ -270,9 +270,9 @@ static void drive_out0(struct i8254 *chip, uint64_t tick)
 	}
 }
 
-static uint64_t advance_counters(struct i8254 *chip, uint64_t now)
+static uint64_t advance_counters(struct i8254 *chip)
 {
-	uint64_t tick = tick_of(chip, now);
+	uint64_t tick = tick_of(chip);
 
 	chip->s.tick = tick;
 	for (unsigned int i = 0; i < I8254_COUNTERS; i++)
@@ -433,8 +433,10 @@ static void set_gate(struct i8254_counter *c, bool gate, uint64_t tick)
 		fall_gate(c, tick);
 }
 
-void i8254_init(struct i8254 *chip)
+static void init(void *device)
 {
+	struct i8254 *chip = device;
+
 	memset(&chip->s, 0, sizeof(chip->s));
 	for (unsigned int i = 0; i < I8254_COUNTERS; i++) {
 		chip->s.counter[i].access = ACCESS_WORD;
@@ -443,30 +445,14 @@ void i8254_init(struct i8254 *chip)
 	}
 }
 
-uint8_t i8254_read(struct i8254 *chip, unsigned int offset, uint64_t now)
+static void advance(void *device)
 {
-	uint64_t tick = advance_counters(chip, now);
-
-	offset &= CONTROL_OFFSET;
-	if (offset == CONTROL_OFFSET)
-		return OPEN_BUS;
-	return read_count(&chip->s.counter[offset], tick);
+	drive_out0(device, advance_counters(device));
 }
 
-void i8254_write(struct i8254 *chip, unsigned int offset, uint8_t value, uint64_t now)
+static uint64_t deadline(const void *device)
 {
-	uint64_t tick = advance_counters(chip, now);
-
-	offset &= CONTROL_OFFSET;
-	if (offset == CONTROL_OFFSET)
-		write_control(chip, value, tick);
-	else
-		write_count(&chip->s.counter[offset], value, tick);
-	drive_out0(chip, tick);
-}
-
-uint64_t i8254_deadline(const struct i8254 *chip)
-{
+	const struct i8254 *chip = device;
 	const struct i8254_counter *c = &chip->s.counter[0];
 	uint64_t next;
 
@@ -481,36 +467,66 @@ uint64_t i8254_deadline(const struct i8254 *chip)
 	return tick_ns(next > chip->s.ready ? next : chip->s.ready);
 }
 
-void i8254_advance(struct i8254 *chip, uint64_t now)
+static uint64_t io_read(void *device, uint64_t offset, unsigned int bytes)
 {
-	drive_out0(chip, advance_counters(chip, now));
+	struct i8254 *chip = device;
+	uint64_t tick = advance_counters(chip);
+
+	(void)bytes;
+	if (offset == CONTROL_OFFSET)
+		return OPEN_BUS;
+	return read_count(&chip->s.counter[offset], tick);
 }
 
-bool i8254_output(const struct i8254 *chip, unsigned int channel, uint64_t now)
+static void io_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
 {
-	uint64_t tick = tick_of(chip, now);
+	struct i8254 *chip = device;
+	uint64_t tick = advance_counters(chip);
+
+	(void)bytes;
+	if (offset == CONTROL_OFFSET)
+		write_control(chip, (uint8_t)value, tick);
+	else
+		write_count(&chip->s.counter[offset], (uint8_t)value, tick);
+	drive_out0(chip, tick);
+}
+
+static uint64_t port61_read(void *device, uint64_t offset, unsigned int bytes)
+{
+	struct i8254 *chip = device;
+	uint64_t tick = advance_counters(chip);
+	bool refresh = tick / REFRESH_TICKS & 1;
+	bool out2 = output(&chip->s.counter[2], tick);
+
+	(void)offset;
+	(void)bytes;
+	return (uint8_t)(chip->s.port61 | refresh << PORT61_REFRESH_SHIFT | out2 << PORT61_OUT2_SHIFT);
+}
+
+static void port61_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
+{
+	struct i8254 *chip = device;
+
+	(void)offset;
+	(void)bytes;
+	chip->s.port61 = value & PORT61_STORED;
+	i8254_set_gate2(chip, value & PORT61_GATE2);
+}
+
+bool i8254_output(const struct i8254 *chip, unsigned int channel)
+{
+	uint64_t tick = tick_of(chip);
 	struct i8254_counter c = chip->s.counter[channel % I8254_COUNTERS];
 
 	sync(&c, tick);
 	return output(&c, tick);
 }
 
-void i8254_set_gate2(struct i8254 *chip, bool gate, uint64_t now)
+void i8254_set_gate2(struct i8254 *chip, bool gate)
 {
-	set_gate(&chip->s.counter[2], gate, advance_counters(chip, now));
+	set_gate(&chip->s.counter[2], gate, advance_counters(chip));
 }
 
-uint8_t i8254_read_port61(struct i8254 *chip, uint64_t now)
-{
-	uint64_t tick = advance_counters(chip, now);
-	bool refresh = tick / REFRESH_TICKS & 1;
-	bool out2 = output(&chip->s.counter[2], tick);
-
-	return (uint8_t)(chip->s.port61 | refresh << PORT61_REFRESH_SHIFT | out2 << PORT61_OUT2_SHIFT);
-}
-
-void i8254_write_port61(struct i8254 *chip, uint8_t value, uint64_t now)
-{
-	chip->s.port61 = value & PORT61_STORED;
-	i8254_set_gate2(chip, value & PORT61_GATE2, now);
-}
+const struct device_ops i8254_device = { .init = init, .advance = advance, .deadline = deadline };
+const struct io_ops i8254_io = { .read = io_read, .write = io_write, .widest = 1, .timed = true };
+const struct io_ops i8254_port61_io = { .read = port61_read, .write = port61_write, .widest = 1, .timed = true };

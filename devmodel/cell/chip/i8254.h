@@ -16,12 +16,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/bus.h"
+#include "core/device.h"
 #include "core/line.h"
 #include "core/state.h"
 #include "core/time.h"
 
 #define I8254_HZ	1193182u
 #define I8254_COUNTERS	3u
+#define I8254_PORTS	4u	/* three counters, control word */
 #define I8254_BACKLOG	8u
 
 struct i8254_counter {
@@ -58,22 +61,20 @@ struct i8254_state {
 };
 
 struct i8254 {
+	const uint64_t *now;	/* wiring, as is what follows */
 	struct line out0;
 	struct i8254_state s;
 };
 
-void i8254_init(struct i8254 *chip);
-/* offset: 0 to 2 counters, 3 control word. */
-uint8_t i8254_read(struct i8254 *chip, unsigned int offset, uint64_t now);
-void i8254_write(struct i8254 *chip, unsigned int offset, uint8_t value, uint64_t now);
-uint64_t i8254_deadline(const struct i8254 *chip);
-void i8254_advance(struct i8254 *chip, uint64_t now);
-/* channel: below I8254_COUNTERS */
-bool i8254_output(const struct i8254 *chip, unsigned int channel, uint64_t now);
-void i8254_set_gate2(struct i8254 *chip, bool gate, uint64_t now);
+/* The devices of these are a struct i8254. */
+extern const struct device_ops i8254_device;
+extern const struct io_ops i8254_io;
 /* System control port B (82371SB data sheet, NMI status and control register). No parity or channel checks. */
-uint8_t i8254_read_port61(struct i8254 *chip, uint64_t now);
-void i8254_write_port61(struct i8254 *chip, uint8_t value, uint64_t now);
+extern const struct io_ops i8254_port61_io;
+
+/* channel: below I8254_COUNTERS */
+bool i8254_output(const struct i8254 *chip, unsigned int channel);
+void i8254_set_gate2(struct i8254 *chip, bool gate);
 
 extern const struct state_table i8254_state_table;
 

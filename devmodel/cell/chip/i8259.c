@@ -25,6 +25,8 @@ enum i8259_bits {
 	POLL_REQUEST = 1 << 7,
 };
 
+#define DATA_OFFSET	1u	/* A0 = 1 */
+
 enum ocw2_command {
 	OCW2_AEOI_ROTATE_CLEAR,
 	OCW2_EOI,
@@ -232,53 +234,69 @@ static void write_ocw3(struct i8259 *chip, uint8_t value)
 		chip->s.read_isr = value & OCW3_RIS;
 }
 
-void i8259_init(struct i8259 *chip)
+static void init(void *device)
 {
+	struct i8259 *chip = device;
+
 	memset(&chip->s, 0, sizeof(chip->s));
 	chip->s.lowest = I8259_PINS - 1;
 	/* The part is undefined until ICW1; expecting it keeps INT low. */
 	chip->s.init_step = 2;
 }
 
-uint8_t i8259_read(struct i8259 *chip, unsigned int offset)
+static uint64_t io_read(void *device, uint64_t offset, unsigned int bytes)
 {
+	struct i8259 *chip = device;
 	int pin;
 
+	(void)bytes;
 	if (chip->s.poll) {
 		chip->s.poll = 0;
 		pin = take_request(chip);
 		return pin == NO_PIN ? 0 : (uint8_t)(POLL_REQUEST | pin);
 	}
-	if (offset & 1)
+	if (offset == DATA_OFFSET)
 		return chip->s.imr;
 	return chip->s.read_isr ? chip->s.isr : requests(chip);
 }
 
-void i8259_write(struct i8259 *chip, unsigned int offset, uint8_t value)
+static void io_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
 {
-	if (offset & 1) {
+	struct i8259 *chip = device;
+	uint8_t byte = (uint8_t)value;
+
+	(void)bytes;
+	if (offset == DATA_OFFSET) {
 		if (chip->s.init_step)
-			write_icw(chip, value);
+			write_icw(chip, byte);
 		else
-			chip->s.imr = value;
-	} else if (value & ICW1) {
-		write_icw1(chip, value);
-	} else if (value & OCW3) {
-		write_ocw3(chip, value);
+			chip->s.imr = byte;
+	} else if (byte & ICW1) {
+		write_icw1(chip, byte);
+	} else if (byte & OCW3) {
+		write_ocw3(chip, byte);
 	} else {
-		write_ocw2(chip, value);
+		write_ocw2(chip, byte);
 	}
 	update(chip);
 }
 
-uint8_t i8259_read_elcr(const struct i8259 *chip)
+static uint64_t elcr_read(void *device, uint64_t offset, unsigned int bytes)
 {
+	const struct i8259 *chip = device;
+
+	(void)offset;
+	(void)bytes;
 	return chip->s.elcr;
 }
 
-void i8259_write_elcr(struct i8259 *chip, uint8_t value)
+static void elcr_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
 {
-	chip->s.elcr = value & chip->elcr_mask;
+	struct i8259 *chip = device;
+
+	(void)offset;
+	(void)bytes;
+	chip->s.elcr = (uint8_t)value & chip->elcr_mask;
 	update(chip);
 }
 
@@ -314,3 +332,7 @@ uint8_t i8259_pair_acknowledge(struct i8259 *master, struct i8259 *slave)
 		return (uint8_t)i8259_acknowledge(slave);
 	return vector_of(master, pin);
 }
+
+const struct device_ops i8259_device = { .init = init };
+const struct io_ops i8259_io = { .read = io_read, .write = io_write, .widest = 1 };
+const struct io_ops i8259_elcr_io = { .read = elcr_read, .write = elcr_write, .widest = 1 };

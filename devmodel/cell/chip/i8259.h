@@ -14,11 +14,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/bus.h"
+#include "core/device.h"
 #include "core/line.h"
 #include "core/state.h"
 
 #define I8259_CASCADE	2u
 #define I8259_PINS	8u
+#define I8259_PORTS	2u	/* by A0 */
 
 struct i8259_state {
 	uint8_t lines;		/* levels on the pins */
@@ -44,12 +47,10 @@ struct i8259 {
 	struct i8259_state s;
 };
 
-void i8259_init(struct i8259 *chip);
-/* offset: A0, 0 or 1. */
-uint8_t i8259_read(struct i8259 *chip, unsigned int offset);
-void i8259_write(struct i8259 *chip, unsigned int offset, uint8_t value);
-uint8_t i8259_read_elcr(const struct i8259 *chip);
-void i8259_write_elcr(struct i8259 *chip, uint8_t value);
+/* The devices of these are a struct i8259. */
+extern const struct device_ops i8259_device;
+extern const struct io_ops i8259_io, i8259_elcr_io;
+
 /* struct line's set, with a struct i8259 as sink. */
 void i8259_set_pin(void *chip, unsigned int pin, bool level);
 /* The level of out. */

@@ -44,8 +44,10 @@ const struct state_table ioapic_state_table = {
 	.count = sizeof(fields) / sizeof(fields[0]),
 };
 
-void ioapic_init(struct ioapic *chip)
+static void init(void *device)
 {
+	struct ioapic *chip = device;
+
 	chip->s = (struct ioapic_state){ .pins = chip->s.pins };
 	for (unsigned int pin = 0; pin < IOAPIC_PINS; pin++)
 		chip->s.entry[pin] = MASKED;
@@ -158,7 +160,7 @@ static void write_window(struct ioapic *chip, uint32_t value)
 		write_entry(chip, index, value);
 }
 
-uint32_t ioapic_read(const struct ioapic *chip, unsigned int offset)
+static uint32_t read_register(const struct ioapic *chip, uint64_t offset)
 {
 	switch (offset) {
 	case IOREGSEL:
@@ -170,19 +172,34 @@ uint32_t ioapic_read(const struct ioapic *chip, unsigned int offset)
 	}
 }
 
-void ioapic_write(struct ioapic *chip, unsigned int offset, uint32_t value)
+static uint64_t io_read(void *device, uint64_t offset, unsigned int bytes)
 {
+	uint64_t within = offset % sizeof(uint32_t);
+
+	(void)bytes;
+	return read_register(device, offset - within) >> 8 * within;
+}
+
+static void io_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
+{
+	struct ioapic *chip = device;
+
+	if (bytes < sizeof(uint32_t))
+		return;
 	switch (offset) {
 	case IOREGSEL:
-		chip->s.select = value;
+		chip->s.select = (uint8_t)value;
 		break;
 	case IOWIN:
-		write_window(chip, value);
+		write_window(chip, (uint32_t)value);
 		break;
 	case IOEOI:
-		ioapic_eoi(chip, value);
+		ioapic_eoi(chip, (uint8_t)value);
 		break;
 	default:
 		break;		/* reserved */
 	}
 }
+
+const struct device_ops ioapic_device = { .init = init };
+const struct io_ops ioapic_io = { .read = io_read, .write = io_write, .widest = sizeof(uint64_t) };

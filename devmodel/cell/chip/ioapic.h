@@ -12,11 +12,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vcpu/lapic.h"
+#include "core/bus.h"
+#include "core/device.h"
 #include "core/state.h"
+#include "vcpu/lapic.h"
 
-#define IOAPIC_BASE	0xfec00000ull
-#define IOAPIC_BYTES	0x1000u
 #define IOAPIC_PINS	24
 
 struct ioapic_state {
@@ -33,11 +33,12 @@ struct ioapic {
 
 extern const struct state_table ioapic_state_table;
 
-void ioapic_init(struct ioapic *chip);
-
-/* 32-bit accesses to the page; other offsets than those of the registers read 0 and ignore writes. */
-uint32_t ioapic_read(const struct ioapic *chip, unsigned int offset);
-void ioapic_write(struct ioapic *chip, unsigned int offset, uint32_t value);
+/*
+ * The devices of these are a struct ioapic. Registers are of 32 bits: smaller reads get their part of one, smaller writes are ignored, and
+ * of larger accesses the lower half counts. Other offsets read 0 and ignore writes.
+ */
+extern const struct device_ops ioapic_device;
+extern const struct io_ops ioapic_io;
 
 /* An input; sink is a struct ioapic. Pins that do not exist are ignored. */
 void ioapic_set_pin(void *sink, unsigned int pin, bool level);

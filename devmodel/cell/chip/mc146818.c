@@ -54,6 +54,7 @@ enum mc146818_bits {
 #define SECONDS_PER_DAY		86400u
 #define EPOCH_YEAR		1970u
 #define OPEN_BUS		0xff
+#define INDEX_OFFSET		0u
 
 static const struct state_field mc146818_fields[] = {
 	STATE_FIELD(struct mc146818_state, next_update),
@@ -284,8 +285,10 @@ static void update_irq(struct mc146818 *chip)
 }
 
 /* Returns the time to use: it does not run backwards. */
-static uint64_t sync(struct mc146818 *chip, uint64_t now)
+static uint64_t sync(struct mc146818 *chip)
 {
+	uint64_t now = *chip->now;
+
 	if (now < chip->s.latest)
 		now = chip->s.latest;
 	chip->s.latest = now;
@@ -364,14 +367,6 @@ static uint64_t next_periodic(const struct mc146818 *chip)
 	return tick > chip->s.ready ? tick : chip->s.ready;
 }
 
-void mc146818_init(struct mc146818 *chip)
-{
-	memset(&chip->s, 0, sizeof(chip->s));
-	chip->s.ram[REG_A] = A_DIVIDER_32K | A_RATE_1024HZ;
-	chip->s.ram[REG_B] = B_24H;
-	mc146818_set_wall(chip, 0);
-}
-
 void mc146818_reset(struct mc146818 *chip)
 {
 	chip->s.ram[REG_B] &= ~(C_FLAGS | B_SQUARE_WAVE);
@@ -401,14 +396,27 @@ void mc146818_poke(struct mc146818 *chip, unsigned int index, uint8_t value)
 	chip->s.ram[index & REG_MASK] = value;
 }
 
-uint8_t mc146818_read(struct mc146818 *chip, unsigned int offset, uint64_t now)
+static void init(void *device)
 {
-	uint8_t index = chip->s.index & REG_MASK, value;
+	struct mc146818 *chip = device;
 
+	memset(&chip->s, 0, sizeof(chip->s));
+	chip->s.ram[REG_A] = A_DIVIDER_32K | A_RATE_1024HZ;
+	chip->s.ram[REG_B] = B_24H;
+	mc146818_set_wall(chip, 0);
+}
+
+static uint64_t io_read(void *device, uint64_t offset, unsigned int bytes)
+{
+	struct mc146818 *chip = device;
+	uint8_t index = chip->s.index & REG_MASK, value;
+	uint64_t now;
+
+	(void)bytes;
 	/* The index cannot be read back. */
-	if (!(offset & 1))
+	if (offset == INDEX_OFFSET)
 		return OPEN_BUS;
-	now = sync(chip, now);
+	now = sync(chip);
 	switch (index) {
 	case REG_A:
 		value = read_a(chip, now);
@@ -427,55 +435,63 @@ uint8_t mc146818_read(struct mc146818 *chip, unsigned int offset, uint64_t now)
 	return value;
 }
 
-void mc146818_write(struct mc146818 *chip, unsigned int offset, uint8_t value, uint64_t now)
+static void io_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
 {
-	uint8_t index = chip->s.index & REG_MASK;
+	struct mc146818 *chip = device;
+	uint8_t index = chip->s.index & REG_MASK, byte = (uint8_t)value;
+	uint64_t now;
 
-	if (!(offset & 1)) {
-		chip->s.index = value & REG_MASK;
+	(void)bytes;
+	if (offset == INDEX_OFFSET) {
+		chip->s.index = byte & REG_MASK;
 		return;
 	}
-	now = sync(chip, now);
+	now = sync(chip);
 	switch (index) {
 	case REG_A:
-		write_a(chip, value, now);
+		write_a(chip, byte, now);
 		break;
 	case REG_B:
-		write_b(chip, value);
+		write_b(chip, byte);
 		break;
 	case REG_C:
 	case REG_D:
 		break;
 	default:
-		chip->s.ram[index] = value;
+		chip->s.ram[index] = byte;
 		break;
 	}
 	update_irq(chip);
 }
 
-uint64_t mc146818_deadline(const struct mc146818 *chip)
+static uint64_t deadline(const void *device)
 {
+	const struct mc146818 *chip = device;
 	const struct mc146818_state *s = &chip->s;
-	uint64_t deadline = TIME_NEVER, at;
+	uint64_t first = TIME_NEVER, at;
 	uint32_t alarm;
 
 	if (s->ram[REG_B] & s->ram[REG_C] & C_FLAGS)
 		return TIME_NEVER;
 	if (s->ram[REG_B] & C_PERIODIC)
-		deadline = next_periodic(chip);
+		first = next_periodic(chip);
 	if (!updates_run(chip))
-		return deadline;
-	if ((s->ram[REG_B] & C_UPDATE) && s->next_update < deadline)
-		deadline = s->next_update;
+		return first;
+	if ((s->ram[REG_B] & C_UPDATE) && s->next_update < first)
+		first = s->next_update;
 	alarm = s->ram[REG_B] & C_ALARM ? updates_to_alarm(chip) : 0;
 	at = s->next_update + (alarm - 1) * NSEC_PER_SEC;
-	if (alarm && at < deadline)
-		deadline = at;
-	return deadline;
+	if (alarm && at < first)
+		first = at;
+	return first;
 }
 
-void mc146818_advance(struct mc146818 *chip, uint64_t now)
+static void advance(void *device)
 {
-	sync(chip, now);
-	update_irq(chip);
+	sync(device);
+	update_irq(device);
 }
+
+const struct device_ops mc146818_device = { .init = init, .advance = advance, .deadline = deadline };
+/* Reading register C lets the next interrupt come. */
+const struct io_ops mc146818_io = { .read = io_read, .write = io_write, .widest = 1, .timed = true, .timed_reads = true };

@@ -14,12 +14,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/bus.h"
+#include "core/device.h"
 #include "core/line.h"
 #include "core/state.h"
 #include "core/time.h"
 
 #define MC146818_BYTES		128u
 #define MC146818_BACKLOG	8u
+#define MC146818_PORTS		2u	/* index, data */
 
 struct mc146818_state {
 	uint64_t next_update;	/* when the seconds count next */
@@ -33,24 +36,24 @@ struct mc146818_state {
 };
 
 struct mc146818 {
+	const uint64_t *now;	/* wiring, as is what follows */
 	struct line irq;
 	struct mc146818_state s;
 };
 
-/* Power on with an empty battery: all bytes zero but the modes (BCD, 24 hours), 1 January 1970. */
-void mc146818_init(struct mc146818 *chip);
+/*
+ * The devices of these are a struct mc146818. Power-on is with an empty battery: all bytes zero but the modes (BCD, 24 hours),
+ * 1 January 1970. Bit 7 of the index port is not the chip's. There is no deadline unless an interrupt is enabled and none is raised.
+ */
+extern const struct device_ops mc146818_device;
+extern const struct io_ops mc146818_io;
+
 /* The RESET pin: interrupts off, time and memory kept. */
 void mc146818_reset(struct mc146818 *chip);
 /* Nanoseconds since 1970 at time 0 of the machine. Before the machine runs. */
 void mc146818_set_wall(struct mc146818 *chip, int64_t wall_ns);
 /* Writes a byte of memory: boot data. index: 0 to 127. */
 void mc146818_poke(struct mc146818 *chip, unsigned int index, uint8_t value);
-/* offset: 0 index, 1 data. Bit 7 of the index port is not the chip's. */
-uint8_t mc146818_read(struct mc146818 *chip, unsigned int offset, uint64_t now);
-void mc146818_write(struct mc146818 *chip, unsigned int offset, uint8_t value, uint64_t now);
-/* TIME_NEVER unless an interrupt is enabled and none is raised. */
-uint64_t mc146818_deadline(const struct mc146818 *chip);
-void mc146818_advance(struct mc146818 *chip, uint64_t now);
 
 extern const struct state_table mc146818_state_table;
 

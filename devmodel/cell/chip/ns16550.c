@@ -13,7 +13,6 @@ enum ns16550_register {
 	REG_LSR,
 	REG_MSR,
 	REG_SCR,
-	REG_MASK = 7,
 };
 
 enum ns16550_bits {
@@ -292,25 +291,41 @@ static uint8_t read_register(struct ns16550 *chip, enum ns16550_register reg)
 	}
 }
 
-void ns16550_init(struct ns16550 *chip)
+static void init(void *device)
 {
+	struct ns16550 *chip = device;
+
 	memset(&chip->s, 0, sizeof(chip->s));
 	chip->s.msr = modem_inputs(0);
 }
 
-uint8_t ns16550_read(struct ns16550 *chip, unsigned int offset)
+static void ask_for_characters(struct ns16550 *chip)
 {
-	uint8_t value = read_register(chip, (enum ns16550_register)(offset & REG_MASK));
+	if (chip->receive)
+		chip->receive(chip->owner);
+}
 
+/* Room that the other end has made shows at the guest's next look, not only at an event. */
+static uint64_t io_read(void *device, uint64_t offset, unsigned int bytes)
+{
+	struct ns16550 *chip = device;
+	uint8_t value;
+
+	(void)bytes;
+	if (chip->s.tx_count)
+		ns16550_drain(chip);
+	value = read_register(chip, (enum ns16550_register)offset);
 	update(chip);
+	if (offset == REG_DATA)
+		ask_for_characters(chip);
 	return value;
 }
 
-void ns16550_write(struct ns16550 *chip, unsigned int offset, uint8_t value)
+static void write_register(struct ns16550 *chip, enum ns16550_register reg, uint8_t value)
 {
 	bool dlab = chip->s.lcr & LCR_DLAB;
 
-	switch ((enum ns16550_register)(offset & REG_MASK)) {
+	switch (reg) {
 	case REG_DATA:
 		if (dlab)
 			chip->s.dll = value;
@@ -339,7 +354,17 @@ void ns16550_write(struct ns16550 *chip, unsigned int offset, uint8_t value)
 		/* LSR and MSR: writes are for factory tests, says the data sheet. */
 		break;
 	}
+}
+
+static void io_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
+{
+	struct ns16550 *chip = device;
+
+	(void)bytes;
+	write_register(chip, (enum ns16550_register)offset, (uint8_t)value);
 	update(chip);
+	if (offset != REG_DATA)
+		ask_for_characters(chip);
 }
 
 void ns16550_drain(struct ns16550 *chip)
@@ -364,3 +389,6 @@ void ns16550_receive(struct ns16550 *chip, uint8_t byte)
 	receive(chip, byte);
 	update(chip);
 }
+
+const struct device_ops ns16550_device = { .init = init };
+const struct io_ops ns16550_io = { .read = io_read, .write = io_write, .widest = 1 };

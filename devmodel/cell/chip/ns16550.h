@@ -13,10 +13,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/bus.h"
+#include "core/device.h"
 #include "core/line.h"
 #include "core/state.h"
 
 #define NS16550_FIFO	16u
+#define NS16550_PORTS	8u
 
 struct ns16550_state {
 	uint8_t rx[NS16550_FIFO];
@@ -36,14 +39,16 @@ struct ns16550 {
 	 * busy transmitter until ns16550_drain. Unwired, characters vanish.
 	 */
 	bool (*transmit)(void *owner, uint8_t byte);
+	/* There may be room for characters again: ns16550_receive. May be NULL. */
+	void (*receive)(void *owner);
 	void *owner;
 	struct ns16550_state s;
 };
 
-void ns16550_init(struct ns16550 *chip);
-/* offset: 0 to 7. */
-uint8_t ns16550_read(struct ns16550 *chip, unsigned int offset);
-void ns16550_write(struct ns16550 *chip, unsigned int offset, uint8_t value);
+/* The devices of these are a struct ns16550. */
+extern const struct device_ops ns16550_device;
+extern const struct io_ops ns16550_io;
+
 /* The owner has room again. */
 void ns16550_drain(struct ns16550 *chip);
 /* Characters that ns16550_receive can take without an overrun; none in loopback, where the input is cut off. */

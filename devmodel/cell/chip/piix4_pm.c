@@ -5,12 +5,12 @@
 #include "core/time.h"
 
 enum {
-	REG_STATUS = PIIX4_PM_EVENT,
-	REG_ENABLE = PIIX4_PM_EVENT + 2,
-	REG_CONTROL = PIIX4_PM_CONTROL,
-	REG_TIMER = PIIX4_PM_TIMER,
-	REG_GPE_STATUS = PIIX4_PM_GPE0,
-	REG_GPE_ENABLE = PIIX4_PM_GPE0 + 2,
+	REG_STATUS = PC_PM_EVENT,
+	REG_ENABLE = PC_PM_EVENT + 2,
+	REG_CONTROL = PC_PM_CONTROL,
+	REG_TIMER = PC_PM_TIMER,
+	REG_GPE_STATUS = PC_PM_GPE0,
+	REG_GPE_ENABLE = PC_PM_GPE0 + 2,
 };
 
 /* 4.7.3.1: status and enable have the same layout. */
@@ -59,8 +59,10 @@ static void update_sci(struct piix4_pm *chip)
 	line_set(&chip->sci, event && s->control & CONTROL_SCI);
 }
 
-void piix4_pm_init(struct piix4_pm *chip)
+static void init(void *device)
 {
+	struct piix4_pm *chip = device;
+
 	chip->s = (struct piix4_pm_state){ 0 };
 	update_sci(chip);
 }
@@ -76,9 +78,10 @@ static unsigned int timer_highest_bit(const struct piix4_pm *chip)
 }
 
 /* 4.7.3.3: the status is set each time the highest bit changes, in either direction. */
-void piix4_pm_advance(struct piix4_pm *chip, uint64_t now)
+static void advance(void *device)
 {
-	uint64_t toggles = timer_ticks(now) >> timer_highest_bit(chip);
+	struct piix4_pm *chip = device;
+	uint64_t toggles = timer_ticks(*chip->now) >> timer_highest_bit(chip);
 
 	if (toggles == chip->s.toggles)
 		return;
@@ -87,8 +90,9 @@ void piix4_pm_advance(struct piix4_pm *chip, uint64_t now)
 	update_sci(chip);
 }
 
-uint64_t piix4_pm_deadline(const struct piix4_pm *chip)
+static uint64_t deadline(const void *device)
 {
+	const struct piix4_pm *chip = device;
 	const struct piix4_pm_state *s = &chip->s;
 	uint64_t ticks = (s->toggles + 1) << timer_highest_bit(chip);
 
@@ -98,7 +102,7 @@ uint64_t piix4_pm_deadline(const struct piix4_pm *chip)
 }
 
 /* Registers are pairs of 16 bits; the parts of the block that are not here read 0. */
-static uint32_t read_dword(const struct piix4_pm *chip, unsigned int offset, uint64_t now)
+static uint32_t read_dword(const struct piix4_pm *chip, unsigned int offset)
 {
 	const struct piix4_pm_state *s = &chip->s;
 
@@ -108,7 +112,7 @@ static uint32_t read_dword(const struct piix4_pm *chip, unsigned int offset, uin
 	case REG_CONTROL:
 		return s->control;
 	case REG_TIMER:
-		return timer_ticks(now) & ((2ull << timer_highest_bit(chip)) - 1);
+		return timer_ticks(*chip->now) & ((2ull << timer_highest_bit(chip)) - 1);
 	case REG_GPE_STATUS:
 		return s->gpe_status | (uint32_t)s->gpe_enable << 16;
 	default:
@@ -116,17 +120,17 @@ static uint32_t read_dword(const struct piix4_pm *chip, unsigned int offset, uin
 	}
 }
 
-uint32_t piix4_pm_read(struct piix4_pm *chip, unsigned int offset, unsigned int bytes, uint64_t now)
+static uint64_t io_read(void *device, uint64_t offset, unsigned int bytes)
 {
-	unsigned int first = offset & ~3u;
-	uint64_t both;
+	const struct piix4_pm *chip = device;
+	unsigned int first = offset & ~3u, within = offset & 3;
+	uint64_t value;
 
-	if (offset >= PIIX4_PM_BYTES)
-		return 0;
-	piix4_pm_advance(chip, now);
-	both = read_dword(chip, first, now) | (uint64_t)read_dword(chip, first + 4, now) << 32;
-	both >>= (offset - first) * 8;
-	return both & ((1ull << bytes * 8) - 1);
+	advance(device);
+	value = read_dword(chip, first);
+	if (within + bytes > sizeof(uint32_t))
+		value |= (uint64_t)read_dword(chip, first + sizeof(uint32_t)) << 32;
+	return value >> within * 8;
 }
 
 static void pulse(const struct line *line)
@@ -149,7 +153,7 @@ static void clear_status(struct piix4_pm *chip, uint32_t bits)
 static void write_control(struct piix4_pm *chip, uint16_t value)
 {
 	chip->s.control = value & CONTROL_KEPT;
-	if (value & CONTROL_SLEEP && (value & CONTROL_TYPE) >> CONTROL_TYPE_SHIFT == PIIX4_PM_S5_TYPE)
+	if (value & CONTROL_SLEEP && (value & CONTROL_TYPE) >> CONTROL_TYPE_SHIFT == PC_PM_S5_TYPE)
 		pulse(&chip->poweroff);
 }
 
@@ -190,29 +194,35 @@ static void write_byte(struct piix4_pm *chip, unsigned int offset, uint8_t value
 	}
 }
 
-void piix4_pm_write(struct piix4_pm *chip, unsigned int offset, unsigned int bytes, uint32_t value, uint64_t now)
+static void io_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
 {
-	piix4_pm_advance(chip, now);
-	for (unsigned int i = 0; i < bytes && offset + i < PIIX4_PM_BYTES; i++)
-		write_byte(chip, offset + i, value >> i * 8);
-	update_sci(chip);
+	advance(device);
+	for (unsigned int i = 0; i < bytes; i++)
+		write_byte(device, (unsigned int)offset + i, (uint8_t)(value >> i * 8));
+	update_sci(device);
 }
 
-uint8_t piix4_pm_read_apm(const struct piix4_pm *chip, unsigned int offset)
+static uint64_t apm_read(void *device, uint64_t offset, unsigned int bytes)
 {
+	const struct piix4_pm *chip = device;
+
+	(void)bytes;
 	return offset == APM_CONTROL ? chip->s.apm_control : chip->s.apm_status;
 }
 
-void piix4_pm_write_apm(struct piix4_pm *chip, unsigned int offset, uint8_t value)
+static void apm_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
 {
+	struct piix4_pm *chip = device;
+
+	(void)bytes;
 	if (offset != APM_CONTROL) {
-		chip->s.apm_status = value;
+		chip->s.apm_status = (uint8_t)value;
 		return;
 	}
-	chip->s.apm_control = value;
-	if (value == PIIX4_PM_ACPI_ENABLE)
+	chip->s.apm_control = (uint8_t)value;
+	if (value == PC_PM_ACPI_ENABLE)
 		chip->s.control |= CONTROL_SCI;
-	else if (value == PIIX4_PM_ACPI_DISABLE)
+	else if (value == PC_PM_ACPI_DISABLE)
 		chip->s.control &= ~CONTROL_SCI;
 	update_sci(chip);
 }
@@ -232,3 +242,8 @@ void piix4_pm_set_gpe(void *sink, unsigned int pin, bool level)
 	chip->s.gpe_status |= 1u << pin;
 	update_sci(chip);
 }
+
+const struct device_ops piix4_pm_device = { .init = init, .advance = advance, .deadline = deadline };
+/* A timer that reads show to have overflowed was due before, if its overflow has a deadline. */
+const struct io_ops piix4_pm_io = { .read = io_read, .write = io_write, .widest = 4, .timed = true };
+const struct io_ops piix4_apm_io = { .read = apm_read, .write = apm_write, .widest = 1, .timed = true };

@@ -16,23 +16,35 @@ const struct state_table reset_control_state_table = {
 	.count = sizeof(fields) / sizeof(fields[0]),
 };
 
-void reset_control_init(struct reset_control *chip)
+static void init(void *device)
 {
+	struct reset_control *chip = device;
+
 	chip->s = (struct reset_control_state){ 0 };
 }
 
-uint8_t reset_control_read(const struct reset_control *chip)
+static uint64_t io_read(void *device, uint64_t offset, unsigned int bytes)
 {
+	const struct reset_control *chip = device;
+
+	(void)offset;
+	(void)bytes;
 	return chip->s.value;
 }
 
-void reset_control_write(struct reset_control *chip, uint8_t value)
+static void io_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
 {
+	struct reset_control *chip = device;
 	bool rise = value & RESET_CPU && !(chip->s.value & RESET_CPU);
 
+	(void)offset;
+	(void)bytes;
 	chip->s.value = value & (HARD_RESET | RESET_CPU);
 	if (!rise)
 		return;
 	line_set(&chip->reset, true);
 	line_set(&chip->reset, false);
 }
+
+const struct device_ops reset_control_device = { .init = init };
+const struct io_ops reset_control_io = { .read = io_read, .write = io_write, .widest = 1 };

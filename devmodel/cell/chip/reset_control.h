@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "core/bus.h"
+#include "core/device.h"
 #include "core/line.h"
 #include "core/state.h"
 
@@ -19,8 +21,7 @@ struct reset_control {
 
 extern const struct state_table reset_control_state_table;
 
-void reset_control_init(struct reset_control *chip);
-uint8_t reset_control_read(const struct reset_control *chip);
-void reset_control_write(struct reset_control *chip, uint8_t value);
+extern const struct device_ops reset_control_device;
+extern const struct io_ops reset_control_io;
 
 #endif

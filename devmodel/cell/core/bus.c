@@ -255,7 +255,7 @@ uint32_t bus_port_read(struct bus *bus, uint16_t port, unsigned int bytes)
 
 	if (bytes > 1 && !fits(range, offset, bytes))
 		return port_read_bytes(bus, port, bytes);
-	bus->timed |= range->ops->timed;
+	bus->timed |= range->ops->timed_reads;
 	return (uint32_t)(range->ops->read(range->device, offset, bytes) & mask_of(bytes));
 }
 
@@ -286,7 +286,7 @@ static unsigned int port_read_some(struct bus *bus, uint16_t port, unsigned int 
 
 	if (!range->ops->read_many || !fits(range, offset, bytes))
 		return 0;
-	bus->timed |= range->ops->timed;
+	bus->timed |= range->ops->timed_reads;
 	return range->ops->read_many(range->device, offset, bytes, count, data);
 }
 
@@ -359,7 +359,7 @@ uint64_t bus_read(struct bus *bus, uint64_t gpa, unsigned int bytes)
 		part = bytes - done;
 		if (!fits(range, offset, part))
 			part = part_of(range, offset, part);
-		bus->timed |= range->ops->timed;
+		bus->timed |= range->ops->timed_reads;
 		value |= (range->ops->read(range->device, offset, part) & mask_of(part)) << (8 * done);
 	}
 	return value;
@@ -388,7 +388,7 @@ void bus_read_many(struct bus *bus, uint64_t gpa, unsigned int bytes, unsigned i
 		unsigned int run = elements_at(bus, gpa, bytes, count), done = 0;
 
 		if (run > 0 && range->ops->read_many && bytes <= range->ops->widest) {
-			bus->timed |= range->ops->timed;
+			bus->timed |= range->ops->timed_reads;
 			done = range->ops->read_many(range->device, gpa - range->base, bytes, run, data);
 		}
 		if (done == 0) {

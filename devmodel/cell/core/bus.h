@@ -34,7 +34,8 @@ struct io_ops {
 	unsigned int (*write_many)(void *device, uint64_t offset, unsigned int bytes, unsigned int count, const uint8_t *data);
 	unsigned int (*fill)(void *device, uint64_t offset, unsigned int bytes, unsigned int count, uint64_t value);
 	uint8_t widest;			/* a power of two */
-	bool timed;			/* an access can change the device's deadline */
+	bool timed;			/* a write can change the device's deadline, ... */
+	bool timed_reads;		/* ... and a read can, too */
 };
 
 struct io_range {
@@ -61,7 +62,7 @@ struct bus {
 	 * whose access it is. Not to be mapped; it may move, and has no bytes when it does not answer. NULL: none.
 	 */
 	const struct io_range *local;
-	bool timed;			/* a timed range was accessed; for the machine, which clears it */
+	bool timed;			/* a deadline may have changed; for the machine, which clears it */
 	/* Private. */
 	uint64_t maps;
 	const struct io_range *port[BUS_RANGES];	/* [0] answers where nobody else does */

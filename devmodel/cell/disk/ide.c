@@ -79,19 +79,17 @@ static struct ide_drive *answering(struct ide_channel *ch)
 	return present(&ch->drive[0]) ? &ch->drive[0] : NULL;
 }
 
-uint8_t ide_control_read(const struct ide_channel *ch)
+static uint8_t alternate_status(const struct ide_channel *ch)
 {
 	if (present(&ch->drive[ch->s.selected]))
 		return ch->drive[ch->s.selected].s.status;
 	return present(&ch->drive[0]) ? 0 : FLOATING;
 }
 
-uint8_t ide_read(struct ide_channel *ch, unsigned int offset)
+static uint8_t read_register(struct ide_channel *ch, unsigned int offset)
 {
 	struct ide_drive *d = answering(ch);
 
-	if (offset == IDE_DATA)
-		return (uint8_t)ide_data_read16(ch);
 	if (!d)
 		return FLOATING;
 	switch (offset) {
@@ -104,9 +102,33 @@ uint8_t ide_read(struct ide_channel *ch, unsigned int offset)
 	case IDE_COMMAND:
 		if (present(&ch->drive[ch->s.selected]))
 			ide_drive_interrupt(d, false);
-		return ide_control_read(ch);
+		return alternate_status(ch);
 	}
 	return FLOATING;
+}
+
+/* The data port has cycles of 16 bits: two of them for 32 bits, and one for a byte, too. */
+static uint32_t read_data(struct ide_channel *ch, unsigned int bytes)
+{
+	uint32_t low = ide_drive_data_read(&ch->drive[ch->s.selected]);
+
+	if (bytes < sizeof(uint32_t))
+		return low;
+	return low | (uint32_t)ide_drive_data_read(&ch->drive[ch->s.selected]) << 16;
+}
+
+static void write_data(struct ide_channel *ch, unsigned int bytes, uint32_t value)
+{
+	ide_drive_data_write(&ch->drive[ch->s.selected], (uint16_t)value);
+	if (bytes == sizeof(uint32_t))
+		ide_drive_data_write(&ch->drive[ch->s.selected], (uint16_t)(value >> 16));
+}
+
+static uint64_t command_block_read(void *device, uint64_t offset, unsigned int bytes)
+{
+	if (offset == IDE_DATA)
+		return read_data(device, bytes);
+	return bytes == 1 ? read_register(device, (unsigned int)offset) : UINT64_MAX;
 }
 
 static bool occupied(const struct ide_drive *d)
@@ -165,12 +187,8 @@ static void write_task(struct ide_channel *ch, unsigned int offset, uint8_t valu
 	}
 }
 
-void ide_write(struct ide_channel *ch, unsigned int offset, uint8_t value)
+static void write_register(struct ide_channel *ch, unsigned int offset, uint8_t value)
 {
-	if (offset == IDE_DATA) {
-		ide_data_write16(ch, value);
-		return;
-	}
 	ch->s.control &= (uint8_t)~CONTROL_HOB;
 	if (ch->s.control & CONTROL_SRST)
 		return;
@@ -189,6 +207,14 @@ void ide_write(struct ide_channel *ch, unsigned int offset, uint8_t value)
 	}
 }
 
+static void command_block_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
+{
+	if (offset == IDE_DATA)
+		write_data(device, bytes, (uint32_t)value);
+	else if (bytes == 1)
+		write_register(device, (unsigned int)offset, (uint8_t)value);
+}
+
 /* Software reset (ATA/ATAPI-6, 9.2): busy while SRST is set, signature and device 0 selected after it. */
 static void reset(struct ide_channel *ch, bool end)
 {
@@ -204,10 +230,20 @@ static void reset(struct ide_channel *ch, bool end)
 	}
 }
 
-void ide_control_write(struct ide_channel *ch, uint8_t value)
+static uint64_t control_read(void *device, uint64_t offset, unsigned int bytes)
 {
-	uint8_t changed = ch->s.control ^ value;
+	(void)offset;
+	(void)bytes;
+	return alternate_status(device);
+}
 
+static void control_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
+{
+	struct ide_channel *ch = device;
+	uint8_t changed = ch->s.control ^ (uint8_t)value;
+
+	(void)offset;
+	(void)bytes;
 	ch->s.control = value & (CONTROL_NIEN | CONTROL_SRST | CONTROL_HOB);
 	if (changed & CONTROL_SRST)
 		reset(ch, !(value & CONTROL_SRST));
@@ -261,3 +297,6 @@ bool ide_restored(struct ide_channel *ch)
 	}
 	return true;
 }
+
+const struct io_ops ide_command_io = { .read = command_block_read, .write = command_block_write, .widest = sizeof(uint32_t) };
+const struct io_ops ide_control_io = { .read = control_read, .write = control_write, .widest = 1 };

@@ -2,18 +2,20 @@
 /*
  * One IDE channel: two drives behind one set of registers (ATA/ATAPI-6, T13 1410D), and its half of the bus master.
  *
- * Offsets: command block 0 to 7, control block one register (Alternate Status / Device Control).
  * The machine completes a request, outside of the accesses that made it, by ide_complete.
  */
 #ifndef KEEL_IDE_H
 #define KEEL_IDE_H
 
+#include "core/bus.h"
 #include "disk/bmide.h"
 #include "disk/ide_drive.h"
 #include "core/line.h"
 #include "core/state.h"
 
 #define IDE_CHANNEL_DRIVES	2u
+#define IDE_COMMAND_PORTS	IDE_REGISTERS
+#define IDE_CONTROL_PORTS	1u
 
 struct ide_channel_state {
 	uint8_t selected;		/* drive */
@@ -30,10 +32,8 @@ struct ide_channel {
 
 /* Power-on state. Also a machine reset: what is in flight then is dropped when it comes back. */
 void ide_init(struct ide_channel *ch);
-uint8_t ide_read(struct ide_channel *ch, unsigned int offset);
-void ide_write(struct ide_channel *ch, unsigned int offset, uint8_t value);
-uint8_t ide_control_read(const struct ide_channel *ch);
-void ide_control_write(struct ide_channel *ch, uint8_t value);
+/* The devices of these are a struct ide_channel: the command block, and the one register of the control block. */
+extern const struct io_ops ide_command_io, ide_control_io;
 uint8_t ide_bm_read(const struct ide_channel *ch, unsigned int offset);
 void ide_bm_write(struct ide_channel *ch, unsigned int offset, uint8_t value);
 /* The request of this drive is done: 0 or a negative errno. One that nobody waits for is ignored. */
@@ -46,30 +46,6 @@ void ide_medium_changed(struct ide_channel *ch, unsigned int drive, uint64_t byt
 bool ide_in_flight(const struct ide_channel *ch);
 /* After a load of all parts (channel, bm.s, both drives): false if they make no sense, and the machine must not run. */
 bool ide_restored(struct ide_channel *ch);
-
-/* The data port, 16-bit and 32-bit: two 16-bit cycles. */
-static inline uint16_t ide_data_read16(struct ide_channel *ch)
-{
-	return ide_drive_data_read(&ch->drive[ch->s.selected]);
-}
-
-static inline void ide_data_write16(struct ide_channel *ch, uint16_t value)
-{
-	ide_drive_data_write(&ch->drive[ch->s.selected], value);
-}
-
-static inline uint32_t ide_data_read32(struct ide_channel *ch)
-{
-	uint32_t low = ide_data_read16(ch);
-
-	return low | (uint32_t)ide_data_read16(ch) << 16;
-}
-
-static inline void ide_data_write32(struct ide_channel *ch, uint32_t value)
-{
-	ide_data_write16(ch, (uint16_t)value);
-	ide_data_write16(ch, (uint16_t)(value >> 16));
-}
 
 /* The drives are saved by ide_drive_state_table, the bus master by bmide_state_table. */
 extern const struct state_table ide_channel_state_table;

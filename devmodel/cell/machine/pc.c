@@ -1,45 +1,90 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The wiring diagram of the machine. */
+/* The wiring diagram of the machine: its devices, where they answer, and what their lines lead to. */
 #include "machine/pc.h"
 
+#include "core/device.h"
 #include "core/string.h"
-
-#define HIGH_MEMORY		0x100000000ull
-#define VGA_HOLE		0xa0000ull
-#define VGA_HOLE_END		0xc0000ull
-#define BIOS_COPY_END		0x100000ull
-#define BIOS_COPY_MOST		0x20000u	/* the last 128 KiB of firmware are below 1 MiB too */
-
-#define IRQ_TIMER		0u
-#define IRQ_KEYBOARD		1u
-#define IRQ_SERIAL		4u
-#define IRQ_RTC			8u
-#define IRQ_SCI			9u
-#define IRQ_MOUSE		12u
-#define IRQ_IDE_PRIMARY		14u
-#define IRQ_IDE_SECONDARY	15u
-/* The lines that can be level-triggered; 0, 1, 2, 8 and 13 cannot (82371SB data sheet, 2.5.8). */
-#define ELCR_MASTER		0xf8u
-#define ELCR_SLAVE		0xdeu
-
-#define GSI_TIMER		2u		/* the MADT's override says so */
-#define HPET_PINS		0xff0000u	/* the IO APIC's that no ISA line has */
-
-#define IRQ_SOURCE_SHIFT	8		/* in a line's pin: the source above, the ISA line below */
-#define IRQ_PIN(source, irq)	((unsigned int)(source) << IRQ_SOURCE_SHIFT | (irq))
-#define IRQ_OF_PIN(pin)		((pin) & (PC_ISA_IRQS - 1))
-
-/* PCI slots, as QEMU's and SeaBIOS's i440FX machine has them. */
-#define SLOT_HOST_BRIDGE	0u
-#define SLOT_ISA_BRIDGE		1u
-#define FUNCTION_ISA_BRIDGE	0u
-#define FUNCTION_IDE		1u
-#define FUNCTION_ACPI		3u
+#include "shared/pc_map.h"
 
 #define ADDRESS_BITS		40u		/* what guests are told of physical addresses */
-#define TAG_DRIVE		(KEEL_DRIVES - 1)
 
-_Static_assert((KEEL_DRIVES & TAG_DRIVE) == 0, "a tag's low bits are the drive");
+_Static_assert(PC_LAPIC == KEEL_APIC_BASE, "the local APIC's page is where the hypervisor has it");
+_Static_assert(PC_PORT_FW_CFG + PC_FW_CFG_PORTS == PC_PORT_FW_CFG_DMA + FW_CFG_DMA_PORTS, "what ACPI tells of fw_cfg");
+_Static_assert(PC_PCI_MEMORY + PC_PCI_MEMORY_BYTES == PC_IOAPIC, "BARs are in front of all fixed registers");
+_Static_assert(PC_PCI_MEMORY_LAST + 1u == PC_IOAPIC, "BARs are in front of all fixed registers");
+_Static_assert(PC_VGA_HOLE_LAST + 1u == PC_VGA_HOLE + PC_VGA_HOLE_BYTES, "both ends of the hole");
+
+/* The devices, but for local APICs and what has no registers. */
+#define DEVICE(type, member)	{ &type##_device, offsetof(struct pc, member) }
+
+static const struct device devices[] = {
+	DEVICE(i8259, pic_master),
+	DEVICE(i8259, pic_slave),
+	DEVICE(ioapic, ioapic),
+	DEVICE(i8254, pit),
+	DEVICE(mc146818, rtc),
+	DEVICE(hpet, hpet),
+	DEVICE(piix4_pm, pm),
+	DEVICE(reset_control, reset_control),
+	DEVICE(system_ports, system_ports),
+	DEVICE(ns16550, serial),
+	DEVICE(i8042, keyboard),
+	DEVICE(pci, pci),
+	DEVICE(i440fx, host_bridge),
+	DEVICE(piix3, isa_bridge),
+	DEVICE(piix3_ide, ide),
+	DEVICE(piix4_acpi, acpi),
+};
+
+#define DEVICES			(sizeof(devices) / sizeof(devices[0]))
+
+/* Where they answer, if the guest cannot move them. What comes later covers what is before. */
+#define PORTS(base, bytes, ops, member)		{ BUS_PORT_SPACE, base, bytes, &(ops), offsetof(struct pc, member) }
+#define MEMORY(base, bytes, ops, member)	{ BUS_MEMORY_SPACE, base, bytes, &(ops), offsetof(struct pc, member) }
+
+static const struct {
+	enum bus_space space;
+	uint32_t base, bytes;
+	const struct io_ops *ops;
+	size_t place;			/* of the device */
+} ranges[] = {
+	PORTS(PC_PORT_PIC_MASTER, I8259_PORTS, i8259_io, pic_master),
+	PORTS(PC_PORT_PIT, I8254_PORTS, i8254_io, pit),
+	PORTS(PC_PORT_KEYBOARD_DATA, 1, i8042_data_io, keyboard),
+	PORTS(PC_PORT_CONTROL_B, 1, i8254_port61_io, pit),
+	PORTS(PC_PORT_KEYBOARD_COMMAND, 1, i8042_command_io, keyboard),
+	PORTS(PC_PORT_RTC, MC146818_PORTS, mc146818_io, rtc),
+	PORTS(PC_PORT_POST, 1, system_ports_post_io, system_ports),
+	PORTS(PC_PORT_CONTROL_A, 1, system_ports_control_io, system_ports),
+	PORTS(PC_PORT_PIC_SLAVE, I8259_PORTS, i8259_io, pic_slave),
+	PORTS(PC_PORT_APM, PIIX4_APM_PORTS, piix4_apm_io, pm),
+	PORTS(PC_PORT_IDE_SECONDARY, IDE_COMMAND_PORTS, ide_command_io, ide.channel[1]),
+	PORTS(PC_PORT_IDE_PRIMARY, IDE_COMMAND_PORTS, ide_command_io, ide.channel[0]),
+	PORTS(PC_PORT_IDE_SECONDARY_CONTROL, IDE_CONTROL_PORTS, ide_control_io, ide.channel[1]),
+	PORTS(PC_PORT_IDE_PRIMARY_CONTROL, IDE_CONTROL_PORTS, ide_control_io, ide.channel[0]),
+	PORTS(PC_PORT_SERIAL, NS16550_PORTS, ns16550_io, serial),
+	PORTS(PC_PORT_DEBUG, 1, debugport_io, debug),
+	PORTS(PC_PORT_ELCR_MASTER, 1, i8259_elcr_io, pic_master),
+	PORTS(PC_PORT_ELCR_SLAVE, 1, i8259_elcr_io, pic_slave),
+	PORTS(PC_PORT_FW_CFG, FW_CFG_PORTS, fw_cfg_io, fw_cfg),
+	PORTS(PC_PORT_FW_CFG_DMA, FW_CFG_DMA_PORTS, fw_cfg_dma_io, fw_cfg),
+	PORTS(PC_PORT_PCI, PCI_PORTS, pci_io, pci),
+	PORTS(PC_PORT_RESET, 1, reset_control_io, reset_control),
+	MEMORY(PC_IOAPIC, PC_IOAPIC_BYTES, ioapic_io, ioapic),
+	MEMORY(PC_HPET, PC_HPET_BYTES, hpet_io, hpet),
+};
+
+_Static_assert(sizeof(ranges) / sizeof(ranges[0]) == PC_RANGES, "struct pc has one for each");
+
+/* Of those that it can, by where the function is: the later one covers. */
+enum { RANK_BUS_MASTER, RANK_POWER_MANAGEMENT };
+
+static void *at(struct pc *pc, size_t place)
+{
+	return (char *)pc + place;
+}
+
+/* Lines */
 
 void pc_end(struct pc *pc, uint32_t end, uint64_t detail)
 {
@@ -49,67 +94,18 @@ void pc_end(struct pc *pc, uint32_t end, uint64_t detail)
 	pc->detail = detail;
 }
 
-/* Interrupts */
-
-static void set_irq(void *owner, unsigned int pin, bool level)
-{
-	struct pc *pc = owner;
-	unsigned int irq = IRQ_OF_PIN(pin);
-	uint16_t bit = (uint16_t)(1u << irq), *source = &pc->isa_level[pin >> IRQ_SOURCE_SHIFT];
-
-	if (((*source & bit) != 0) == level)
-		return;
-	*source ^= bit;
-	for (unsigned int i = 0; i < PC_IRQ_SOURCES; i++)
-		level |= (pc->isa_level[i] & bit) != 0;
-	if (irq < I8259_PINS)
-		i8259_set_pin(&pc->pic_master, irq, level);
-	else
-		i8259_set_pin(&pc->pic_slave, irq - I8259_PINS, level);
-	ioapic_set_pin(&pc->ioapic, irq == IRQ_TIMER ? GSI_TIMER : irq, level);
-}
-
-/* The 8254 and the RTC lose their lines to the HPET while it replaces them (IA-PC HPET specification 1.0a, 2.4.6). */
-static void set_replaceable_irq(void *owner, unsigned int pin, bool level)
-{
-	struct pc *pc = owner;
-
-	if (!hpet_legacy_active(&pc->hpet))
-		set_irq(pc, pin, level);
-}
-
-static void set_hpet_legacy(void *owner, unsigned int pin, bool level)
+static void power_off(void *owner, unsigned int pin, bool level)
 {
 	(void)pin;
-	if (!level)
-		return;
-	set_irq(owner, IRQ_PIN(PC_IRQ_ISA, IRQ_TIMER), false);
-	set_irq(owner, IRQ_PIN(PC_IRQ_ISA, IRQ_RTC), false);
-}
-
-static void set_intr(void *owner, unsigned int pin, bool level)
-{
-	struct pc *pc = owner;
-
-	pc->intr = level;
-	lapic_set_lint(&pc->vcpu[0].lapic, pin, level);
 	if (level)
-		pc->bus.kick |= 1;
+		pc_end(owner, KEEL_END_POWEROFF, 0);
 }
 
-static void lapic_eoi(void *owner, uint8_t vector)
+static void reset(void *owner, unsigned int pin, bool level)
 {
-	ioapic_eoi(&((struct pc *)owner)->ioapic, vector);
-}
-
-bool pc_extint_pending(const struct pc *pc)
-{
-	return pc->intr && lapic_accepts_extint(&pc->vcpu[0].lapic);
-}
-
-uint8_t pc_extint_acknowledge(struct pc *pc)
-{
-	return i8259_pair_acknowledge(&pc->pic_master, &pc->pic_slave);
+	(void)pin;
+	if (level)
+		pc_end(owner, KEEL_END_RESET, 0);
 }
 
 static struct line line_to(struct pc *pc, void (*set)(void *, unsigned int, bool), unsigned int pin)
@@ -119,160 +115,38 @@ static struct line line_to(struct pc *pc, void (*set)(void *, unsigned int, bool
 
 static struct line irq_line(struct pc *pc, unsigned int irq)
 {
-	return line_to(pc, set_irq, IRQ_PIN(PC_IRQ_ISA, irq));
+	return line_to(pc, pc_set_irq, PC_IRQ_PIN(PC_IRQ_ISA, irq));
 }
 
-static void init_interrupts(struct pc *pc, struct lapic_page *apics)
+static void wire_interrupts(struct pc *pc)
 {
 	pc->pic_master.master = true;
-	pc->pic_master.out = line_to(pc, set_intr, 0);
-	pc->pic_master.elcr_mask = ELCR_MASTER;
+	pc->pic_master.out = line_to(pc, pc_set_intr, 0);
+	pc->pic_master.elcr_mask = PC_ELCR_MASTER;
 	pc->pic_slave.out = (struct line){ i8259_set_pin, &pc->pic_master, I8259_CASCADE };
-	pc->pic_slave.elcr_mask = ELCR_SLAVE;
-	i8259_init(&pc->pic_master);
-	i8259_init(&pc->pic_slave);
+	pc->pic_slave.elcr_mask = PC_ELCR_SLAVE;
+	pc->ioapic.bus = &pc->bus;
+}
 
+static void init_lapics(struct pc *pc, struct lapic_page *apics)
+{
 	pc->bus.count = pc->machine.vcpus;
-	pc->bus.eoi = lapic_eoi;
+	pc->bus.eoi = pc_lapic_eoi;
 	pc->bus.owner = pc;
+	pc->bus.now = &pc->now;
 	for (unsigned int i = 0; i < pc->machine.vcpus; i++) {
 		struct lapic *lapic = &pc->vcpu[i].lapic;
 
 		*lapic = (struct lapic){
 			.bus = &pc->bus, .index = i, .id = keel_topology_apic_id(&pc->topology, i), .bsp = i == 0,
 			.address_bits = ADDRESS_BITS, .tsc_khz = pc->machine.tsc_khz, .mem = &pc->mem, .page = &apics[i],
+			.range = { .ops = &lapic_io, .device = lapic },
 		};
 		pc->bus.cpu[i] = lapic;
 		lapic_init(lapic);
 	}
 	/* Power-on is an INIT to vCPU 0: its first answer is the reset state. */
 	pc->vcpu[0].lapic.s.init_pending = 1;
-	pc->ioapic.bus = &pc->bus;
-	ioapic_init(&pc->ioapic);
-}
-
-/* Resource half */
-
-static void debug_character(void *owner, uint8_t character)
-{
-	link_debug(&((struct pc *)owner)->link, character);
-}
-
-static bool serial_transmit(void *owner, uint8_t character)
-{
-	return link_output(&((struct pc *)owner)->link, character);
-}
-
-static bool submit(void *owner, unsigned int drive, enum keel_request_op op, uint64_t offset, uint32_t count)
-{
-	struct pc *pc = owner;
-	struct pc_request *r = &pc->request[drive];
-	struct keel_request request = { .op = op, .drive = drive, .offset = offset, .count = count };
-
-	if (r->in_flight)
-		return false;
-	r->tag += KEEL_DRIVES;
-	request.tag = r->tag | drive;
-	r->in_flight = link_submit(&pc->link, &request);
-	return r->in_flight;
-}
-
-static void door(void *owner, unsigned int drive, bool locked, bool ejected)
-{
-	link_door(&((struct pc *)owner)->link, drive, locked, ejected);
-}
-
-static void complete(struct pc *pc, const struct keel_completion *completion)
-{
-	unsigned int drive = completion->tag & TAG_DRIVE;
-	struct pc_request *r = &pc->request[drive];
-
-	if (!r->in_flight || completion->tag != (r->tag | drive))
-		return;
-	r->in_flight = false;
-	ide_complete(&pc->ide.channel[drive / IDE_CHANNEL_DRIVES], drive % IDE_CHANNEL_DRIVES, completion->status);
-}
-
-/* The size of a CD-ROM's new medium is where the first one's was; it is the only part of the machine that is read again. */
-static void media_changed(struct pc *pc)
-{
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
-		uint64_t bytes = __atomic_load_n(&pc->link.channel->machine.drives[i].bytes, __ATOMIC_ACQUIRE);
-
-		if (pc->machine.drives[i].kind != KEEL_DRIVE_CDROM || bytes > INT64_MAX)
-			continue;
-		ide_medium_changed(&pc->ide.channel[i / IDE_CHANNEL_DRIVES], i % IDE_CHANNEL_DRIVES,
-				   bytes - bytes % PC_CDROM_SECTOR);
-	}
-}
-
-static void eject_buttons(struct pc *pc)
-{
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		ide_eject_request(&pc->ide.channel[i / IDE_CHANNEL_DRIVES], i % IDE_CHANNEL_DRIVES);
-}
-
-/* The NMI button is wired to LINT1 of all processors. */
-static void nmi_button(struct pc *pc)
-{
-	for (unsigned int i = 0; i < pc->machine.vcpus; i++) {
-		lapic_set_lint(&pc->vcpu[i].lapic, 1, true);
-		lapic_set_lint(&pc->vcpu[i].lapic, 1, false);
-	}
-}
-
-void pc_serial_input(struct pc *pc)
-{
-	int character;
-
-	while (ns16550_receive_room(&pc->serial) && (character = link_input(&pc->link)) >= 0)
-		ns16550_receive(&pc->serial, (uint8_t)character);
-}
-
-void pc_event(struct pc *pc)
-{
-	uint32_t commands = link_commands(&pc->link);
-	struct keel_completion completion;
-
-	if (commands & KEEL_COMMAND_POWER_BUTTON)
-		piix4_pm_power_button(&pc->pm);
-	if (commands & KEEL_COMMAND_NMI)
-		nmi_button(pc);
-	if (commands & KEEL_COMMAND_MEDIUM_CHANGED)
-		media_changed(pc);
-	if (commands & KEEL_COMMAND_EJECT_REQUEST)
-		eject_buttons(pc);
-	/* One ring at most: a producer that never stops cannot keep this from ending. */
-	for (unsigned int i = 0; i < KEEL_RING_REQUESTS && link_next_completion(&pc->link, &completion); i++)
-		complete(pc, &completion);
-	ns16550_drain(&pc->serial);
-	pc_serial_input(pc);
-	pc->deadline_stale = true;
-}
-
-/* Shared chips */
-
-static void power_off(void *owner, unsigned int pin, bool level)
-{
-	(void)pin;
-	if (level)
-		pc_end(owner, KEEL_END_POWEROFF, 0);
-}
-
-static void button_taken(void *owner, unsigned int pin, bool level)
-{
-	struct pc *pc = owner;
-
-	(void)pin;
-	if (level)
-		link_button_taken(&pc->link);
-}
-
-static void reset(void *owner, unsigned int pin, bool level)
-{
-	(void)pin;
-	if (level)
-		pc_end(owner, KEEL_END_RESET, 0);
 }
 
 /* At time 0. */
@@ -286,46 +160,48 @@ static int64_t wall_clock(const struct pc *pc)
 	return (int64_t)((uint64_t)pc->machine.wall_ns + clock_ns(&clock, pc->clock.start));
 }
 
-static void init_timers(struct pc *pc)
+static void init_kvmclock(struct pc *pc)
 {
 	pc->kvmclock.mem = &pc->mem;
 	pc->kvmclock.count = pc->machine.vcpus;
 	pc->kvmclock.start_tsc = pc->clock.start;
 	pc->kvmclock.start_ns = wall_clock(pc);
 	kvmclock_init(&pc->kvmclock, pc->machine.tsc_khz);
-	pc->pit.out0 = line_to(pc, set_replaceable_irq, IRQ_PIN(PC_IRQ_ISA, IRQ_TIMER));
-	i8254_init(&pc->pit);
-	pc->rtc.irq = line_to(pc, set_replaceable_irq, IRQ_PIN(PC_IRQ_ISA, IRQ_RTC));
-	mc146818_init(&pc->rtc);
-	mc146818_set_wall(&pc->rtc, wall_clock(pc));
-	pc->hpet.pins = (struct line){ ioapic_set_pin, &pc->ioapic, 0 };
-	pc->hpet.route_cap = HPET_PINS;
-	pc->hpet.legacy_irq0 = line_to(pc, set_irq, IRQ_PIN(PC_IRQ_HPET, IRQ_TIMER));
-	pc->hpet.legacy_irq8 = line_to(pc, set_irq, IRQ_PIN(PC_IRQ_HPET, IRQ_RTC));
-	pc->hpet.legacy_active = line_to(pc, set_hpet_legacy, 0);
-	hpet_init(&pc->hpet);
-	pc->pm.sci = line_to(pc, set_irq, IRQ_PIN(PC_IRQ_SCI, IRQ_SCI));
-	pc->pm.poweroff = line_to(pc, power_off, 0);
-	pc->pm.button_taken = line_to(pc, button_taken, 0);
-	piix4_pm_init(&pc->pm);
-	pc->reset_control.reset = line_to(pc, reset, 0);
-	reset_control_init(&pc->reset_control);
 }
 
-static void init_consoles(struct pc *pc)
+static void wire_timers(struct pc *pc)
 {
-	pc->serial.irq = irq_line(pc, IRQ_SERIAL);
-	pc->serial.transmit = serial_transmit;
-	pc->serial.owner = pc;
-	ns16550_init(&pc->serial);
-	pc->keyboard.irq1 = irq_line(pc, IRQ_KEYBOARD);
-	pc->keyboard.irq12 = irq_line(pc, IRQ_MOUSE);
-	pc->keyboard.reset = line_to(pc, reset, 0);
-	i8042_init(&pc->keyboard);
-	pc->debug = (struct debugport){ debug_character, pc };
+	pc->pit.now = &pc->now;
+	pc->pit.out0 = line_to(pc, pc_set_replaceable_irq, PC_IRQ_PIN(PC_IRQ_ISA, PC_IRQ_TIMER));
+	pc->rtc.now = &pc->now;
+	pc->rtc.irq = line_to(pc, pc_set_replaceable_irq, PC_IRQ_PIN(PC_IRQ_ISA, PC_IRQ_RTC));
+	pc->hpet.now = &pc->now;
+	pc->hpet.pins = (struct line){ ioapic_set_pin, &pc->ioapic, 0 };
+	pc->hpet.route_cap = PC_HPET_PINS;
+	pc->hpet.legacy_irq0 = line_to(pc, pc_set_irq, PC_IRQ_PIN(PC_IRQ_HPET, PC_IRQ_TIMER));
+	pc->hpet.legacy_irq8 = line_to(pc, pc_set_irq, PC_IRQ_PIN(PC_IRQ_HPET, PC_IRQ_RTC));
+	pc->hpet.legacy_active = line_to(pc, pc_set_hpet_legacy, 0);
+	pc->pm.now = &pc->now;
+	pc->pm.sci = line_to(pc, pc_set_irq, PC_IRQ_PIN(PC_IRQ_SCI, PC_IRQ_ACPI));
+	pc->pm.poweroff = line_to(pc, power_off, 0);
+	pc->pm.button_taken = line_to(pc, pc_button_taken, 0);
+	pc->reset_control.reset = line_to(pc, reset, 0);
+	pc->system_ports.reset = line_to(pc, reset, 0);
 }
 
-static void init_drive(struct pc *pc, unsigned int number)
+static void wire_consoles(struct pc *pc)
+{
+	pc->serial.irq = irq_line(pc, PC_IRQ_SERIAL);
+	pc->serial.transmit = pc_serial_transmit;
+	pc->serial.receive = pc_serial_receive;
+	pc->serial.owner = pc;
+	pc->keyboard.irq1 = irq_line(pc, PC_IRQ_KEYBOARD);
+	pc->keyboard.irq12 = irq_line(pc, PC_IRQ_MOUSE);
+	pc->keyboard.reset = line_to(pc, reset, 0);
+	pc->debug = (struct debugport){ pc_debug_character, pc };
+}
+
+static void wire_drive(struct pc *pc, unsigned int number)
 {
 	struct ide_drive *drive = &pc->ide.channel[number / IDE_CHANNEL_DRIVES].drive[number % IDE_CHANNEL_DRIVES];
 	const struct keel_drive *config = &pc->machine.drives[number];
@@ -339,38 +215,75 @@ static void init_drive(struct pc *pc, unsigned int number)
 	drive->bounce = config->kind == KEEL_DRIVE_NONE ? NULL : link_bytes(&pc->link, config->bounce);
 }
 
-static void init_ide(struct pc *pc)
+static void move_ports(struct pc *pc, struct io_range *range, uint64_t base, bool on)
 {
-	static const unsigned int irqs[PIIX3_IDE_CHANNELS] = { IRQ_IDE_PRIMARY, IRQ_IDE_SECONDARY };
+	bus_unmap(&pc->io, BUS_PORT_SPACE, range);
+	range->base = base;
+	if (on)
+		bus_map(&pc->io, BUS_PORT_SPACE, range);
+}
 
-	pc->ide_host = (struct ide_host){ pc, submit, door };
+static void move_bus_master(void *owner, unsigned int bar, uint32_t base, uint32_t bytes, bool on)
+{
+	struct pc *pc = owner;
+
+	(void)bytes;
+	if (bar == PIIX3_IDE_BM_BAR)
+		move_ports(pc, &pc->bus_master, base, on);
+}
+
+static void move_power_management(void *owner, uint16_t base, bool on)
+{
+	struct pc *pc = owner;
+
+	move_ports(pc, &pc->power_management, base, on);
+}
+
+static void wire_ide(struct pc *pc)
+{
+	static const unsigned int irqs[PIIX3_IDE_CHANNELS] = { PC_IRQ_IDE_PRIMARY, PC_IRQ_IDE_SECONDARY };
+
+	pc->ide_host = (struct ide_host){ pc, pc_submit, pc_door };
 	for (unsigned int i = 0; i < PIIX3_IDE_CHANNELS; i++) {
 		pc->ide.channel[i].irq = irq_line(pc, irqs[i]);
 		pc->ide.channel[i].bm.mem = &pc->mem;
 	}
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		init_drive(pc, i);
-	pc->ide.pci.decode = pc_ports_bus_master;
+		wire_drive(pc, i);
+	pc->ide.pci.decode = move_bus_master;
 	pc->ide.pci.decode_owner = pc;
-	piix3_ide_init(&pc->ide);
+	pc->bus_master = (struct io_range){
+		.bytes = PIIX3_IDE_BM_PORTS, .ops = &piix3_ide_bm_io, .device = &pc->ide, .rank = RANK_BUS_MASTER,
+	};
 }
 
-static void init_pci(struct pc *pc)
+static void wire_pci(struct pc *pc)
 {
-	pci_init(&pc->pci);
-	i440fx_init(&pc->host_bridge);
 	for (unsigned int i = 0; i < PIIX3_ISA_LINES; i++)
-		pc->isa_bridge.irq[i] = line_to(pc, set_irq, IRQ_PIN(PC_IRQ_PIRQ, i));
-	piix3_init(&pc->isa_bridge);
-	init_ide(pc);
-	pc->acpi.pm_decode = pc_ports_power_management;
+		pc->isa_bridge.irq[i] = line_to(pc, pc_set_irq, PC_IRQ_PIN(PC_IRQ_PIRQ, i));
+	wire_ide(pc);
+	pc->acpi.pm_decode = move_power_management;
 	pc->acpi.pm_owner = pc;
-	piix4_acpi_init(&pc->acpi);
+	pc->power_management = (struct io_range){
+		.bytes = PC_PM_BYTES, .ops = &piix4_pm_io, .device = &pc->pm, .rank = RANK_POWER_MANAGEMENT,
+	};
 
-	pc->pci.function[SLOT_HOST_BRIDGE][0] = &pc->host_bridge.pci;
-	pc->pci.function[SLOT_ISA_BRIDGE][FUNCTION_ISA_BRIDGE] = &pc->isa_bridge.pci;
-	pc->pci.function[SLOT_ISA_BRIDGE][FUNCTION_IDE] = &pc->ide.pci;
-	pc->pci.function[SLOT_ISA_BRIDGE][FUNCTION_ACPI] = &pc->acpi.pci;
+	pc->pci.function[PC_SLOT_HOST_BRIDGE][0] = &pc->host_bridge.pci;
+	pc->pci.function[PC_SLOT_ISA_BRIDGE][PC_FUNCTION_ISA_BRIDGE] = &pc->isa_bridge.pci;
+	pc->pci.function[PC_SLOT_ISA_BRIDGE][PC_FUNCTION_IDE] = &pc->ide.pci;
+	pc->pci.function[PC_SLOT_ISA_BRIDGE][PC_FUNCTION_ACPI] = &pc->acpi.pci;
+}
+
+static void map_ranges(struct pc *pc)
+{
+	bus_init(&pc->io);
+	for (unsigned int i = 0; i < PC_RANGES; i++) {
+		pc->range[i] = (struct io_range){
+			.base = ranges[i].base, .bytes = ranges[i].bytes, .ops = ranges[i].ops,
+			.device = at(pc, ranges[i].place), .rank = BUS_RANK_FIXED,
+		};
+		bus_map(&pc->io, ranges[i].space, &pc->range[i]);
+	}
 }
 
 static void add_memory(struct pc *pc, uint64_t first, uint64_t end, bool readonly)
@@ -381,18 +294,32 @@ static void add_memory(struct pc *pc, uint64_t first, uint64_t end, bool readonl
 
 static unsigned int init_memory(struct pc *pc, uint8_t *guest)
 {
-	uint32_t bytes = pc->machine.firmware_bytes, copy = bytes < BIOS_COPY_MOST ? bytes : BIOS_COPY_MOST;
+	uint32_t bytes = pc->machine.firmware_bytes, copy = bytes < PC_BIOS_COPY_MOST ? bytes : PC_BIOS_COPY_MOST;
 	const uint8_t *firmware = link_bytes(&pc->link, pc->machine.firmware);
 
 	pc->mem = (struct gmem){ .base = guest };
-	add_memory(pc, VGA_HOLE_END, pc->machine.low_memory, false);
-	add_memory(pc, HIGH_MEMORY, HIGH_MEMORY + pc->machine.high_memory, false);
-	add_memory(pc, 0, VGA_HOLE, false);
-	add_memory(pc, HIGH_MEMORY - bytes, HIGH_MEMORY, true);
-	if (!gmem_load(&pc->mem, HIGH_MEMORY - bytes, firmware, bytes) ||
-	    !gmem_load(&pc->mem, BIOS_COPY_END - copy, firmware + bytes - copy, copy))
+	add_memory(pc, PC_VGA_HOLE + PC_VGA_HOLE_BYTES, pc->machine.low_memory, false);
+	add_memory(pc, PC_HIGH_MEMORY, PC_HIGH_MEMORY + pc->machine.high_memory, false);
+	add_memory(pc, 0, PC_VGA_HOLE, false);
+	add_memory(pc, PC_HIGH_MEMORY - bytes, PC_HIGH_MEMORY, true);
+	if (!gmem_load(&pc->mem, PC_HIGH_MEMORY - bytes, firmware, bytes) ||
+	    !gmem_load(&pc->mem, PC_BIOS_COPY_END - copy, firmware + bytes - copy, copy))
 		return CELL_REFUSED_FIRMWARE;
 	return 0;
+}
+
+static void init_devices(struct pc *pc, struct lapic_page *apics)
+{
+	init_lapics(pc, apics);
+	init_kvmclock(pc);
+	wire_interrupts(pc);
+	wire_timers(pc);
+	wire_consoles(pc);
+	wire_pci(pc);
+	map_ranges(pc);
+	for (unsigned int i = 0; i < DEVICES; i++)
+		devices[i].ops->init(at(pc, devices[i].place));
+	mc146818_set_wall(&pc->rtc, wall_clock(pc));
 }
 
 unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, struct lapic_page *apics, uint64_t tsc)
@@ -405,14 +332,9 @@ unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, struct lapic_
 		return refusal;
 	pc->topology = keel_topology(pc->machine.topology, pc->machine.vcpus);
 	clock_init(&pc->clock, tsc, pc->machine.tsc_khz);
-	pc->emulate_bus = (struct emulate_bus){ pc, pc_mmio_read, pc_mmio_write, pc_port_read, pc_port_write };
-	init_interrupts(pc, apics);
-	init_timers(pc);
-	init_consoles(pc);
-	pc_ports_init(pc);
-	init_pci(pc);
+	init_devices(pc, apics);
 	refusal = pc_boot_init(pc);
-	pc->deadline_stale = true;
+	pc->io.timed = true;
 	pc->deadline_told = TIME_NEVER;
 	pc->ready = !refusal;
 	return refusal;
@@ -422,26 +344,30 @@ unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, struct lapic_
 
 static void advance(struct pc *pc)
 {
-	i8254_advance(&pc->pit, pc->now);
-	mc146818_advance(&pc->rtc, pc->now);
-	hpet_advance(&pc->hpet, pc->now);
-	piix4_pm_advance(&pc->pm, pc->now);
-	pc->deadline_stale = true;
+	for (unsigned int i = 0; i < DEVICES; i++)
+		if (devices[i].ops->advance)
+			devices[i].ops->advance(at(pc, devices[i].place));
+	pc->io.timed = true;
+}
+
+static uint64_t earliest(struct pc *pc)
+{
+	uint64_t first = TIME_NEVER;
+
+	for (unsigned int i = 0; i < DEVICES; i++) {
+		uint64_t own = devices[i].ops->deadline ? devices[i].ops->deadline(at(pc, devices[i].place)) : TIME_NEVER;
+
+		if (own < first)
+			first = own;
+	}
+	return first;
 }
 
 uint64_t pc_deadline(struct pc *pc)
 {
-	if (pc->deadline_stale) {
-		uint64_t deadlines[] = {
-			i8254_deadline(&pc->pit), mc146818_deadline(&pc->rtc), hpet_deadline(&pc->hpet),
-			piix4_pm_deadline(&pc->pm),
-		};
-
-		pc->deadline = TIME_NEVER;
-		for (unsigned int i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++)
-			if (deadlines[i] < pc->deadline)
-				pc->deadline = deadlines[i];
-		pc->deadline_stale = false;
+	if (pc->io.timed) {
+		pc->deadline = earliest(pc);
+		pc->io.timed = false;
 	}
 	return pc->deadline;
 }
@@ -452,56 +378,10 @@ void pc_begin(struct pc *pc, unsigned int context, uint64_t tsc)
 
 	pc->current = context;
 	pc->tsc = tsc;
+	pc->io.local = context == KEEL_CONTEXT_EVENT ? NULL : &pc->vcpu[context].lapic.range;
 	/* TSCs of different CPUs may differ by a little. */
 	if (tsc >= pc->clock.start && now > pc->now)
 		pc->now = now;
 	if (pc->now >= pc->deadline)
 		advance(pc);
-}
-
-/* Memory-mapped registers */
-
-static bool on_page(uint64_t gpa, uint64_t base, uint64_t bytes)
-{
-	return gpa - base < bytes;
-}
-
-/* Registers of 32 bits: narrower reads get their part, wider ones the register at the lower half. */
-static uint64_t part_of(uint32_t value, uint64_t gpa)
-{
-	return value >> (8 * (gpa % sizeof(value)));
-}
-
-uint64_t pc_mmio_read(void *owner, uint64_t gpa, unsigned int bytes)
-{
-	struct pc *pc = owner;
-	struct lapic *lapic = &pc->vcpu[pc->current].lapic;
-	uint64_t page = lapic_mmio_base(lapic);
-
-	if (on_page(gpa, page, LAPIC_PAGE_BYTES))
-		return part_of(lapic_read(lapic, (unsigned int)(gpa - page) & ~3u, pc->now), gpa);
-	if (on_page(gpa, IOAPIC_BASE, IOAPIC_BYTES))
-		return part_of(ioapic_read(&pc->ioapic, (unsigned int)(gpa - IOAPIC_BASE) & ~3u), gpa);
-	if (on_page(gpa, HPET_BASE, HPET_BYTES))
-		return hpet_read(&pc->hpet, (unsigned int)(gpa - HPET_BASE), bytes, pc->now);
-	return UINT64_MAX;
-}
-
-void pc_mmio_write(void *owner, uint64_t gpa, unsigned int bytes, uint64_t value)
-{
-	struct pc *pc = owner;
-	struct lapic *lapic = &pc->vcpu[pc->current].lapic;
-	uint64_t page = lapic_mmio_base(lapic);
-
-	if (on_page(gpa, HPET_BASE, HPET_BYTES)) {
-		pc->deadline_stale = true;
-		hpet_write(&pc->hpet, (unsigned int)(gpa - HPET_BASE), bytes, value, pc->now);
-		return;
-	}
-	if (bytes < sizeof(uint32_t))
-		return;
-	if (on_page(gpa, page, LAPIC_PAGE_BYTES))
-		lapic_write(lapic, (unsigned int)(gpa - page), (uint32_t)value, pc->now);
-	else if (on_page(gpa, IOAPIC_BASE, IOAPIC_BYTES))
-		ioapic_write(&pc->ioapic, (unsigned int)(gpa - IOAPIC_BASE), (uint32_t)value);
 }

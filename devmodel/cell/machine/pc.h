@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The machine "pc": i440FX, PIIX3 and what a PC of their time had around them, with local APICs, an IO APIC and an HPET.
- * pc.c wires, pc_ports.c decodes ports, pc_boot.c holds what firmware is told.
+ * pc.c wires, pc_irq.c routes interrupts, pc_host.c talks to the resource half, pc_boot.c holds what firmware is told. What is where is
+ * in shared/pc_map.h.
  *
  * One struct holds all of it; nothing here locks: one entry at a time (keel/cell.h). An entry starts with pc_begin, which sets
- * the time and the vCPU that accesses are made by. Memory-mapped addresses are decoded here, memory itself is not:
- * what gets here is no memory, or a write to read-only memory.
+ * the time and the vCPU that accesses are made by. What gets to the bus is no memory, or a write to read-only memory.
  */
 #ifndef KEEL_PC_H
 #define KEEL_PC_H
@@ -30,8 +30,9 @@
 #include "chip/ns16550.h"
 #include "chip/piix4_pm.h"
 #include "chip/reset_control.h"
+#include "chip/system_ports.h"
+#include "core/bus.h"
 #include "core/clock.h"
-#include "vcpu/emulate.h"
 #include "core/gmem.h"
 #include "machine/link.h"
 #include "pci/i440fx.h"
@@ -40,13 +41,15 @@
 #include "pci/piix3_ide.h"
 #include "pci/piix4_acpi.h"
 
-#define PC_PORTS	0x10000u
 #define PC_ISA_IRQS	16u
-#define PC_BLOCKS_MOST	32u
+#define PC_RANGES	24u		/* that the guest cannot move */
 #define PC_CDROM_SECTOR	2048u
 
 /* Who pulls an ISA interrupt line; its level is the OR. */
 enum pc_irq_source { PC_IRQ_ISA, PC_IRQ_PIRQ, PC_IRQ_SCI, PC_IRQ_HPET, PC_IRQ_SOURCES };
+
+/* The pin of a line to pc_set_irq. */
+#define PC_IRQ_PIN(source, irq)	((unsigned int)(source) * PC_ISA_IRQS + (irq))
 
 struct pc_vcpu {
 	struct lapic lapic;
@@ -66,8 +69,7 @@ struct pc {
 	unsigned int current;		/* context of the entry at hand */
 	uint64_t tsc;			/* of the host, at the entry at hand */
 	uint64_t now;			/* time of the entry at hand; never runs backwards */
-	uint64_t deadline;		/* the earliest of the shared chips; ... */
-	bool deadline_stale;		/* ... or to be asked for again */
+	uint64_t deadline;		/* the earliest of the shared chips, unless io.timed says to ask again */
 	uint64_t deadline_told;		/* what vCPU 0, which looks after them, knows */
 
 	struct clock clock;
@@ -75,7 +77,6 @@ struct pc {
 	struct link link;
 	struct keel_machine machine;
 	struct keel_topology topology;
-	struct emulate_bus emulate_bus;
 
 	struct lapic_bus bus;
 	struct pc_vcpu vcpu[KEEL_MAX_VCPUS];
@@ -94,7 +95,7 @@ struct pc {
 	struct debugport debug;
 	struct fw_cfg fw_cfg;
 	struct reset_control reset_control;
-	uint8_t post_code, port92;
+	struct system_ports system_ports;
 
 	struct pci pci;
 	struct i440fx host_bridge;
@@ -104,8 +105,9 @@ struct pc {
 	struct ide_host ide_host;
 	struct pc_request request[KEEL_DRIVES];
 
-	uint16_t port_base[PC_BLOCKS_MOST];	/* by block; 0: it does not answer */
-	uint8_t port_block[PC_PORTS];	/* which block answers, 0: none */
+	struct bus io;
+	struct io_range range[PC_RANGES];
+	struct io_range bus_master, power_management;
 };
 
 /*
@@ -119,26 +121,25 @@ void pc_begin(struct pc *pc, unsigned int context, uint64_t tsc);
 /* The earliest time at which a shared chip wants to act; every entry ends with it. */
 uint64_t pc_deadline(struct pc *pc);
 
-/* The bus, as struct emulate_bus has it; owner is a struct pc. Any port and address, 1 to 8 bytes. */
-uint32_t pc_port_read(void *pc, uint16_t port, unsigned int bytes);
-void pc_port_write(void *pc, uint16_t port, unsigned int bytes, uint32_t value);
-uint64_t pc_mmio_read(void *pc, uint64_t gpa, unsigned int bytes);
-void pc_mmio_write(void *pc, uint64_t gpa, unsigned int bytes, uint64_t value);
-
+/* pc_irq.c: ends of lines, whose sink is a struct pc. */
+void pc_set_irq(void *pc, unsigned int pin, bool level);
+void pc_set_replaceable_irq(void *pc, unsigned int pin, bool level);
+void pc_set_hpet_legacy(void *pc, unsigned int pin, bool level);
+void pc_set_intr(void *pc, unsigned int pin, bool level);
+void pc_lapic_eoi(void *pc, uint8_t vector);
 /* The 8259 pair asks vCPU 0 for an interrupt, and its local APIC lets it through. */
 bool pc_extint_pending(const struct pc *pc);
 uint8_t pc_extint_acknowledge(struct pc *pc);
 
-/* Looks at the channel: commands, completions, console. */
+/* pc_host.c. Looks at the channel: commands, completions, console. */
 void pc_event(struct pc *pc);
-/* Hands typed characters on as far as the serial port has room. */
-void pc_serial_input(struct pc *pc);
-
-/* pc_ports.c */
-void pc_ports_init(struct pc *pc);
-/* Sinks of pci_function.decode and piix4_acpi.pm_decode. */
-void pc_ports_bus_master(void *pc, unsigned int bar, uint32_t base, uint32_t bytes, bool on);
-void pc_ports_power_management(void *pc, uint16_t base, bool on);
+/* What the chips ask of the resource half; owner is a struct pc. */
+void pc_debug_character(void *pc, uint8_t character);
+bool pc_serial_transmit(void *pc, uint8_t character);
+void pc_serial_receive(void *pc);
+void pc_button_taken(void *pc, unsigned int pin, bool level);
+bool pc_submit(void *pc, unsigned int drive, enum keel_request_op op, uint64_t offset, uint32_t count);
+void pc_door(void *pc, unsigned int drive, bool locked, bool ejected);
 
 /* pc_boot.c: CMOS and fw_cfg. 0, or an enum cell_refusal. */
 unsigned int pc_boot_init(struct pc *pc);

@@ -12,8 +12,9 @@
 #define SMRAM_DEFAULT		0x02u	/* C_BASE_SEG = 0xa0000, hardwired */
 #define SMRAM_WRITABLE		0x78u
 
-void i440fx_init(struct i440fx *fx)
+void i440fx_init(void *device)
 {
+	struct i440fx *fx = device;
 	static const struct pci_identity identity = {
 		.vendor = PCI_VENDOR_INTEL, .device = 0x1237, .revision = 2, .class = 0x06, .subclass = 0x00,
 	};
@@ -30,3 +31,5 @@ void i440fx_init(struct i440fx *fx)
 	pci_function_set(fn, I440FX_SMRAM, 1, SMRAM_DEFAULT);
 	fn->writable[I440FX_SMRAM] = SMRAM_WRITABLE;
 }
+
+const struct device_ops i440fx_device = { .init = i440fx_init };

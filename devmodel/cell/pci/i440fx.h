@@ -14,6 +14,7 @@ struct i440fx {
 	struct pci_function pci;	/* saved by pci_function_state_table */
 };
 
-void i440fx_init(struct i440fx *fx);
+void i440fx_init(void *fx);
+extern const struct device_ops i440fx_device;
 
 #endif

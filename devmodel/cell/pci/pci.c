@@ -160,8 +160,10 @@ void pci_function_restored(struct pci_function *fn)
 			tell(fn, i, base, true);
 }
 
-void pci_init(struct pci *pci)
+void pci_init(void *device)
 {
+	struct pci *pci = device;
+
 	pci->s.address = 0;
 }
 
@@ -198,3 +200,16 @@ void pci_write(struct pci *pci, unsigned int offset, unsigned int bytes, uint32_
 	if (fn && offset >= CONFIG_DATA && offset + bytes <= CONFIG_END)
 		pci_function_write(fn, (pci->s.address & ADDRESS_REGISTER) + offset - CONFIG_DATA, bytes, value);
 }
+
+static uint64_t io_read(void *device, uint64_t offset, unsigned int bytes)
+{
+	return pci_read(device, (unsigned int)offset, bytes);
+}
+
+static void io_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
+{
+	pci_write(device, (unsigned int)offset, bytes, (uint32_t)value);
+}
+
+const struct io_ops pci_io = { .read = io_read, .write = io_write, .widest = sizeof(uint32_t) };
+const struct device_ops pci_device = { .init = pci_init };

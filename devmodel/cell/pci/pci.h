@@ -12,12 +12,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/bus.h"
+#include "core/device.h"
 #include "core/state.h"
 
 #define PCI_CONFIG_BYTES	256u
 #define PCI_BARS		6u
 #define PCI_SLOTS		32u
 #define PCI_FUNCTIONS		8u
+#define PCI_PORTS		8u		/* CONFIG_ADDRESS, CONFIG_DATA */
 
 /* Configuration header, type 0. */
 enum pci_register {
@@ -112,13 +115,16 @@ struct pci {
 	struct pci_state s;
 };
 
-void pci_init(struct pci *pci);
+void pci_init(void *pci);
+extern const struct device_ops pci_device;
 /*
  * offset 0 to 3: CONFIG_ADDRESS, for accesses of 4 bytes at 0 alone; 4 to 7: CONFIG_DATA. bytes: 1, 2, 4.
  * The reset control register, a byte at offset 1 on PIIX3, is another chip's.
  */
 uint32_t pci_read(const struct pci *pci, unsigned int offset, unsigned int bytes);
 void pci_write(struct pci *pci, unsigned int offset, unsigned int bytes, uint32_t value);
+/* The same for the bus; the device is a struct pci. */
+extern const struct io_ops pci_io;
 
 extern const struct state_table pci_state_table;
 extern const struct state_table pci_function_state_table;

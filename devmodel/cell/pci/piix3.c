@@ -71,8 +71,9 @@ static void config_written(struct pci_function *fn, unsigned int offset, unsigne
 
 static const struct pci_ops piix3_ops = { .written = config_written };
 
-void piix3_init(struct piix3 *piix)
+void piix3_init(void *device)
 {
+	struct piix3 *piix = device;
 	static const struct pci_identity identity = {
 		.vendor = PCI_VENDOR_INTEL, .device = 0x7000, .class = 0x06, .subclass = 0x01, .multifunction = true,
 	};
@@ -115,3 +116,5 @@ void piix3_restored(struct piix3 *piix)
 {
 	piix->driven = routed_lines(piix);
 }
+
+const struct device_ops piix3_device = { .init = piix3_init };

@@ -23,7 +23,8 @@ struct piix3 {
 	struct piix3_state s;
 };
 
-void piix3_init(struct piix3 *piix);
+void piix3_init(void *piix);
+extern const struct device_ops piix3_device;
 /* A sink of struct line. pin = PIRQ (0 to 3) + 4 * source (0 to 31); the level of a PIRQ is the OR over its sources. */
 void piix3_set_pirq(void *piix, unsigned int pin, bool level);
 /* The pin above for interrupt pin 'intx' (0 = INTA) of a slot, as the board wires it: PIRQ (slot - 1 + intx) mod 4. */

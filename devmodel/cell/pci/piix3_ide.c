@@ -6,8 +6,9 @@
 #define PIIX3_IDETIM		0x40u	/* two of 16 bits: timing, and decode enable in bit 15 */
 #define PIIX3_SIDETIM		0x44u
 
-void piix3_ide_init(struct piix3_ide *ide)
+void piix3_ide_init(void *device)
 {
+	struct piix3_ide *ide = device;
 	static const struct pci_identity identity = {
 		.vendor = PCI_VENDOR_INTEL, .device = 0x7010, .class = 0x01, .subclass = 0x01,
 		.prog_if = PROG_IF_BUS_MASTER,
@@ -26,23 +27,30 @@ void piix3_ide_init(struct piix3_ide *ide)
 		ide_init(&ide->channel[i]);
 }
 
-uint32_t piix3_ide_bm_read(struct piix3_ide *ide, unsigned int offset, unsigned int bytes)
+static uint64_t bm_read(void *device, uint64_t offset, unsigned int bytes)
 {
+	const struct piix3_ide *ide = device;
 	uint32_t value = 0;
 
 	for (unsigned int i = 0; i < bytes; i++) {
-		unsigned int at = (offset + i) % PIIX3_IDE_BM_PORTS;
+		unsigned int at = (unsigned int)offset + i;
 
 		value |= (uint32_t)ide_bm_read(&ide->channel[at / BMIDE_REGISTERS], at % BMIDE_REGISTERS) << (8 * i);
 	}
 	return value;
 }
 
-void piix3_ide_bm_write(struct piix3_ide *ide, unsigned int offset, unsigned int bytes, uint32_t value)
+static void bm_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
 {
+	struct piix3_ide *ide = device;
+
 	for (unsigned int i = 0; i < bytes; i++) {
-		unsigned int at = (offset + i) % PIIX3_IDE_BM_PORTS;
+		unsigned int at = (unsigned int)offset + i;
 
 		ide_bm_write(&ide->channel[at / BMIDE_REGISTERS], at % BMIDE_REGISTERS, (uint8_t)(value >> (8 * i)));
 	}
 }
+
+const struct io_ops piix3_ide_bm_io = { .read = bm_read, .write = bm_write, .widest = sizeof(uint32_t) };
+
+const struct device_ops piix3_ide_device = { .init = piix3_ide_init };

@@ -19,9 +19,9 @@ struct piix3_ide {
 	struct ide_channel channel[PIIX3_IDE_CHANNELS];
 };
 
-void piix3_ide_init(struct piix3_ide *ide);
-/* The bus-master block: offset 0 to 15, 1, 2 or 4 bytes. */
-uint32_t piix3_ide_bm_read(struct piix3_ide *ide, unsigned int offset, unsigned int bytes);
-void piix3_ide_bm_write(struct piix3_ide *ide, unsigned int offset, unsigned int bytes, uint32_t value);
+void piix3_ide_init(void *ide);
+extern const struct device_ops piix3_ide_device;
+/* The bus-master block; the device is a struct piix3_ide. */
+extern const struct io_ops piix3_ide_bm_io;
 
 #endif

@@ -35,8 +35,9 @@ static void config_written(struct pci_function *fn, unsigned int offset, unsigne
 
 static const struct pci_ops piix4_acpi_ops = { .written = config_written };
 
-void piix4_acpi_init(struct piix4_acpi *acpi)
+void piix4_acpi_init(void *device)
 {
+	struct piix4_acpi *acpi = device;
 	static const struct pci_identity identity = {
 		.vendor = PCI_VENDOR_INTEL, .device = 0x7113, .revision = 3, .class = 0x06, .subclass = 0x80,
 		.interrupt_pin = 1,
@@ -60,3 +61,5 @@ void piix4_acpi_restored(struct piix4_acpi *acpi)
 	acpi->decoding = false;
 	announce(acpi);
 }
+
+const struct device_ops piix4_acpi_device = { .init = piix4_acpi_init };

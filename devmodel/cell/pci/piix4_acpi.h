@@ -22,7 +22,8 @@ struct piix4_acpi {
 	uint16_t base;
 };
 
-void piix4_acpi_init(struct piix4_acpi *acpi);
+void piix4_acpi_init(void *acpi);
+extern const struct device_ops piix4_acpi_device;
 /* After a load: tells the machine where the PM block answers. */
 void piix4_acpi_restored(struct piix4_acpi *acpi);
 

@@ -637,7 +637,7 @@ static uint64_t following(const struct emulator *e)
 	return e->mode == DECODE_64 ? rip : (uint32_t)rip;
 }
 
-static struct emulator start(struct keel_context *ctx, const struct gmem *mem, const struct emulate_bus *bus,
+static struct emulator start(struct keel_context *ctx, const struct gmem *mem, struct bus *bus,
 			     unsigned int most, struct emulate_fault *fault)
 {
 	return (struct emulator) {
@@ -646,7 +646,7 @@ static struct emulator start(struct keel_context *ctx, const struct gmem *mem, c
 	};
 }
 
-enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *mem, const struct emulate_bus *bus,
+enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *mem, struct bus *bus,
 				 unsigned int most, struct emulate_fault *fault)
 {
 	struct emulator e = start(ctx, mem, bus, most, fault);
@@ -732,7 +732,7 @@ static void in_run(const struct emulator *e, const struct place *place, unsigned
 	uint8_t buf[RUN_BYTES];
 
 	for (unsigned int i = 0; i < count; i++) {
-		uint32_t value = e->bus->port_read(e->bus->owner, exit->port, e->insn.size);
+		uint32_t value = bus_port_read(e->bus, exit->port, e->insn.size);
 
 		memcpy(buf + i * e->insn.size, &value, e->insn.size);
 	}
@@ -749,7 +749,7 @@ static void out_run(const struct emulator *e, const struct place *place, unsigne
 		uint32_t value = 0;
 
 		memcpy(&value, buf + i * e->insn.size, e->insn.size);
-		e->bus->port_write(e->bus->owner, exit->port, e->insn.size, value);
+		bus_port_write(e->bus, exit->port, e->insn.size, value);
 	}
 }
 
@@ -793,7 +793,7 @@ static enum emulate_result io_repeat(struct emulator *e)
 	return left == 0 ? finish(e) : EMULATE_DONE;
 }
 
-enum emulate_result emulate_string_io(struct keel_context *ctx, const struct gmem *mem, const struct emulate_bus *bus,
+enum emulate_result emulate_string_io(struct keel_context *ctx, const struct gmem *mem, struct bus *bus,
 				      unsigned int most, struct emulate_fault *fault)
 {
 	struct emulator e = start(ctx, mem, bus, most, fault);

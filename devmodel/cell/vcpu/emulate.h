@@ -11,16 +11,9 @@
 #include <stdint.h>
 
 #include <keel/cell.h>
-#include "core/gmem.h"
 
-struct emulate_bus {
-	void *owner;
-	/* Guest-physical access outside memory, 1 to 8 bytes, naturally split by the emulator; reads of nothing give all ones. */
-	uint64_t (*mmio_read)(void *owner, uint64_t gpa, unsigned int bytes);
-	void (*mmio_write)(void *owner, uint64_t gpa, unsigned int bytes, uint64_t value);
-	uint32_t (*port_read)(void *owner, uint16_t port, unsigned int bytes);
-	void (*port_write)(void *owner, uint16_t port, unsigned int bytes, uint32_t value);
-};
+#include "core/bus.h"
+#include "core/gmem.h"
 
 enum emulate_result {
 	EMULATE_DONE,		/* regs hold the result, rip is past the instruction (or on it: a REP to go on with) */
@@ -42,14 +35,14 @@ struct emulate_fault {
  * ctx->exit.insn is used if insn_length is not 0, else the bytes are fetched. A REP does at most 'most' elements.
  * On EMULATE_DONE ctx->regs is updated (gpr, rip, the arithmetic flags in rflags), and ctx->vectors where it says so.
  */
-enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *mem, const struct emulate_bus *bus,
+enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *mem, struct bus *bus,
 				 unsigned int most, struct emulate_fault *fault);
 
 /*
  * INS/OUTS with all its REPs (at most 'most' elements), for KEEL_EXIT_IO with KEEL_IO_STRING. Port, size and next_rip are
  * the exit record's; segment and address size too where the hardware gave them, else from the instruction's bytes.
  */
-enum emulate_result emulate_string_io(struct keel_context *ctx, const struct gmem *mem, const struct emulate_bus *bus,
+enum emulate_result emulate_string_io(struct keel_context *ctx, const struct gmem *mem, struct bus *bus,
 				      unsigned int most, struct emulate_fault *fault);
 
 /*

@@ -25,7 +25,7 @@
 struct emulator {
 	struct keel_context *ctx;
 	const struct gmem *mem;
-	const struct emulate_bus *bus;
+	struct bus *bus;
 	struct emulate_fault *fault;
 	unsigned int most;
 	enum decode_mode mode;

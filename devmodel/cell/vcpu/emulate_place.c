@@ -135,7 +135,7 @@ static void read_part(const struct emulator *e, uint64_t gpa, uint8_t *buf, unsi
 		return;
 	while (bytes > 0) {
 		unsigned int piece = piece_of(gpa, bytes, unit);
-		uint64_t value = e->bus->mmio_read(e->bus->owner, gpa, piece);
+		uint64_t value = bus_read(e->bus, gpa, piece);
 
 		memcpy(buf, &value, piece);
 		gpa += piece;
@@ -154,7 +154,7 @@ static void write_part(const struct emulator *e, uint64_t gpa, const uint8_t *bu
 		uint64_t value = 0;
 
 		memcpy(&value, buf, piece);
-		e->bus->mmio_write(e->bus->owner, gpa, piece, value);
+		bus_write(e->bus, gpa, piece, value);
 		gpa += piece;
 		buf += piece;
 		bytes -= piece;

@@ -3,6 +3,7 @@
 #include "vcpu/entry.h"
 
 #include "core/string.h"
+#include "vcpu/emulate.h"
 #include "vcpu/task_switch.h"
 #include "vcpu/reset.h"
 
@@ -109,16 +110,16 @@ static void exit_io(struct pc *pc, struct keel_context *ctx)
 	if (exit->io & KEEL_IO_STRING) {
 		struct emulate_fault fault = { 0 };
 
-		emulated(pc, ctx, emulate_string_io(ctx, &pc->mem, &pc->emulate_bus, repeat_most(ctx), &fault), &fault);
+		emulated(pc, ctx, emulate_string_io(ctx, &pc->mem, &pc->io, repeat_most(ctx), &fault), &fault);
 		return;
 	}
 	mask = element_mask(exit->size);
 	if (exit->io & KEEL_IO_IN) {
 		keep = exit->size == 4 ? 0 : ~mask;
-		*rax = (*rax & keep) | pc_port_read(pc, exit->port, exit->size);
+		*rax = (*rax & keep) | bus_port_read(&pc->io, exit->port, exit->size);
 		ctx->answer.flags |= KEEL_ANSWER_REGS;
 	} else {
-		pc_port_write(pc, exit->port, exit->size, (uint32_t)(*rax & mask));
+		bus_port_write(&pc->io, exit->port, exit->size, (uint32_t)(*rax & mask));
 	}
 	finish_instruction(ctx);
 }
@@ -131,7 +132,7 @@ static void exit_mmio(struct pc *pc, struct keel_context *ctx)
 		pc_end(pc, KEEL_END_CELL_REFUSED, CELL_REFUSED_NO_MEMORY);
 		return;
 	}
-	emulated(pc, ctx, emulate_mmio(ctx, &pc->mem, &pc->emulate_bus, repeat_most(ctx), &fault), &fault);
+	emulated(pc, ctx, emulate_mmio(ctx, &pc->mem, &pc->io, repeat_most(ctx), &fault), &fault);
 }
 
 static void exit_hlt(struct pc *pc, struct keel_context *ctx)

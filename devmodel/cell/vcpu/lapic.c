@@ -183,6 +183,21 @@ void lapic_reset_page(struct lapic *lapic)
 	lapic->news |= NEWS_STATE | NEWS_TMR;
 }
 
+uint64_t lapic_mmio_base(const struct lapic *lapic)
+{
+	if ((lapic->s.base & BASE_MODE) != BASE_ENABLE)
+		return UINT64_MAX;
+	return lapic->s.base >> BASE_PAGE_SHIFT << BASE_PAGE_SHIFT;
+}
+
+static void place_page(struct lapic *lapic)
+{
+	uint64_t base = lapic_mmio_base(lapic);
+
+	lapic->range.base = base;
+	lapic->range.bytes = base == UINT64_MAX ? 0 : LAPIC_PAGE_BYTES;
+}
+
 void lapic_init(struct lapic *lapic)
 {
 	lapic->s = (struct lapic_state){
@@ -190,6 +205,7 @@ void lapic_init(struct lapic *lapic)
 		.wait_sipi = !lapic->bsp,
 	};
 	lapic_reset(lapic);
+	place_page(lapic);
 }
 
 void lapic_begin(struct lapic *lapic, uint32_t cr8, bool by_processor)
@@ -378,6 +394,7 @@ void lapic_publish_registers(struct lapic *lapic)
 void lapic_publish(struct lapic *lapic)
 {
 	lapic_publish_registers(lapic);
+	place_page(lapic);
 	lapic->news = NEWS_STATE | NEWS_TMR | NEWS_MODE;
 }
 
@@ -423,13 +440,6 @@ static void write_register(struct lapic *lapic, unsigned int reg, uint32_t value
 		lapic_publish_register(lapic, reg);
 }
 
-uint64_t lapic_mmio_base(const struct lapic *lapic)
-{
-	if ((lapic->s.base & BASE_MODE) != BASE_ENABLE)
-		return UINT64_MAX;
-	return lapic->s.base >> BASE_PAGE_SHIFT << BASE_PAGE_SHIFT;
-}
-
 /* Finds the register of an access to the page. False: there is none. */
 static bool decode(struct lapic *lapic, unsigned int offset, unsigned int *reg)
 {
@@ -471,6 +481,25 @@ void lapic_write(struct lapic *lapic, unsigned int offset, uint32_t value, uint6
 	}
 }
 
+static uint64_t io_read(void *device, uint64_t offset, unsigned int bytes)
+{
+	struct lapic *lapic = device;
+	unsigned int within = offset % sizeof(uint32_t);
+
+	(void)bytes;
+	return lapic_read(lapic, (unsigned int)offset - within, *lapic->bus->now) >> 8 * within;
+}
+
+static void io_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
+{
+	struct lapic *lapic = device;
+
+	if (bytes >= sizeof(uint32_t))
+		lapic_write(lapic, (unsigned int)offset, (uint32_t)value, *lapic->bus->now);
+}
+
+const struct io_ops lapic_io = { .read = io_read, .write = io_write, .widest = sizeof(uint64_t) };
+
 void lapic_written(struct lapic *lapic, unsigned int offset, uint64_t now)
 {
 	unsigned int reg = offset >> REGISTER_SHIFT;
@@ -509,6 +538,7 @@ static bool write_base(struct lapic *lapic, uint64_t value)
 	if (s->base & BASE_ENABLE && !(value & BASE_ENABLE))
 		lapic_reset(lapic);
 	s->base = value;
+	place_page(lapic);
 	lapic->news |= NEWS_STATE | NEWS_MODE;
 	lapic_publish_registers(lapic);
 	return true;

@@ -20,11 +20,13 @@
 #include <stdint.h>
 
 #include <keel/abi.h>
+#include <keel/cell.h>
 
+#include "core/bus.h"
 #include "core/gmem.h"
 #include "core/state.h"
 
-#define LAPIC_BASE_DEFAULT	0xfee00000ull
+#define LAPIC_BASE_DEFAULT	KEEL_APIC_BASE
 #define LAPIC_PAGE_BYTES	0x1000u
 
 /* Destination modes, delivery modes and trigger modes, as ICR, redirection entries and MSI data encode them. */
@@ -97,6 +99,7 @@ struct lapic {
 	uint64_t tsc_khz;		/* of the guest's TSC */
 	const struct gmem *mem;		/* for pv_eoi */
 	struct lapic_page *page;
+	struct io_range range;		/* where the xAPIC's page is now; no bytes: nowhere */
 	struct lapic_state s;
 };
 
@@ -104,6 +107,7 @@ struct lapic_bus {
 	struct lapic *cpu[KEEL_MAX_VCPUS];
 	unsigned int count;
 	const struct lapic *current;	/* whose entry it is; NULL: nobody's */
+	const uint64_t *now;		/* wiring: for accesses by lapic.range */
 	/* A level-triggered vector reached its end of interrupt: for the IO APICs. */
 	void (*eoi)(void *owner, uint8_t vector);
 	void *owner;
@@ -136,8 +140,12 @@ bool lapic_tell(struct lapic *lapic, bool by_processor, uint32_t *apic);
  */
 void lapic_offer_eoi(struct lapic *lapic);
 
-/* Address of the xAPIC page, or all ones when there is none (disabled or x2APIC). */
+/*
+ * Address of the xAPIC page, or all ones when there is none (disabled or x2APIC). lapic.range is there, for the vCPU's own
+ * accesses: of registers smaller reads get their part, smaller writes are ignored, and of larger accesses the lower half counts.
+ */
 uint64_t lapic_mmio_base(const struct lapic *lapic);
+extern const struct io_ops lapic_io;
 
 /* xAPIC registers: 32 bits at offsets that are multiples of 16; other offsets read 0 and ignore writes. */
 uint32_t lapic_read(struct lapic *lapic, unsigned int offset, uint64_t now);
