@@ -2,8 +2,17 @@
 /*
  * The board of machine "pc" as ACPI describes it: one PCI root (440FX), the PIIX3 ISA bridge with its four interrupt links,
  * the fixed ISA devices, and soft-off. 32-bit arithmetic only (revision 1), which every operating system understands.
+ * The C preprocessor goes over it first: what is where is in devmodel/shared/pc_map.h.
  * Processors are in a table of their own that is made for each guest.
  */
+#include "shared/pc_map.h"
+
+// A slot's four pins, each to its link.
+#define ROUTES(slot, a, b, c, d) \
+	Package () { slot, 0, a, 0 }, Package () { slot, 1, b, 0 }, Package () { slot, 2, c, 0 }, Package () { slot, 3, d, 0 }
+
+#define PCI_IRQS		PC_IRQ_PCI_1, PC_IRQ_PCI_2, PC_IRQ_PCI_3
+
 DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 {
 	Scope (\_SB)
@@ -13,153 +22,60 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 			Name (_HID, EisaId ("PNP0A03"))
 			Name (_UID, 0)
 
-			// Guest memory ends at 3 GiB at most; IO APIC, HPET, local APICs and firmware begin at 0xFEC00000.
+			// Guest memory ends at 3 GiB at most; IO APIC, HPET, local APICs and firmware are behind what BARs may have.
 			Name (_CRS, ResourceTemplate ()
 			{
 				WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode, 0, 0, 0xFF, 0, 0x100)
-				IO (Decode16, 0xCF8, 0xCF8, 1, 8)
+				IO (Decode16, PC_PORT_PCI, PC_PORT_PCI, 1, PC_PCI_PORTS)
 				WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
 					0, 0, 0x0CF7, 0, 0x0CF8)
 				WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
 					0, 0x0D00, 0xFFFF, 0, 0xF300)
 				DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, Cacheable, ReadWrite,
-					0, 0x000A0000, 0x000BFFFF, 0, 0x00020000)
+					0, PC_VGA_HOLE, PC_VGA_HOLE_LAST, 0, PC_VGA_HOLE_BYTES)
 				DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,
-					0, 0xC0000000, 0xFEBFFFFF, 0, 0x3EC00000)
+					0, PC_PCI_MEMORY, PC_PCI_MEMORY_LAST, 0, PC_PCI_MEMORY_BYTES)
 			})
 
 			// The board rotates the pins: PIRQ (slot - 1 + pin) mod 4.
 			Name (_PRT, Package ()
 			{
-				Package () { 0x0001FFFF, 0, LNKA, 0 },
-				Package () { 0x0001FFFF, 1, LNKB, 0 },
-				Package () { 0x0001FFFF, 2, LNKC, 0 },
-				Package () { 0x0001FFFF, 3, LNKD, 0 },
-				Package () { 0x0002FFFF, 0, LNKB, 0 },
-				Package () { 0x0002FFFF, 1, LNKC, 0 },
-				Package () { 0x0002FFFF, 2, LNKD, 0 },
-				Package () { 0x0002FFFF, 3, LNKA, 0 },
-				Package () { 0x0003FFFF, 0, LNKC, 0 },
-				Package () { 0x0003FFFF, 1, LNKD, 0 },
-				Package () { 0x0003FFFF, 2, LNKA, 0 },
-				Package () { 0x0003FFFF, 3, LNKB, 0 },
-				Package () { 0x0004FFFF, 0, LNKD, 0 },
-				Package () { 0x0004FFFF, 1, LNKA, 0 },
-				Package () { 0x0004FFFF, 2, LNKB, 0 },
-				Package () { 0x0004FFFF, 3, LNKC, 0 },
-				Package () { 0x0005FFFF, 0, LNKA, 0 },
-				Package () { 0x0005FFFF, 1, LNKB, 0 },
-				Package () { 0x0005FFFF, 2, LNKC, 0 },
-				Package () { 0x0005FFFF, 3, LNKD, 0 },
-				Package () { 0x0006FFFF, 0, LNKB, 0 },
-				Package () { 0x0006FFFF, 1, LNKC, 0 },
-				Package () { 0x0006FFFF, 2, LNKD, 0 },
-				Package () { 0x0006FFFF, 3, LNKA, 0 },
-				Package () { 0x0007FFFF, 0, LNKC, 0 },
-				Package () { 0x0007FFFF, 1, LNKD, 0 },
-				Package () { 0x0007FFFF, 2, LNKA, 0 },
-				Package () { 0x0007FFFF, 3, LNKB, 0 },
-				Package () { 0x0008FFFF, 0, LNKD, 0 },
-				Package () { 0x0008FFFF, 1, LNKA, 0 },
-				Package () { 0x0008FFFF, 2, LNKB, 0 },
-				Package () { 0x0008FFFF, 3, LNKC, 0 },
-				Package () { 0x0009FFFF, 0, LNKA, 0 },
-				Package () { 0x0009FFFF, 1, LNKB, 0 },
-				Package () { 0x0009FFFF, 2, LNKC, 0 },
-				Package () { 0x0009FFFF, 3, LNKD, 0 },
-				Package () { 0x000AFFFF, 0, LNKB, 0 },
-				Package () { 0x000AFFFF, 1, LNKC, 0 },
-				Package () { 0x000AFFFF, 2, LNKD, 0 },
-				Package () { 0x000AFFFF, 3, LNKA, 0 },
-				Package () { 0x000BFFFF, 0, LNKC, 0 },
-				Package () { 0x000BFFFF, 1, LNKD, 0 },
-				Package () { 0x000BFFFF, 2, LNKA, 0 },
-				Package () { 0x000BFFFF, 3, LNKB, 0 },
-				Package () { 0x000CFFFF, 0, LNKD, 0 },
-				Package () { 0x000CFFFF, 1, LNKA, 0 },
-				Package () { 0x000CFFFF, 2, LNKB, 0 },
-				Package () { 0x000CFFFF, 3, LNKC, 0 },
-				Package () { 0x000DFFFF, 0, LNKA, 0 },
-				Package () { 0x000DFFFF, 1, LNKB, 0 },
-				Package () { 0x000DFFFF, 2, LNKC, 0 },
-				Package () { 0x000DFFFF, 3, LNKD, 0 },
-				Package () { 0x000EFFFF, 0, LNKB, 0 },
-				Package () { 0x000EFFFF, 1, LNKC, 0 },
-				Package () { 0x000EFFFF, 2, LNKD, 0 },
-				Package () { 0x000EFFFF, 3, LNKA, 0 },
-				Package () { 0x000FFFFF, 0, LNKC, 0 },
-				Package () { 0x000FFFFF, 1, LNKD, 0 },
-				Package () { 0x000FFFFF, 2, LNKA, 0 },
-				Package () { 0x000FFFFF, 3, LNKB, 0 },
-				Package () { 0x0010FFFF, 0, LNKD, 0 },
-				Package () { 0x0010FFFF, 1, LNKA, 0 },
-				Package () { 0x0010FFFF, 2, LNKB, 0 },
-				Package () { 0x0010FFFF, 3, LNKC, 0 },
-				Package () { 0x0011FFFF, 0, LNKA, 0 },
-				Package () { 0x0011FFFF, 1, LNKB, 0 },
-				Package () { 0x0011FFFF, 2, LNKC, 0 },
-				Package () { 0x0011FFFF, 3, LNKD, 0 },
-				Package () { 0x0012FFFF, 0, LNKB, 0 },
-				Package () { 0x0012FFFF, 1, LNKC, 0 },
-				Package () { 0x0012FFFF, 2, LNKD, 0 },
-				Package () { 0x0012FFFF, 3, LNKA, 0 },
-				Package () { 0x0013FFFF, 0, LNKC, 0 },
-				Package () { 0x0013FFFF, 1, LNKD, 0 },
-				Package () { 0x0013FFFF, 2, LNKA, 0 },
-				Package () { 0x0013FFFF, 3, LNKB, 0 },
-				Package () { 0x0014FFFF, 0, LNKD, 0 },
-				Package () { 0x0014FFFF, 1, LNKA, 0 },
-				Package () { 0x0014FFFF, 2, LNKB, 0 },
-				Package () { 0x0014FFFF, 3, LNKC, 0 },
-				Package () { 0x0015FFFF, 0, LNKA, 0 },
-				Package () { 0x0015FFFF, 1, LNKB, 0 },
-				Package () { 0x0015FFFF, 2, LNKC, 0 },
-				Package () { 0x0015FFFF, 3, LNKD, 0 },
-				Package () { 0x0016FFFF, 0, LNKB, 0 },
-				Package () { 0x0016FFFF, 1, LNKC, 0 },
-				Package () { 0x0016FFFF, 2, LNKD, 0 },
-				Package () { 0x0016FFFF, 3, LNKA, 0 },
-				Package () { 0x0017FFFF, 0, LNKC, 0 },
-				Package () { 0x0017FFFF, 1, LNKD, 0 },
-				Package () { 0x0017FFFF, 2, LNKA, 0 },
-				Package () { 0x0017FFFF, 3, LNKB, 0 },
-				Package () { 0x0018FFFF, 0, LNKD, 0 },
-				Package () { 0x0018FFFF, 1, LNKA, 0 },
-				Package () { 0x0018FFFF, 2, LNKB, 0 },
-				Package () { 0x0018FFFF, 3, LNKC, 0 },
-				Package () { 0x0019FFFF, 0, LNKA, 0 },
-				Package () { 0x0019FFFF, 1, LNKB, 0 },
-				Package () { 0x0019FFFF, 2, LNKC, 0 },
-				Package () { 0x0019FFFF, 3, LNKD, 0 },
-				Package () { 0x001AFFFF, 0, LNKB, 0 },
-				Package () { 0x001AFFFF, 1, LNKC, 0 },
-				Package () { 0x001AFFFF, 2, LNKD, 0 },
-				Package () { 0x001AFFFF, 3, LNKA, 0 },
-				Package () { 0x001BFFFF, 0, LNKC, 0 },
-				Package () { 0x001BFFFF, 1, LNKD, 0 },
-				Package () { 0x001BFFFF, 2, LNKA, 0 },
-				Package () { 0x001BFFFF, 3, LNKB, 0 },
-				Package () { 0x001CFFFF, 0, LNKD, 0 },
-				Package () { 0x001CFFFF, 1, LNKA, 0 },
-				Package () { 0x001CFFFF, 2, LNKB, 0 },
-				Package () { 0x001CFFFF, 3, LNKC, 0 },
-				Package () { 0x001DFFFF, 0, LNKA, 0 },
-				Package () { 0x001DFFFF, 1, LNKB, 0 },
-				Package () { 0x001DFFFF, 2, LNKC, 0 },
-				Package () { 0x001DFFFF, 3, LNKD, 0 },
-				Package () { 0x001EFFFF, 0, LNKB, 0 },
-				Package () { 0x001EFFFF, 1, LNKC, 0 },
-				Package () { 0x001EFFFF, 2, LNKD, 0 },
-				Package () { 0x001EFFFF, 3, LNKA, 0 },
-				Package () { 0x001FFFFF, 0, LNKC, 0 },
-				Package () { 0x001FFFFF, 1, LNKD, 0 },
-				Package () { 0x001FFFFF, 2, LNKA, 0 },
-				Package () { 0x001FFFFF, 3, LNKB, 0 }
+				ROUTES (0x0001FFFF, LNKA, LNKB, LNKC, LNKD),
+				ROUTES (0x0002FFFF, LNKB, LNKC, LNKD, LNKA),
+				ROUTES (0x0003FFFF, LNKC, LNKD, LNKA, LNKB),
+				ROUTES (0x0004FFFF, LNKD, LNKA, LNKB, LNKC),
+				ROUTES (0x0005FFFF, LNKA, LNKB, LNKC, LNKD),
+				ROUTES (0x0006FFFF, LNKB, LNKC, LNKD, LNKA),
+				ROUTES (0x0007FFFF, LNKC, LNKD, LNKA, LNKB),
+				ROUTES (0x0008FFFF, LNKD, LNKA, LNKB, LNKC),
+				ROUTES (0x0009FFFF, LNKA, LNKB, LNKC, LNKD),
+				ROUTES (0x000AFFFF, LNKB, LNKC, LNKD, LNKA),
+				ROUTES (0x000BFFFF, LNKC, LNKD, LNKA, LNKB),
+				ROUTES (0x000CFFFF, LNKD, LNKA, LNKB, LNKC),
+				ROUTES (0x000DFFFF, LNKA, LNKB, LNKC, LNKD),
+				ROUTES (0x000EFFFF, LNKB, LNKC, LNKD, LNKA),
+				ROUTES (0x000FFFFF, LNKC, LNKD, LNKA, LNKB),
+				ROUTES (0x0010FFFF, LNKD, LNKA, LNKB, LNKC),
+				ROUTES (0x0011FFFF, LNKA, LNKB, LNKC, LNKD),
+				ROUTES (0x0012FFFF, LNKB, LNKC, LNKD, LNKA),
+				ROUTES (0x0013FFFF, LNKC, LNKD, LNKA, LNKB),
+				ROUTES (0x0014FFFF, LNKD, LNKA, LNKB, LNKC),
+				ROUTES (0x0015FFFF, LNKA, LNKB, LNKC, LNKD),
+				ROUTES (0x0016FFFF, LNKB, LNKC, LNKD, LNKA),
+				ROUTES (0x0017FFFF, LNKC, LNKD, LNKA, LNKB),
+				ROUTES (0x0018FFFF, LNKD, LNKA, LNKB, LNKC),
+				ROUTES (0x0019FFFF, LNKA, LNKB, LNKC, LNKD),
+				ROUTES (0x001AFFFF, LNKB, LNKC, LNKD, LNKA),
+				ROUTES (0x001BFFFF, LNKC, LNKD, LNKA, LNKB),
+				ROUTES (0x001CFFFF, LNKD, LNKA, LNKB, LNKC),
+				ROUTES (0x001DFFFF, LNKA, LNKB, LNKC, LNKD),
+				ROUTES (0x001EFFFF, LNKB, LNKC, LNKD, LNKA),
+				ROUTES (0x001FFFFF, LNKC, LNKD, LNKA, LNKB)
 			})
 
 			Device (ISA)
 			{
-				Name (_ADR, 0x00010000)
+				Name (_ADR, ShiftLeft (PC_SLOT_ISA_BRIDGE, 16))
 
 				// PIRQRC[A:D] (82371SB data sheet): bits 0 to 3 the interrupt, bit 7 set = not routed.
 				OperationRegion (PIRQ, PCI_Config, 0x60, 4)
@@ -176,8 +92,8 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 					Name (_HID, EisaId ("PNP0B00"))
 					Name (_CRS, ResourceTemplate ()
 					{
-						IO (Decode16, 0x70, 0x70, 1, 2)
-						IRQNoFlags () {8}
+						IO (Decode16, PC_PORT_RTC, PC_PORT_RTC, 1, 2)
+						IRQNoFlags () {PC_IRQ_RTC}
 					})
 				}
 
@@ -186,8 +102,8 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 					Name (_HID, EisaId ("PNP0100"))
 					Name (_CRS, ResourceTemplate ()
 					{
-						IO (Decode16, 0x40, 0x40, 1, 4)
-						IRQNoFlags () {0}
+						IO (Decode16, PC_PORT_PIT, PC_PORT_PIT, 1, 4)
+						IRQNoFlags () {PC_IRQ_TIMER}
 					})
 				}
 
@@ -196,16 +112,16 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 					Name (_HID, EisaId ("PNP0000"))
 					Name (_CRS, ResourceTemplate ()
 					{
-						IO (Decode16, 0x20, 0x20, 1, 2)
-						IO (Decode16, 0xA0, 0xA0, 1, 2)
-						IRQNoFlags () {2}
+						IO (Decode16, PC_PORT_PIC_MASTER, PC_PORT_PIC_MASTER, 1, 2)
+						IO (Decode16, PC_PORT_PIC_SLAVE, PC_PORT_PIC_SLAVE, 1, 2)
+						IRQNoFlags () {PC_IRQ_CASCADE}
 					})
 				}
 
 				Device (SPKR)
 				{
 					Name (_HID, EisaId ("PNP0800"))
-					Name (_CRS, ResourceTemplate () { IO (Decode16, 0x61, 0x61, 1, 1) })
+					Name (_CRS, ResourceTemplate () { IO (Decode16, PC_PORT_CONTROL_B, PC_PORT_CONTROL_B, 1, 1) })
 				}
 
 				Device (PS2K)
@@ -213,16 +129,16 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 					Name (_HID, EisaId ("PNP0303"))
 					Name (_CRS, ResourceTemplate ()
 					{
-						IO (Decode16, 0x60, 0x60, 1, 1)
-						IO (Decode16, 0x64, 0x64, 1, 1)
-						IRQNoFlags () {1}
+						IO (Decode16, PC_PORT_KEYBOARD_DATA, PC_PORT_KEYBOARD_DATA, 1, 1)
+						IO (Decode16, PC_PORT_KEYBOARD_COMMAND, PC_PORT_KEYBOARD_COMMAND, 1, 1)
+						IRQNoFlags () {PC_IRQ_KEYBOARD}
 					})
 				}
 
 				Device (PS2M)
 				{
 					Name (_HID, EisaId ("PNP0F13"))
-					Name (_CRS, ResourceTemplate () { IRQNoFlags () {12} })
+					Name (_CRS, ResourceTemplate () { IRQNoFlags () {PC_IRQ_MOUSE} })
 				}
 
 				Device (COM1)
@@ -231,8 +147,8 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 					Name (_UID, 1)
 					Name (_CRS, ResourceTemplate ()
 					{
-						IO (Decode16, 0x03F8, 0x03F8, 1, 8)
-						IRQNoFlags () {4}
+						IO (Decode16, PC_PORT_SERIAL, PC_PORT_SERIAL, 1, 8)
+						IRQNoFlags () {PC_IRQ_SERIAL}
 					})
 				}
 
@@ -243,10 +159,10 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 					Name (_UID, 1)
 					Name (_CRS, ResourceTemplate ()
 					{
-						IO (Decode16, 0x0402, 0x0402, 1, 1)
-						IO (Decode16, 0x04D0, 0x04D0, 1, 2)
-						IO (Decode16, 0x0510, 0x0510, 1, 12)
-						IO (Decode16, 0x0600, 0x0600, 1, 64)
+						IO (Decode16, PC_PORT_DEBUG, PC_PORT_DEBUG, 1, 1)
+						IO (Decode16, PC_PORT_ELCR_MASTER, PC_PORT_ELCR_MASTER, 1, 2)
+						IO (Decode16, PC_PORT_FW_CFG, PC_PORT_FW_CFG, 1, PC_FW_CFG_PORTS)
+						IO (Decode16, PC_PORT_PM, PC_PORT_PM, 1, PC_PM_BYTES)
 					})
 				}
 			}
@@ -256,7 +172,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 		{
 			Name (_HID, EisaId ("PNP0103"))
 			Name (_UID, 0)
-			Name (_CRS, ResourceTemplate () { Memory32Fixed (ReadOnly, 0xFED00000, 0x400) })
+			Name (_CRS, ResourceTemplate () { Memory32Fixed (ReadOnly, PC_HPET, PC_HPET_BYTES) })
 		}
 
 		// IO APIC and local APICs.
@@ -266,8 +182,8 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 			Name (_UID, 2)
 			Name (_CRS, ResourceTemplate ()
 			{
-				Memory32Fixed (ReadOnly, 0xFEC00000, 0x1000)
-				Memory32Fixed (ReadOnly, 0xFEE00000, 0x1000)
+				Memory32Fixed (ReadOnly, PC_IOAPIC, PC_IOAPIC_BYTES)
+				Memory32Fixed (ReadOnly, PC_LAPIC, PC_LAPIC_BYTES)
 			})
 		}
 
@@ -297,7 +213,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 		{
 			Name (_HID, EisaId ("PNP0C0F"))
 			Name (_UID, 1)
-			Name (_PRS, ResourceTemplate () { IRQ (Level, ActiveHigh, Shared) {5, 10, 11} })
+			Name (_PRS, ResourceTemplate () { IRQ (Level, ActiveHigh, Shared) {PCI_IRQS} })
 			Method (_STA, 0, NotSerialized) { Return (LSTA (\_SB.PCI0.ISA.PRQA)) }
 			Method (_DIS, 0, NotSerialized) { Or (\_SB.PCI0.ISA.PRQA, 0x80, \_SB.PCI0.ISA.PRQA) }
 			Method (_CRS, 0, Serialized) { Return (LCRS (\_SB.PCI0.ISA.PRQA)) }
@@ -308,7 +224,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 		{
 			Name (_HID, EisaId ("PNP0C0F"))
 			Name (_UID, 2)
-			Name (_PRS, ResourceTemplate () { IRQ (Level, ActiveHigh, Shared) {5, 10, 11} })
+			Name (_PRS, ResourceTemplate () { IRQ (Level, ActiveHigh, Shared) {PCI_IRQS} })
 			Method (_STA, 0, NotSerialized) { Return (LSTA (\_SB.PCI0.ISA.PRQB)) }
 			Method (_DIS, 0, NotSerialized) { Or (\_SB.PCI0.ISA.PRQB, 0x80, \_SB.PCI0.ISA.PRQB) }
 			Method (_CRS, 0, Serialized) { Return (LCRS (\_SB.PCI0.ISA.PRQB)) }
@@ -319,7 +235,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 		{
 			Name (_HID, EisaId ("PNP0C0F"))
 			Name (_UID, 3)
-			Name (_PRS, ResourceTemplate () { IRQ (Level, ActiveHigh, Shared) {5, 10, 11} })
+			Name (_PRS, ResourceTemplate () { IRQ (Level, ActiveHigh, Shared) {PCI_IRQS} })
 			Method (_STA, 0, NotSerialized) { Return (LSTA (\_SB.PCI0.ISA.PRQC)) }
 			Method (_DIS, 0, NotSerialized) { Or (\_SB.PCI0.ISA.PRQC, 0x80, \_SB.PCI0.ISA.PRQC) }
 			Method (_CRS, 0, Serialized) { Return (LCRS (\_SB.PCI0.ISA.PRQC)) }
@@ -330,7 +246,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 		{
 			Name (_HID, EisaId ("PNP0C0F"))
 			Name (_UID, 4)
-			Name (_PRS, ResourceTemplate () { IRQ (Level, ActiveHigh, Shared) {5, 10, 11} })
+			Name (_PRS, ResourceTemplate () { IRQ (Level, ActiveHigh, Shared) {PCI_IRQS} })
 			Method (_STA, 0, NotSerialized) { Return (LSTA (\_SB.PCI0.ISA.PRQD)) }
 			Method (_DIS, 0, NotSerialized) { Or (\_SB.PCI0.ISA.PRQD, 0x80, \_SB.PCI0.ISA.PRQD) }
 			Method (_CRS, 0, Serialized) { Return (LCRS (\_SB.PCI0.ISA.PRQD)) }
@@ -338,6 +254,6 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 		}
 	}
 
-	// SUS_TYP 0 of the PIIX4 is soft-off (82371AB data sheet, PMCNTRL).
-	Name (\_S5, Package () { 0, 0, 0, 0 })
+	// The type of sleep that is soft-off (82371AB data sheet, PMCNTRL).
+	Name (\_S5, Package () { PC_PM_S5_TYPE, 0, 0, 0 })
 }

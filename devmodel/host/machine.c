@@ -16,8 +16,8 @@
 #include "common/clock.h"
 #include "common/device.h"
 #include "host/confine/sandbox.h"
+#include "shared/pc_map.h"
 
-#define LOW_MEMORY_MOST		(3ull << 30)
 #define CHUNK			4096u
 #define CONSOLE_LOG_LIMIT	(8u << 20)
 #define FIRMWARE_LOG_LIMIT	(1u << 20)
@@ -379,7 +379,7 @@ bool machine_start(struct machine *m, struct failure *failure)
 		m->disks[i].fd = m->disks[i].overlay = -1;
 	m->change.fd = -1;
 	m->firmware_log.fd = -1;
-	m->memory.low = memory < LOW_MEMORY_MOST ? memory : LOW_MEMORY_MOST;
+	m->memory.low = memory < PC_LOW_MEMORY_MOST ? memory : PC_LOW_MEMORY_MOST;
 	m->memory.high = memory - m->memory.low;
 	m->firmware_log.old = -1;
 	m->vm.meminfo = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);

@@ -15,10 +15,9 @@
 
 #include "common/fd.h"
 #include "host/ending.h"
+#include "shared/pc_map.h"
 
-#define VGA_START		0xa0000ull
-#define VGA_END			0xc0000ull
-#define FOUR_GIB		(1ull << 32)
+#define VGA_HOLE_END		(PC_VGA_HOLE + PC_VGA_HOLE_BYTES)
 #define KICK_SIGNAL		SIGUSR1
 #define MIB_SHIFT		20
 #define MEMORY_MARGIN		(32ull << MIB_SHIFT)	/* that the control domain keeps */
@@ -51,8 +50,8 @@ static bool no_memory(const struct vm_memory *m, unsigned long long available, s
 
 static bool add_memory(struct vm *vm, const struct vm_memory *m, struct failure *failure)
 {
-	if (add_region(vm, 0, VGA_START, 0) && add_region(vm, VGA_END, m->low - VGA_END, 0) &&
-	    add_region(vm, FOUR_GIB, m->high, 0) && add_region(vm, FOUR_GIB - m->firmware, m->firmware, KEEL_MAP_READONLY))
+	if (add_region(vm, 0, PC_VGA_HOLE, 0) && add_region(vm, VGA_HOLE_END, m->low - VGA_HOLE_END, 0) &&
+	    add_region(vm, PC_HIGH_MEMORY, m->high, 0) && add_region(vm, PC_HIGH_MEMORY - m->firmware, m->firmware, KEEL_MAP_READONLY))
 		return true;
 	if (errno == ENOMEM)
 		return no_memory(m, memory_available(vm), failure);

@@ -1,11 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-find_program(IASL iasl REQUIRED)
-add_custom_command(
-	OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.hex
-	COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_CURRENT_BINARY_DIR}/host
-	COMMAND ${IASL} -ve -tc -p ${CMAKE_CURRENT_BINARY_DIR}/host/dsdt ${KEEL_ROOT}/bios/dsdt.asl > ${CMAKE_CURRENT_BINARY_DIR}/host/iasl.log
-	DEPENDS ${KEEL_ROOT}/bios/dsdt.asl
-	COMMENT "Compiling bios/dsdt.asl")
+include(${KEEL_ROOT}/bios/dsdt.cmake)
+keel_dsdt(${CMAKE_CURRENT_BINARY_DIR}/host)
 set_source_files_properties(${KEEL_ROOT}/devmodel/host/firmware/acpi.c PROPERTIES OBJECT_DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.hex)
 
 keel_unit_test(acpi ALLOCATES

@@ -7,10 +7,9 @@
 
 #include "core/clock.h"
 #include "core/string.h"
+#include "shared/pc_map.h"
 
 #define LOW_MEMORY_LEAST	0x100000ull
-#define LOW_MEMORY_MOST		0xc0000000ull
-#define HIGH_MEMORY		0x100000000ull
 #define FIRMWARE_LEAST		0x10000u
 #define FIRMWARE_MOST		0x100000u
 #define DISK_SECTOR		512u
@@ -36,8 +35,8 @@ static bool drive_is_good(const struct keel_drive *drive, uint64_t channel_bytes
 
 static bool memory_is_good(const struct keel_machine *machine)
 {
-	return machine->low_memory >= LOW_MEMORY_LEAST && machine->low_memory <= LOW_MEMORY_MOST &&
-	       machine->high_memory <= KEEL_CELL_GUEST_MAX - HIGH_MEMORY &&
+	return machine->low_memory >= LOW_MEMORY_LEAST && machine->low_memory <= PC_LOW_MEMORY_MOST &&
+	       machine->high_memory <= KEEL_CELL_GUEST_MAX - PC_HIGH_MEMORY &&
 	       machine->low_memory % KEEL_PAGE_SIZE == 0 && machine->high_memory % KEEL_PAGE_SIZE == 0;
 }
 

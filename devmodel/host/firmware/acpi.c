@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "dsdt.hex"
+#include "shared/pc_map.h"
 
 #define PACKED			__attribute__((packed))
 
@@ -15,21 +16,7 @@
 #define OEM_TABLE		"KEELPC  "
 #define CREATOR			"KEEL"
 
-#define LOCAL_APIC_ADDRESS	0xfee00000u
-#define IO_APIC_ADDRESS		0xfec00000u
-#define HPET_ADDRESS		0xfed00000u
-#define PM_BASE			0x600u		/* where firmware that finds a table loader puts the PIIX4's block */
-#define PM_CONTROL		4u
-#define PM_TIMER		8u
-#define PM_GPE0			12u
-#define RESET_PORT		0xcf9u
-#define RESET_HARD		6u
-#define SCI_IRQ			9u
-#define SMI_COMMAND_PORT	0xb2u
-#define SMI_ACPI_ENABLE		0xf1u
-#define SMI_ACPI_DISABLE	0xf0u
 #define NO_C_STATE		0xfffu		/* beyond 100 and 1000 us: the state is absent (5.2.9) */
-#define RTC_CENTURY		0x32u
 
 #define FADT_WBINVD		(1u << 0)
 #define FADT_PROC_C1		(1u << 2)
@@ -55,7 +42,6 @@
 #define MADT_ALL_PROCESSORS	0xffu
 #define MADT_HIGH_LEVEL		0xdu		/* polarity active high, trigger level */
 
-#define HPET_BLOCK_ID		0x8086a201u	/* Intel, legacy routing, 64 bits, three comparators, revision 1 */
 #define HPET_TICK_LEAST		100u
 #define WAET_PM_TIMER_GOOD	(1u << 1)
 
@@ -175,11 +161,11 @@ struct aml_processor {
 static const struct {
 	uint8_t irq, gsi, flags;
 } overrides[] = {
-	{ 0, 2, 0 },			/* the 8254 is on pin 2 */
-	{ 5, 5, MADT_HIGH_LEVEL },	/* where PCI links may lead, and the SCI */
-	{ SCI_IRQ, SCI_IRQ, MADT_HIGH_LEVEL },
-	{ 10, 10, MADT_HIGH_LEVEL },
-	{ 11, 11, MADT_HIGH_LEVEL },
+	{ PC_IRQ_TIMER, PC_GSI_TIMER, 0 },
+	{ PC_IRQ_PCI_1, PC_IRQ_PCI_1, MADT_HIGH_LEVEL },
+	{ PC_IRQ_ACPI, PC_IRQ_ACPI, MADT_HIGH_LEVEL },
+	{ PC_IRQ_PCI_2, PC_IRQ_PCI_2, MADT_HIGH_LEVEL },
+	{ PC_IRQ_PCI_3, PC_IRQ_PCI_3, MADT_HIGH_LEVEL },
 };
 
 static struct table_header header(const char *signature, uint8_t revision)
@@ -250,22 +236,22 @@ static size_t add_fadt(struct acpi_tables *acpi, size_t facs, size_t dsdt, unsig
 	struct fadt fadt = {
 		.header = header("FACP", 4),
 		.facs = (uint32_t)facs, .dsdt = (uint32_t)dsdt, .x_dsdt = dsdt,
-		.sci = SCI_IRQ,
-		.smi_command = SMI_COMMAND_PORT, .acpi_enable = SMI_ACPI_ENABLE, .acpi_disable = SMI_ACPI_DISABLE,
-		.pm1a_event = PM_BASE, .pm1_event_bytes = 4,
-		.pm1a_control = PM_BASE + PM_CONTROL, .pm1_control_bytes = 2,
-		.pm_timer = PM_BASE + PM_TIMER, .pm_timer_bytes = 4,
-		.gpe0 = PM_BASE + PM_GPE0, .gpe0_bytes = 4,
+		.sci = PC_IRQ_ACPI,
+		.smi_command = PC_PORT_APM, .acpi_enable = PC_PM_ACPI_ENABLE, .acpi_disable = PC_PM_ACPI_DISABLE,
+		.pm1a_event = PC_PORT_PM + PC_PM_EVENT, .pm1_event_bytes = 4,
+		.pm1a_control = PC_PORT_PM + PC_PM_CONTROL, .pm1_control_bytes = 2,
+		.pm_timer = PC_PORT_PM + PC_PM_TIMER, .pm_timer_bytes = 4,
+		.gpe0 = PC_PORT_PM + PC_PM_GPE0, .gpe0_bytes = 4,
 		.c2_latency = NO_C_STATE, .c3_latency = NO_C_STATE,
-		.century = RTC_CENTURY,
+		.century = PC_RTC_CENTURY,
 		.arch = FADT_ARCH_LEGACY | FADT_ARCH_8042 | FADT_ARCH_NO_VGA,
 		.flags = FADT_WBINVD | FADT_PROC_C1 | FADT_SLEEP_BUTTON_ABSENT | FADT_FIX_RTC_ABSENT | FADT_RESET_REGISTER |
 			 (vcpus > FADT_LOGICAL_MOST ? FADT_APIC_PHYSICAL : 0),
-		.reset = { SPACE_IO, 8, 0, ACCESS_BYTE, RESET_PORT }, .reset_value = RESET_HARD,
-		.x_pm1a_event = { SPACE_IO, 32, 0, 0, PM_BASE },
-		.x_pm1a_control = { SPACE_IO, 16, 0, 0, PM_BASE + PM_CONTROL },
-		.x_pm_timer = { SPACE_IO, 32, 0, 0, PM_BASE + PM_TIMER },
-		.x_gpe0 = { SPACE_IO, 32, 0, 0, PM_BASE + PM_GPE0 },
+		.reset = { SPACE_IO, 8, 0, ACCESS_BYTE, PC_PORT_RESET }, .reset_value = PC_RESET_HARD,
+		.x_pm1a_event = { SPACE_IO, 32, 0, 0, PC_PORT_PM + PC_PM_EVENT },
+		.x_pm1a_control = { SPACE_IO, 16, 0, 0, PC_PORT_PM + PC_PM_CONTROL },
+		.x_pm_timer = { SPACE_IO, 32, 0, 0, PC_PORT_PM + PC_PM_TIMER },
+		.x_gpe0 = { SPACE_IO, 32, 0, 0, PC_PORT_PM + PC_PM_GPE0 },
 	};
 	size_t start = blob_add(&acpi->tables, &fadt, sizeof(fadt));
 
@@ -278,8 +264,8 @@ static size_t add_fadt(struct acpi_tables *acpi, size_t facs, size_t dsdt, unsig
 
 static size_t add_madt(struct acpi_tables *acpi, unsigned int vcpus, const struct keel_topology *topology)
 {
-	struct madt madt = { header("APIC", 3), LOCAL_APIC_ADDRESS, MADT_PCAT };
-	struct madt_io_apic io = { MADT_IO_APIC, sizeof(io), 0, 0, IO_APIC_ADDRESS, 0 };
+	struct madt madt = { header("APIC", 3), PC_LAPIC, MADT_PCAT };
+	struct madt_io_apic io = { MADT_IO_APIC, sizeof(io), 0, 0, PC_IOAPIC, 0 };
 	struct madt_local_nmi nmi = { MADT_LOCAL_NMI, sizeof(nmi), MADT_ALL_PROCESSORS, 0, 1 };
 	size_t start = blob_add(&acpi->tables, &madt, sizeof(madt));
 
@@ -306,8 +292,8 @@ static size_t add_madt(struct acpi_tables *acpi, unsigned int vcpus, const struc
 static size_t add_hpet(struct acpi_tables *acpi)
 {
 	struct hpet hpet = {
-		.header = header("HPET", 1), .block_id = HPET_BLOCK_ID,
-		.address = { .space = SPACE_MEMORY, .bits = 64, .address = HPET_ADDRESS }, .tick = HPET_TICK_LEAST,
+		.header = header("HPET", 1), .block_id = PC_HPET_ID,
+		.address = { .space = SPACE_MEMORY, .bits = 64, .address = PC_HPET }, .tick = HPET_TICK_LEAST,
 	};
 	size_t start = blob_add(&acpi->tables, &hpet, sizeof(hpet));
 

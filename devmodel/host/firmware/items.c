@@ -8,6 +8,7 @@
 
 #include "host/firmware/acpi.h"
 #include "host/firmware/smbios.h"
+#include "shared/pc_map.h"
 
 #define KEY_UUID		0x02
 #define KEY_NOGRAPHIC		0x04
@@ -15,8 +16,6 @@
 #define KEY_BOOT_MENU		0x0e
 
 #define E820_RAM		1u
-#define HIGH_MEMORY		(1ull << 32)
-#define SERIAL_PORT		0x3f8u
 #define BOOT_MENU_MS		5000u
 #define BOOT_FAIL_STAY		0xffffffffu	/* say so and stay, do not reboot in circles */
 #define STATE_SUPPORTED		0x80u		/* of "etc/system-states": one byte each for S0 to S5 */
@@ -51,7 +50,7 @@ static void add_blob(struct items *items, const char *name, struct blob *blob)
 
 static void add_memory(struct items *items, uint64_t low, uint64_t high)
 {
-	struct e820 map[] = { { 0, low, E820_RAM }, { HIGH_MEMORY, high, E820_RAM } };
+	struct e820 map[] = { { 0, low, E820_RAM }, { PC_HIGH_MEMORY, high, E820_RAM } };
 
 	add(items, "etc/e820", 0, map, high ? sizeof(map) : sizeof(map[0]));
 }
@@ -116,7 +115,7 @@ void items_build(struct items *items, const struct manifest *m, uint64_t low_mem
 	add_memory(items, low_memory, high_memory);
 	add_tables(items, m, &machine);
 	add_boot_order(items, m);
-	add_number(items, "etc/sercon-port", SERIAL_PORT);
+	add_number(items, "etc/sercon-port", PC_PORT_SERIAL);
 	add_number(items, "etc/boot-menu-wait", m->boot_menu ? BOOT_MENU_MS : 0);
 	add_number(items, "etc/boot-fail-wait", BOOT_FAIL_STAY);
 	add(items, "etc/system-states", 0, states, sizeof(states));

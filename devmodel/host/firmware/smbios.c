@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* SMBIOS structures (DMTF DSP0134, 2.8). */
 #include "host/firmware/smbios.h"
+#include "shared/pc_map.h"
 
 #include <assert.h>
 #include <string.h>
@@ -8,7 +9,6 @@
 #define PACKED			__attribute__((packed))
 
 #define MIB			(1ull << 20)
-#define HIGH_MEMORY		(1ull << 32)
 #define KIB_SHIFT		10
 
 #define HANDLE_BIOS		0x0000u
@@ -256,7 +256,7 @@ static void add_memory(struct builder *b, const struct smbios_machine *m)
 	ADD(b, device, "DIMM 0", "Keel");
 	add_mapped(b, 0, 0, m->low_memory);
 	if (m->high_memory)
-		add_mapped(b, 1, HIGH_MEMORY, m->high_memory);
+		add_mapped(b, 1, PC_HIGH_MEMORY, m->high_memory);
 }
 
 /* The checksums and the address are the firmware's to fill in. */
