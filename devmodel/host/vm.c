@@ -17,7 +17,6 @@
 #include "host/ending.h"
 #include "shared/pc_map.h"
 
-#define VGA_HOLE_END		(PC_VGA_HOLE + PC_VGA_HOLE_BYTES)
 #define KICK_SIGNAL		SIGUSR1
 #define MIB_SHIFT		20
 #define MEMORY_MARGIN		(32ull << MIB_SHIFT)	/* that the control domain keeps */
@@ -50,7 +49,7 @@ static bool no_memory(const struct vm_memory *m, unsigned long long available, s
 
 static bool add_memory(struct vm *vm, const struct vm_memory *m, struct failure *failure)
 {
-	if (add_region(vm, 0, PC_VGA_HOLE, 0) && add_region(vm, VGA_HOLE_END, m->low - VGA_HOLE_END, 0) &&
+	if (add_region(vm, 0, PC_VGA_HOLE, 0) && add_region(vm, PC_VGA_HOLE_END, m->low - PC_VGA_HOLE_END, 0) &&
 	    add_region(vm, PC_HIGH_MEMORY, m->high, 0) && add_region(vm, PC_HIGH_MEMORY - m->firmware, m->firmware, KEEL_MAP_READONLY))
 		return true;
 	if (errno == ENOMEM)

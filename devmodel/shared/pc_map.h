@@ -11,6 +11,7 @@
 #define PC_VGA_HOLE		0x000a0000
 #define PC_VGA_HOLE_BYTES	0x00020000
 #define PC_VGA_HOLE_LAST	0x000bffff
+#define PC_VGA_HOLE_END		0x000c0000
 #define PC_BIOS_COPY_END	0x00100000	/* the end of the firmware is below 1 MiB too */
 #define PC_BIOS_COPY_MOST	0x00020000
 #define PC_LOW_MEMORY_MOST	0xc0000000

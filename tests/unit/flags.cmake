@@ -13,7 +13,7 @@ function(keel_unit_flags target includes defines)
 	target_compile_options(${target} PRIVATE ${KEEL_UNIT_FLAGS})
 endfunction()
 
-set(KEEL_EMULATE_SOURCES devmodel/cell/vcpu/emulate.c devmodel/cell/vcpu/emulate_place.c devmodel/cell/vcpu/emulate_vector.c
+set(KEEL_EMULATE_SOURCES devmodel/cell/vcpu/emulate.c devmodel/cell/vcpu/emulate_place.c devmodel/cell/vcpu/emulate_run.c devmodel/cell/vcpu/emulate_vector.c
 	devmodel/cell/vcpu/alu.c devmodel/cell/vcpu/decode.c devmodel/cell/vcpu/decode_vector.c devmodel/cell/vcpu/walk.c
 	devmodel/cell/core/bus.c devmodel/cell/core/gmem.c)
 set(KEEL_IDE_SOURCES devmodel/cell/disk/ide.c devmodel/cell/disk/ide_drive.c devmodel/cell/disk/bmide.c devmodel/cell/disk/ata.c

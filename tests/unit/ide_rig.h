@@ -47,6 +47,7 @@ struct rig {
 	unsigned int ejected;		/* and how often the guest has opened it with a medium in it */
 	unsigned int edges;		/* of the primary channel's line */
 	bool level;
+	unsigned int transfers;		/* at the data port */
 };
 
 static struct rig rig;
@@ -253,22 +254,39 @@ static inline void lba48(uint64_t lba, uint16_t count, uint8_t command)
 	out(7, command);
 }
 
+/* As string instructions do: pieces of some elements, and by one what is not taken. Every fourth time, by words alone. */
 static inline void read_data(void *to, uint32_t bytes)
 {
-	for (uint32_t i = 0; i < bytes; i += 2) {
-		uint16_t value = (uint16_t)data_read(2);
+	uint32_t some = (rig.transfers++ % 4) * 100, done;
 
+	for (uint32_t i = 0; i < bytes; i += 2 * done) {
+		uint32_t left = (bytes - i) / 2;
+		uint16_t value;
+
+		done = some ? ide_command_io.read_many(rig.ch, IDE_DATA, 2, left < some ? left : some, (uint8_t *)to + i) : 0;
+		if (done)
+			continue;
+		value = (uint16_t)data_read(2);
 		memcpy((uint8_t *)to + i, &value, 2);
+		done = 1;
 	}
 }
 
 static inline void write_data(const void *from, uint32_t bytes)
 {
-	for (uint32_t i = 0; i < bytes; i += 2) {
+	uint32_t some = (rig.transfers++ % 4) * 100, done;
+
+	for (uint32_t i = 0; i < bytes; i += 2 * done) {
+		const uint8_t *at = (const uint8_t *)from + i;
+		uint32_t left = (bytes - i) / 2;
 		uint16_t value;
 
-		memcpy(&value, (const uint8_t *)from + i, 2);
+		done = some ? ide_command_io.write_many(rig.ch, IDE_DATA, 2, left < some ? left : some, at) : 0;
+		if (done)
+			continue;
+		memcpy(&value, at, 2);
 		data_write(2, value);
+		done = 1;
 	}
 }
 

@@ -11,7 +11,7 @@ set(machine
 	chip/piix4_pm chip/reset_control chip/system_ports
 	disk/ata disk/ata_identify disk/atapi disk/atapi_reply disk/bmide disk/ide disk/ide_drive
 	pci/i440fx pci/pci pci/piix3 pci/piix3_ide pci/piix4_acpi
-	vcpu/alu vcpu/decode vcpu/decode_vector vcpu/emulate vcpu/emulate_place vcpu/emulate_vector vcpu/entry vcpu/lapic vcpu/lapic_bus
+	vcpu/alu vcpu/decode vcpu/decode_vector vcpu/emulate vcpu/emulate_place vcpu/emulate_run vcpu/emulate_vector vcpu/entry vcpu/lapic vcpu/lapic_bus
 	vcpu/lapic_pv_eoi vcpu/lapic_timer vcpu/reset vcpu/task_switch vcpu/walk
 	machine/link machine/pc machine/pc_boot machine/pc_host machine/pc_irq)
 list(TRANSFORM machine REPLACE "(.+)" "devmodel/cell/\\1.c")

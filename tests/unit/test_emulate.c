@@ -1163,6 +1163,316 @@ START_TEST(string_io_faults_before_the_port)
 }
 END_TEST
 
+/* Elements that are done together, against the same ones done one by one. */
+
+#define RUN_PAGES	8u		/* page directory, page table, six of data; the last one is read-only */
+#define RUN_DEVICE	0x20000000ull	/* two pages, page-aligned and no memory */
+#define RUN_CASES	1500
+#define RUN_ELEMENTS	1500u
+#define PG		(1ull << 31)
+
+struct run_device {
+	uint8_t registers[2 * PAGE];
+	uint64_t hash;			/* of every access, in order */
+	uint32_t count;			/* of accesses to the port */
+	unsigned int calls;		/* for many at once */
+	unsigned int most;		/* that it does at once */
+};
+
+static _Alignas(4096) uint8_t run_memory[RUN_PAGES * PAGE];
+static struct run_device run_device;
+
+static void run_note(uint64_t what)
+{
+	run_device.hash = (run_device.hash ^ what) * 0x100000001b3ull;
+}
+
+static uint64_t run_read(void *owner, uint64_t offset, unsigned int bytes)
+{
+	uint64_t value = 0;
+
+	(void)owner;
+	run_note(offset << 8 | bytes);
+	memcpy(&value, run_device.registers + offset, bytes);
+	return value;
+}
+
+static void run_write(void *owner, uint64_t offset, unsigned int bytes, uint64_t value)
+{
+	(void)owner;
+	run_note(offset << 8 | bytes | 0x80);
+	run_note(value);
+	memcpy(run_device.registers + offset, &value, bytes);
+}
+
+static unsigned int run_some(unsigned int count)
+{
+	run_device.calls++;
+	return count < run_device.most ? count : run_device.most;
+}
+
+static unsigned int run_read_many(void *owner, uint64_t offset, unsigned int bytes, unsigned int count, uint8_t *data)
+{
+	count = run_some(count);
+	for (unsigned int i = 0; i < count; i++) {
+		uint64_t value = run_read(owner, offset + i * bytes, bytes);
+
+		memcpy(data + i * bytes, &value, bytes);
+	}
+	return count;
+}
+
+static unsigned int run_write_many(void *owner, uint64_t offset, unsigned int bytes, unsigned int count, const uint8_t *data)
+{
+	count = run_some(count);
+	for (unsigned int i = 0; i < count; i++) {
+		uint64_t value = 0;
+
+		memcpy(&value, data + i * bytes, bytes);
+		run_write(owner, offset + i * bytes, bytes, value);
+	}
+	return count;
+}
+
+static unsigned int run_fill(void *owner, uint64_t offset, unsigned int bytes, unsigned int count, uint64_t value)
+{
+	count = run_some(count);
+	for (unsigned int i = 0; i < count; i++)
+		run_write(owner, offset + i * bytes, bytes, value);
+	return count;
+}
+
+static uint64_t run_port_read(void *owner, uint64_t port, unsigned int bytes)
+{
+	(void)owner;
+	run_note(port << 8 | bytes);
+	return ++run_device.count * 0x9e3779b97f4a7c15ull;
+}
+
+static void run_port_write(void *owner, uint64_t port, unsigned int bytes, uint64_t value)
+{
+	(void)owner;
+	run_note(port << 8 | bytes | 0x80);
+	run_note(value);
+}
+
+static unsigned int run_port_read_many(void *owner, uint64_t port, unsigned int bytes, unsigned int count, uint8_t *data)
+{
+	count = run_some(count);
+	for (unsigned int i = 0; i < count; i++) {
+		uint64_t value = run_port_read(owner, port, bytes);
+
+		memcpy(data + i * bytes, &value, bytes);
+	}
+	return count;
+}
+
+static unsigned int run_port_write_many(void *owner, uint64_t port, unsigned int bytes, unsigned int count,
+					const uint8_t *data)
+{
+	count = run_some(count);
+	for (unsigned int i = 0; i < count; i++) {
+		uint64_t value = 0;
+
+		memcpy(&value, data + i * bytes, bytes);
+		run_port_write(owner, port, bytes, value);
+	}
+	return count;
+}
+
+static const struct io_ops run_ops = {
+	.read = run_read, .write = run_write, .widest = 8,
+	.read_many = run_read_many, .write_many = run_write_many, .fill = run_fill,
+};
+static const struct io_ops run_port_ops = {
+	.read = run_port_read, .write = run_port_write, .widest = 4,
+	.read_many = run_port_read_many, .write_many = run_port_write_many,
+};
+
+static void set_up_runs(void)
+{
+	static struct io_range registers, port;
+
+	registers = (struct io_range){ .base = RUN_DEVICE, .bytes = 2 * PAGE, .ops = &run_ops };
+	port = (struct io_range){ .base = 0x1f0, .bytes = 8, .ops = &run_port_ops };
+	set_up();
+	bus_init(&bus);
+	ck_assert(bus_map(&bus, BUS_MEMORY_SPACE, &registers) && bus_map(&bus, BUS_PORT_SPACE, &port));
+	mem = (struct gmem) {
+		.base = (uint8_t *)((uintptr_t)run_memory - ARENA),
+		.count = 2,
+		.range = { { ARENA, (RUN_PAGES - 1) * PAGE, false }, { ARENA + (RUN_PAGES - 1) * PAGE, PAGE, true } },
+	};
+	memset(&run_device, 0, sizeof(run_device));
+	run_device.most = (unsigned int[]) { 0, 1, 7, 128, 4096 }[random_next() % 5];
+	for (unsigned int i = 0; i < sizeof(run_memory); i++)
+		run_memory[i] = (uint8_t)random_next();
+	for (unsigned int i = 0; i < sizeof(run_device.registers); i++)
+		run_device.registers[i] = (uint8_t)random_next();
+}
+
+/* Linear pages 0 to 15: data, device, or not there; some are read-only. The processor has set accessed and dirty bits. */
+static void set_up_tables(void)
+{
+	uint32_t *directory = (uint32_t *)run_memory, *table = (uint32_t *)(run_memory + PAGE);
+
+	memset(run_memory, 0, 2 * PAGE);
+	directory[0] = (uint32_t)(ARENA + PAGE) | 0x67;
+	for (unsigned int i = 0; i < 16; i++) {
+		uint32_t to = (uint32_t)(random_next() % 3 ? ARENA + (2 + random_next() % (RUN_PAGES - 2)) * PAGE
+							   : RUN_DEVICE + random_next() % 2 * PAGE);
+
+		table[i] = to | (random_next() % 8 ? 0x67 : random_next() % 2 ? 0x65 : 0);
+	}
+	ctx.sregs.cr0 |= PG | 1ull << 16;
+	ctx.sregs.cr3 = ARENA;
+	ctx.sregs.efer = 0;
+}
+
+/* Near the ends of pages, segments and the device. */
+static uint64_t run_offset(bool paged)
+{
+	uint64_t near = random_next() % 3 ? random_next() % PAGE : PAGE - random_next() % 64;
+
+	if (paged)
+		return random_next() % 14 * PAGE + near;
+	return random_next() % 2 ? RUN_DEVICE + random_next() % 2 * PAGE + near
+				 : ARENA + (2 + random_next() % (RUN_PAGES - 2)) * PAGE + near;
+}
+
+static void random_run(bool paged, bool io, uint8_t *code)
+{
+	static const uint8_t sizes[] = { 1, 2, 4, 8 };
+
+	set_up_runs();
+	ctx.sregs.seg[KEEL_SEG_CS].attributes = CODE32;
+	if (!paged && random_next() % 2)
+		ctx.sregs.seg[KEEL_SEG_CS].attributes = CODE64;
+	if (paged)
+		set_up_tables();
+	if (random_next() % 4 == 0)
+		ctx.sregs.seg[random_next() % 2 ? KEEL_SEG_ES : KEEL_SEG_DS].limit = (uint32_t)run_offset(paged);
+	ctx.regs.gpr[KEEL_RSI] = run_offset(paged);
+	ctx.regs.gpr[KEEL_RDI] = run_offset(paged);
+	if (random_next() % 2) {
+		ctx.regs.gpr[KEEL_RSI] &= ~7ull;
+		ctx.regs.gpr[KEEL_RDI] &= ~7ull;
+	}
+	ctx.regs.gpr[KEEL_RCX] = random_next() % RUN_ELEMENTS;
+	ctx.regs.gpr[KEEL_RAX] = random_next();
+	if (random_next() % 8 == 0)
+		ctx.regs.rflags |= DF;
+	ctx.exit.next_rip = ctx.regs.rip + 3;
+	ctx.exit.port = 0x1f0;
+	ctx.exit.size = sizes[random_next() % 3];
+	ctx.exit.address_size = random_next() % 8 ? 4 : 2;
+	ctx.exit.segment = KEEL_SEG_DS;
+	ctx.exit.io = (uint8_t)(KEEL_IO_STRING | KEEL_IO_REP | (random_next() % 2 ? KEEL_IO_IN : 0));
+	memset(code, 0x90, 3);
+	if (!io) {
+		code[0] = random_next() % 4 ? 0x90 : 0x66;
+		code[1] = 0xf3;
+		code[2] = (uint8_t)((random_next() % 2 ? 0xa4 : 0xaa) | random_next() % 2);
+		if (ctx.sregs.seg[KEEL_SEG_CS].attributes == CODE64 && code[0] == 0x90)
+			code[0] = 0xf3;
+	}
+}
+
+static enum emulate_result go_on(bool io, const uint8_t *code, unsigned int most)
+{
+	if (io)
+		return emulate_string_io(&ctx, &mem, &bus, most, &fault);
+	ctx.exit.insn_length = code[0] == 0x90 ? 2 : 3;
+	memcpy(ctx.exit.insn, code + 3 - ctx.exit.insn_length, ctx.exit.insn_length);
+	return emulate_mmio(&ctx, &mem, &bus, most, &fault);
+}
+
+/* Up to the end, a fault, or as many elements as there may be. */
+static enum emulate_result go_through(bool io, const uint8_t *code, unsigned int most)
+{
+	uint64_t rip = ctx.regs.rip;
+	enum emulate_result result = EMULATE_DONE;
+
+	for (unsigned int i = 0; result == EMULATE_DONE && ctx.regs.rip == rip && i <= RUN_ELEMENTS; i++)
+		result = go_on(io, code, most);
+	return result;
+}
+
+static void compare_run(bool paged, bool io)
+{
+	static uint8_t start[sizeof(run_memory)], end[sizeof(run_memory)];
+	struct keel_context before, after;
+	struct run_device device_before, device_after;
+	struct emulate_fault fault_after;
+	enum emulate_result result;
+	uint8_t code[3];
+
+	random_run(paged, io, code);
+	before = ctx;
+	device_before = run_device;
+	memcpy(start, run_memory, sizeof(start));
+	result = go_through(io, code, 1 + (unsigned int)(random_next() % RUN_ELEMENTS));
+	after = ctx;
+	fault_after = fault;
+	device_after = run_device;
+	memcpy(end, run_memory, sizeof(end));
+
+	ctx = before;
+	run_device = device_before;
+	memcpy(run_memory, start, sizeof(start));
+	ck_assert_int_eq(go_through(io, code, 1), result);
+	ck_assert_mem_eq(&ctx.regs, &after.regs, sizeof(ctx.regs));
+	ck_assert_mem_eq(run_memory, end, sizeof(end));
+	ck_assert_uint_eq(run_device.hash, device_after.hash);
+	ck_assert_mem_eq(run_device.registers, device_after.registers, sizeof(run_device.registers));
+	if (result == EMULATE_EXCEPTION) {
+		ck_assert_uint_eq(fault.vector, fault_after.vector);
+		ck_assert_uint_eq(fault.error_code, fault_after.error_code);
+		ck_assert_uint_eq(fault.cr2, fault_after.cr2);
+	}
+}
+
+START_TEST(runs_are_the_elements)
+{
+	random_state += (uint64_t)_i * 0x9e3779b97f4a7c15ull;
+	for (unsigned int i = 0; i < RUN_CASES; i++)
+		compare_run(_i & 1, _i & 2);
+}
+END_TEST
+
+/* The device is called once for what is in a page. */
+START_TEST(a_page_is_one_call)
+{
+	static const uint8_t stosb[] = { 0xf3, 0xaa };
+
+	set_up_runs();
+	run_device.most = RUN_ELEMENTS;
+	ctx.regs.gpr[KEEL_RDI] = RUN_DEVICE + PAGE - 1000;
+	ctx.regs.gpr[KEEL_RCX] = 1200;
+	ctx.regs.gpr[KEEL_RAX] = 0x5a;
+	memcpy(ctx.exit.insn, stosb, sizeof(stosb));
+	ctx.exit.insn_length = sizeof(stosb);
+	ck_assert_int_eq(emulate_mmio(&ctx, &mem, &bus, RUN_ELEMENTS, &fault), EMULATE_DONE);
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RCX], 0);
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RDI], RUN_DEVICE + PAGE + 200);
+	ck_assert_uint_eq(run_device.calls, 2);
+
+	set_up_runs();
+	run_device.most = RUN_ELEMENTS;
+	ctx.regs.gpr[KEEL_RDI] = ARENA + 3 * PAGE - 512;
+	ctx.regs.gpr[KEEL_RCX] = 512;
+	ctx.exit.port = 0x1f0;
+	ctx.exit.size = 2;
+	ctx.exit.address_size = 8;
+	ctx.exit.io = KEEL_IO_STRING | KEEL_IO_REP | KEEL_IO_IN;
+	ctx.exit.next_rip = 0x1234;
+	ck_assert_int_eq(emulate_string_io(&ctx, &mem, &bus, RUN_ELEMENTS, &fault), EMULATE_DONE);
+	ck_assert_uint_eq(ctx.regs.rip, 0x1234);
+	ck_assert_uint_eq(run_device.calls, 2);
+	ck_assert_uint_eq(run_device.count, 512);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("emulate");
@@ -1197,6 +1507,8 @@ int main(void)
 	tcase_add_test(tests, string_out);
 	tcase_add_test(tests, string_io_asks_the_instruction);
 	tcase_add_test(tests, string_io_faults_before_the_port);
+	tcase_add_test(tests, a_page_is_one_call);
+	tcase_add_loop_test(tests, runs_are_the_elements, 0, 4);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -126,6 +126,24 @@ START_TEST(compare_and_exchange_refuses)
 }
 END_TEST
 
+START_TEST(gaps)
+{
+	ck_assert_uint_eq(gmem_gap(&mem, 0, false), 0);
+	ck_assert_uint_eq(gmem_gap(&mem, HOLE - 1, true), 0);
+	ck_assert_uint_eq(gmem_gap(&mem, HOLE, false), HIGH - HOLE);
+	ck_assert_uint_eq(gmem_gap(&mem, HIGH - 1, true), 1);
+	ck_assert_uint_eq(gmem_gap(&mem, ROM, false), 0);
+	ck_assert_uint_eq(gmem_gap(&mem, ROM, true), UINT64_MAX - ROM);
+	ck_assert_uint_eq(gmem_gap(&mem, END, false), UINT64_MAX - END);
+	ck_assert_uint_eq(gmem_gap(&mem, UINT64_MAX, false), 0);
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		ck_assert_int_eq(gmem_at(&mem, cases[i].gpa, cases[i].bytes, false) != NULL, cases[i].readable);
+		ck_assert_int_eq(gmem_at(&mem, cases[i].gpa, cases[i].bytes, true) != NULL, cases[i].writable);
+	}
+	ck_assert_ptr_eq(gmem_at(&mem, ROM - 8, 8, true), mem.base + ROM - 8);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("gmem");
@@ -134,6 +152,7 @@ int main(void)
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_loop_test(tests, bounds, 0, sizeof(cases) / sizeof(cases[0]));
 	tcase_add_test(tests, load_reaches_rom);
+	tcase_add_test(tests, gaps);
 	tcase_add_test(tests, compare_and_exchange);
 	tcase_add_test(tests, compare_and_exchange_refuses);
 	suite_add_tcase(suite, tests);

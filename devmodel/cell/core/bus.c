@@ -239,7 +239,8 @@ static bool fits(const struct io_range *range, uint64_t offset, unsigned int byt
 
 /* Ports */
 
-static uint32_t port_read_bytes(struct bus *bus, uint16_t port, unsigned int bytes)
+/* Rare, and not to cost those that are not. */
+static __attribute__((noinline)) uint32_t port_read_bytes(struct bus *bus, uint16_t port, unsigned int bytes)
 {
 	uint32_t value = 0;
 
@@ -259,7 +260,7 @@ uint32_t bus_port_read(struct bus *bus, uint16_t port, unsigned int bytes)
 	return (uint32_t)(range->ops->read(range->device, offset, bytes) & mask_of(bytes));
 }
 
-static void port_write_bytes(struct bus *bus, uint16_t port, unsigned int bytes, uint32_t value)
+static __attribute__((noinline)) void port_write_bytes(struct bus *bus, uint16_t port, unsigned int bytes, uint32_t value)
 {
 	for (unsigned int i = 0; i < bytes; i++)
 		bus_port_write(bus, (uint16_t)(port + i), 1, value >> (8 * i));

@@ -29,6 +29,7 @@ struct io_ops {
 	/*
 	 * May be NULL. As many accesses in turn as 'count', or fewer: how many were done is returned, and 0 has no effect. At a port
 	 * they are all at the one offset, in memory at rising ones. fill writes one value again and again, in memory alone.
+	 * data may be guest memory: it is copied from or to, and not looked at.
 	 */
 	unsigned int (*read_many)(void *device, uint64_t offset, unsigned int bytes, unsigned int count, uint8_t *data);
 	unsigned int (*write_many)(void *device, uint64_t offset, unsigned int bytes, unsigned int count, const uint8_t *data);

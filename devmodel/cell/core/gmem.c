@@ -4,8 +4,7 @@
 
 #include "core/string.h"
 
-/* Where the range is mapped, or NULL if it is not wholly in one range of memory. */
-static uint8_t *locate(const struct gmem *mem, uint64_t gpa, size_t bytes, bool write)
+uint8_t *gmem_at(const struct gmem *mem, uint64_t gpa, size_t bytes, bool write)
 {
 	for (unsigned int i = 0; i < mem->count; i++) {
 		const struct gmem_range *range = &mem->range[i];
@@ -17,9 +16,26 @@ static uint8_t *locate(const struct gmem *mem, uint64_t gpa, size_t bytes, bool 
 	return NULL;
 }
 
+uint64_t gmem_gap(const struct gmem *mem, uint64_t gpa, bool write)
+{
+	uint64_t gap = UINT64_MAX - gpa;
+
+	for (unsigned int i = 0; i < mem->count; i++) {
+		const struct gmem_range *range = &mem->range[i];
+
+		if (write && range->readonly)
+			continue;
+		if (gpa - range->first < range->bytes)
+			return 0;
+		if (range->first > gpa && range->first - gpa < gap)
+			gap = range->first - gpa;
+	}
+	return gap;
+}
+
 bool gmem_read(const struct gmem *mem, uint64_t gpa, void *buf, size_t bytes)
 {
-	const uint8_t *from = locate(mem, gpa, bytes, false);
+	const uint8_t *from = gmem_at(mem, gpa, bytes, false);
 
 	if (!from)
 		return false;
@@ -31,7 +47,7 @@ bool gmem_read(const struct gmem *mem, uint64_t gpa, void *buf, size_t bytes)
 
 bool gmem_write(const struct gmem *mem, uint64_t gpa, const void *buf, size_t bytes)
 {
-	uint8_t *to = locate(mem, gpa, bytes, true);
+	uint8_t *to = gmem_at(mem, gpa, bytes, true);
 
 	if (!to)
 		return false;
@@ -41,7 +57,7 @@ bool gmem_write(const struct gmem *mem, uint64_t gpa, const void *buf, size_t by
 
 bool gmem_load(const struct gmem *mem, uint64_t gpa, const void *buf, size_t bytes)
 {
-	uint8_t *to = locate(mem, gpa, bytes, false);
+	uint8_t *to = gmem_at(mem, gpa, bytes, false);
 
 	if (!to)
 		return false;
@@ -60,7 +76,7 @@ bool gmem_load(const struct gmem *mem, uint64_t gpa, const void *buf, size_t byt
 
 bool gmem_cmpxchg(const struct gmem *mem, uint64_t gpa, unsigned int bytes, uint64_t *old, uint64_t new)
 {
-	void *at = gpa & (bytes - 1) ? NULL : locate(mem, gpa, bytes, true);
+	void *at = gpa & (bytes - 1) ? NULL : gmem_at(mem, gpa, bytes, true);
 
 	if (!at)
 		return false;

@@ -23,6 +23,12 @@ struct gmem {
 
 bool gmem_read(const struct gmem *mem, uint64_t gpa, void *buf, size_t bytes);
 bool gmem_write(const struct gmem *mem, uint64_t gpa, const void *buf, size_t bytes);
+/*
+ * Where a range is mapped, for what is copied and not looked at; NULL if it is not wholly memory. To write, it must be writable.
+ */
+uint8_t *gmem_at(const struct gmem *mem, uint64_t gpa, size_t bytes, bool write);
+/* Bytes from an address on that are not memory, or not to be written. */
+uint64_t gmem_gap(const struct gmem *mem, uint64_t gpa, bool write);
 /* Fills read-only memory too: firmware. */
 bool gmem_load(const struct gmem *mem, uint64_t gpa, const void *buf, size_t bytes);
 /* Atomic compare and exchange of 1, 2, 4 or 8 bytes, aligned. *old receives what was there. False: not memory. */

@@ -215,6 +215,27 @@ static void command_block_write(void *device, uint64_t offset, unsigned int byte
 		write_register(device, (unsigned int)offset, (uint8_t)value);
 }
 
+/* The rest of a block at once; not of bytes, for each takes a cycle of 16 bits. */
+static unsigned int command_block_read_many(void *device, uint64_t offset, unsigned int bytes, unsigned int count,
+					    uint8_t *data)
+{
+	struct ide_channel *ch = device;
+
+	if (offset != IDE_DATA || bytes == 1)
+		return 0;
+	return ide_drive_data_read_many(&ch->drive[ch->s.selected], bytes, count, data);
+}
+
+static unsigned int command_block_write_many(void *device, uint64_t offset, unsigned int bytes, unsigned int count,
+					     const uint8_t *data)
+{
+	struct ide_channel *ch = device;
+
+	if (offset != IDE_DATA || bytes == 1)
+		return 0;
+	return ide_drive_data_write_many(&ch->drive[ch->s.selected], bytes, count, data);
+}
+
 /* Software reset (ATA/ATAPI-6, 9.2): busy while SRST is set, signature and device 0 selected after it. */
 static void reset(struct ide_channel *ch, bool end)
 {
@@ -298,5 +319,8 @@ bool ide_restored(struct ide_channel *ch)
 	return true;
 }
 
-const struct io_ops ide_command_io = { .read = command_block_read, .write = command_block_write, .widest = sizeof(uint32_t) };
+const struct io_ops ide_command_io = {
+	.read = command_block_read, .write = command_block_write,
+	.read_many = command_block_read_many, .write_many = command_block_write_many, .widest = sizeof(uint32_t),
+};
 const struct io_ops ide_control_io = { .read = control_read, .write = control_write, .widest = 1 };

@@ -324,6 +324,34 @@ void ide_drive_block_done(struct ide_drive *d)
 		ide_drive_step(d);
 }
 
+unsigned int ide_drive_data_read_many(struct ide_drive *d, unsigned int bytes, unsigned int count, uint8_t *data)
+{
+	struct ide_drive_state *s = &d->s;
+
+	if (!s->readable)
+		return 0;
+	count = least(count, (s->readable - s->cursor) / bytes);
+	memcpy(data, &s->buffer[s->cursor], count * bytes);
+	s->cursor += count * bytes;
+	if (s->cursor == s->readable)
+		ide_drive_block_done(d);
+	return count;
+}
+
+unsigned int ide_drive_data_write_many(struct ide_drive *d, unsigned int bytes, unsigned int count, const uint8_t *data)
+{
+	struct ide_drive_state *s = &d->s;
+
+	if (!s->writable)
+		return 0;
+	count = least(count, (s->writable - s->cursor) / bytes);
+	memcpy(&s->buffer[s->cursor], data, count * bytes);
+	s->cursor += count * bytes;
+	if (s->cursor == s->writable)
+		ide_drive_block_done(d);
+	return count;
+}
+
 /* 'bytes' more are done. */
 static void advance(struct ide_drive *d, uint32_t bytes)
 {

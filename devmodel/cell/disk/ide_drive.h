@@ -164,6 +164,10 @@ static inline uint16_t ide_drive_data_read(struct ide_drive *d)
 	return value;
 }
 
+/* 16-bit cycles for up to count elements of an even number of bytes, as far as the block goes: returns how many. */
+unsigned int ide_drive_data_read_many(struct ide_drive *d, unsigned int bytes, unsigned int count, uint8_t *data);
+unsigned int ide_drive_data_write_many(struct ide_drive *d, unsigned int bytes, unsigned int count, const uint8_t *data);
+
 static inline void ide_drive_data_write(struct ide_drive *d, uint16_t value)
 {
 	struct ide_drive_state *s = &d->s;

@@ -12,7 +12,8 @@ _Static_assert(PC_LAPIC == KEEL_APIC_BASE, "the local APIC's page is where the h
 _Static_assert(PC_PORT_FW_CFG + PC_FW_CFG_PORTS == PC_PORT_FW_CFG_DMA + FW_CFG_DMA_PORTS, "what ACPI tells of fw_cfg");
 _Static_assert(PC_PCI_MEMORY + PC_PCI_MEMORY_BYTES == PC_IOAPIC, "BARs are in front of all fixed registers");
 _Static_assert(PC_PCI_MEMORY_LAST + 1u == PC_IOAPIC, "BARs are in front of all fixed registers");
-_Static_assert(PC_VGA_HOLE_LAST + 1u == PC_VGA_HOLE + PC_VGA_HOLE_BYTES, "both ends of the hole");
+_Static_assert(PC_VGA_HOLE + PC_VGA_HOLE_BYTES == PC_VGA_HOLE_END, "the end of the hole");
+_Static_assert(PC_VGA_HOLE_LAST + 1 == PC_VGA_HOLE_END, "the end of the hole");
 
 /* The devices, but for local APICs and what has no registers. */
 #define DEVICE(type, member)	{ &type##_device, offsetof(struct pc, member) }
@@ -298,7 +299,7 @@ static unsigned int init_memory(struct pc *pc, uint8_t *guest)
 	const uint8_t *firmware = link_bytes(&pc->link, pc->machine.firmware);
 
 	pc->mem = (struct gmem){ .base = guest };
-	add_memory(pc, PC_VGA_HOLE + PC_VGA_HOLE_BYTES, pc->machine.low_memory, false);
+	add_memory(pc, PC_VGA_HOLE_END, pc->machine.low_memory, false);
 	add_memory(pc, PC_HIGH_MEMORY, PC_HIGH_MEMORY + pc->machine.high_memory, false);
 	add_memory(pc, 0, PC_VGA_HOLE, false);
 	add_memory(pc, PC_HIGH_MEMORY - bytes, PC_HIGH_MEMORY, true);
@@ -378,7 +379,6 @@ void pc_begin(struct pc *pc, unsigned int context, uint64_t tsc)
 
 	pc->current = context;
 	pc->tsc = tsc;
-	pc->io.local = context == KEEL_CONTEXT_EVENT ? NULL : &pc->vcpu[context].lapic.range;
 	/* TSCs of different CPUs may differ by a little. */
 	if (tsc >= pc->clock.start && now > pc->now)
 		pc->now = now;

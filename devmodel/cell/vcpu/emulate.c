@@ -6,8 +6,6 @@
 #include "core/string.h"
 #include "vcpu/emulate_internal.h"
 
-#define FLAG_DF		(1ull << 10)
-
 #define CR8_MOST	15u
 #define EFER_LMA	(1ull << 10)
 
@@ -17,8 +15,6 @@
 #define CPUID_EXTENDED_FEATURES	0x80000001u
 #define EBX7_BMI1	(1u << 3)
 #define ECX81_LZCNT	(1u << 5)
-
-#define RUN_BYTES	512u	/* string I/O copies at most so much at once: a disk sector */
 
 static uint64_t sign_extend(uint64_t value, unsigned int bytes)
 {
@@ -534,19 +530,46 @@ static bool is_found(const struct emulator *e)
 	return compares && zero == (e->insn.repeat == INSN_REPNE);
 }
 
+static unsigned int least(uint64_t a, unsigned int b)
+{
+	return a < b ? (unsigned int)a : b;
+}
+
+/* Elements that can be done together, at most count; 0: the next one is on its own. */
+static unsigned int do_run(struct emulator *e, unsigned int count)
+{
+	unsigned int done = 0;
+
+	if (e->insn.op == INSN_STOS)
+		done = run_store(e, count);
+	else if (e->insn.op == INSN_MOVS)
+		done = run_move(e, count);
+	if (done == 0)
+		return 0;
+	advance(e, KEEL_RDI, done * e->insn.size);
+	if (e->insn.op == INSN_MOVS)
+		advance(e, KEEL_RSI, done * e->insn.size);
+	return done;
+}
+
 static enum emulate_result string(struct emulator *e)
 {
-	unsigned int size = e->insn.address_size;
+	unsigned int size = e->insn.address_size, done = 0, run;
+	uint64_t left;
 
 	if (e->insn.repeat == INSN_ONCE)
 		return elements[e->insn.op](e) ? finish(e) : EMULATE_EXCEPTION;
-	for (unsigned int done = 0; get_gpr(e, KEEL_RCX, size) != 0; done++) {
+	for (left = get_gpr(e, KEEL_RCX, size); left != 0; done += run) {
 		if (done == e->most)
 			return EMULATE_DONE;
+		run = do_run(e, least(left, e->most - done));
 		/* What was done stays done; the guest meets the fault when it goes on. */
-		if (!elements[e->insn.op](e))
+		if (run == 0 && !elements[e->insn.op](e))
 			return done > 0 ? EMULATE_DONE : EMULATE_EXCEPTION;
-		set_gpr(e, KEEL_RCX, size, get_gpr(e, KEEL_RCX, size) - 1);
+		if (run == 0)
+			run = 1;
+		left -= run;
+		set_gpr(e, KEEL_RCX, size, left);
 		if (is_found(e))
 			break;
 	}
@@ -712,68 +735,40 @@ static enum emulate_result describe_io(struct emulator *e)
 	return EMULATE_DONE;
 }
 
-/* How many elements from the offset on, at most count, are done at once: they lie in two pages at most. */
-static unsigned int run_of(const struct emulator *e, uint64_t offset, uint64_t count)
+static bool in_element(struct emulator *e)
 {
-	uint64_t room = alu_mask(e->insn.address_size) - offset;
+	uint32_t value;
+	struct place target;
 
-	if (e->regs.rflags & FLAG_DF)
-		return 1;
-	if (room > RUN_BYTES)
-		room = RUN_BYTES;
-	if (count > room / e->insn.size)
-		count = room / e->insn.size;
-	return count > 0 ? count : 1;
+	if (!locate_target(e, e->insn.size, WALK_WRITE, &target))
+		return false;
+	value = bus_port_read(e->bus, e->ctx->exit.port, e->insn.size);
+	place_store(e, &target, value);
+	advance(e, KEEL_RDI, e->insn.size);
+	return true;
 }
 
-static void in_run(const struct emulator *e, const struct place *place, unsigned int count)
+static bool out_element(struct emulator *e)
 {
-	const struct keel_exit *exit = &e->ctx->exit;
-	uint8_t buf[RUN_BYTES];
+	struct place source;
 
-	for (unsigned int i = 0; i < count; i++) {
-		uint32_t value = bus_port_read(e->bus, exit->port, e->insn.size);
-
-		memcpy(buf + i * e->insn.size, &value, e->insn.size);
-	}
-	place_write(e, place, buf, e->insn.size);
+	if (!locate_source(e, e->insn.size, &source))
+		return false;
+	bus_port_write(e->bus, e->ctx->exit.port, e->insn.size, (uint32_t)place_load(e, &source));
+	advance(e, KEEL_RSI, e->insn.size);
+	return true;
 }
 
-static void out_run(const struct emulator *e, const struct place *place, unsigned int count)
-{
-	const struct keel_exit *exit = &e->ctx->exit;
-	uint8_t buf[RUN_BYTES];
-
-	place_read(e, place, buf, e->insn.size);
-	for (unsigned int i = 0; i < count; i++) {
-		uint32_t value = 0;
-
-		memcpy(&value, buf + i * e->insn.size, e->insn.size);
-		bus_port_write(e->bus, exit->port, e->insn.size, value);
-	}
-}
-
-/* Does up to count elements; 0: the first one faults. A run that is not good as a whole shrinks to one element. */
-static unsigned int io_run(struct emulator *e, uint64_t count)
+/* Does up to count elements; 0: the first one faults. */
+static unsigned int io_run(struct emulator *e, unsigned int count)
 {
 	bool in = e->ctx->exit.io & KEEL_IO_IN;
-	unsigned int reg = in ? KEEL_RDI : KEEL_RSI, segment = in ? KEEL_SEG_ES : e->insn.segment;
-	unsigned int access = in ? WALK_WRITE : 0, run;
-	uint64_t offset = get_gpr(e, reg, e->insn.address_size);
-	struct place place;
+	unsigned int done = in ? run_in(e, count) : run_out(e, count);
 
-	run = run_of(e, offset, count);
-	if (!place_at(e, segment, offset, run * e->insn.size, access, &place)) {
-		if (run == 1 || !place_at(e, segment, offset, e->insn.size, access, &place))
-			return 0;
-		run = 1;
-	}
-	if (in)
-		in_run(e, &place, run);
-	else
-		out_run(e, &place, run);
-	advance(e, reg, run * e->insn.size);
-	return run;
+	if (done == 0)
+		return (in ? in_element(e) : out_element(e)) ? 1 : 0;
+	advance(e, in ? KEEL_RDI : KEEL_RSI, done * e->insn.size);
+	return done;
 }
 
 static enum emulate_result io_repeat(struct emulator *e)
@@ -782,7 +777,7 @@ static enum emulate_result io_repeat(struct emulator *e)
 	uint64_t left = get_gpr(e, KEEL_RCX, size);
 
 	while (left != 0 && done < e->most) {
-		unsigned int room = e->most - done, run = io_run(e, left < room ? left : room);
+		unsigned int run = io_run(e, least(left, e->most - done));
 
 		if (run == 0)
 			return done > 0 ? EMULATE_DONE : EMULATE_EXCEPTION;

@@ -11,6 +11,7 @@
 #include "vcpu/emulate.h"
 #include "vcpu/walk.h"
 
+#define FLAG_DF		(1ull << 10)
 #define FLAG_VM		(1ull << 17)
 #define CR0_PE		(1ull << 0)
 #define SEGMENT_BIG	(1u << 10)
@@ -56,6 +57,15 @@ static inline void set_gpr(struct emulator *e, unsigned int reg, unsigned int by
 
 	e->regs.gpr[reg] = (e->regs.gpr[reg] & keep) | (value & alu_mask(bytes));
 }
+
+/*
+ * In emulate_run.c: up to count elements of a repeated INS, OUTS, STOS or MOVS at once, from where the registers are. Returns how many were
+ * done, and the registers still are to follow; 0: nothing is done, for the next element must go on its own.
+ */
+unsigned int run_in(struct emulator *e, unsigned int count);
+unsigned int run_out(struct emulator *e, unsigned int count);
+unsigned int run_store(struct emulator *e, unsigned int count);
+unsigned int run_move(struct emulator *e, unsigned int count);
 
 /* Of instructions with a vector register, in emulate_vector.c. */
 enum emulate_result emulate_vector(struct emulator *e);

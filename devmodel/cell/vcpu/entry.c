@@ -409,6 +409,7 @@ static void run_vcpu(struct pc *pc, struct keel_context *ctx, uint64_t tsc)
 	uint32_t kind = ctx->exit.kind;
 
 	lapic_begin(&v->lapic, ctx->exit.tpr, by_processor);
+	pc->io.local = &v->lapic.range;
 	pc_begin(pc, ctx->exit.context, tsc);
 
 	/* One that executes instructions does not sleep. */
@@ -446,6 +447,7 @@ static void run_event(struct pc *pc, const struct entry_place *place, struct kee
 		}
 	}
 	pc->bus.current = NULL;
+	pc->io.local = NULL;
 	pc_begin(pc, KEEL_CONTEXT_EVENT, tsc);
 	pc_event(pc);
 	finish(pc, &ctx->answer);
