@@ -1311,14 +1311,14 @@ static void set_up_runs(void)
 		run_device.registers[i] = (uint8_t)random_next();
 }
 
-/* Linear pages 0 to 15: data, device, or not there; some are read-only. The processor has set accessed and dirty bits. */
+/* Linear pages 0 to 16: data, device, or not there; some are read-only. The processor has set accessed and dirty bits. */
 static void set_up_tables(void)
 {
 	uint32_t *directory = (uint32_t *)run_memory, *table = (uint32_t *)(run_memory + PAGE);
 
 	memset(run_memory, 0, 2 * PAGE);
 	directory[0] = (uint32_t)(ARENA + PAGE) | 0x67;
-	for (unsigned int i = 0; i < 16; i++) {
+	for (unsigned int i = 0; i < 17; i++) {
 		uint32_t to = (uint32_t)(random_next() % 3 ? ARENA + (2 + random_next() % (RUN_PAGES - 2)) * PAGE
 							   : RUN_DEVICE + random_next() % 2 * PAGE);
 
@@ -1335,7 +1335,7 @@ static uint64_t run_offset(bool paged)
 	uint64_t near = random_next() % 3 ? random_next() % PAGE : PAGE - random_next() % 64;
 
 	if (paged)
-		return random_next() % 14 * PAGE + near;
+		return random_next() % 16 * PAGE + near;
 	return random_next() % 2 ? RUN_DEVICE + random_next() % 2 * PAGE + near
 				 : ARENA + (2 + random_next() % (RUN_PAGES - 2)) * PAGE + near;
 }
@@ -1352,6 +1352,8 @@ static void random_run(bool paged, bool io, uint8_t *code)
 		set_up_tables();
 	if (random_next() % 4 == 0)
 		ctx.sregs.seg[random_next() % 2 ? KEEL_SEG_ES : KEEL_SEG_DS].limit = (uint32_t)run_offset(paged);
+	if (random_next() % 4 == 0)
+		ctx.sregs.seg[KEEL_SEG_ES].base = ctx.sregs.seg[KEEL_SEG_DS].base = random_next() % PAGE;
 	ctx.regs.gpr[KEEL_RSI] = run_offset(paged);
 	ctx.regs.gpr[KEEL_RDI] = run_offset(paged);
 	if (random_next() % 2) {

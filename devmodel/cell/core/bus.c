@@ -24,8 +24,38 @@ static void nothing_write(void *device, uint64_t offset, unsigned int bytes, uin
 	(void)value;
 }
 
+static unsigned int nothing_read_many(void *device, uint64_t offset, unsigned int bytes, unsigned int count, uint8_t *data)
+{
+	(void)device;
+	(void)offset;
+	memset(data, UINT8_MAX, (size_t)count * bytes);
+	return count;
+}
+
+static unsigned int nothing_write_many(void *device, uint64_t offset, unsigned int bytes, unsigned int count,
+				       const uint8_t *data)
+{
+	(void)device;
+	(void)offset;
+	(void)bytes;
+	(void)data;
+	return count;
+}
+
+static unsigned int nothing_fill(void *device, uint64_t offset, unsigned int bytes, unsigned int count, uint64_t value)
+{
+	(void)device;
+	(void)offset;
+	(void)bytes;
+	(void)value;
+	return count;
+}
+
 /* Byte by byte: the next one may be somebody's. */
-static const struct io_ops nothing_ops = { .read = nothing_read, .write = nothing_write, .widest = 1 };
+static const struct io_ops nothing_ops = {
+	.read = nothing_read, .write = nothing_write,
+	.read_many = nothing_read_many, .write_many = nothing_write_many, .fill = nothing_fill, .widest = 1,
+};
 static const struct io_range nothing = { .bytes = UINT64_MAX, .ops = &nothing_ops };
 
 static uint64_t mask_of(unsigned int bytes)
@@ -131,17 +161,12 @@ static bool is_in(const struct bus_window *window, uint64_t gpa)
 	return gpa - window->first <= window->last - window->first;
 }
 
-static const struct bus_window *window_at(struct bus *bus, uint64_t gpa)
+/* The window that the address is in, or the first one behind it. */
+static unsigned int window_at(struct bus *bus, uint64_t gpa)
 {
-	unsigned int number = bus->hit;
-
-	if (number < bus->windows && is_in(&bus->window[number], gpa))
-		return &bus->window[number];
-	number = window_from(bus, gpa);
-	if (number == bus->windows || !is_in(&bus->window[number], gpa))
-		return NULL;
-	bus->hit = number;
-	return &bus->window[number];
+	if (bus->hit == bus->windows || !is_in(&bus->window[bus->hit], gpa))
+		bus->hit = window_from(bus, gpa);
+	return bus->hit;
 }
 
 static bool is_local(const struct bus *bus, uint64_t gpa)
@@ -151,29 +176,37 @@ static bool is_local(const struct bus *bus, uint64_t gpa)
 
 static const struct io_range *range_at(struct bus *bus, uint64_t gpa)
 {
-	const struct bus_window *window;
+	unsigned int number;
 
 	if (is_local(bus, gpa))
 		return bus->local;
-	window = window_at(bus, gpa);
-	return window ? window->range : &nothing;
+	number = window_at(bus, gpa);
+	return number < bus->windows && is_in(&bus->window[number], gpa) ? bus->window[number].range : &nothing;
 }
 
-/* How many elements from gpa on the range answers, at most count. */
-static unsigned int elements_at(struct bus *bus, uint64_t gpa, unsigned int bytes, unsigned int count)
+/* Bytes from gpa on, at most room, that bus->local is not in front of. */
+static uint64_t before_local(const struct bus *bus, uint64_t gpa, uint64_t room)
 {
-	const struct bus_window *window;
+	bool ahead = bus->local && bus->local->bytes > 0 && bus->local->base >= gpa;
+
+	return ahead && bus->local->base - gpa < room ? bus->local->base - gpa : room;
+}
+
+/* The range at an address, and how many elements from there on are its own, at most *count. */
+static const struct io_range *run_at(struct bus *bus, uint64_t gpa, unsigned int bytes, unsigned int *count)
+{
+	const struct io_range *range = range_at(bus, gpa);
 	uint64_t room;
 
-	if (is_local(bus, gpa))
-		return 1;
-	window = window_at(bus, gpa);
-	if (!window)
-		return 1;
-	room = window->last - gpa + 1;
-	if (bus->local && bus->local->bytes && bus->local->base - gpa < room)
-		room = bus->local->base - gpa;
-	return room / bytes < count ? (unsigned int)(room / bytes) : count;
+	if (range == bus->local)
+		room = last_of(range) - gpa + 1;
+	else if (range != &nothing)
+		room = before_local(bus, gpa, bus->window[bus->hit].last - gpa + 1);
+	else
+		room = before_local(bus, gpa, (bus->hit < bus->windows ? bus->window[bus->hit].first : UINT64_MAX) - gpa);
+	if (*count > room / bytes)
+		*count = (unsigned int)(room / bytes);
+	return range;
 }
 
 /* Both */
@@ -382,13 +415,19 @@ void bus_write(struct bus *bus, uint64_t gpa, unsigned int bytes, uint64_t value
 	}
 }
 
+/* Nobody has no registers that a wide access could be split over. */
+static bool takes(const struct io_range *range, unsigned int bytes)
+{
+	return range == &nothing || bytes <= range->ops->widest;
+}
+
 void bus_read_many(struct bus *bus, uint64_t gpa, unsigned int bytes, unsigned int count, uint8_t *data)
 {
 	while (count > 0) {
-		const struct io_range *range = range_at(bus, gpa);
-		unsigned int run = elements_at(bus, gpa, bytes, count), done = 0;
+		unsigned int run = count, done = 0;
+		const struct io_range *range = run_at(bus, gpa, bytes, &run);
 
-		if (run > 0 && range->ops->read_many && bytes <= range->ops->widest) {
+		if (run > 0 && range->ops->read_many && takes(range, bytes)) {
 			bus->timed |= range->ops->timed_reads;
 			done = range->ops->read_many(range->device, gpa - range->base, bytes, run, data);
 		}
@@ -407,10 +446,10 @@ void bus_read_many(struct bus *bus, uint64_t gpa, unsigned int bytes, unsigned i
 void bus_write_many(struct bus *bus, uint64_t gpa, unsigned int bytes, unsigned int count, const uint8_t *data)
 {
 	while (count > 0) {
-		const struct io_range *range = range_at(bus, gpa);
-		unsigned int run = elements_at(bus, gpa, bytes, count), done = 0;
+		unsigned int run = count, done = 0;
+		const struct io_range *range = run_at(bus, gpa, bytes, &run);
 
-		if (run > 0 && range->ops->write_many && bytes <= range->ops->widest) {
+		if (run > 0 && range->ops->write_many && takes(range, bytes)) {
 			bus->timed |= range->ops->timed;
 			done = range->ops->write_many(range->device, gpa - range->base, bytes, run, data);
 		}
@@ -431,10 +470,10 @@ void bus_fill(struct bus *bus, uint64_t gpa, unsigned int bytes, unsigned int co
 {
 	value &= mask_of(bytes);
 	while (count > 0) {
-		const struct io_range *range = range_at(bus, gpa);
-		unsigned int run = elements_at(bus, gpa, bytes, count), done = 0;
+		unsigned int run = count, done = 0;
+		const struct io_range *range = run_at(bus, gpa, bytes, &run);
 
-		if (run > 0 && range->ops->fill && bytes <= range->ops->widest) {
+		if (run > 0 && range->ops->fill && takes(range, bytes)) {
 			bus->timed |= range->ops->timed;
 			done = range->ops->fill(range->device, gpa - range->base, bytes, run, value);
 		}
