@@ -443,6 +443,28 @@ START_TEST(save_load_save)
 }
 END_TEST
 
+static unsigned int asked;
+
+static void count_asking(void *owner)
+{
+	(void)owner;
+	asked++;
+}
+
+/* What may have made room for a character has the owner asked for one; what cannot does not. */
+START_TEST(asks_for_characters)
+{
+	chip.receive = count_asking;
+	rd(DATA);
+	ck_assert_uint_eq(asked, 1);
+	wr(IIR, 0x07);
+	ck_assert_uint_eq(asked, 2);
+	wr(DATA, 'a');
+	rd(LSR);
+	ck_assert_uint_eq(asked, 2);
+}
+END_TEST
+
 START_TEST(any_state_is_survived)
 {
 	uint8_t wire[256];
@@ -488,6 +510,7 @@ int main(void)
 	tcase_add_test(tcase, trigger_change_keeps_the_data);
 	tcase_add_test(tcase, clearing_the_transmitter_interrupts);
 	tcase_add_test(tcase, save_load_save);
+	tcase_add_test(tcase, asks_for_characters);
 	tcase_add_test(tcase, any_state_is_survived);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);

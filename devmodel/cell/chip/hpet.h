@@ -17,7 +17,6 @@
 #include "core/state.h"
 #include "shared/pc_map.h"
 
-#define HPET_BYTES	0x400u
 #define HPET_TIMERS	3
 #define HPET_TICK_NS	10u
 

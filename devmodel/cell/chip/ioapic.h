@@ -34,8 +34,8 @@ struct ioapic {
 extern const struct state_table ioapic_state_table;
 
 /*
- * The devices of these are a struct ioapic. Registers are of 32 bits: smaller reads get their part of one, smaller writes are ignored, and
- * of larger accesses the lower half counts. Other offsets read 0 and ignore writes.
+ * The devices of these are a struct ioapic. Registers are of 32 bits: smaller reads get their part of one, smaller writes
+ * are ignored, and of larger accesses the lower half counts. Other offsets read 0 and ignore writes.
  */
 extern const struct device_ops ioapic_device;
 extern const struct io_ops ioapic_io;

@@ -42,8 +42,9 @@ struct mc146818 {
 };
 
 /*
- * The devices of these are a struct mc146818. Power-on is with an empty battery: all bytes zero but the modes (BCD, 24 hours),
- * 1 January 1970. Bit 7 of the index port is not the chip's. There is no deadline unless an interrupt is enabled and none is raised.
+ * The devices of these are a struct mc146818. Power-on is with an empty battery: all bytes zero but the modes (BCD, 24
+ * hours), 1 January 1970. Bit 7 of the index port is not the chip's. There is no deadline unless an interrupt is enabled and
+ * none is raised.
  */
 extern const struct device_ops mc146818_device;
 extern const struct io_ops mc146818_io;

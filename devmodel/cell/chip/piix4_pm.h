@@ -39,8 +39,8 @@ struct piix4_pm {
 extern const struct state_table piix4_pm_state_table;
 
 /*
- * The devices of these are a struct piix4_pm. The deadline is the overflow of the timer, where it interrupts. What lies outside of
- * the registers of the block reads 0 and ignores writes.
+ * The devices of these are a struct piix4_pm. The deadline is the overflow of the timer, where it interrupts. What of the
+ * block is no register reads 0 and ignores writes.
  */
 extern const struct device_ops piix4_pm_device;
 extern const struct io_ops piix4_pm_io, piix4_apm_io;

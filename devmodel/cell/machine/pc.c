@@ -9,6 +9,7 @@
 #define ADDRESS_BITS		40u		/* what guests are told of physical addresses */
 
 _Static_assert(PC_LAPIC == KEEL_APIC_BASE, "the local APIC's page is where the hypervisor has it");
+_Static_assert(PC_LAPIC_BYTES == LAPIC_PAGE_BYTES, "the size of the local APIC's page");
 _Static_assert(PC_PORT_FW_CFG + PC_FW_CFG_PORTS == PC_PORT_FW_CFG_DMA + FW_CFG_DMA_PORTS, "what ACPI tells of fw_cfg");
 _Static_assert(PC_PCI_MEMORY + PC_PCI_MEMORY_BYTES == PC_IOAPIC, "BARs are in front of all fixed registers");
 _Static_assert(PC_PCI_MEMORY_LAST + 1u == PC_IOAPIC, "BARs are in front of all fixed registers");

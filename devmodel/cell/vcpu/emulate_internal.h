@@ -59,8 +59,8 @@ static inline void set_gpr(struct emulator *e, unsigned int reg, unsigned int by
 }
 
 /*
- * In emulate_run.c: up to count elements of a repeated INS, OUTS, STOS or MOVS at once, from where the registers are. Returns how many were
- * done, and the registers still are to follow; 0: nothing is done, for the next element must go on its own.
+ * In emulate_run.c: up to count elements of a repeated INS, OUTS, STOS or MOVS at once, from where the registers are. Returns how
+ * many were done, and the registers still are to follow; 0: nothing is done, for the next element must go on its own.
  */
 unsigned int run_in(struct emulator *e, unsigned int count);
 unsigned int run_out(struct emulator *e, unsigned int count);
