@@ -58,35 +58,43 @@ static inline void note(bool write, uint64_t gpa, unsigned int bytes, uint64_t v
 	bus_log.count++;
 }
 
-static inline uint64_t bus_read(void *owner, uint64_t gpa, unsigned int bytes)
+static inline uint64_t device_read(void *device, uint64_t gpa, unsigned int bytes)
 {
-	(void)owner;
+	(void)device;
 	note(false, gpa, bytes, 0);
 	return bus_log.answer;
 }
 
-static inline void bus_write(void *owner, uint64_t gpa, unsigned int bytes, uint64_t value)
+static inline void device_write(void *device, uint64_t gpa, unsigned int bytes, uint64_t value)
 {
-	(void)owner;
+	(void)device;
 	note(true, gpa, bytes, value);
 }
 
-static inline uint32_t port_read(void *owner, uint16_t port, unsigned int bytes)
+static inline uint64_t port_read(void *device, uint64_t port, unsigned int bytes)
 {
-	(void)owner;
+	(void)device;
 	note(false, port, bytes, 0);
 	return 0x01010101u * bus_log.count;
 }
 
-static inline void port_write(void *owner, uint16_t port, unsigned int bytes, uint32_t value)
+static inline void port_write(void *device, uint64_t port, unsigned int bytes, uint64_t value)
 {
-	(void)owner;
+	(void)device;
 	note(true, port, bytes, value);
 }
 
-static const struct emulate_bus bus = {
-	.mmio_read = bus_read, .mmio_write = bus_write, .port_read = port_read, .port_write = port_write,
-};
+static const struct io_ops device_ops = { .read = device_read, .write = device_write, .widest = 8 };
+static const struct io_ops port_ops = { .read = port_read, .write = port_write, .widest = 4 };
+static struct io_range device = { .bytes = UINT64_MAX, .ops = &device_ops }, ports = { .bytes = BUS_PORTS, .ops = &port_ops };
+static struct bus bus;
+
+static inline void set_up_bus(void)
+{
+	bus_init(&bus);
+	device.number = ports.number = 0;
+	ck_assert(bus_map(&bus, BUS_MEMORY_SPACE, &device) && bus_map(&bus, BUS_PORT_SPACE, &ports));
+}
 
 static inline void set_up(void)
 {
@@ -99,6 +107,7 @@ static inline void set_up(void)
 	memset(&bus_log, 0, sizeof(bus_log));
 	memset(&fault, 0, sizeof(fault));
 	memset(backing, 0, sizeof(backing));
+	set_up_bus();
 	ctx.exit.flags = KEEL_EXIT_F_SREGS;
 	ctx.regs.rflags = FIXED;
 	ctx.regs.rip = 0x1000;

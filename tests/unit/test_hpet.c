@@ -5,6 +5,7 @@
 
 #include "chip/hpet.h"
 #include "core/time.h"
+#include "roundtrip.h"
 #include "suite.h"
 
 #define CAPABILITIES 0x000u
@@ -338,10 +339,8 @@ END_TEST
 
 START_TEST(save_load_save)
 {
-	uint8_t first[512], second[512];
 	struct hpet copy = { .now = &the_time, .route_cap = ROUTES };
 	uint64_t count;
-	size_t length;
 
 	write8(GENERAL, 3, 70);
 	write8(CONFIG(0), ENABLE | PERIODIC | VALUE_SET, 100);
@@ -349,11 +348,7 @@ START_TEST(save_load_save)
 	write8(CONFIG(1), ROUTE(20) | ENABLE | LEVEL, 100);
 	write8(COMPARATOR(1), 30, 100);
 	advance_to(400);
-	length = state_save(&hpet_state_table, 0, &hpet.s, first, sizeof(first));
-	ck_assert_uint_eq(length, state_size(&hpet_state_table));
-	ck_assert_uint_eq(state_load(&hpet_state_table, 0, &copy.s, first, length), length);
-	ck_assert_uint_eq(state_save(&hpet_state_table, 0, &copy.s, second, sizeof(second)), length);
-	ck_assert_mem_eq(first, second, length);
+	roundtrip(&hpet_state_table, 0, &hpet.s, &copy.s);
 	ck_assert_uint_eq(hpet_device.deadline(&copy), hpet_device.deadline(&hpet));
 	count = read8(COUNTER, 5000);
 	ck_assert_uint_eq(hpet_io.read(&copy, COUNTER, 8), count);
@@ -398,11 +393,8 @@ START_TEST(random_accesses)
 }
 END_TEST
 
-int main(void)
+SUITE("hpet", tcase)
 {
-	Suite *suite = suite_create("hpet");
-	TCase *tcase = tcase_create("hpet");
-
 	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_test(tcase, identity);
 	tcase_add_test(tcase, main_counter);
@@ -417,6 +409,4 @@ int main(void)
 	tcase_add_test(tcase, odd_accesses);
 	tcase_add_test(tcase, save_load_save);
 	tcase_add_test(tcase, random_accesses);
-	suite_add_tcase(suite, tcase);
-	return run_suite(suite);
 }

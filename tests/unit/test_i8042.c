@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "chip/i8042.h"
+#include "roundtrip.h"
 #include "suite.h"
 
 #define DATA 0u
@@ -490,21 +491,15 @@ END_TEST
 
 START_TEST(save_load_save)
 {
-	uint8_t first[256], second[256];
 	struct i8042 copy = { 0 };
-	size_t bytes;
 
 	command_byte(0x47);
 	data(0xed);
 	mouse(0xe9);
 	KEYS("\x1c\xf0\x1c");
 	command(0xd1);
-	bytes = state_save(&i8042_state_table, 0, &chip.s, first, sizeof(first));
-	ck_assert_uint_gt(bytes, 0);
 	i8042_device.init(&copy);
-	ck_assert_uint_eq(state_load(&i8042_state_table, 0, &copy.s, first, bytes), bytes);
-	ck_assert_uint_eq(state_save(&i8042_state_table, 0, &copy.s, second, sizeof(second)), bytes);
-	ck_assert_mem_eq(first, second, bytes);
+	roundtrip(&i8042_state_table, 0, &chip.s, &copy.s);
 	ck_assert_uint_eq(i8042_data_io.read(&copy, 0, 1), 0xfa);
 	ck_assert_uint_eq(i8042_data_io.read(&copy, 0, 1), 0x1e);
 	ck_assert_uint_eq(i8042_data_io.read(&copy, 0, 1), 0x9e);
@@ -532,11 +527,8 @@ START_TEST(any_state_is_survived)
 }
 END_TEST
 
-int main(void)
+SUITE("i8042", tcase)
 {
-	Suite *suite = suite_create("i8042");
-	TCase *tcase = tcase_create("i8042");
-
 	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_test(tcase, power_on);
 	tcase_add_test(tcase, firmware_sequence);
@@ -561,6 +553,4 @@ int main(void)
 	tcase_add_test(tcase, mouse_is_not_translated);
 	tcase_add_test(tcase, save_load_save);
 	tcase_add_test(tcase, any_state_is_survived);
-	suite_add_tcase(suite, tcase);
-	return run_suite(suite);
 }

@@ -630,11 +630,8 @@ START_TEST(random_writes_always_progress)
 }
 END_TEST
 
-int main(void)
+SUITE("i8254", tcase)
 {
-	Suite *suite = suite_create("i8254");
-	TCase *tcase = tcase_create("i8254");
-
 	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_test(tcase, power_on);
 	tcase_add_test(tcase, mode0_terminal_count);
@@ -668,6 +665,4 @@ int main(void)
 	tcase_add_test(tcase, save_load_save);
 	tcase_add_test(tcase, any_state_is_survived);
 	tcase_add_test(tcase, random_writes_always_progress);
-	suite_add_tcase(suite, tcase);
-	return run_suite(suite);
 }

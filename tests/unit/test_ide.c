@@ -1,40 +1,6 @@
-// SPDX-License-Identifier: GPL-2.0
-/* ATA disks on a PIIX3 channel, used as firmware, boot loaders and operating systems do. */
-#include "ide_rig.h"
-
-#define DISK_SECTORS	4096u
-#define DISK_BYTES	(DISK_SECTORS * 512ull)
-#define TABLE		0x2000u
-
-static uint8_t data[0x200000];
-
-static void set_up(void)
-{
-	rig_begin();
-	rig_drive(0, KEEL_DRIVE_DISK, DISK_BYTES);
-	rig_drive(1, KEEL_DRIVE_DISK, DISK_BYTES);
-	rig.ch->drive[1].flags = KEEL_DRIVE_READONLY;
-	piix3_ide_init(&rig.ide);
-}
-
-static const uint8_t *image(uint64_t lba)
-{
-	return rig.disk[0].image + lba * 512;
-}
-
-static uint16_t word(unsigned int i)
-{
-	return (uint16_t)(data[2 * i] | data[2 * i + 1] << 8);
-}
-
-static void identify(void)
-{
-	out(7, 0xec);
-	ck_assert_uint_eq(interrupt(), READY | DRQ);
-	read_data(data, 512);
-	ck_assert_uint_eq(status(), READY);
-	ck_assert(!rig.level);
-}
+/* SPDX-License-Identifier: GPL-2.0 */
+/* ATA disks on a PIIX3 channel, used as firmware, boot loaders and operating systems do. test_ide_dma.c has their bus master. */
+#include "ide_disk_rig.h"
 
 START_TEST(detection)
 {
@@ -240,29 +206,6 @@ START_TEST(address_of_48_bits)
 	ck_assert_uint_eq(in(3) | in(4) << 8 | in(5) << 16, 0x012345);
 	lba28(0x9abcdef, 1, 0x40);
 	ck_assert_uint_eq(rig.disk[0].offset, 0x9abcdefull * 512);
-}
-END_TEST
-
-/* Regions end at 4 GiB, even where memory goes on. */
-START_TEST(dma_has_32_address_lines)
-{
-	static uint8_t memory[0x20000];
-	const uint64_t first = 0xffff0000u;
-	struct gmem mem = { .count = 1, .range = { { .first = first, .bytes = sizeof(memory) } } };
-	struct bmide bm = { .mem = &mem };
-	uint32_t moved;
-
-	mem.base = (uint8_t *)((uintptr_t)memory - first);
-	bmide_init(&bm);
-	for (unsigned int end = 0; end < 2; end++) {
-		memcpy(memory, &(uint32_t[2]){ 0xfffffe00, 0x80000200 + 2 * end }, 8);
-		for (unsigned int i = 0; i < 4; i++)
-			bmide_write(&bm, 4 + i, (uint8_t)(first >> (8 * i)));
-		ck_assert(bmide_write(&bm, 0, 9));
-		ck_assert(bmide_to_memory(&bm, data, 0x1000, &moved) == !end);
-		ck_assert(!bmide_active(&bm));
-		bmide_write(&bm, 0, 0);
-	}
 }
 END_TEST
 
@@ -501,185 +444,6 @@ START_TEST(selection_and_interrupts)
 }
 END_TEST
 
-/* PRD table over scattered pieces; returns the sum. */
-static uint32_t scatter(void)
-{
-	prd(TABLE, 0, 0x10000, 0x200, false);
-	prd(TABLE, 1, 0x30002, 0x1fe, false);
-	prd(TABLE, 2, 0x20000, 2, false);
-	prd(TABLE, 3, 0x100000, 0, false);		/* 64 KiB */
-	prd(TABLE, 4, 0x50000, 0xfc00, true);
-	return 0x200 + 0x1fe + 2 + 0x10000 + 0xfc00;
-}
-
-static void gather(uint8_t *to)
-{
-	memcpy(to, rig.memory + 0x10000, 0x200);
-	memcpy(to + 0x200, rig.memory + 0x30002, 0x1fe);
-	memcpy(to + 0x3fe, rig.memory + 0x20000, 2);
-	memcpy(to + 0x400, rig.memory + 0x100000, 0x10000);
-	memcpy(to + 0x10400, rig.memory + 0x50000, 0xfc00);
-}
-
-START_TEST(dma_read)
-{
-	uint32_t bytes = scatter();
-
-	ck_assert_uint_eq(bytes, KEEL_BOUNCE_BYTES);
-	bm_write(4, 4, TABLE | 3);
-	ck_assert_uint_eq(bm_read(4, 4), TABLE);
-	bm_write(2, 1, 0x66);
-	ck_assert_uint_eq(bm_read(2, 1), 0x60);
-	bm_write(0, 1, 0x08);
-	lba28(10, bytes / 512, 0xc8);			/* 256 sectors: count 0 */
-	ck_assert_uint_eq(status(), READY | DRQ);
-	ck_assert(!rig.disk[0].pending);
-	bm_write(0, 1, 0x09);
-	ck_assert_uint_eq(bm_read(2, 1), 0x61);
-	ck_assert(rig.disk[0].pending);
-	ck_assert(!rig.level);
-	rig_answer_all();
-	ck_assert_uint_eq(bm_read(2, 1), 0x64);		/* table consumed to its end: not active, interrupt */
-	ck_assert_uint_eq(interrupt(), READY);
-	gather(data);
-	ck_assert_mem_eq(data, image(10), bytes);
-	ck_assert_uint_eq(rig.memory[0x10200] | rig.memory[0x50000 + 0xfc00], 0);
-	bm_write(0, 1, 0);
-	bm_write(2, 1, 0x64);
-	ck_assert_uint_eq(bm_read(2, 1), 0x60);
-}
-END_TEST
-
-START_TEST(dma_write_across_chunks)
-{
-	/* 600 sectors, 300 KiB, from one table of 64 KiB regions; engine started before the command. */
-	for (unsigned int i = 0; i < 5; i++)
-		prd(TABLE, i, 0x100000 + i * 0x10000, 0, i == 4);
-	for (unsigned int i = 0; i < 0x50000; i++)
-		rig.memory[0x100000 + i] = (uint8_t)(i * 31 + (i >> 8));
-	bm_write(4, 4, TABLE);
-	bm_write(0, 1, 0x01);
-	lba48(1000, 600, 0x35);
-	ck_assert(rig.disk[0].pending);
-	while (rig_answer(0, 0))
-		ck_assert(rig.level == !rig.disk[0].pending);
-	ck_assert_uint_eq(rig.disk[0].writes, 3);
-	ck_assert_uint_eq(interrupt(), READY);
-	/* Regions left over: still active. */
-	ck_assert_uint_eq(bm_read(2, 1), 0x05);
-	ck_assert_mem_eq(image(1000), rig.memory + 0x100000, 600 * 512);
-	ck_assert_mem_ne(image(1600), rig.memory + 0x100000 + 600 * 512, 512);
-	/* FUA: flushed. */
-	bm_write(0, 1, 0);
-	bm_write(0, 1, 1);
-	lba48(1000, 1, 0x3d);
-	rig_answer_all();
-	ck_assert_uint_eq(rig.disk[0].flushes, 1);
-	ck_assert_uint_eq(interrupt(), READY);
-}
-END_TEST
-
-START_TEST(dma_table_too_short)
-{
-	prd(TABLE, 0, 0x10000, 0x300, true);
-	bm_write(4, 4, TABLE);
-	lba28(0, 2, 0xc8);
-	bm_write(0, 1, 0x09);
-	rig_answer_all();
-	ck_assert_uint_eq(bm_read(2, 1), 0);		/* neither active nor an interrupt: the drive waits */
-	ck_assert(!rig.level);
-	ck_assert_uint_eq(status(), READY | DRQ);
-	/* Another table: the drive goes on with the sector that was cut. */
-	prd(TABLE, 0, 0x20000, 0x200, true);
-	bm_write(0, 1, 0);
-	bm_write(0, 1, 0x09);
-	rig_answer_all();
-	ck_assert_uint_eq(interrupt(), READY);
-	ck_assert_mem_eq(rig.memory + 0x20000, image(1), 512);
-	/* A write whose table ends within a sector waits too, and a reset frees the drive. */
-	prd(TABLE, 0, 0x10000, 0x100, true);
-	bm_write(0, 1, 0);
-	bm_write(0, 1, 1);
-	lba28(0, 2, 0xca);
-	ck_assert(!rig.disk[0].pending);
-	control_write(4);
-	control_write(0);
-	identify();
-}
-END_TEST
-
-START_TEST(dma_not_memory)
-{
-	static const struct { uint32_t address, count, table; } bad[] = {
-		{ RIG_HOLE - 0x100, 0x200, TABLE },
-		{ RIG_HOLE, 0x200, TABLE },
-		{ 0xfffffffe, 0x200, TABLE },
-		{ 0xffffff00, 0x200, TABLE },
-		{ RIG_MEMORY - 2, 4, TABLE },
-		{ 0x10000, 0x200, RIG_MEMORY },
-		{ 0x10000, 0x200, 0xfffffffc },
-		{ 0x10000, 0x200, RIG_HOLE - 4 },
-	};
-
-	for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		for (unsigned int write = 0; write < 2; write++) {
-			prd(TABLE, 0, bad[i].address, bad[i].count, true);
-			bm_write(2, 1, 0x06);
-			bm_write(4, 4, bad[i].table);
-			lba28(0, 1, write ? 0xca : 0xc8);
-			bm_write(0, 1, write ? 0x01 : 0x09);
-			rig_answer_all();
-			ck_assert_uint_eq(interrupt(), READY | ERR);
-			ck_assert_uint_eq(in(1), 4);
-			ck_assert_uint_eq(bm_read(2, 1), 0x06);
-			bm_write(0, 1, 0);
-		}
-	ck_assert_uint_eq(rig.disk[0].writes, 0);
-	/* The error bit stays until cleared and does not harm the next transfer. */
-	prd(TABLE, 0, 0x10000, 0x200, true);
-	bm_write(4, 4, TABLE);
-	bm_write(2, 1, 0x04);
-	lba28(4, 1, 0xc8);
-	bm_write(0, 1, 0x09);
-	rig_answer_all();
-	ck_assert_uint_eq(interrupt(), READY);
-	ck_assert_uint_eq(bm_read(2, 1), 0x06);
-	ck_assert_mem_eq(rig.memory + 0x10000, image(4), 512);
-}
-END_TEST
-
-START_TEST(dma_table_without_end)
-{
-	/* Regions of one word each that name the table itself over and over; the transfer ends it. */
-	for (unsigned int i = 0; i < 0x8000; i++)
-		prd(0x100000, i, 0x200000, 2, false);
-	bm_write(4, 4, 0x100000);
-	lba28(0, 16, 0xc8);
-	bm_write(0, 1, 0x09);
-	rig_answer_all();
-	ck_assert_uint_eq(interrupt(), READY);
-	ck_assert_mem_eq(rig.memory + 0x200000, image(16) - 2, 2);
-	ck_assert_uint_eq(bm_read(2, 1) & 1, 1);
-}
-END_TEST
-
-START_TEST(dma_stopped_midway)
-{
-	prd(TABLE, 0, 0x10000, 0x200, true);
-	bm_write(4, 4, TABLE);
-	lba28(0, 1, 0xc8);
-	bm_write(0, 1, 0x09);
-	bm_write(0, 1, 0x08);
-	rig_answer_all();
-	ck_assert(!rig.level);
-	ck_assert_uint_eq(rig.memory[0x10001], 0);
-	bm_write(0, 1, 0x09);
-	rig_answer_all();
-	ck_assert_uint_eq(interrupt(), READY);
-	ck_assert_mem_eq(rig.memory + 0x10000, image(0), 512);
-}
-END_TEST
-
 START_TEST(host_errors)
 {
 	lba28(0x123, 4, 0x20);
@@ -821,6 +585,13 @@ START_TEST(bad_states_are_refused)
 	ck_assert(rig_load(rig.ch, one, n));
 	rig.ch->s.selected = 2;
 	ck_assert(!ide_restored(rig.ch));
+	/* A line that is not where its drive has it would never move again, or twice the same way. */
+	ck_assert(rig_load(rig.ch, one, n));
+	rig.ch->s.line = !rig.ch->s.line;
+	ck_assert(!ide_restored(rig.ch));
+	ck_assert(rig_load(rig.ch, one, n));
+	rig.ch->s.line = 2;
+	ck_assert(!ide_restored(rig.ch));
 	/* Whatever is accepted must be harmless. */
 	for (unsigned int round = 0; round < 3000; round++) {
 		uint8_t *s = (uint8_t *)&rig.ch->drive[0].s;
@@ -949,20 +720,29 @@ START_TEST(pci_function)
 }
 END_TEST
 
-int main(void)
+SUITE("ide", tests)
 {
-	const TTest *const tests[] = {
-		detection, empty_channel_floats, absent_slave, absent_master, identify_words, tiny_disks,
-		huge_disk, address_of_48_bits, dma_has_32_address_lines, pio_read,
-		pio_read_across_chunks_ext_multiple, pio_write, chs, bounds, unknown_commands_abort, read_only_disk,
-		selection_and_interrupts, dma_read, dma_write_across_chunks, dma_table_too_short, dma_not_memory,
-		dma_table_without_end, dma_stopped_midway, host_errors, reset_with_request_in_flight,
-		save_and_load_in_mid_transfer, bad_states_are_refused, random_guest, pci_function,
-	};
-	TCase *tc = tcase_create("ide");
-
-	tcase_add_checked_fixture(tc, set_up, rig_end);
-	for (unsigned int i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		tcase_add_test(tc, tests[i]);
-	return rig_run("ide", tc);
+	tcase_add_checked_fixture(tests, set_up, rig_end);
+	tcase_add_test(tests, detection);
+	tcase_add_test(tests, empty_channel_floats);
+	tcase_add_test(tests, absent_slave);
+	tcase_add_test(tests, absent_master);
+	tcase_add_test(tests, identify_words);
+	tcase_add_test(tests, tiny_disks);
+	tcase_add_test(tests, huge_disk);
+	tcase_add_test(tests, address_of_48_bits);
+	tcase_add_test(tests, pio_read);
+	tcase_add_test(tests, pio_read_across_chunks_ext_multiple);
+	tcase_add_test(tests, pio_write);
+	tcase_add_test(tests, chs);
+	tcase_add_test(tests, bounds);
+	tcase_add_test(tests, unknown_commands_abort);
+	tcase_add_test(tests, read_only_disk);
+	tcase_add_test(tests, selection_and_interrupts);
+	tcase_add_test(tests, host_errors);
+	tcase_add_test(tests, reset_with_request_in_flight);
+	tcase_add_test(tests, save_and_load_in_mid_transfer);
+	tcase_add_test(tests, bad_states_are_refused);
+	tcase_add_test(tests, random_guest);
+	tcase_add_test(tests, pci_function);
 }

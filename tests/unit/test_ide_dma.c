@@ -126,8 +126,8 @@ START_TEST(dma_table_too_short)
 	bm_write(0, 1, 1);
 	lba28(0, 2, 0xca);
 	ck_assert(!rig.disk[0].pending);
-	ide_control_write(rig.ch, 4);
-	ide_control_write(rig.ch, 0);
+	control_write(4);
+	control_write(0);
 	identify();
 }
 END_TEST

@@ -6,6 +6,7 @@
 #include "chip/piix4_pm.h"
 #include "chip/reset_control.h"
 #include "core/time.h"
+#include "roundtrip.h"
 #include "suite.h"
 
 #define STATUS 0x00u
@@ -250,9 +251,7 @@ END_TEST
 
 START_TEST(save_load_save)
 {
-	uint8_t first[128], second[128];
 	struct piix4_pm copy = { .poweroff = { NULL, NULL, 0 } };
-	size_t length;
 
 	write_apm(0, PC_PM_ACPI_ENABLE);
 	write_apm(1, 0x77);
@@ -260,11 +259,7 @@ START_TEST(save_load_save)
 	outw(GPE_ENABLE, 0x1234);
 	piix4_pm_set_gpe(&chip, 0, true);
 	advance_to(HALF_24 + 1);
-	length = state_save(&piix4_pm_state_table, 0, &chip.s, first, sizeof(first));
-	ck_assert_uint_eq(length, state_size(&piix4_pm_state_table));
-	ck_assert_uint_eq(state_load(&piix4_pm_state_table, 0, &copy.s, first, length), length);
-	ck_assert_uint_eq(state_save(&piix4_pm_state_table, 0, &copy.s, second, sizeof(second)), length);
-	ck_assert_mem_eq(first, second, length);
+	roundtrip(&piix4_pm_state_table, 0, &chip.s, &copy.s);
 	ck_assert_uint_eq(copy.s.toggles, 1);
 	ck_assert_uint_eq(copy.s.status, TMR);
 	ck_assert_uint_eq(copy.s.gpe_enable, 0x1234);
@@ -334,11 +329,8 @@ START_TEST(reset_control)
 }
 END_TEST
 
-int main(void)
+SUITE("piix4_pm", tcase)
 {
-	Suite *suite = suite_create("piix4_pm");
-	TCase *tcase = tcase_create("piix4_pm");
-
 	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_test(tcase, acpi_mode);
 	tcase_add_test(tcase, power_button);
@@ -352,6 +344,4 @@ int main(void)
 	tcase_add_test(tcase, save_load_save);
 	tcase_add_test(tcase, random_accesses);
 	tcase_add_test(tcase, reset_control);
-	suite_add_tcase(suite, tcase);
-	return run_suite(suite);
 }
