@@ -67,7 +67,7 @@ static void read_data(unsigned int count)
 	const uint8_t *file = find_file(cfg.s.key, &size);
 
 	for (; count; count--, cursor++) {
-		uint8_t value = fw_cfg_read_data(&cfg);
+		uint8_t value = (uint8_t)fw_cfg_io.read(&cfg, 1, 1);
 
 		require(!file || value == (cursor < size ? file[cursor] : 0), "another byte");
 	}
@@ -106,8 +106,8 @@ static void run_dma(struct bytes *b)
 	if (gpa <= MEMORY - sizeof(d))
 		memcpy(mem.base + gpa, &d, sizeof(d));
 	memcpy(before, mem.base, MEMORY);
-	fw_cfg_write_dma(&cfg, 0, __builtin_bswap32((uint32_t)(gpa >> 32)));
-	fw_cfg_write_dma(&cfg, 4, __builtin_bswap32((uint32_t)gpa));
+	fw_cfg_dma_io.write(&cfg, 0, 4, __builtin_bswap32((uint32_t)(gpa >> 32)));
+	fw_cfg_dma_io.write(&cfg, 4, 4, __builtin_bswap32((uint32_t)gpa));
 	check_memory(gpa, &d);
 }
 
@@ -130,15 +130,15 @@ static void act(struct bytes *b)
 {
 	switch (take8(b) % 8) {
 	case 0:
-		fw_cfg_select(&cfg, take8(b) % 4 ? FW_CFG_FILE_FIRST + take8(b) % 5 : take16(b));
+		fw_cfg_io.write(&cfg, 0, 2, take8(b) % 4 ? FW_CFG_FILE_FIRST + take8(b) % 5 : take16(b));
 		break;
 	case 1:
 	case 2:
 		read_data(take8(b));
 		break;
 	case 3:
-		fw_cfg_write_dma(&cfg, take8(b) % 8, take32(b));
-		fw_cfg_read_dma(&cfg, take8(b) % 8);
+		fw_cfg_dma_io.write(&cfg, take8(b) % 8, 4, take32(b));
+		fw_cfg_dma_io.read(&cfg, take8(b) % 8, 4);
 		break;
 	case 4:
 		save_and_load(b);

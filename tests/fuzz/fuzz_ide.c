@@ -120,10 +120,10 @@ static void give_command(struct bytes *b)
 
 	for (unsigned int i = IDE_FEATURE; i < IDE_COMMAND; i++)
 		if (registers >> i & 1)
-			ide_write(&channel, i, take8(b) % 8 ? take8(b) % 16 : take8(b));
+			ide_command_io.write(&channel, i, 1, take8(b) % 8 ? take8(b) % 16 : take8(b));
 	if (registers & 1)
-		ide_write(&channel, IDE_DEVICE, 0xe0 | (take8(b) & 0x10));
-	ide_write(&channel, IDE_COMMAND, which < 224 ? commands[which % sizeof(commands)] : take8(b));
+		ide_command_io.write(&channel, IDE_DEVICE, 1, 0xe0 | (take8(b) & 0x10));
+	ide_command_io.write(&channel, IDE_COMMAND, 1, which < 224 ? commands[which % sizeof(commands)] : take8(b));
 }
 
 /* A packet of a CD-ROM drive, as far as it wants one. */
@@ -137,7 +137,7 @@ static void give_packet(struct bytes *b)
 	for (unsigned int i = take8(b) % IDE_PACKET_BYTES; i; i--)
 		packet[1 + take8(b) % (IDE_PACKET_BYTES - 1)] = take8(b);
 	for (unsigned int i = 0; i < IDE_PACKET_BYTES; i += 2)
-		ide_data_write16(&channel, (uint16_t)(packet[i] | packet[i + 1] << 8));
+		ide_command_io.write(&channel, IDE_DATA, 2, (uint16_t)(packet[i] | packet[i + 1] << 8));
 }
 
 static void move_data(struct bytes *b)
@@ -147,20 +147,20 @@ static void move_data(struct bytes *b)
 	for (unsigned int i = take8(b) * 4u; i; i--)
 		switch (how % 5) {
 		case 0:
-			ide_data_read16(&channel);
+			ide_command_io.read(&channel, IDE_DATA, 2);
 			break;
 		case 1:
-			ide_data_read32(&channel);
+			ide_command_io.read(&channel, IDE_DATA, 4);
 			break;
 		case 2:
-			ide_data_write16(&channel, (uint16_t)i);
+			ide_command_io.write(&channel, IDE_DATA, 2, (uint16_t)i);
 			break;
 		case 3:
-			ide_data_write32(&channel, i);
+			ide_command_io.write(&channel, IDE_DATA, 4, i);
 			break;
 		default:
-			ide_read(&channel, IDE_DATA);
-			ide_write(&channel, IDE_DATA, (uint8_t)i);
+			ide_command_io.read(&channel, IDE_DATA, 1);
+			ide_command_io.write(&channel, IDE_DATA, 1, (uint8_t)i);
 			break;
 		}
 }
@@ -279,15 +279,15 @@ static void act(struct bytes *b)
 		ide_bm_write(&channel, take8(b) % 4 ? take8(b) % 2 * 2 : take8(b) % BMIDE_REGISTERS, take8(b));
 		break;
 	case 9:
-		ide_write(&channel, take8(b) % IDE_REGISTERS, take8(b));
+		ide_command_io.write(&channel, take8(b) % IDE_REGISTERS, 1, take8(b));
 		break;
 	case 10:
-		ide_read(&channel, take8(b) % IDE_REGISTERS);
+		ide_command_io.read(&channel, take8(b) % IDE_REGISTERS, 1);
 		ide_bm_read(&channel, take8(b) % BMIDE_REGISTERS);
 		break;
 	case 11:
-		ide_control_write(&channel, take8(b) % 4 ? 0 : take8(b));
-		ide_control_read(&channel);
+		ide_control_io.write(&channel, 0, 1, take8(b) % 4 ? 0 : take8(b));
+		ide_control_io.read(&channel, 0, 1);
 		break;
 	case 12:
 		act_host(b);

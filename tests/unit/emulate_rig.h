@@ -47,6 +47,16 @@ static struct {
 	uint64_t answer;
 } bus_log;
 
+static uint64_t random_state = 88172645463325252ull;
+
+static inline uint64_t random_next(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return random_state;
+}
+
 static inline void note(bool write, uint64_t gpa, unsigned int bytes, uint64_t value)
 {
 	if (bus_log.count < 64) {

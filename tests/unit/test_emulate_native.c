@@ -13,16 +13,6 @@
 
 #define NATIVE_ROUNDS	150000
 
-static uint64_t random_state = 88172645463325252ull;
-
-static uint64_t random_next(void)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state;
-}
-
 /*
  * Native execution: loads all registers and flags, runs the instruction in the code page, which jumps back, and
  * stores them again. Slots are globals because no register is free.
