@@ -7,6 +7,8 @@
 #include <time.h>
 #include <x86intrin.h>
 
+#include "shared/vq.h"
+
 #define ITEM_ALIGN		8u
 #define NS_PER_SECOND		1000000000ll
 
@@ -23,13 +25,23 @@ static size_t padded(size_t bytes)
 	return (bytes + ITEM_ALIGN - 1) & ~(size_t)(ITEM_ALIGN - 1);
 }
 
+static struct keel_queue place_queue(size_t *end)
+{
+	uint32_t ring = place(end, vq_bytes(KEEL_BLOCK_ENTRIES));
+
+	return (struct keel_queue){
+		.ring = ring, .entries = KEEL_BLOCK_ENTRIES,
+		.arena = place(end, KEEL_BLOCK_ARENA), .arena_bytes = KEEL_BLOCK_ARENA,
+	};
+}
+
 void channel_plan(struct channel_layout *layout, const struct manifest *m, const struct blob *firmware,
 		  const struct items *items)
 {
 	size_t end = sizeof(struct keel_channel), item_bytes = 0;
 
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		layout->bounce[i] = m->drives[i].kind ? place(&end, KEEL_BOUNCE_BYTES) : 0;
+		layout->queue[i] = m->drives[i].kind ? place_queue(&end) : (struct keel_queue){ 0 };
 	layout->firmware = place(&end, firmware->bytes);
 	for (unsigned int i = 0; i < items->count; i++)
 		item_bytes += padded(items->entry[i].data.bytes);
@@ -56,7 +68,7 @@ static void read_clocks(struct keel_machine *machine)
 	}
 }
 
-static void fill_drive(struct keel_drive *to, unsigned int number, const struct manifest_drive *from, uint32_t bounce)
+static void fill_drive(struct keel_drive *to, unsigned int number, const struct manifest_drive *from, const struct keel_queue *queue)
 {
 	char serial[sizeof(to->serial) + 1] = "";
 
@@ -70,7 +82,7 @@ static void fill_drive(struct keel_drive *to, unsigned int number, const struct 
 	to->flags = from->mode == MANIFEST_RO ? KEEL_DRIVE_READONLY : 0;
 	to->bytes = from->bytes;
 	memcpy(to->serial, serial, sizeof(to->serial));
-	to->bounce = bounce;
+	to->queue = *queue;
 }
 
 static void fill_items(struct keel_channel *channel, uint32_t at, const struct items *items)
@@ -109,6 +121,6 @@ void channel_fill(struct keel_channel *channel, const struct channel_layout *lay
 	machine->firmware_bytes = (uint32_t)firmware->bytes;
 	memcpy((uint8_t *)channel + layout->firmware, firmware->data, firmware->bytes);
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		fill_drive(&machine->drives[i], i, &m->drives[i], layout->bounce[i]);
+		fill_drive(&machine->drives[i], i, &m->drives[i], &layout->queue[i]);
 	fill_items(channel, layout->items, items);
 }

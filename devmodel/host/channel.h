@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Layout of a guest's channel: struct keel_channel, then bounce buffers, firmware and items, each on its own pages. */
+/* Layout of a guest's channel: struct keel_channel, then queues with their arenas, firmware and items, each on its own pages. */
 #ifndef KEEL_CHANNEL_LAYOUT_H
 #define KEEL_CHANNEL_LAYOUT_H
 
@@ -12,7 +12,7 @@
 
 struct channel_layout {
 	size_t bytes;
-	uint32_t bounce[KEEL_DRIVES];
+	struct keel_queue queue[KEEL_DRIVES];	/* no entries: there is no such drive */
 	uint32_t firmware;
 	uint32_t items;		/* one after the other */
 };

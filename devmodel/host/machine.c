@@ -28,6 +28,7 @@
 #define WEIGHT_ORDINARY		100u
 #define NICE_LEAST		(-20)
 #define NICE_MOST		19
+#define TAG_DRIVE_SHIFT		16	/* in a tag: the drive above, its queue's below */
 
 /* A step of nice is a factor of 1.25 in time on the processor. */
 static int nice_of(unsigned int weight)
@@ -179,7 +180,7 @@ static void request_done(void *machine, uint32_t tag, int status)
 {
 	struct machine *m = machine;
 
-	rings_complete(&m->rings, tag, status);
+	block_queue_done(&m->queues[tag >> TAG_DRIVE_SHIFT], (uint16_t)tag, status);
 	m->event_needed = true;
 }
 
@@ -247,11 +248,22 @@ static bool create_vm(struct machine *m, struct failure *failure)
 	       vm_create(&m->vm, m->manifest.vcpus, m->manifest.topology, m->layout.bytes, &m->memory, failure);
 }
 
+static void open_channel(struct machine *m)
+{
+	rings_init(&m->rings, m->vm.channel);
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
+		if (!m->layout.queue[i].entries)
+			continue;
+		block_queue_init(&m->queues[i], m->vm.channel, &m->layout.queue[i]);
+		rings_watch(&m->rings, &m->queues[i].vq);
+	}
+}
+
 /* On failure nothing is left of the VM. */
 static bool start_vm(struct machine *m, struct failure *failure)
 {
 	channel_fill(m->vm.channel, &m->layout, &m->manifest, &m->memory, &m->firmware, &m->items, m->info.tsc_khz);
-	rings_init(&m->rings, m->vm.channel);
+	open_channel(m);
 	m->doorbell = (struct loop_source){ .fd = m->vm.doorbell, .events = EPOLLIN, .ready = on_doorbell };
 	m->ended = (struct loop_source){ .fd = m->vm.ended, .events = EPOLLIN, .ready = on_ended };
 	if (!loop_add(&m->loop, &m->doorbell) || !loop_add(&m->loop, &m->ended))
@@ -404,21 +416,28 @@ bool machine_start(struct machine *m, struct failure *failure)
 	return false;
 }
 
+static void take_requests_of(struct machine *m, unsigned int drive)
+{
+	struct block_queue *queue = &m->queues[drive];
+	uint16_t answered = queue->vq.used_index;
+	struct disk_request request;
+
+	for (unsigned int i = 0; i < KEEL_BLOCK_ENTRIES && block_queue_next(queue, &request); i++) {
+		request.tag |= drive << TAG_DRIVE_SHIFT;
+		disk_submit(m->disks[drive].removable ? &m->media : &m->engine, &m->disks[drive], &request);
+	}
+	m->event_needed |= queue->vq.used_index != answered;
+}
+
 /*
- * Of each ring what there may be at once, and no more: a cell that has always something new must not keep this process from
+ * Of each queue what there may be at once, and no more: a cell that has always something new must not keep this process from
  * its other events.
  */
 static void take_requests(struct machine *m)
 {
-	struct keel_request request;
-
-	for (unsigned int i = 0; i < KEEL_RING_REQUESTS && rings_next_request(&m->rings, &request); i++) {
-		if (request.drive < KEEL_DRIVES && m->layout.bounce[request.drive])
-			disk_submit(m->disks[request.drive].removable ? &m->media : &m->engine, &m->disks[request.drive],
-				    (uint8_t *)m->vm.channel + m->layout.bounce[request.drive], &request);
-		else
-			request_done(m, request.tag, -ENODEV);
-	}
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+		if (m->layout.queue[i].entries)
+			take_requests_of(m, i);
 }
 
 static void keep_debug(struct machine *m, const uint8_t *bytes, size_t count)

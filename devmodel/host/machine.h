@@ -9,6 +9,7 @@
 #include "host/channel.h"
 #include "host/backend/console.h"
 #include "host/control.h"
+#include "host/backend/block_queue.h"
 #include "host/backend/disk.h"
 #include "host/ending.h"
 #include "host/confine/keeper.h"
@@ -56,6 +57,7 @@ struct machine {
 	struct vm vm;
 	struct rings rings;
 	struct disk disks[KEEL_DRIVES];
+	struct block_queue queues[KEEL_DRIVES];	/* of drives that there are */
 	struct disk_engine engine;
 	struct disk_engine media;	/* the CD-ROM drives' */
 	struct media_change change;

@@ -33,7 +33,7 @@ bool machine_request_failed(void *machine, const struct disk_job *job)
 
 	disk_describe(job, text, sizeof(text));
 	machine_note_error(m, drive, m->manifest.drives[drive].file, text);
-	return m->manifest.drives[drive].stop_on_error && job->op != KEEL_REQ_FLUSH;
+	return m->manifest.drives[drive].stop_on_error && job->op != KEEL_BLOCK_FLUSH;
 }
 
 void machine_output_failed(void *machine, enum console_file file, int error)

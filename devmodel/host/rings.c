@@ -18,38 +18,17 @@ void rings_init(struct rings *rings, struct keel_channel *channel)
 	*rings = (struct rings){ .channel = channel };
 }
 
-static bool can_answer(const struct rings *rings)
+void rings_watch(struct rings *rings, const struct vq_device *queue)
 {
-	return used(rings->completion_head, LOAD(rings->channel->completion_tail), KEEL_RING_REQUESTS) +
-	       rings->outstanding < KEEL_RING_REQUESTS;
+	rings->queue[rings->queues++] = queue;
 }
 
 static bool has_request(const struct rings *rings)
 {
-	return LOAD(rings->channel->request_head) != rings->request_tail;
-}
-
-bool rings_next_request(struct rings *rings, struct keel_request *request)
-{
-	struct keel_channel *c = rings->channel;
-
-	if (!has_request(rings) || !can_answer(rings))
-		return false;
-	memcpy(request, &c->request[rings->request_tail % KEEL_RING_REQUESTS], sizeof(*request));
-	/* What follows is decided on the copy: the compiler must not go back to the original. */
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	STORE(c->request_tail, ++rings->request_tail);
-	rings->outstanding++;
-	return true;
-}
-
-void rings_complete(struct rings *rings, uint32_t tag, int status)
-{
-	struct keel_channel *c = rings->channel;
-
-	c->completion[rings->completion_head % KEEL_RING_REQUESTS] = (struct keel_completion){ tag, status };
-	rings->outstanding--;
-	STORE(c->completion_head, ++rings->completion_head);
+	for (unsigned int i = 0; i < rings->queues; i++)
+		if (vq_device_has(rings->queue[i]))
+			return true;
+	return false;
 }
 
 static size_t take(const uint8_t *ring, uint32_t head, uint32_t *tail, uint8_t *to, size_t room)
@@ -128,7 +107,7 @@ bool rings_sleep(struct rings *rings, bool output_wanted)
 	STORE(c->host_asleep, 1);
 	/* The cell writes its entry, then looks at the flag; here the flag goes first, then the look at the rings. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if ((has_request(rings) && can_answer(rings)) || LOAD(c->debug_head) != rings->debug_tail ||
+	if (has_request(rings) || LOAD(c->debug_head) != rings->debug_tail ||
 	    (output_wanted && LOAD(c->output_head) != rings->output_tail)) {
 		rings_awake(rings);
 		return false;

@@ -12,17 +12,19 @@
 
 #include <keel/channel.h>
 
+#include "shared/vq_device.h"
+
 struct rings {
 	struct keel_channel *channel;
-	uint32_t request_tail, completion_head, output_tail, input_head, debug_tail;
-	unsigned int outstanding;	/* requests taken and not completed */
+	uint32_t output_tail, input_head, debug_tail;
+	const struct vq_device *queue[KEEL_DRIVES];	/* that must be empty before a sleep */
+	unsigned int queues;
 };
 
 void rings_init(struct rings *rings, struct keel_channel *channel);
 
-/* False: there is none, or no room to answer it yet. Each one taken is completed once. */
-bool rings_next_request(struct rings *rings, struct keel_request *request);
-void rings_complete(struct rings *rings, uint32_t tag, int status);
+/* A queue of the channel's, which lives as long. */
+void rings_watch(struct rings *rings, const struct vq_device *queue);
 
 /* Up to 'room' characters; *was_full: the cell may wait for room. */
 size_t rings_take_output(struct rings *rings, uint8_t *to, size_t room, bool *was_full);

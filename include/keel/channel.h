@@ -5,7 +5,9 @@
  *
  * The resource half fills header, machine and items before KEEL_VM_START; the cell reads them at
  * its first entry and never again (but for the bytes of items, which it only passes on).
- * Rings have one producer and one consumer. head (producer) and tail (consumer) run freely; index = value & (SIZE - 1).
+ * What has requests and answers goes by queues: split virtqueues (VIRTIO 1.2, 2.7) whose descriptors have offsets into the channel.
+ * The cell is their driver, and disposes of the arena in which their buffers lie. Streams of characters go by
+ * rings, with one producer and one consumer: head (producer) and tail (consumer) run freely; index = value & (SIZE - 1).
  * A producer writes the entry, then head (release); a consumer reads head (acquire), the entry, then writes tail.
  */
 #ifndef KEEL_CHANNEL_H
@@ -14,22 +16,30 @@
 #include "abi.h"
 
 #define KEEL_CHANNEL_MAGIC	0x4e41484cu
-#define KEEL_CHANNEL_VERSION	3u
+#define KEEL_CHANNEL_VERSION	4u
 
 #define KEEL_DRIVES		4u		/* primary master, primary slave, secondary master, secondary slave */
 #define KEEL_BOUNCE_BYTES	0x20000u	/* bounce buffer of one drive: 128 KiB */
 #define KEEL_ITEMS		64u
-#define KEEL_RING_REQUESTS	16u
 #define KEEL_RING_BYTES		4096u
 
 enum keel_drive_kind { KEEL_DRIVE_NONE = 0, KEEL_DRIVE_DISK, KEEL_DRIVE_CDROM };
+
+/* Offsets in the channel: of the ring, on 16 bytes, and of the arena, on a page. */
+struct keel_queue {
+	uint32_t ring;
+	uint32_t entries;		/* a power of two, 16 to 1024 */
+	uint32_t arena;
+	uint32_t arena_bytes;
+};
 
 struct keel_drive {
 	uint32_t kind;
 	uint32_t flags;			/* KEEL_DRIVE_READONLY */
 	uint64_t bytes;			/* multiple of 512; of 2048 for a CD-ROM; 0 = no medium */
 	char serial[20];		/* padded with zeros */
-	uint32_t bounce;		/* offset of its bounce buffer in the channel */
+	uint32_t reserved;
+	struct keel_queue queue;	/* of block requests: KEEL_BLOCK_ENTRIES, an arena of KEEL_BLOCK_ARENA */
 };
 #define KEEL_DRIVE_READONLY	1u
 
@@ -58,10 +68,30 @@ struct keel_machine {
 	struct keel_item item[KEEL_ITEMS];
 };
 
-enum keel_request_op {
-	KEEL_REQ_READ = 1,	/* count bytes at offset of the drive into its bounce buffer */
-	KEEL_REQ_WRITE,		/* the other way */
-	KEEL_REQ_FLUSH,		/* all completed writes are on stable storage when this completes */
+/*
+ * A block request is one of virtio's block device (VIRTIO 1.2, 5.2.6): a header that the device reads, the data, of one
+ * piece, which a flush does not have, and a byte for the status that the device writes.
+ */
+#define KEEL_SECTOR		512u
+#define KEEL_BLOCK_ENTRIES	16u
+#define KEEL_BLOCK_ARENA	(KEEL_BOUNCE_BYTES + 0x1000u)
+
+enum keel_block_op {
+	KEEL_BLOCK_READ = 0,
+	KEEL_BLOCK_WRITE = 1,
+	KEEL_BLOCK_FLUSH = 4,	/* all completed writes are on stable storage when this completes */
+};
+
+struct keel_block_header {
+	uint32_t op;
+	uint32_t reserved;
+	uint64_t sector;	/* of KEEL_SECTOR bytes */
+};
+
+enum keel_block_status {
+	KEEL_BLOCK_OK = 0,
+	KEEL_BLOCK_FAILED = 1,
+	KEEL_BLOCK_UNSUPPORTED = 2,
 };
 
 /* Why a cell gave up: the detail of KEEL_END_CELL_REFUSED. */
@@ -80,19 +110,6 @@ enum cell_refusal {
 	CELL_REFUSED_INSTRUCTION,
 };
 
-struct keel_request {
-	uint32_t op;
-	uint32_t drive;
-	uint64_t offset;	/* bytes */
-	uint32_t count;		/* bytes, at most KEEL_BOUNCE_BYTES */
-	uint32_t tag;		/* comes back in the completion */
-};
-
-struct keel_completion {
-	uint32_t tag;
-	int32_t status;		/* 0 or a negative errno */
-};
-
 /* Bits of keel_channel.commands, set by the resource half, taken (exchanged with 0) by the cell at an event. */
 #define KEEL_COMMAND_POWER_BUTTON	(1u << 0)
 #define KEEL_COMMAND_NMI		(1u << 1)
@@ -109,8 +126,6 @@ struct keel_channel {
 	uint64_t bytes;			/* of the whole channel */
 	uint32_t host_asleep;		/* the resource half sets it before it sleeps; the cell rings only when it is set */
 	uint32_t commands;
-	uint32_t request_head, request_tail;
-	uint32_t completion_head, completion_tail;
 	uint32_t output_head, output_tail;	/* serial console, guest to owner */
 	uint32_t input_head, input_tail;	/* owner to guest */
 	uint32_t debug_head, debug_tail;	/* debug port 0x402, guest to log */
@@ -118,8 +133,6 @@ struct keel_channel {
 	uint32_t buttons_taken;
 	/* Of the drives; written by the cell. */
 	uint32_t doors;
-	struct keel_request request[KEEL_RING_REQUESTS];
-	struct keel_completion completion[KEEL_RING_REQUESTS];
 	uint8_t output[KEEL_RING_BYTES];
 	uint8_t input[KEEL_RING_BYTES];
 	uint8_t debug[KEEL_RING_BYTES];

@@ -11,8 +11,9 @@
 #include <unistd.h>
 
 #include "fuzz.h"
-#include "host/backend/disk.h"
+#include "host/backend/block_queue.h"
 #include "host/rings.h"
+#include "shared/vq_driver.h"
 
 #define SECTOR			512u
 #define SECTORS			301u	/* more than a bounce buffer has, and not whole blocks of the overlay */
@@ -23,60 +24,63 @@
 #define SECRET			0xee	/* the rest's */
 #define IMAGE_BYTE(drive)	(0x10u + (drive))
 #define GUEST_BYTE		0x20u	/* to 0x2f */
-#define REQUESTS_MOST		64u	/* taken in a row; a cell that is at it meanwhile has always more */
 #define INPUT_BYTES		1500u
 #define TAKEN_MOST		(2 * KEEL_RING_BYTES)
 
 enum cell { CELL_HONEST, CELL_HOSTILE, CELL_RACING, CELLS };
 
+/* A request that is with the engine, or, of an honest cell, on its way. */
 struct flight {
-	bool used;
-	uint32_t tag;
+	unsigned int count;	/* of the chains with this head that the engine has: a hostile cell sends one twice */
+	bool sent;
 	bool good;		/* the request is one that must not fail; */
 	bool sure;		/* else it must; false: either */
+	uint32_t status;	/* where the honest cell wants it, in the drive's memory */
 };
+
+/* What the channel has for one drive: ring and arena, with pages around that are not there, for the kernel too. */
+struct drive {
+	uint8_t *memory;
+	struct block_queue queue;
+	struct vq_driver driver;
+	struct vq_shadow shadow[KEEL_BLOCK_ENTRIES];
+	struct flight flight[KEEL_BLOCK_ENTRIES];
+};
+
+#define ARENA			KEEL_PAGE_SIZE
+#define DRIVE_BYTES		(ARENA + KEEL_BLOCK_ARENA)
+#define HEADERS			(ARENA + KEEL_BOUNCE_BYTES)	/* one for each place, and then the status bytes */
+#define STATUSES		(HEADERS + KEEL_BLOCK_ENTRIES * sizeof(struct keel_block_header))
 
 static const enum manifest_mode modes[IMAGES] = { MANIFEST_RW, MANIFEST_RO, MANIFEST_SNAPSHOT };
 
 static char paths[IMAGES + 1][64];
 static struct disk disks[KEEL_DRIVES];
-static uint8_t *bounce[KEEL_DRIVES];	/* with pages around that are not there, for the kernel too */
+static struct drive drives[KEEL_DRIVES];
 static struct loop loop;
 static struct disk_engine engine, media;
 static struct rings rings;
 static struct keel_channel *channel;
 static enum cell cell;
-static struct flight flights[KEEL_RING_REQUESTS];
-static struct keel_completion answers[KEEL_RING_REQUESTS];	/* that an honest cell has not looked at */
-static unsigned int answered, flying;
-static uint32_t cell_tail;		/* of completions, the honest cell's own */
+static unsigned int flying;
 static bool cut, holds;
 static bool racing;
 
-static struct flight *find_flight(uint32_t tag)
-{
-	for (unsigned int i = 0; i < KEEL_RING_REQUESTS; i++)
-		if (flights[i].used && flights[i].tag == tag)
-			return &flights[i];
-	return NULL;
-}
-
 static void done(void *owner, uint32_t tag, int status)
 {
-	struct flight *flight = find_flight(tag);
+	struct drive *drive = &drives[tag / KEEL_BLOCK_ENTRIES];
+	struct flight *flight = &drive->flight[tag % KEEL_BLOCK_ENTRIES];
 
 	(void)owner;
-	require(flight != NULL, "an answer to no request");
+	require(flight->count > 0, "an answer to no request");
 	require(status <= 0 && status != -EFAULT && status != -EBUSY, "a status that cannot be");
 	if (flight->sure)
 		require(flight->good == !status, status ? "a good request failed" : "a bad request succeeded");
-	flight->used = false;
+	flight->count--;
 	flying--;
-	if (cell == CELL_HONEST) {
-		require(answered < KEEL_RING_REQUESTS, "more answers than the ring holds");
-		answers[answered++] = (struct keel_completion){ tag, status };
-	}
-	rings_complete(&rings, tag, status);
+	block_queue_done(&drive->queue, tag % KEEL_BLOCK_ENTRIES, status);
+	if (cell == CELL_HONEST)
+		require(drive->memory[flight->status] == (status ? KEEL_BLOCK_FAILED : KEEL_BLOCK_OK), "another status");
 }
 
 static bool failed(void *owner, const struct disk_job *job)
@@ -96,53 +100,60 @@ static bool is_readonly(uint32_t drive)
 }
 
 /* The rules of keel/channel.h, once more. */
-static bool is_good(const struct keel_request *r)
+static bool is_good(unsigned int drive, const struct disk_request *r)
 {
-	if (r->drive > MEDIUM || (r->drive == MEDIUM && disks[MEDIUM].fd < 0))
+	if (drive > MEDIUM || (drive == MEDIUM && disks[MEDIUM].fd < 0))
 		return false;
-	if (r->op == KEEL_REQ_FLUSH)
+	if (r->op == KEEL_BLOCK_FLUSH)
 		return true;
-	if ((r->op != KEEL_REQ_READ && r->op != KEEL_REQ_WRITE) || (r->op == KEEL_REQ_WRITE && is_readonly(r->drive)))
+	if (r->op == KEEL_BLOCK_WRITE && is_readonly(drive))
 		return false;
 	return r->count && r->count <= KEEL_BOUNCE_BYTES && r->count % SECTOR == 0 && r->offset % SECTOR == 0 &&
 	       r->offset < IMAGE_BYTES && IMAGE_BYTES - r->offset >= r->count;
 }
 
-/* Of requests with the same tag nobody can tell which has been answered. */
-static void note_flight(const struct keel_request *request)
+static void check_request(const struct drive *drive, const struct disk_request *r)
 {
-	bool sure = !cut || !is_good(request);
-	struct flight *flight = flights;
+	require(r->op == KEEL_BLOCK_READ || r->op == KEEL_BLOCK_WRITE || r->op == KEEL_BLOCK_FLUSH, "an operation that is none");
+	require(r->tag < KEEL_BLOCK_ENTRIES, "a tag that is none");
+	if (r->op != KEEL_BLOCK_FLUSH)
+		require(r->data >= drive->memory + ARENA && r->count <= KEEL_BLOCK_ARENA &&
+			r->data + r->count <= drive->memory + DRIVE_BYTES, "data outside of the arena");
+}
 
-	for (unsigned int i = 0; i < KEEL_RING_REQUESTS; i++)
-		if (flights[i].used && flights[i].tag == request->tag)
-			flights[i].sure = sure = false;
-	while (flight->used)
-		require(++flight < flights + KEEL_RING_REQUESTS, "more requests than the ring holds");
-	*flight = (struct flight){ true, request->tag, is_good(request), sure };
+/* Of requests with the same tag nobody can tell which has been answered. */
+static void note_flight(unsigned int number, const struct disk_request *request)
+{
+	struct flight *flight = &drives[number].flight[request->tag];
+	bool good = is_good(number, request);
+
+	require(cell != CELL_HONEST || !flight->count, "a request that was taken twice");
+	flight->sure = !flight->count && (!cut || !good);
+	flight->good = good;
+	flight->count++;
 	flying++;
 }
 
-/* As machine.c does, but for a while only. */
+/* As machine.c does. */
 static void take_requests(void)
 {
-	struct keel_request request;
+	struct disk_request request;
 
-	for (unsigned int i = 0; i < REQUESTS_MOST && rings_next_request(&rings, &request); i++) {
-		note_flight(&request);
-		if (request.drive < KEEL_DRIVES)
-			disk_submit(request.drive == MEDIUM ? &media : &engine, &disks[request.drive], bounce[request.drive], &request);
-		else
-			done(NULL, request.tag, -ENODEV);
-	}
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+		for (unsigned int k = 0; k < KEEL_BLOCK_ENTRIES && block_queue_next(&drives[i].queue, &request); k++) {
+			check_request(&drives[i], &request);
+			note_flight(i, &request);
+			request.tag += i * KEEL_BLOCK_ENTRIES;
+			disk_submit(i == MEDIUM ? &media : &engine, &disks[i], &request);
+		}
 }
 
-static void make_bounce(unsigned int drive)
+static void make_memory(struct drive *drive)
 {
-	uint8_t *map = mmap(NULL, KEEL_BOUNCE_BYTES + 2 * KEEL_PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *map = mmap(NULL, DRIVE_BYTES + 2 * KEEL_PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	bounce[drive] = map + KEEL_PAGE_SIZE;
-	require(map != MAP_FAILED && !mprotect(bounce[drive], KEEL_BOUNCE_BYTES, PROT_READ | PROT_WRITE), "no memory");
+	drive->memory = map + KEEL_PAGE_SIZE;
+	require(map != MAP_FAILED && !mprotect(drive->memory, DRIVE_BYTES, PROT_READ | PROT_WRITE), "no memory");
 }
 
 static void fill_image(unsigned int image)
@@ -177,7 +188,7 @@ static void set_up(void)
 		fuzz_skip(failure.text);
 	disk_engine_close(&engine);
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		make_bounce(i);
+		make_memory(&drives[i]);
 	for (unsigned int i = 0; i <= MEDIUM; i++) {
 		int fd;
 
@@ -211,6 +222,17 @@ static void open_disks(void)
 		"an engine does not start");
 }
 
+static void start_drive(struct drive *drive)
+{
+	static const struct keel_queue where = { 0, KEEL_BLOCK_ENTRIES, ARENA, KEEL_BLOCK_ARENA };
+
+	memset(drive->memory, 0, ARENA);
+	memset(drive->flight, 0, sizeof(drive->flight));
+	vq_driver_init(&drive->driver, drive->memory, KEEL_BLOCK_ENTRIES, drive->shadow);
+	block_queue_init(&drive->queue, (struct keel_channel *)drive->memory, &where);
+	rings_watch(&rings, &drive->queue.vq);
+}
+
 /* A machine that starts: nothing is under way, and the channel is new. */
 static void start(void)
 {
@@ -219,14 +241,17 @@ static void start(void)
 	require(!engine.busy && !media.busy && !flying, "requests without an answer");
 	memset(channel, 0, sizeof(*channel));
 	rings_init(&rings, channel);
-	answered = 0;
-	cell_tail = 0;
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+		start_drive(&drives[i]);
 }
 
 static void cut_images(bool short_now)
 {
-	for (unsigned int i = 0; i < KEEL_RING_REQUESTS; i++)
-		flights[i].sure &= !flights[i].good;
+	for (unsigned int i = 0; i < KEEL_DRIVES * KEEL_BLOCK_ENTRIES; i++) {
+		struct flight *flight = &drives[i / KEEL_BLOCK_ENTRIES].flight[i % KEEL_BLOCK_ENTRIES];
+
+		flight->sure &= !flight->good;
+	}
 	for (unsigned int i = 0; i < IMAGES; i++)
 		if (short_now)
 			require(!truncate(paths[i], (off_t)IMAGE_BYTES / 3), "an image cannot be cut");
@@ -235,89 +260,111 @@ static void cut_images(bool short_now)
 	cut = short_now;
 }
 
-/* Within the image mostly; else over its end, larger than a bounce buffer, off by some bytes, or anywhere. */
-static void place_request(struct keel_request *r, uint8_t odd, struct bytes *b)
+/* Within the image mostly; else over its end, larger than the arena, off by some bytes, or anywhere. */
+static void place_request(struct keel_block_header *header, struct vq_piece *data, uint8_t odd, struct bytes *b)
 {
-	r->offset = (uint64_t)(take32(b) % (SECTORS + 8)) * SECTOR;
-	r->count = take8(b) % 24 * SECTOR;
-	switch (odd / 2 % 16) {
+	header->sector = take32(b) % (SECTORS + 8);
+	*data = (struct vq_piece){ ARENA, take8(b) % 24 * SECTOR };
+	switch (odd % 16) {
 	case 0:
-		r->offset = take32(b) | (uint64_t)take32(b) << 32;
+		header->sector = take64(b);
 		break;
 	case 1:
-		r->count = take32(b);
+		data->bytes = take32(b);
 		break;
 	case 2:
-		r->offset += take8(b);
+		data->offset += take8(b);
 		break;
 	case 3:
-		r->count += take8(b);
+		data->bytes += take8(b);
 		break;
 	case 4:
-		r->offset = take8(b) % 4 * SECTOR;
-		r->count = KEEL_BOUNCE_BYTES + take8(b) % 4 * SECTOR - SECTOR;
+		header->sector = take8(b) % 4;
+		data->bytes = KEEL_BOUNCE_BYTES + take8(b) % 4 * SECTOR - SECTOR;
 		break;
 	case 5:
-		r->offset = -(uint64_t)(take8(b) * SECTOR);
+		header->sector = -(uint64_t)take8(b);
+		break;
+	case 6:
+		if (header->op == KEEL_BLOCK_READ)
+			data->offset = take32(b) % (DRIVE_BYTES + 2 * KEEL_PAGE_SIZE);
 		break;
 	default:
 		break;
 	}
 }
 
-static void ring_request(struct bytes *b)
+/* As the cell would, or with pieces of other sizes, or one too many or too few. */
+static void send_request(struct bytes *b)
 {
-	struct keel_request *r = &channel->request[channel->request_head % KEEL_RING_REQUESTS];
-	uint8_t kind = take8(b), odd = take8(b);
+	uint8_t kind = take8(b), odd = take8(b), shape = take8(b);
+	struct drive *drive = &drives[kind / 8 % KEEL_DRIVES];
+	uint16_t place = drive->driver.free, head;
+	uint32_t header_at = HEADERS + place * (uint32_t)sizeof(struct keel_block_header), status_at = STATUSES + place;
+	struct keel_block_header header = {
+		.op = kind % 8 < 3 ? KEEL_BLOCK_READ : kind % 8 < 6 ? KEEL_BLOCK_WRITE : kind % 8 == 6 ? KEEL_BLOCK_FLUSH : take32(b),
+	};
+	struct vq_piece pieces[4] = { { header_at, sizeof(header) } };
+	unsigned int count = 1, out = header.op == KEEL_BLOCK_WRITE ? 2 : 1;
 
-	/* The honest cell has no more under way than there are places. */
-	if (cell == CELL_HONEST && channel->request_head - cell_tail >= KEEL_RING_REQUESTS)
+	place_request(&header, &pieces[1], odd, b);
+	count += header.op != KEEL_BLOCK_FLUSH;
+	pieces[count++] = (struct vq_piece){ status_at, 1 };
+	if (cell != CELL_HONEST && shape % 8 == 0)
+		count -= shape / 8 % 2;
+	else if (cell != CELL_HONEST && shape % 8 == 1)
+		pieces[count++] = (struct vq_piece){ status_at, 1 };
+	else if (cell != CELL_HONEST && shape % 8 == 2)
+		out = shape / 8 % (count + 1);
+	else if (cell != CELL_HONEST && shape % 8 == 3)
+		pieces[shape / 8 % count].bytes = take8(b);
+	if (!count || count > drive->driver.free_count)
 		return;
-	r->op = kind % 8 < 3 ? KEEL_REQ_READ : kind % 8 < 6 ? KEEL_REQ_WRITE : kind % 8 == 6 ? KEEL_REQ_FLUSH : take32(b);
-	r->drive = kind / 8 % 8 < 7 ? kind / 8 % 4 : take32(b);
-	place_request(r, odd, b);
-	r->tag = odd & 1 ? odd : channel->request_head;
-	__atomic_store_n(&channel->request_head, channel->request_head + 1, __ATOMIC_RELEASE);
+	memcpy(drive->memory + header_at, &header, sizeof(header));
+	drive->memory[status_at] = UINT8_MAX;
+	require(vq_driver_send(&drive->driver, pieces, out, count - out, &head) && head == place, "another head");
+	drive->flight[head].sent = true;
+	drive->flight[head].status = status_at;
 }
 
-/* The honest cell finds the answers that were given, in their order. */
+/* The honest cell finds an answer to each request, and only to those. */
 static void look_at_answers(void)
 {
-	if (cell != CELL_HONEST) {
-		channel->completion_tail = channel->completion_head;
-		return;
-	}
-	require(channel->completion_head - cell_tail == answered, "answers are missing, or too many");
-	for (unsigned int i = 0; i < answered; i++, cell_tail++)
-		require(!memcmp(&channel->completion[cell_tail % KEEL_RING_REQUESTS], &answers[i], sizeof(answers[i])),
-			"another answer");
-	answered = 0;
-	channel->completion_tail = cell_tail;
+	uint16_t head;
+	uint32_t bytes;
+
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+		while (vq_driver_receive(&drives[i].driver, &head, &bytes)) {
+			struct flight *flight = &drives[i].flight[head];
+
+			require(cell != CELL_HONEST || (flight->sent && !flight->count), "an answer to no request");
+			require(cell != CELL_HONEST || drives[i].memory[flight->status] != UINT8_MAX || !bytes, "an answer without a status");
+			flight->sent = false;
+		}
 }
 
 static void scribble(struct bytes *b)
 {
-	uint8_t *at = (uint8_t *)channel + take32(b) % (take8(b) % 4 ? offsetof(struct keel_channel, output) : sizeof(*channel));
-	size_t room = (size_t)((uint8_t *)(channel + 1) - at), count = take8(b) % 16;
+	uint8_t where = take8(b), *base = where % 2 ? (uint8_t *)channel : drives[where / 2 % KEEL_DRIVES].memory;
+	size_t bytes = where % 2 ? sizeof(*channel) : where / 8 % 4 ? vq_bytes(KEEL_BLOCK_ENTRIES) : DRIVE_BYTES;
+	size_t at = take32(b) % bytes, count = take8(b) % 16;
 
-	for (size_t i = 0; cell != CELL_HONEST && i < count && i < room; i++)
-		at[i] = take8(b);
+	for (size_t i = 0; cell != CELL_HONEST && i < count && at + i < bytes; i++)
+		base[at + i] = base == (uint8_t *)channel || at + i < ARENA || at + i >= HEADERS ? take8(b) : GUEST_BYTE;
 }
 
 static void move_index(struct bytes *b)
 {
 	uint32_t *const indices[] = {
-		&channel->request_head, &channel->completion_tail, &channel->output_head, &channel->input_tail,
-		&channel->debug_head,
+		&channel->output_head, &channel->input_tail, &channel->debug_head,
 		/* The other end's, which it must not read back. */
-		&channel->request_tail, &channel->completion_head, &channel->output_tail, &channel->input_head,
-		&channel->debug_tail,
+		&channel->output_tail, &channel->input_head, &channel->debug_tail,
 	};
 	uint8_t which = take8(b);
 	uint32_t value = take32(b);
 
 	if (cell != CELL_HONEST)
-		*indices[which % 10] = which & 0x80 ? value : *indices[which % 10] + value % 40;
+		*indices[which % 6] = which & 0x80 ? value : *indices[which % 6] + value % 40;
 }
 
 static void print(struct bytes *b, bool debug)
@@ -428,9 +475,10 @@ static void act_host(struct bytes *b)
 static void act(struct bytes *b)
 {
 	uint8_t what = take8(b) % 16;
+	unsigned int out = 0;
 
 	if (what < 6)
-		ring_request(b);
+		send_request(b);
 	else if (what == 6)
 		look_at_answers();
 	else if (what == 7)
@@ -440,15 +488,16 @@ static void act(struct bytes *b)
 	else if (what == 9)
 		print(b, take8(b) % 2);
 	else if (what == 10)
-		memset(bounce[take8(b) % KEEL_DRIVES], (int)GUEST_BYTE + take8(b) % 16, KEEL_BOUNCE_BYTES);
+		memset(drives[take8(b) % KEEL_DRIVES].memory + ARENA, (int)GUEST_BYTE + take8(b) % 16, KEEL_BOUNCE_BYTES);
 	else if (what < 14)
 		take_requests();
 	else if (what == 14)
 		wait_for_disks();
 	else
 		act_host(b);
-	require(rings.outstanding == flying && flying <= KEEL_RING_REQUESTS && engine.held <= engine.busy &&
-		engine.busy + media.busy <= flying, "counts of requests disagree");
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+		out += drives[i].queue.vq.outstanding;
+	require(out == flying && engine.held <= engine.busy && engine.busy + media.busy <= flying, "counts of requests disagree");
 }
 
 /* Writes what the cell may write while the other end is at it. */
@@ -459,14 +508,19 @@ static void *race(void *unused)
 	(void)unused;
 	while (__atomic_load_n(&racing, __ATOMIC_RELAXED)) {
 		uint32_t value = (uint32_t)next(&state);
-		struct keel_request *r = &channel->request[value % KEEL_RING_REQUESTS];
+		struct drive *drive = &drives[value % KEEL_DRIVES];
+		struct vq_desc *desc = &vq_descs(drive->memory)[value >> 2 & (KEEL_BLOCK_ENTRIES - 1)];
+		struct vq_head *avail = vq_avail_head(drive->memory, KEEL_BLOCK_ENTRIES);
+		uint32_t at = HEADERS + (value >> 6 & 3) * (uint32_t)sizeof(struct keel_block_header);
+		struct keel_block_header *header = (struct keel_block_header *)(drive->memory + at);
 
-		__atomic_store_n(&channel->request_head, channel->request_tail + value % 20, __ATOMIC_RELAXED);
-		__atomic_store_n(&r->op, value >> 8 & 3, __ATOMIC_RELAXED);
-		__atomic_store_n(&r->drive, value >> 10 & 7, __ATOMIC_RELAXED);
-		__atomic_store_n(&r->count, value >> 13 & 1 ? SECTOR : value, __ATOMIC_RELAXED);
-		__atomic_store_n(&r->offset, value >> 14 & 1 ? SECTOR : (uint64_t)value << 20, __ATOMIC_RELAXED);
-		__atomic_store_n(&channel->completion_tail, channel->completion_head - value % 20, __ATOMIC_RELAXED);
+		__atomic_store_n(&avail->index, (uint16_t)(drive->queue.vq.avail_index + value % 20), __ATOMIC_RELAXED);
+		__atomic_store_n(&desc->address, value >> 8 & 1 ? ARENA : value >> 9 & 1 ? at : value, __ATOMIC_RELAXED);
+		__atomic_store_n(&desc->length, value >> 13 & 1 ? SECTOR : value >> 9 & 1 ? 16 : value, __ATOMIC_RELAXED);
+		__atomic_store_n(&desc->flags, value >> 10 & 3, __ATOMIC_RELAXED);
+		__atomic_store_n(&desc->next, value >> 17 & 31, __ATOMIC_RELAXED);
+		__atomic_store_n(&header->op, value >> 18 & 7, __ATOMIC_RELAXED);
+		__atomic_store_n(&header->sector, value >> 14 & 1 ? 1 : (uint64_t)value << 20, __ATOMIC_RELAXED);
 		__atomic_store_n(&channel->output_head, value >> 15 & 1 ? value : channel->output_tail + 100, __ATOMIC_RELAXED);
 		__atomic_store_n(&channel->debug_head, value, __ATOMIC_RELAXED);
 		__atomic_store_n(&channel->input_tail, value, __ATOMIC_RELAXED);
@@ -488,6 +542,24 @@ static void run(struct bytes *b)
 	pthread_join(thread, NULL);
 }
 
+/*
+ * Whether a drive's bytes are its own: those of its image, the guest's, zeros and what answers leave. A hostile cell has its headers,
+ * in which anything may be, written to its disk as well: of it only what is longer than all of them counts.
+ */
+static bool are_own(const uint8_t *bytes, size_t count, unsigned int drive, bool exact)
+{
+	size_t foreign = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		bool own = bytes[i] == IMAGE_BYTE(drive) || (bytes[i] & 0xf0) == GUEST_BYTE || bytes[i] <= KEEL_BLOCK_UNSUPPORTED;
+
+		foreign = own ? 0 : foreign + 1;
+		if (foreign > (exact ? 0 : DRIVE_BYTES - HEADERS))
+			return false;
+	}
+	return true;
+}
+
 /* A guest has what it wrote and what its image had, and nothing else; what it must not write is as it was. */
 static void check_images(void)
 {
@@ -500,14 +572,16 @@ static void check_images(void)
 		close(fd);
 		require(cut || n == (ssize_t)(IMAGE_BYTES + REST), "an image has another size");
 		require(cut || bytes[IMAGE_BYTES] == SECRET, "a write behind the end of what the guest sees");
-		for (ssize_t j = 0; j < n && j < (ssize_t)IMAGE_BYTES; j++)
-			require(bytes[j] == IMAGE_BYTE(i) || (modes[i] == MANIFEST_RW && (bytes[j] & 0xf0) == GUEST_BYTE) ||
-				!bytes[j], "an image has what does not belong there");
+		if (modes[i] == MANIFEST_RW)
+			require(are_own(bytes, n < (ssize_t)IMAGE_BYTES ? (size_t)n : IMAGE_BYTES, i, cell == CELL_HONEST),
+				"an image has what does not belong there");
+		else
+			for (ssize_t j = 0; j < n && j < (ssize_t)IMAGE_BYTES; j++)
+				require(bytes[j] == IMAGE_BYTE(i) || (cut && !bytes[j]), "an image was written that must not be");
 	}
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		for (unsigned int j = 0; j < KEEL_BOUNCE_BYTES; j++)
-			require(bounce[i][j] == IMAGE_BYTE(i) || (bounce[i][j] & 0xf0) == GUEST_BYTE || !bounce[i][j],
-				"a guest has read what is not its own");
+		require(are_own(drives[i].memory + ARENA, KEEL_BOUNCE_BYTES, i, cell == CELL_HONEST),
+			"a guest has read what is not its own");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -522,13 +596,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	cell = take8(&b) % 16 ? take8(&b) % 2 : CELL_RACING;
 	cut = holds = false;
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		memset(bounce[i], GUEST_BYTE, KEEL_BOUNCE_BYTES);
+		memset(drives[i].memory + ARENA, GUEST_BYTE, KEEL_BOUNCE_BYTES);
 	open_disks();
 	start();
 	run(&b);
 	disk_drain(&engine);
 	disk_drain(&media);
-	require(!engine.busy && !media.busy && !engine.held && !engine.retried && !flying && !rings.outstanding, "requests without an answer");
+	require(!engine.busy && !media.busy && !engine.held && !engine.retried && !flying, "requests without an answer");
 	check_images();
 	disk_engine_close(&engine);
 	disk_engine_close(&media);

@@ -16,7 +16,7 @@
 
 struct request {
 	bool pending;
-	enum keel_request_op op;
+	enum keel_block_op op;
 	uint64_t offset;
 	uint32_t count;
 	uint8_t sent[KEEL_BOUNCE_BYTES];	/* what the buffer held */
@@ -27,17 +27,17 @@ static struct gmem mem;
 static struct request requests[DRIVES];
 static bool refuses, level;
 
-static bool submit(void *owner, unsigned int drive, enum keel_request_op op, uint64_t offset, uint32_t count)
+static bool submit(void *owner, unsigned int drive, enum keel_block_op op, uint64_t offset, uint32_t count)
 {
 	const struct ide_drive *d = &channel.drive[drive];
 	struct request *r = &requests[drive];
 
 	(void)owner;
 	require(!r->pending, "a second request of a drive");
-	require(op == KEEL_REQ_READ || op == KEEL_REQ_WRITE || op == KEEL_REQ_FLUSH, "no request");
-	require(op != KEEL_REQ_WRITE || (d->kind == KEEL_DRIVE_DISK && !(d->flags & KEEL_DRIVE_READONLY)),
+	require(op == KEEL_BLOCK_READ || op == KEEL_BLOCK_WRITE || op == KEEL_BLOCK_FLUSH, "no request");
+	require(op != KEEL_BLOCK_WRITE || (d->kind == KEEL_DRIVE_DISK && !(d->flags & KEEL_DRIVE_READONLY)),
 		"a write to what is only read");
-	if (op != KEEL_REQ_FLUSH) {
+	if (op != KEEL_BLOCK_FLUSH) {
 		require(count && count <= KEEL_BOUNCE_BYTES && count % IDE_SECTOR == 0, "a request's length");
 		require(offset % IDE_SECTOR == 0 && offset < d->bytes && count <= d->bytes - offset, "a request's place");
 	}
@@ -57,7 +57,7 @@ static void answer(unsigned int drive, int32_t status)
 		return;
 	require(!memcmp(bounce, r->sent, sizeof(r->sent)), "a buffer is written that is the host's");
 	r->pending = false;
-	if (r->op == KEEL_REQ_READ && !status)
+	if (r->op == KEEL_BLOCK_READ && !status)
 		memset(bounce, (int)(r->offset / IDE_SECTOR), r->count);
 	ide_complete(&channel, drive, status);
 }

@@ -8,12 +8,14 @@ keel_fuzz_target(acpi
 	SOURCES arch/x86/acpi.c
 	INCLUDES vmm arch/x86)
 keel_fuzz_target(channel ALLOCATES
-	SOURCES devmodel/host/backend/claim.c devmodel/host/backend/disk.c devmodel/host/loop.c devmodel/host/rings.c
+	SOURCES devmodel/host/backend/block_queue.c devmodel/host/backend/claim.c devmodel/host/backend/disk.c devmodel/host/loop.c
+		devmodel/host/rings.c devmodel/shared/vq_device.c devmodel/shared/vq_driver.c
 		tools/common/rundir.c tools/common/exit.c tools/common/text.c tools/manifest/image_format.c
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING)
 keel_fuzz_target(control ALLOCATES
 	SOURCES devmodel/host/backend/console.c devmodel/host/control.c devmodel/host/ending.c devmodel/host/backend/logfile.c
 		devmodel/host/loop.c devmodel/host/machine_control.c devmodel/host/machine_media.c devmodel/host/rings.c
+		devmodel/shared/vq_device.c
 		devmodel/host/backend/claim.c tools/common/rundir.c tools/common/exit.c tools/common/text.c
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING util)
 keel_fuzz_target(emulate
@@ -29,6 +31,8 @@ keel_fuzz_target(iommu
 keel_fuzz_target(manifest ALLOCATES
 	SOURCES ${KEEL_MANIFEST_SOURCES} tools/common/text.c
 	LIBS PkgConfig::JANSSON)
+keel_fuzz_target(vq
+	SOURCES devmodel/shared/vq_device.c devmodel/shared/vq_driver.c)
 keel_fuzz_target(multiboot2
 	SOURCES vmm/multiboot2.c vmm/bootmem.c
 	INCLUDES vmm arch/x86)

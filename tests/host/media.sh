@@ -91,7 +91,7 @@ check "has it" drive guest '"/[^"]*/third one.iso"'
 check "eject" says '^guest: its CD-ROM drive is empty$' keel cd-eject guest
 check "the guest hears of it" noted guest 'medium 2 0'
 order guest 'read 2 0 2048'
-check "and has nothing to read" noted guest 'done 3 -123 .*'
+check "and has nothing to read" noted guest 'done 3 1 .*'
 check "info has none" drive guest null
 check_as_root "nobody holds it" never holds guest '*/third one.iso'
 check "nor has it locked" free "$WORK/third one.iso"

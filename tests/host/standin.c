@@ -16,7 +16,7 @@
  *             read DRIVE OFFSET COUNT, write DRIVE OFFSET COUNT BYTE, flush DRIVE
  *   notes   out: what reaches the guest, a line each:
  *             start, drive NUMBER BYTES, power button, nmi, medium NUMBER BYTES, eject button, input TEXT, kill
- *             done NUMBER STATUS DATA	requests are counted from 0; DATA: the first bytes of the bounce buffer
+ *             done NUMBER STATUS DATA	requests are counted from 0; STATUS: enum keel_block_status; DATA: the drive's first bytes
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -37,13 +37,16 @@
 #include <keel/channel.h>
 #include <keel/ioctl.h>
 
+#include "shared/vq_driver.h"
+
 #define DEVICE			"/dev/keel"
 #define ONLINE_CPUS		"/sys/devices/system/cpu/online"
 #define CHANNEL_MOST		(256l << 20)	/* sparse */
 #define LINE_ROOM		8192
 #define POLL_NS			5000000
-#define TAGS			64u
 #define DATA_SHOWN		8
+#define HEADERS_AT		KEEL_BOUNCE_BYTES	/* in a drive's arena, one for each head; then the status bytes */
+#define STATUSES_AT		(HEADERS_AT + KEEL_BLOCK_ENTRIES * sizeof(struct keel_block_header))
 
 int __open_2(const char *path, int flags);
 int __open64_2(const char *path, int flags);
@@ -64,7 +67,12 @@ static struct keel_vm_status status;
 static struct keel_channel *channel;
 static size_t channel_bytes;
 static int doorbell = -1, vcpu_fd[KEEL_MAX_VCPUS];
-static uint32_t requests_made, drive_of[TAGS];
+static uint32_t requests_made;
+static struct {
+	struct vq_driver driver;
+	struct vq_shadow shadow[KEEL_BLOCK_ENTRIES];
+	uint32_t number[KEEL_BLOCK_ENTRIES];	/* of requests, by their heads */
+} drives[KEEL_DRIVES];
 static volatile bool killed;
 
 /* The functions that this library hides. */
@@ -255,28 +263,66 @@ static size_t unescape(char *text)
 	return (size_t)(to - text);
 }
 
-static void put_request(const struct keel_request *request, int fill)
+static const struct keel_queue *queue_of(unsigned int drive)
 {
-	uint32_t head = channel->request_head;
+	return &channel->machine.drives[drive].queue;
+}
 
-	if (request->drive < KEEL_DRIVES && fill >= 0)
-		memset((uint8_t *)channel + channel->machine.drives[request->drive].bounce, fill, request->count);
-	drive_of[request->tag % TAGS] = request->drive;
-	channel->request[head % KEEL_RING_REQUESTS] = *request;
-	__atomic_store_n(&channel->request_head, head + 1, __ATOMIC_RELEASE);
+static uint8_t *arena_of(unsigned int drive)
+{
+	return (uint8_t *)channel + queue_of(drive)->arena;
+}
+
+static void open_drives(void)
+{
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+		if (queue_of(i)->entries == KEEL_BLOCK_ENTRIES)
+			vq_driver_init(&drives[i].driver, (uint8_t *)channel + queue_of(i)->ring, KEEL_BLOCK_ENTRIES, drives[i].shadow);
+}
+
+/* byte: that a write writes. */
+static void put_request(unsigned int drive, enum keel_block_op op, uint64_t offset, uint32_t count, unsigned int byte)
+{
+	bool writes = op == KEEL_BLOCK_WRITE;
+	uint16_t head;
+	uint32_t arena;
+	struct vq_piece pieces[3];
+	unsigned int used = 1;
+
+	if (drive >= KEEL_DRIVES || !queue_of(drive)->entries) {
+		fprintf(stderr, "stand-in: there is no drive %u\n", drive);
+		return;
+	}
+	head = drives[drive].driver.free;
+	arena = queue_of(drive)->arena;
+	pieces[0] = (struct vq_piece){ arena + HEADERS_AT + head * (uint32_t)sizeof(struct keel_block_header), 16 };
+	*(struct keel_block_header *)((uint8_t *)channel + pieces[0].offset) =
+		(struct keel_block_header){ .op = op, .sector = offset / KEEL_SECTOR };
+	if (writes)
+		memset(arena_of(drive), (int)byte, count < KEEL_BOUNCE_BYTES ? count : KEEL_BOUNCE_BYTES);
+	if (op != KEEL_BLOCK_FLUSH)
+		pieces[used++] = (struct vq_piece){ arena, count };
+	pieces[used++] = (struct vq_piece){ (uint32_t)(arena + STATUSES_AT) + head, 1 };
+	if (!vq_driver_send(&drives[drive].driver, pieces, writes ? 2 : 1, used - (writes ? 2 : 1), &head)) {
+		fprintf(stderr, "stand-in: drive %u takes no more requests\n", drive);
+		return;
+	}
+	drives[drive].number[head] = requests_made++;
 	ring();
 }
 
 /* Output and a request, which is a bad one, again and again. */
 static void flood(void)
 {
-	for (unsigned int i = 0; i < KEEL_RING_REQUESTS; i++)
-		channel->request[i] = (struct keel_request){ .op = KEEL_REQ_READ, .drive = KEEL_DRIVES };
+	uint8_t *queue = (uint8_t *)channel + queue_of(0)->ring;
+	struct vq_head *avail = vq_avail_head(queue, KEEL_BLOCK_ENTRIES), *used = vq_used_head(queue, KEEL_BLOCK_ENTRIES);
+	bool has_drive = queue_of(0)->entries == KEEL_BLOCK_ENTRIES;
+
 	while (!killed) {
 		__atomic_fetch_add(&channel->output_head, 1, __ATOMIC_RELEASE);
 		__atomic_fetch_add(&channel->debug_head, 1, __ATOMIC_RELEASE);
-		__atomic_store_n(&channel->completion_tail, channel->completion_head, __ATOMIC_RELEASE);
-		__atomic_store_n(&channel->request_head, channel->request_tail + 1, __ATOMIC_RELEASE);
+		if (has_drive)
+			VQ_STORE(avail->index, (uint16_t)(VQ_LOAD(used->index) + 1));
 		ring();
 	}
 }
@@ -293,10 +339,9 @@ static void move_door(unsigned int drive, bool locked, bool ejected)
 
 static void obey(char *line)
 {
-	struct keel_request request = { .tag = requests_made };
 	char *text = strchr(line, ' ');
 	unsigned long long offset = 0;
-	unsigned int byte = 0;
+	unsigned int byte = 0, drive = 0, count = 0;
 
 	text = text ? text + 1 : line + strlen(line);
 	if (!strncmp(line, "say ", 4)) {
@@ -305,12 +350,12 @@ static void obey(char *line)
 		flood();
 	} else if (!strcmp(line, "take")) {
 		__atomic_store_n(&channel->buttons_taken, channel->buttons_taken + 1, __ATOMIC_RELEASE);
-	} else if (sscanf(line, "lock %u", &request.drive) == 1) {
-		move_door(request.drive, true, false);
-	} else if (sscanf(line, "unlock %u", &request.drive) == 1) {
-		move_door(request.drive, false, false);
-	} else if (sscanf(line, "open %u", &request.drive) == 1) {
-		move_door(request.drive, false, true);
+	} else if (sscanf(line, "lock %u", &drive) == 1) {
+		move_door(drive, true, false);
+	} else if (sscanf(line, "unlock %u", &drive) == 1) {
+		move_door(drive, false, false);
+	} else if (sscanf(line, "open %u", &drive) == 1) {
+		move_door(drive, false, true);
 	} else if (!strncmp(line, "debug ", 6)) {
 		put_bytes(channel->debug, &channel->debug_head, &channel->debug_tail, text, unescape(text));
 	} else if (!strncmp(line, "end ", 4)) {
@@ -319,20 +364,15 @@ static void obey(char *line)
 		sscanf(text, "%u %llu %llu", &status.end, &detail, &address);
 		status.detail = detail;
 		status.address = address;
-	} else if (sscanf(line, "read %u %llu %u", &request.drive, &offset, &request.count) == 3) {
-		request.op = KEEL_REQ_READ;
-	} else if (sscanf(line, "write %u %llu %u %u", &request.drive, &offset, &request.count, &byte) == 4) {
-		request.op = KEEL_REQ_WRITE;
-	} else if (sscanf(line, "flush %u", &request.drive) == 1) {
-		request.op = KEEL_REQ_FLUSH;
+	} else if (sscanf(line, "read %u %llu %u", &drive, &offset, &count) == 3) {
+		put_request(drive, KEEL_BLOCK_READ, offset, count, 0);
+	} else if (sscanf(line, "write %u %llu %u %u", &drive, &offset, &count, &byte) == 4) {
+		put_request(drive, KEEL_BLOCK_WRITE, offset, count, byte);
+	} else if (sscanf(line, "flush %u", &drive) == 1) {
+		put_request(drive, KEEL_BLOCK_FLUSH, 0, 0, 0);
 	} else {
 		fprintf(stderr, "stand-in: no order: %s\n", line);
 	}
-	if (!request.op)
-		return;
-	request.offset = offset;
-	requests_made++;
-	put_request(&request, request.op == KEEL_REQ_WRITE ? (int)byte : -1);
 }
 
 /* The next whole line of the orders, if there is one. */
@@ -401,19 +441,16 @@ static void take_input(void)
 		note("input %s", text);
 }
 
-static void take_completions(void)
+static void take_answers(unsigned int drive)
 {
-	uint32_t head = __atomic_load_n(&channel->completion_head, __ATOMIC_ACQUIRE);
+	char data[2 * DATA_SHOWN + 1] = "";
+	uint16_t head;
+	uint32_t bytes;
 
-	while (channel->completion_tail != head) {
-		struct keel_completion done = channel->completion[channel->completion_tail % KEEL_RING_REQUESTS];
-		uint32_t drive = drive_of[done.tag % TAGS];
-		char data[2 * DATA_SHOWN + 1] = "";
-
-		for (unsigned int i = 0; i < DATA_SHOWN && drive < KEEL_DRIVES; i++)
-			sprintf(data + 2 * i, "%02x", ((uint8_t *)channel)[channel->machine.drives[drive].bounce + i]);
-		note("done %u %d %s", done.tag, done.status, data);
-		__atomic_store_n(&channel->completion_tail, channel->completion_tail + 1, __ATOMIC_RELEASE);
+	while (vq_driver_receive(&drives[drive].driver, &head, &bytes)) {
+		for (unsigned int i = 0; i < DATA_SHOWN; i++)
+			sprintf(data + 2 * i, "%02x", arena_of(drive)[i]);
+		note("done %u %u %s", drives[drive].number[head], arena_of(drive)[STATUSES_AT + head], data);
 	}
 }
 
@@ -422,7 +459,9 @@ static int take_event(void)
 	pthread_mutex_lock(&lock);
 	take_commands();
 	take_input();
-	take_completions();
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+		if (queue_of(i)->entries == KEEL_BLOCK_ENTRIES)
+			take_answers(i);
 	pthread_mutex_unlock(&lock);
 	return 0;
 }
@@ -516,6 +555,7 @@ static int answer(int fd, unsigned long request, void *argument)
 	case KEEL_VM_START:
 		if (fails(START))
 			return -1;
+		open_drives();
 		note("start");
 		note_drives();
 		return 0;

@@ -9,8 +9,11 @@ keel_unit_test(acpi ALLOCATES
 
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(LIBURING REQUIRED IMPORTED_TARGET liburing)
+keel_unit_test(vq
+	SOURCES tests/unit/test_vq.c devmodel/shared/vq_device.c devmodel/shared/vq_driver.c)
 keel_unit_test(disk ALLOCATES
 	SOURCES tests/unit/test_disk.c devmodel/host/backend/claim.c devmodel/host/backend/disk.c devmodel/host/loop.c devmodel/host/rings.c
+		devmodel/shared/vq_device.c
 		tools/common/rundir.c tools/common/exit.c tools/common/text.c tools/manifest/image_format.c
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING)
 

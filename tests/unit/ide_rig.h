@@ -28,11 +28,11 @@ struct rig_disk {
 	uint8_t *bounce;			/* on its own: the sanitizer watches both ends */
 	uint8_t sent[KEEL_BOUNCE_BYTES];	/* what a write held when it was submitted */
 	bool pending;
-	enum keel_request_op op;
+	enum keel_block_op op;
 	uint64_t offset;
 	uint32_t count;
 	unsigned int reads, writes, flushes;
-	enum keel_request_op last;
+	enum keel_block_op last;
 };
 
 struct rig {
@@ -61,7 +61,7 @@ static inline void rig_door(void *owner, unsigned int drive, bool locked, bool e
 	r->ejected += ejected;
 }
 
-static inline bool rig_submit(void *owner, unsigned int drive, enum keel_request_op op, uint64_t offset, uint32_t count)
+static inline bool rig_submit(void *owner, unsigned int drive, enum keel_block_op op, uint64_t offset, uint32_t count)
 {
 	struct rig *r = owner;
 	struct rig_disk *disk = &r->disk[drive];
@@ -69,7 +69,7 @@ static inline bool rig_submit(void *owner, unsigned int drive, enum keel_request
 	ck_assert_uint_lt(drive, KEEL_DRIVES);
 	ck_assert(!disk->pending);
 	ck_assert_uint_le(count, KEEL_BOUNCE_BYTES);
-	ck_assert(op == KEEL_REQ_FLUSH || count);
+	ck_assert(op == KEEL_BLOCK_FLUSH || count);
 	ck_assert_uint_le(offset + count, disk->bytes);
 	ck_assert_uint_eq(offset % 512, 0);
 	ck_assert_uint_eq(count % 512, 0);
@@ -95,17 +95,17 @@ static inline bool rig_answer(unsigned int drive, int32_t status)
 	disk->pending = false;
 	disk->last = disk->op;
 	switch (disk->op) {
-	case KEEL_REQ_READ:
+	case KEEL_BLOCK_READ:
 		disk->reads++;
 		if (!status)
 			memcpy(disk->bounce, disk->image + disk->offset, disk->count);
 		break;
-	case KEEL_REQ_WRITE:
+	case KEEL_BLOCK_WRITE:
 		disk->writes++;
 		if (!status)
 			memcpy(disk->image + disk->offset, disk->bounce, disk->count);
 		break;
-	case KEEL_REQ_FLUSH:
+	case KEEL_BLOCK_FLUSH:
 		disk->flushes++;
 		break;
 	}

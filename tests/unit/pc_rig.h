@@ -25,8 +25,16 @@ struct test_channel {
 	struct keel_channel c;
 	uint8_t firmware[FIRMWARE_BYTES];
 	uint8_t item[64];
-	uint8_t bounce[2][KEEL_BOUNCE_BYTES];
+	struct {
+		_Alignas(KEEL_PAGE_SIZE) uint8_t ring[KEEL_PAGE_SIZE];
+		uint8_t arena[KEEL_BLOCK_ARENA];
+	} queue[2];
 };
+
+#define TEST_QUEUE(n) { \
+	.ring = offsetof(struct test_channel, queue[n].ring), .entries = KEEL_BLOCK_ENTRIES, \
+	.arena = offsetof(struct test_channel, queue[n].arena), .arena_bytes = KEEL_BLOCK_ARENA, \
+}
 
 static struct test_channel *channel;
 static uint8_t *guest;
@@ -229,10 +237,10 @@ static inline void fill_machine(struct keel_machine *m)
 	m->firmware_bytes = FIRMWARE_BYTES;
 	m->drives[0] = (struct keel_drive){
 		.kind = KEEL_DRIVE_DISK, .bytes = DISK_BYTES, .serial = "K1",
-		.bounce = offsetof(struct test_channel, bounce[0]),
+		.queue = TEST_QUEUE(0),
 	};
 	m->drives[2] = (struct keel_drive){
-		.kind = KEEL_DRIVE_CDROM, .bounce = offsetof(struct test_channel, bounce[1]),
+		.kind = KEEL_DRIVE_CDROM, .queue = TEST_QUEUE(1),
 	};
 	m->items = 2;
 	m->item[0] = (struct keel_item){ .name = "etc/e820", .size = 20, .offset = offsetof(struct test_channel, item) };
@@ -241,7 +249,8 @@ static inline void fill_machine(struct keel_machine *m)
 
 static inline void make(void)
 {
-	channel = calloc(1, sizeof(*channel));
+	channel = aligned_alloc(_Alignof(struct test_channel), sizeof(*channel));
+	memset(channel, 0, sizeof(*channel));
 	pc = calloc(1, sizeof(*pc));
 	guest = mmap(NULL, GUEST_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	ck_assert_ptr_ne(guest, MAP_FAILED);

@@ -74,10 +74,10 @@ static void open_disk(struct disk *d, enum manifest_mode mode)
 static int ask(uint32_t op, uint64_t offset, uint32_t count)
 {
 	static uint32_t tag;
-	struct keel_request request = { .op = op, .offset = offset, .count = count, .tag = ++tag };
+	struct disk_request request = { .op = op, .offset = offset, .count = count, .data = bounce, .tag = ++tag };
 
 	last_status = LOST;
-	disk_submit(&engine, &disk, bounce, &request);
+	disk_submit(&engine, &disk, &request);
 	for (int i = 0; i < 100 && last_status == LOST; i++)
 		loop_step(&loop, 1000);
 	ck_assert_int_ne(last_status, LOST);
@@ -106,14 +106,14 @@ static void random_round(void)
 		for (uint32_t i = 0; i < count * SECTOR; i++)
 			bounce[i] = (uint8_t)rand();
 		memcpy(model + start * SECTOR, bounce, count * SECTOR);
-		ck_assert_int_eq(ask(KEEL_REQ_WRITE, start * SECTOR, count * SECTOR), 0);
+		ck_assert_int_eq(ask(KEEL_BLOCK_WRITE, start * SECTOR, count * SECTOR), 0);
 	} else {
 		memset(bounce, 0xee, sizeof(bounce));
-		ck_assert_int_eq(ask(KEEL_REQ_READ, start * SECTOR, count * SECTOR), 0);
+		ck_assert_int_eq(ask(KEEL_BLOCK_READ, start * SECTOR, count * SECTOR), 0);
 		ck_assert_int_eq(memcmp(bounce, model + start * SECTOR, count * SECTOR), 0);
 	}
 	if (rand() % 50 == 0)
-		ck_assert_int_eq(ask(KEEL_REQ_FLUSH, 0, 0), 0);
+		ck_assert_int_eq(ask(KEEL_BLOCK_FLUSH, 0, 0), 0);
 }
 
 START_TEST(read_write)
@@ -143,16 +143,16 @@ END_TEST
 START_TEST(hostile_requests)
 {
 	open_disk(&disk, MANIFEST_RW);
-	ck_assert_int_eq(ask(KEEL_REQ_READ, sizeof(model), SECTOR), -EINVAL);
-	ck_assert_int_eq(ask(KEEL_REQ_READ, sizeof(model) - SECTOR, 2 * SECTOR), -EINVAL);
-	ck_assert_int_eq(ask(KEEL_REQ_READ, UINT64_MAX - SECTOR + 1, SECTOR), -EINVAL);
-	ck_assert_int_eq(ask(KEEL_REQ_READ, 0, KEEL_BOUNCE_BYTES + SECTOR), -EINVAL);
-	ck_assert_int_eq(ask(KEEL_REQ_WRITE, 0, UINT32_MAX & ~(SECTOR - 1)), -EINVAL);
-	ck_assert_int_eq(ask(KEEL_REQ_READ, 0, 0), -EINVAL);
-	ck_assert_int_eq(ask(KEEL_REQ_READ, 1, SECTOR), -EINVAL);
-	ck_assert_int_eq(ask(KEEL_REQ_READ, 0, SECTOR + 1), -EINVAL);
-	ck_assert_int_eq(ask(0, 0, SECTOR), -EINVAL);
-	ck_assert_int_eq(ask(KEEL_REQ_FLUSH + 1, 0, SECTOR), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_BLOCK_READ, sizeof(model), SECTOR), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_BLOCK_READ, sizeof(model) - SECTOR, 2 * SECTOR), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_BLOCK_READ, UINT64_MAX - SECTOR + 1, SECTOR), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_BLOCK_READ, 0, KEEL_BOUNCE_BYTES + SECTOR), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_BLOCK_WRITE, 0, UINT32_MAX & ~(SECTOR - 1)), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_BLOCK_READ, 0, 0), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_BLOCK_READ, 1, SECTOR), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_BLOCK_READ, 0, SECTOR + 1), -EINVAL);
+	ck_assert_int_eq(ask(2, 0, SECTOR), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_BLOCK_FLUSH + 1, 0, SECTOR), -EINVAL);
 	check_file(model);
 }
 END_TEST
@@ -160,9 +160,9 @@ END_TEST
 START_TEST(read_only)
 {
 	open_disk(&disk, MANIFEST_RO);
-	ck_assert_int_eq(ask(KEEL_REQ_WRITE, 0, SECTOR), -EROFS);
-	ck_assert_int_eq(ask(KEEL_REQ_FLUSH, 0, 0), 0);
-	ck_assert_int_eq(ask(KEEL_REQ_READ, 0, SECTOR), 0);
+	ck_assert_int_eq(ask(KEEL_BLOCK_WRITE, 0, SECTOR), -EROFS);
+	ck_assert_int_eq(ask(KEEL_BLOCK_FLUSH, 0, 0), 0);
+	ck_assert_int_eq(ask(KEEL_BLOCK_READ, 0, SECTOR), 0);
 	ck_assert_int_eq(memcmp(bounce, model, SECTOR), 0);
 	check_file(model);
 }
@@ -172,8 +172,8 @@ START_TEST(shrunken_image)
 {
 	open_disk(&disk, MANIFEST_RW);
 	ck_assert_int_eq(truncate(path, SECTOR), 0);
-	ck_assert_int_eq(ask(KEEL_REQ_READ, 0, 4 * SECTOR), -EIO);
-	ck_assert_int_eq(ask(KEEL_REQ_READ, 0, SECTOR), 0);
+	ck_assert_int_eq(ask(KEEL_BLOCK_READ, 0, 4 * SECTOR), -EIO);
+	ck_assert_int_eq(ask(KEEL_BLOCK_READ, 0, SECTOR), 0);
 }
 END_TEST
 
@@ -196,13 +196,13 @@ static void step(void)
 /* Neither lost nor answered before its time, and not in the way of the end. */
 START_TEST(held_requests)
 {
-	struct keel_request request = { .op = KEEL_REQ_READ, .offset = 2 * SECTOR, .count = SECTOR, .tag = 77 };
+	struct disk_request request = { .op = KEEL_BLOCK_READ, .offset = 2 * SECTOR, .count = SECTOR, .data = bounce, .tag = 77 };
 
 	open_disk(&disk, MANIFEST_RW);
 	ck_assert_int_eq(truncate(path, SECTOR), 0);
 	engine.failed = hold;
 	last_status = LOST;
-	disk_submit(&engine, &disk, bounce, &request);
+	disk_submit(&engine, &disk, &request);
 	step();
 	ck_assert_uint_eq(engine.held, 1);
 	disk_retry(&engine);
@@ -218,7 +218,7 @@ START_TEST(held_requests)
 
 	ck_assert_int_eq(truncate(path, SECTOR), 0);
 	last_status = LOST;
-	disk_submit(&engine, &disk, bounce, &request);
+	disk_submit(&engine, &disk, &request);
 	disk_drain(&engine);
 	ck_assert_uint_eq(engine.busy, 0);
 	ck_assert_int_eq(last_status, -EIO);
@@ -231,7 +231,7 @@ START_TEST(media)
 {
 	struct disk_engine own = { .media = true, .done = done };
 	struct manifest_drive drive = { .kind = MANIFEST_DRIVE_CDROM, .mode = MANIFEST_RO };
-	struct keel_request request = { .op = KEEL_REQ_READ, .count = SECTOR };
+	struct disk_request request = { .op = KEEL_BLOCK_READ, .count = SECTOR, .data = bounce };
 	struct failure failure = { 0 };
 	struct disk tray, writer;
 	uint64_t bytes;
@@ -242,7 +242,7 @@ START_TEST(media)
 	ck_assert(disk_open(&tray, &drive, &failure));
 	ck_assert(disk_engine_init(&own, &loop, &failure) && disk_engine_start(&own, &tray, 1, &failure));
 	for (int i = 0; i < 3; i++) {
-		disk_submit(&own, &tray, bounce, &request);
+		disk_submit(&own, &tray, &request);
 		ck_assert_int_eq(last_status, -ENOMEDIUM);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		ck_assert(disk_examine_medium(fd, path, &bytes, &failure));
@@ -250,7 +250,7 @@ START_TEST(media)
 		disk_change(&tray, fd, sizeof(model));
 		ck_assert(disk_engine_restart(&own, &tray, 1, &failure));
 		last_status = LOST;
-		disk_submit(&own, &tray, bounce, &request);
+		disk_submit(&own, &tray, &request);
 		/* Out, while it is read. */
 		disk_change(&tray, -1, 0);
 		ck_assert_int_lt(fcntl(fd, F_GETFD), 0);
@@ -267,10 +267,10 @@ START_TEST(media)
 	close(fd);
 	ck_assert_int_eq(truncate(path, sizeof(model)), 0);
 	/* Nothing of it can be written, by whatever request. */
-	request.op = KEEL_REQ_WRITE;
+	request.op = KEEL_BLOCK_WRITE;
 	disk_change(&tray, open(path, O_RDONLY | O_CLOEXEC), sizeof(model));
 	ck_assert(disk_engine_restart(&own, &tray, 1, &failure));
-	disk_submit(&own, &tray, bounce, &request);
+	disk_submit(&own, &tray, &request);
 	ck_assert_int_eq(last_status, -EROFS);
 	disk_engine_close(&own);
 	disk_close(&tray);
@@ -348,29 +348,12 @@ END_TEST
 START_TEST(rings_and_a_hostile_cell)
 {
 	static struct keel_channel channel;
-	struct keel_request request;
 	uint8_t bytes[2 * KEEL_RING_BYTES];
 	struct rings rings;
 	bool full;
 
 	memset(&channel, 0, sizeof(channel));
 	rings_init(&rings, &channel);
-	ck_assert(!rings_next_request(&rings, &request));
-	/* However far its head is ahead, no more requests are taken than can be answered. */
-	channel.request_head = 0x80000000u;
-	for (unsigned int i = 0; i < KEEL_RING_REQUESTS; i++)
-		ck_assert(rings_next_request(&rings, &request));
-	ck_assert(!rings_next_request(&rings, &request));
-	rings_complete(&rings, 7, -EIO);
-	ck_assert_uint_eq(channel.completion_head, 1);
-	ck_assert_uint_eq(channel.completion[0].tag, 7);
-	ck_assert(!rings_next_request(&rings, &request));
-	channel.completion_tail = 1;
-	ck_assert(rings_next_request(&rings, &request));
-	/* A tail that lies leaves no room. */
-	channel.completion_tail = 0x4000;
-	ck_assert(!rings_next_request(&rings, &request));
-
 	channel.output_head = 0xfffffff0u;
 	ck_assert_uint_eq(rings_take_output(&rings, bytes, sizeof(bytes), &full), KEEL_RING_BYTES);
 	ck_assert(full);

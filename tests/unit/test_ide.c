@@ -302,7 +302,7 @@ START_TEST(pio_write)
 	ck_assert(rig_answer(0, 0));
 	ck_assert(!rig.level);
 	ck_assert(rig_answer(0, 0));
-	ck_assert_uint_eq(rig.disk[0].last, KEEL_REQ_FLUSH);
+	ck_assert_uint_eq(rig.disk[0].last, KEEL_BLOCK_FLUSH);
 	ck_assert_uint_eq(interrupt(), READY);
 }
 END_TEST
@@ -508,7 +508,7 @@ START_TEST(reset_with_request_in_flight)
 	ck_assert_mem_eq(image(9), old, 512);
 	rig_answer(0, -5);				/* the error of a dead command is nobody's */
 	ck_assert(!rig.level);
-	ck_assert_uint_eq(rig.disk[0].op, KEEL_REQ_WRITE);
+	ck_assert_uint_eq(rig.disk[0].op, KEEL_BLOCK_WRITE);
 	rig_answer_all();
 	ck_assert_uint_eq(interrupt(), READY);
 	ck_assert_mem_eq(image(9), data, 512);

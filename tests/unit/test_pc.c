@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The machine as a cell sees it. */
 #include "pc_rig.h"
+#include "shared/vq_device.h"
 #include "suite.h"
 
 /* Start */
@@ -49,8 +50,17 @@ static const struct {
 	BAD(machine.firmware, 0, CELL_REFUSED_FIRMWARE),
 	BAD(machine.drives[0].kind, 3, CELL_REFUSED_DRIVE),
 	BAD(machine.drives[0].bytes, 511, CELL_REFUSED_DRIVE),
-	BAD(machine.drives[0].bounce, UINT32_MAX - 10, CELL_REFUSED_DRIVE),
-	BAD(machine.drives[0].bounce, 64, CELL_REFUSED_DRIVE),
+	BAD(machine.drives[0].queue.ring, UINT32_MAX & ~15u, CELL_REFUSED_DRIVE),
+	BAD(machine.drives[0].queue.ring, 64, CELL_REFUSED_DRIVE),
+	BAD(machine.drives[0].queue.ring, offsetof(struct test_channel, queue[0].ring) + 8, CELL_REFUSED_DRIVE),
+	BAD(machine.drives[0].queue.ring, (uint32_t)sizeof(struct test_channel) - 64, CELL_REFUSED_DRIVE),
+	BAD(machine.drives[0].queue.entries, 8, CELL_REFUSED_DRIVE),
+	BAD(machine.drives[0].queue.entries, 32, CELL_REFUSED_DRIVE),
+	BAD(machine.drives[0].queue.arena, 0, CELL_REFUSED_DRIVE),
+	BAD(machine.drives[0].queue.arena, UINT32_MAX & ~4095u, CELL_REFUSED_DRIVE),
+	BAD(machine.drives[0].queue.arena, offsetof(struct test_channel, queue[0].arena) + 512, CELL_REFUSED_DRIVE),
+	BAD(machine.drives[0].queue.arena, offsetof(struct test_channel, queue[1].arena) + 4096, CELL_REFUSED_DRIVE),
+	BAD(machine.drives[0].queue.arena_bytes, KEEL_BLOCK_ARENA - 4096, CELL_REFUSED_DRIVE),
 	BAD(machine.drives[2].bytes, 512, CELL_REFUSED_DRIVE),
 	BAD(machine.items, KEEL_ITEMS + 1, CELL_REFUSED_ITEM),
 	BAD(machine.item[0].size, sizeof(struct test_channel), CELL_REFUSED_ITEM),
@@ -1014,46 +1024,82 @@ static void command_read(uint8_t command, uint8_t lba, uint8_t count)
 	out(0x1f7, command);
 }
 
-static void serve(uint32_t tag, int32_t status)
+static uint8_t *ring_of(unsigned int queue)
 {
-	struct keel_completion *c = &channel->c.completion[channel->c.completion_head % KEEL_RING_REQUESTS];
-
-	*c = (struct keel_completion){ tag, status };
-	channel->c.completion_head++;
-	event();
+	return channel->queue[queue].ring;
 }
 
-static const struct keel_request *last_request(void)
+static unsigned int requests_made(unsigned int queue)
 {
-	return &channel->c.request[(channel->c.request_head - 1) % KEEL_RING_REQUESTS];
+	return vq_avail_head(ring_of(queue), KEEL_BLOCK_ENTRIES)->index;
+}
+
+static void use(unsigned int queue, uint32_t head)
+{
+	struct vq_head *used = vq_used_head(ring_of(queue), KEEL_BLOCK_ENTRIES);
+
+	vq_used_entries(ring_of(queue), KEEL_BLOCK_ENTRIES)[used->index % KEEL_BLOCK_ENTRIES] = (struct vq_used){ head, 1 };
+	used->index++;
+}
+
+/* The chain that a queue was given last. */
+static void last_request(unsigned int queue, struct vq_chain *chain)
+{
+	struct vq_device device;
+
+	vq_device_init(&device, channel, offsetof(struct test_channel, queue[0].ring) + queue * (uint32_t)sizeof(channel->queue[0]),
+		       KEEL_BLOCK_ENTRIES, offsetof(struct test_channel, queue[0].arena) + queue * (uint32_t)sizeof(channel->queue[0]),
+		       KEEL_BLOCK_ARENA);
+	device.avail_index = (uint16_t)(requests_made(queue) - 1);
+	ck_assert(vq_device_take(&device, chain) && chain->good);
+}
+
+static const struct keel_block_header *header_of(const struct vq_chain *chain)
+{
+	ck_assert_uint_eq(chain->piece[0].bytes, sizeof(struct keel_block_header));
+	return (const struct keel_block_header *)((const uint8_t *)channel + chain->piece[0].offset);
+}
+
+static void serve(const struct vq_chain *chain, enum keel_block_status status)
+{
+	const struct vq_piece *last = &chain->piece[chain->out + chain->in - 1];
+
+	ck_assert(chain->in && last->bytes == 1);
+	((uint8_t *)channel)[last->offset] = (uint8_t)status;
+	use(0, chain->head);
+	event();
 }
 
 START_TEST(disk_read_pio)
 {
-	const struct keel_request *r;
+	struct vq_chain r;
 
 	pics(1 << 14 | 1 << 2);
 	channel->c.host_asleep = 1;
 	command_read(0x20, 3, 2);
 	ck_assert_uint_eq(ctx[0].answer.flags & KEEL_ANSWER_DOORBELL, KEEL_ANSWER_DOORBELL);
 	ck_assert_uint_eq(in(0x1f7, 1) & 0x80, 0x80);
-	ck_assert_uint_eq(channel->c.request_head, 1);
-	r = last_request();
-	ck_assert_uint_eq(r->op, KEEL_REQ_READ);
-	ck_assert_uint_eq(r->drive, 0);
-	ck_assert_uint_eq(r->offset, 3 * 512);
-	ck_assert_uint_ge(r->count, 1024);
-	ck_assert_uint_le(r->count, KEEL_BOUNCE_BYTES);
+	ck_assert_uint_eq(requests_made(0), 1);
+	ck_assert_uint_eq(requests_made(1), 0);
+	last_request(0, &r);
+	ck_assert_uint_eq(header_of(&r)->op, KEEL_BLOCK_READ);
+	ck_assert_uint_eq(header_of(&r)->sector, 3);
+	ck_assert(r.out == 1 && r.in == 2);
+	ck_assert_uint_eq(r.piece[1].offset, offsetof(struct test_channel, queue[0].arena));
+	ck_assert_uint_ge(r.piece[1].bytes, 1024);
+	ck_assert_uint_le(r.piece[1].bytes, KEEL_BOUNCE_BYTES);
 	for (unsigned int i = 0; i < 1024; i++)
-		channel->bounce[0][i] = (uint8_t)(i * 3 + i / 256);
+		channel->queue[0].arena[i] = (uint8_t)(i * 3 + i / 256);
 
 	/* A completion of something else is nothing. */
-	serve(r->tag + 1, 0);
-	serve(r->tag + 4, 0);
+	use(0, r.head + 1u);
+	use(0, UINT32_MAX);
+	use(1, r.head);
+	event();
 	ck_assert_uint_eq(in(0x3f6, 1) & 0x80, 0x80);
-	serve(r->tag, 0);
+	serve(&r, KEEL_BLOCK_OK);
 	ck_assert_uint_eq(ctx[EVENT].answer.kick, 1);
-	serve(r->tag, 0);
+	serve(&r, KEEL_BLOCK_OK);
 	ctx[0].regs.rflags |= IF;
 	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x2e));
 	ctx[0].regs.rflags &= ~(uint64_t)IF;
@@ -1061,7 +1107,7 @@ START_TEST(disk_read_pio)
 
 	/* One sector by words, the other by REP INSW. */
 	for (unsigned int i = 0; i < 512; i += 2)
-		ck_assert_uint_eq(in(0x1f0, 2), channel->bounce[0][i] | channel->bounce[0][i + 1] << 8);
+		ck_assert_uint_eq(in(0x1f0, 2), channel->queue[0].arena[i] | channel->queue[0].arena[i + 1] << 8);
 	ctx[0].exit = (struct keel_exit){
 		.port = 0x1f0, .size = 2, .io = KEEL_IO_IN | KEEL_IO_STRING | KEEL_IO_REP, .segment = KEEL_SEG_ES,
 		.address_size = 4,
@@ -1070,7 +1116,7 @@ START_TEST(disk_read_pio)
 	ctx[0].regs.gpr[KEEL_RDI] = 0x3000;
 	while (ctx[0].regs.gpr[KEEL_RCX])
 		ck_assert_uint_eq(enter(0, KEEL_EXIT_IO)->action, KEEL_ACTION_RESUME);
-	ck_assert_int_eq(memcmp(guest + 0x3000, channel->bounce[0] + 512, 512), 0);
+	ck_assert_int_eq(memcmp(guest + 0x3000, channel->queue[0].arena + 512, 512), 0);
 	ck_assert_uint_eq(in(0x1f7, 1) & 0x89, 0);
 }
 END_TEST
@@ -1101,6 +1147,7 @@ END_TEST
 START_TEST(disk_read_dma)
 {
 	uint32_t regions[4] = { 0x5000, 0x200, 0x8000, 0x80000200 };
+	struct vq_chain r;
 
 	pci_put(1, 1, 0x20, 4, 0xc001);
 	pci_put(1, 1, 0x04, 2, 5);
@@ -1109,10 +1156,11 @@ START_TEST(disk_read_dma)
 	out(0xc002, 0x66);
 	command_read(0xc8, 1, 2);
 	out(0xc000, 9);
-	ck_assert_uint_eq(channel->c.request_head, 1);
-	memset(channel->bounce[0], 0x5a, 512);
-	memset(channel->bounce[0] + 512, 0xa5, 512);
-	serve(last_request()->tag, 0);
+	ck_assert_uint_eq(requests_made(0), 1);
+	memset(channel->queue[0].arena, 0x5a, 512);
+	memset(channel->queue[0].arena + 512, 0xa5, 512);
+	last_request(0, &r);
+	serve(&r, KEEL_BLOCK_OK);
 	ck_assert_uint_eq(in(0xc002, 1) & 7, 4);
 	ck_assert_uint_eq(in(0x1f7, 1) & 0x89, 0);
 	ck_assert_uint_eq(guest[0x5000], 0x5a);
@@ -1124,8 +1172,11 @@ END_TEST
 
 START_TEST(disk_error)
 {
+	struct vq_chain r;
+
 	command_read(0x20, 0, 1);
-	serve(last_request()->tag, -5);
+	last_request(0, &r);
+	serve(&r, _i ? KEEL_BLOCK_UNSUPPORTED : KEEL_BLOCK_FAILED);
 	ck_assert_uint_eq(in(0x1f7, 1) & 0x81, 1);
 }
 END_TEST
@@ -1297,16 +1348,12 @@ static void scramble_channel(void)
 	switch (random_bits() % 8) {
 	case 0: c->commands = (uint32_t)random_bits(); break;
 	case 1: c->output_tail = (uint32_t)random_bits(); break;
-	case 2: c->request_tail = (uint32_t)random_bits(); break;
+	case 2: use((unsigned int)(random_bits() % 2), (uint32_t)(random_bits() % (KEEL_BLOCK_ENTRIES + 2))); break;
 	case 3: c->input_head = (uint32_t)random_bits(); break;
-	case 4: c->completion[random_bits() % KEEL_RING_REQUESTS].status = (int32_t)random_bits(); break;
-	case 5: c->completion_head = (uint32_t)random_bits(); break;
+	case 4: ring_of(random_bits() % 2)[random_bits() % vq_bytes(KEEL_BLOCK_ENTRIES)] = (uint8_t)random_bits(); break;
+	case 5: channel->queue[random_bits() % 2].arena[KEEL_BOUNCE_BYTES + random_bits() % 32] = (uint8_t)random_bits(); break;
 	case 6: c->machine.drives[2].bytes = random_bits(); break;
-	case 7:
-		c->completion[c->completion_head % KEEL_RING_REQUESTS] =
-			(struct keel_completion){ last_request()->tag, -(int32_t)(random_bits() % 2) };
-		c->completion_head++;
-		break;
+	case 7: use(0, vq_avail_entries(ring_of(0), KEEL_BLOCK_ENTRIES)[(requests_made(0) - 1) % KEEL_BLOCK_ENTRIES]); break;
 	}
 }
 
@@ -1390,7 +1437,7 @@ int main(void)
 	tcase_add_test(started, disk_read_pio);
 	tcase_add_test(started, string_in_pieces);
 	tcase_add_test(started, disk_read_dma);
-	tcase_add_test(started, disk_error);
+	tcase_add_loop_test(started, disk_error, 0, 2);
 	tcase_add_test(started, clock_both_ways);
 	tcase_add_loop_test(started, random_exits, 0, 4);
 	suite_add_tcase(suite, made);

@@ -144,7 +144,7 @@ static void bus_failed(struct ide_drive *d)
 		ide_drive_fail(d, IDE_ERROR_ABRT);
 }
 
-static void request(struct ide_drive *d, enum keel_request_op op, uint64_t offset, uint32_t bytes)
+static void request(struct ide_drive *d, enum keel_block_op op, uint64_t offset, uint32_t bytes)
 {
 	d->s.status = IDE_STATUS_BSY | IDE_STATUS_DRDY;
 	d->window_bytes = 0;
@@ -212,7 +212,7 @@ static void read_ahead(struct ide_drive *d)
 	uint32_t skip = (uint32_t)(d->s.position % unit(d));
 
 	d->window = d->s.position - skip;
-	request(d, KEEL_REQ_READ, d->window, least(d->s.left + skip, KEEL_BOUNCE_BYTES));
+	request(d, KEEL_BLOCK_READ, d->window, least(d->s.left + skip, KEEL_BOUNCE_BYTES));
 }
 
 static void step_read(struct ide_drive *d)
@@ -250,13 +250,13 @@ static void step_write(struct ide_drive *d)
 	uint32_t bytes = d->s.cursor;
 
 	memcpy(d->bounce, d->s.buffer, bytes);
-	request(d, KEEL_REQ_WRITE, d->s.position, bytes);
+	request(d, KEEL_BLOCK_WRITE, d->s.position, bytes);
 }
 
 static void step_read_dma(struct ide_drive *d)
 {
 	if (bmide_active(d->bm))
-		request(d, KEEL_REQ_READ, d->s.position, least(d->s.left, KEEL_BOUNCE_BYTES));
+		request(d, KEEL_BLOCK_READ, d->s.position, least(d->s.left, KEEL_BOUNCE_BYTES));
 }
 
 static void step_write_dma(struct ide_drive *d)
@@ -270,7 +270,7 @@ static void step_write_dma(struct ide_drive *d)
 	/* A table that ends within a sector leaves the drive waiting for all of it. */
 	bytes -= bytes % unit(d);
 	if (bytes)
-		request(d, KEEL_REQ_WRITE, d->s.position, bytes);
+		request(d, KEEL_BLOCK_WRITE, d->s.position, bytes);
 }
 
 void ide_drive_step(struct ide_drive *d)
@@ -298,10 +298,10 @@ void ide_drive_step(struct ide_drive *d)
 		step_write_dma(d);
 		break;
 	case IDE_VERIFY:
-		request(d, KEEL_REQ_READ, d->s.position, least(d->s.left, KEEL_BOUNCE_BYTES));
+		request(d, KEEL_BLOCK_READ, d->s.position, least(d->s.left, KEEL_BOUNCE_BYTES));
 		break;
 	case IDE_FLUSH:
-		request(d, KEEL_REQ_FLUSH, 0, 0);
+		request(d, KEEL_BLOCK_FLUSH, 0, 0);
 		break;
 	case IDE_IDLE:
 	case IDE_PACKET:

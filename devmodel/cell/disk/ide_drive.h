@@ -99,7 +99,7 @@ struct ide_host {
 	 * At most KEEL_BOUNCE_BYTES, one request of a drive at a time. False: could not be taken, which the guest sees as an
 	 * error. Must not complete the request before it returns.
 	 */
-	bool (*submit)(void *owner, unsigned int drive, enum keel_request_op op, uint64_t offset, uint32_t count);
+	bool (*submit)(void *owner, unsigned int drive, enum keel_block_op op, uint64_t offset, uint32_t count);
 	/* The guest has locked or unlocked a CD-ROM drive's door, or has opened it with a medium in it. */
 	void (*door)(void *owner, unsigned int drive, bool locked, bool ejected);
 };

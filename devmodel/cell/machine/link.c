@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "core/string.h"
 #include "shared/pc_map.h"
+#include "shared/vq.h"
 
 #define LOW_MEMORY_LEAST	0x100000ull
 #define FIRMWARE_LEAST		0x10000u
@@ -23,6 +24,14 @@ static bool inside(uint64_t channel_bytes, uint32_t offset, uint32_t bytes)
 	return offset >= sizeof(struct keel_channel) && offset <= channel_bytes && bytes <= channel_bytes - offset;
 }
 
+static bool queue_is_good(const struct keel_queue *queue, uint64_t channel_bytes)
+{
+	return queue->entries == KEEL_BLOCK_ENTRIES && queue->arena_bytes == KEEL_BLOCK_ARENA &&
+	       queue->ring % sizeof(struct vq_desc) == 0 && queue->arena % KEEL_PAGE_SIZE == 0 &&
+	       inside(channel_bytes, queue->ring, (uint32_t)vq_bytes(queue->entries)) &&
+	       inside(channel_bytes, queue->arena, queue->arena_bytes);
+}
+
 static bool drive_is_good(const struct keel_drive *drive, uint64_t channel_bytes)
 {
 	uint32_t sector = drive->kind == KEEL_DRIVE_CDROM ? CDROM_SECTOR : DISK_SECTOR;
@@ -30,7 +39,7 @@ static bool drive_is_good(const struct keel_drive *drive, uint64_t channel_bytes
 	if (drive->kind == KEEL_DRIVE_NONE)
 		return true;
 	return drive->kind <= KEEL_DRIVE_CDROM && drive->bytes % sector == 0 && drive->bytes <= INT64_MAX &&
-	       inside(channel_bytes, drive->bounce, KEEL_BOUNCE_BYTES);
+	       queue_is_good(&drive->queue, channel_bytes);
 }
 
 static bool memory_is_good(const struct keel_machine *machine)
@@ -88,29 +97,6 @@ unsigned int link_init(struct link *link, void *channel, struct keel_machine *ma
 static uint32_t in_ring(uint32_t head, uint32_t tail, uint32_t size)
 {
 	return head - tail > size ? size : head - tail;
-}
-
-bool link_submit(struct link *link, const struct keel_request *request)
-{
-	struct keel_channel *c = link->channel;
-
-	if (in_ring(link->request_head, LOAD(c->request_tail), KEEL_RING_REQUESTS) == KEEL_RING_REQUESTS)
-		return false;
-	c->request[link->request_head % KEEL_RING_REQUESTS] = *request;
-	STORE(c->request_head, ++link->request_head);
-	link->produced = true;
-	return true;
-}
-
-bool link_next_completion(struct link *link, struct keel_completion *completion)
-{
-	struct keel_channel *c = link->channel;
-
-	if (LOAD(c->completion_head) == link->completion_tail)
-		return false;
-	*completion = c->completion[link->completion_tail % KEEL_RING_REQUESTS];
-	STORE(c->completion_tail, ++link->completion_tail);
-	return true;
 }
 
 bool link_output_room(const struct link *link)

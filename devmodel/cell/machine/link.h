@@ -15,7 +15,6 @@
 
 struct link {
 	struct keel_channel *channel;
-	uint32_t request_head, completion_tail;
 	uint32_t output_head, input_tail;
 	uint32_t debug_head;
 	uint32_t buttons_taken;
@@ -34,11 +33,6 @@ static inline uint8_t *link_bytes(const struct link *link, uint32_t offset)
 {
 	return (uint8_t *)link->channel + offset;
 }
-
-/* False: no room. */
-bool link_submit(struct link *link, const struct keel_request *request);
-/* False: there is none. */
-bool link_next_completion(struct link *link, struct keel_completion *completion);
 
 /* The guest's serial console. */
 bool link_output_room(const struct link *link);

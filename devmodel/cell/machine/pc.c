@@ -214,7 +214,10 @@ static void wire_drive(struct pc *pc, unsigned int number)
 	drive->flags = config->flags;
 	drive->bytes = config->bytes;
 	memcpy(drive->serial, config->serial, sizeof(drive->serial));
-	drive->bounce = config->kind == KEEL_DRIVE_NONE ? NULL : link_bytes(&pc->link, config->bounce);
+	if (config->kind == KEEL_DRIVE_NONE)
+		return;
+	block_init(&pc->block[number], link_bytes(&pc->link, 0), &config->queue);
+	drive->bounce = block_data(&pc->block[number]);
 }
 
 static void move_ports(struct pc *pc, struct io_range *range, uint64_t base, bool on)

@@ -33,6 +33,7 @@
 #include "chip/system_ports.h"
 #include "core/bus.h"
 #include "core/clock.h"
+#include "disk/block.h"
 #include "core/gmem.h"
 #include "machine/link.h"
 #include "pci/i440fx.h"
@@ -54,12 +55,6 @@ enum pc_irq_source { PC_IRQ_ISA, PC_IRQ_PIRQ, PC_IRQ_SCI, PC_IRQ_HPET, PC_IRQ_SO
 struct pc_vcpu {
 	struct lapic lapic;
 	bool halted;			/* executed HLT and nothing has woken it */
-};
-
-/* Requests to the resource half, one a drive. */
-struct pc_request {
-	bool in_flight;
-	uint32_t tag;
 };
 
 struct pc {
@@ -103,7 +98,7 @@ struct pc {
 	struct piix3_ide ide;
 	struct piix4_acpi acpi;
 	struct ide_host ide_host;
-	struct pc_request request[KEEL_DRIVES];
+	struct block block[KEEL_DRIVES];
 
 	struct bus io;
 	struct io_range range[PC_RANGES];
@@ -138,7 +133,7 @@ void pc_debug_character(void *pc, uint8_t character);
 bool pc_serial_transmit(void *pc, uint8_t character);
 void pc_serial_receive(void *pc);
 void pc_button_taken(void *pc, unsigned int pin, bool level);
-bool pc_submit(void *pc, unsigned int drive, enum keel_request_op op, uint64_t offset, uint32_t count);
+bool pc_submit(void *pc, unsigned int drive, enum keel_block_op op, uint64_t offset, uint32_t count);
 void pc_door(void *pc, unsigned int drive, bool locked, bool ejected);
 
 /* pc_boot.c: CMOS and fw_cfg. 0, or an enum cell_refusal. */

@@ -2,10 +2,6 @@
 /* What the machine has of the resource half: characters, disk requests, commands. */
 #include "machine/pc.h"
 
-#define TAG_DRIVE		(KEEL_DRIVES - 1)
-
-_Static_assert((KEEL_DRIVES & TAG_DRIVE) == 0, "a tag's low bits are the drive");
-
 void pc_debug_character(void *owner, uint8_t character)
 {
 	link_debug(&((struct pc *)owner)->link, character);
@@ -16,18 +12,13 @@ bool pc_serial_transmit(void *owner, uint8_t character)
 	return link_output(&((struct pc *)owner)->link, character);
 }
 
-bool pc_submit(void *owner, unsigned int drive, enum keel_request_op op, uint64_t offset, uint32_t count)
+bool pc_submit(void *owner, unsigned int drive, enum keel_block_op op, uint64_t offset, uint32_t count)
 {
 	struct pc *pc = owner;
-	struct pc_request *r = &pc->request[drive];
-	struct keel_request request = { .op = op, .drive = drive, .offset = offset, .count = count };
+	bool taken = block_submit(&pc->block[drive], op, offset, count);
 
-	if (r->in_flight)
-		return false;
-	r->tag += KEEL_DRIVES;
-	request.tag = r->tag | drive;
-	r->in_flight = link_submit(&pc->link, &request);
-	return r->in_flight;
+	pc->link.produced |= taken;
+	return taken;
 }
 
 void pc_door(void *owner, unsigned int drive, bool locked, bool ejected)
@@ -35,15 +26,12 @@ void pc_door(void *owner, unsigned int drive, bool locked, bool ejected)
 	link_door(&((struct pc *)owner)->link, drive, locked, ejected);
 }
 
-static void complete(struct pc *pc, const struct keel_completion *completion)
+static void complete(struct pc *pc, unsigned int drive)
 {
-	unsigned int drive = completion->tag & TAG_DRIVE;
-	struct pc_request *r = &pc->request[drive];
+	int32_t status;
 
-	if (!r->in_flight || completion->tag != (r->tag | drive))
-		return;
-	r->in_flight = false;
-	ide_complete(&pc->ide.channel[drive / IDE_CHANNEL_DRIVES], drive % IDE_CHANNEL_DRIVES, completion->status);
+	if (pc->machine.drives[drive].kind != KEEL_DRIVE_NONE && block_completed(&pc->block[drive], &status))
+		ide_complete(&pc->ide.channel[drive / IDE_CHANNEL_DRIVES], drive % IDE_CHANNEL_DRIVES, status);
 }
 
 /* The size of a CD-ROM's new medium is where the first one's was; it is the only part of the machine that is read again. */
@@ -95,7 +83,6 @@ void pc_button_taken(void *owner, unsigned int pin, bool level)
 void pc_event(struct pc *pc)
 {
 	uint32_t commands = link_commands(&pc->link);
-	struct keel_completion completion;
 
 	if (commands & KEEL_COMMAND_POWER_BUTTON)
 		piix4_pm_power_button(&pc->pm);
@@ -105,9 +92,9 @@ void pc_event(struct pc *pc)
 		media_changed(pc);
 	if (commands & KEEL_COMMAND_EJECT_REQUEST)
 		eject_buttons(pc);
-	/* One ring at most: a producer that never stops cannot keep this from ending. */
-	for (unsigned int i = 0; i < KEEL_RING_REQUESTS && link_next_completion(&pc->link, &completion); i++)
-		complete(pc, &completion);
+	/* One of each drive at most: a producer that never stops cannot keep this from ending. */
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+		complete(pc, i);
 	ns16550_drain(&pc->serial);
 	pc_serial_receive(pc);
 	pc->io.timed = true;

@@ -249,7 +249,7 @@ static void finish(struct disk_engine *engine, struct disk_job *job)
 		return;
 	}
 	/* Blocks count as overlaid once they are: after an error the guest reads what was there before. */
-	if (job->op == KEEL_REQ_WRITE && !job->status && job->disk->overlaid)
+	if (job->op == KEEL_BLOCK_WRITE && !job->status && job->disk->overlaid)
 		for (uint64_t at = job->offset - job->offset % DISK_BLOCK; at < end; at += DISK_BLOCK)
 			mark_overlaid(job->disk, at);
 	complete(engine, job);
@@ -391,7 +391,7 @@ static void start_overlay_write(struct disk_engine *engine, struct disk_job *job
 	if (status)
 		job->status = status;
 	else
-		start_part(engine, &(struct part){ job, job->disk->overlay, job->bounce, job->offset, job->count, true });
+		start_part(engine, &(struct part){ job, job->disk->overlay, job->data, job->offset, job->count, true });
 }
 
 /* Runs of blocks alternate between the image and the overlay. */
@@ -408,7 +408,7 @@ static void start_overlay_read(struct disk_engine *engine, struct disk_job *job)
 		if (stop > end)
 			stop = end;
 		start_part(engine, &(struct part){ job, overlaid ? job->disk->overlay : job->disk->fd,
-						   job->bounce + (at - job->offset), at, (uint32_t)(stop - at), false });
+						   job->data + (at - job->offset), at, (uint32_t)(stop - at), false });
 		at = stop;
 	}
 }
@@ -417,17 +417,17 @@ static void start_parts(struct disk_engine *engine, struct disk_job *job)
 {
 	struct disk *disk = job->disk;
 
-	if (job->op == KEEL_REQ_FLUSH) {
+	if (job->op == KEEL_BLOCK_FLUSH) {
 		/* Nothing of a snapshot outlives the process, and a read-only image has nothing to flush. */
 		if (!disk->readonly)
 			start_part(engine, &(struct part){ .job = job, .fd = disk->fd });
-	} else if (disk->overlaid && job->op == KEEL_REQ_WRITE) {
+	} else if (disk->overlaid && job->op == KEEL_BLOCK_WRITE) {
 		start_overlay_write(engine, job);
 	} else if (disk->overlaid) {
 		start_overlay_read(engine, job);
 	} else {
-		start_part(engine, &(struct part){ job, disk->fd, job->bounce, job->offset, job->count,
-						   job->op == KEEL_REQ_WRITE });
+		start_part(engine, &(struct part){ job, disk->fd, job->data, job->offset, job->count,
+						   job->op == KEEL_BLOCK_WRITE });
 	}
 }
 
@@ -439,27 +439,27 @@ static void start_job(struct disk_engine *engine, struct disk_job *job)
 	part_over(engine, job, 0);
 }
 
-static int check(const struct disk *disk, const struct keel_request *request)
+static int check(const struct disk *disk, const struct disk_request *request)
 {
 	if (disk->fd < 0)
 		return -ENOMEDIUM;
-	if (request->op == KEEL_REQ_FLUSH)
+	if (request->op == KEEL_BLOCK_FLUSH)
 		return 0;
-	if (request->op != KEEL_REQ_READ && request->op != KEEL_REQ_WRITE)
+	if (request->op != KEEL_BLOCK_READ && request->op != KEEL_BLOCK_WRITE)
 		return -EINVAL;
 	if (!request->count || request->count > KEEL_BOUNCE_BYTES || request->count % IMAGE_SECTOR || request->offset % IMAGE_SECTOR ||
 	    request->offset > disk->bytes || request->count > disk->bytes - request->offset)
 		return -EINVAL;
-	return request->op == KEEL_REQ_WRITE && disk->readonly && !disk->overlaid ? -EROFS : 0;
+	return request->op == KEEL_BLOCK_WRITE && disk->readonly && !disk->overlaid ? -EROFS : 0;
 }
 
-void disk_submit(struct disk_engine *engine, struct disk *disk, uint8_t *bounce, const struct keel_request *request)
+void disk_submit(struct disk_engine *engine, struct disk *disk, const struct disk_request *request)
 {
 	struct disk_job *job = engine->jobs;
 	int status = check(disk, request);
 
 	while (!status && job->busy)
-		if (++job == engine->jobs + KEEL_RING_REQUESTS)
+		if (++job == engine->jobs + DISK_JOBS)
 			status = -EBUSY;
 	if (status) {
 		engine->done(engine->owner, request->tag, status);
@@ -467,7 +467,7 @@ void disk_submit(struct disk_engine *engine, struct disk *disk, uint8_t *bounce,
 	}
 	*job = (struct disk_job){
 		.busy = true, .disk = disk, .op = request->op, .tag = request->tag, .offset = request->offset,
-		.count = request->op == KEEL_REQ_FLUSH ? 0 : request->count, .bounce = bounce,
+		.count = request->op == KEEL_BLOCK_FLUSH ? 0 : request->count, .data = request->data,
 	};
 	engine->busy++;
 	start_job(engine, job);
@@ -482,12 +482,12 @@ static void let_go(struct disk_engine *engine, struct disk_job *job)
 
 void disk_retry(struct disk_engine *engine)
 {
-	bool again[KEEL_RING_REQUESTS];
+	bool again[DISK_JOBS];
 
 	/* One that fails at once is held again. */
-	for (unsigned int i = 0; i < KEEL_RING_REQUESTS; i++)
+	for (unsigned int i = 0; i < DISK_JOBS; i++)
 		again[i] = engine->jobs[i].held;
-	for (unsigned int i = 0; i < KEEL_RING_REQUESTS; i++) {
+	for (unsigned int i = 0; i < DISK_JOBS; i++) {
 		struct disk_job *job = &engine->jobs[i];
 
 		if (!again[i])
@@ -504,7 +504,7 @@ void disk_retry(struct disk_engine *engine)
 
 static void give_up(struct disk_engine *engine)
 {
-	for (unsigned int i = 0; i < KEEL_RING_REQUESTS; i++)
+	for (unsigned int i = 0; i < DISK_JOBS; i++)
 		if (engine->jobs[i].held) {
 			let_go(engine, &engine->jobs[i]);
 			complete(engine, &engine->jobs[i]);
@@ -514,13 +514,13 @@ static void give_up(struct disk_engine *engine)
 void disk_describe(const struct disk_job *job, char *text, size_t room)
 {
 	static const char *const verbs[] = {
-		[KEEL_REQ_READ] = "read", [KEEL_REQ_WRITE] = "write", [KEEL_REQ_FLUSH] = "flush",
+		[KEEL_BLOCK_READ] = "read", [KEEL_BLOCK_WRITE] = "write", [KEEL_BLOCK_FLUSH] = "flush",
 	};
-	bool overlay = job->disk->overlay >= 0 && job->op == KEEL_REQ_WRITE;
+	bool overlay = job->disk->overlay >= 0 && job->op == KEEL_BLOCK_WRITE;
 	const char *why = job->cut ? "the image ends before that; it has become shorter" :
 			  overlay && job->status == -EDQUOT ? "the snapshot has reached its limit" : strerror(-job->status);
 
-	if (job->op == KEEL_REQ_FLUSH)
+	if (job->op == KEEL_BLOCK_FLUSH)
 		snprintf(text, room, "flush: %s", why);
 	else
 		snprintf(text, room, "%s of %u bytes at %llu: %s%s", verbs[job->op], job->count, (unsigned long long)job->offset, why,

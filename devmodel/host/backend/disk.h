@@ -24,6 +24,7 @@
 #include "manifest/manifest.h"
 
 #define DISK_BLOCK		4096u	/* of the overlay */
+#define DISK_JOBS		(KEEL_DRIVES * KEEL_BLOCK_ENTRIES)
 
 struct disk {
 	int fd;			/* -1: no medium */
@@ -36,6 +37,14 @@ struct disk {
 	uint64_t overlay_used, overlay_most;	/* blocks in it; all that there may be */
 };
 
+struct disk_request {
+	uint32_t op;		/* enum keel_block_op */
+	uint32_t tag;		/* the owner's */
+	uint64_t offset;	/* bytes, as 'count' */
+	uint32_t count;
+	uint8_t *data;		/* until it is done */
+};
+
 struct disk_job {
 	bool busy;
 	bool held;		/* failed, and waits for disk_retry; */
@@ -45,7 +54,7 @@ struct disk_job {
 	uint32_t op, tag;
 	uint64_t offset;
 	uint32_t count;
-	uint8_t *bounce;
+	uint8_t *data;
 	unsigned int parts;	/* under way */
 	int status;
 };
@@ -56,7 +65,7 @@ struct disk_engine {
 	struct loop_source source;	/* completions */
 	struct io_uring ring;
 	int files[2 * KEEL_DRIVES];	/* as they are registered: image and overlay of each drive */
-	struct disk_job jobs[KEEL_RING_REQUESTS];
+	struct disk_job jobs[DISK_JOBS];
 	unsigned int busy;	/* jobs, those that are held among them */
 	unsigned int held, retried;
 	/* Told once for each request, status 0 or a negative errno. */
@@ -88,9 +97,9 @@ bool disk_engine_restart(struct disk_engine *engine, const struct disk *disks, u
 void disk_engine_close(struct disk_engine *engine);
 /*
  * Starts a request, which may come from anywhere: what is wrong with it is told to done.
- * bounce is the drive's buffer of KEEL_BOUNCE_BYTES; at most KEEL_RING_REQUESTS at once.
+ * At most DISK_JOBS at once.
  */
-void disk_submit(struct disk_engine *engine, struct disk *disk, uint8_t *bounce, const struct keel_request *request);
+void disk_submit(struct disk_engine *engine, struct disk *disk, const struct disk_request *request);
 /* Starts all that is held once more. */
 void disk_retry(struct disk_engine *engine);
 /* For people: "write of 4096 bytes at 8192: No space left on device". */
