@@ -303,12 +303,12 @@ static inline void prd(uint32_t table, unsigned int entry, uint32_t address, uin
 
 static inline uint32_t bm_read(unsigned int offset, unsigned int bytes)
 {
-	return (uint32_t)piix3_ide_bm_io.read(&rig.ide, offset, bytes);
+	return (uint32_t)pci_bar_read(&rig.ide.pci, PIIX3_IDE_BM_BAR, offset, bytes);
 }
 
 static inline void bm_write(unsigned int offset, unsigned int bytes, uint32_t value)
 {
-	piix3_ide_bm_io.write(&rig.ide, offset, bytes, value);
+	pci_bar_write(&rig.ide.pci, PIIX3_IDE_BM_BAR, offset, bytes, value);
 }
 
 /* Saves the whole primary channel; 0 if something is in flight. */

@@ -78,9 +78,6 @@ static const struct {
 
 _Static_assert(sizeof(ranges) / sizeof(ranges[0]) == PC_RANGES, "struct pc has one for each");
 
-/* Of those that it can, by where the function is: the later one covers. */
-enum { RANK_BUS_MASTER, RANK_POWER_MANAGEMENT };
-
 static void *at(struct pc *pc, size_t place)
 {
 	return (char *)pc + place;
@@ -220,30 +217,6 @@ static void wire_drive(struct pc *pc, unsigned int number)
 	drive->bounce = block_data(&pc->block[number]);
 }
 
-static void move_ports(struct pc *pc, struct io_range *range, uint64_t base, bool on)
-{
-	bus_unmap(&pc->io, BUS_PORT_SPACE, range);
-	range->base = base;
-	if (on)
-		bus_map(&pc->io, BUS_PORT_SPACE, range);
-}
-
-static void move_bus_master(void *owner, unsigned int bar, uint32_t base, uint32_t bytes, bool on)
-{
-	struct pc *pc = owner;
-
-	(void)bytes;
-	if (bar == PIIX3_IDE_BM_BAR)
-		move_ports(pc, &pc->bus_master, base, on);
-}
-
-static void move_power_management(void *owner, uint16_t base, bool on)
-{
-	struct pc *pc = owner;
-
-	move_ports(pc, &pc->power_management, base, on);
-}
-
 static void wire_ide(struct pc *pc)
 {
 	static const unsigned int irqs[PIIX3_IDE_CHANNELS] = { PC_IRQ_IDE_PRIMARY, PC_IRQ_IDE_SECONDARY };
@@ -255,11 +228,28 @@ static void wire_ide(struct pc *pc)
 	}
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
 		wire_drive(pc, i);
-	pc->ide.pci.decode = move_bus_master;
-	pc->ide.pci.decode_owner = pc;
-	pc->bus_master = (struct io_range){
-		.bytes = PIIX3_IDE_BM_PORTS, .ops = &piix3_ide_bm_io, .device = &pc->ide, .rank = RANK_BUS_MASTER,
-	};
+}
+
+/* What is not for local APICs is written where it says. */
+static void send_message(void *owner, uint64_t address, uint32_t data)
+{
+	struct pc *pc = owner;
+
+	if (!lapic_deliver_msi(&pc->bus, address, data))
+		gmem_write(&pc->mem, address, &data, sizeof(data));
+}
+
+static void add_functions(struct pc *pc)
+{
+	pc->pci.bus = &pc->io;
+	pc->pci.set_intx = piix3_set_intx;
+	pc->pci.board = &pc->isa_bridge;
+	pc->pci.message = send_message;
+	pc->pci.sink = pc;
+	pci_add(&pc->pci, PC_SLOT_HOST_BRIDGE, 0, &pc->host_bridge.pci);
+	pci_add(&pc->pci, PC_SLOT_ISA_BRIDGE, PC_FUNCTION_ISA_BRIDGE, &pc->isa_bridge.pci);
+	pci_add(&pc->pci, PC_SLOT_ISA_BRIDGE, PC_FUNCTION_IDE, &pc->ide.pci);
+	pci_add(&pc->pci, PC_SLOT_ISA_BRIDGE, PC_FUNCTION_ACPI, &pc->acpi.pci);
 }
 
 static void wire_pci(struct pc *pc)
@@ -267,16 +257,8 @@ static void wire_pci(struct pc *pc)
 	for (unsigned int i = 0; i < PIIX3_ISA_LINES; i++)
 		pc->isa_bridge.irq[i] = line_to(pc, pc_set_irq, PC_IRQ_PIN(PC_IRQ_PIRQ, i));
 	wire_ide(pc);
-	pc->acpi.pm_decode = move_power_management;
-	pc->acpi.pm_owner = pc;
-	pc->power_management = (struct io_range){
-		.bytes = PC_PM_BYTES, .ops = &piix4_pm_io, .device = &pc->pm, .rank = RANK_POWER_MANAGEMENT,
-	};
-
-	pc->pci.function[PC_SLOT_HOST_BRIDGE][0] = &pc->host_bridge.pci;
-	pc->pci.function[PC_SLOT_ISA_BRIDGE][PC_FUNCTION_ISA_BRIDGE] = &pc->isa_bridge.pci;
-	pc->pci.function[PC_SLOT_ISA_BRIDGE][PC_FUNCTION_IDE] = &pc->ide.pci;
-	pc->pci.function[PC_SLOT_ISA_BRIDGE][PC_FUNCTION_ACPI] = &pc->acpi.pci;
+	pc->acpi.block = (struct io_range){ .ops = &piix4_pm_io, .device = &pc->pm };
+	add_functions(pc);
 }
 
 static void map_ranges(struct pc *pc)

@@ -102,7 +102,6 @@ struct pc {
 
 	struct bus io;
 	struct io_range range[PC_RANGES];
-	struct io_range bus_master, power_management;
 };
 
 /*

@@ -11,8 +11,6 @@
 /* ISA lines that PIRQRC can name; the others are reserved and route nowhere (290550, 2.2.6). */
 #define PIRQRC_LINES		0xdef8u
 
-#define PIIX3_SOURCES		32u
-
 /* Power-on values of registers that are kept and drive nothing here (290550, 2.2). */
 static const struct {
 	uint8_t offset, value, writable;
@@ -95,21 +93,22 @@ void piix3_init(void *device)
 	drive_lines(piix);
 }
 
-void piix3_set_pirq(void *sink, unsigned int pin, bool level)
+unsigned int piix3_pirq(unsigned int slot, unsigned int pin)
 {
-	struct piix3 *piix = sink;
-	uint32_t source = 1u << (pin / PIIX3_PIRQS % PIIX3_SOURCES);
-
-	if (level)
-		piix->s.sources[pin % PIIX3_PIRQS] |= source;
-	else
-		piix->s.sources[pin % PIIX3_PIRQS] &= ~source;
-	drive_lines(piix);
+	return (slot + PIIX3_PIRQS - 1 + pin) % PIIX3_PIRQS;
 }
 
-unsigned int piix3_pirq_pin(unsigned int slot, unsigned int intx)
+void piix3_set_intx(void *board, unsigned int slot, unsigned int pin, bool level)
 {
-	return slot % PIIX3_SOURCES * PIIX3_PIRQS + (slot + PIIX3_PIRQS - 1 + intx) % PIIX3_PIRQS;
+	struct piix3 *piix = board;
+	uint32_t *sources = &piix->s.sources[piix3_pirq(slot, pin)];
+	uint32_t source = 1u << (slot % PCI_SLOTS);
+
+	if (level)
+		*sources |= source;
+	else
+		*sources &= ~source;
+	drive_lines(piix);
 }
 
 void piix3_restored(struct piix3 *piix)

@@ -13,7 +13,7 @@
 #define PIIX3_ISA_LINES		16u
 
 struct piix3_state {
-	uint32_t sources[PIIX3_PIRQS];	/* bit n: source n pulls this PIRQ */
+	uint32_t sources[PIIX3_PIRQS];	/* bit n: slot n pulls this PIRQ */
 };
 
 struct piix3 {
@@ -25,10 +25,10 @@ struct piix3 {
 
 void piix3_init(void *piix);
 extern const struct device_ops piix3_device;
-/* A sink of struct line. pin = PIRQ (0 to 3) + 4 * source (0 to 31); the level of a PIRQ is the OR over its sources. */
-void piix3_set_pirq(void *piix, unsigned int pin, bool level);
-/* The pin above for interrupt pin 'intx' (0 = INTA) of a slot, as the board wires it: PIRQ (slot - 1 + intx) mod 4. */
-unsigned int piix3_pirq_pin(unsigned int slot, unsigned int intx);
+/* The level of a slot's pin, 0 = INTA; for struct pci's set_intx. The level of a PIRQ is the OR over the pins that lead to it. */
+void piix3_set_intx(void *piix, unsigned int slot, unsigned int pin, bool level);
+/* The PIRQ that the board wires a slot's pin to: as 440FX boards do, and as bios/dsdt.asl says. */
+unsigned int piix3_pirq(unsigned int slot, unsigned int pin);
 /* After a load of both states: which lines are high. The lines themselves are not driven: their chips were loaded too. */
 void piix3_restored(struct piix3 *piix);
 

@@ -6,27 +6,7 @@
 #define PIIX3_IDETIM		0x40u	/* two of 16 bits: timing, and decode enable in bit 15 */
 #define PIIX3_SIDETIM		0x44u
 
-void piix3_ide_init(void *device)
-{
-	struct piix3_ide *ide = device;
-	static const struct pci_identity identity = {
-		.vendor = PCI_VENDOR_INTEL, .device = 0x7010, .class = 0x01, .subclass = 0x01,
-		.prog_if = PROG_IF_BUS_MASTER,
-	};
-	struct pci_function *fn = &ide->pci;
-
-	pci_function_init(fn, &identity);
-	pci_function_set(fn, PCI_STATUS, 2, PCI_STATUS_DEVSEL_MEDIUM | PCI_STATUS_FAST_BACK);
-	pci_function_bar(fn, PIIX3_IDE_BM_BAR, PIIX3_IDE_BM_PORTS, true);
-	fn->writable[PCI_COMMAND] |= PCI_COMMAND_MASTER;
-	fn->writable[PCI_LATENCY] = 0xf0;
-	for (unsigned int i = PIIX3_IDETIM; i <= PIIX3_SIDETIM; i++)
-		fn->writable[i] = 0xff;
-
-	for (unsigned int i = 0; i < PIIX3_IDE_CHANNELS; i++)
-		ide_init(&ide->channel[i]);
-}
-
+/* Registers are bytes. */
 static uint64_t bm_read(void *device, uint64_t offset, unsigned int bytes)
 {
 	const struct piix3_ide *ide = device;
@@ -51,6 +31,27 @@ static void bm_write(void *device, uint64_t offset, unsigned int bytes, uint64_t
 	}
 }
 
-const struct io_ops piix3_ide_bm_io = { .read = bm_read, .write = bm_write, .widest = sizeof(uint32_t) };
+static const struct io_ops bm_ops = { .read = bm_read, .write = bm_write, .widest = sizeof(uint32_t) };
+
+void piix3_ide_init(void *device)
+{
+	struct piix3_ide *ide = device;
+	static const struct pci_identity identity = {
+		.vendor = PCI_VENDOR_INTEL, .device = 0x7010, .class = 0x01, .subclass = 0x01,
+		.prog_if = PROG_IF_BUS_MASTER,
+	};
+	struct pci_function *fn = &ide->pci;
+
+	pci_function_init(fn, &identity);
+	pci_function_set(fn, PCI_STATUS, 2, PCI_STATUS_DEVSEL_MEDIUM | PCI_STATUS_FAST_BACK);
+	pci_function_bar(fn, PIIX3_IDE_BM_BAR, PCI_BAR_IO, PIIX3_IDE_BM_PORTS, &bm_ops, ide);
+	fn->writable[PCI_COMMAND] |= PCI_COMMAND_MASTER;
+	fn->writable[PCI_LATENCY] = 0xf0;
+	for (unsigned int i = PIIX3_IDETIM; i <= PIIX3_SIDETIM; i++)
+		fn->writable[i] = 0xff;
+
+	for (unsigned int i = 0; i < PIIX3_IDE_CHANNELS; i++)
+		ide_init(&ide->channel[i]);
+}
 
 const struct device_ops piix3_ide_device = { .init = piix3_ide_init };

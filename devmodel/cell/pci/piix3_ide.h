@@ -15,13 +15,11 @@
 #define PIIX3_IDE_CHANNELS	2u
 
 struct piix3_ide {
-	struct pci_function pci;	/* pci.decode reports where the bus-master block answers */
+	struct pci_function pci;	/* BAR 4: the bus-master block, 16 ports that take 1, 2 or 4 bytes */
 	struct ide_channel channel[PIIX3_IDE_CHANNELS];
 };
 
 void piix3_ide_init(void *ide);
 extern const struct device_ops piix3_ide_device;
-/* The bus-master block; the device is a struct piix3_ide. */
-extern const struct io_ops piix3_ide_bm_io;
 
 #endif

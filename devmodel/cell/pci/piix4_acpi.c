@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* PIIX4 power management function: where its I/O block answers. */
+/* PIIX4 power management function: where its I/O block answers, which is a matter of its own registers alone. */
 #include "pci/piix4_acpi.h"
 
 #define PIIX4_PMBASE		0x40u
@@ -11,26 +11,27 @@
 #define PMREGMISC_ENABLE	0x01u
 #define DEVACTB_APMC_EN		(1u << 25)
 
-static void announce(struct piix4_acpi *acpi)
+/* Base 0 is nowhere. */
+static void update_block(struct piix4_acpi *acpi)
 {
-	uint16_t base = (uint16_t)(pci_function_get(&acpi->pci, PIIX4_PMBASE, 2) & PMBASE_WRITABLE);
-	bool on = base && (acpi->pci.s.config[PIIX4_PMREGMISC] & PMREGMISC_ENABLE);
+	uint32_t base = pci_function_get(&acpi->pci, PIIX4_PMBASE, 2) & PMBASE_WRITABLE;
+	struct bus *bus = acpi->pci.pci->bus;
 
-	if (on == acpi->decoding && (!on || base == acpi->base))
+	if (!(acpi->pci.s.config[PIIX4_PMREGMISC] & PMREGMISC_ENABLE))
+		base = 0;
+	if (acpi->block.base == base)
 		return;
-	if (acpi->decoding && acpi->pm_decode)
-		acpi->pm_decode(acpi->pm_owner, acpi->base, false);
-	acpi->decoding = on;
-	acpi->base = base;
-	if (on && acpi->pm_decode)
-		acpi->pm_decode(acpi->pm_owner, base, true);
+	bus_unmap(bus, BUS_PORT_SPACE, &acpi->block);
+	acpi->block.base = base;
+	if (base)
+		bus_map(bus, BUS_PORT_SPACE, &acpi->block);
 }
 
 static void config_written(struct pci_function *fn, unsigned int offset, unsigned int bytes)
 {
 	(void)offset;
 	(void)bytes;
-	announce((struct piix4_acpi *)((char *)fn - offsetof(struct piix4_acpi, pci)));
+	update_block((struct piix4_acpi *)((char *)fn - offsetof(struct piix4_acpi, pci)));
 }
 
 static const struct pci_ops piix4_acpi_ops = { .written = config_written };
@@ -45,21 +46,23 @@ void piix4_acpi_init(void *device)
 	struct pci_function *fn = &acpi->pci;
 
 	pci_function_init(fn, &identity);
+	acpi->block.bytes = PIIX4_ACPI_PM_PORTS;
+	acpi->block.rank = pci_rank(fn, PCI_RANK_OTHER);
 	fn->ops = &piix4_acpi_ops;
 	pci_function_set(fn, PCI_STATUS, 2, PCI_STATUS_DEVSEL_MEDIUM | PCI_STATUS_FAST_BACK);
 	fn->writable[PCI_COMMAND] = PCI_COMMAND_IO;
+	fn->writable[PCI_COMMAND + 1] = 0;	/* PCI 2.1: its interrupt cannot be disabled here */
 	pci_function_set(fn, PIIX4_PMBASE, 4, PMBASE_IO);
 	fn->writable[PIIX4_PMBASE] = PMBASE_WRITABLE & 0xff;
 	fn->writable[PIIX4_PMBASE + 1] = PMBASE_WRITABLE >> 8;
 	fn->writable[PIIX4_PMREGMISC] = PMREGMISC_ENABLE;
 	pci_function_set(fn, PIIX4_DEVACTB, 4, DEVACTB_APMC_EN);
-	announce(acpi);
+	update_block(acpi);
 }
 
 void piix4_acpi_restored(struct piix4_acpi *acpi)
 {
-	acpi->decoding = false;
-	announce(acpi);
+	update_block(acpi);
 }
 
 const struct device_ops piix4_acpi_device = { .init = piix4_acpi_init };
