@@ -19,6 +19,7 @@ list(APPEND machine devmodel/shared/vq_driver.c)
 keel_unit_test(pc SOURCES tests/unit/test_pc.c ${machine} devmodel/shared/vq_device.c)
 keel_unit_test(pc_apic SOURCES tests/unit/test_pc_apic.c ${machine})
 keel_unit_test(pc_model SOURCES tests/unit/test_pc_model.c ${machine})
+keel_unit_test(pc_pci SOURCES tests/unit/test_pc_pci.c ${machine})
 
 # The image itself, in a process. Its addresses are the sanitizers' too, so it is built without.
 if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)

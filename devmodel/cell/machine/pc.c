@@ -261,6 +261,34 @@ static void wire_pci(struct pc *pc)
 	add_functions(pc);
 }
 
+/* Firmware is memory, but what a guest writes to it comes to the bus, where no BAR may be in front of it. */
+static uint64_t firmware_read(void *device, uint64_t offset, unsigned int bytes)
+{
+	(void)device;
+	(void)offset;
+	(void)bytes;
+	return UINT64_MAX;
+}
+
+static void firmware_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
+{
+	(void)device;
+	(void)offset;
+	(void)bytes;
+	(void)value;
+}
+
+static void map_firmware(struct pc *pc)
+{
+	static const struct io_ops ops = { .read = firmware_read, .write = firmware_write, .widest = sizeof(uint64_t) };
+	uint32_t bytes = pc->machine.firmware_bytes;
+
+	pc->firmware = (struct io_range){
+		.base = PC_HIGH_MEMORY - bytes, .bytes = bytes, .ops = &ops, .rank = BUS_RANK_FIXED,
+	};
+	bus_map(&pc->io, BUS_MEMORY_SPACE, &pc->firmware);
+}
+
 static void map_ranges(struct pc *pc)
 {
 	bus_init(&pc->io);
@@ -271,6 +299,7 @@ static void map_ranges(struct pc *pc)
 		};
 		bus_map(&pc->io, ranges[i].space, &pc->range[i]);
 	}
+	map_firmware(pc);
 }
 
 static void add_memory(struct pc *pc, uint64_t first, uint64_t end, bool readonly)

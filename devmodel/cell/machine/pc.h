@@ -101,7 +101,7 @@ struct pc {
 	struct block block[KEEL_DRIVES];
 
 	struct bus io;
-	struct io_range range[PC_RANGES];
+	struct io_range range[PC_RANGES], firmware;
 };
 
 /*
