@@ -494,6 +494,11 @@ START_TEST(message_signalled)
 		write_reg(i, LDR, 1u << (24 + i));
 	ck_assert(lapic_deliver_msi(&bus, 0xfee0a00c, 0x0152));
 	ck_assert_uint_eq(__builtin_popcountll(requested(0x52)), 1);
+	/* Fixed: to all of them, but with the redirection hint to one. */
+	ck_assert(lapic_deliver_msi(&bus, 0xfee0a004, 0x53));
+	ck_assert_uint_eq(requested(0x53), 1u << 1 | 1u << 3);
+	ck_assert(lapic_deliver_msi(&bus, 0xfee0a00c, 0x53));
+	ck_assert_uint_eq(__builtin_popcountll(requested(0x53)), 1);
 	ck_assert(!lapic_deliver_msi(&bus, 0xfed02000, 0x51));
 	ck_assert(!lapic_deliver_msi(&bus, 0x1fee02000, 0x51));
 	ck_assert_uint_eq(requested(0x51), 0);

@@ -20,6 +20,7 @@
 #define MSI_ADDRESS		0xfeeull
 #define MSI_DEST_SHIFT		12
 #define MSI_LOGICAL		(1u << 2)
+#define MSI_REDIRECT		(1u << 3)
 #define MSI_ASSERT		(1u << 14)
 #define MSI_LEVEL		(1u << 15)
 
@@ -292,13 +293,17 @@ bool lapic_deliver(struct lapic_bus *bus, uint32_t dest, unsigned int dest_mode,
 	return deliver(bus, &message);
 }
 
+/* 11.11.1: with the redirection hint a logical destination gets it once, as if for the lowest priority. */
 bool lapic_deliver_msi(struct lapic_bus *bus, uint64_t address, uint32_t data)
 {
+	unsigned int dest_mode = address & MSI_LOGICAL ? LAPIC_LOGICAL : LAPIC_PHYSICAL;
+	enum lapic_delivery mode = (enum lapic_delivery)(data >> ICR_MODE_SHIFT & ICR_MODE_MASK);
+
 	if (address >> MSI_ADDRESS_SHIFT != MSI_ADDRESS)
 		return false;
-	return lapic_deliver(bus, address >> MSI_DEST_SHIFT & XAPIC_DEST,
-			     address & MSI_LOGICAL ? LAPIC_LOGICAL : LAPIC_PHYSICAL,
-			     (enum lapic_delivery)(data >> ICR_MODE_SHIFT & ICR_MODE_MASK), data & VECTOR_MASK,
+	if (mode == LAPIC_FIXED && dest_mode == LAPIC_LOGICAL && (address & MSI_REDIRECT))
+		mode = LAPIC_LOWEST;
+	return lapic_deliver(bus, address >> MSI_DEST_SHIFT & XAPIC_DEST, dest_mode, mode, data & VECTOR_MASK,
 			     data & MSI_ASSERT, data & MSI_LEVEL ? LAPIC_LEVEL : LAPIC_EDGE);
 }
 
