@@ -40,6 +40,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 			// The board rotates the pins: PIRQ (slot - 1 + pin) mod 4.
 			Name (_PRT, Package ()
 			{
+				ROUTES (0x0000FFFF, LNKD, LNKA, LNKB, LNKC),
 				ROUTES (0x0001FFFF, LNKA, LNKB, LNKC, LNKD),
 				ROUTES (0x0002FFFF, LNKB, LNKC, LNKD, LNKA),
 				ROUTES (0x0003FFFF, LNKC, LNKD, LNKA, LNKB),

@@ -7,6 +7,15 @@ keel_unit_test(acpi ALLOCATES
 	SOURCES tests/unit/test_acpi.c devmodel/host/firmware/acpi.c devmodel/host/firmware/blob.c devmodel/host/firmware/items.c devmodel/host/firmware/smbios.c
 	INCLUDES ${CMAKE_CURRENT_BINARY_DIR}/host)
 
+# Executed by ACPICA's own interpreter.
+find_program(ACPIEXEC acpiexec REQUIRED)
+set_source_files_properties(test_acpi_pci.c PROPERTIES OBJECT_DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.hex)
+keel_unit_test(acpi_pci
+	SOURCES tests/unit/test_acpi_pci.c devmodel/cell/pci/msi.c devmodel/cell/pci/pci.c devmodel/cell/pci/piix3.c
+		devmodel/cell/core/bus.c devmodel/cell/core/state.c
+	INCLUDES ${CMAKE_CURRENT_BINARY_DIR}/host
+	DEFINES ACPIEXEC="${ACPIEXEC}" DSDT_AML="${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.aml")
+
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(LIBURING REQUIRED IMPORTED_TARGET liburing)
 keel_unit_test(vq
