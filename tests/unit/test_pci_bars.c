@@ -26,9 +26,15 @@ static const struct {
 	unsigned int slot, number;
 	struct model_bar bar[NUMBERS];
 } shapes[CARDS] = {
-	{ 2, 0, { { PCI_BAR_IO, 4 }, { PCI_BAR_32, 16 }, { PCI_BAR_64, 0x1000 }, { 0 }, { PCI_BAR_64_PREFETCHABLE, 1ull << 32 } } },
-	{ 2, 1, { { PCI_BAR_64_PREFETCHABLE, 1ull << 20 }, { 0 }, { PCI_BAR_IO, 256 }, [PCI_ROM] = { PCI_BAR_ROM, 0x10000 } } },
-	{ 3, 0, { { PCI_BAR_IO, 64 }, { PCI_BAR_IO, 16 }, { PCI_BAR_32_PREFETCHABLE, 1u << 24 }, { PCI_BAR_32, 0x1000 } } },
+	{ 2, 0, {
+		{ PCI_BAR_IO, 4 }, { PCI_BAR_32, 16 }, { PCI_BAR_64, 0x1000 }, { 0 }, { PCI_BAR_64_PREFETCHABLE, 1ull << 32 },
+	} },
+	{ 2, 1, {
+		{ PCI_BAR_64_PREFETCHABLE, 1ull << 20 }, { 0 }, { PCI_BAR_IO, 256 }, [PCI_ROM] = { PCI_BAR_ROM, 0x10000 },
+	} },
+	{ 3, 0, {
+		{ PCI_BAR_IO, 64 }, { PCI_BAR_IO, 16 }, { PCI_BAR_32_PREFETCHABLE, 1u << 24 }, { PCI_BAR_32, 0x1000 },
+	} },
 	{ 3, 7, { { PCI_BAR_32, 1u << 31 }, [PCI_ROM] = { PCI_BAR_ROM, 0x800 } } },
 	{ 31, 0, { [4] = { PCI_BAR_64, 1ull << 36 } } },
 	{ 31, 7, { [5] = { PCI_BAR_32, 0x4000 }, [PCI_ROM] = { PCI_BAR_ROM, 1u << 24 } } },
@@ -199,7 +205,8 @@ static void model_write(struct model_card *card, unsigned int offset, unsigned i
 static uint32_t some_value(uint64_t *seed)
 {
 	static const uint32_t values[] = {
-		0, UINT32_MAX, 0xc000, 0xc040, 0x1000, 0x10000, 0xfebf0000, 0xfebf0001, 0xfe000000, 0xc0000001, 0x80000000, 1, 2, 0xfffff801,
+		0, UINT32_MAX, 0xc000, 0xc040, 0x1000, 0x10000, 0xfebf0000, 0xfebf0001, 0xfe000000, 0xc0000001, 0x80000000,
+		1, 2, 0xfffff801,
 	};
 	unsigned int dice = next_random(seed) % 24;
 
@@ -233,13 +240,13 @@ static void move(void)
 		ck_assert_uint_eq(state_save(&pci_function_state_table, i, &cards[i].pci.s, saved[i], sizeof(saved[i])), n);
 	rig_start();
 	/* The order in which functions come back must not matter. */
-	for (unsigned int i = 0; i < CARDS; i++) {
-		struct model_card *card = &cards[CARDS - 1 - i];
-		static struct pci_function empty;
+	for (unsigned int i = CARDS; i > 0; i--) {
+		unsigned int last = i - 1;
+		struct model_card *card = &cards[last];
 
-		card->pci = empty;
-		init_card(card, CARDS - 1 - i);
-		ck_assert_uint_eq(state_load(&pci_function_state_table, CARDS - 1 - i, &card->pci.s, saved[CARDS - 1 - i], n), n);
+		memset(&card->pci, 0, sizeof(card->pci));
+		init_card(card, last);
+		ck_assert_uint_eq(state_load(&pci_function_state_table, last, &card->pci.s, saved[last], n), n);
 		pci_function_restored(&card->pci);
 	}
 }

@@ -89,7 +89,7 @@ static bool asserts_intx(const struct pci_function *fn)
 }
 
 /* Functions of a slot that have the same pin share its wire. */
-void pci_drive_intx(struct pci_function *fn)
+static void drive_intx(struct pci_function *fn)
 {
 	unsigned int pin = fn->s.config[PCI_INTERRUPT_PIN];
 	bool level = false;
@@ -112,7 +112,7 @@ void pci_set_intx(struct pci_function *fn, bool level)
 	if (!fn->s.config[PCI_INTERRUPT_PIN])
 		return;
 	*status = (uint8_t)((*status & ~PCI_STATUS_INTERRUPT) | (level ? PCI_STATUS_INTERRUPT : 0));
-	pci_drive_intx(fn);
+	drive_intx(fn);
 }
 
 void pci_signal(struct pci_function *fn, unsigned int vector)
@@ -295,10 +295,15 @@ static void identify(struct pci_function *fn, const struct pci_identity *identit
 
 void pci_function_init(struct pci_function *fn, const struct pci_identity *identity)
 {
+	struct pci *pci = fn->pci;
+	uint8_t slot = fn->slot, number = fn->number;
+
 	withdraw(fn);
-	*fn = (struct pci_function){
-		.pci = fn->pci, .slot = fn->slot, .number = fn->number, .capabilities_end = PCI_HEADER_END,
-	};
+	memset(fn, 0, sizeof(*fn));
+	fn->pci = pci;
+	fn->slot = slot;
+	fn->number = number;
+	fn->capabilities_end = PCI_HEADER_END;
 	identify(fn, identity);
 	if (identity->interrupt_pin) {
 		fn->writable[PCI_INTERRUPT_LINE] = 0xff;
@@ -344,7 +349,7 @@ void pci_function_write(struct pci_function *fn, unsigned int offset, unsigned i
 		*reg = (uint8_t)((*reg & ~mask) | (byte & mask)) & (uint8_t)~(byte & fn->clearable[offset + i]);
 	}
 	update_bars(fn);
-	pci_drive_intx(fn);
+	drive_intx(fn);
 	msi_flush(fn);
 	if (fn->ops && fn->ops->written)
 		fn->ops->written(fn, offset, bytes);

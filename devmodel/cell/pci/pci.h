@@ -9,24 +9,24 @@
  * A device is one struct with a struct pci_function in it, and a list of what it has. As an example the entropy device of
  * virtio 1.2 (4.1), transitional, with rng->pci and rng->msix:
  *
- *	pci_add(pci, slot, 0, &rng->pci);					by the machine
+ *	pci_add(pci, slot, 0, &rng->pci);				by the machine
  *
- *	pci_function_init(&rng->pci, &identity);				by the device: 1af4:1005, subsystem 1af4:0004
- *	rng->pci.ops = &ops;							.reading and .written: of VIRTIO_PCI_CAP_PCI_CFG
- *	pci_function_bar(&rng->pci, 0, PCI_BAR_IO, 32, &legacy_ops, rng);	registers by struct io_ops of core/bus.h
+ *	pci_function_init(&rng->pci, &identity);			by the device: 1af4:1005, subsystem 1af4:0004
+ *	rng->pci.ops = &ops;						.reading and .written: of VIRTIO_PCI_CAP_PCI_CFG
+ *	pci_function_bar(&rng->pci, 0, PCI_BAR_IO, 32, &legacy_ops, rng);
  *	pci_function_bar(&rng->pci, 4, PCI_BAR_64_PREFETCHABLE, 0x4000, &modern_ops, rng);
- *	msix_add(&rng->pci, &rng->msix, 1, 2);					BAR 1, two vectors
+ *	msix_add(&rng->pci, &rng->msix, 1, 2);				BAR 1, two vectors
  *	for (i = 0; i < 5; i++) {
  *		at = pci_capability_add(&rng->pci, PCI_CAPABILITY_VENDOR, places[i].bytes);
- *		pci_function_set(&rng->pci, at + 2, 1, places[i].bytes);	and so on; what a guest may write: rng->pci.writable
+ *		pci_function_set(&rng->pci, at + 2, 1, places[i].bytes);	and so on; the guest's bits: rng->pci.writable
  *	}
  *
- *	rng->isr |= 1;								a buffer was used
- *	pci_signal(&rng->pci, rng->queue_vector);				MSI-X, else MSI, else INTA
- *	pci_set_intx(&rng->pci, false);						ISR was read
- *	pci_retract(&rng->pci);							the driver has reset the device
- *	pci_bar_read(&rng->pci, bar, offset, bytes);				pci_cfg_data is read
- *	msix_enabled(&rng->pci);						where the legacy registers of the device begin
+ *	rng->isr |= 1;							a buffer was used
+ *	pci_signal(&rng->pci, rng->queue_vector);			MSI-X, else MSI, else INTA
+ *	pci_set_intx(&rng->pci, false);					ISR was read
+ *	pci_retract(&rng->pci);						the driver has reset the device
+ *	pci_bar_read(&rng->pci, bar, offset, bytes);			pci_cfg_data is read
+ *	msix_enabled(&rng->pci);					where the legacy registers of the device begin
  *
  * To be saved: pci_function_state_table over rng->pci.s, msix_state_table over rng->msix.s and what the device adds. After
  * a load of all of it, pci_function_restored(&rng->pci).
@@ -172,8 +172,8 @@ void pci_function_bar(struct pci_function *fn, unsigned int bar, enum pci_bar_ki
 #define PCI_RANKS		(PCI_ROM + 2)	/* of a function */
 uint16_t pci_rank(const struct pci_function *fn, unsigned int bar);
 /*
- * A capability of so many bytes, its two first ones included, behind those that were added before. Returns where it is, all zeros
- * and read-only but for its beginning; 0: there is no room.
+ * A capability of so many bytes, its two first ones included, behind those that were added before. Returns where it is; what
+ * follows the two is zeros and cannot be written yet. 0: there is no room.
  */
 unsigned int pci_capability_add(struct pci_function *fn, enum pci_capability id, unsigned int bytes);
 /* A little-endian register. */
@@ -207,8 +207,6 @@ void pci_signal(struct pci_function *fn, unsigned int vector);
 void pci_set_intx(struct pci_function *fn, bool level);
 /* The device was reset: INTx falls and no message waits any more. */
 void pci_retract(struct pci_function *fn);
-/* Drives INTx as registers say now; for msi.c. */
-void pci_drive_intx(struct pci_function *fn);
 
 struct pci_state {
 	uint32_t address;			/* CONFIG_ADDRESS */

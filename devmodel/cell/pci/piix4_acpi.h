@@ -18,6 +18,7 @@ struct piix4_acpi {
 	struct pci_function pci;	/* saved by pci_function_state_table */
 };
 
+/* On a bus: pci_add has been called. */
 void piix4_acpi_init(void *acpi);
 extern const struct device_ops piix4_acpi_device;
 /* After a load: maps the PM block where it answers. */
