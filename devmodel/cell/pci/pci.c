@@ -244,7 +244,9 @@ static bool bar_takes(const struct pci_function *fn, unsigned int bar, uint64_t 
 	if (bar > PCI_ROM || fn->bar[bar].kind == PCI_BAR_NONE)
 		return false;
 	range = &fn->bar[bar].range;
-	return bytes <= range->ops->widest && offset % bytes == 0 && offset < range->bytes;
+	if (bytes > range->ops->widest || offset % bytes != 0)
+		return false;
+	return offset < range->bytes && bytes <= range->bytes - offset;
 }
 
 uint64_t pci_bar_read(struct pci_function *fn, unsigned int bar, uint64_t offset, unsigned int bytes)
