@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dsdt.hex"
 #include "pci/piix3.h"
 #include "suite.h"
 
@@ -67,11 +66,17 @@ static unsigned int take_package(void)
 static void find_prt(void)
 {
 	static const uint8_t name[] = { 0x08, '_', 'P', 'R', 'T' };
+	static uint8_t table[16384];
+	FILE *file = fopen(DSDT_AML, "rb");
+	size_t bytes;
 
-	aml = memmem(dsdt_aml_code, sizeof(dsdt_aml_code), name, sizeof(name));
+	ck_assert_ptr_nonnull(file);
+	bytes = fread(table, 1, sizeof(table), file);
+	fclose(file);
+	aml = memmem(table, bytes, name, sizeof(name));
 	ck_assert_ptr_nonnull(aml);
 	aml += sizeof(name);
-	aml_end = (const uint8_t *)dsdt_aml_code + sizeof(dsdt_aml_code);
+	aml_end = table + bytes;
 }
 
 START_TEST(every_pin_has_its_link)
