@@ -13,7 +13,6 @@ set_source_files_properties(test_acpi_pci.c PROPERTIES OBJECT_DEPENDS ${CMAKE_CU
 keel_unit_test(acpi_pci
 	SOURCES tests/unit/test_acpi_pci.c devmodel/cell/pci/msi.c devmodel/cell/pci/pci.c devmodel/cell/pci/piix3.c
 		devmodel/cell/core/bus.c devmodel/cell/core/state.c
-	INCLUDES ${CMAKE_CURRENT_BINARY_DIR}/host
 	DEFINES ACPIEXEC="${ACPIEXEC}" DSDT_AML="${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.aml")
 
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
