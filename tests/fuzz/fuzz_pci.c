@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Fuzz target of PCI functions: a guest that accesses configuration space, MSI-X tables and whatever else answers, while devices
- * raise interrupts, are reset, saved and loaded. Built for libFuzzer with KEEL_LIBFUZZER; else it has a main of its
- * own that makes inputs from seeds: [rounds [first seed]].
+ * raise interrupts, are reset, saved and loaded.
  */
 #include "fuzz.h"
 
@@ -375,8 +374,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-#ifndef KEEL_LIBFUZZER
-#define ROUNDS		300
 #define INPUT_MOST	1500u
 
 static size_t add_write(uint8_t *input, unsigned int place, uint8_t reg, const uint8_t value[4])
@@ -428,8 +425,4 @@ static size_t make_input(uint8_t *input, uint64_t *state)
 	return used;
 }
 
-int main(int argc, char **argv)
-{
-	return fuzz_main(argc, argv, ROUNDS, INPUT_MOST, make_input);
-}
-#endif
+const struct fuzz_target fuzz_target = { 300, INPUT_MOST, make_input };

@@ -36,3 +36,6 @@ keel_fuzz_target(vq
 keel_fuzz_target(multiboot2
 	SOURCES vmm/multiboot2.c vmm/bootmem.c
 	INCLUDES vmm arch/x86)
+keel_fuzz_target(pci
+	SOURCES devmodel/cell/pci/i440fx.c devmodel/cell/pci/msi.c devmodel/cell/pci/pci.c devmodel/cell/pci/piix3.c
+		devmodel/cell/pci/piix4_acpi.c devmodel/cell/core/bus.c devmodel/cell/core/state.c)

@@ -5,7 +5,6 @@ set(pci devmodel/cell/pci/i440fx.c devmodel/cell/pci/msi.c devmodel/cell/pci/pci
 keel_unit_test(pci SOURCES tests/unit/test_pci.c ${pci})
 keel_unit_test(pci_bars SOURCES tests/unit/test_pci_bars.c ${pci})
 keel_unit_test(pci_msi SOURCES tests/unit/test_pci_msi.c ${pci})
-keel_unit_test(pci-fuzz SOURCES tests/fuzz/fuzz_pci.c ${pci})
 
 set(ide devmodel/cell/pci/msi.c devmodel/cell/pci/pci.c devmodel/cell/pci/piix3_ide.c devmodel/cell/core/bus.c ${KEEL_IDE_SOURCES})
 keel_unit_test(ide SOURCES tests/unit/test_ide.c ${ide})
