@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <keel/cell.h>
+
 #include "cpu.h"
 
 enum event_pair {
@@ -28,6 +30,42 @@ static inline enum event_pair event_pair(unsigned int first, unsigned int second
 	if (first == EXC_PF ? second_serious : first_contributes && second_contributes)
 		return EVENT_DOUBLE_FAULT;
 	return EVENT_SERIAL;
+}
+
+/* Beside the bits of KEEL_INJECT_*, whose form EVENTINJ (APM vol. 2, 15.20) and VMX (SDM vol. 3, 25.8.3) have, too. */
+#define EVENT_KIND		(7u << 8)
+#define EVENT_KIND_NMI		(2u << 8)
+
+enum event_fate {
+	EVENT_GONE,		/* there was none, or its instruction raises it again */
+	EVENT_INTERRUPT_WAITS,
+	EVENT_NMI_WAITS,
+	EVENT_SHUTS_DOWN,	/* the two shut the processor down */
+};
+
+/*
+ * An exception comes up while another event is to go in again whose delivery was broken off: what becomes of the other. Of two
+ * exceptions the first is raised again by its instruction, or both become a double fault, which the second then is; an interrupt
+ * or an NMI has no instruction and waits.
+ */
+static inline enum event_fate event_displace(uint32_t event, uint32_t *exception)
+{
+	if (!(event & KEEL_INJECT_VALID))
+		return EVENT_GONE;
+	if ((event & EVENT_KIND) == KEEL_INJECT_INTERRUPT)
+		return EVENT_INTERRUPT_WAITS;
+	if ((event & EVENT_KIND) == EVENT_KIND_NMI)
+		return EVENT_NMI_WAITS;
+	switch (event_pair(event & KEEL_INJECT_VECTOR, *exception & KEEL_INJECT_VECTOR)) {
+	case EVENT_SERIAL:
+		break;
+	case EVENT_DOUBLE_FAULT:
+		*exception = KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | EXC_DF;
+		break;
+	case EVENT_SHUTDOWN:
+		return EVENT_SHUTS_DOWN;
+	}
+	return EVENT_GONE;
 }
 
 /* Whether the exception pushes an error code (SDM vol. 3, table 6-1), outside real mode. */

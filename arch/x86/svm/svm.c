@@ -79,6 +79,17 @@ static const char *svm_probe(void)
 	return NULL;
 }
 
+static void svm_describe(void)
+{
+	print("%s%s%s%s\n", svm_features.nrips ? " NRIPS" : "", svm_features.decode ? " decode-assists" : "",
+	      svm_features.flush_asid ? " flush-by-ASID" : "", svm_features.pause ? " PAUSE-filter" : "");
+}
+
+static void svm_enable(void)
+{
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+}
+
 static void bitmaps_init(void)
 {
 	static const uint32_t passed[] = { HV_GUEST_MSRS };
@@ -90,17 +101,6 @@ static void bitmaps_init(void)
 		svm_msr_permit(svm_guest_msrpm, passed[i], true, true);
 	memset(control_msrpm, 0xff, sizeof(control_msrpm));
 	control_msr_permit(&control_msrs_amd, control_msrpm, svm_msr_permit);
-}
-
-static void svm_describe(void)
-{
-	print("%s%s%s%s\n", svm_features.nrips ? " NRIPS" : "", svm_features.decode ? " decode-assists" : "",
-	      svm_features.flush_asid ? " flush-by-ASID" : "", svm_features.pause ? " PAUSE-filter" : "");
-}
-
-static void svm_enable(void)
-{
-	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 }
 
 static void svm_cpu_init(struct cpu *cpu)
@@ -278,6 +278,69 @@ void svm_requeue(struct vmcb *vmcb)
 		vmcb->event = event;
 }
 
+void svm_memory_exit(const struct vmcb *vmcb, struct hv_exit *exit)
+{
+	uint64_t info = vmcb->exit_info1;
+
+	exit->reason = HV_EXIT_MEMORY;
+	exit->gpa = vmcb->exit_info2;
+	exit->access = (info & SVM_NPF_WRITE ? KEEL_ACCESS_WRITE : 0) | (info & SVM_NPF_FETCH ? KEEL_ACCESS_FETCH : 0) |
+		       (info & SVM_NPF_WALK ? KEEL_ACCESS_WALK : 0);
+}
+
+void svm_io_exit(const struct vmcb *vmcb, struct hv_exit *exit)
+{
+	uint32_t info = (uint32_t)vmcb->exit_info1;
+
+	exit->reason = HV_EXIT_IO;
+	exit->next_rip = vmcb->exit_info2;
+	exit->port = (uint16_t)(info >> SVM_IO_PORT_SHIFT);
+	exit->size = (uint8_t)((info & SVM_IO_SIZE) >> SVM_IO_SIZE_SHIFT);
+	exit->io = (uint8_t)((info & SVM_IO_IN ? KEEL_IO_IN : 0) | (info & SVM_IO_STRING ? KEEL_IO_STRING : 0) |
+			     (info & SVM_IO_REP ? KEEL_IO_REP : 0));
+}
+
+/* What is the same exit whoever runs, and the length of its instruction. */
+void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit)
+{
+	static const struct {
+		uint8_t reason;
+		uint8_t length;
+	} exits[] = {
+		[SVM_EXIT_INTR] = { HV_EXIT_INTERRUPT, 0 },
+		[SVM_EXIT_NMI] = { HV_EXIT_NMI, 0 },
+		[SVM_EXIT_INIT] = { HV_EXIT_INIT, 0 },
+		[SVM_EXIT_RDPMC] = { HV_EXIT_UNDEFINED, 0 },
+		[SVM_EXIT_CPUID] = { HV_EXIT_CPUID, 2 },
+		[SVM_EXIT_PAUSE] = { HV_EXIT_PAUSE, 2 },
+		[SVM_EXIT_HLT] = { HV_EXIT_HLT, 1 },
+		[SVM_EXIT_INVLPGA] = { HV_EXIT_UNDEFINED, 0 },
+		[SVM_EXIT_MSR] = { HV_EXIT_RDMSR, 2 },
+		[SVM_EXIT_SHUTDOWN] = { HV_EXIT_TRIPLE_FAULT, 0 },
+		[SVM_EXIT_VMRUN] = { HV_EXIT_UNDEFINED, 0 },
+		[SVM_EXIT_VMMCALL] = { HV_EXIT_HYPERCALL, 3 },
+		[SVM_EXIT_VMLOAD ... SVM_EXIT_SKINIT] = { HV_EXIT_UNDEFINED, 0 },
+		[SVM_EXIT_MONITOR ... SVM_EXIT_MWAIT_ARMED] = { HV_EXIT_UNDEFINED, 0 },
+		[SVM_EXIT_XSETBV] = { HV_EXIT_XSETBV, 3 },
+		[SVM_EXIT_RDPRU] = { HV_EXIT_UNDEFINED, 0 },
+		[SVM_EXIT_INVLPGB ... SVM_EXIT_TLBSYNC] = { HV_EXIT_UNDEFINED, 0 },
+	};
+	uint32_t code = (uint32_t)vmcb->exit_code;
+
+	exit->detail = vmcb->exit_code;
+	/* These are traps: it has been written. */
+	if (code >= SVM_EXIT_EFER_WRITTEN && code <= SVM_EXIT_CR_WRITTEN_LAST) {
+		exit->reason = HV_EXIT_NONE;
+		return;
+	}
+	if (code >= ARRAY_SIZE(exits) || !exits[code].reason) {
+		exit->reason = code == UINT32_MAX ? HV_EXIT_ENTRY_FAILED : HV_EXIT_UNKNOWN;
+		return;
+	}
+	exit->reason = code == SVM_EXIT_MSR && vmcb->exit_info1 ? HV_EXIT_WRMSR : exits[code].reason;
+	exit->next_rip = svm_next_rip(vmcb, exits[code].length);
+}
+
 static void svm_control_inject(struct cpu *cpu, uint32_t inject, uint32_t error_code)
 {
 	struct svm_cpu *svm = cpu->vendor;
@@ -363,69 +426,6 @@ static bool svm_control_wrmsr(struct cpu *cpu, uint32_t msr, uint64_t value)
 	/* LMA is the processor's. */
 	vmcb->efer = (value & ~EFER_LMA) | (vmcb->efer & EFER_LMA) | EFER_SVME;
 	return true;
-}
-
-void svm_memory_exit(const struct vmcb *vmcb, struct hv_exit *exit)
-{
-	uint64_t info = vmcb->exit_info1;
-
-	exit->reason = HV_EXIT_MEMORY;
-	exit->gpa = vmcb->exit_info2;
-	exit->access = (info & SVM_NPF_WRITE ? KEEL_ACCESS_WRITE : 0) | (info & SVM_NPF_FETCH ? KEEL_ACCESS_FETCH : 0) |
-		       (info & SVM_NPF_WALK ? KEEL_ACCESS_WALK : 0);
-}
-
-void svm_io_exit(const struct vmcb *vmcb, struct hv_exit *exit)
-{
-	uint32_t info = (uint32_t)vmcb->exit_info1;
-
-	exit->reason = HV_EXIT_IO;
-	exit->next_rip = vmcb->exit_info2;
-	exit->port = (uint16_t)(info >> SVM_IO_PORT_SHIFT);
-	exit->size = (uint8_t)((info & SVM_IO_SIZE) >> SVM_IO_SIZE_SHIFT);
-	exit->io = (uint8_t)((info & SVM_IO_IN ? KEEL_IO_IN : 0) | (info & SVM_IO_STRING ? KEEL_IO_STRING : 0) |
-			     (info & SVM_IO_REP ? KEEL_IO_REP : 0));
-}
-
-/* What is the same exit whoever runs, and the length of its instruction. */
-void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit)
-{
-	static const struct {
-		uint8_t reason;
-		uint8_t length;
-	} exits[] = {
-		[SVM_EXIT_INTR] = { HV_EXIT_INTERRUPT, 0 },
-		[SVM_EXIT_NMI] = { HV_EXIT_NMI, 0 },
-		[SVM_EXIT_INIT] = { HV_EXIT_INIT, 0 },
-		[SVM_EXIT_RDPMC] = { HV_EXIT_UNDEFINED, 0 },
-		[SVM_EXIT_CPUID] = { HV_EXIT_CPUID, 2 },
-		[SVM_EXIT_PAUSE] = { HV_EXIT_PAUSE, 2 },
-		[SVM_EXIT_HLT] = { HV_EXIT_HLT, 1 },
-		[SVM_EXIT_INVLPGA] = { HV_EXIT_UNDEFINED, 0 },
-		[SVM_EXIT_MSR] = { HV_EXIT_RDMSR, 2 },
-		[SVM_EXIT_SHUTDOWN] = { HV_EXIT_TRIPLE_FAULT, 0 },
-		[SVM_EXIT_VMRUN] = { HV_EXIT_UNDEFINED, 0 },
-		[SVM_EXIT_VMMCALL] = { HV_EXIT_HYPERCALL, 3 },
-		[SVM_EXIT_VMLOAD ... SVM_EXIT_SKINIT] = { HV_EXIT_UNDEFINED, 0 },
-		[SVM_EXIT_MONITOR ... SVM_EXIT_MWAIT_ARMED] = { HV_EXIT_UNDEFINED, 0 },
-		[SVM_EXIT_XSETBV] = { HV_EXIT_XSETBV, 3 },
-		[SVM_EXIT_RDPRU] = { HV_EXIT_UNDEFINED, 0 },
-		[SVM_EXIT_INVLPGB ... SVM_EXIT_TLBSYNC] = { HV_EXIT_UNDEFINED, 0 },
-	};
-	uint32_t code = (uint32_t)vmcb->exit_code;
-
-	exit->detail = vmcb->exit_code;
-	/* These are traps: it has been written. */
-	if (code >= SVM_EXIT_EFER_WRITTEN && code <= SVM_EXIT_CR_WRITTEN_LAST) {
-		exit->reason = HV_EXIT_NONE;
-		return;
-	}
-	if (code >= ARRAY_SIZE(exits) || !exits[code].reason) {
-		exit->reason = code == UINT32_MAX ? HV_EXIT_ENTRY_FAILED : HV_EXIT_UNKNOWN;
-		return;
-	}
-	exit->reason = code == SVM_EXIT_MSR && vmcb->exit_info1 ? HV_EXIT_WRMSR : exits[code].reason;
-	exit->next_rip = svm_next_rip(vmcb, exits[code].length);
 }
 
 /* Writing back is a legal way to invalidate, and nobody may throw other people's lines away. */

@@ -156,51 +156,28 @@ static void fault_exit(const struct vmcb *vmcb, struct keel_exit *record, struct
 	}
 }
 
-/*
- * An exception comes up while another event is to go in again whose delivery was broken off. Of two exceptions the
- * first is raised again by its instruction; an interrupt or an NMI has none and waits. False: the two shut the
- * processor down.
- */
-static bool displace(struct vcpu *vcpu, uint64_t *exception)
+/* exception: KEEL_INJECT_*. False: it shuts the processor down. */
+static bool raise(struct vcpu *vcpu, uint32_t exception, uint32_t error_code)
 {
 	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
-	uint64_t event = vmcb->event, type = event & SVM_EVENT_TYPE;
+	enum event_fate fate = event_displace((uint32_t)vmcb->event, &exception);
 
-	if (!(event & SVM_EVENT_VALID))
-		return true;
-	if (type == SVM_EVENT_INTERRUPT) {
-		svm_request(vmcb, event & SVM_EVENT_VECTOR);
+	if (fate == EVENT_INTERRUPT_WAITS) {
+		svm_request(vmcb, vmcb->event & SVM_EVENT_VECTOR);
 		svm_of(vcpu)->window_later |= svm_of(vcpu)->window;
-	} else if (type == SVM_EVENT_NMI) {
+	} else if (fate == EVENT_NMI_WAITS) {
 		vcpu->nmi_pending = true;
 		svm_of(vcpu)->nmi = (struct svm_nmi){ 0 };
 		svm_intercept(vmcb, SVM_EXIT_IRET, false);
-	} else {
-		switch (event_pair(event & SVM_EVENT_VECTOR, *exception & SVM_EVENT_VECTOR)) {
-		case EVENT_SERIAL:
-			break;
-		case EVENT_DOUBLE_FAULT:
-			*exception = SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | SVM_EVENT_ERROR_CODE | EXC_DF;
-			break;
-		case EVENT_SHUTDOWN:
-			return false;
-		}
 	}
-	return true;
-}
-
-static bool raise(struct vcpu *vcpu, uint64_t exception)
-{
-	bool goes_on = displace(vcpu, &exception);
-
-	svm_of(vcpu)->vmcb->event = exception;
-	return goes_on;
+	vmcb->event = svm_exception(exception, (exception & KEEL_INJECT_VECTOR) == EXC_DF ? 0 : error_code);
+	return fate != EVENT_SHUTS_DOWN;
 }
 
 /* The fault is the guest's own: #DB and #AC exit only because a guest can raise them without end inside one instruction. */
 static void exception_exit(struct vcpu *vcpu, unsigned int vector, struct hv_exit *exit)
 {
-	uint64_t exception = SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | vector;
+	uint32_t error_code = (uint32_t)svm_of(vcpu)->vmcb->exit_info1;
 
 	/* To the control domain and back: such a loop never comes to where interrupts are taken. */
 	exit->reason = HV_EXIT_INTERRUPT;
@@ -208,9 +185,7 @@ static void exception_exit(struct vcpu *vcpu, unsigned int vector, struct hv_exi
 		exit->reason = HV_EXIT_MACHINE_CHECK;
 		return;
 	}
-	if (vector == EXC_AC)
-		exception |= SVM_EVENT_ERROR_CODE | svm_of(vcpu)->vmcb->exit_info1 << SVM_EVENT_ERROR_SHIFT;
-	if (!raise(vcpu, exception))
+	if (!raise(vcpu, KEEL_INJECT_EXCEPTION | (vector == EXC_AC ? KEEL_INJECT_ERROR_CODE : 0) | vector, error_code))
 		exit->reason = HV_EXIT_TRIPLE_FAULT;
 }
 
@@ -347,7 +322,7 @@ void svm_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
 {
 	if (!(inject & KEEL_INJECT_EXCEPTION))
 		svm_inject(svm_of(vcpu)->vmcb, inject, error_code);
-	else if (!raise(vcpu, svm_exception(inject, error_code)))
+	else if (!raise(vcpu, inject, error_code))
 		vm_end(vcpu->vm, KEEL_END_TRIPLE_FAULT, vcpu->index, vcpu->cell.page->regs.rip);
 }
 

@@ -211,42 +211,18 @@ static bool may_check_alignment(void)
 	return vmx_cpl() == 3 && vmx_cr0() & CR0_AM && vmread(VMCS_GUEST_RFLAGS) & RFLAGS_AC;
 }
 
-/*
- * An exception comes up while another event is to go in again whose delivery was broken off. Of two exceptions the
- * first is raised again by its instruction; an interrupt or an NMI has none and waits. False: the two shut the
- * processor down.
- */
-static bool displace(struct vcpu *vcpu, uint32_t *exception)
-{
-	uint32_t event = vmx_of(vcpu)->context.event, type = event & EVENT_TYPE;
-
-	if (!(event & EVENT_VALID))
-		return true;
-	if (type == EVENT_INTERRUPT) {
-		vmx_of(vcpu)->held = event;
-	} else if (type == EVENT_NMI) {
-		vcpu->nmi_pending = true;
-	} else {
-		switch (event_pair(event & EVENT_VECTOR, *exception & EVENT_VECTOR)) {
-		case EVENT_SERIAL:
-			break;
-		case EVENT_DOUBLE_FAULT:
-			*exception = KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | EXC_DF;
-			break;
-		case EVENT_SHUTDOWN:
-			return false;
-		}
-	}
-	return true;
-}
-
-/* exception: KEEL_INJECT_*. */
+/* exception: KEEL_INJECT_*. False: it shuts the processor down. */
 static bool raise(struct vcpu *vcpu, uint32_t exception, uint32_t error_code)
 {
-	bool goes_on = displace(vcpu, &exception);
+	struct vmx_context *context = &vmx_of(vcpu)->context;
+	enum event_fate fate = event_displace(context->event, &exception);
 
-	vmx_inject(&vmx_of(vcpu)->context, exception, (exception & EVENT_VECTOR) == EXC_DF ? 0 : error_code);
-	return goes_on;
+	if (fate == EVENT_INTERRUPT_WAITS)
+		vmx_of(vcpu)->held = context->event;
+	else if (fate == EVENT_NMI_WAITS)
+		vcpu->nmi_pending = true;
+	vmx_inject(context, exception, (exception & KEEL_INJECT_VECTOR) == EXC_DF ? 0 : error_code);
+	return fate != EVENT_SHUTS_DOWN;
 }
 
 /* The fault is the guest's own: #DB and #AC exit only because a guest can raise them without end inside one instruction. */
