@@ -27,6 +27,14 @@ static struct gmem mem;
 static struct request requests[DRIVES];
 static bool refuses, level;
 
+static void door(void *owner, unsigned int drive, bool locked, bool ejected)
+{
+	(void)owner;
+	(void)locked;
+	(void)ejected;
+	require(drive < DRIVES && channel.drive[drive].kind == KEEL_DRIVE_CDROM, "a door of what has none");
+}
+
 static bool submit(void *owner, unsigned int drive, enum keel_block_op op, uint64_t offset, uint32_t count)
 {
 	const struct ide_drive *d = &channel.drive[drive];
@@ -70,7 +78,7 @@ static void set_line(void *sink, unsigned int pin, bool to)
 	level = to;
 }
 
-static const struct ide_host host = { .submit = submit };
+static const struct ide_host host = { .submit = submit, .door = door };
 
 static void set_up(struct bytes *b)
 {

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <x86/registers.h>
+
 #include "suite.h"
 #include "vcpu/emulate.h"
 
@@ -26,7 +28,6 @@
 #define ARITHMETIC	(CF | PF | AF | ZF | SF | OF)
 #define FIXED	0x002u
 
-#define CR0_PE	1ull
 #define LMA	(1ull << 10)
 #define CODE64	0x29b	/* attributes: long, present, code, readable */
 #define CODE32	0x49b

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <x86/registers.h>
+
 #include "vcpu/decode.h"
 #include "vcpu/emulate.h"
 #include "suite.h"
@@ -16,11 +18,6 @@
 #define MMIO		0xfee00000ull
 #define ROUNDS		40		/* of each encoding */
 
-#define CR0_PE		(1ull << 0)
-#define CR0_EM		(1ull << 2)
-#define CR0_TS		(1ull << 3)
-#define CR4_OSFXSR	(1ull << 9)
-#define CR4_OSXSAVE	(1ull << 18)
 #define LMA		(1ull << 10)
 #define CODE64		0x29b
 #define DATA		0x493

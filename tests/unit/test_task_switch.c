@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <x86/registers.h>
+
 #include "vcpu/task_switch.h"
 #include "vcpu/walk.h"
 #include "suite.h"
@@ -52,13 +54,6 @@
 #define NT		(1u << 14)
 #define RF		(1u << 16)
 #define VM		(1u << 17)
-#define CR0_PE		(1ull << 0)
-#define CR0_TS		(1ull << 3)
-#define CR0_WP		(1ull << 16)
-#define CR0_PG		(1ull << 31)
-#define CR4_PAE		(1ull << 5)
-#define CR4_SMAP	(1ull << 21)
-#define DR6_BT		(1ull << 15)
 #define P		1u
 #define W		2u
 #define U		4u

@@ -3,16 +3,16 @@
 #include <cpuid.h>
 #include <stddef.h>
 
+#include <x86/cpuid.h>
+#include <x86/registers.h>
+
 #include "core/string.h"
 #include "vcpu/emulate_internal.h"
 
 #define CR8_MOST	15u
-#define EFER_LMA	(1ull << 10)
 
 #define SEGMENT_LONG	(1u << 9)
 
-#define CPUID_FEATURES_7	7u
-#define CPUID_EXTENDED_FEATURES	0x80000001u
 #define EBX7_BMI1	(1u << 3)
 #define ECX81_LZCNT	(1u << 5)
 
@@ -195,7 +195,7 @@ static enum emulate_result compare_exchange_16b(struct emulator *e)
 	if (!place_operand(e, WALK_WRITE, &place))
 		return EMULATE_EXCEPTION;
 	if (place.gpa[0] % sizeof(was) != 0) {
-		*e->fault = (struct emulate_fault){ .vector = VECTOR_GENERAL, .has_error_code = true };
+		*e->fault = (struct emulate_fault){ .vector = EXC_GP, .has_error_code = true };
 		return EMULATE_EXCEPTION;
 	}
 	place_read(e, &place, (uint8_t *)was, sizeof(was[0]));
@@ -255,7 +255,7 @@ static enum emulate_result divide(struct emulator *e)
 		return EMULATE_EXCEPTION;
 	get_accumulator(e, &low, &high);
 	if (!alu_divide(e->insn.op == INSN_IDIV, place_load(e, &place), e->insn.size, &low, &high)) {
-		*e->fault = (struct emulate_fault){ .vector = VECTOR_DIVIDE };
+		*e->fault = (struct emulate_fault){ .vector = EXC_DE };
 		return EMULATE_EXCEPTION;
 	}
 	set_accumulator(e, low, high);
@@ -324,12 +324,12 @@ static bool may_store(struct emulator *e, bool in_real_mode)
 {
 	const struct keel_sregs *s = &e->ctx->sregs;
 
-	if (!in_real_mode && (!(s->cr0 & CR0_PE) || e->regs.rflags & FLAG_VM)) {
-		*e->fault = (struct emulate_fault){ .vector = VECTOR_UNDEFINED };
+	if (!in_real_mode && (!(s->cr0 & CR0_PE) || e->regs.rflags & RFLAGS_VM)) {
+		*e->fault = (struct emulate_fault){ .vector = EXC_UD };
 		return false;
 	}
 	if (s->cr4 & CR4_UMIP && s->cpl > 0) {
-		*e->fault = (struct emulate_fault){ .vector = VECTOR_GENERAL, .has_error_code = true };
+		*e->fault = (struct emulate_fault){ .vector = EXC_GP, .has_error_code = true };
 		return false;
 	}
 	return true;
@@ -437,7 +437,7 @@ static enum emulate_result pop(struct emulator *e)
 static void advance(struct emulator *e, unsigned int reg, unsigned int bytes)
 {
 	unsigned int size = e->insn.address_size;
-	uint64_t step = e->regs.rflags & FLAG_DF ? -(uint64_t)bytes : bytes;
+	uint64_t step = e->regs.rflags & RFLAGS_DF ? -(uint64_t)bytes : bytes;
 
 	set_gpr(e, reg, size, get_gpr(e, reg, size) + step);
 }
@@ -703,7 +703,7 @@ enum emulate_result emulate_cr8_write(struct keel_context *ctx, const struct gme
 		return result;
 	*value = get_gpr(&e, e.insn.reg, e.insn.reg_size);
 	if (ctx->sregs.cpl > 0 || *value > CR8_MOST) {
-		*fault = (struct emulate_fault) { .vector = VECTOR_GENERAL, .has_error_code = true };
+		*fault = (struct emulate_fault) { .vector = EXC_GP, .has_error_code = true };
 		return EMULATE_EXCEPTION;
 	}
 	ctx->regs.rip = following(&e);

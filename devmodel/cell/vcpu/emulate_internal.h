@@ -6,22 +6,14 @@
 #ifndef KEEL_EMULATE_INTERNAL_H
 #define KEEL_EMULATE_INTERNAL_H
 
+#include <x86/registers.h>
+
 #include "vcpu/alu.h"
 #include "vcpu/decode.h"
 #include "vcpu/emulate.h"
 #include "vcpu/walk.h"
 
-#define FLAG_DF		(1ull << 10)
-#define FLAG_VM		(1ull << 17)
-#define CR0_PE		(1ull << 0)
 #define SEGMENT_BIG	(1u << 10)
-
-#define CR4_UMIP	(1ull << 11)
-
-#define VECTOR_DIVIDE	0
-#define VECTOR_UNDEFINED 6
-#define VECTOR_STACK	12
-#define VECTOR_GENERAL	13
 
 struct emulator {
 	struct keel_context *ctx;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Operands in memory: segments, translation, and what is there, memory or a device. */
+#include <x86/registers.h>
+
 #include "core/string.h"
 #include "vcpu/emulate_internal.h"
-
-#define CR4_LA57	(1ull << 12)
 
 #define SEGMENT_CODE	(1u << 3)
 #define SEGMENT_DOWN	(1u << 2)	/* of data */
@@ -16,7 +16,7 @@
 static bool segment_fault(struct emulator *e, unsigned int segment)
 {
 	*e->fault = (struct emulate_fault) {
-		.vector = segment == KEEL_SEG_SS ? VECTOR_STACK : VECTOR_GENERAL, .has_error_code = true,
+		.vector = segment == KEEL_SEG_SS ? EXC_SS : EXC_GP, .has_error_code = true,
 	};
 	return false;
 }
@@ -24,7 +24,7 @@ static bool segment_fault(struct emulator *e, unsigned int segment)
 /* SDM vol. 3, 5.3 and 5.5. Real and virtual-8086 mode know limits only. */
 static bool segment_allows(const struct emulator *e, const struct keel_segment_register *s, unsigned int access)
 {
-	if (!(e->ctx->sregs.cr0 & CR0_PE) || (e->regs.rflags & FLAG_VM))
+	if (!(e->ctx->sregs.cr0 & CR0_PE) || (e->regs.rflags & RFLAGS_VM))
 		return true;
 	if (!(s->attributes & SEGMENT_PRESENT))
 		return false;

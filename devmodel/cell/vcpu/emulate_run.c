@@ -18,7 +18,7 @@ static bool find_run(struct emulator *e, unsigned int segment, unsigned int reg,
 	uint64_t offset = get_gpr(e, reg, e->insn.address_size), before_wrap = alu_mask(e->insn.address_size) - offset;
 	struct place place;
 
-	if (e->regs.rflags & FLAG_DF || run->count < 2 || !place_at(e, segment, offset, size, access, &place))
+	if (e->regs.rflags & RFLAGS_DF || run->count < 2 || !place_at(e, segment, offset, size, access, &place))
 		return false;
 	if (run->count > before_wrap / size)
 		run->count = (unsigned int)(before_wrap / size);

@@ -1,15 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Moves between memory and vector registers, which the hypervisor hands over on request (struct keel_vectors). */
+#include <x86/registers.h>
+
 #include "core/string.h"
 #include "vcpu/emulate_internal.h"
-
-#define CR0_EM		(1ull << 2)
-#define CR0_TS		(1ull << 3)
-#define CR4_OSFXSR	(1ull << 9)
-#define CR4_OSXSAVE	(1ull << 18)
-#define XCR0_VECTORS	6ull		/* SSE, AVX */
-
-#define VECTOR_NO_DEVICE 7
 
 #define MOST_BYTES	KEEL_VECTOR_BYTES
 #define BUS_BYTES	8u
@@ -21,13 +15,13 @@ static bool is_usable(struct emulator *e)
 	bool exists;
 
 	if (e->insn.vex)
-		exists = s->cr0 & CR0_PE && !(e->regs.rflags & FLAG_VM) && s->cr4 & CR4_OSXSAVE &&
-			 (e->ctx->vectors.xcr0 & XCR0_VECTORS) == XCR0_VECTORS;
+		exists = s->cr0 & CR0_PE && !(e->regs.rflags & RFLAGS_VM) && s->cr4 & CR4_OSXSAVE &&
+			 (e->ctx->vectors.xcr0 & (XCR0_SSE | XCR0_AVX)) == (XCR0_SSE | XCR0_AVX);
 	else
 		exists = !(s->cr0 & CR0_EM) && s->cr4 & CR4_OSFXSR;
 	if (exists && !(s->cr0 & CR0_TS))
 		return true;
-	*e->fault = (struct emulate_fault){ .vector = exists ? VECTOR_NO_DEVICE : VECTOR_UNDEFINED };
+	*e->fault = (struct emulate_fault){ .vector = exists ? EXC_NM : EXC_UD };
 	return false;
 }
 
@@ -37,7 +31,7 @@ static bool find_operand(struct emulator *e, unsigned int access, struct place *
 		return false;
 	if (!e->insn.aligned || place->gpa[0] % e->insn.size == 0)
 		return true;
-	*e->fault = (struct emulate_fault){ .vector = VECTOR_GENERAL, .has_error_code = true };
+	*e->fault = (struct emulate_fault){ .vector = EXC_GP, .has_error_code = true };
 	return false;
 }
 

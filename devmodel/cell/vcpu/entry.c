@@ -2,6 +2,9 @@
 /* Exits in, answers out. */
 #include "vcpu/entry.h"
 
+#include <x86/msr.h>
+#include <x86/registers.h>
+
 #include "core/string.h"
 #include "vcpu/emulate.h"
 #include "vcpu/task_switch.h"
@@ -13,11 +16,6 @@
 /* A chip that is behind must not keep its vCPU from the guest by one poll after the other. */
 #define POLL_PAUSE_NS		10000u
 
-#define VECTOR_GENERAL		13u
-#define VECTOR_PAGE_FAULT	14u
-#define MSR_X2APIC_EOI		0x80bu
-#define RFLAGS_TF		(1ull << 8)
-#define RFLAGS_IF		(1ull << 9)
 #define TPR_CLASS_SHIFT		4
 #define SIPI_PAGE_SHIFT		12
 #define INTERRUPT_EXTERNAL	0x100
@@ -31,7 +29,7 @@ static void inject_exception(struct keel_context *ctx, const struct emulate_faul
 		answer->inject |= KEEL_INJECT_ERROR_CODE;
 		answer->error_code = fault->error_code;
 	}
-	if (fault->vector == VECTOR_PAGE_FAULT) {
+	if (fault->vector == EXC_PF) {
 		ctx->sregs.cr2 = fault->cr2;
 		answer->flags |= KEEL_ANSWER_CR2;
 	}
@@ -39,7 +37,7 @@ static void inject_exception(struct keel_context *ctx, const struct emulate_faul
 
 static void inject_general_protection(struct keel_context *ctx)
 {
-	static const struct emulate_fault fault = { .vector = VECTOR_GENERAL, .has_error_code = true };
+	static const struct emulate_fault fault = { .vector = EXC_GP, .has_error_code = true };
 
 	inject_exception(ctx, &fault);
 }

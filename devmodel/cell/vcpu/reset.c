@@ -2,12 +2,10 @@
 /* Reset state: Intel SDM vol. 3, table 10-1, as INIT leaves it. */
 #include "vcpu/reset.h"
 
+#include <x86/registers.h>
+
 #include "core/string.h"
 
-#define CR0_RESET		0x60000010u	/* CD, NW, ET */
-#define DR6_RESET		0xffff0ff0u
-#define DR7_RESET		0x400u
-#define RFLAGS_RESET		0x2u
 #define RIP_RESET		0xfff0u
 #define CS_RESET		0xf000u
 #define CS_BASE_RESET		0xffff0000u

@@ -2,20 +2,12 @@
 /* Hardware task switch (Intel SDM vol. 3, 8.2 to 8.6). */
 #include "vcpu/task_switch.h"
 
+#include <x86/registers.h>
+
 #include "core/string.h"
 #include "vcpu/walk.h"
 
-#define FLAG_FIXED	(1u << 1)
-#define FLAG_NT		(1u << 14)
-#define FLAG_RF		(1u << 16)
-#define FLAG_VM		(1u << 17)
 #define FLAGS_ALL	0x003f7fd5u	/* all that there are but the fixed one */
-
-#define CR0_TS		(1ull << 3)
-#define CR0_PG		(1ull << 31)
-#define CR4_PAE		(1ull << 5)
-#define DR6_BT		(1ull << 15)
-#define DR7_LOCAL	0x155ull	/* L0 to L3, LE: end with the task (18.2.4) */
 
 #define PDPTES		4u
 #define PDPTES_MASK	0xffffffe0u	/* CR3 (4.4.1) */
@@ -50,11 +42,6 @@
 
 #define DESCRIPTOR_BYTES	8u
 #define DESCRIPTOR_RIGHTS	5u	/* the byte with type, S, DPL and P */
-
-enum {
-	VECTOR_DIVIDE = 0, VECTOR_DEBUG = 1, VECTOR_DOUBLE_FAULT = 8, VECTOR_TSS = 10, VECTOR_NOT_PRESENT = 11,
-	VECTOR_STACK = 12, VECTOR_GENERAL = 13, VECTOR_PAGE_FAULT = 14,
-};
 #define ERROR_EXTERNAL	1u
 
 /* So often a byte that others write as well is tried. */
@@ -216,7 +203,7 @@ static bool find_tss(struct task *t)
 	uint16_t selector = (uint16_t)t->ctx->exit.tss;
 	bool iret = t->source == KEEL_TASK_IRET;
 	unsigned int kind = KIND_TSS_16 | (iret ? KIND_TSS_BUSY : 0);
-	uint8_t vector = iret ? VECTOR_TSS : VECTOR_GENERAL;
+	uint8_t vector = iret ? EXC_TS : EXC_GP;
 
 	if (selector <= SELECTOR_NULL || selector & SELECTOR_LDT || !is_in_table(t, selector))
 		return raise(t, vector, selector);
@@ -225,9 +212,9 @@ static bool find_tss(struct task *t)
 	if ((t->tr.attributes & SEGMENT_KIND & ~KIND_TSS_32) != kind)
 		return raise(t, vector, selector);
 	if (!(t->tr.attributes & SEGMENT_PRESENT))
-		return raise(t, VECTOR_NOT_PRESENT, selector);
+		return raise(t, EXC_NP, selector);
 	t->new = t->tr.attributes & KIND_TSS_32 ? &tss_32 : &tss_16;
-	return t->tr.limit >= t->new->bytes - 1 || raise(t, VECTOR_TSS, selector);
+	return t->tr.limit >= t->new->bytes - 1 || raise(t, EXC_TS, selector);
 }
 
 /* Who calls is left busy and becomes the link. */
@@ -249,7 +236,7 @@ static bool reach_memory(struct task *t)
 
 	t->old = old->attributes & KIND_TSS_32 ? &tss_32 : &tss_16;
 	if (old->limit < t->old->saved - 1)
-		return raise(t, VECTOR_TSS, old->selector);
+		return raise(t, EXC_TS, old->selector);
 	return translate(t, old->base, t->old->saved, WALK_SYSTEM | WALK_WRITE, &t->old_tss) &&
 	       (is_nested(t) || reach_rights(t, old->selector, &t->old_rights)) &&
 	       (t->source == KEEL_TASK_IRET || reach_rights(t, t->tr.selector, &t->new_rights)) &&
@@ -281,10 +268,10 @@ static bool check_pdptes(const struct task *t)
 	if (!(s->cr0 & CR0_PG) || !(s->cr4 & CR4_PAE))
 		return true;
 	if (!gmem_read(t->mem, new_cr3(t) & PDPTES_MASK, entry, sizeof(entry)))
-		return raise(t, VECTOR_GENERAL, 0);
+		return raise(t, EXC_GP, 0);
 	for (unsigned int i = 0; i < PDPTES; i++)
 		if (entry[i] & PDPTE_PRESENT && entry[i] & PDPTE_RESERVED)
-			return raise(t, VECTOR_GENERAL, 0);
+			return raise(t, EXC_GP, 0);
 	return true;
 }
 
@@ -303,9 +290,9 @@ static void save_old(const struct task *t)
 	uint8_t image[TSS_BYTES];
 
 	if (t->source == KEEL_TASK_IRET)
-		flags &= ~(uint64_t)FLAG_NT;
+		flags &= ~RFLAGS_NT;
 	if (!t->external)
-		flags &= ~(uint64_t)FLAG_RF;
+		flags &= ~RFLAGS_RF;
 	put(image, tss->ip, tss->word, ctx->exit.next_rip);
 	put(image, tss->flags, tss->word, flags);
 	for (unsigned int i = 0; i < TSS_GPRS; i++)
@@ -342,7 +329,7 @@ static void change_tasks(struct task *t)
 static void load_selectors(struct task *t)
 {
 	struct keel_sregs *s = &t->ctx->sregs;
-	bool vm86 = t->ctx->regs.rflags & FLAG_VM;
+	bool vm86 = t->ctx->regs.rflags & RFLAGS_VM;
 	unsigned int cpl, i;
 
 	for (i = 0; i <= KEEL_SEG_GS; i++) {
@@ -376,7 +363,7 @@ static void load_registers(struct task *t)
 	const struct layout *tss = t->new;
 
 	regs->rip = field(t, tss->ip, tss->word);
-	regs->rflags = (field(t, tss->flags, tss->word) & FLAGS_ALL) | FLAG_FIXED | (is_nested(t) ? FLAG_NT : 0);
+	regs->rflags = (field(t, tss->flags, tss->word) & FLAGS_ALL) | RFLAGS_FIXED | (is_nested(t) ? RFLAGS_NT : 0);
 	for (unsigned int i = 0; i < TSS_GPRS; i++)
 		regs->gpr[i] = field(t, tss->gpr + i * tss->word, tss->word);
 	load_selectors(t);
@@ -388,7 +375,7 @@ static void load_registers(struct task *t)
 static bool find_segment(const struct task *t, uint16_t selector, struct keel_segment_register *s)
 {
 	if (!is_in_table(t, selector))
-		return raise(t, VECTOR_TSS, selector);
+		return raise(t, EXC_TS, selector);
 	return read_descriptor(t, selector, s);
 }
 
@@ -414,11 +401,11 @@ static bool load_ldt(const struct task *t)
 	if (ldt->selector <= SELECTOR_NULL)
 		return true;
 	if (ldt->selector & SELECTOR_LDT)
-		return raise(t, VECTOR_TSS, ldt->selector);
+		return raise(t, EXC_TS, ldt->selector);
 	if (!find_segment(t, ldt->selector, &s))
 		return false;
 	if ((s.attributes & SEGMENT_KIND) != KIND_LDT || !(s.attributes & SEGMENT_PRESENT))
-		return raise(t, VECTOR_TSS, ldt->selector);
+		return raise(t, EXC_TS, ldt->selector);
 	*ldt = s;
 	return true;
 }
@@ -429,15 +416,15 @@ static bool load_cs(const struct task *t)
 	struct keel_segment_register s;
 
 	if (selector <= SELECTOR_NULL)
-		return raise(t, VECTOR_TSS, selector);
+		return raise(t, EXC_TS, selector);
 	if (!find_segment(t, selector, &s))
 		return false;
 	if (!(s.attributes & SEGMENT_USER) || !(s.attributes & SEGMENT_CODE))
-		return raise(t, VECTOR_TSS, selector);
+		return raise(t, EXC_TS, selector);
 	if (s.attributes & SEGMENT_CONFORMING ? dpl_of(&s) > t->ctx->sregs.cpl : dpl_of(&s) != t->ctx->sregs.cpl)
-		return raise(t, VECTOR_TSS, selector);
+		return raise(t, EXC_TS, selector);
 	if (!(s.attributes & SEGMENT_PRESENT))
-		return raise(t, VECTOR_NOT_PRESENT, selector);
+		return raise(t, EXC_NP, selector);
 	return load_segment(t, KEEL_SEG_CS, &s);
 }
 
@@ -447,15 +434,15 @@ static bool load_ss(const struct task *t)
 	struct keel_segment_register s;
 
 	if (selector <= SELECTOR_NULL)
-		return raise(t, VECTOR_TSS, selector);
+		return raise(t, EXC_TS, selector);
 	if (!find_segment(t, selector, &s))
 		return false;
 	if (!(s.attributes & SEGMENT_USER) || s.attributes & SEGMENT_CODE || !(s.attributes & SEGMENT_WRITE))
-		return raise(t, VECTOR_TSS, selector);
+		return raise(t, EXC_TS, selector);
 	if (dpl_of(&s) != t->ctx->sregs.cpl || (selector & SELECTOR_RPL) != t->ctx->sregs.cpl)
-		return raise(t, VECTOR_TSS, selector);
+		return raise(t, EXC_TS, selector);
 	if (!(s.attributes & SEGMENT_PRESENT))
-		return raise(t, VECTOR_STACK, selector);
+		return raise(t, EXC_SS, selector);
 	return load_segment(t, KEEL_SEG_SS, &s);
 }
 
@@ -469,12 +456,12 @@ static bool load_data(const struct task *t, enum keel_segment number)
 	if (!find_segment(t, selector, &s))
 		return false;
 	if (!(s.attributes & SEGMENT_USER) || (s.attributes & SEGMENT_CODE && !(s.attributes & SEGMENT_READ)))
-		return raise(t, VECTOR_TSS, selector);
+		return raise(t, EXC_TS, selector);
 	if (!(s.attributes & SEGMENT_CODE) || !(s.attributes & SEGMENT_CONFORMING))
 		if (dpl_of(&s) < t->ctx->sregs.cpl || dpl_of(&s) < (selector & SELECTOR_RPL))
-			return raise(t, VECTOR_TSS, selector);
+			return raise(t, EXC_TS, selector);
 	if (!(s.attributes & SEGMENT_PRESENT))
-		return raise(t, VECTOR_NOT_PRESENT, selector);
+		return raise(t, EXC_NP, selector);
 	return load_segment(t, number, &s);
 }
 
@@ -482,7 +469,7 @@ static bool load_segments(const struct task *t)
 {
 	if (!load_ldt(t))
 		return false;
-	if (t->ctx->regs.rflags & FLAG_VM)
+	if (t->ctx->regs.rflags & RFLAGS_VM)
 		return true;
 	return load_cs(t) && load_ss(t) && load_data(t, KEEL_SEG_ES) && load_data(t, KEEL_SEG_DS) &&
 	       load_data(t, KEEL_SEG_FS) && load_data(t, KEEL_SEG_GS);
@@ -508,7 +495,7 @@ static bool push_error_code(const struct task *t)
 		return true;
 	at = (uint32_t)(*rsp - t->new->word) & mask;
 	if (!stack_holds(ss, at, t->new->word))
-		return raise(t, VECTOR_STACK, 0);
+		return raise(t, EXC_SS, 0);
 	if (!translate(t, ss->base + at, t->new->word, WALK_WRITE, &span))
 		return false;
 	span_write(t, &span, 0, &code, t->new->word);
@@ -521,7 +508,7 @@ static bool debug_trap(const struct task *t)
 	if (t->new != &tss_32 || !(t->image[TSS_32_TRAP] & 1))
 		return true;
 	t->ctx->sregs.dr6 |= DR6_BT;
-	*t->fault = (struct emulate_fault) { .vector = VECTOR_DEBUG };
+	*t->fault = (struct emulate_fault) { .vector = EXC_DB };
 	return false;
 }
 
@@ -529,7 +516,7 @@ static bool debug_trap(const struct task *t)
 
 static bool is_contributory(unsigned int vector)
 {
-	return vector == VECTOR_DIVIDE || (vector >= VECTOR_TSS && vector <= VECTOR_GENERAL);
+	return vector == EXC_DE || (vector >= EXC_TS && vector <= EXC_GP);
 }
 
 /*
@@ -540,17 +527,17 @@ static bool combine(const struct task *t)
 {
 	bool exception = (t->ctx->exit.event & KEEL_EVENT_TYPE) == KEEL_INJECT_EXCEPTION;
 	unsigned int first = t->ctx->exit.event & KEEL_INJECT_VECTOR, second = t->fault->vector;
-	bool page_fault = second == VECTOR_PAGE_FAULT;
+	bool page_fault = second == EXC_PF;
 
 	if (page_fault)
 		t->ctx->sregs.cr2 = t->fault->cr2;
 	if (!exception || !(page_fault || is_contributory(second)) || (is_contributory(first) && page_fault) ||
-	    !(is_contributory(first) || first == VECTOR_PAGE_FAULT || first == VECTOR_DOUBLE_FAULT))
+	    !(is_contributory(first) || first == EXC_PF || first == EXC_DF))
 		return false;
-	*t->fault = (struct emulate_fault) { .vector = VECTOR_DOUBLE_FAULT, .has_error_code = true };
-	if (first == VECTOR_DOUBLE_FAULT)
+	*t->fault = (struct emulate_fault) { .vector = EXC_DF, .has_error_code = true };
+	if (first == EXC_DF)
 		t->ctx->sregs.idt_limit = 0;
-	return first == VECTOR_DOUBLE_FAULT;
+	return first == EXC_DF;
 }
 
 enum task_switch_result task_switch(struct keel_context *ctx, const struct gmem *mem, struct emulate_fault *fault)

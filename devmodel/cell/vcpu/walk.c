@@ -2,16 +2,7 @@
 /* Guest page walk in the four paging modes (Intel SDM vol. 3, 4.3 to 4.8). */
 #include "vcpu/walk.h"
 
-#define CR0_WP		(1ull << 16)
-#define CR0_PG		(1ull << 31)
-#define CR4_PSE		(1ull << 4)
-#define CR4_PAE		(1ull << 5)
-#define CR4_LA57	(1ull << 12)
-#define CR4_SMEP	(1ull << 20)
-#define CR4_SMAP	(1ull << 21)
-#define EFER_LMA	(1ull << 10)
-#define EFER_NXE	(1ull << 11)
-#define RFLAGS_AC	(1ull << 18)
+#include <x86/registers.h>
 
 #define PTE_PRESENT	(1ull << 0)
 #define PTE_WRITE	(1ull << 1)
@@ -32,7 +23,6 @@
 #define LARGE_32_HIGH_MASK	0xffull
 #define LARGE_PAT	(1ull << 12)
 
-#define VECTOR_PAGE_FAULT	14
 #define PF_PRESENT	(1u << 0)
 #define PF_WRITE	(1u << 1)
 #define PF_USER		(1u << 2)
@@ -105,7 +95,7 @@ static bool page_fault(const struct walk *w, uint32_t code, struct emulate_fault
 	if ((w->access & WALK_FETCH) && (has_nx(w) || (w->ctx->sregs.cr4 & CR4_SMEP)))
 		code |= PF_FETCH;
 	*fault = (struct emulate_fault) {
-		.vector = VECTOR_PAGE_FAULT, .has_error_code = true, .error_code = code, .cr2 = w->linear,
+		.vector = EXC_PF, .has_error_code = true, .error_code = code, .cr2 = w->linear,
 	};
 	return false;
 }
