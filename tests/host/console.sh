@@ -1,16 +1,19 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# keel console on a terminal, which is afterwards as it was, whatever ends it; and more readers than a console has room for.
+# keel console on a terminal, which is afterwards as it was, whatever ends it, and which can be left whatever the guest, its process
+# and the terminal do; and more readers than a console has room for.
 set -u
 # shellcheck source=tests/host/common.sh
 . "$(dirname "$0")/common.sh"
 
 # On a terminal of its own: runs the command, does what the test says, and compares the terminal's modes before and after.
-# terminal HOW COMMAND...: HOW is "type TEXT", "kill SIGNAL", "order ORDER" or "stop"; exit status: 0 if all is well.
+# terminal HOW COMMAND...: HOW is "type TEXT", "kill SIGNAL", "order ORDER", "stop" or "hold PROCESS", which is stopped while a key is
+# held down; with "unread-" before it the guest floods a terminal that shows nothing. Exit status: 0 if all is well.
 cat >"$WORK/terminal.py" <<'END'
 import os, pty, select, signal, sys, termios, time
 
-how, what, orders, command = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
+unread, how = sys.argv[1].startswith("unread-"), sys.argv[1].removeprefix("unread-")
+what, orders, command = sys.argv[2], sys.argv[3], sys.argv[4:]
 master, slave = pty.openpty()
 before = termios.tcgetattr(slave)
 pid = os.fork()
@@ -31,9 +34,21 @@ def read_until(word, seconds=5):
         sys.exit(f"no {word} in {seen}")
 
 read_until(b"coloured")
-if termios.tcgetattr(slave)[3] & termios.ICANON:
-    sys.exit("the terminal is not raw")
-if how == "type":
+end = time.time() + 5
+while termios.tcgetattr(slave)[3] & termios.ICANON:  # as it is for the moments in which it shows a word of the process
+    if time.time() > end:
+        sys.exit("the terminal is not raw")
+if unread:
+    with open(orders, "a") as f:
+        f.write("flood\n")
+    time.sleep(1)  # in which all is filled
+if how == "hold":
+    os.kill(int(what), signal.SIGSTOP)
+    for _ in range(1000):
+        os.write(master, b"k")
+        time.sleep(0.002)
+    os.write(master, b"\x1d")
+elif how == "type":
     os.write(master, what.encode().decode("unicode_escape").encode("latin-1"))
 elif how == "kill":
     os.kill(pid, getattr(signal, what))
@@ -53,20 +68,22 @@ elif how == "stop":
     os.write(master, b"\x1d")
 end = time.time() + 10
 while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-    if select.select([master], [], [], 0.1)[0]:
+    if unread:
+        time.sleep(0.1)
+    elif select.select([master], [], [], 0.1)[0]:
         seen += os.read(master, 65536)
     if time.time() > end:
         os.kill(pid, signal.SIGKILL)
         sys.exit("it does not end")
+if how == "hold":
+    os.kill(int(what), signal.SIGCONT)
 status = os.waitpid(pid, 0)[1]
 while select.select([master], [], [], 0.1)[0]:
     seen += os.read(master, 65536)
 if termios.tcgetattr(slave) != before:
     sys.exit("the terminal is not as before")
-if b"\033[0m" not in seen.split(b"coloured")[1]:
-    sys.exit(f"attributes are not reset: {seen}")
 left = seen.split(b"coloured")[1]
-for undone in (b"7\033[?1049l", b"7\033[r\0338", b"(B", b"[?25h", b"[?7h", b"[4l", b"[?1l", b">", b"[?1000l",
+for undone in () if unread else (b"[0m", b"7\033[?1049l", b"7\033[r\0338", b"(B", b"[?25h", b"[?7h", b"[4l", b"[?1l", b">", b"[?1000l",
                b"[?1002l", b"[?1003l", b"[?1006l", b"[?2004l"):
     if b"\033" + undone not in left:
         sys.exit(f"no {undone} in {left}")
@@ -91,6 +108,62 @@ check "stopped, and continued" terminal stop - keel console term
 check "typed characters reach the guest, then it is left" terminal type 'abc\x1d' keel console term
 check "they do" noted term 'input abc'
 check "the guest crashes meanwhile" terminal order 'end 7 1' keel console term
+
+keel destroy term >/dev/null
+forget term
+manifest term
+order term 'say coloured'
+for how in type kill; do
+	check "create" keel create "$WORK/term.json"
+	check "there is output" soon says coloured keel console --log term
+	[ $how = type ] && what='\x1d' || what=SIGTERM
+	check "left by $what while the guest says more than the terminal shows" terminal unread-$how "$what" keel console term
+	keel destroy term >/dev/null
+	forget term
+	order term 'say coloured'
+done
+check "create" keel create "$WORK/term.json"
+check "there is output" soon says coloured keel console --log term
+check "left while its process hangs and a key is held" terminal hold "$(cat "$KEEL_RUN_DIR/term/pid")" keel console term
+
+# In the place of a guest's process: FOLDER WORD, which closes the console and does not come to an end with the words that follow.
+cat >"$WORK/process.py" <<'END'
+import fcntl, os, socket, sys, threading
+
+folder, word = sys.argv[1:]
+os.mkdir(folder)
+lock = os.open(folder + "/pid", os.O_RDWR | os.O_CREAT)
+fcntl.lockf(lock, fcntl.LOCK_EX)
+os.write(lock, b"%d\n" % os.getpid())
+server = socket.socket(socket.AF_UNIX)
+server.bind(folder + "/control")
+server.listen()
+kept = []
+
+def serve(connection):
+    kept.append(connection)
+    try:
+        if b"console" in connection.recv(4096):
+            connection.sendall(b'{"ok":true}\ncoloured')
+            connection.close()
+        while word and connection.fileno() >= 0:
+            connection.sendall(word.encode() + b"\n")
+    except OSError:
+        pass
+
+while True:
+    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+END
+for word in '' '{"ok":true,"event":"restarted","reason":"a whim"}'; do
+	python3 "$WORK/process.py" "$KEEL_RUN_DIR/strange" "$word" &
+	process=$!
+	check "a strange process is there" soon test -S "$KEEL_RUN_DIR/strange/control"
+	check "it is left by Ctrl-], where it says \"$word\"" terminal type '\x1d' keel console strange
+	check "and by a signal" terminal kill SIGTERM keel console strange
+	kill -KILL $process
+	wait $process 2>/dev/null
+	rm -r "$KEEL_RUN_DIR/strange"
+done
 
 manifest full
 order full 'say coloured'

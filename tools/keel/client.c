@@ -87,7 +87,7 @@ static ssize_t send_text(int fd, char *text, size_t length, int descriptor)
 		*header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
 		memcpy(CMSG_DATA(header), &descriptor, sizeof(descriptor));
 	}
-	return sendmsg(fd, &message, MSG_NOSIGNAL);
+	return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 bool client_send_with(int fd, json_t *request, int descriptor, struct failure *failure)
@@ -104,6 +104,9 @@ bool client_send_with(int fd, json_t *request, int descriptor, struct failure *f
 		error = sent < 0 ? errno : EMSGSIZE;
 	}
 	free(text);
+	/* There is room for many requests. */
+	if (sent < 0 && error == EAGAIN)
+		return failure_set(failure, EXIT_TIMEOUT, "its process takes no requests");
 	/* Who closed its end has told why, for client_receive. */
 	return sent == (ssize_t)length || (sent < 0 && error == EPIPE) ||
 	       failure_set(failure, EXIT_FAILED, "cannot ask the guest's process: %s", strerror(error));
@@ -176,22 +179,26 @@ static enum exit_code code_of(const json_t *answer)
 	return code > EXIT_DONE && code <= EXIT_NO_MEMORY ? (enum exit_code)code : EXIT_FAILED;
 }
 
-json_t *client_receive(int fd, long long deadline, struct failure *failure)
+json_t *client_answer(const char *line, size_t length, struct failure *failure)
 {
-	char *line = read_line(fd, deadline, failure);
+	json_t *answer = json_loadb(line, length, 0, NULL);
 	const char *error;
-	json_t *answer;
 
-	if (!line)
-		return NULL;
-	answer = json_loads(line, 0, NULL);
-	free(line);
 	if (json_is_true(json_object_get(answer, "ok")))
 		return answer;
 	error = json_string_value(json_object_get(answer, "error"));
 	failure_set(failure, code_of(answer), "%s", error ? error : "its process gave a strange answer");
 	json_decref(answer);
 	return NULL;
+}
+
+json_t *client_receive(int fd, long long deadline, struct failure *failure)
+{
+	char *line = read_line(fd, deadline, failure);
+	json_t *answer = line ? client_answer(line, strlen(line), failure) : NULL;
+
+	free(line);
+	return answer;
 }
 
 void client_ask_all(struct client_call *calls, size_t count, json_t *request, int seconds)

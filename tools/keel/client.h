@@ -21,13 +21,17 @@ struct client_call {
 
 /* A connected socket, or -1: EXIT_NO_GUEST. */
 int client_connect(const char *name, struct failure *failure);
-bool client_send(int fd, json_t *request, struct failure *failure);	/* takes the reference */
+/* Takes the reference. Never waits: EXIT_TIMEOUT if there is no room for it. */
+bool client_send(int fd, json_t *request, struct failure *failure);
 /* The same, with a descriptor for the other end; -1: none. */
 bool client_send_with(int fd, json_t *request, int descriptor, struct failure *failure);
 /* When that many seconds from now are over, for client_receive; CLIENT_NO_TIMEOUT: never. */
 long long client_deadline(int seconds);
 /* One answer, a new reference. NULL: refused, timed out (EXIT_TIMEOUT) or the other end is gone. */
 json_t *client_receive(int fd, long long deadline, struct failure *failure);
+
+/* What a line, without its end, says; NULL: it refuses, or is none. */
+json_t *client_answer(const char *line, size_t length, struct failure *failure);
 
 /* Asks all, then takes the answers: a guest that does not answer holds no other up. Takes the reference. */
 void client_ask_all(struct client_call *calls, size_t count, json_t *request, int seconds);

@@ -3,22 +3,31 @@
 #include "terminal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "client.h"
+#include "common/clock.h"
+#include "common/member.h"
 #include "common/text.h"
 
 #define ESCAPE			0x1d	/* Ctrl-] */
 #define CHUNK			4096
 #define LAST_WORD_SECONDS	30
+#define LEAVE_MS		1000	/* in which what was typed before the escape is to be sent */
+#define TELL_MS			1000
+#define MS_PER_SECOND		1000
+#define NS_PER_MS		1000000
+#define REPLAY_MOST		(1u << 20)	/* more than a console keeps */
 /*
  * A terminal as one that was just opened: out of the alternate screen, and all of the screen scrolls (both move the cursor, which
  * is saved before); colours, character sets, cursor; lines wrap, nothing is inserted; keys, mouse and pasting.
@@ -29,19 +38,27 @@
 enum step {
 	STEP_ON,
 	STEP_DETACHED,
-	STEP_GUEST_GONE,	/* the console closed; why, the waiter tells */
 	STEP_ENDED,		/* the waiter has told */
 	STEP_FAILED,		/* the failure tells */
 };
 
+enum end { END_TYPED, END_CONSOLE, END_SHOWN, END_WAITER, ENDS };
+
 struct session {
 	const char *name;
 	int console, waiter;
+	int shown_fd, told_fd;	/* standard output and error; terminals so that a write never waits */
 	bool typing;		/* standard input is not at its end */
-	bool leaving;		/* the user typed the escape */
 	bool terminal;
+	bool gone;		/* the console is closed; why, the waiter tells */
+	uint64_t word_by;	/* until then, if the console is closed */
+	uint64_t leave_by;	/* the user typed the escape; 0: no */
 	char typed[CHUNK];	/* read from standard input, not yet sent */
 	size_t sent, unsent;
+	char shown[CHUNK];	/* read from the console, not yet written */
+	size_t written, unwritten;
+	char word[CHUNK];	/* of the waiter, as far as it has come */
+	size_t heard;
 	struct termios before;
 };
 
@@ -71,6 +88,13 @@ static void watch_signals(void)
 		sigdelset(&while_waiting, watched[i]);
 }
 
+static void leave_signals(void)
+{
+	for (size_t i = 0; i < sizeof(watched) / sizeof(watched[0]); i++)
+		signal(watched[i], SIG_DFL);
+	sigprocmask(SIG_SETMASK, &while_waiting, NULL);
+}
+
 /* What it does by itself, with the terminal as it was. */
 static void deliver(int number)
 {
@@ -83,25 +107,40 @@ static void deliver(int number)
 	sigprocmask(SIG_UNBLOCK, &this, NULL);
 }
 
-static bool write_all(int fd, const char *bytes, size_t count)
+/* Those that came while this end did not wait, as it never does where there is always something to do. */
+static void let_signals_in(void)
 {
-	while (count && !interrupted) {
-		ssize_t n = write(fd, bytes, count);
+	sigset_t blocked;
 
-		if (n < 0 && errno == EAGAIN) {
-			struct pollfd ready = { .fd = fd, .events = POLLOUT };
+	sigprocmask(SIG_SETMASK, &while_waiting, &blocked);
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
+}
 
-			ppoll(&ready, 1, NULL, &while_waiting);
-			continue;
-		}
-		if (n < 0 && errno != EINTR)
-			return false;
-		if (n > 0) {
-			bytes += n;
-			count -= (size_t)n;
-		}
+/* A terminal that shows nothing any more must not keep this end from being left. Others have room for a chunk where poll says so. */
+static int open_again(int fd)
+{
+	char path[32];
+	int again;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	again = isatty(fd) ? open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+	return again < 0 ? fd : again;
+}
+
+/* What there is no room for within the time is lost. */
+static void tell(int fd, const char *text, size_t length)
+{
+	uint64_t end = clock_ms() + TELL_MS, now;
+
+	while (length && (now = clock_ms()) < end) {
+		struct pollfd ready = { .fd = fd, .events = POLLOUT };
+		ssize_t n = poll(&ready, 1, (int)(end - now)) > 0 ? write(fd, text, length < CHUNK ? length : CHUNK) : 0;
+
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return;
+		text += n > 0 ? n : 0;
+		length -= n > 0 ? (size_t)n : 0;
 	}
-	return true;
 }
 
 static int open_console(const char *name, bool replay, struct failure *failure)
@@ -120,25 +159,41 @@ static int open_console(const char *name, bool replay, struct failure *failure)
 }
 
 /* Sends what the socket takes. A full socket must not keep this end from reading: the guest may wait for that. */
-static enum step send_typed(struct session *s)
+static void send_typed(struct session *s)
 {
 	while (s->unsent) {
 		ssize_t n = send(s->console, s->typed + s->sent, s->unsent, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return STEP_ON;
-		if (n < 0)
-			return STEP_GUEST_GONE;
-		s->sent += (size_t)n;
-		s->unsent -= (size_t)n;
+			return;
+		/* Who reads no more may have said more. */
+		s->unsent -= n < 0 ? s->unsent : (size_t)n;
+		s->sent += n < 0 ? 0 : (size_t)n;
 	}
-	return s->leaving ? STEP_DETACHED : STEP_ON;
+}
+
+/* What there is no room for is lost, as with a keyboard. */
+static void keep_typed(struct session *s, const char *bytes, size_t count)
+{
+	size_t room = sizeof(s->typed) - s->unsent;
+
+	memmove(s->typed, s->typed + s->sent, s->unsent);
+	s->sent = 0;
+	memcpy(s->typed + s->unsent, bytes, count < room ? count : room);
+	s->unsent += count < room ? count : room;
+}
+
+/* A terminal's input is always looked at: the escape must be found. Other input waits until there is room. */
+static bool wants_typed(const struct session *s)
+{
+	return s->typing && (s->terminal || (!s->unsent && !s->gone));
 }
 
 static enum step take_typed(struct session *s)
 {
-	ssize_t n = read(STDIN_FILENO, s->typed, sizeof(s->typed));
-	char *escape;
+	char bytes[CHUNK];
+	ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
+	const char *escape = s->terminal && n > 0 ? memchr(bytes, ESCAPE, (size_t)n) : NULL;
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return STEP_ON;
@@ -146,26 +201,36 @@ static enum step take_typed(struct session *s)
 		s->typing = false;
 		return s->terminal ? STEP_DETACHED : STEP_ON;
 	}
-	escape = s->terminal ? memchr(s->typed, ESCAPE, (size_t)n) : NULL;
-	s->leaving = escape;
-	s->sent = 0;
-	s->unsent = escape ? (size_t)(escape - s->typed) : (size_t)n;
-	return send_typed(s);
+	if (s->leave_by)
+		return escape ? STEP_DETACHED : STEP_ON;
+	if (!s->gone)
+		keep_typed(s, bytes, escape ? (size_t)(escape - bytes) : (size_t)n);
+	if (escape)
+		s->leave_by = clock_ms() + LEAVE_MS;
+	return STEP_ON;
 }
 
-static enum step take_shown(struct session *s, struct failure *failure)
+/* False: it is at its end. */
+static bool take_shown(struct session *s)
 {
-	char bytes[CHUNK];
-	ssize_t n = read(s->console, bytes, sizeof(bytes));
+	ssize_t n = recv(s->console, s->shown, sizeof(s->shown), MSG_DONTWAIT);
 
-	if (n < 0 && (errno == EINTR || errno == EAGAIN))
-		return STEP_ON;
-	if (n <= 0)
-		return STEP_GUEST_GONE;
-	if (write_all(STDOUT_FILENO, bytes, (size_t)n))
-		return STEP_ON;
-	failure_set(failure, EXIT_FAILED, "cannot write the guest's output: %s", strerror(errno));
-	return STEP_FAILED;
+	s->written = 0;
+	s->unwritten = n > 0 ? (size_t)n : 0;
+	return n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN));
+}
+
+static enum step write_shown(struct session *s, struct failure *failure)
+{
+	ssize_t n = write(s->shown_fd, s->shown + s->written, s->unwritten);
+
+	if (n < 0 && errno != EINTR && errno != EAGAIN) {
+		failure_set(failure, EXIT_FAILED, "cannot write the guest's output: %s", strerror(errno));
+		return STEP_FAILED;
+	}
+	s->written += n > 0 ? (size_t)n : 0;
+	s->unwritten -= n > 0 ? (size_t)n : 0;
+	return STEP_ON;
 }
 
 static void set_terminal(struct session *s, bool raw)
@@ -176,9 +241,9 @@ static void set_terminal(struct session *s, bool raw)
 		return;
 	if (raw)
 		cfmakeraw(&mode);
-	tcsetattr(STDIN_FILENO, raw ? TCSADRAIN : TCSANOW, &mode);
-	if (!raw && isatty(STDOUT_FILENO) && write(STDOUT_FILENO, TERMINAL_DEFAULTS, strlen(TERMINAL_DEFAULTS)) < 0)
-		s->terminal = isatty(STDIN_FILENO);	/* it may have gone */
+	tcsetattr(STDIN_FILENO, TCSANOW, &mode);
+	if (!raw && isatty(s->shown_fd))
+		tell(s->shown_fd, TERMINAL_DEFAULTS, strlen(TERMINAL_DEFAULTS));
 }
 
 /* Stopped, it leaves the terminal to the shell. */
@@ -191,39 +256,113 @@ static void stop(struct session *s)
 	set_terminal(s, true);
 }
 
-static void show_word(const char *name, const json_t *word)
+static void show_word(const struct session *s, const json_t *word)
 {
-	const char *event = json_string_value(json_object_get(word, "event"));
-	const char *reason = json_string_value(json_object_get(word, "reason"));
+	char *event = text_show(member_text(word, "event"), strlen(member_text(word, "event")));
+	char *reason = text_show(member_text(word, "reason"), strlen(member_text(word, "reason")));
+	char text[CHUNK];
+	int length = snprintf(text, sizeof(text), "\n[keel] %s: %s (%s)\n", s->name, event ? event : "", reason ? reason : "");
 
-	fprintf(stderr, "\n[keel] %s: ", name);
-	text_print(stderr, event ? event : "?", strlen(event ? event : "?"));
-	fputs(" (", stderr);
-	text_print(stderr, reason ? reason : "?", strlen(reason ? reason : "?"));
-	fputs(")\n", stderr);
+	tell(s->told_fd, text, length < (int)sizeof(text) ? (size_t)length : sizeof(text) - 1);
+	free(event);
+	free(reason);
 }
 
 /* The guest's process says how a run ended; after a restart it is asked again. */
-static enum step take_word(struct session *s, enum exit_code *code, struct failure *failure)
+static enum step take_word(struct session *s, const char *line, size_t length, enum exit_code *code, struct failure *failure)
 {
-	json_t *word = client_receive(s->waiter, client_deadline(LAST_WORD_SECONDS), failure);
-	const char *event = json_string_value(json_object_get(word, "event"));
-	enum step step = STEP_ENDED;
+	json_t *word = client_answer(line, length, failure);
+	bool restarted = !strcmp(member_text(word, "event"), "restarted");
 
-	if (!word) {
-		*code = failure->code;
-		return step;
-	}
+	if (!word)
+		return STEP_FAILED;
 	set_terminal(s, false);
-	show_word(s->name, word);
-	if (event && !strcmp(event, "restarted")) {
+	show_word(s, word);
+	if (restarted)
 		set_terminal(s, true);
-		if (client_send(s->waiter, json_pack("{s:s}", "command", "wait"), failure))
-			step = STEP_ON;
-	}
 	*code = json_is_true(json_object_get(word, "crashed")) ? EXIT_FAILED : EXIT_DONE;
 	json_decref(word);
-	return step;
+	if (restarted && !client_send(s->waiter, json_pack("{s:s}", "command", "wait"), failure))
+		return STEP_FAILED;
+	return restarted ? STEP_ON : STEP_ENDED;
+}
+
+static enum step fail(struct failure *failure, enum exit_code code, const char *what)
+{
+	failure_set(failure, code, "%s", what);
+	return STEP_FAILED;
+}
+
+/* One at most: signals and the user have their turn between them. */
+static enum step take_words(struct session *s, enum exit_code *code, struct failure *failure)
+{
+	char *to = s->word + s->heard;
+	ssize_t n = recv(s->waiter, to, sizeof(s->word) - s->heard, MSG_DONTWAIT | MSG_PEEK);
+	const char *end = n > 0 ? memchr(to, '\n', (size_t)n) : NULL;
+	size_t length;
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return STEP_ON;
+	if (n > 0)
+		n = recv(s->waiter, to, end ? (size_t)(end + 1 - to) : (size_t)n, MSG_DONTWAIT);
+	if (n <= 0)
+		return fail(failure, EXIT_FAILED, "its process is gone");
+	length = s->heard + (size_t)n;
+	s->heard = end ? 0 : length;
+	if (end)
+		return take_word(s, s->word, length - 1, code, failure);
+	return length < sizeof(s->word) ? STEP_ON : fail(failure, EXIT_FAILED, "its process gave too long an answer");
+}
+
+/* What the clock says, when all else is done. */
+static enum step look_at_clock(const struct session *s, struct failure *failure)
+{
+	uint64_t now = clock_ms();
+
+	if (s->leave_by && (!s->unsent || now >= s->leave_by))
+		return STEP_DETACHED;
+	return s->gone && now >= s->word_by ? fail(failure, EXIT_TIMEOUT, "its process does not say how it ended") : STEP_ON;
+}
+
+/* False: a signal came, or nothing within the time. */
+static bool wait_for_ends(const struct session *s, struct pollfd ready[ENDS])
+{
+	short console = (short)((s->unwritten ? 0 : POLLIN) | (s->unsent ? POLLOUT : 0));
+	uint64_t end = s->leave_by ? s->leave_by : s->word_by, now = clock_ms(), left = end > now ? end - now : 0;
+	const struct timespec time = {
+		.tv_sec = (time_t)(left / MS_PER_SECOND), .tv_nsec = (long)(left % MS_PER_SECOND * NS_PER_MS),
+	};
+
+	ready[END_TYPED] = (struct pollfd){ .fd = wants_typed(s) ? STDIN_FILENO : -1, .events = POLLIN };
+	ready[END_CONSOLE] = (struct pollfd){ .fd = console && !s->gone ? s->console : -1, .events = console };
+	ready[END_SHOWN] = (struct pollfd){ .fd = s->unwritten ? s->shown_fd : -1, .events = POLLOUT };
+	/* How it ended comes behind all that it said. */
+	ready[END_WAITER] = (struct pollfd){ .fd = s->unwritten ? -1 : s->waiter, .events = POLLIN };
+	return ppoll(ready, ENDS, end ? &time : NULL, &while_waiting) > 0;
+}
+
+/* Every end that is ready has its turn, so that none keeps another from it; what is typed comes first. */
+static enum step take_turn(struct session *s, enum exit_code *code, struct failure *failure)
+{
+	struct pollfd ready[ENDS];
+	enum step step = STEP_ON;
+
+	if (!wait_for_ends(s, ready))
+		return look_at_clock(s, failure);
+	let_signals_in();
+	if (ready[END_TYPED].revents)
+		step = take_typed(s);
+	send_typed(s);
+	if (step == STEP_ON && ready[END_SHOWN].revents)
+		step = write_shown(s, failure);
+	if (ready[END_CONSOLE].revents & ~POLLOUT && !s->unwritten && !take_shown(s)) {
+		s->gone = true;
+		s->unsent = 0;
+		s->word_by = clock_ms() + LAST_WORD_SECONDS * MS_PER_SECOND;
+	}
+	if (step == STEP_ON && ready[END_WAITER].revents && !(ready[END_CONSOLE].revents & ~POLLOUT))
+		step = take_words(s, code, failure);
+	return step == STEP_ON ? look_at_clock(s, failure) : step;
 }
 
 static void run_session(struct session *s, enum exit_code *code, struct failure *failure)
@@ -231,30 +370,12 @@ static void run_session(struct session *s, enum exit_code *code, struct failure 
 	enum step step = STEP_ON;
 
 	while (step == STEP_ON && (!interrupted || interrupted == SIGTSTP)) {
-		struct pollfd ready[] = {
-			{ .fd = s->console, .events = (short)(s->unsent ? POLLIN | POLLOUT : POLLIN) },
-			{ .fd = s->waiter, .events = POLLIN },
-			{ .fd = s->typing && !s->unsent ? STDIN_FILENO : -1, .events = POLLIN },
-		};
-
 		if (interrupted)
 			stop(s);
-		if (ppoll(ready, 3, NULL, &while_waiting) < 0)
-			continue;
-		if (ready[0].revents & ~POLLOUT)
-			step = take_shown(s, failure);
-		else if (ready[0].revents)
-			step = send_typed(s);
-		else if (ready[1].revents)
-			step = take_word(s, code, failure);
-		else if (ready[2].revents)
-			step = take_typed(s);
+		step = take_turn(s, code, failure);
 	}
-	if (step == STEP_GUEST_GONE)
-		while (take_word(s, code, failure) == STEP_ON)
-			;
 	if (step == STEP_FAILED)
-		*code = EXIT_FAILED;
+		*code = failure->code;
 }
 
 static bool open_session(struct session *s, struct failure *failure)
@@ -278,6 +399,8 @@ static enum exit_code join(struct session *s, struct failure *failure)
 	fflush(stdout);
 	s->typing = true;
 	s->terminal = isatty(STDIN_FILENO) && !tcgetattr(STDIN_FILENO, &s->before);
+	s->shown_fd = open_again(STDOUT_FILENO);
+	s->told_fd = open_again(STDERR_FILENO);
 	watch_signals();
 	if (s->terminal)
 		fprintf(stderr, "[keel] console of %s; Ctrl-] leaves\n", s->name);
@@ -286,6 +409,7 @@ static enum exit_code join(struct session *s, struct failure *failure)
 	set_terminal(s, false);
 	if (interrupted)
 		deliver(interrupted);
+	leave_signals();
 	return code;
 }
 
@@ -311,16 +435,34 @@ enum exit_code terminal_take(const char *name, int console, int events, struct f
 	return join(&s, failure);
 }
 
+/* No more than a console keeps, nor for longer than it takes to say it: a process need not close its end. */
+static enum step replay(struct session *s, struct failure *failure)
+{
+	struct pollfd ready = { .fd = s->console, .events = POLLIN };
+	uint64_t end = clock_ms() + LAST_WORD_SECONDS * MS_PER_SECOND, now;
+	enum step step = STEP_ON;
+	size_t total = 0;
+
+	while (step == STEP_ON && total <= REPLAY_MOST && (now = clock_ms()) < end) {
+		if (poll(&ready, 1, (int)(end - now)) <= 0)
+			continue;
+		if (!take_shown(s))
+			return STEP_ENDED;
+		for (total += s->unwritten; step == STEP_ON && s->unwritten;)
+			step = write_shown(s, failure);
+	}
+	return step == STEP_ON ? fail(failure, EXIT_TIMEOUT, "its process does not come to an end with its console") : step;
+}
+
 enum exit_code terminal_replay(const char *name, struct failure *failure)
 {
-	struct session s = { .console = open_console(name, true, failure) };
+	struct session s = { .shown_fd = STDOUT_FILENO, .console = open_console(name, true, failure) };
 	enum step step;
 
 	if (s.console < 0)
 		return failure->code;
-	do
-		step = take_shown(&s, failure);
-	while (step == STEP_ON);
+	failure->text[0] = '\0';
+	step = replay(&s, failure);
 	close(s.console);
-	return step == STEP_FAILED ? EXIT_FAILED : EXIT_DONE;
+	return step == STEP_FAILED ? failure->code : EXIT_DONE;
 }
