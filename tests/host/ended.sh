@@ -20,11 +20,11 @@ check "list --all does" says '^crash +ended .*the device model gave up' keel lis
 check "list --all --json" sh -c "keel list --all --json | grep -E '\"name\":\"crash\",\"state\":\"ended\".*\"crashed\":true'"
 
 forget crash
-order crash 'say once more\n'
+order crash 'say once more\n\x00behind a zero'
 order crash 'end 6 11'
 keel create --json "$WORK/crash.json" >"$WORK/created"
 check "create --json: a failure" [ $? -eq 1 ]
-check "create --json: reason and output" grep -q '"ok":false.*"event":"ended".*"reason":"the device model gave up.*"output":"once more' \
+check "create --json: reason and output" grep -q '"ok":false.*"event":"ended".*"reason":"the device model gave up.*"output":"once more.*u0000behind a zero' \
 	"$WORK/created"
 
 forget crash

@@ -39,7 +39,7 @@ says_json() {
 
 {
 	printf 'Keel: AMD SVM, 2 CPUs, 100 KiB reserved\n'
-	printf 'Keel: largest pages 2 MiB, options of the processor in use: IBPB VERW\n\033[31m\377\n'
+	printf 'Keel: largest pages 2 MiB, options of the processor in use: IBPB VERW\n\033[31m\377\na zero\0 and more\n'
 } >"$WORK/host/log"
 manifest told
 check "create" keel create "$WORK/told.json"
@@ -72,7 +72,7 @@ check "info: version, vendor, features, memory" says_json "$WORK/out" \
 	keel info --json
 check "dmesg: control characters and wrong bytes are shown as escapes" says '\\u001b\[31m\\xff' keel dmesg
 check "dmesg: nothing else" plain "$WORK/says.log"
-check "dmesg --json" says_json "$WORK/out" '"\\xff" in j["log"]' keel dmesg --json
+check "dmesg --json" says_json "$WORK/out" '"\\xff" in j["log"] and "a zero\\u0000 and more" in j["log"]' keel dmesg --json
 
 # What others wrote.
 bad=$WORK/$(printf 'caf\351\033[31m\nx')

@@ -97,6 +97,12 @@ log = json.load(sys.stdin)
 text = log["log"]
 print(len(text.encode()) <= 1 << 20, text.startswith("\u00e4"), text.endswith("last\\xc3"), log["truncated"])')" = \
 	"True True True True" ]
+printf 'a\0b\n' >"$KEEL_LOG_DIR/zero.log"
+check "a zero in JSON is an escape, and no end" [ "$(keel log --json zero | python3 -c 'import json, sys
+print(json.load(sys.stdin)["log"])')" = 'a\u0000b' ]
+{ printf 'first\n'; head -c 1048570 /dev/zero; printf '\nlast\n'; } >"$KEEL_LOG_DIR/zeros.log"
+check "nor of a long log" [ "$(keel log --json zeros | python3 -c 'import json, sys
+print(json.load(sys.stdin)["log"])')" = last ]
 check "else all of it" says '"truncated":false' keel log --json two
 
 check "wait: not for ever" exits 6 keel wait --timeout 1 one

@@ -732,8 +732,8 @@ START_TEST(text_is_shown)
 	check_shown("a\xe2\x80\xae" "b", "a\\u202eb");		/* writes from right to left */
 	check_shown("caf\xe9\xc3", "caf\\xe9\\xc3");
 	check_shown("\xc0\xaf\xed\xa0\x80", "\\xc0\\xaf\\xed\\xa0\\x80");
-	valid = text_utf8("\033caf\xe9", 5);
-	ck_assert_str_eq(valid, "\033caf\\xe9");
+	valid = text_utf8("\033ca\0f\xe9", 6);
+	ck_assert_str_eq(valid, "\033ca\\u0000f\\xe9");
 	free(valid);
 	/* 40 letters of two bytes are one byte too many. */
 	ck_assert_str_eq(text_quote(quoted, "x\xc3\xa9"), "x\xc3\xa9");

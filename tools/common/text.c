@@ -142,7 +142,9 @@ char *text_utf8(const char *text, size_t bytes)
 	while (result && bytes) {
 		size_t length = text_character(text, bytes, &code);
 
-		if (length)
+		if (length && !code)
+			to = stpcpy(to, "\\u0000");
+		else if (length)
 			to = mempcpy(to, text, length);
 		else
 			to += sprintf(to, "\\x%02x", (unsigned char)*text);

@@ -26,7 +26,7 @@ void text_print(FILE *to, const char *text, size_t bytes);
 const char *text_quote(char quoted[TEXT_QUOTED], const char *text);
 /* Fits text into the room by leaving out its middle: messages begin with what failed and end with why. */
 void text_fit(char *to, size_t room, const char *text);
-/* Only bytes that are not UTF-8 become escapes, as for JSON, which has its own for the rest; the caller's to free. */
+/* Only zeros, and bytes that are not UTF-8, become escapes, as for JSON, which has its own for the rest; the caller's to free. */
 char *text_utf8(const char *text, size_t bytes);
 /* Of two words, in single-letter edits. */
 unsigned int text_distance(const char *a, const char *b);

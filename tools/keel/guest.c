@@ -374,7 +374,7 @@ static ssize_t read_last(int fd, char *bytes, size_t room, bool *truncated)
 
 static enum exit_code log_in_json(const char *name, const char *path, int fd, struct failure *failure)
 {
-	char *bytes = malloc(LOG_JSON_MOST + 1), *start = bytes;
+	char *bytes = malloc(LOG_JSON_MOST), *line;
 	enum exit_code code = EXIT_FAILED;
 	bool truncated = false;
 	ssize_t used = bytes ? read_last(fd, bytes, LOG_JSON_MOST, &truncated) : -1;
@@ -382,11 +382,10 @@ static enum exit_code log_in_json(const char *name, const char *path, int fd, st
 	if (used < 0) {
 		cannot_read(path, failure);
 	} else {
-		bytes[used] = '\0';
-		if (truncated && (start = strchr(bytes, '\n')))
-			start++;	/* with a whole line */
+		line = truncated ? memchr(bytes, '\n', (size_t)used) : NULL;
+		line = line ? line + 1 : bytes;	/* a whole one */
 		code = output_json(json_pack("{s:b, s:o, s:o, s:o, s:b}", "ok", 1, "name", output_string(name), "file",
-					     output_string(path), "log", output_string(start ? start : bytes), "truncated",
+					     output_string(path), "log", output_bytes(line, (size_t)(bytes + used - line)), "truncated",
 					     (int)truncated));
 	}
 	free(bytes);

@@ -183,7 +183,7 @@ enum exit_code command_dmesg(const struct options *options, int count, char **op
 	if (!text)
 		return output_fail(options->json, &failure);
 	if (options->json)
-		code = output_json(json_pack("{s:b, s:o}", "ok", 1, "log", output_string(text)));
+		code = output_json(json_pack("{s:b, s:o}", "ok", 1, "log", output_bytes(text, used)));
 	else
 		text_print(stdout, text, used);
 	free(text);

@@ -51,13 +51,18 @@ enum exit_code output_fail(bool json, const struct failure *failure)
 	return failure->code;
 }
 
-json_t *output_string(const char *text)
+json_t *output_bytes(const char *text, size_t bytes)
 {
-	char *valid = text_utf8(text, strlen(text));
+	char *valid = text_utf8(text, bytes);
 	json_t *string = valid ? json_string(valid) : NULL;
 
 	free(valid);
 	return string;
+}
+
+json_t *output_string(const char *text)
+{
+	return output_bytes(text, strlen(text));
 }
 
 void output_text(const char *text)

@@ -20,6 +20,7 @@ enum exit_code output_fail(bool json, const struct failure *failure);
 
 /* A JSON string of any text, and text fit to be shown; NULL: out of memory. */
 json_t *output_string(const char *text);
+json_t *output_bytes(const char *text, size_t bytes);
 /* Prints text of others to standard output, without a line's end. */
 void output_text(const char *text);
 
