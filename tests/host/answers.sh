@@ -13,7 +13,10 @@ def serve(server, answer):
     while True:
         connection = server.accept()[0]
         connection.recv(4096)
-        connection.sendall(answer.encode() + b"\n")
+        try:
+            connection.sendall(2 * (answer.encode() + b"\n"))  # the second for who asks twice
+        except OSError:
+            pass
         connection.close()
 
 for folder, answer in zip(sys.argv[1::2], sys.argv[2::2]):
@@ -38,7 +41,7 @@ with open(sys.argv[1], encoding="utf-8") as file:
 value = json.load(sys.stdin)
 jsonschema.validate(value, {"$ref": "#/$defs/" + sys.argv[2], "$defs": schema["$defs"]}, jsonschema.Draft202012Validator)
 for guest in value.get("guests", [value]):
-    more = set(guest) - set(schema["$defs"]["guest"]["properties"]) - {"ok", "code", "error", "since"}
+    more = set(guest) - set(schema["$defs"]["guest"]["properties"]) - {"ok", "code", "error", "since", "event", "output"}
     if more or len(json.dumps(guest)) > 30000:
         sys.exit(f"{more} in {guest}"[:2000])
 END_OF_PROGRAM
@@ -90,6 +93,60 @@ for ((i = 0; i < ${#good[@]}; i += 2)); do
 	check "info: another ${good[i]}" says "^name +good$i\$" keel info "good$i"
 	check "info --json: another ${good[i]}" valid info "good$i"
 done
+
+# What it says of an end, and of what was done.
+end='"event":"ended","reason":"why"'
+ends=("" '"event":["x"],"reason":"why"' '"event":"gone","reason":"why"' '"event":"ended"' '"event":"ended","reason":""'
+	"$end,\"crashed\":1" "$end,\"guests\":[1],\"name\":\"other\",\"more\":\"$(printf 'x%.0s' $(seq 9000))\"")
+processes=()
+for i in "${!ends[@]}"; do
+	processes+=("$KEEL_RUN_DIR/end$i" "{\"ok\":true${ends[i]:+,}${ends[i]}}")
+done
+processes+=("$KEEL_RUN_DIR/mute" '{"ok":false,"error":""}')
+python3 "$WORK/process.py" "${processes[@]}" &
+others=$!
+check "more processes are there" soon [ -e "$KEEL_RUN_DIR/end0/ready" ]
+for verb in shutdown wait; do
+	for ((i = 0; i < ${#ends[@]} - 1; i++)); do
+		check "$verb: not ${ends[i]:-nothing}" exits 1 keel $verb --timeout 5 "end$i"
+	done
+done
+last=$((${#ends[@]} - 1))
+for verb in shutdown reboot reset wait; do
+	check "$verb: what to do" says '"end0": its process gave a strange answer; .*keel destroy' keel $verb --timeout 5 end0
+	check "$verb: an end" says "^end$last: ended \(why\)\$" keel $verb --timeout 5 end$last
+	check "$verb --json: and no more than that" valid $verb --timeout 5 end$last
+	check "$verb --json: of several as well" valid $verb --timeout 5 end0 end$last mute
+done
+for verb in nmi unpause; do
+	check "$verb --json: no more than it is" valid $verb end0 end$last mute
+done
+check "unpause: what is no event" exits 1 keel unpause end1
+kill -KILL "$others"
+
+# What keel-dm says of its start.
+cat >"$WORK/bin/says" <<'END'
+#!/bin/sh
+printf '%s' "$ANSWER" >&3
+exec 3>&-
+[ -z "$STAYS" ] || exec sleep 60 </dev/null >/dev/null 2>&1
+END
+chmod +x "$WORK/bin/says"
+manifest said
+# starts STATUS ANSWER [STAYS]: whether keel create --json ends so of a device model that says this.
+starts() {
+	printf '#!/bin/sh\nANSWER=%q STAYS=%q exec %q\n' "$2" "${3:-}" "$WORK/bin/says" >"$WORK/bin/device-model"
+	chmod +x "$WORK/bin/device-model"
+	KEEL_DM=$WORK/bin/device-model exits "$1" keel create --json "$WORK/said.json" >"$WORK/said" &&
+		python3 "$WORK/valid.py" "$ROOT/tools/keel/output.schema.json" create <"$WORK/said"
+}
+check "create: no number of a process" starts 1 '{"ok":true,"name":"said","pid":"1"}'
+check "create: a number and more" starts 1 '{"ok":true,"name":"other","pid":1,"more":[1]}'
+check "create: a failure that is none" starts 1 '{"ok":false,"code":0,"error":"why"}'
+check "create: an exit status that there is not" starts 1 '{"ok":false,"code":300,"error":"why"}'
+check "create: a reason that is none" starts 1 '{"ok":false,"code":7,"error":""}'
+check "create: a failure of a process that stays" starts 7 '{"ok":false,"code":7,"error":"why"}' stays
+
 kill -KILL "$process"
 # shellcheck disable=SC2016
 check "gone with their process" soon sh -c '[ "$(keel list | wc -l)" -eq 1 ]'

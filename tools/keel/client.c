@@ -187,7 +187,7 @@ json_t *client_answer(const char *line, size_t length, struct failure *failure)
 	if (json_is_true(json_object_get(answer, "ok")))
 		return answer;
 	error = json_string_value(json_object_get(answer, "error"));
-	failure_set(failure, code_of(answer), "%s", error ? error : "its process gave a strange answer");
+	failure_set(failure, code_of(answer), "%s", error && *error ? error : "its process gave a strange answer");
 	json_decref(answer);
 	return NULL;
 }

@@ -12,6 +12,7 @@
 #include "manifest/manifest.h"
 #include "output.h"
 #include "process.h"
+#include "status.h"
 #include "terminal.h"
 #include "common/clock.h"
 #include "common/member.h"
@@ -123,11 +124,13 @@ static bool take_output(int console, struct first_steps *steps)
 	return true;
 }
 
-static json_t *take_event(int events)
+static json_t *take_event(const char *name, int events)
 {
 	struct failure failure;
 	json_t *event = client_receive(events, client_deadline(LAST_WORD_SECONDS), &failure);
 
+	if (event)
+		event = status_take(status_of_end, name, event, &failure);
 	if (!event)
 		return json_pack("{s:s, s:s, s:b}", "event", "ended", "reason", failure.text, "crashed", 1);
 	if (strcmp(member_text(event, "event"), "restarted"))
@@ -138,7 +141,7 @@ static json_t *take_event(int events)
 }
 
 /* Its output is there before it is told that it has ended. */
-static void watch(const struct process *process, struct first_steps *steps)
+static void watch(const char *name, const struct process *process, struct first_steps *steps)
 {
 	uint64_t end = clock_ms() + AT_ONCE_MS;
 	bool more = true;
@@ -154,9 +157,10 @@ static void watch(const struct process *process, struct first_steps *steps)
 		if (ready[0].revents)
 			more = take_output(process->console, steps);
 		else
-			steps->event = take_event(process->events);
+			steps->event = take_event(name, process->events);
 	}
-	while (steps->event && more) {
+	/* A process that never comes to an end with it has said enough. */
+	for (end = clock_ms() + AT_ONCE_MS; steps->event && more && ms_left(end);) {
 		struct pollfd ready = { .fd = process->console, .events = POLLIN };
 
 		more = poll(&ready, 1, 0) > 0 && take_output(process->console, steps);
@@ -206,7 +210,7 @@ static enum exit_code tell_start(const struct options *options, const struct man
 	struct first_steps steps;
 	enum exit_code code;
 
-	watch(process, &steps);
+	watch(m->name, process, &steps);
 	if (steps.event) {
 		code = tell_end(options, m, &steps);
 		json_decref(steps.event);
@@ -241,7 +245,11 @@ static enum exit_code create(const struct options *options, const struct manifes
 
 	if (!process_start(m, &process, &answer, &failure))
 		return output_fail(options->json, &failure);
-	code = options->console ? tell_console(options, m, &process, answer) : tell_start(options, m, &process, answer);
+	answer = status_take(status_of_start, m->name, answer, &failure);
+	if (!answer)
+		code = output_fail(options->json, &failure);
+	else
+		code = options->console ? tell_console(options, m, &process, answer) : tell_start(options, m, &process, answer);
 	close(process.console);
 	close(process.events);
 	json_decref(answer);

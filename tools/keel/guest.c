@@ -16,6 +16,7 @@
 #include "common/rundir.h"
 #include "output.h"
 #include "process.h"
+#include "status.h"
 #include "terminal.h"
 #include "common/text.h"
 
@@ -32,6 +33,7 @@ struct demand {
 	int seconds;
 	const char *remedy;	/* where the time does not suffice */
 	const char *done;	/* said of an answer without an event */
+	json_t *(*form)(const char *name, const json_t *answer);
 };
 
 enum exit_code command_console(const struct options *options, int count, char **operands)
@@ -64,13 +66,9 @@ static enum exit_code code_of(const struct client_call *call)
 /* One guest of several, in JSON. */
 static json_t *result_of(const struct client_call *call)
 {
-	json_t *result = call->answer ? json_incref(call->answer) :
-			 json_pack("{s:b, s:i, s:s}", "ok", 0, "code", (int)call->failure.code, "error", call->failure.text);
-
-	if (result && !json_object_set_new(result, "name", output_string(call->name)))
-		return result;
-	json_decref(result);
-	return NULL;
+	return call->answer ? json_incref(call->answer) :
+	       json_pack("{s:b, s:i, s:s, s:o}", "ok", 0, "code", (int)call->failure.code, "error", call->failure.text, "name",
+			 output_string(call->name));
 }
 
 static json_t *results_of(const struct client_call *calls, size_t count, enum exit_code code)
@@ -142,6 +140,14 @@ static void free_calls(struct client_call *calls, int count)
 	free(calls);
 }
 
+/* What a process may say to the demand. */
+static void take_answers(struct client_call *calls, int count, const struct demand *demand)
+{
+	for (int i = 0; i < count; i++)
+		if (calls[i].answer)
+			calls[i].answer = status_take(demand->form, calls[i].name, calls[i].answer, &calls[i].failure);
+}
+
 /* Asks all guests, and tells of each how it went; the highest exit code. */
 static enum exit_code demand_of(const struct options *options, int count, char **names, const struct demand *demand)
 {
@@ -151,6 +157,7 @@ static enum exit_code demand_of(const struct options *options, int count, char *
 	if (!calls)
 		return out_of_memory(options);
 	client_ask_all(calls, (size_t)count, demand->request, demand->seconds);
+	take_answers(calls, count, demand);
 	for (int i = 0; i < count; i++)
 		if (!calls[i].answer && calls[i].failure.code == EXIT_TIMEOUT)
 			failure_set(&calls[i].failure, EXIT_TIMEOUT, "guest \"%s\" did not do it within %d s%s", names[i],
@@ -169,7 +176,7 @@ enum exit_code command_shutdown(const struct options *options, int count, char *
 {
 	const struct demand demand = {
 		json_pack("{s:s}", "command", "shutdown"), seconds_of(options),
-		"; its system may not listen to the power button: keel destroy ends it at once", "done",
+		"; its system may not listen to the power button: keel destroy ends it at once", "done", status_of_end,
 	};
 
 	return demand_of(options, count, operands, &demand);
@@ -179,7 +186,7 @@ static enum exit_code reboot(const struct options *options, int count, char **op
 {
 	const struct demand demand = {
 		json_pack("{s:s, s:b}", "command", "reboot", "force", (int)force), seconds_of(options),
-		force ? "" : "; keel reset resets it at once", "done",
+		force ? "" : "; keel reset resets it at once", "done", status_of_end,
 	};
 
 	return demand_of(options, count, operands, &demand);
@@ -197,7 +204,9 @@ enum exit_code command_reset(const struct options *options, int count, char **op
 
 enum exit_code command_unpause(const struct options *options, int count, char **operands)
 {
-	const struct demand demand = { json_pack("{s:s}", "command", "unpause"), seconds_of(options), "", "goes on" };
+	const struct demand demand = {
+		json_pack("{s:s}", "command", "unpause"), seconds_of(options), "", "goes on", status_of_done_or_end,
+	};
 
 	return demand_of(options, count, operands, &demand);
 }
@@ -229,7 +238,9 @@ static void make_sure(struct client_call *call, pid_t process)
 
 enum exit_code command_destroy(const struct options *options, int count, char **operands)
 {
-	const struct demand demand = { json_pack("{s:s}", "command", "destroy"), seconds_of(options), "", "done" };
+	const struct demand demand = {
+		json_pack("{s:s}", "command", "destroy"), seconds_of(options), "", "done", status_of_end,
+	};
 	struct client_call *calls = calls_for(operands, &count);
 	pid_t *processes = calloc((size_t)count, sizeof(*processes));
 	enum exit_code code;
@@ -242,6 +253,7 @@ enum exit_code command_destroy(const struct options *options, int count, char **
 	for (int i = 0; i < count; i++)
 		processes[i] = strchr(calls[i].name, '/') ? 0 : rundir_process(calls[i].name);
 	client_ask_all(calls, (size_t)count, demand.request, demand.seconds);
+	take_answers(calls, count, &demand);
 	for (int i = 0; i < count; i++)
 		make_sure(&calls[i], processes[i]);
 	code = tell(options, calls, (size_t)count, &demand);
@@ -252,7 +264,9 @@ enum exit_code command_destroy(const struct options *options, int count, char **
 
 enum exit_code command_nmi(const struct options *options, int count, char **operands)
 {
-	const struct demand demand = { json_pack("{s:s}", "command", "nmi"), QUICK_SECONDS, "", "has got an NMI" };
+	const struct demand demand = {
+		json_pack("{s:s}", "command", "nmi"), QUICK_SECONDS, "", "has got an NMI", status_of_done,
+	};
 
 	return demand_of(options, count, operands, &demand);
 }
@@ -300,7 +314,7 @@ static json_t *wait_for_end(int fd, long long deadline, struct failure *failure)
 enum exit_code command_wait(const struct options *options, int count, char **operands)
 {
 	long long deadline = client_deadline(options->timeout ? options->timeout : CLIENT_NO_TIMEOUT);
-	const struct demand demand = { .seconds = options->timeout, .done = "ended" };
+	const struct demand demand = { .seconds = options->timeout, .done = "ended", .form = status_of_end };
 	struct client_call *calls = calls_for(operands, &count);
 	enum exit_code code;
 
@@ -321,6 +335,7 @@ enum exit_code command_wait(const struct options *options, int count, char **ope
 			calls[i].answer = wait_for_end(calls[i].fd, deadline, &calls[i].failure);
 			close(calls[i].fd);
 		}
+	take_answers(calls, count, &demand);
 	for (int i = 0; i < count; i++)
 		if (!calls[i].answer && calls[i].failure.code == EXIT_TIMEOUT)
 			failure_set(&calls[i].failure, EXIT_TIMEOUT, "guest \"%s\" did not end within %d s", operands[i],

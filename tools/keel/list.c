@@ -55,23 +55,11 @@ static void print_row(const json_t *guest)
 	putchar('\n');
 }
 
-/* Takes the answer; NULL, and the failure tells, if it is not what an answer is. */
-static json_t *take_answer(const char *name, json_t *answer, struct failure *failure)
-{
-	json_t *guest = status_of_answer(name, answer);
-
-	json_decref(answer);
-	if (!guest)
-		failure_set(failure, EXIT_FAILED, "guest \"%s\": its process gave a strange answer; keel log shows what it told, and "
-			    "keel destroy ends it", name);
-	return guest;
-}
-
 /* A guest that is there and cannot be asked is shown as well. */
 static json_t *guest_of(struct client_call *call)
 {
 	if (call->answer)
-		call->answer = take_answer(call->name, call->answer, &call->failure);
+		call->answer = status_take(status_of_answer, call->name, call->answer, &call->failure);
 	return call->answer ? json_incref(call->answer) :
 	       json_pack("{s:o, s:s, s:i, s:s}", "name", output_string(call->name), "state", "unknown", "code",
 			 (int)call->failure.code, "error", call->failure.text);
@@ -277,7 +265,7 @@ enum exit_code list_info(const struct options *options, const char *name)
 	json_t *status = client_ask(name, json_pack("{s:s}", "command", "status"), QUICK_SECONDS, &failure);
 
 	if (status)
-		status = take_answer(name, status, &failure);
+		status = status_take(status_of_answer, name, status, &failure);
 	if (!status)
 		return output_fail(options->json, &failure);
 	if (options->json && json_object_set_new(status, "ok", json_true()))

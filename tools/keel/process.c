@@ -24,6 +24,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "common/member.h"
 
 #define DEVICE_MODEL		"keel-dm"
 #define LOG_PARENT		"/var/log/keel"
@@ -37,6 +38,8 @@
 #define SIGNALS_PENDING		4096u
 #define FD_FIRST		3	/* of those that keel-dm is given */
 #define FD_ABOVE		16	/* where they are out of the way of their own numbers */
+#define REAP_PAUSES		500
+#define REAP_PAUSE_NS		20000000
 #define FILE_MASK		022
 
 enum given { GIVEN_READY, GIVEN_MANIFEST, GIVEN_CONSOLE, GIVEN_EVENTS, GIVENS };
@@ -396,14 +399,30 @@ static json_t *read_answer(int fd, bool *late)
 	return json_loadb(text, used, 0, NULL);
 }
 
-static bool explain(const struct launch *l, const json_t *answer, pid_t child, struct failure *failure)
+/* One that says that it failed, and stays, is ended. */
+static int reap(pid_t child)
 {
-	const char *error = json_string_value(json_object_get(answer, "error"));
+	const struct timespec pause = { .tv_nsec = REAP_PAUSE_NS };
 	int status = 0;
 
+	for (int i = 0; i < REAP_PAUSES; i++) {
+		if (waitpid(child, &status, WNOHANG))
+			return status;
+		nanosleep(&pause, NULL);
+	}
+	kill_child();
 	waitpid(child, &status, 0);
-	if (error)
-		return failure_set(failure, (enum exit_code)json_integer_value(json_object_get(answer, "code")), "%s", error);
+	return status;
+}
+
+static bool explain(const struct launch *l, const json_t *answer, pid_t child, struct failure *failure)
+{
+	const char *error = member_text(answer, "error");
+	long long code = member_number(answer, "code");
+	int status = reap(child);
+
+	if (*error)
+		return failure_set(failure, code > EXIT_DONE && code <= EXIT_NO_MEMORY ? (enum exit_code)code : EXIT_FAILED, "%s", error);
 	if (WIFSIGNALED(status))
 		return failure_set(failure, EXIT_FAILED, "%s was ended by signal %d (%s); see %s", l->program, WTERMSIG(status),
 				   strsignal(WTERMSIG(status)), l->log_path);

@@ -2,6 +2,7 @@
 /* What guests' processes and records say, as output.schema.json has it. */
 #include "status.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ struct member {
 };
 
 static const char *const states[] = { "stopped", "running", "preserved", "io-error", NULL };
+static const char *const events[] = { "ended", "restarted", "preserved", NULL };
 static const char *const record_states[] = { "running", "ended", "lost", NULL };
 
 static const struct member guest_members[] = {
@@ -60,6 +62,18 @@ static const struct member cdrom_members[] = {
 
 static const struct member medium_members[] = {
 	{ "file", .kind = KIND_FILLED_TEXT },
+	{ .key = NULL },
+};
+
+static const struct member end_members[] = {
+	{ "event", .kind = KIND_TEXT, .words = events },
+	{ "reason", .kind = KIND_FILLED_TEXT },
+	{ "crashed", .kind = KIND_TRUTH, .may_lack = true },
+	{ .key = NULL },
+};
+
+static const struct member start_members[] = {
+	{ "pid", .kind = KIND_NUMBER, .least = 1, .most = INT_MAX },
 	{ .key = NULL },
 };
 
@@ -167,6 +181,43 @@ json_t *status_of_answer(const char *name, const json_t *answer)
 		return guest;
 	json_decref(guest);
 	return NULL;
+}
+
+static json_t *new_result(const char *name)
+{
+	return json_pack("{s:b, s:o}", "ok", 1, "name", output_string(name));
+}
+
+json_t *status_of_end(const char *name, const json_t *answer)
+{
+	return copy_members(new_result(name), answer, end_members);
+}
+
+json_t *status_of_done(const char *name, const json_t *answer)
+{
+	(void)answer;
+	return new_result(name);
+}
+
+json_t *status_of_done_or_end(const char *name, const json_t *answer)
+{
+	return json_object_get(answer, "event") ? status_of_end(name, answer) : status_of_done(name, answer);
+}
+
+json_t *status_of_start(const char *name, const json_t *answer)
+{
+	return copy_members(new_result(name), answer, start_members);
+}
+
+json_t *status_take(json_t *(*form)(const char *name, const json_t *answer), const char *name, json_t *answer, struct failure *failure)
+{
+	json_t *taken = form(name, answer);
+
+	json_decref(answer);
+	if (!taken)
+		failure_set(failure, EXIT_FAILED, "guest \"%s\": its process gave a strange answer; keel log shows what it told, and "
+			    "keel destroy ends it", name);
+	return taken;
 }
 
 /* A record says that its guest runs until it says why not. */

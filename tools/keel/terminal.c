@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "status.h"
 #include "common/clock.h"
 #include "common/member.h"
 #include "common/text.h"
@@ -272,10 +273,13 @@ static void show_word(const struct session *s, const json_t *word)
 static enum step take_word(struct session *s, const char *line, size_t length, enum exit_code *code, struct failure *failure)
 {
 	json_t *word = client_answer(line, length, failure);
-	bool restarted = !strcmp(member_text(word, "event"), "restarted");
+	bool restarted;
 
+	if (word)
+		word = status_take(status_of_end, s->name, word, failure);
 	if (!word)
 		return STEP_FAILED;
+	restarted = !strcmp(member_text(word, "event"), "restarted");
 	set_terminal(s, false);
 	show_word(s, word);
 	if (restarted)
