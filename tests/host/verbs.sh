@@ -120,6 +120,57 @@ check "wait: ends with the guests" wait $!
 check "wait: says why" [ "$(grep -c ': ended (the guest switched' "$WORK/waited")" -eq 2 ]
 check "wait: no guest any more" exits 4 keel wait one
 
+# A process that tells of restarts without end, and one that asks for nothing.
+cat >"$WORK/process.py" <<'END'
+import fcntl, os, socket, sys, threading
+
+os.mkdir(sys.argv[1])
+lock = os.open(sys.argv[1] + "/pid", os.O_RDWR | os.O_CREAT)
+fcntl.lockf(lock, fcntl.LOCK_EX)
+os.write(lock, b"%d\n" % os.getpid())
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1] + "/control")
+server.listen()
+
+def serve(connection):
+    reads = connection.recv(4096)
+    connection.sendall(b'{"ok":true,"state":"running"}\n')
+    try:
+        while True:
+            connection.sendall(b'{"ok":true,"event":"restarted","reason":"a whim"}\n')
+            if sys.argv[2] == "reads":
+                connection.recv(4096)
+    except OSError:
+        pass
+
+while True:
+    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+END
+for how in reads deaf; do
+	python3 "$WORK/process.py" "$KEEL_RUN_DIR/$how" $how &
+	process=$!
+	check "a strange process is there" soon test -S "$KEEL_RUN_DIR/$how/control"
+	check "wait --timeout: restarts without end are no time without end" exits 6 timeout -k 1 20 keel wait --timeout 2 $how
+	check "wait: says of whom" says "guest \"$how\"" timeout -k 1 20 keel wait --timeout 2 $how
+	kill -KILL $process
+	wait $process 2>/dev/null
+	rm -r "$KEEL_RUN_DIR/$how"
+done
+for guest in stays dies; do
+	manifest $guest
+	check "create one that $guest" keel create "$WORK/$guest.json"
+done
+keel wait --timeout 60 stays dies >"$WORK/waited" 2>&1 &
+waiting=$!
+check "wait: asks both" soon asks_both $waiting
+kill -KILL "$(cat "$KEEL_RUN_DIR/dies/pid")"
+check "the killed one is gone" soon never test -e "$KEEL_RUN_DIR/dies"
+order stays 'end 1'
+wait $waiting
+check "wait: one that was killed is a failure" [ $? -eq 1 ]
+check "wait: says which" grep -q 'guest "dies": its process is gone' "$WORK/waited"
+check "wait: and of the other" grep -q '^stays: ended' "$WORK/waited"
+
 manifest kept '"on_crash": "preserve"'
 check "create a guest that is kept" keel create "$WORK/kept.json"
 keel wait kept >"$WORK/waited" 2>&1 &

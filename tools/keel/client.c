@@ -122,16 +122,21 @@ long long client_deadline(int seconds)
 	return seconds < 0 ? CLIENT_NO_TIMEOUT : (long long)clock_ms() + seconds * (long long)MS_PER_SECOND;
 }
 
+int client_ms_left(long long deadline)
+{
+	long long left = deadline - (long long)clock_ms();
+
+	return deadline < 0 ? -1 : left < 0 ? 0 : (int)left;
+}
+
 /* False: not within the time. */
 static bool wait_readable(int fd, long long deadline)
 {
 	struct pollfd ready = { .fd = fd, .events = POLLIN };
-	long long left;
 	int n;
 
 	do {
-		left = deadline < 0 ? -1 : deadline - (long long)clock_ms();
-		n = poll(&ready, 1, deadline < 0 ? -1 : left < 0 ? 0 : (int)left);
+		n = poll(&ready, 1, client_ms_left(deadline));
 	} while (n < 0 && errno == EINTR);
 	return n;
 }
@@ -201,10 +206,16 @@ json_t *client_receive(int fd, long long deadline, struct failure *failure)
 	return answer;
 }
 
+void client_name_failure(struct client_call *call)
+{
+	struct failure failure = call->failure;
+
+	failure_set(&call->failure, failure.code, "guest \"%s\": %s", call->name, failure.text);
+}
+
 void client_ask_all(struct client_call *calls, size_t count, json_t *request, int seconds)
 {
 	long long deadline = client_deadline(seconds);
-	struct failure failure;
 
 	for (size_t i = 0; i < count; i++) {
 		struct client_call *c = &calls[i];
@@ -218,10 +229,10 @@ void client_ask_all(struct client_call *calls, size_t count, json_t *request, in
 	}
 	for (size_t i = 0; i < count; i++)
 		if (calls[i].fd >= 0) {
-			calls[i].answer = client_receive(calls[i].fd, deadline, &failure);
+			calls[i].answer = client_receive(calls[i].fd, deadline, &calls[i].failure);
 			close(calls[i].fd);
 			if (!calls[i].answer)
-				failure_set(&calls[i].failure, failure.code, "guest \"%s\": %s", calls[i].name, failure.text);
+				client_name_failure(&calls[i]);
 		}
 	json_decref(request);
 }

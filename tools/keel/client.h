@@ -17,6 +17,7 @@ struct client_call {
 	int fd;			/* -1: not connected */
 	json_t *answer;		/* NULL: failure tells */
 	struct failure failure;
+	bool told;		/* of several answers the first has come */
 };
 
 /* A connected socket, or -1: EXIT_NO_GUEST. */
@@ -27,12 +28,16 @@ bool client_send(int fd, json_t *request, struct failure *failure);
 bool client_send_with(int fd, json_t *request, int descriptor, struct failure *failure);
 /* When that many seconds from now are over, for client_receive; CLIENT_NO_TIMEOUT: never. */
 long long client_deadline(int seconds);
+/* Until then, for poll(2): 0: it is over; below 0: for ever. */
+int client_ms_left(long long deadline);
 /* One answer, a new reference. NULL: refused, timed out (EXIT_TIMEOUT) or the other end is gone. */
 json_t *client_receive(int fd, long long deadline, struct failure *failure);
 
 /* What a line, without its end, says; NULL: it refuses, or is none. */
 json_t *client_answer(const char *line, size_t length, struct failure *failure);
 
+/* Says whose failure it is, which client_receive and client_send do not know. */
+void client_name_failure(struct client_call *call);
 /* Asks all, then takes the answers: a guest that does not answer holds no other up. Takes the reference. */
 void client_ask_all(struct client_call *calls, size_t count, json_t *request, int seconds);
 /* Connects, asks, receives, closes. Takes the reference to request. */

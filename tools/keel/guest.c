@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #include "client.h"
 #include "commands.h"
+#include "common/fd.h"
 #include "common/member.h"
 #include "common/rundir.h"
 #include "output.h"
@@ -293,22 +295,66 @@ static json_t *end_of_status(json_t *status)
 	return end;
 }
 
-/* Asked for the status, then for the end. Restarts are none. */
-static json_t *wait_for_end(int fd, long long deadline, struct failure *failure)
+static bool ask_for_end(struct client_call *c, const char *command)
 {
-	json_t *status = client_receive(fd, deadline, failure), *end;
+	return client_send(c->fd, json_pack("{s:s}", "command", command), &c->failure);
+}
 
-	if (!status)
-		return NULL;
-	end = end_of_status(status);
-	if (end)
-		return end;
-	while ((end = client_receive(fd, deadline, failure)) && !strcmp(member_text(end, "event"), "restarted")) {
-		json_decref(end);
-		if (!client_send(fd, json_pack("{s:s}", "command", "wait"), failure))
-			return NULL;
+static void start_waiting(struct client_call *c)
+{
+	c->fd = client_connect(c->name, &c->failure);
+	if (c->fd < 0 || (ask_for_end(c, "status") && ask_for_end(c, "wait")))
+		return;
+	client_name_failure(c);
+	fd_close(&c->fd);
+}
+
+/* Takes one line of one that has something to say: its status, then how a run ended, of which restarts are not the end. */
+static void hear(struct client_call *c, long long deadline)
+{
+	long long soon = client_deadline(QUICK_SECONDS);
+	json_t *answer = client_receive(c->fd, deadline >= 0 && deadline < soon ? deadline : soon, &c->failure);
+	bool first = !c->told, restarted = !first && !strcmp(member_text(answer, "event"), "restarted");
+
+	c->told = true;
+	if (answer && first) {
+		answer = end_of_status(answer);
+		if (!answer)
+			return;
 	}
-	return end;
+	if (restarted) {
+		json_decref(answer);
+		answer = NULL;
+		if (ask_for_end(c, "wait"))
+			return;
+	}
+	c->answer = answer;
+	if (!answer)
+		client_name_failure(c);
+	fd_close(&c->fd);
+}
+
+/* Whoever says something is heard, until all have ended or the time is over: those remain connected. */
+static bool wait_for_ends(struct client_call *calls, int count, long long deadline)
+{
+	struct pollfd *ready = calloc((size_t)count, sizeof(*ready));
+	bool enough = ready;
+	int waiting = count;
+
+	while (enough && waiting && client_ms_left(deadline)) {
+		waiting = 0;
+		for (int i = 0; i < count; i++) {
+			ready[i] = (struct pollfd){ .fd = calls[i].fd, .events = POLLIN };
+			waiting += calls[i].fd >= 0;
+		}
+		if (!waiting || poll(ready, (nfds_t)count, client_ms_left(deadline)) <= 0)
+			continue;
+		for (int i = 0; i < count; i++)
+			if (calls[i].fd >= 0 && ready[i].revents)
+				hear(&calls[i], deadline);
+	}
+	free(ready);
+	return enough;
 }
 
 enum exit_code command_wait(const struct options *options, int count, char **operands)
@@ -320,26 +366,19 @@ enum exit_code command_wait(const struct options *options, int count, char **ope
 
 	if (!calls)
 		return out_of_memory(options);
-	for (int i = 0; i < count; i++) {
-		struct client_call *c = &calls[i];
-
-		c->fd = client_connect(c->name, &c->failure);
-		if (c->fd >= 0 && (!client_send(c->fd, json_pack("{s:s}", "command", "status"), &c->failure) ||
-				   !client_send(c->fd, json_pack("{s:s}", "command", "wait"), &c->failure))) {
-			close(c->fd);
-			c->fd = -1;
-		}
-	}
 	for (int i = 0; i < count; i++)
-		if (calls[i].fd >= 0) {
-			calls[i].answer = wait_for_end(calls[i].fd, deadline, &calls[i].failure);
-			close(calls[i].fd);
-		}
+		start_waiting(&calls[i]);
+	if (!wait_for_ends(calls, count, deadline)) {
+		free_calls(calls, count);
+		return out_of_memory(options);
+	}
 	take_answers(calls, count, &demand);
 	for (int i = 0; i < count; i++)
-		if (!calls[i].answer && calls[i].failure.code == EXIT_TIMEOUT)
+		if (calls[i].fd >= 0) {
 			failure_set(&calls[i].failure, EXIT_TIMEOUT, "guest \"%s\" did not end within %d s", operands[i],
 				    options->timeout);
+			fd_close(&calls[i].fd);
+		}
 	code = tell(options, calls, (size_t)count, &demand);
 	for (int i = 0; i < count && code == EXIT_DONE; i++)
 		if (json_is_true(json_object_get(calls[i].answer, "crashed")))

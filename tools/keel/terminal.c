@@ -18,6 +18,7 @@
 #include "client.h"
 #include "status.h"
 #include "common/clock.h"
+#include "common/fd.h"
 #include "common/member.h"
 #include "common/text.h"
 
@@ -144,6 +145,14 @@ static void tell(int fd, const char *text, size_t length)
 	}
 }
 
+static void name_failure(const char *name, struct failure *failure)
+{
+	struct client_call call = { .name = name, .failure = *failure };
+
+	client_name_failure(&call);
+	*failure = call.failure;
+}
+
 static int open_console(const char *name, bool replay, struct failure *failure)
 {
 	int fd = client_connect(name, failure);
@@ -152,8 +161,8 @@ static int open_console(const char *name, bool replay, struct failure *failure)
 	if (fd >= 0 && client_send(fd, json_pack("{s:s, s:b}", "command", "console", "replay", replay), failure))
 		answer = client_receive(fd, client_deadline(LAST_WORD_SECONDS), failure);
 	if (fd >= 0 && !answer) {
-		close(fd);
-		fd = -1;
+		name_failure(name, failure);
+		fd_close(&fd);
 	}
 	json_decref(answer);
 	return fd;
@@ -291,9 +300,9 @@ static enum step take_word(struct session *s, const char *line, size_t length, e
 	return restarted ? STEP_ON : STEP_ENDED;
 }
 
-static enum step fail(struct failure *failure, enum exit_code code, const char *what)
+static enum step fail(const struct session *s, struct failure *failure, enum exit_code code, const char *what)
 {
-	failure_set(failure, code, "%s", what);
+	failure_set(failure, code, "guest \"%s\": %s", s->name, what);
 	return STEP_FAILED;
 }
 
@@ -310,12 +319,12 @@ static enum step take_words(struct session *s, enum exit_code *code, struct fail
 	if (n > 0)
 		n = recv(s->waiter, to, end ? (size_t)(end + 1 - to) : (size_t)n, MSG_DONTWAIT);
 	if (n <= 0)
-		return fail(failure, EXIT_FAILED, "its process is gone");
+		return fail(s, failure, EXIT_FAILED, "its process is gone");
 	length = s->heard + (size_t)n;
 	s->heard = end ? 0 : length;
 	if (end)
 		return take_word(s, s->word, length - 1, code, failure);
-	return length < sizeof(s->word) ? STEP_ON : fail(failure, EXIT_FAILED, "its process gave too long an answer");
+	return length < sizeof(s->word) ? STEP_ON : fail(s, failure, EXIT_FAILED, "its process gave too long an answer");
 }
 
 /* What the clock says, when all else is done. */
@@ -325,7 +334,7 @@ static enum step look_at_clock(const struct session *s, struct failure *failure)
 
 	if (s->leave_by && (!s->unsent || now >= s->leave_by))
 		return STEP_DETACHED;
-	return s->gone && now >= s->word_by ? fail(failure, EXIT_TIMEOUT, "its process does not say how it ended") : STEP_ON;
+	return s->gone && now >= s->word_by ? fail(s, failure, EXIT_TIMEOUT, "its process does not say how it ended") : STEP_ON;
 }
 
 /* False: a signal came, or nothing within the time. */
@@ -455,12 +464,12 @@ static enum step replay(struct session *s, struct failure *failure)
 		for (total += s->unwritten; step == STEP_ON && s->unwritten;)
 			step = write_shown(s, failure);
 	}
-	return step == STEP_ON ? fail(failure, EXIT_TIMEOUT, "its process does not come to an end with its console") : step;
+	return step == STEP_ON ? fail(s, failure, EXIT_TIMEOUT, "its process does not come to an end with its console") : step;
 }
 
 enum exit_code terminal_replay(const char *name, struct failure *failure)
 {
-	struct session s = { .shown_fd = STDOUT_FILENO, .console = open_console(name, true, failure) };
+	struct session s = { .name = name, .shown_fd = STDOUT_FILENO, .console = open_console(name, true, failure) };
 	enum step step;
 
 	if (s.console < 0)
