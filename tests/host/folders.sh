@@ -78,6 +78,39 @@ kill -STOP "$(cat "$KEEL_RUN_DIR/deaf/pid")"
 check "is destroyed all the same" says 'deaf: ended \(its process did not do as it was told, and was killed\)' keel destroy --timeout 1 deaf
 check "and its folder is gone" is_gone deaf
 
+# A process that has no room for one more connection is busy, and not to be killed for that.
+manifest busy
+check "a guest whose process is busy" keel create "$WORK/busy.json"
+kill -STOP "$(cat "$KEEL_RUN_DIR/busy/pid")"
+python3 - "$KEEL_RUN_DIR/busy/control" >"$WORK/filler" <<'END' &
+import socket, sys, time
+waiting = []
+while True:
+    s = socket.socket(socket.AF_UNIX)
+    s.setblocking(False)
+    try:
+        s.connect(sys.argv[1])
+    except BlockingIOError:
+        break
+    waiting.append(s)
+print("full", flush=True)
+time.sleep(60)
+END
+filler=$!
+check "it has no room left" soon grep full "$WORK/filler"
+(sleep 2; kill -CONT "$(cat "$KEEL_RUN_DIR/busy/pid")") &
+check "is destroyed as soon as it is not" says '^busy: ended \(destroyed by its owner\)$' keel destroy busy
+kill "$filler" 2>/dev/null
+# One that has a time of it to end.
+mkdir "$KEEL_RUN_DIR/ends"
+python3 -c 'import fcntl, os, sys, time
+lock = os.open(sys.argv[1] + "/pid", os.O_RDWR | os.O_CREAT)
+fcntl.lockf(lock, fcntl.LOCK_EX)
+os.write(lock, b"%d\n" % os.getpid())
+time.sleep(2)' "$KEEL_RUN_DIR/ends" &
+check "a process that is about to end" soon [ -s "$KEEL_RUN_DIR/ends/pid" ]
+check "has the time for it" says '^ends: ended \(its process ended by itself' keel destroy ends
+
 pid=$(cat "$KEEL_RUN_DIR/lives/pid")
 kill -STOP "$pid"
 check "a list without a guest's answer is not good" exits 6 keep_list

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/fd.h"
 #include "common/rundir.h"
 
 #define LINE_CHUNK		4096u
@@ -24,29 +25,30 @@
 #define CONNECT_TRIES		20
 #define CONNECT_PAUSE_NS	20000000
 
-/* A process that does not take connections has many that wait; another one must not wait for it. */
-static int connect_soon(const struct sockaddr_un *address)
+/* Without waiting: a process that does not take connections has many that wait (EAGAIN). */
+static int connect_now(const struct sockaddr_un *address)
 {
-	const struct timespec pause = { .tv_nsec = CONNECT_PAUSE_NS };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error = errno;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error;
 
 	if (fd < 0)
 		return -1;
-	for (int i = 0; i < CONNECT_TRIES; i++) {
-		if (!connect(fd, (const struct sockaddr *)address, sizeof(*address)) &&
-		    !fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK))
-			return fd;
-		error = errno;
-		if (error != EAGAIN)
-			break;
-		nanosleep(&pause, NULL);
-	}
+	if (!connect(fd, (const struct sockaddr *)address, sizeof(*address)) && !fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK))
+		return fd;
+	error = errno;
 	close(fd);
 	errno = error;
 	return -1;
 }
 
-int client_connect(const char *name, struct failure *failure)
+static void pause_connecting(void)
+{
+	const struct timespec pause = { .tv_nsec = CONNECT_PAUSE_NS };
+
+	nanosleep(&pause, NULL);
+}
+
+/* EXIT_TIMEOUT: there is no room now. */
+static int try_connecting(const char *name, struct failure *failure)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	char path[PATH_MAX];
@@ -58,7 +60,7 @@ int client_connect(const char *name, struct failure *failure)
 		return -1;
 	}
 	strcpy(address.sun_path, path);
-	fd = connect_soon(&address);
+	fd = connect_now(&address);
 	error = errno;
 	if (fd >= 0)
 		return fd;
@@ -71,6 +73,17 @@ int client_connect(const char *name, struct failure *failure)
 		failure_set(failure, EXIT_FAILED, "cannot reach guest \"%s\": %s%s", name, strerror(error),
 			    error == EACCES ? "; run this as root" : "");
 	return -1;
+}
+
+int client_connect(const char *name, struct failure *failure)
+{
+	int fd = try_connecting(name, failure);
+
+	for (int i = 0; i < CONNECT_TRIES && fd < 0 && failure->code == EXIT_TIMEOUT; i++) {
+		pause_connecting();
+		fd = try_connecting(name, failure);
+	}
+	return fd;
 }
 
 static ssize_t send_text(int fd, char *text, size_t length, int descriptor)
@@ -213,27 +226,59 @@ void client_name_failure(struct client_call *call)
 	failure_set(&call->failure, failure.code, "guest \"%s\": %s", call->name, failure.text);
 }
 
+/* False: there is no room for it now. */
+static bool ask(struct client_call *c, json_t *request)
+{
+	c->answer = NULL;
+	c->fd = try_connecting(c->name, &c->failure);
+	if (c->fd < 0)
+		return c->failure.code != EXIT_TIMEOUT;
+	if (!client_send(c->fd, json_incref(request), &c->failure)) {
+		client_name_failure(c);
+		fd_close(&c->fd);
+	}
+	return true;
+}
+
+static void ask_while_time(struct client_call *calls, size_t count, json_t *request, long long deadline)
+{
+	bool *asked = calloc(count ? count : 1, sizeof(*asked));
+	size_t left = count;
+
+	for (size_t i = 0; i < count; i++)
+		calls[i].fd = -1;
+	while (left) {
+		left = 0;
+		for (size_t i = 0; i < count; i++) {
+			bool done = calls[i].settled || (asked && asked[i]) || ask(&calls[i], request);
+
+			if (asked)
+				asked[i] = done;
+			left += !done;
+		}
+		if (!asked || !client_ms_left(deadline))
+			break;
+		if (left)
+			pause_connecting();
+	}
+	free(asked);
+}
+
 void client_ask_all(struct client_call *calls, size_t count, json_t *request, int seconds)
 {
 	long long deadline = client_deadline(seconds);
 
+	ask_while_time(calls, count, request, deadline);
 	for (size_t i = 0; i < count; i++) {
 		struct client_call *c = &calls[i];
 
-		c->answer = NULL;
-		c->fd = client_connect(c->name, &c->failure);
-		if (c->fd < 0 || client_send(c->fd, json_incref(request), &c->failure))
+		if (c->settled || c->fd < 0)
 			continue;
-		close(c->fd);
-		c->fd = -1;
+		c->answer = client_receive(c->fd, deadline, &c->failure);
+		fd_close(&c->fd);
+		if (!c->answer)
+			client_name_failure(c);
 	}
-	for (size_t i = 0; i < count; i++)
-		if (calls[i].fd >= 0) {
-			calls[i].answer = client_receive(calls[i].fd, deadline, &calls[i].failure);
-			close(calls[i].fd);
-			if (!calls[i].answer)
-				client_name_failure(&calls[i]);
-		}
 	json_decref(request);
 }
 

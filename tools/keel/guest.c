@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@
 #define TIMEOUT_DEFAULT		120
 #define QUICK_SECONDS		10
 #define PAUSE_NS		20000000
+#define MS_PER_SECOND		1000
 #define PAUSES_A_SECOND		50
 #define LOG_CHUNK		65536u
 #define LOG_JSON_MOST		(1u << 20)
@@ -146,7 +148,7 @@ static void free_calls(struct client_call *calls, int count)
 static void take_answers(struct client_call *calls, int count, const struct demand *demand)
 {
 	for (int i = 0; i < count; i++)
-		if (calls[i].answer)
+		if (calls[i].answer && !calls[i].settled)
 			calls[i].answer = status_take(demand->form, calls[i].name, calls[i].answer, &calls[i].failure);
 }
 
@@ -222,20 +224,63 @@ static bool is_gone(const char *name, pid_t process, int seconds)
 	return rundir_process(name) != process;
 }
 
+/* Whatever has come to have its number meanwhile is left alone. */
+static bool kill_process(const char *name, pid_t process)
+{
+	int fd = (int)syscall(SYS_pidfd_open, process, 0);
+	bool killed = fd >= 0 && rundir_process(name) == process && !syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+
+	fd_close(&fd);
+	return killed;
+}
+
+static void set_end(struct client_call *call, const char *reason)
+{
+	json_decref(call->answer);
+	call->answer = json_pack("{s:b, s:o, s:s, s:s, s:b}", "ok", 1, "name", output_string(call->name), "event", "ended",
+				 "reason", reason, "crashed", 0);
+}
+
 /* A process of a guest that does not end, or says that it did and lives on, is killed; its keeper clears up. */
 static void make_sure(struct client_call *call, pid_t process)
 {
-	if (!process || is_gone(call->name, process, call->answer ? QUICK_SECONDS : 0))
+	if (!process)
 		return;
-	if (kill(process, SIGKILL) || !is_gone(call->name, process, QUICK_SECONDS)) {
-		failure_set(&call->failure, EXIT_FAILED, "the process of guest \"%s\", %d, does not end", call->name, (int)process);
-		json_decref(call->answer);
-		call->answer = NULL;
+	if (is_gone(call->name, process, call->answer ? QUICK_SECONDS : 0)) {
+		if (!call->answer)
+			set_end(call, "its process ended by itself meanwhile");
 		return;
 	}
+	if (kill_process(call->name, process) && is_gone(call->name, process, QUICK_SECONDS)) {
+		set_end(call, "its process did not do as it was told, and was killed");
+		return;
+	}
+	failure_set(&call->failure, EXIT_FAILED, "the process of guest \"%s\", %d, does not end", call->name, (int)process);
 	json_decref(call->answer);
-	call->answer = json_pack("{s:b, s:o, s:s, s:s, s:b}", "ok", 1, "name", output_string(call->name), "event", "ended",
-				 "reason", "its process did not do as it was told, and was killed", "crashed", 0);
+	call->answer = NULL;
+}
+
+/* One that is too busy to be asked, does not listen yet or gives another answer is asked again while there is time. */
+static void insist(struct client_call *calls, const pid_t *processes, int count, const struct demand *demand)
+{
+	const struct timespec pause = { .tv_nsec = PAUSE_NS };
+	long long deadline = client_deadline(demand->seconds);
+	int left = demand->seconds;
+	bool again = true;
+
+	while (again && left) {
+		client_ask_all(calls, (size_t)count, json_incref(demand->request), left);
+		take_answers(calls, count, demand);
+		again = false;
+		for (int i = 0; i < count; i++) {
+			calls[i].settled = calls[i].answer || !processes[i] || rundir_process(calls[i].name) != processes[i];
+			again |= !calls[i].settled;
+		}
+		if (again)
+			nanosleep(&pause, NULL);
+		left = (client_ms_left(deadline) + MS_PER_SECOND - 1) / MS_PER_SECOND;
+	}
+	json_decref(demand->request);
 }
 
 enum exit_code command_destroy(const struct options *options, int count, char **operands)
@@ -254,8 +299,7 @@ enum exit_code command_destroy(const struct options *options, int count, char **
 	}
 	for (int i = 0; i < count; i++)
 		processes[i] = strchr(calls[i].name, '/') ? 0 : rundir_process(calls[i].name);
-	client_ask_all(calls, (size_t)count, demand.request, demand.seconds);
-	take_answers(calls, count, &demand);
+	insist(calls, processes, count, &demand);
 	for (int i = 0; i < count; i++)
 		make_sure(&calls[i], processes[i]);
 	code = tell(options, calls, (size_t)count, &demand);
