@@ -63,6 +63,15 @@ check "files of a manifest from a pipe are in the working folder" sh -c 'cd "$1"
 	echo "{ \"version\": 1, \"name\": \"a\", \"memory\": \"16M\", \"disks\": [ { \"file\": \"disk.img\" } ] }" | keel check -' - "$WORK"
 check "a folder is no manifest" says 'Is a directory' keel check "$WORK"
 check "nor is an endless file" says 'larger than 1 MiB' keel check /dev/zero
+# To open some files is to do something: what is neither a file nor a block device is not opened.
+mkfifo "$WORK/fifo"
+manifest opens '"disks": [ { "file": "fifo", "mode": "ro" } ]'
+(: >"$WORK/fifo"; touch "$WORK/opened") &
+opener=$!
+check "what is no file is none" says 'fifo is neither a regular file nor a block device' keel check "$WORK/opens.json"
+sleep 0.5
+check "and is not opened" never test -e "$WORK/opened"
+kill $opener 2>/dev/null
 check "create a second guest" keel create "$WORK/two.json"
 
 check "nmi" says '^two: has got an NMI$' keel nmi two

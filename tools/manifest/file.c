@@ -38,21 +38,32 @@ static bool file_bytes(int fd, const struct stat *st, uint64_t *bytes)
 	return !S_ISBLK(st->st_mode) || !ioctl(fd, BLKGETSIZE64, bytes);
 }
 
+/* The same file, and no other that has come to have its name; -1: errno tells. */
+static int open_found(int found, int flags)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", found);
+	return open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
+/* Opening some devices does something, such as arming a watchdog: what it is comes first. */
 int file_open(struct loader *l, const char *path, const char *file, int flags, struct stat *st, uint64_t *bytes)
 {
-	int fd = open(file, flags | O_CLOEXEC | O_NONBLOCK);
+	int found = open(file, O_PATH | O_CLOEXEC), fd = -1;
+	bool fit = found < 0 || fstat(found, st) || S_ISREG(st->st_mode) || S_ISBLK(st->st_mode);
 
-	if (fd < 0) {
-		complain(l, path, "cannot open %s for %s: %s", file, flags == O_RDWR ? "writing" : "reading",
-			 strerror(errno));
-		return -1;
-	}
-	if (fstat(fd, st) || !file_bytes(fd, st, bytes))
-		complain(l, path, "cannot examine %s: %s", file, strerror(errno));
-	else if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
+	if (found >= 0 && fit)
+		fd = open_found(found, flags);
+	if (!fit)
 		complain(l, path, "%s is neither a regular file nor a block device", file);
-	else
+	else if (fd < 0)
+		complain(l, path, "cannot open %s for %s: %s", file, flags == O_RDWR ? "writing" : "reading", strerror(errno));
+	if (found >= 0)
+		close(found);
+	if (fd < 0 || (!fstat(fd, st) && file_bytes(fd, st, bytes)))
 		return fd;
+	complain(l, path, "cannot examine %s: %s", file, strerror(errno));
 	close(fd);
 	return -1;
 }
