@@ -111,6 +111,74 @@ time.sleep(2)' "$KEEL_RUN_DIR/ends" &
 check "a process that is about to end" soon [ -s "$KEEL_RUN_DIR/ends/pid" ]
 check "has the time for it" says '^ends: ended \(its process ended by itself' keel destroy ends
 
+# Processes that do not answer, in their folders: NAME HOW, which is "deaf", "refuses" or "closes"; what their records say.
+cat >"$WORK/process.py" <<'END'
+import fcntl, os, socket, sys, threading
+
+kept = []
+
+def close_all(server):
+    while True:
+        server.accept()[0].close()
+
+for name, how in zip(sys.argv[1::2], sys.argv[2::2]):
+    os.mkdir(name)
+    kept.append(os.open(name + "/pid", os.O_RDWR | os.O_CREAT))
+    fcntl.lockf(kept[-1], fcntl.LOCK_EX)
+    os.write(kept[-1], b"%d\n" % os.getpid())
+    server = socket.socket(socket.AF_UNIX)
+    kept.append(server)
+    server.bind(name + "/control")
+    if how != "refuses":
+        server.listen()
+    if how == "closes":
+        threading.Thread(target=close_all, args=(server,), daemon=True).start()
+open("ready", "w").close()
+threading.Event().wait()
+END
+silent() {
+	# shellcheck disable=SC2016
+	sh -c 'cd "$KEEL_RUN_DIR" && exec python3 "$@"' - "$WORK/process.py" "$@" &
+	process=$!
+	check "processes that do not answer" soon test -e "$KEEL_RUN_DIR/ready"
+	rm -f "$KEEL_RUN_DIR/ready"
+}
+record() {
+	printf '{"state":"%s","since":"now","reason":"","crashed":false}\n' "$2" >"$KEEL_RUN_DIR/.ended/$1"
+}
+still() {
+	kill -KILL $process
+	wait $process 2>/dev/null
+	keel list >/dev/null 2>&1
+}
+record anew ended	# of the run before
+silent early deaf anew deaf again deaf last refuses late closes
+record again restarting
+record last ended
+record late ended
+check "list: a large guest is no failure as it starts or ends" keel list
+keel list >"$WORK/list"
+for state in early=starting anew=starting again=restarting last=ending late=ending; do
+	check "list: $state" grep -E "^${state%=*} +${state#*=} " "$WORK/list"
+	check "info: $state" says "^state +${state#*=}\$" keel info "${state%=*}"
+	check "which is no failure" keel info "${state%=*}"
+done
+check "others are told so" says '"last" is about to start or to end' keel nmi last
+still
+silent shut refuses shuts closes
+record shut running
+record shuts running
+check "list: a process that should answer" exits 1 keel list
+check "is unknown" says '^shut +unknown' keel list
+check "if it closes what it is asked by, too" says '^shuts +unknown' keel list
+check "what to do" says '"shut": its process takes no requests any more; .*keel destroy' keel info shut
+touch -d '1 hour ago' "$KEEL_RUN_DIR"/{shut,shuts}/pid
+record shut ended
+touch -d '20 minutes ago' "$KEEL_RUN_DIR/.ended/shut"
+check "nor does an end last for ever" says '^shut +unknown' keel list
+still
+rm -f "$KEEL_RUN_DIR"/.ended/{early,anew,again,last,late,shut,shuts}
+
 pid=$(cat "$KEEL_RUN_DIR/lives/pid")
 kill -STOP "$pid"
 check "a list without a guest's answer is not good" exits 6 keep_list

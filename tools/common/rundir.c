@@ -18,7 +18,7 @@
 #define DISKS_FILE		"disks"
 #define CLEANING_NS		20000000	/* longer than somebody else's rundir_clean holds a lock */
 #define RECORDS			".ended"
-#define RECORD_BYTES		2048u
+#define RECORD_BYTES		(RUNDIR_RECORD_ROOM - 1)
 #define DISKS_BYTES		4096u
 #define RECORDS_MOST		256u
 #define ATTEMPTS		10
@@ -260,6 +260,29 @@ static bool read_record(int folder, const char *name, char text[RECORD_BYTES + 1
 		close(fd);
 	text[n > 0 ? n : 0] = '\0';
 	return n > 0;
+}
+
+static bool is_earlier(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
+}
+
+bool rundir_read_record(const char *name, char text[RUNDIR_RECORD_ROOM], long long *age)
+{
+	char path[PATH_MAX];
+	struct stat process = { 0 }, record;
+	bool good;
+	int folder;
+
+	rundir_path(path, sizeof(path), name, PID_FILE);
+	stat(path, &process);
+	rundir_path(path, sizeof(path), RECORDS, "");
+	folder = open_folder(path);
+	good = folder >= 0 && !fstatat(folder, name, &record, AT_SYMLINK_NOFOLLOW) && !is_earlier(&record.st_mtim, &process.st_mtim) &&
+	       read_record(folder, name, text);
+	fd_close(&folder);
+	*age = (long long)(time(NULL) - (good ? record.st_mtim.tv_sec : process.st_mtim.tv_sec));
+	return good;
 }
 
 bool rundir_each_record(bool (*each)(void *owner, const char *name, const char *text), void *owner, struct failure *failure)

@@ -17,6 +17,8 @@
 
 #define RUNDIR_PARENT		"/run/keel"
 
+#define RUNDIR_RECORD_ROOM	2049u
+
 struct rundir {
 	char path[PATH_MAX / 2];
 	int pid_fd;
@@ -51,6 +53,11 @@ pid_t rundir_process(const char *name);
 bool rundir_clean(const char *name);
 /* Writes the guest's record, an object. */
 bool rundir_note_state(const struct rundir *dir, const json_t *record);
+/*
+ * The record's text, if it was written since the guest's process that lives was started; false: it was not. *age: of the record, or
+ * else of the process, in seconds.
+ */
+bool rundir_read_record(const char *name, char text[RUNDIR_RECORD_ROOM], long long *age);
 /* Calls each with the name and text of each record, until that is false: out of memory. */
 bool rundir_each_record(bool (*each)(void *owner, const char *name, const char *text), void *owner, struct failure *failure);
 

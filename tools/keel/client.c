@@ -64,7 +64,10 @@ static int try_connecting(const char *name, struct failure *failure)
 	error = errno;
 	if (fd >= 0)
 		return fd;
-	if (error == ENOENT || error == ECONNREFUSED || error == ENOTDIR)
+	if ((error == ENOENT || error == ECONNREFUSED) && rundir_process(name))
+		failure_set(failure, EXIT_NO_GUEST, "guest \"%s\" is about to start or to end, and takes no requests; keel list shows "
+			    "what becomes of it", name);
+	else if (error == ENOENT || error == ECONNREFUSED || error == ENOTDIR)
 		failure_set(failure, EXIT_NO_GUEST, "no guest \"%s\" is running; keel list shows those that are, and keel list --all why "
 			    "others ended", name);
 	else if (error == EAGAIN)
@@ -72,6 +75,7 @@ static int try_connecting(const char *name, struct failure *failure)
 	else
 		failure_set(failure, EXIT_FAILED, "cannot reach guest \"%s\": %s%s", name, strerror(error),
 			    error == EACCES ? "; run this as root" : "");
+	errno = error;
 	return -1;
 }
 
@@ -155,7 +159,7 @@ static bool wait_readable(int fd, long long deadline)
 }
 
 /* A line, byte by byte: what follows it may be a console's characters, which are another reader's. The caller's to free. */
-static char *read_line(int fd, long long deadline, struct failure *failure)
+static char *read_line(int fd, long long deadline, bool *closed, struct failure *failure)
 {
 	char *line = NULL, *grown;
 	ssize_t n;
@@ -175,6 +179,7 @@ static char *read_line(int fd, long long deadline, struct failure *failure)
 		}
 		n = read(fd, line + used, 1);
 		if ((n < 0 && errno != EINTR) || !n) {
+			*closed = true;
 			failure_set(failure, EXIT_FAILED, "its process is gone");
 			goto failed;
 		}
@@ -210,13 +215,20 @@ json_t *client_answer(const char *line, size_t length, struct failure *failure)
 	return NULL;
 }
 
-json_t *client_receive(int fd, long long deadline, struct failure *failure)
+static json_t *receive(int fd, long long deadline, bool *closed, struct failure *failure)
 {
-	char *line = read_line(fd, deadline, failure);
+	char *line = read_line(fd, deadline, closed, failure);
 	json_t *answer = line ? client_answer(line, strlen(line), failure) : NULL;
 
 	free(line);
 	return answer;
+}
+
+json_t *client_receive(int fd, long long deadline, struct failure *failure)
+{
+	bool closed;
+
+	return receive(fd, deadline, &closed, failure);
 }
 
 void client_name_failure(struct client_call *call)
@@ -230,7 +242,9 @@ void client_name_failure(struct client_call *call)
 static bool ask(struct client_call *c, json_t *request)
 {
 	c->answer = NULL;
+	c->closed = false;
 	c->fd = try_connecting(c->name, &c->failure);
+	c->refused = c->fd < 0 && errno == ECONNREFUSED;
 	if (c->fd < 0)
 		return c->failure.code != EXIT_TIMEOUT;
 	if (!client_send(c->fd, json_incref(request), &c->failure)) {
@@ -274,7 +288,7 @@ void client_ask_all(struct client_call *calls, size_t count, json_t *request, in
 
 		if (c->settled || c->fd < 0)
 			continue;
-		c->answer = client_receive(c->fd, deadline, &c->failure);
+		c->answer = receive(c->fd, deadline, &c->closed, &c->failure);
 		fd_close(&c->fd);
 		if (!c->answer)
 			client_name_failure(c);

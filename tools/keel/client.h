@@ -17,6 +17,8 @@ struct client_call {
 	int fd;			/* -1: not connected */
 	json_t *answer;		/* NULL: failure tells */
 	struct failure failure;
+	bool closed;		/* its process closed the connection without an answer */
+	bool refused;		/* there is a socket, and nobody listens */
 	bool settled;		/* it is not asked any more */
 	bool told;		/* of several answers the first has come */
 };

@@ -15,7 +15,8 @@
 #include "common/text.h"
 
 #define QUICK_SECONDS		3
-#define PAUSES			10	/* for a process without a socket */
+#define AGAIN_SECONDS		1
+#define PAUSES			10	/* for a process that does not answer */
 #define PAUSE_NS		20000000
 
 static void print_column(const char *text, int width)
@@ -55,9 +56,23 @@ static void print_row(const json_t *guest)
 	putchar('\n');
 }
 
+/* Nobody was there to answer. */
+static bool is_absent(const struct client_call *call)
+{
+	return !call->answer && (call->failure.code == EXIT_NO_GUEST || call->closed);
+}
+
+static void tell_absent(struct client_call *call)
+{
+	failure_set(&call->failure, EXIT_FAILED, "guest \"%s\": its process takes no requests any more; keel log shows what it told, and "
+		    "keel destroy ends it", call->name);
+}
+
 /* A guest that is there and cannot be asked is shown as well. */
 static json_t *guest_of(struct client_call *call)
 {
+	if (is_absent(call))
+		tell_absent(call);
 	if (call->answer)
 		call->answer = status_take(status_of_answer, call->name, call->answer, &call->failure);
 	return call->answer ? json_incref(call->answer) :
@@ -95,17 +110,36 @@ static bool add_ended(void *listing, const char *name, const char *text)
 	return !json_array_insert_new(l->guests, place, guest);
 }
 
-/* One that just ends, or is being cleaned by somebody else, is gone within the time. */
-static bool is_starting(const char *name)
+/* False: it is gone, or will be asked once more. */
+static bool settle(struct client_call *call)
+{
+	call->settled = !is_absent(call) || strchr(call->name, '/') || call->name[0] == '.' || !call->name[0] ||
+			rundir_clean(call->name) || !rundir_process(call->name);
+	return call->settled;
+}
+
+/* One that just starts or ends, or is being cleaned by somebody else, answers or is gone within the time. */
+static void ask_all(struct client_call *calls, size_t count)
 {
 	const struct timespec pause = { .tv_nsec = PAUSE_NS };
+	bool all = false;
 
-	for (int i = 0; i < PAUSES; i++) {
-		if (rundir_clean(name) || !rundir_process(name))
-			return false;
-		nanosleep(&pause, NULL);
+	for (int i = 0; i <= PAUSES && !all; i++) {
+		if (i)
+			nanosleep(&pause, NULL);
+		client_ask_all(calls, count, json_pack("{s:s}", "command", "status"), i ? AGAIN_SECONDS : QUICK_SECONDS);
+		all = true;
+		for (size_t j = 0; j < count; j++)
+			all &= calls[j].settled || settle(&calls[j]);
 	}
-	return true;
+}
+
+/* What is told of a guest that is asked in vain; NULL: it should have answered. */
+static json_t *silent_guest(const struct client_call *call)
+{
+	bool late = call->failure.code == EXIT_TIMEOUT;
+
+	return !call->answer && (late || is_absent(call)) ? status_of_silent(call->name, !call->refused && !call->closed) : NULL;
 }
 
 /* Adds all guests of the calls to the list; returns how many could not be asked, or -1: out of memory. */
@@ -114,17 +148,21 @@ static int gather(struct client_call *calls, size_t count, struct listing *l, en
 	int unknown = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		bool silent = !calls[i].answer && calls[i].failure.code == EXIT_NO_GUEST;
+		struct client_call *c = &calls[i];
+		json_t *silent;
 
-		if (silent && !is_starting(calls[i].name))
+		if (is_absent(c) && c->settled)
 			continue;
-		if (json_array_append_new(l->guests, silent ? status_of_starting(calls[i].name) : guest_of(&calls[i])))
+		silent = silent_guest(c);
+		if (json_array_append_new(l->guests, silent ? json_incref(silent) : guest_of(c))) {
+			json_decref(silent);
 			return -1;
-		if (silent || calls[i].answer)
+		}
+		json_decref(silent);
+		if (silent || c->answer)
 			continue;
 		unknown++;
-		if (calls[i].failure.code > *code)
-			*code = calls[i].failure.code;
+		*code = c->failure.code > *code ? c->failure.code : *code;
 	}
 	l->running = json_array_size(l->guests);
 	return unknown;
@@ -169,7 +207,7 @@ static enum exit_code list(const struct options *options, char **names, size_t c
 	for (size_t i = 0; calls && i < count; i++)
 		calls[i].name = names[i];
 	if (calls)
-		client_ask_all(calls, count, json_pack("{s:s}", "command", "status"), QUICK_SECONDS);
+		ask_all(calls, count);
 	if (!calls || gather(calls, count, &listing, &code) < 0) {
 		failure_set(&failure, EXIT_FAILED, "out of memory");
 		code = output_fail(options->json, &failure);
@@ -259,20 +297,34 @@ static void print_guest(const json_t *status)
 	print_errors(status);
 }
 
+static void print_silent(const json_t *status)
+{
+	print_line("name", member_text(status, "name"));
+	print_line("state", member_text(status, "state"));
+	if (json_object_get(status, "pid"))
+		printf("pid       %lld\n", member_number(status, "pid"));
+}
+
 enum exit_code list_info(const struct options *options, const char *name)
 {
-	struct failure failure;
-	json_t *status = client_ask(name, json_pack("{s:s}", "command", "status"), QUICK_SECONDS, &failure);
+	struct client_call call = { .name = name };
+	json_t *status, *silent;
 
-	if (status)
-		status = status_take(status_of_answer, name, status, &failure);
+	ask_all(&call, 1);
+	silent = silent_guest(&call);
+	if (!silent && !call.settled)
+		tell_absent(&call);
+	status = silent || !call.answer ? silent : status_take(status_of_answer, name, call.answer, &call.failure);
 	if (!status)
-		return output_fail(options->json, &failure);
+		return output_fail(options->json, &call.failure);
 	if (options->json && json_object_set_new(status, "ok", json_true()))
 		return output_json(NULL);
 	if (options->json)
 		return output_json(status);
-	print_guest(status);
+	if (silent)
+		print_silent(status);
+	else
+		print_guest(status);
 	json_decref(status);
 	return EXIT_DONE;
 }

@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/member.h"
 #include "common/rundir.h"
 #include "output.h"
 #include "common/text.h"
 
 #define TEXT_ROOM		4096u
 #define CDROMS_MOST		4u
+#define CHANGE_SECONDS		600	/* in which the memory of a large guest is taken or cleared */
 
 enum kind { KIND_TEXT, KIND_FILLED_TEXT, KIND_NUMBER, KIND_TRUTH };
 
@@ -26,7 +28,7 @@ struct member {
 
 static const char *const states[] = { "stopped", "running", "preserved", "io-error", NULL };
 static const char *const events[] = { "ended", "restarted", "preserved", NULL };
-static const char *const record_states[] = { "running", "ended", "lost", NULL };
+static const char *const record_states[] = { "starting", "running", "restarting", "ended", "lost", NULL };
 
 static const struct member guest_members[] = {
 	{ "state", .kind = KIND_TEXT, .words = states },
@@ -83,6 +85,11 @@ static const struct member record_members[] = {
 	{ "reason", .kind = KIND_TEXT },
 	{ "crashed", .kind = KIND_TRUTH },
 	{ .key = NULL },
+};
+
+/* While memory is taken or cleared, a process does not answer. */
+static const struct { const char *recorded, *shown; } changes[] = {
+	{ "starting", "starting" }, { "restarting", "restarting" }, { "ended", "ending" },
 };
 
 static json_t *copy_text(const char *text, const struct member *m)
@@ -220,10 +227,12 @@ json_t *status_take(json_t *(*form)(const char *name, const json_t *answer), con
 	return taken;
 }
 
-/* A record says that its guest runs until it says why not. */
+/* A record says that its guest starts or runs until it says why not. */
 static bool set_lost(json_t *guest)
 {
-	if (strcmp(json_string_value(json_object_get(guest, "state")), "running"))
+	const char *state = member_text(guest, "state");
+
+	if (!strcmp(state, "ended") || !strcmp(state, "lost"))
 		return json_string_length(json_object_get(guest, "reason"));
 	return !json_object_set_new(guest, "state", json_string("lost")) &&
 	       !json_object_set_new(guest, "reason", json_string("its process ended without a word; see keel log"));
@@ -240,9 +249,28 @@ json_t *status_of_record(const char *name, const char *text)
 	return NULL;
 }
 
-json_t *status_of_starting(const char *name)
+/* What the record says that its process is about; NULL: nothing that takes time. */
+static const char *change_of(const char *name, bool listener)
 {
-	json_t *guest = json_pack("{s:o, s:s}", "name", output_string(name), "state", "starting");
+	char text[RUNDIR_RECORD_ROOM];
+	const char *change = NULL;
+	long long age;
+	json_t *record;
+
+	if (!rundir_read_record(name, text, &age))
+		return listener && age <= CHANGE_SECONDS ? "starting" : NULL;
+	record = json_loads(text, 0, NULL);
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
+		if (!strcmp(member_text(record, "state"), changes[i].recorded))
+			change = changes[i].shown;
+	json_decref(record);
+	return age <= CHANGE_SECONDS ? change : NULL;
+}
+
+json_t *status_of_silent(const char *name, bool listener)
+{
+	const char *change = change_of(name, listener);
+	json_t *guest = change ? json_pack("{s:o, s:s}", "name", output_string(name), "state", change) : NULL;
 
 	if (guest && set_pid(guest, name))
 		return guest;

@@ -4,6 +4,7 @@
 #define KEEL_STATUS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "common/exit.h"
 
@@ -18,7 +19,10 @@ json_t *status_of_done_or_end(const char *name, const json_t *answer);
 json_t *status_of_start(const char *name, const json_t *answer);
 /* Puts the answer in the form of one of these, and takes the reference to it. NULL, and the failure tells: it does not fit. */
 json_t *status_take(json_t *(*form)(const char *name, const json_t *answer), const char *name, json_t *answer, struct failure *failure);
-/* Of a guest whose process lives and has no socket yet. */
-json_t *status_of_starting(const char *name);
+/*
+ * Of a guest whose process lives and does not answer: "starting", "restarting" or "ending", as its record says, and for as long as
+ * that may last; NULL: it should answer. The listener: there is one, or may be one soon.
+ */
+json_t *status_of_silent(const char *name, bool listener);
 
 #endif
