@@ -163,7 +163,7 @@ for how in reads deaf; do
 	check "wait: says of whom" says "guest \"$how\"" timeout -k 1 20 keel wait --timeout 2 $how
 	kill -KILL $process
 	wait $process 2>/dev/null
-	rm -r "$KEEL_RUN_DIR/$how"
+	rm -r "${KEEL_RUN_DIR:?}/$how"
 done
 for guest in stays dies; do
 	manifest $guest
