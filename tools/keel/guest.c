@@ -322,6 +322,7 @@ enum exit_code command_cd_eject(const struct options *options, int count, char *
 	const struct demand demand = {
 		json_pack("{s:s, s:b}", "command", "cd-eject", "force", (int)options->force), QUICK_SECONDS,
 		"; a read of the medium has not ended yet, and the drive is empty behind it", "its CD-ROM drive is empty",
+		status_of_empty,
 	};
 
 	return demand_of(options, count, operands, &demand);

@@ -206,6 +206,15 @@ json_t *status_of_done(const char *name, const json_t *answer)
 	return new_result(name);
 }
 
+json_t *status_of_empty(const char *name, const json_t *answer)
+{
+	const json_t *file = json_object_get(answer, "file");
+
+	if (file && !json_is_null(file))
+		return NULL;
+	return json_pack("{s:b, s:o, s:n}", "ok", 1, "name", output_string(name), "file");
+}
+
 json_t *status_of_done_or_end(const char *name, const json_t *answer)
 {
 	return json_object_get(answer, "event") ? status_of_end(name, answer) : status_of_done(name, answer);
