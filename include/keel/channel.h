@@ -5,8 +5,8 @@
  *
  * The resource half fills header, machine and items before KEEL_VM_START; the cell reads them at
  * its first entry and never again (but for the bytes of items, which it only passes on).
- * What has requests and answers goes by queues: split virtqueues (VIRTIO 1.2, 2.7) whose descriptors have offsets into the channel.
- * The cell is their driver, and disposes of the arena in which their buffers lie. Streams of characters go by
+ * What has requests and answers goes by queues: split virtqueues (VIRTIO 1.2, 2.7) whose descriptors have offsets into the
+ * channel. The cell is their driver, and disposes of the arena in which their buffers lie. Streams of characters go by
  * rings, with one producer and one consumer: head (producer) and tail (consumer) run freely; index = value & (SIZE - 1).
  * A producer writes the entry, then head (release); a consumer reads head (acquire), the entry, then writes tail.
  */
@@ -114,7 +114,7 @@ enum cell_refusal {
 #define KEEL_COMMAND_POWER_BUTTON	(1u << 0)
 #define KEEL_COMMAND_NMI		(1u << 1)
 #define KEEL_COMMAND_MEDIUM_CHANGED	(1u << 2)	/* the cell reads the sizes of CD-ROM drives again */
-#define KEEL_COMMAND_EJECT_REQUEST	(1u << 3)	/* somebody presses the eject button of the CD-ROM drives, which ask their guest */
+#define KEEL_COMMAND_EJECT_REQUEST	(1u << 3)	/* the eject button of the CD-ROM drives, which ask their guest */
 
 /* A byte of keel_channel.doors for each CD-ROM drive. */
 #define KEEL_DOOR_LOCKED	0x80u		/* the guest keeps it shut; */
