@@ -46,7 +46,7 @@ alone() {
 		flags+=(-ffreestanding -mgeneral-regs-only)
 		;;
 	devmodel/cell/*)
-		flags+=(-I"$root/devmodel/cell" -ffreestanding)
+		flags+=(-I"$root/devmodel/cell" -I"$root/devmodel" -ffreestanding)
 		;;
 	*)
 		flags+=(-I"$root/devmodel" -I"$root/tools" -I"$root/tools/keel" -I"$root/vmm" -I"$root/arch/x86")
