@@ -24,6 +24,8 @@ dma() {
 # refused read|write ADDRESS WHOSE: by the log. Where the emulated unit tells of nothing (SILENT), a read must bring one byte over and
 # over. What was read is in /tmp/dma.log.
 refused() {
+	# A unit keeps one access of a device until somebody has looked at it, and loses the others meanwhile.
+	keel dmesg >/dev/null
 	dma "$1" "$2" >/tmp/dma.log || return 1
 	if [ -z "$SILENT" ]; then
 		keel dmesg | grep "device .* was refused a $1 at $2, which is $3"
