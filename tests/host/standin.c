@@ -28,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -66,7 +67,7 @@ static struct keel_info info;
 static struct keel_vm_status status;
 static struct keel_channel *channel;
 static size_t channel_bytes;
-static int doorbell = -1, vcpu_fd[KEEL_MAX_VCPUS];
+static int doorbell = -1, vm_fd = -1, vcpu_fd[KEEL_MAX_VCPUS];	/* confined, the process can make no descriptors but of events */
 static uint32_t requests_made;
 static struct {
 	struct vq_driver driver;
@@ -479,7 +480,8 @@ static int create(const struct keel_vm_create *vm)
 	memset(channel, 0, channel_bytes);
 	memset(&status, 0, sizeof(status));
 	killed = false;
-	return fcntl(memory, F_DUPFD_CLOEXEC, 0);
+	vm_fd = eventfd(0, EFD_CLOEXEC);
+	return vm_fd;
 }
 
 static int add_memory(const struct keel_vm_memory *m)
@@ -491,7 +493,7 @@ static int add_memory(const struct keel_vm_memory *m)
 
 static int add_vcpu(unsigned long index)
 {
-	vcpu_fd[index] = fcntl(memory, F_DUPFD_CLOEXEC, 0);
+	vcpu_fd[index] = eventfd(0, EFD_CLOEXEC);
 	return vcpu_fd[index];
 }
 
@@ -538,6 +540,22 @@ int setpriority(__priority_which_t which, id_t who, int priority)
 	return syscall(SYS_setpriority, which, who, priority) && errno != EACCES && errno != EPERM ? -1 : 0;
 }
 
+/* A VM's descriptor stands for its channel. */
+static void *map(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
+{
+	return (void *)syscall(SYS_mmap, at, bytes, protection, flags, fd >= 0 && fd == vm_fd ? memory : fd, offset);
+}
+
+void *mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
+{
+	return map(at, bytes, protection, flags, fd, offset);
+}
+
+void *mmap64(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
+{
+	return map(at, bytes, protection, flags, fd, offset);
+}
+
 static int answer(int fd, unsigned long request, void *argument)
 {
 	switch (request) {
@@ -562,7 +580,7 @@ static int answer(int fd, unsigned long request, void *argument)
 	case KEEL_VM_EVENT:
 		return fails(EVENT) ? -1 : take_event();
 	case KEEL_VM_DOORBELL:
-		doorbell = fcntl((int)(long)argument, F_DUPFD_CLOEXEC, 0);
+		doorbell = (int)(long)argument;
 		return fails(DOORBELL) ? -1 : 0;
 	case KEEL_VM_STATUS:
 		return read_status(argument);

@@ -45,7 +45,7 @@
 #define THREADS			4u
 #define DATA			(64ull << 20)
 
-static int folder, others_end, others_listener, pty_master, pty_slave, image;
+static int folder, others_end, others_listener, pty_master, pty_slave, image, log_file;
 static pid_t others_process;
 static struct loop loop;
 static struct disk_engine engine, media;
@@ -575,6 +575,18 @@ static bool cuts_files(void)
 	return !ftruncate(image, 4096);
 }
 
+/* By the number of a log, which may be cut off. */
+static bool cuts_files_as_log(void)
+{
+	close(log_file);
+	return fcntl(image, F_DUPFD_CLOEXEC, log_file) == log_file && !ftruncate(log_file, 4096);
+}
+
+static bool duplicates(void)
+{
+	return fcntl(image, F_DUPFD, 0) >= 0 || dup(image) >= 0 || dup2(image, log_file) >= 0 || dup3(image, log_file, O_CLOEXEC) >= 0;
+}
+
 static bool weighs_others(void)
 {
 	return !setpriority(PRIO_PROCESS, (id_t)others_process, 1);
@@ -644,6 +656,8 @@ static const struct attempt {
 	{ "seccomp", filters_anew, false, false }, { "send a file's signals to others", owns_signals_of_files, false, false },
 	{ "pin another process", schedules_others, false, true }, { "weigh a user's processes", weighs_user, false, false }, { "weigh another process", weighs_others, false, true },
 	{ "take away O_APPEND", changes_open_files, false, false }, { "cut a file off", cuts_files, false, false },
+	{ "cut a file off as a log", cuts_files_as_log, false, false },
+	{ "duplicate a file", duplicates, false, false },
 	{ "read another file by io_uring", ring_reads_others, false, false },
 	{ "map shared memory", shared_memory, false, false }, { "map memory that grows", stack_memory, false, false },
 	{ "advise on memory", merged_memory, false, false },
@@ -689,7 +703,8 @@ static void make_surroundings(void)
 	unlink(OTHERS_SOCKET);
 	others_listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (others_listener < 0 || bind(others_listener, (struct sockaddr *)&address, sizeof(address)) || listen(others_listener, 64) ||
-	    chmod(OTHERS_SOCKET, 0666) || (image = memfd_create("image", MFD_CLOEXEC)) < 0 || ftruncate(image, 8192) || openpty(&pty_master, &pty_slave, NULL, NULL, NULL))
+	    chmod(OTHERS_SOCKET, 0666) || (image = memfd_create("image", MFD_CLOEXEC)) < 0 || ftruncate(image, 8192) ||
+	    (log_file = memfd_create("log", MFD_CLOEXEC)) < 0 || openpty(&pty_master, &pty_slave, NULL, NULL, NULL))
 		fail("what escapes would find");
 	folder = open("/run/keel", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (folder < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
@@ -796,6 +811,7 @@ int main(int argc, char **argv)
 	int status;
 
 	make_surroundings();
+	sandbox.logs[0] = log_file;
 	if (as_user && (chown(FOLDER, USER, USER) || setresgid(USER, USER, USER) || setresuid(USER, USER, USER) ||
 			prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)))
 		fail("a user");
