@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/device.h"
 #include "host/confine/sandbox.h"
+#include "host/schedule.h"
 #include "shared/pc_map.h"
 
 #define CHUNK			4096u
@@ -25,40 +26,7 @@
 #define OUTPUT_POLL_MS		200	/* a slow reader's patience is looked at */
 #define DATA_OWN		(128ull << 20)
 #define DATA_THREAD		(16ull << 20)	/* mostly its stack */
-#define WEIGHT_ORDINARY		100u
-#define NICE_LEAST		(-20)
-#define NICE_MOST		19
 #define TAG_DRIVE_SHIFT		16	/* in a tag: the drive above, its queue's below */
-
-/* A step of nice is a factor of 1.25 in time on the processor. */
-static int nice_of(unsigned int weight)
-{
-	uint64_t scaled = weight * 1000ull, step = WEIGHT_ORDINARY * 1000ull;
-	int nice = 0;
-
-	while (nice > NICE_LEAST && scaled >= step * 5 / 4) {
-		step = step * 5 / 4;
-		nice--;
-	}
-	while (nice < NICE_MOST && scaled <= step * 4 / 5) {
-		step = step * 4 / 5;
-		nice++;
-	}
-	return nice;
-}
-
-static bool set_schedule(struct machine *m, struct failure *failure)
-{
-	const struct manifest *manifest = &m->manifest;
-
-	m->vm.nice = nice_of(manifest->weight);
-	m->vm.pinned = manifest->pinned;
-	CPU_ZERO(&m->vm.cpus);
-	for (unsigned int cpu = 0; cpu < MANIFEST_CPUS && cpu < CPU_SETSIZE; cpu++)
-		if (manifest->cpu_affinity[cpu / 8] & 1u << cpu % 8)
-			CPU_SET(cpu, &m->vm.cpus);
-	return vm_check_schedule(&m->vm, failure);
-}
 
 static bool load_firmware(struct machine *m, struct failure *failure)
 {
@@ -368,7 +336,7 @@ static bool confine(struct machine *m, struct failure *failure)
 {
 	struct sandbox sandbox = {
 		.folder = m->rundir.path, .user = m->user, .keeper = m->keeper.pid, .threads = m->manifest.vcpus,
-		.data = DATA_OWN + m->manifest.vcpus * DATA_THREAD, .nice = nice_of(m->manifest.weight),
+		.data = DATA_OWN + m->manifest.vcpus * DATA_THREAD,
 		.logs = { m->console.log.fd, m->console.log.old, m->firmware_log.fd, m->firmware_log.old },
 		.link = m->keeper.link, .media = m->media.loop ? m->media.ring.ring_fd : -1,
 	};
@@ -406,7 +374,7 @@ bool machine_start(struct machine *m, struct failure *failure)
 	if (open_all(m, failure)) {
 		items_build(&m->items, &m->manifest, m->memory.low, m->memory.high);
 		channel_plan(&m->layout, &m->manifest, &m->firmware, &m->items);
-		if (create_vm(m, failure) && confine(m, failure) && set_schedule(m, failure) && start_vm(m, failure))
+		if (create_vm(m, failure) && schedule_set(&m->manifest, failure) && confine(m, failure) && start_vm(m, failure))
 			return true;
 		vm_destroy(&m->vm);
 	}

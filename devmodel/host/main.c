@@ -10,6 +10,7 @@
 
 #include "host/log.h"
 #include "host/machine.h"
+#include "host/schedule.h"
 
 /* Tells whoever started this process how it went: one JSON object, then end of file. False: nobody is there any more. */
 static bool report(int fd, const struct machine *m, const struct failure *failure)
@@ -48,10 +49,13 @@ static bool load(struct machine *m, int fd, const char *path, struct failure *fa
 static enum exit_code keep(struct machine *m, int ready)
 {
 	const int given[] = { ready, m->starter_console, m->starter_events };
+	struct failure told;
 
 	for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++)
 		if (given[i] >= 0)
 			close(given[i]);
+	/* What the guest's process makes it do is the guest's as well. If it fails, it does so there too, and is told there. */
+	schedule_set(&m->manifest, &told);
 	return keeper_watch(&m->keeper, &m->rundir, &m->manifest);
 }
 

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <keel/hypercall.h>
@@ -116,55 +115,6 @@ bool vm_create(struct vm *vm, unsigned int vcpus, uint32_t topology, size_t chan
 	return false;
 }
 
-/* False: errno tells; *what could not be set. The kernel leaves CPUs out that are off line, as long as one is left. */
-static bool set_schedule(const struct vm *vm, const char **what)
-{
-	cpu_set_t cpus;
-
-	*what = "affinity";
-	if (vm->pinned && (sched_setaffinity(0, sizeof(vm->cpus), &vm->cpus) || sched_getaffinity(0, sizeof(cpus), &cpus)))
-		return false;
-	if (vm->pinned && !CPU_EQUAL(&cpus, &vm->cpus)) {
-		errno = ENODEV;
-		return false;
-	}
-	*what = "weight";
-	return !setpriority(PRIO_PROCESS, 0, vm->nice);
-}
-
-struct attempt {
-	const struct vm *vm;
-	const char *what;
-	int error;
-};
-
-static void *try_schedule(void *argument)
-{
-	struct attempt *attempt = argument;
-
-	attempt->error = set_schedule(attempt->vm, &attempt->what) ? 0 : errno;
-	return NULL;
-}
-
-bool vm_check_schedule(const struct vm *vm, struct failure *failure)
-{
-	struct attempt attempt = { .vm = vm };
-	pthread_t thread;
-	int error = pthread_create(&thread, NULL, try_schedule, &attempt);
-
-	if (error)
-		return failure_set(failure, EXIT_FAILED, "cannot start a thread: %s", strerror(error));
-	pthread_join(thread, NULL);
-	if (!attempt.error)
-		return true;
-	if (!strcmp(attempt.what, "weight"))
-		return failure_set(failure, EXIT_FAILED, "cannot give the guest the \"weight\" of its manifest: %s",
-				   strerror(attempt.error));
-	return failure_set(failure, EXIT_FAILED, "cannot run the guest on the CPUs of \"cpu_affinity\": %s",
-			   attempt.error == ENODEV || attempt.error == EINVAL ?
-			   "some are off line, or not for this program (cpusets)" : strerror(attempt.error));
-}
-
 static void on_kick(int signal)
 {
 	(void)signal;
@@ -174,16 +124,12 @@ static void *run_vcpu(void *argument)
 {
 	struct vm_vcpu *vcpu = argument;
 	struct vm *vm = vcpu->vm;
-	const char *what;
 	uint64_t one = 1;
 	sigset_t kick;
 	char name[16];
 
 	snprintf(name, sizeof(name), "vcpu %u", vcpu->index);
 	pthread_setname_np(pthread_self(), name);
-	/* This was tried before the start; a CPU may have gone off line since. */
-	if (!set_schedule(vm, &what) && !__atomic_exchange_n(&vm->schedule_told, true, __ATOMIC_RELAXED))
-		fprintf(stderr, "vCPU %u: cannot set its %s: %s\n", vcpu->index, what, strerror(errno));
 	sigemptyset(&kick);
 	sigaddset(&kick, KICK_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);

@@ -4,7 +4,6 @@
 #define KEEL_VM_H
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,10 +32,6 @@ struct vm {
 	struct vm_vcpu vcpu[KEEL_MAX_VCPUS];
 	unsigned int vcpus;	/* with a descriptor */
 	unsigned int threads;	/* running, or not yet joined */
-	cpu_set_t cpus;		/* that the threads may use; */
-	bool pinned;		/* else all */
-	int nice;
-	bool schedule_told;	/* that it could not be set, for all runs and threads */
 };
 
 struct vm_memory {
@@ -50,8 +45,6 @@ struct vm_memory {
  */
 bool vm_create(struct vm *vm, unsigned int vcpus, uint32_t topology, size_t channel_bytes,
 	       const struct vm_memory *memory, struct failure *failure);
-/* Whether the host lets threads have the CPUs and the priority that vm says; tried by one that does nothing else. */
-bool vm_check_schedule(const struct vm *vm, struct failure *failure);
 /* The channel is filled: starts the cell, then the vCPUs. */
 bool vm_start(struct vm *vm, struct failure *failure);
 /* The cell looks at the channel. */

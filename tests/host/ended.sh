@@ -71,6 +71,11 @@ manifest killed
 check "create" keel create "$WORK/killed.json"
 kill -KILL "$(cat "$KEEL_RUN_DIR/killed/pid")"
 check "list --all: a process that was killed" soon says '^killed +lost .*ended without a word' keel list --all
+manifest taken
+order taken 'babble'
+keel create "$WORK/taken.json" >/dev/null 2>&1
+check "a process that says what its keeper does not know is ended" soon never test -e "$KEEL_RUN_DIR/taken"
+check "and the log says why" says 'says what it never says' keel log taken
 forget crash
 order crash 'say well\n'
 check "a next start is not the old one" keel create "$WORK/crash.json"

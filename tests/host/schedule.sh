@@ -14,6 +14,15 @@ manifest pinned '"cpu_affinity": [ 0 ]' '"weight": 50' '"vcpus": 2'
 check "create" keel create "$WORK/pinned.json"
 check "its vCPUs are on their CPU" [ "$(threads pinned psr)" = '0 0 ' ]
 check "and have their weight" [ "$(threads pinned ni)" = '3 3 ' ]
+all_threads() {
+	local task
+	for task in /proc/"$1"/task/*; do
+		[ "$(taskset -cp "${task##*/}" | sed 's/.*: //') $(sed 's/.*) //' "$task/stat" | cut -d ' ' -f 17)" = '0 3' ] || return 1
+	done
+}
+pid=$(cat "$KEEL_RUN_DIR/pinned/pid")
+check "so are, and have, all threads of its process" all_threads "$pid"
+check "and its keeper" all_threads "$(ps -o ppid= -p "$pid" | tr -d ' ')"
 check "destroy" keel destroy pinned
 
 echo 1-3,8 >"$WORK/host/online"

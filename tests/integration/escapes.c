@@ -530,6 +530,19 @@ static bool schedules_others(void)
 	return !sched_setaffinity(others_process, sizeof(cpus), &cpus);
 }
 
+/* Other CPUs than the manifest's are as near as this one's own. */
+static bool schedules_itself(void)
+{
+	cpu_set_t cpus;
+
+	return !sched_getaffinity(0, sizeof(cpus), &cpus) && !sched_setaffinity(0, sizeof(cpus), &cpus);
+}
+
+static bool weighs_itself(void)
+{
+	return !setpriority(PRIO_PROCESS, 0, 19);
+}
+
 static bool weighs_user(void)
 {
 	return !setpriority(PRIO_USER, 0, 1);
@@ -654,6 +667,7 @@ static const struct attempt {
 	{ "perf_event_open", counts_events, true, false }, { "add_key", keeps_keys, false, false },
 	{ "use a terminal's ioctls", types_for_others, false, false }, { "become dumpable", can_be_dumped, false, false },
 	{ "seccomp", filters_anew, false, false }, { "send a file's signals to others", owns_signals_of_files, false, false },
+	{ "pin itself", schedules_itself, false, false }, { "weigh itself", weighs_itself, false, false },
 	{ "pin another process", schedules_others, false, true }, { "weigh a user's processes", weighs_user, false, false }, { "weigh another process", weighs_others, false, true },
 	{ "take away O_APPEND", changes_open_files, false, false }, { "cut a file off", cuts_files, false, false },
 	{ "cut a file off as a log", cuts_files_as_log, false, false },

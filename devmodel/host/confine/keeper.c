@@ -230,6 +230,11 @@ static bool obey_drive(struct watch *w, const struct word *word, int fd)
 	return false;
 }
 
+static bool is_known(const struct watch *w, char what)
+{
+	return what && strchr((const char[]){ HOLD, CLAIM, CHANGE, FORGET, RELEASE, w->noted ? '\0' : NOTE_SOCKET, '\0' }, what);
+}
+
 static void obey(struct watch *w, const struct word *word, int fd)
 {
 	const struct failure done = { .code = EXIT_DONE };
@@ -248,7 +253,7 @@ static void obey(struct watch *w, const struct word *word, int fd)
 		close(fd);
 }
 
-/* False: there is nobody any more. */
+/* False: there is nobody any more, or somebody else. */
 static bool listen_to(struct watch *w)
 {
 	struct word word = { 0 };
@@ -257,8 +262,14 @@ static bool listen_to(struct watch *w)
 	/* The name's last byte stays 0. */
 	if (take_message(w->keeper->link, &word, sizeof(word) - 1, &fd) <= 0)
 		return false;
-	obey(w, &word, fd);
-	return true;
+	if (is_known(w, word.what)) {
+		obey(w, &word, fd);
+		return true;
+	}
+	fprintf(stderr, "the guest's process says what it never says, and is ended\n");
+	if (fd >= 0)
+		close(fd);
+	return false;
 }
 
 static int patience(const struct watch *w)

@@ -15,7 +15,6 @@
 #include "host/confine/sandbox_internal.h"
 
 #define DESCRIPTORS_MOST	512u	/* vCPUs, disks, connections and readers at their most are fewer */
-#define NICE_RANGE		20	/* RLIMIT_NICE counts from there downwards */
 
 static bool limit(__rlimit_resource_t what, rlim_t most)
 {
@@ -27,14 +26,6 @@ static bool limit(__rlimit_resource_t what, rlim_t most)
 	return !setrlimit(what, &(struct rlimit){ most, most });
 }
 
-/* Without a capability, behind this, a thread may only become as urgent as this limit says. */
-static bool allow_nice(int nice)
-{
-	rlim_t most = (rlim_t)(NICE_RANGE - nice);
-
-	return nice >= 0 ? limit(RLIMIT_NICE, 0) : !setrlimit(RLIMIT_NICE, &(struct rlimit){ most, most });
-}
-
 const char *sandbox_limit(const struct sandbox *sandbox)
 {
 	if (!limit(RLIMIT_CORE, 0) || !limit(RLIMIT_NOFILE, DESCRIPTORS_MOST))
@@ -43,8 +34,8 @@ const char *sandbox_limit(const struct sandbox *sandbox)
 		return "limit its threads";
 	if (!limit(RLIMIT_DATA, sandbox->data))
 		return "limit its memory";
-	if (!allow_nice(sandbox->nice))
-		return "allow it the guest's weight";
+	if (!limit(RLIMIT_NICE, 0))
+		return "keep it at the guest's weight";
 	return NULL;
 }
 

@@ -23,7 +23,6 @@ struct sandbox {
 	int logs[SANDBOX_LOGS];	/* descriptors that it may cut off; -1: none */
 	int link;		/* over which it sends descriptors to its keeper; -1: none */
 	int media;		/* the io_uring whose files it may replace; -1: none */
-	int nice;		/* least that its threads take, where it has a user of its own */
 };
 
 #define SANDBOX_WORKERS		8u	/* threads of io_uring, of each of two kinds */

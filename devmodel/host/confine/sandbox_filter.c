@@ -9,7 +9,6 @@
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -60,9 +59,7 @@ static const struct {
 	{ SCMP_SYS(sendto), 1, { EQUALS(4, 0) } },
 	/* Descriptors that come over the control socket. */
 	{ SCMP_SYS(recvmsg), 1, { EQUALS(2, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) } },
-	{ SCMP_SYS(sched_setaffinity), 1, { EQUALS(0, 0) } },
 	{ SCMP_SYS(sched_getaffinity), 1, { EQUALS(0, 0) } },
-	{ SCMP_SYS(setpriority), 2, { EQUALS(0, PRIO_PROCESS), EQUALS(1, 0) } },
 };
 
 static bool allow_where(scmp_filter_ctx filter, int call, struct scmp_arg_cmp condition)
