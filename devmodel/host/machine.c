@@ -348,6 +348,7 @@ static bool confine(struct machine *m, struct failure *failure)
 			return false;
 	}
 	rundir_leave(&m->rundir);
+	sandbox.space = sandbox_space();
 	return sandbox_enter(&sandbox, failure);
 }
 

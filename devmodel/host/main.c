@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <jansson.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,6 +106,8 @@ int main(int argc, char **argv)
 		perror("keel-dm");
 		return EXIT_NO_MEMORY;
 	}
+	/* Each further heap takes address space, which is limited, for memory that its thread hardly uses. */
+	mallopt(M_ARENA_MAX, 1);
 	log_start();
 	m->starter_console = console;
 	m->starter_events = events;

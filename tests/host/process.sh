@@ -58,6 +58,7 @@ check "the run folder is as ever" [ "$(stat -c %a "$KEEL_RUN_DIR/odd")" = 700 ]
 check "SIGHUP and SIGCHLD are not ignored" has "$status" '^SigIgn:.*0{12}1000$'
 check "limits are not the caller's" sh -c "! grep -E 'Max (open files +200 |file size +1048576 )' /proc/$pid/limits"
 check "nor those of stack and signals" never has "/proc/$pid/limits" 'Max (stack size +1073741824|pending signals +17) '
+check "memory and address space are limited" [ "$(grep -cE '^Max (data size|address space) +[0-9]+ ' "/proc/$pid/limits")" -eq 2 ]
 check "a stack of 8 MiB" has "/proc/$pid/limits" 'Max stack size +8388608 '
 check "the I/O priority is the ordinary one" \
 	[ "$(python3 -c "import ctypes; print(ctypes.CDLL(None).syscall(252, 1, $keeper) >> 13)")" != 3 ]

@@ -42,6 +42,7 @@ for pid in $one $two; do
 	check "$pid: no core file" limited "$pid" "Max core file size" 0
 	check "$pid: limited files" limited "$pid" "Max open files" 512
 	check "$pid: limited threads" sh -c 'grep "^Max processes *[1-9][0-9]\? *[1-9][0-9]\? " /proc/$1/limits' sh "$pid"
+	check "$pid: limited address space" sh -c 'grep "^Max address space *[1-9][0-9]* *[1-9][0-9]* " /proc/$1/limits' sh "$pid"
 	check "$pid: limited memory" sh -c 'grep "^Max data size *[1-9][0-9]* *[1-9][0-9]* " /proc/$1/limits' sh "$pid"
 done
 check "each has a user of its own" [ "$(status Uid "$one")" != "$(status Uid "$two")" ]

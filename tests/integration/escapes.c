@@ -560,6 +560,22 @@ static bool more_memory(void)
 	return maps(PROT_READ | PROT_WRITE, MAP_PRIVATE, 2 * DATA);
 }
 
+/* Memory that is not to be written to any more is no data: it keeps what is in it, and its page tables. */
+static bool sealed_memory(void)
+{
+	void *part[64];
+	unsigned int count = 0;
+
+	for (; count < 64; count++) {
+		part[count] = mmap(NULL, DATA / 4, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (part[count] == MAP_FAILED || mprotect(part[count], DATA / 4, PROT_READ))
+			break;
+	}
+	for (unsigned int i = 0; i < count; i++)
+		munmap(part[i], DATA / 4);
+	return count == 64;
+}
+
 /* Which no limit of data counts. */
 static bool shared_memory(void)
 {
@@ -676,7 +692,8 @@ static const struct attempt {
 	{ "map shared memory", shared_memory, false, false }, { "map memory that grows", stack_memory, false, false },
 	{ "advise on memory", merged_memory, false, false },
 	{ "change limits", lifts_limits, false, false },
-	{ "take more memory than it may", more_memory, false, true }, { "open more files than it may", more_files, false, true },
+	{ "take more memory than it may", more_memory, false, true },
+	{ "take more and seal it", sealed_memory, false, true }, { "open more files than it may", more_files, false, true },
 	{ "start more threads than it may", more_threads, false, true },
 };
 
@@ -825,6 +842,7 @@ int main(int argc, char **argv)
 	int status;
 
 	make_surroundings();
+	sandbox.space = sandbox_space();
 	sandbox.logs[0] = log_file;
 	if (as_user && (chown(FOLDER, USER, USER) || setresgid(USER, USER, USER) || setresuid(USER, USER, USER) ||
 			prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)))

@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -26,13 +27,26 @@ static bool limit(__rlimit_resource_t what, rlim_t most)
 	return !setrlimit(what, &(struct rlimit){ most, most });
 }
 
+uint64_t sandbox_space(void)
+{
+	unsigned long long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	if (f && fscanf(f, "%llu", &pages) != 1)
+		pages = 0;
+	if (f)
+		fclose(f);
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 const char *sandbox_limit(const struct sandbox *sandbox)
 {
 	if (!limit(RLIMIT_CORE, 0) || !limit(RLIMIT_NOFILE, DESCRIPTORS_MOST))
 		return "limit its files";
 	if (!limit(RLIMIT_NPROC, sandbox->threads + 1 + 2 * SANDBOX_WORKERS))
 		return "limit its threads";
-	if (!limit(RLIMIT_DATA, sandbox->data))
+	/* Memory that it makes unwritable is no data any more, and page tables never were. */
+	if (!sandbox->space || !limit(RLIMIT_DATA, sandbox->data) || !limit(RLIMIT_AS, sandbox->space + sandbox->data))
 		return "limit its memory";
 	if (!limit(RLIMIT_NICE, 0))
 		return "keep it at the guest's weight";

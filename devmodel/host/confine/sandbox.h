@@ -20,12 +20,16 @@ struct sandbox {
 	pid_t keeper;		/* the parent, with which it ends */
 	unsigned int threads;	/* most that it starts at a time */
 	uint64_t data;		/* bytes of memory that it has or takes later */
+	uint64_t space;		/* bytes of its address space, which grows by no more than data */
 	int logs[SANDBOX_LOGS];	/* descriptors that it may cut off; -1: none */
 	int link;		/* over which it sends descriptors to its keeper; -1: none */
 	int media;		/* the io_uring whose files it may replace; -1: none */
 };
 
 #define SANDBOX_WORKERS		8u	/* threads of io_uring, of each of two kinds */
+
+/* What this process's address space has now; 0: unknown. Before it is confined. */
+uint64_t sandbox_space(void);
 
 /* While the process has one thread. It is for good, also for threads that are started later. What cannot be done is a failure. */
 bool sandbox_enter(const struct sandbox *sandbox, struct failure *failure);
