@@ -3,6 +3,7 @@
 #include "host/ending.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include <keel/channel.h>
 
@@ -41,7 +42,10 @@ void ending_describe(const struct keel_vm_status *status, char *text, size_t roo
 {
 	const char *name = status->end < sizeof(end_names) / sizeof(end_names[0]) ? end_names[status->end] : NULL;
 
-	if (!name)
+	if (status->end == ENDING_VCPU_FAILED)
+		snprintf(text, room, "vCPU %u cannot run: %s", (unsigned int)(status->detail >> 32),
+			 strerror((int)(uint32_t)status->detail));
+	else if (!name)
 		snprintf(text, room, "unknown reason %u", status->end);
 	else if (status->end == KEEL_END_CELL_FAULT)
 		snprintf(text, room, "%s (vector %u, error code 0x%x, address 0x%llx)", name,

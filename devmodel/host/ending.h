@@ -11,6 +11,9 @@
 
 #include "manifest/manifest.h"
 
+/* Beside enum keel_end, from this host: a vCPU could not be run. detail: its number << 32 and errno. */
+#define ENDING_VCPU_FAILED	0x10000u
+
 /* What the owner asked for; else the manifest decides. */
 enum ending_wish { ENDING_WISH_NONE, ENDING_WISH_SHUTDOWN, ENDING_WISH_REBOOT, ENDING_WISH_DESTROY };
 

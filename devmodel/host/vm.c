@@ -135,7 +135,7 @@ static void *run_vcpu(void *argument)
 	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 	while (ioctl(vcpu->fd, KEEL_RUN))
 		if (errno != EINTR) {
-			vcpu->error = errno;
+			__atomic_store_n(&vcpu->error, errno, __ATOMIC_RELAXED);
 			break;
 		}
 	if (write(vm->ended, &one, sizeof(one)) < 0)
@@ -183,8 +183,19 @@ void vm_event(struct vm *vm)
 		;
 }
 
+/* Of a VM that was not told to end yet: the first that gave up, or NULL. */
+static const struct vm_vcpu *find_failed(const struct vm *vm)
+{
+	for (unsigned int i = 0; i < vm->threads; i++)
+		if (__atomic_load_n(&vm->vcpu[i].error, __ATOMIC_RELAXED))
+			return &vm->vcpu[i];
+	return NULL;
+}
+
 void vm_stop(struct vm *vm, struct keel_vm_status *status)
 {
+	const struct vm_vcpu *failed = find_failed(vm);
+
 	memset(status, 0, sizeof(*status));
 	while (ioctl(vm->fd, KEEL_VM_KILL) && errno == EINTR)
 		;
@@ -195,9 +206,10 @@ void vm_stop(struct vm *vm, struct keel_vm_status *status)
 	vm->threads = 0;
 	/* The first reason stays: that of the guest, if it ended before the kill. */
 	ioctl(vm->fd, KEEL_VM_STATUS, status);
-	for (unsigned int i = 0; i < vm->vcpus; i++)
-		if (vm->vcpu[i].error)
-			fprintf(stderr, "vCPU %u: cannot run: %s\n", i, strerror(vm->vcpu[i].error));
+	if (failed && status->end == KEEL_END_DESTROYED) {
+		status->end = ENDING_VCPU_FAILED;
+		status->detail = (uint64_t)failed->index << 32 | (uint32_t)failed->error;
+	}
 }
 
 void vm_destroy(struct vm *vm)

@@ -49,7 +49,10 @@ bool vm_create(struct vm *vm, unsigned int vcpus, uint32_t topology, size_t chan
 bool vm_start(struct vm *vm, struct failure *failure);
 /* The cell looks at the channel. */
 void vm_event(struct vm *vm);
-/* Ends the VM and waits for its threads; *status says why it ended. Descriptors and channel stay. */
+/*
+ * Ends the VM and waits for its threads; *status says why it ended, a vCPU that could not run included
+ * (ENDING_VCPU_FAILED). Descriptors and channel stay.
+ */
 void vm_stop(struct vm *vm, struct keel_vm_status *status);
 void vm_destroy(struct vm *vm);
 

@@ -71,6 +71,15 @@ manifest killed
 check "create" keel create "$WORK/killed.json"
 kill -KILL "$(cat "$KEEL_RUN_DIR/killed/pid")"
 check "list --all: a process that was killed" soon says '^killed +lost .*ended without a word' keel list --all
+manifest stuck
+echo 'run 5' >"$WORK/guests/stuck/faults"
+keel create "$WORK/stuck.json" >"$WORK/created" 2>&1
+check "create of a guest whose vCPU cannot run is a failure" [ $? -eq 1 ]
+check "it says so" grep -q 'guest "stuck" ended at once: vCPU 0 cannot run: Input/output error' "$WORK/created"
+check "list --all has it" says '^stuck +ended .*vCPU 0 cannot run' keel list --all
+manifest stuck '"on_crash": "preserve"'
+check "it is a crash for its manifest" says 'guest "stuck" preserved at once' keel create "$WORK/stuck.json"
+check "and its owner's wish is one" keel destroy stuck
 manifest taken
 order taken 'babble'
 keel create "$WORK/taken.json" >/dev/null 2>&1

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The end of a guest's run: what follows from each reason, and how it is told. */
 #include <check.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,6 +30,19 @@ static const struct {
 	{ KEEL_END_DESTROYED, false, MANIFEST_DESTROY },
 };
 #define ENDS (sizeof(ends) / sizeof(ends[0]))
+
+START_TEST(vcpu_that_cannot_run_is_a_crash)
+{
+	struct keel_vm_status status = { .end = ENDING_VCPU_FAILED, .detail = 3ull << 32 | EIO };
+	char text[128];
+
+	ck_assert(ending_is_crash(&status));
+	ck_assert_uint_eq(ending_action(&status, ENDING_WISH_NONE, &manifest), MANIFEST_PRESERVE);
+	ck_assert_uint_eq(ending_action(&status, ENDING_WISH_DESTROY, &manifest), MANIFEST_DESTROY);
+	ending_describe(&status, text, sizeof(text));
+	ck_assert_str_eq(text, "vCPU 3 cannot run: Input/output error");
+}
+END_TEST
 
 START_TEST(manifest_decides)
 {
@@ -146,6 +160,7 @@ END_TEST
 
 SUITE("ending", tcase)
 {
+	tcase_add_test(tcase, vcpu_that_cannot_run_is_a_crash);
 	tcase_add_test(tcase, manifest_decides);
 	tcase_add_test(tcase, triple_fault_is_a_reset);
 	tcase_add_test(tcase, failing_at_once);
