@@ -347,9 +347,28 @@ static bool confine(struct machine *m, struct failure *failure)
 		if (!hand_claim_over(m, i, failure))
 			return false;
 	}
+	if (!keeper_note_opened(&m->keeper, failure))
+		return false;
 	rundir_leave(&m->rundir);
 	sandbox.space = sandbox_space();
 	return sandbox_enter(&sandbox, failure);
+}
+
+/* What keel list --all tells. */
+static void note_state(const struct machine *m, const char *state, const char *reason)
+{
+	char stamp[32] = "";
+	time_t now = time(NULL);
+	struct tm tm;
+	json_t *record;
+
+	if (gmtime_r(&now, &tm))
+		strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	record = json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", m->manifest.name, "state", state, "since", stamp,
+			   "reason", reason, "crashed", m->failed ? 1 : 0);
+	if (!rundir_note_state(&m->rundir, record))
+		fprintf(stderr, "%s: cannot note that it is %s\n", m->manifest.name, state);
+	json_decref(record);
 }
 
 bool machine_start(struct machine *m, struct failure *failure)
@@ -375,8 +394,12 @@ bool machine_start(struct machine *m, struct failure *failure)
 	if (open_all(m, failure)) {
 		items_build(&m->items, &m->manifest, m->memory.low, m->memory.high);
 		channel_plan(&m->layout, &m->manifest, &m->firmware, &m->items);
-		if (create_vm(m, failure) && schedule_set(&m->manifest, failure) && confine(m, failure) && start_vm(m, failure))
-			return true;
+		if (create_vm(m, failure) && schedule_set(&m->manifest, failure)) {
+			if (confine(m, failure) && start_vm(m, failure))
+				return true;
+			m->failed = true;
+			note_state(m, "ended", failure->text);
+		}
 		vm_destroy(&m->vm);
 	}
 	close_all(m);
@@ -455,23 +478,6 @@ static enum manifest_action next_action(struct machine *m)
 			m->short_failures);
 	m->failed = given_up || ending_is_crash(&m->status);
 	return action;
-}
-
-/* What keel list --all tells. */
-static void note_state(const struct machine *m, const char *state, const char *reason)
-{
-	char stamp[32] = "";
-	time_t now = time(NULL);
-	struct tm tm;
-	json_t *record;
-
-	if (gmtime_r(&now, &tm))
-		strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	record = json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", m->manifest.name, "state", state, "since", stamp,
-			   "reason", reason, "crashed", m->failed ? 1 : 0);
-	if (!rundir_note_state(&m->rundir, record))
-		fprintf(stderr, "%s: cannot note that it is %s\n", m->manifest.name, state);
-	json_decref(record);
 }
 
 static json_t *end_answer(struct machine *m, const char *event)

@@ -70,7 +70,7 @@ check "list --all has it" says '^again +ended .*no answer for' keel list --all
 manifest killed
 check "create" keel create "$WORK/killed.json"
 kill -KILL "$(cat "$KEEL_RUN_DIR/killed/pid")"
-check "list --all: a process that was killed" soon says '^killed +lost .*ended without a word' keel list --all
+check "list --all: a process that was killed" soon says '^killed +lost .*ended by signal 9' keel list --all
 manifest stuck
 echo 'run 5' >"$WORK/guests/stuck/faults"
 keel create "$WORK/stuck.json" >"$WORK/created" 2>&1
@@ -85,6 +85,12 @@ order taken 'babble'
 keel create "$WORK/taken.json" >/dev/null 2>&1
 check "a process that says what its keeper does not know is ended" soon never test -e "$KEEL_RUN_DIR/taken"
 check "and the log says why" says 'says what it never says' keel log taken
+manifest rubbish
+check "create" keel create "$WORK/rubbish.json"
+order rubbish 'scribble'
+check "a process that ruins its record is gone" soon never test -e "$KEEL_RUN_DIR/rubbish"
+check "list --all has it" says '^rubbish +lost .*left no record' keel list --all
+check "what it wrote does not stay" [ "$(stat -c %s "$KEEL_RUN_DIR/.ended/rubbish")" -eq 2048 ]
 forget crash
 order crash 'say well\n'
 check "a next start is not the old one" keel create "$WORK/crash.json"
@@ -118,6 +124,9 @@ if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
 	# shellcheck disable=SC2016
 	check "a full run folder: the reason" says 'No space left on device' unshare -m sh -c 'mount -t tmpfs -o size=8k none "$1" &&
 		{ dd if=/dev/zero of="$1/x" bs=4k count=2 2>/dev/null; KEEL_RUN_DIR=$1/run keel create "$2"; }' - "$WORK/full" "$WORK/off.json"
+	# shellcheck disable=SC2016
+	check "one with no room for a record as well" says 'cannot (make|write) .*/off: No space left' unshare -m sh -c \
+		'mount -t tmpfs -o size=4k none "$1" && KEEL_RUN_DIR=$1/run keel create "$2"' - "$WORK/full" "$WORK/off.json"
 	# shellcheck disable=SC2016
 	check "nothing is left of it" unshare -m sh -c 'mount -t tmpfs -o nr_inodes=3 none "$1" &&
 		{ ! KEEL_RUN_DIR=$1/run keel create "$2" && [ ! -e "$1/run/off" ]; }' - "$WORK/full" "$WORK/off.json"

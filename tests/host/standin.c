@@ -11,6 +11,7 @@
  *             end REASON [DETAIL [ADDRESS]]	the run ends (enum keel_end)
  *             say TEXT, debug TEXT		output; \n and \xHH are what they are in C
  *             babble			its process, taken over, says to the keeper what that does not know
+ *             scribble		its process, taken over, fills its record with rubbish and ends as if all were well
  *             take			its ACPI handler takes a press of the power button
  *             lock DRIVE, unlock DRIVE, open DRIVE	the door of a CD-ROM drive, which is opened with a medium in it
  *             flood			its cell gives the other end no rest any more, whatever that does
@@ -63,7 +64,7 @@ static const char *const request_names[REQUESTS] = {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int keeper = -1;
+static int keeper = -1, record = -1;
 static int device = -1, orders = -1, notes = -1, hypervisor_log = -1, memory = -1;
 static off_t orders_taken;
 static int faults[REQUESTS];
@@ -159,15 +160,37 @@ static void read_settings(const char *folder, const char *file, void (*set)(cons
 		fclose(f);
 }
 
-/* While it may still be asked for: the one pair of sockets of this kind that keel-dm has. */
-static void find_keeper(void)
+static bool is_record(int fd)
+{
+	char link[64], path[4096] = "";
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	return readlink(link, path, sizeof(path) - 1) > 0 && strstr(path, "/.ended/");
+}
+
+/* While they may still be asked for: the one pair of sockets of its kind that keel-dm has, and the record. */
+static void find_descriptors(void)
 {
 	socklen_t bytes = sizeof(int);
 	int type;
 
-	for (int fd = 0; fd < DESCRIPTORS && keeper < 0; fd++)
+	for (int fd = 0; fd < DESCRIPTORS; fd++) {
 		if (!getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) && type == SOCK_SEQPACKET)
 			keeper = fd;
+		if (is_record(fd))
+			record = fd;
+	}
+}
+
+static void scribble(void)
+{
+	static char rubbish[1 << 16];
+
+	memset(rubbish, '[', sizeof(rubbish));
+	for (off_t at = 0; at < 1 << 20; at += (off_t)sizeof(rubbish))
+		if (pwrite(record, rubbish, sizeof(rubbish), at) < 0)
+			perror("stand-in: record");
+	syscall(SYS_exit_group, 0);
 }
 
 static int open_device(const char *folder)
@@ -178,7 +201,7 @@ static int open_device(const char *folder)
 	};
 	read_settings(folder, "info", set_field);
 	read_settings(folder, "faults", set_fault);
-	find_keeper();
+	find_descriptors();
 	orders = open_file(folder, "orders", O_RDONLY | O_CREAT);
 	notes = open_file(folder, "notes", O_WRONLY | O_CREAT | O_APPEND);
 	hypervisor_log = open_file(folder, "log", O_RDONLY);
@@ -368,6 +391,8 @@ static void obey(char *line)
 	} else if (!strcmp(line, "babble")) {
 		if (write(keeper, "?", 1) != 1)
 			perror("stand-in: keeper");
+	} else if (!strcmp(line, "scribble")) {
+		scribble();
 	} else if (!strcmp(line, "take")) {
 		__atomic_store_n(&channel->buttons_taken, channel->buttons_taken + 1, __ATOMIC_RELEASE);
 	} else if (sscanf(line, "lock %u", &drive) == 1) {

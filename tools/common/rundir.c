@@ -154,6 +154,7 @@ static void prune_records(const char *folder)
 static bool open_record(struct rundir *dir, const char *name, struct failure *failure)
 {
 	char path[PATH_MAX];
+	int error;
 
 	rundir_path(path, sizeof(path), RECORDS, "");
 	if (make_folder(path, 0700)) {
@@ -161,7 +162,11 @@ static bool open_record(struct rundir *dir, const char *name, struct failure *fa
 		rundir_path(path, sizeof(path), RECORDS, name);
 		dir->record_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	}
-	return dir->record_fd >= 0 || failure_set(failure, EXIT_FAILED, "cannot make %s: %s", path, strerror(errno));
+	if (dir->record_fd < 0)
+		return failure_set(failure, EXIT_FAILED, "cannot make %s: %s", path, strerror(errno));
+	/* The end of the guest must find room; what is there stays until it runs. */
+	error = posix_fallocate(dir->record_fd, 0, RECORD_BYTES);
+	return !error || failure_set(failure, EXIT_FAILED, "cannot write %s: %s", path, strerror(error));
 }
 
 bool rundir_note_pid(struct rundir *dir, pid_t pid, struct failure *failure)
@@ -235,7 +240,6 @@ void rundir_remove(struct rundir *dir)
 	rmdir(dir->path);
 	fd_close(&folder);
 	fd_close(&dir->pid_fd);
-	fd_close(&dir->record_fd);
 }
 
 /* All of it at once, in place: what reads it meanwhile sees one or the other. */
@@ -249,6 +253,57 @@ bool rundir_note_state(const struct rundir *dir, const json_t *record)
 	memset(text + length, ' ', sizeof(text) - length);
 	text[sizeof(text) - 1] = '\n';
 	return pwrite(dir->record_fd, text, sizeof(text), 0) == (ssize_t)sizeof(text);
+}
+
+/* Whether there is one; what the process of the guest wrote may be anything. */
+static bool is_record(const char *text, size_t length)
+{
+	json_t *record = json_loadb(text, length, 0, NULL);
+	bool good = json_string_length(json_object_get(record, "state"));
+
+	json_decref(record);
+	return good;
+}
+
+static json_t *lost_record(const char *name, const char *reason)
+{
+	char stamp[32] = "";
+	time_t now = time(NULL);
+	struct tm tm;
+
+	if (gmtime_r(&now, &tm))
+		strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", name, "state", "lost", "since", stamp, "reason", reason, "crashed", 1);
+}
+
+/* Without room for another file the former one has to do. */
+static void put_record(struct rundir *dir, const char *name, const json_t *record)
+{
+	struct rundir next = *dir;
+	char path[PATH_MAX], place[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/" RECORDS "/.%s", rundir_parent(), name);
+	rundir_path(place, sizeof(place), RECORDS, name);
+	unlink(path);
+	next.record_fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if ((next.record_fd < 0 || !rundir_note_state(&next, record) || rename(path, place)) && !rundir_note_state(dir, record))
+		fprintf(stderr, "%s: cannot write its record\n", name);
+	unlink(path);
+	fd_close(&next.record_fd);
+}
+
+void rundir_end_record(struct rundir *dir, const char *reason)
+{
+	const char *name = strrchr(dir->path, '/') + 1;
+	char text[RECORD_BYTES];
+	ssize_t n = ftruncate(dir->record_fd, RECORD_BYTES) ? -1 : pread(dir->record_fd, text, sizeof(text), 0);
+	json_t *record;
+
+	if (!reason && (n < 0 || !is_record(text, (size_t)n)))
+		reason = "its process left no record; see keel log";
+	record = reason ? lost_record(name, reason) : json_loadb(text, (size_t)n, 0, NULL);
+	put_record(dir, name, record);
+	json_decref(record);
 }
 
 static bool read_record(int folder, const char *name, char text[RECORD_BYTES + 1])

@@ -58,6 +58,11 @@ bool rundir_note_state(const struct rundir *dir, const json_t *record);
  * else of the process, in seconds.
  */
 bool rundir_read_record(const char *name, char text[RUNDIR_RECORD_ROOM], long long *age);
+/*
+ * Puts what the record says in a file that whoever has the former one open does not reach, while the folder is still
+ * locked. reason: that the guest was lost, and why; NULL: the record as its process left it, if it is one.
+ */
+void rundir_end_record(struct rundir *dir, const char *reason);
 /* Calls each with the name and text of each record, until that is false: out of memory. */
 bool rundir_each_record(bool (*each)(void *owner, const char *name, const char *text), void *owner, struct failure *failure);
 

@@ -22,6 +22,7 @@
 
 /* What the guest's process says: a message each, with a descriptor in HOLD and CLAIM. Those from CLAIM on are answered by one. */
 #define NOTE_SOCKET		's'
+#define OPENED			'o'
 #define HOLD			'h'
 #define CLAIM			'c'
 #define CHANGE			'm'
@@ -43,6 +44,7 @@ struct watch {
 	const struct manifest *manifest;
 	struct stat socket;		/* that the guest's process has made; no inode: none */
 	bool noted, released;
+	bool opened;			/* all that the guest needs: from here on it leaves a record */
 	struct claim held[MANIFEST_DRIVES];	/* what the medium of each drive is and lies in, as far as it is to be held here; */
 	struct claim next[MANIFEST_DRIVES];	/* and the one that is about to take its place */
 	time_t end;			/* CLOCK_MONOTONIC, when the guest's process is ended; 0: it is not */
@@ -100,15 +102,24 @@ static void hand_on(struct watch *w, int signals)
 		w->end = now() + KEEPER_LEAVE_SECONDS + LIVES_ON_SECONDS;
 }
 
-static enum exit_code reap(const struct keeper *keeper)
+/* Behind its release the record may be another guest's. */
+static enum exit_code reap(struct watch *w)
 {
+	bool records = w->opened && !w->released;
+	char reason[128];
 	int status = 0;
 
-	while (waitpid(keeper->guest, &status, 0) < 0 && errno == EINTR)
+	while (waitpid(w->keeper->guest, &status, 0) < 0 && errno == EINTR)
 		;
-	if (!WIFSIGNALED(status))
+	if (!WIFSIGNALED(status)) {
+		if (records)
+			rundir_end_record(w->dir, NULL);
 		return (enum exit_code)WEXITSTATUS(status);
-	fprintf(stderr, "the guest's process was ended by signal %d (%s)\n", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	}
+	snprintf(reason, sizeof(reason), "its process was ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	fprintf(stderr, "%s: %s\n", w->manifest->name, reason);
+	if (records)
+		rundir_end_record(w->dir, reason);
 	return EXIT_FAILED;
 }
 
@@ -192,6 +203,8 @@ static void release(struct watch *w)
 {
 	time_t end = now() + LIVES_ON_SECONDS;
 
+	if (w->opened)
+		rundir_end_record(w->dir, NULL);
 	clear(w);
 	w->released = true;
 	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++) {
@@ -232,7 +245,20 @@ static bool obey_drive(struct watch *w, const struct word *word, int fd)
 
 static bool is_known(const struct watch *w, char what)
 {
-	return what && strchr((const char[]){ HOLD, CLAIM, CHANGE, FORGET, RELEASE, w->noted ? '\0' : NOTE_SOCKET, '\0' }, what);
+	switch (what) {
+	case NOTE_SOCKET:
+		return !w->noted;
+	case OPENED:
+		return !w->opened;
+	case RELEASE:
+		return !w->released;
+	case HOLD:
+	case CLAIM:
+	case CHANGE:
+	case FORGET:
+		return true;
+	}
+	return false;
 }
 
 static void obey(struct watch *w, const struct word *word, int fd)
@@ -244,6 +270,7 @@ static void obey(struct watch *w, const struct word *word, int fd)
 	    lstat(w->manifest->serial_path, &w->socket))
 		w->socket.st_ino = 0;
 	w->noted |= word->what == NOTE_SOCKET;
+	w->opened |= word->what == OPENED;
 	if (word->what == RELEASE) {
 		release(w);
 		if (!answer(w, &done, -1))
@@ -297,7 +324,7 @@ enum exit_code keeper_watch(struct keeper *keeper, struct rundir *dir, const str
 	}
 	/* It has ended, or it should have. Its number is not free, nor its user's, before it is reaped. */
 	kill(keeper->guest, SIGKILL);
-	code = reap(keeper);
+	code = reap(&w);
 	clear(&w);
 	rundir_leave(dir);
 	close(keeper->link);
@@ -330,6 +357,11 @@ static bool hear(const struct keeper *keeper, int *fd, struct failure *failure)
 bool keeper_note_socket(const struct keeper *keeper, struct failure *failure)
 {
 	return say(keeper, &(struct word){ .what = NOTE_SOCKET }, -1, failure);
+}
+
+bool keeper_note_opened(const struct keeper *keeper, struct failure *failure)
+{
+	return say(keeper, &(struct word){ .what = OPENED }, -1, failure);
 }
 
 bool keeper_hold(const struct keeper *keeper, unsigned int drive, int fd, struct failure *failure)

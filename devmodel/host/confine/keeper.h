@@ -33,6 +33,8 @@ enum exit_code keeper_watch(struct keeper *keeper, struct rundir *dir, const str
 
 /* In the guest's process, before it is confined. The serial socket is made. */
 bool keeper_note_socket(const struct keeper *keeper, struct failure *failure);
+/* The same. From here on the end of the process, however it comes, is told by the guest's record. */
+bool keeper_note_opened(const struct keeper *keeper, struct failure *failure);
 /*
  * The same. The keeper holds this descriptor, one of the claim on a drive's image: its lock is to last until the drive has another medium,
  * or as long as the guest. The caller's stays.
