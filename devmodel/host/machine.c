@@ -516,9 +516,12 @@ static void restart(struct machine *m)
 	struct failure failure;
 	json_t *answer = end_answer(m, "restarted");
 
+	/* Nobody is answered while memory is scrubbed and taken. */
+	note_state(m, "restarting", json_string_value(json_object_get(answer, "reason")));
 	vm_destroy(&m->vm);
 	m->restarts++;
 	if (create_vm(m, &failure) && start_vm(m, &failure)) {
+		note_state(m, "running", "");
 		answer_waiting(m, ENDING_WISH_SHUTDOWN, refusal(m, "switch itself off", "restarted"), answer);
 		return;
 	}
@@ -626,6 +629,9 @@ void machine_run(struct machine *m)
 
 enum exit_code machine_stop(struct machine *m)
 {
+	/* Memory takes its time to be scrubbed: who asks meanwhile finds a guest that is about to end, not one that does not answer. */
+	if (m->control.loop)
+		control_stop_listening(&m->control);
 	vm_destroy(&m->vm);
 	close_all(m);
 	/* Who is told of the end may unload the driver at once, or start a guest of this name. */

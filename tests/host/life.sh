@@ -27,6 +27,20 @@ check "and waits for the end" wait $!
 check "and says why" grep -q 'switched its machine off' "$WORK/shutdown"
 check "the guest's folder is gone" soon never test -e "$KEEL_RUN_DIR/life"
 
+# Memory that takes its time to be given back.
+manifest large
+check "create a large one" keel create "$WORK/large.json"
+order large 'scrub 5'
+order large 'end 2'
+check "its record says that it is restarted" soon grep -q '"state":"restarting"' "$KEEL_RUN_DIR/.ended/large"
+check "it starts again" noted large start 2
+check "and its record says that it runs" soon grep -q '"state":"running"' "$KEEL_RUN_DIR/.ended/large"
+order large 'end 1'
+check "it ends" soon grep -q '"state":"ended"' "$KEEL_RUN_DIR/.ended/large"
+check "it is known to be about to end" says '^large +starting' keel list
+check "which is no failure" keel list
+check "it is gone then" soon never test -e "$KEEL_RUN_DIR/large"
+
 manifest other
 mkdir -p "$WORK/guests/other"
 echo 'start 5' >"$WORK/guests/other/faults"

@@ -12,6 +12,7 @@
  *             say TEXT, debug TEXT		output; \n and \xHH are what they are in C
  *             babble			its process, taken over, says to the keeper what that does not know
  *             scribble		its process, taken over, fills its record with rubbish and ends as if all were well
+ *             scrub SECONDS		the end of its VM, and of those behind it, takes so long
  *             take			its ACPI handler takes a press of the power button
  *             lock DRIVE, unlock DRIVE, open DRIVE	the door of a CD-ROM drive, which is opened with a medium in it
  *             flood			its cell gives the other end no rest any more, whatever that does
@@ -67,6 +68,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int keeper = -1, record = -1;
 static int device = -1, orders = -1, notes = -1, hypervisor_log = -1, memory = -1;
 static off_t orders_taken;
+static unsigned int scrub_seconds;
 static int faults[REQUESTS];
 static struct keel_info info;
 static struct keel_vm_status status;
@@ -393,6 +395,8 @@ static void obey(char *line)
 			perror("stand-in: keeper");
 	} else if (!strcmp(line, "scribble")) {
 		scribble();
+	} else if (sscanf(line, "scrub %u", &scrub_seconds) == 1) {
+		return;
 	} else if (!strcmp(line, "take")) {
 		__atomic_store_n(&channel->buttons_taken, channel->buttons_taken + 1, __ATOMIC_RELEASE);
 	} else if (sscanf(line, "lock %u", &drive) == 1) {
@@ -598,6 +602,17 @@ void *mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offs
 void *mmap64(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
 {
 	return map(at, bytes, protection, flags, fd, offset);
+}
+
+int close(int fd)
+{
+	const struct timespec time = { .tv_sec = scrub_seconds };
+
+	if (fd >= 0 && fd == vm_fd) {
+		vm_fd = -1;
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+	}
+	return (int)syscall(SYS_close, fd);
 }
 
 static int answer(int fd, unsigned long request, void *argument)
