@@ -179,4 +179,29 @@ check "for a replay as well" exits 1 timeout 5 keel console --log full
 kill "${readers[@]}" 2>/dev/null
 check "until one has left" soon keel console --log full
 check "the guest runs on" says '^full +running' keel list
+
+# A path of two guests' serial ports.
+manifest first "\"serial\": { \"type\": \"socket\", \"path\": \"$WORK/serial\" }"
+manifest second "\"serial\": { \"type\": \"socket\", \"path\": \"$WORK/serial\" }"
+check "create with a serial socket" keel create "$WORK/first.json"
+check "it is called by its name alone" [ "$(find "$WORK" -name '.keel-*' | wc -l)" -eq 0 ]
+kill -STOP "$(cat "$KEEL_RUN_DIR/first/pid")"
+python3 - "$WORK/serial" "$WORK/waiting" <<'END' &
+import socket, sys, time
+held = []
+for _ in range(6):
+    held.append(socket.socket(socket.AF_UNIX))
+    held[-1].setblocking(False)
+    held[-1].connect_ex(sys.argv[1])
+open(sys.argv[2], "w").close()
+time.sleep(60)
+END
+waiting=$!
+check "its queue is full" soon [ -e "$WORK/waiting" ]
+check "another guest with this socket is refused at once" exits 7 timeout 10 keel create "$WORK/second.json"
+kill "$waiting"
+kill -CONT "$(cat "$KEEL_RUN_DIR/first/pid")"
+check "the first one's is still there" [ -S "$WORK/serial" ]
+kill -KILL "$(ps -o ppid= -p "$(cat "$KEEL_RUN_DIR/first/pid")" | tr -d ' ')"
+check "a socket that is left behind is in nobody's way" soon keel create "$WORK/second.json"
 finish

@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pty.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,11 +17,14 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/fd.h"
 
 #define CHUNK			4096u
 #define PATIENCE_SECONDS	5	/* for a reader that does not read */
 #define PENDING_MOST		(CONSOLE_SCROLLBACK - CHUNK)
 #define CLIENTS_MOST		32u
+#define LISTEN_QUEUE		4
+#define OPEN_FILES		"/proc/self/fd"
 
 struct console_client {
 	struct loop_source source;
@@ -201,38 +206,90 @@ bool console_open_pty(struct console *console, const char *link, struct failure 
 	return true;
 }
 
-/* A socket that nobody listens on any more is in the way of the next one. */
-static void remove_stale_socket(const struct sockaddr_un *address)
+/* Whether nobody listens there any more. A listener with a full queue is one. */
+static bool is_stale(int folder, const char *name)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int there = openat(folder, name, O_PATH | O_CLOEXEC);
 	struct stat st;
+	bool stale;
 
-	if (!stat(address->sun_path, &st) && S_ISSOCK(st.st_mode) &&
-	    connect(fd, (const struct sockaddr *)address, sizeof(*address)) && errno == ECONNREFUSED)
-		unlink(address->sun_path);
-	close(fd);
+	snprintf(address.sun_path, sizeof(address.sun_path), OPEN_FILES "/%d", there);
+	stale = fd >= 0 && !fstat(there, &st) && S_ISSOCK(st.st_mode) &&
+		connect(fd, (const struct sockaddr *)&address, sizeof(address)) && errno == ECONNREFUSED;
+	fd_close(&there);
+	fd_close(&fd);
+	return stale;
+}
+
+/* Under another name it is nobody else's to take for stale: one that has come there since is put back. */
+static void remove_stale_socket(int folder, const char *name)
+{
+	char aside[32];
+
+	snprintf(aside, sizeof(aside), ".keel-stale-%d", (int)getpid());
+	if (!is_stale(folder, name) || renameat(folder, name, folder, aside))
+		return;
+	if (!is_stale(folder, aside) && linkat(folder, aside, folder, name, 0))
+		perror(name);
+	unlinkat(folder, aside, 0);
+}
+
+/* Its name leads to it only once it listens. -1: errno tells. */
+static int listen_as(int folder, const char *name)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error;
+	char first[32];
+	bool done;
+
+	snprintf(first, sizeof(first), ".keel-serial-%d", (int)getpid());
+	/* By way of the folder, so that it is short enough. */
+	snprintf(address.sun_path, sizeof(address.sun_path), OPEN_FILES "/%d/%s", folder, first);
+	unlinkat(folder, first, 0);
+	done = fd >= 0 && !bind(fd, (const struct sockaddr *)&address, sizeof(address)) &&
+	       !listen(fd, LISTEN_QUEUE) && !linkat(folder, first, folder, name, 0);
+	error = errno;
+	unlinkat(folder, first, 0);
+	if (!done)
+		fd_close(&fd);
+	errno = error;
+	return fd;
+}
+
+/* The folder, and the name in it. */
+static int open_parent(const char *path, const char **name)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[PATH_MAX];
+
+	*name = slash ? slash + 1 : path;
+	snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+	return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 bool console_open_socket(struct console *console, const char *path, struct failure *failure)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd;
+	const char *name;
+	int folder, fd = -1, error;
 
-	if (strlen(path) >= sizeof(address.sun_path))
+	if (strlen(path) >= sizeof(console->listener_path))
 		return failure_set(failure, EXIT_FAILED, "the path of the serial socket is longer than %zu characters: %s",
-				   sizeof(address.sun_path) - 1, path);
-	strcpy(address.sun_path, path);
-	remove_stale_socket(&address);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address))) {
-		failure_set(failure, errno == EADDRINUSE ? EXIT_IN_USE : EXIT_FAILED, "cannot make the serial socket %s: %s",
-			    path, strerror(errno));
-		close(fd);
-		return false;
+				   sizeof(console->listener_path) - 1, path);
+	folder = open_parent(path, &name);
+	if (folder >= 0) {
+		remove_stale_socket(folder, name);
+		fd = listen_as(folder, name);
 	}
+	error = errno;
+	fd_close(&folder);
+	if (fd < 0)
+		return failure_set(failure, error == EEXIST ? EXIT_IN_USE : EXIT_FAILED, "cannot make the serial socket %s: %s",
+				   path, strerror(error == EEXIST ? EADDRINUSE : error));
 	strcpy(console->listener_path, path);
 	console->listener = (struct loop_source){ .fd = fd, .events = EPOLLIN, .ready = on_connection };
-	if (listen(fd, 4) || !loop_add(console->loop, &console->listener))
+	if (!loop_add(console->loop, &console->listener))
 		return failure_set(failure, EXIT_FAILED, "cannot listen on %s: %s", path, strerror(errno));
 	return true;
 }
