@@ -37,7 +37,7 @@ check "it starts again" noted large start 2
 check "and its record says that it runs" soon grep -q '"state":"running"' "$KEEL_RUN_DIR/.ended/large"
 order large 'end 1'
 check "it ends" soon grep -q '"state":"ended"' "$KEEL_RUN_DIR/.ended/large"
-check "it is known to be about to end" says '^large +starting' keel list
+check "it is known to be about to end" says '^large +ending' keel list
 check "which is no failure" keel list
 check "it is gone then" soon never test -e "$KEEL_RUN_DIR/large"
 
