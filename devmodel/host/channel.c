@@ -25,14 +25,42 @@ static size_t padded(size_t bytes)
 	return (bytes + ITEM_ALIGN - 1) & ~(size_t)(ITEM_ALIGN - 1);
 }
 
-static struct keel_queue place_queue(size_t *end)
+static void place_queue(struct channel_layout *layout, size_t *end, uint32_t entries, uint32_t arena_bytes)
 {
-	uint32_t ring = place(end, vq_bytes(KEEL_BLOCK_ENTRIES));
+	uint32_t ring = place(end, vq_bytes(entries));
 
-	return (struct keel_queue){
-		.ring = ring, .entries = KEEL_BLOCK_ENTRIES,
-		.arena = place(end, KEEL_BLOCK_ARENA), .arena_bytes = KEEL_BLOCK_ARENA,
+	layout->queue[layout->queues++] = (struct keel_queue){
+		.ring = ring, .entries = entries, .arena = place(end, arena_bytes), .arena_bytes = arena_bytes,
 	};
+}
+
+/* A row; its queues follow. */
+static struct keel_device *add_device(struct channel_layout *layout, uint32_t type, unsigned int slot, unsigned int queues)
+{
+	struct keel_device *device = &layout->device[layout->devices++];
+
+	*device = (struct keel_device){
+		.type = type, .slot = (uint16_t)slot, .first_queue = (uint16_t)layout->queues, .queues = (uint16_t)queues,
+	};
+	return device;
+}
+
+static void plan_drive(struct channel_layout *layout, size_t *end, unsigned int number, const struct manifest_drive *drive)
+{
+	struct keel_device *device;
+	char serial[sizeof(device->id) + 1] = "";
+
+	layout->drive[number] = (int)layout->devices;
+	device = add_device(layout, drive->kind == MANIFEST_DRIVE_CDROM ? KEEL_DEVICE_IDE_CDROM : KEEL_DEVICE_IDE_DISK, number, 1);
+	device->flags = drive->mode == MANIFEST_RO ? KEEL_DEVICE_READONLY : 0;
+	device->config_bytes = sizeof(struct keel_block_config);
+	/* Systems tell drives apart by their serial numbers. */
+	if (drive->serial[0])
+		memcpy(serial, drive->serial, sizeof(device->id));
+	else
+		snprintf(serial, sizeof(serial), "KEEL-%u", number);
+	memcpy(device->id, serial, sizeof(device->id));
+	place_queue(layout, end, KEEL_BLOCK_ENTRIES, KEEL_BLOCK_ARENA);
 }
 
 void channel_plan(struct channel_layout *layout, const struct manifest *m, const struct blob *firmware,
@@ -40,8 +68,12 @@ void channel_plan(struct channel_layout *layout, const struct manifest *m, const
 {
 	size_t end = sizeof(struct keel_channel), item_bytes = 0;
 
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		layout->queue[i] = m->drives[i].kind ? place_queue(&end) : (struct keel_queue){ 0 };
+	layout->devices = layout->queues = 0;
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
+		layout->drive[i] = -1;
+		if (m->drives[i].kind != MANIFEST_DRIVE_NONE)
+			plan_drive(layout, &end, i, &m->drives[i]);
+	}
 	layout->firmware = place(&end, firmware->bytes);
 	for (unsigned int i = 0; i < items->count; i++)
 		item_bytes += padded(items->entry[i].data.bytes);
@@ -68,21 +100,19 @@ static void read_clocks(struct keel_machine *machine)
 	}
 }
 
-static void fill_drive(struct keel_drive *to, unsigned int number, const struct manifest_drive *from, const struct keel_queue *queue)
+/* How long an image is, is known at each start. */
+static void fill_devices(struct keel_machine *machine, const struct channel_layout *layout, const struct manifest *m)
 {
-	char serial[sizeof(to->serial) + 1] = "";
+	machine->devices = layout->devices;
+	machine->queues = layout->queues;
+	memcpy(machine->device, layout->device, sizeof(machine->device));
+	memcpy(machine->queue, layout->queue, sizeof(machine->queue));
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
+		struct keel_block_config config = { .sectors = m->drives[i].bytes / KEEL_SECTOR };
 
-	/* Systems tell drives apart by their serial numbers. */
-	if (from->serial[0])
-		memcpy(serial, from->serial, sizeof(to->serial));
-	else
-		snprintf(serial, sizeof(serial), "KEEL-%u", number);
-	to->kind = from->kind == MANIFEST_DRIVE_DISK ? KEEL_DRIVE_DISK :
-		   from->kind == MANIFEST_DRIVE_CDROM ? KEEL_DRIVE_CDROM : KEEL_DRIVE_NONE;
-	to->flags = from->mode == MANIFEST_RO ? KEEL_DRIVE_READONLY : 0;
-	to->bytes = from->bytes;
-	memcpy(to->serial, serial, sizeof(to->serial));
-	to->queue = *queue;
+		if (layout->drive[i] >= 0)
+			memcpy(machine->device[layout->drive[i]].config, &config, sizeof(config));
+	}
 }
 
 static void fill_items(struct keel_channel *channel, uint32_t at, const struct items *items)
@@ -120,7 +150,6 @@ void channel_fill(struct keel_channel *channel, const struct channel_layout *lay
 	machine->firmware = layout->firmware;
 	machine->firmware_bytes = (uint32_t)firmware->bytes;
 	memcpy((uint8_t *)channel + layout->firmware, firmware->data, firmware->bytes);
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		fill_drive(&machine->drives[i], i, &m->drives[i], &layout->queue[i]);
+	fill_devices(machine, layout, m);
 	fill_items(channel, layout->items, items);
 }

@@ -12,13 +12,21 @@
 
 struct channel_layout {
 	size_t bytes;
-	struct keel_queue queue[KEEL_DRIVES];	/* no entries: there is no such drive */
+	unsigned int devices, queues;
+	struct keel_device device[KEEL_DEVICES];
+	struct keel_queue queue[KEEL_QUEUES];
+	int drive[KEEL_DRIVES];			/* the device that a drive is; below 0: there is none */
 	uint32_t firmware;
 	uint32_t items;		/* one after the other */
 };
 
 void channel_plan(struct channel_layout *layout, const struct manifest *m, const struct blob *firmware,
 		  const struct items *items);
+static inline const struct keel_queue *channel_drive_queue(const struct channel_layout *layout, unsigned int drive)
+{
+	return layout->drive[drive] < 0 ? NULL : &layout->queue[layout->device[layout->drive[drive]].first_queue];
+}
+
 /* Fills a new channel, all zeros. */
 void channel_fill(struct keel_channel *channel, const struct channel_layout *layout, const struct manifest *m,
 		  const struct vm_memory *memory, const struct blob *firmware, const struct items *items, uint64_t tsc_khz);

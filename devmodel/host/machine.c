@@ -220,9 +220,11 @@ static void open_channel(struct machine *m)
 {
 	rings_init(&m->rings, m->vm.channel);
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
-		if (!m->layout.queue[i].entries)
+		const struct keel_queue *queue = channel_drive_queue(&m->layout, i);
+
+		if (!queue)
 			continue;
-		block_queue_init(&m->queues[i], m->vm.channel, &m->layout.queue[i]);
+		block_queue_init(&m->queues[i], m->vm.channel, queue);
 		rings_watch(&m->rings, &m->queues[i].vq);
 	}
 }
@@ -428,7 +430,7 @@ static void take_requests_of(struct machine *m, unsigned int drive)
 static void take_requests(struct machine *m)
 {
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		if (m->layout.queue[i].entries)
+		if (channel_drive_queue(&m->layout, i))
 			take_requests_of(m, i);
 }
 

@@ -28,7 +28,7 @@ static void show_medium(struct machine *m, unsigned int drive)
 {
 	if (m->state != MACHINE_RUNNING)
 		return;
-	rings_set_medium(&m->rings, drive, m->disks[drive].bytes);
+	rings_set_medium(&m->rings, (unsigned int)m->layout.drive[drive], m->disks[drive].bytes);
 	vm_event(&m->vm);
 }
 

@@ -84,9 +84,9 @@ void rings_command(struct rings *rings, uint32_t bits)
 	__atomic_fetch_or(&rings->channel->commands, bits, __ATOMIC_RELEASE);
 }
 
-void rings_set_medium(struct rings *rings, unsigned int drive, uint64_t bytes)
+void rings_set_medium(struct rings *rings, unsigned int device, uint64_t bytes)
 {
-	STORE(rings->channel->machine.drives[drive].bytes, bytes);
+	STORE(*(uint64_t *)(void *)rings->channel->machine.device[device].config, bytes / KEEL_SECTOR);
 	rings_command(rings, KEEL_COMMAND_MEDIUM_CHANGED);
 }
 

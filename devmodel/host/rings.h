@@ -17,7 +17,7 @@
 struct rings {
 	struct keel_channel *channel;
 	uint32_t output_tail, input_head, debug_tail;
-	const struct vq_device *queue[KEEL_DRIVES];	/* that must be empty before a sleep */
+	const struct vq_device *queue[KEEL_QUEUES];	/* that must be empty before a sleep */
 	unsigned int queues;
 };
 
@@ -37,8 +37,8 @@ void rings_put_input(struct rings *rings, const uint8_t *from, size_t count);
 /* KEEL_COMMAND_* */
 void rings_command(struct rings *rings, uint32_t bits);
 
-/* A drive has another medium of so many bytes, or none (0). */
-void rings_set_medium(struct rings *rings, unsigned int drive, uint64_t bytes);
+/* A drive, by the number of its device, has another medium of so many bytes, or none (0). */
+void rings_set_medium(struct rings *rings, unsigned int device, uint64_t bytes);
 
 /* KEEL_DOOR_* of a drive, the cell's word. */
 uint32_t rings_door(const struct rings *rings, unsigned int drive);

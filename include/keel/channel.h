@@ -16,32 +16,44 @@
 #include "abi.h"
 
 #define KEEL_CHANNEL_MAGIC	0x4e41484cu
-#define KEEL_CHANNEL_VERSION	4u
+#define KEEL_CHANNEL_VERSION	5u
 
+#define KEEL_DEVICES		32u
+#define KEEL_DEVICE_CONFIG	64u		/* bytes */
+#define KEEL_QUEUES		64u
 #define KEEL_DRIVES		4u		/* primary master, primary slave, secondary master, secondary slave */
 #define KEEL_BOUNCE_BYTES	0x20000u	/* bounce buffer of one drive: 128 KiB */
 #define KEEL_ITEMS		64u
 #define KEEL_RING_BYTES		4096u
-
-enum keel_drive_kind { KEEL_DRIVE_NONE = 0, KEEL_DRIVE_DISK, KEEL_DRIVE_CDROM };
 
 /* Offsets in the channel: of the ring, on 16 bytes, and of the arena, on a page. */
 struct keel_queue {
 	uint32_t ring;
 	uint32_t entries;		/* a power of two, 16 to 1024 */
 	uint32_t arena;
-	uint32_t arena_bytes;
+	uint32_t arena_bytes;		/* whole pages */
 };
 
-struct keel_drive {
-	uint32_t kind;
-	uint32_t flags;			/* KEEL_DRIVE_READONLY */
-	uint64_t bytes;			/* multiple of 512; of 2048 for a CD-ROM; 0 = no medium */
-	char serial[20];		/* padded with zeros */
-	uint32_t reserved;
-	struct keel_queue queue;	/* of block requests: KEEL_BLOCK_ENTRIES, an arena of KEEL_BLOCK_ARENA */
+/* What the guest sees, and so what the queues are for. */
+enum keel_device_type {
+	KEEL_DEVICE_NONE = 0,
+	KEEL_DEVICE_IDE_DISK = 1,	/* one queue of block requests: KEEL_BLOCK_ENTRIES, an arena of KEEL_BLOCK_ARENA; */
+	KEEL_DEVICE_IDE_CDROM = 2,	/* and it is read-only */
+	KEEL_DEVICE_VIRTIO = 0x100,	/* + its device ID (VIRTIO 1.2, clause 5), which says what its queues carry */
 };
-#define KEEL_DRIVE_READONLY	1u
+
+/* A device that the resource half serves. Those that no manifest can do without, or with, have no row. */
+struct keel_device {
+	uint32_t type;
+	uint16_t flags;			/* KEEL_DEVICE_READONLY */
+	uint16_t slot;			/* of an IDE drive its number; else the PCI slot, function 0. No two are in one place */
+	uint16_t first_queue, queues;	/* of the machine's: devices have theirs one after the other, in the order of their rows */
+	uint32_t config_bytes;
+	char id[20];			/* a drive's serial number; padded with zeros */
+	uint32_t reserved;
+	_Alignas(8) uint8_t config[KEEL_DEVICE_CONFIG];	/* of a virtio device as its guest sees it; of a drive keel_block_config */
+};
+#define KEEL_DEVICE_READONLY	1u
 
 /* An item of fw_cfg: the bytes are at offset in the channel. A name makes it a file; else it answers to key. */
 struct keel_item {
@@ -63,9 +75,17 @@ struct keel_machine {
 	uint32_t firmware;		/* offset in the channel */
 	uint32_t firmware_bytes;	/* 64 KiB to 1 MiB; guest memory ends at 4 GiB with it, read-only */
 	uint32_t topology;		/* KEEL_TOPOLOGY of topology.h, or 0; the same as the hypervisor was told */
+	uint32_t devices;		/* in use, of KEEL_DEVICES; */
+	uint32_t queues;		/* of KEEL_QUEUES */
 	uint32_t reserved;
-	struct keel_drive drives[KEEL_DRIVES];
+	struct keel_device device[KEEL_DEVICES];
+	struct keel_queue queue[KEEL_QUEUES];
 	struct keel_item item[KEEL_ITEMS];
+};
+
+/* What VIRTIO 1.2, 5.2.4, begins with: 0 is no medium; whole sectors of 2048 bytes for a CD-ROM. */
+struct keel_block_config {
+	uint64_t sectors;	/* of KEEL_SECTOR bytes */
 };
 
 /*
@@ -101,7 +121,7 @@ enum cell_refusal {
 	CELL_REFUSED_MEMORY,
 	CELL_REFUSED_CLOCK,
 	CELL_REFUSED_FIRMWARE,
-	CELL_REFUSED_DRIVE,
+	CELL_REFUSED_DEVICE,
 	CELL_REFUSED_ITEM,
 	CELL_REFUSED_CONTEXT,		/* entered for a vCPU before the first event, or for one that is not there */
 	CELL_REFUSED_EXIT,		/* an exit record that makes no sense */
@@ -113,7 +133,7 @@ enum cell_refusal {
 /* Bits of keel_channel.commands, set by the resource half, taken (exchanged with 0) by the cell at an event. */
 #define KEEL_COMMAND_POWER_BUTTON	(1u << 0)
 #define KEEL_COMMAND_NMI		(1u << 1)
-#define KEEL_COMMAND_MEDIUM_CHANGED	(1u << 2)	/* the cell reads the sizes of CD-ROM drives again */
+#define KEEL_COMMAND_MEDIUM_CHANGED	(1u << 2)	/* the cell reads the configuration of CD-ROM drives again */
 #define KEEL_COMMAND_EJECT_REQUEST	(1u << 3)	/* the eject button of the CD-ROM drives, which ask their guest */
 
 /* A byte of keel_channel.doors for each CD-ROM drive. */

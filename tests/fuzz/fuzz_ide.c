@@ -32,7 +32,7 @@ static void door(void *owner, unsigned int drive, bool locked, bool ejected)
 	(void)owner;
 	(void)locked;
 	(void)ejected;
-	require(drive < DRIVES && channel.drive[drive].kind == KEEL_DRIVE_CDROM, "a door of what has none");
+	require(drive < DRIVES && channel.drive[drive].kind == KEEL_DEVICE_IDE_CDROM, "a door of what has none");
 }
 
 static bool submit(void *owner, unsigned int drive, enum keel_block_op op, uint64_t offset, uint32_t count)
@@ -43,7 +43,7 @@ static bool submit(void *owner, unsigned int drive, enum keel_block_op op, uint6
 	(void)owner;
 	require(!r->pending, "a second request of a drive");
 	require(op == KEEL_BLOCK_READ || op == KEEL_BLOCK_WRITE || op == KEEL_BLOCK_FLUSH, "no request");
-	require(op != KEEL_BLOCK_WRITE || (d->kind == KEEL_DRIVE_DISK && !(d->flags & KEEL_DRIVE_READONLY)),
+	require(op != KEEL_BLOCK_WRITE || (d->kind == KEEL_DEVICE_IDE_DISK && !(d->flags & KEEL_DEVICE_READONLY)),
 		"a write to what is only read");
 	if (op != KEEL_BLOCK_FLUSH) {
 		require(count && count <= KEEL_BOUNCE_BYTES && count % IDE_SECTOR == 0, "a request's length");
@@ -98,9 +98,9 @@ static void set_up(struct bytes *b)
 		requests[i].pending = false;
 		d->host = &host;
 		d->number = i;
-		d->kind = kind % 16 ? (kind ^ i) % 2 ? KEEL_DRIVE_CDROM : KEEL_DRIVE_DISK : KEEL_DRIVE_NONE;
-		d->flags = kind & 0x80 ? KEEL_DRIVE_READONLY : 0;
-		d->bytes = d->kind == KEEL_DRIVE_CDROM ? mediums[size % 4] : d->kind == KEEL_DRIVE_DISK ? sizes[size % 5] : 0;
+		d->kind = kind % 16 ? (kind ^ i) % 2 ? KEEL_DEVICE_IDE_CDROM : KEEL_DEVICE_IDE_DISK : KEEL_DEVICE_NONE;
+		d->flags = kind & 0x80 ? KEEL_DEVICE_READONLY : 0;
+		d->bytes = d->kind == KEEL_DEVICE_IDE_CDROM ? mediums[size % 4] : d->kind == KEEL_DEVICE_IDE_DISK ? sizes[size % 5] : 0;
 		/* A piece of its own, at whose ends the sanitizer watches. */
 		d->bounce = calloc(1, KEEL_BOUNCE_BYTES);
 		require(d->bounce != NULL, "no memory");
@@ -247,7 +247,7 @@ static void act_host(struct bytes *b)
 		refuses = take8(b) % 2;
 		break;
 	case 2:
-		if (channel.drive[drive].kind == KEEL_DRIVE_CDROM && !requests[drive].pending)
+		if (channel.drive[drive].kind == KEEL_DEVICE_IDE_CDROM && !requests[drive].pending)
 			ide_medium_changed(&channel, drive, take8(b) % 4 * 2048u);
 		break;
 	case 3:

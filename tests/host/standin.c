@@ -305,9 +305,28 @@ static size_t unescape(char *text)
 	return (size_t)(to - text);
 }
 
+static const struct keel_device *device_of(unsigned int drive)
+{
+	for (unsigned int i = 0; i < channel->machine.devices; i++)
+		if (channel->machine.device[i].type < KEEL_DEVICE_VIRTIO && channel->machine.device[i].slot == drive)
+			return &channel->machine.device[i];
+	return NULL;
+}
+
+/* NULL: there is no such drive. */
 static const struct keel_queue *queue_of(unsigned int drive)
 {
-	return &channel->machine.drives[drive].queue;
+	const struct keel_device *row = device_of(drive);
+
+	return row ? &channel->machine.queue[row->first_queue] : NULL;
+}
+
+static unsigned long long bytes_of(unsigned int drive)
+{
+	struct keel_block_config config;
+
+	memcpy(&config, device_of(drive)->config, sizeof(config));
+	return config.sectors * KEEL_SECTOR;
 }
 
 static uint8_t *arena_of(unsigned int drive)
@@ -318,7 +337,7 @@ static uint8_t *arena_of(unsigned int drive)
 static void open_drives(void)
 {
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		if (queue_of(i)->entries == KEEL_BLOCK_ENTRIES)
+		if (queue_of(i))
 			vq_driver_init(&drives[i].driver, (uint8_t *)channel + queue_of(i)->ring, KEEL_BLOCK_ENTRIES, drives[i].shadow);
 }
 
@@ -331,7 +350,7 @@ static void put_request(unsigned int drive, enum keel_block_op op, uint64_t offs
 	struct vq_piece pieces[3];
 	unsigned int used = 1;
 
-	if (drive >= KEEL_DRIVES || !queue_of(drive)->entries) {
+	if (!queue_of(drive)) {
 		fprintf(stderr, "stand-in: there is no drive %u\n", drive);
 		return;
 	}
@@ -356,9 +375,9 @@ static void put_request(unsigned int drive, enum keel_block_op op, uint64_t offs
 /* Output and a request, which is a bad one, again and again. */
 static void flood(void)
 {
-	uint8_t *queue = (uint8_t *)channel + queue_of(0)->ring;
+	bool has_drive = queue_of(0);
+	uint8_t *queue = (uint8_t *)channel + (has_drive ? queue_of(0)->ring : 0);
 	struct vq_head *avail = vq_avail_head(queue, KEEL_BLOCK_ENTRIES), *used = vq_used_head(queue, KEEL_BLOCK_ENTRIES);
-	bool has_drive = queue_of(0)->entries == KEEL_BLOCK_ENTRIES;
 
 	while (!killed) {
 		__atomic_fetch_add(&channel->output_head, 1, __ATOMIC_RELEASE);
@@ -458,8 +477,8 @@ static int run(int fd)
 static void note_media(void)
 {
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		if (channel->machine.drives[i].kind == KEEL_DRIVE_CDROM)
-			note("medium %u %llu", i, (unsigned long long)channel->machine.drives[i].bytes);
+		if (device_of(i) && device_of(i)->type == KEEL_DEVICE_IDE_CDROM)
+			note("medium %u %llu", i, bytes_of(i));
 }
 
 static void take_commands(void)
@@ -509,7 +528,7 @@ static int take_event(void)
 	take_commands();
 	take_input();
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		if (queue_of(i)->entries == KEEL_BLOCK_ENTRIES)
+		if (queue_of(i))
 			take_answers(i);
 	pthread_mutex_unlock(&lock);
 	return 0;
@@ -565,8 +584,8 @@ static int read_status(struct keel_vm_status *to)
 static void note_drives(void)
 {
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		if (channel->machine.drives[i].kind)
-			note("drive %u %llu", i, (unsigned long long)channel->machine.drives[i].bytes);
+		if (device_of(i))
+			note("drive %u %llu", i, bytes_of(i));
 }
 
 static bool fails(enum request request)

@@ -14,9 +14,9 @@ static uint8_t data[0x200000];
 static inline void set_up(void)
 {
 	rig_begin();
-	rig_drive(0, KEEL_DRIVE_DISK, DISK_BYTES);
-	rig_drive(1, KEEL_DRIVE_DISK, DISK_BYTES);
-	rig.ch->drive[1].flags = KEEL_DRIVE_READONLY;
+	rig_drive(0, KEEL_DEVICE_IDE_DISK, DISK_BYTES);
+	rig_drive(1, KEEL_DEVICE_IDE_DISK, DISK_BYTES);
+	rig.ch->drive[1].flags = KEEL_DEVICE_READONLY;
 	piix3_ide_init(&rig.ide);
 }
 

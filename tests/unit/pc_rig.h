@@ -226,6 +226,11 @@ static inline void pit_rate(uint16_t count)
 	out(0x40, (uint8_t)(count >> 8));
 }
 
+static inline void set_sectors(unsigned int device, uint64_t sectors)
+{
+	memcpy(channel->c.machine.device[device].config, &sectors, sizeof(sectors));
+}
+
 static inline void fill_machine(struct keel_machine *m)
 {
 	m->vcpus = VCPUS;
@@ -235,12 +240,15 @@ static inline void fill_machine(struct keel_machine *m)
 	m->wall_ns = 86400ll * 365 * 1000000000ll;	/* 1 January 1971 */
 	m->firmware = offsetof(struct test_channel, firmware);
 	m->firmware_bytes = FIRMWARE_BYTES;
-	m->drives[0] = (struct keel_drive){
-		.kind = KEEL_DRIVE_DISK, .bytes = DISK_BYTES, .serial = "K1",
-		.queue = TEST_QUEUE(0),
+	m->devices = m->queues = 2;
+	m->queue[0] = (struct keel_queue)TEST_QUEUE(0);
+	m->queue[1] = (struct keel_queue)TEST_QUEUE(1);
+	m->device[0] = (struct keel_device){
+		.type = KEEL_DEVICE_IDE_DISK, .slot = 0, .first_queue = 0, .queues = 1, .id = "K1", .config_bytes = 8,
 	};
-	m->drives[2] = (struct keel_drive){
-		.kind = KEEL_DRIVE_CDROM, .queue = TEST_QUEUE(1),
+	set_sectors(0, DISK_BYTES / KEEL_SECTOR);
+	m->device[1] = (struct keel_device){
+		.type = KEEL_DEVICE_IDE_CDROM, .slot = 2, .first_queue = 1, .queues = 1, .config_bytes = 8,
 	};
 	m->items = 2;
 	m->item[0] = (struct keel_item){ .name = "etc/e820", .size = 20, .offset = offsetof(struct test_channel, item) };

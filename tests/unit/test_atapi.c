@@ -11,8 +11,8 @@ static uint8_t data[0x200000];
 static void set_up(void)
 {
 	rig_begin();
-	rig_drive(0, KEEL_DRIVE_DISK, 64 * 512);
-	rig_drive(CD, KEEL_DRIVE_CDROM, CD_SECTORS * 2048ull);
+	rig_drive(0, KEEL_DEVICE_IDE_DISK, 64 * 512);
+	rig_drive(CD, KEEL_DEVICE_IDE_CDROM, CD_SECTORS * 2048ull);
 	piix3_ide_init(&rig.ide);
 	select_drive(1);
 }

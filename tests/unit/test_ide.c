@@ -51,7 +51,7 @@ END_TEST
 
 START_TEST(absent_slave)
 {
-	rig.ch->drive[1].kind = KEEL_DRIVE_NONE;
+	rig.ch->drive[1].kind = KEEL_DEVICE_NONE;
 	select_drive(1);
 	ck_assert_uint_eq(status(), 0);
 	out(2, 0x55);
@@ -69,7 +69,7 @@ END_TEST
 
 START_TEST(absent_master)
 {
-	rig.ch->drive[0].kind = KEEL_DRIVE_NONE;
+	rig.ch->drive[0].kind = KEEL_DEVICE_NONE;
 	select_drive(0);
 	ck_assert_uint_eq(in(7), 0x7f);
 	select_drive(1);

@@ -20,7 +20,8 @@ START_TEST(vcpu_before_event)
 }
 END_TEST
 
-#define BAD(field, value, why) { offsetof(struct keel_channel, field), sizeof(((struct keel_channel *)0)->field), value, why }
+#define BAD(field, value, why) { offsetof(struct keel_channel, field), BAD_BYTES(((struct keel_channel *)0)->field), value, why }
+#define BAD_BYTES(field)	(sizeof(field) < sizeof(uint64_t) ? sizeof(field) : sizeof(uint64_t))
 static const struct {
 	size_t offset, bytes;
 	uint64_t value;
@@ -48,20 +49,40 @@ static const struct {
 	BAD(machine.firmware, UINT32_MAX, CELL_REFUSED_FIRMWARE),
 	BAD(machine.firmware, sizeof(struct test_channel) - FIRMWARE_BYTES + 1, CELL_REFUSED_FIRMWARE),
 	BAD(machine.firmware, 0, CELL_REFUSED_FIRMWARE),
-	BAD(machine.drives[0].kind, 3, CELL_REFUSED_DRIVE),
-	BAD(machine.drives[0].bytes, 511, CELL_REFUSED_DRIVE),
-	BAD(machine.drives[0].queue.ring, UINT32_MAX & ~15u, CELL_REFUSED_DRIVE),
-	BAD(machine.drives[0].queue.ring, 64, CELL_REFUSED_DRIVE),
-	BAD(machine.drives[0].queue.ring, offsetof(struct test_channel, queue[0].ring) + 8, CELL_REFUSED_DRIVE),
-	BAD(machine.drives[0].queue.ring, (uint32_t)sizeof(struct test_channel) - 64, CELL_REFUSED_DRIVE),
-	BAD(machine.drives[0].queue.entries, 8, CELL_REFUSED_DRIVE),
-	BAD(machine.drives[0].queue.entries, 32, CELL_REFUSED_DRIVE),
-	BAD(machine.drives[0].queue.arena, 0, CELL_REFUSED_DRIVE),
-	BAD(machine.drives[0].queue.arena, UINT32_MAX & ~4095u, CELL_REFUSED_DRIVE),
-	BAD(machine.drives[0].queue.arena, offsetof(struct test_channel, queue[0].arena) + 512, CELL_REFUSED_DRIVE),
-	BAD(machine.drives[0].queue.arena, offsetof(struct test_channel, queue[1].arena) + 4096, CELL_REFUSED_DRIVE),
-	BAD(machine.drives[0].queue.arena_bytes, KEEL_BLOCK_ARENA - 4096, CELL_REFUSED_DRIVE),
-	BAD(machine.drives[2].bytes, 512, CELL_REFUSED_DRIVE),
+	BAD(machine.devices, KEEL_DEVICES + 1, CELL_REFUSED_DEVICE),
+	BAD(machine.devices, 3, CELL_REFUSED_DEVICE),
+	BAD(machine.devices, 1, CELL_REFUSED_DEVICE),
+	BAD(machine.queues, KEEL_QUEUES + 1, CELL_REFUSED_DEVICE),
+	BAD(machine.queues, 1, CELL_REFUSED_DEVICE),
+	BAD(machine.queues, 3, CELL_REFUSED_DEVICE),
+	BAD(machine.device[0].type, 0, CELL_REFUSED_DEVICE),
+	BAD(machine.device[0].type, 3, CELL_REFUSED_DEVICE),
+	BAD(machine.device[0].type, UINT32_MAX, CELL_REFUSED_DEVICE),
+	BAD(machine.device[0].slot, KEEL_DRIVES, CELL_REFUSED_DEVICE),
+	BAD(machine.device[0].slot, 2, CELL_REFUSED_DEVICE),
+	BAD(machine.device[0].first_queue, 1, CELL_REFUSED_DEVICE),
+	BAD(machine.device[0].first_queue, UINT16_MAX, CELL_REFUSED_DEVICE),
+	BAD(machine.device[1].first_queue, 0, CELL_REFUSED_DEVICE),
+	BAD(machine.device[0].queues, 0, CELL_REFUSED_DEVICE),
+	BAD(machine.device[0].queues, 2, CELL_REFUSED_DEVICE),
+	BAD(machine.device[1].queues, UINT16_MAX, CELL_REFUSED_DEVICE),
+	BAD(machine.device[0].config_bytes, 0, CELL_REFUSED_DEVICE),
+	BAD(machine.device[0].config, UINT64_MAX / KEEL_SECTOR, CELL_REFUSED_DEVICE),
+	BAD(machine.device[1].config, 1, CELL_REFUSED_DEVICE),
+	BAD(machine.queue[0].ring, UINT32_MAX & ~15u, CELL_REFUSED_DEVICE),
+	BAD(machine.queue[0].ring, 64, CELL_REFUSED_DEVICE),
+	BAD(machine.queue[0].ring, offsetof(struct test_channel, queue[0].ring) + 8, CELL_REFUSED_DEVICE),
+	BAD(machine.queue[0].ring, (uint32_t)sizeof(struct test_channel) - 64, CELL_REFUSED_DEVICE),
+	BAD(machine.queue[0].entries, 8, CELL_REFUSED_DEVICE),
+	BAD(machine.queue[0].entries, 32, CELL_REFUSED_DEVICE),
+	BAD(machine.queue[0].entries, 17, CELL_REFUSED_DEVICE),
+	BAD(machine.queue[0].entries, 2048, CELL_REFUSED_DEVICE),
+	BAD(machine.queue[0].arena, 0, CELL_REFUSED_DEVICE),
+	BAD(machine.queue[0].arena, UINT32_MAX & ~4095u, CELL_REFUSED_DEVICE),
+	BAD(machine.queue[0].arena, offsetof(struct test_channel, queue[0].arena) + 512, CELL_REFUSED_DEVICE),
+	BAD(machine.queue[0].arena, offsetof(struct test_channel, queue[1].arena) + 4096, CELL_REFUSED_DEVICE),
+	BAD(machine.queue[0].arena_bytes, KEEL_BLOCK_ARENA - 4096, CELL_REFUSED_DEVICE),
+	BAD(machine.queue[0].arena_bytes, 0, CELL_REFUSED_DEVICE),
 	BAD(machine.items, KEEL_ITEMS + 1, CELL_REFUSED_ITEM),
 	BAD(machine.item[0].size, sizeof(struct test_channel), CELL_REFUSED_ITEM),
 	BAD(machine.item[0].offset, UINT32_MAX, CELL_REFUSED_ITEM),
@@ -953,7 +974,7 @@ static unsigned int cd_error(void)
 
 static void change_cd(uint64_t bytes)
 {
-	channel->c.machine.drives[2].bytes = bytes;
+	set_sectors(1, bytes / KEEL_SECTOR);
 	channel->c.commands = KEEL_COMMAND_MEDIUM_CHANGED;
 	event();
 }
@@ -1352,7 +1373,7 @@ static void scramble_channel(void)
 	case 3: c->input_head = (uint32_t)random_bits(); break;
 	case 4: ring_of(random_bits() % 2)[random_bits() % vq_bytes(KEEL_BLOCK_ENTRIES)] = (uint8_t)random_bits(); break;
 	case 5: channel->queue[random_bits() % 2].arena[KEEL_BOUNCE_BYTES + random_bits() % 32] = (uint8_t)random_bits(); break;
-	case 6: c->machine.drives[2].bytes = random_bits(); break;
+	case 6: set_sectors(1, random_bits()); break;
 	case 7: use(0, vq_avail_entries(ring_of(0), KEEL_BLOCK_ENTRIES)[(requests_made(0) - 1) % KEEL_BLOCK_ENTRIES]); break;
 	}
 }

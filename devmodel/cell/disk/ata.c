@@ -198,7 +198,7 @@ static void move_sectors(struct ide_drive *d, const struct move *move)
 		ide_drive_fail(d, IDE_ERROR_IDNF);
 		return;
 	}
-	if (write && (d->flags & KEEL_DRIVE_READONLY)) {
+	if (write && (d->flags & KEEL_DEVICE_READONLY)) {
 		ide_drive_fail(d, IDE_ERROR_ABRT | IDE_ERROR_WP);
 		return;
 	}

@@ -26,7 +26,7 @@ const struct state_table ide_channel_state_table = {
 
 static bool present(const struct ide_drive *d)
 {
-	return d->kind != KEEL_DRIVE_NONE;
+	return d->kind != KEEL_DEVICE_NONE;
 }
 
 static bool line_level(const struct ide_channel *ch)
@@ -158,7 +158,7 @@ static void command(struct ide_channel *ch, uint8_t value)
 	}
 	if (!present(d))
 		return;
-	if (d->kind == KEEL_DRIVE_CDROM && value == ATAPI_DEVICE_RESET) {
+	if (d->kind == KEEL_DEVICE_IDE_CDROM && value == ATAPI_DEVICE_RESET) {
 		ide_drive_reset(d);
 		return;
 	}
@@ -168,7 +168,7 @@ static void command(struct ide_channel *ch, uint8_t value)
 	d->s.task[IDE_COMMAND] = value;
 	d->s.status = IDE_STATUS_BSY | IDE_STATUS_DRDY;
 	d->s.error = 0;
-	if (d->kind == KEEL_DRIVE_CDROM)
+	if (d->kind == KEEL_DEVICE_IDE_CDROM)
 		atapi_command(d, value);
 	else
 		ata_command(d, value);
@@ -292,13 +292,13 @@ void ide_complete(struct ide_channel *ch, unsigned int drive, int32_t status)
 
 void ide_medium_changed(struct ide_channel *ch, unsigned int drive, uint64_t bytes)
 {
-	if (drive < IDE_CHANNEL_DRIVES && ch->drive[drive].kind == KEEL_DRIVE_CDROM)
+	if (drive < IDE_CHANNEL_DRIVES && ch->drive[drive].kind == KEEL_DEVICE_IDE_CDROM)
 		atapi_medium_changed(&ch->drive[drive], bytes);
 }
 
 void ide_eject_request(struct ide_channel *ch, unsigned int drive)
 {
-	if (drive < IDE_CHANNEL_DRIVES && ch->drive[drive].kind == KEEL_DRIVE_CDROM)
+	if (drive < IDE_CHANNEL_DRIVES && ch->drive[drive].kind == KEEL_DEVICE_IDE_CDROM)
 		atapi_eject_request(&ch->drive[drive]);
 }
 

@@ -44,7 +44,7 @@ const struct state_table ide_drive_state_table = {
 
 static uint32_t unit(const struct ide_drive *d)
 {
-	return d->kind == KEEL_DRIVE_CDROM ? CD_SECTOR : IDE_SECTOR;
+	return d->kind == KEEL_DEVICE_IDE_CDROM ? CD_SECTOR : IDE_SECTOR;
 }
 
 static uint32_t least(uint64_t a, uint32_t b)
@@ -75,7 +75,7 @@ static void come_to_rest(struct ide_drive *d)
 void ide_drive_signature(struct ide_drive *d)
 {
 	struct ide_drive_state *s = &d->s;
-	bool cdrom = d->kind == KEEL_DRIVE_CDROM;
+	bool cdrom = d->kind == KEEL_DEVICE_IDE_CDROM;
 
 	s->task[IDE_COUNT] = 1;
 	s->task[IDE_LBA_LOW] = 1;
@@ -92,7 +92,7 @@ void ide_drive_reset(struct ide_drive *d)
 	memset(d->s.previous, 0, sizeof(d->s.previous));
 	ide_drive_signature(d);
 	d->s.error = IDE_DIAGNOSTIC_PASSED;
-	d->s.status = d->kind == KEEL_DRIVE_CDROM ? 0 : IDE_STATUS_READY;
+	d->s.status = d->kind == KEEL_DEVICE_IDE_CDROM ? 0 : IDE_STATUS_READY;
 	ide_drive_interrupt(d, false);
 }
 
@@ -100,7 +100,7 @@ void ide_drive_init(struct ide_drive *d)
 {
 	memset(&d->s, 0, sizeof(d->s));
 	d->s.write_cache = true;
-	if (d->kind == KEEL_DRIVE_CDROM)
+	if (d->kind == KEEL_DEVICE_IDE_CDROM)
 		atapi_power_on(d);
 	else
 		ata_power_on(d);
@@ -129,7 +129,7 @@ void ide_drive_fail(struct ide_drive *d, uint8_t error)
 
 static void host_failed(struct ide_drive *d)
 {
-	if (d->kind == KEEL_DRIVE_CDROM)
+	if (d->kind == KEEL_DEVICE_IDE_CDROM)
 		atapi_host_failed(d);
 	else
 		ata_host_failed(d);
@@ -138,7 +138,7 @@ static void host_failed(struct ide_drive *d)
 /* The bus master met what is not memory. */
 static void bus_failed(struct ide_drive *d)
 {
-	if (d->kind == KEEL_DRIVE_CDROM)
+	if (d->kind == KEEL_DEVICE_IDE_CDROM)
 		atapi_bus_failed(d);
 	else
 		ide_drive_fail(d, IDE_ERROR_ABRT);

@@ -108,8 +108,8 @@ struct ide_drive {
 	/* The machine's, set before ide_init. */
 	const struct ide_host *host;
 	unsigned int number;			/* what the host calls it: odd for device 1 of a channel */
-	uint32_t kind;				/* enum keel_drive_kind */
-	uint32_t flags;				/* KEEL_DRIVE_READONLY */
+	uint32_t kind;				/* enum keel_device_type */
+	uint32_t flags;				/* KEEL_DEVICE_READONLY */
 	uint64_t bytes;				/* of the medium; 0: none */
 	char serial[20];			/* padded with zeros */
 	uint8_t *bounce;			/* KEEL_BOUNCE_BYTES */

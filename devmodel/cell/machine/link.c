@@ -7,13 +7,13 @@
 
 #include "core/clock.h"
 #include "core/string.h"
+#include "pci/pci.h"
 #include "shared/pc_map.h"
 #include "shared/vq.h"
 
 #define LOW_MEMORY_LEAST	0x100000ull
 #define FIRMWARE_LEAST		0x10000u
 #define FIRMWARE_MOST		0x100000u
-#define DISK_SECTOR		512u
 #define CDROM_SECTOR		2048u
 
 #define LOAD(p)			__atomic_load_n(&(p), __ATOMIC_ACQUIRE)
@@ -26,20 +26,75 @@ static bool inside(uint64_t channel_bytes, uint32_t offset, uint32_t bytes)
 
 static bool queue_is_good(const struct keel_queue *queue, uint64_t channel_bytes)
 {
-	return queue->entries == KEEL_BLOCK_ENTRIES && queue->arena_bytes == KEEL_BLOCK_ARENA &&
-	       queue->ring % sizeof(struct vq_desc) == 0 && queue->arena % KEEL_PAGE_SIZE == 0 &&
+	return vq_entries_are_good(queue->entries) && queue->ring % sizeof(struct vq_desc) == 0 &&
+	       queue->arena % KEEL_PAGE_SIZE == 0 && queue->arena_bytes && queue->arena_bytes % KEEL_PAGE_SIZE == 0 &&
 	       inside(channel_bytes, queue->ring, (uint32_t)vq_bytes(queue->entries)) &&
 	       inside(channel_bytes, queue->arena, queue->arena_bytes);
 }
 
-static bool drive_is_good(const struct keel_drive *drive, uint64_t channel_bytes)
+static bool queues_are_good(const struct keel_machine *machine, uint64_t channel_bytes)
 {
-	uint32_t sector = drive->kind == KEEL_DRIVE_CDROM ? CDROM_SECTOR : DISK_SECTOR;
+	if (machine->queues > KEEL_QUEUES)
+		return false;
+	for (unsigned int i = 0; i < machine->queues; i++)
+		if (!queue_is_good(&machine->queue[i], channel_bytes))
+			return false;
+	return true;
+}
 
-	if (drive->kind == KEEL_DRIVE_NONE)
-		return true;
-	return drive->kind <= KEEL_DRIVE_CDROM && drive->bytes % sector == 0 && drive->bytes <= INT64_MAX &&
-	       queue_is_good(&drive->queue, channel_bytes);
+static bool drive_is_good(const struct keel_device *drive, const struct keel_queue *queue)
+{
+	uint32_t sectors = drive->type == KEEL_DEVICE_IDE_CDROM ? CDROM_SECTOR / KEEL_SECTOR : 1;
+	uint64_t has = link_block_sectors(drive);
+
+	return drive->slot < KEEL_DRIVES && drive->queues == 1 && queue->entries == KEEL_BLOCK_ENTRIES &&
+	       queue->arena_bytes == KEEL_BLOCK_ARENA && drive->config_bytes == sizeof(struct keel_block_config) &&
+	       has % sectors == 0 && has <= INT64_MAX / KEEL_SECTOR;
+}
+
+/* Whether there is such a device, and what its fields mean to it, is looked at when it is made. */
+static bool virtio_is_good(const struct keel_device *device)
+{
+	return device->slot >= PC_SLOT_FREE && device->slot < PCI_SLOTS && device->config_bytes <= KEEL_DEVICE_CONFIG;
+}
+
+static bool is_drive(const struct keel_device *device)
+{
+	return device->type == KEEL_DEVICE_IDE_DISK || device->type == KEEL_DEVICE_IDE_CDROM;
+}
+
+/* *places: a bit for each that is taken. */
+static bool device_is_good(const struct keel_machine *machine, const struct keel_device *device, uint64_t *places)
+{
+	uint64_t place;
+
+	if (is_drive(device) ? !drive_is_good(device, &machine->queue[device->first_queue]) :
+			       device->type < KEEL_DEVICE_VIRTIO || !virtio_is_good(device))
+		return false;
+	place = 1ull << (is_drive(device) ? PCI_SLOTS + device->slot : device->slot);
+	if (*places & place)
+		return false;
+	*places |= place;
+	return true;
+}
+
+/* Each queue is one device's. */
+static bool devices_are_good(const struct keel_machine *machine)
+{
+	unsigned int queues = 0;
+	uint64_t places = 0;
+
+	if (machine->devices > KEEL_DEVICES)
+		return false;
+	for (unsigned int i = 0; i < machine->devices; i++) {
+		const struct keel_device *device = &machine->device[i];
+
+		if (device->first_queue != queues || device->queues > machine->queues - queues || !device->queues ||
+		    !device_is_good(machine, device, &places))
+			return false;
+		queues += device->queues;
+	}
+	return queues == machine->queues;
 }
 
 static bool memory_is_good(const struct keel_machine *machine)
@@ -66,9 +121,8 @@ static unsigned int check_machine(const struct keel_machine *machine, uint64_t c
 		return CELL_REFUSED_CLOCK;
 	if (!firmware_is_good(machine, channel_bytes))
 		return CELL_REFUSED_FIRMWARE;
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		if (!drive_is_good(&machine->drives[i], channel_bytes))
-			return CELL_REFUSED_DRIVE;
+	if (!queues_are_good(machine, channel_bytes) || !devices_are_good(machine))
+		return CELL_REFUSED_DEVICE;
 	if (machine->items > KEEL_ITEMS)
 		return CELL_REFUSED_ITEM;
 	for (unsigned int i = 0; i < machine->items; i++)

@@ -34,6 +34,12 @@ static inline uint8_t *link_bytes(const struct link *link, uint32_t offset)
 	return (uint8_t *)link->channel + offset;
 }
 
+/* What a drive's configuration says; it may be a copy, or the channel's own. */
+static inline uint64_t link_block_sectors(const struct keel_device *drive)
+{
+	return __atomic_load_n((const uint64_t *)(const void *)drive->config, __ATOMIC_ACQUIRE);
+}
+
 /* The guest's serial console. */
 bool link_output_room(const struct link *link);
 bool link_output(struct link *link, uint8_t character);		/* false: no room, and it is lost */

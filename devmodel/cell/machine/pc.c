@@ -200,21 +200,20 @@ static void wire_consoles(struct pc *pc)
 	pc->debug = (struct debugport){ pc_debug_character, pc };
 }
 
-static void wire_drive(struct pc *pc, unsigned int number)
+static void wire_drive(struct pc *pc, const struct keel_device *config)
 {
-	struct ide_drive *drive = &pc->ide.channel[number / IDE_CHANNEL_DRIVES].drive[number % IDE_CHANNEL_DRIVES];
-	const struct keel_drive *config = &pc->machine.drives[number];
+	struct ide_drive *drive = &pc->ide.channel[config->slot / IDE_CHANNEL_DRIVES].drive[config->slot % IDE_CHANNEL_DRIVES];
+	struct block *block = &pc->block[config->slot];
 
 	drive->host = &pc->ide_host;
-	drive->number = number;
-	drive->kind = config->kind;
+	drive->number = config->slot;
+	drive->kind = config->type;
 	drive->flags = config->flags;
-	drive->bytes = config->bytes;
-	memcpy(drive->serial, config->serial, sizeof(drive->serial));
-	if (config->kind == KEEL_DRIVE_NONE)
-		return;
-	block_init(&pc->block[number], link_bytes(&pc->link, 0), &config->queue);
-	drive->bounce = block_data(&pc->block[number]);
+	drive->bytes = link_block_sectors(config) * KEEL_SECTOR;
+	memcpy(drive->serial, config->id, sizeof(drive->serial));
+	pc->drive[config->slot] = config;
+	block_init(block, link_bytes(&pc->link, 0), &pc->machine.queue[config->first_queue]);
+	drive->bounce = block_data(block);
 }
 
 static void wire_ide(struct pc *pc)
@@ -226,8 +225,9 @@ static void wire_ide(struct pc *pc)
 		pc->ide.channel[i].irq = irq_line(pc, irqs[i]);
 		pc->ide.channel[i].bm.mem = &pc->mem;
 	}
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		wire_drive(pc, i);
+	for (unsigned int i = 0; i < pc->machine.devices; i++)
+		if (pc->machine.device[i].type < KEEL_DEVICE_VIRTIO)
+			wire_drive(pc, &pc->machine.device[i]);
 }
 
 /* What is not for local APICs is written where it says. */

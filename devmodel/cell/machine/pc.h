@@ -99,6 +99,7 @@ struct pc {
 	struct piix4_acpi acpi;
 	struct ide_host ide_host;
 	struct block block[KEEL_DRIVES];
+	const struct keel_device *drive[KEEL_DRIVES];	/* of machine; NULL: there is none */
 
 	struct bus io;
 	struct io_range range[PC_RANGES], firmware;

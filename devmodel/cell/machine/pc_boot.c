@@ -88,16 +88,16 @@ static void describe_disks(struct pc *pc)
 	uint8_t translation = 0, types = 0;
 
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
-		const struct keel_drive *drive = &pc->machine.drives[i];
+		uint64_t bytes = pc->drive[i] ? link_block_sectors(pc->drive[i]) * KEEL_SECTOR : 0;
 
-		if (drive->kind != KEEL_DRIVE_DISK)
+		if (!pc->drive[i] || pc->drive[i]->type != KEEL_DEVICE_IDE_DISK)
 			continue;
-		if (drive->bytes > CHS_BYTES_MOST)
+		if (bytes > CHS_BYTES_MOST)
 			translation |= (uint8_t)(TRANSLATION_LBA << (2 * i));
 		if (i >= DISKS_IN_CMOS)
 			continue;
 		types |= (uint8_t)(DISK_TYPE_EXTENDED >> (4 * i));
-		describe_geometry(pc, i, drive->bytes);
+		describe_geometry(pc, i, bytes);
 	}
 	poke(pc, CMOS_FLOPPIES, 0, 1);
 	poke(pc, CMOS_DISKS, types, 1);

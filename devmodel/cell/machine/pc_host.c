@@ -30,20 +30,21 @@ static void complete(struct pc *pc, unsigned int drive)
 {
 	int32_t status;
 
-	if (pc->machine.drives[drive].kind != KEEL_DRIVE_NONE && block_completed(&pc->block[drive], &status))
+	if (pc->drive[drive] && block_completed(&pc->block[drive], &status))
 		ide_complete(&pc->ide.channel[drive / IDE_CHANNEL_DRIVES], drive % IDE_CHANNEL_DRIVES, status);
 }
 
 /* The size of a CD-ROM's new medium is where the first one's was; it is the only part of the machine that is read again. */
 static void media_changed(struct pc *pc)
 {
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
-		uint64_t bytes = __atomic_load_n(&pc->link.channel->machine.drives[i].bytes, __ATOMIC_ACQUIRE);
+	for (unsigned int i = 0; i < pc->machine.devices; i++) {
+		uint64_t sectors = link_block_sectors(&pc->link.channel->machine.device[i]);
+		unsigned int drive = pc->machine.device[i].slot;
 
-		if (pc->machine.drives[i].kind != KEEL_DRIVE_CDROM || bytes > INT64_MAX)
+		if (pc->machine.device[i].type != KEEL_DEVICE_IDE_CDROM || sectors > INT64_MAX / KEEL_SECTOR)
 			continue;
-		ide_medium_changed(&pc->ide.channel[i / IDE_CHANNEL_DRIVES], i % IDE_CHANNEL_DRIVES,
-				   bytes - bytes % PC_CDROM_SECTOR);
+		ide_medium_changed(&pc->ide.channel[drive / IDE_CHANNEL_DRIVES], drive % IDE_CHANNEL_DRIVES,
+				   sectors * KEEL_SECTOR / PC_CDROM_SECTOR * PC_CDROM_SECTOR);
 	}
 }
 
