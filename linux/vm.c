@@ -271,6 +271,21 @@ static long vm_dirty(struct keel_vm *vm, const struct keel_vm_dirty __user *argu
 	return error;
 }
 
+static long vm_aperture(struct keel_vm *vm, const struct keel_vm_aperture __user *argument)
+{
+	struct keel_vm_aperture aperture;
+	struct keel_args args;
+
+	if (copy_from_user(&aperture, argument, sizeof(aperture)))
+		return -EFAULT;
+	if (aperture.reserved || memchr_inv(aperture.spare, 0, sizeof(aperture.spare)))
+		return -EINVAL;
+	args = (struct keel_args){
+		.rdi = vm->id, .rsi = aperture.number, .rdx = aperture.page, .r10 = aperture.pages,
+	};
+	return keel_call(KEEL_HC_APERTURE, &args);
+}
+
 static long vm_kill(struct keel_vm *vm)
 {
 	kill_vm(vm);
@@ -296,6 +311,8 @@ static long vm_ioctl(struct file *file, unsigned int command, unsigned long argu
 		return vm_status(vm, (void __user *)argument);
 	case KEEL_VM_DIRTY:
 		return vm_dirty(vm, (const void __user *)argument);
+	case KEEL_VM_APERTURE:
+		return vm_aperture(vm, (const void __user *)argument);
 	case KEEL_VM_KILL:
 		return vm_kill(vm);
 	default:

@@ -3,6 +3,7 @@
 
 #include "cell.h"
 
+#include "aperture.h"
 #include "cpu.h"
 #include "hv.h"
 #include "image.h"
@@ -34,16 +35,47 @@ static void start(struct cell_context *context)
 	context->inside = true;
 }
 
+static enum cell_result release(struct cell_context *context)
+{
+	context->moving = false;
+	context->pending = false;
+	__atomic_store_n(&context->vm->cell_owner, 0, __ATOMIC_RELEASE);
+	return CELL_ANSWERED;
+}
+
+/*
+ * An answer that moves apertures keeps the cell until that is done. So there is one move at a time, in the order of the answers,
+ * and whoever enters the cell later finds the guest's addresses as the cell has them.
+ */
+static enum cell_result move(struct cpu *cpu, struct cell_context *context)
+{
+	enum cell_result result = aperture_move(cpu, context);
+
+	return result == CELL_ANSWERED ? release(context) : result;
+}
+
+static enum cell_result answered(struct cpu *cpu, struct cell_context *context)
+{
+	uint32_t apertures = __atomic_load_n(&context->page->answer.apertures, __ATOMIC_RELAXED);
+
+	context->inside = false;
+	if (!apertures)
+		return release(context);
+	if (!aperture_begin(cpu, context, apertures)) {
+		vm_end(context->vm, KEEL_END_CELL_ANSWER, apertures, context->page->regs.rip);
+		return CELL_ENDED;
+	}
+	context->moving = true;
+	return move(cpu, context);
+}
+
 static enum cell_result leave(struct cpu *cpu, struct cell_context *context)
 {
 	struct cell_frame *frame = &context->frame;
 
 	switch (frame->vector) {
 	case KEEL_CELL_GATE:
-		context->inside = false;
-		context->pending = false;
-		__atomic_store_n(&context->vm->cell_owner, 0, __ATOMIC_RELEASE);
-		return CELL_ANSWERED;
+		return answered(cpu, context);
 	case EXC_NMI:
 		cpu->nmi_seen = 1;
 		return CELL_INTERRUPTED;
@@ -80,6 +112,8 @@ static bool canonical(uint64_t rip)
 
 enum cell_result cell_call(struct cpu *cpu, struct cell_context *context)
 {
+	if (context->moving)
+		return move(cpu, context);
 	if (!context->inside) {
 		if (!take(context))
 			return CELL_BUSY;

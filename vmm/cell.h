@@ -25,6 +25,8 @@ struct cell_context {
 	uint32_t running;		/* a CPU is at it */
 	bool inside;			/* the cell was entered and has not answered yet */
 	bool pending;			/* the page holds an exit for the cell */
+	bool moving;			/* the cell has answered, and is taken until its apertures are where it wants them */
+	uint64_t late;			/* moving: vCPUs that may still use what was there, bit mask */
 	struct cell_frame frame;
 };
 
@@ -32,6 +34,7 @@ struct cell_context {
 enum cell_result {
 	CELL_ANSWERED		= 0,
 	CELL_BUSY		= KEEL_RUN_BUSY,
+	CELL_WAITS		= KEEL_RUN_BUSY | KEEL_RUN_KICK,	/* for the vCPUs in `late` to come out of the guest */
 	CELL_INTERRUPTED	= KEEL_RUN_INTERRUPT,
 	CELL_ENDED		= KEEL_RUN_ENDED,
 };

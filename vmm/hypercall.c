@@ -111,6 +111,8 @@ static int64_t of_vm(struct call *call, uint64_t number)
 		return vm_map(call->vm, arg[1], arg[2], arg[3], arg[4]);
 	case KEEL_HC_SHARE:
 		return vm_share(call->vm, arg[1], arg[2], arg[3]);
+	case KEEL_HC_APERTURE:
+		return vm_bound_aperture(call->vm, arg[1], arg[2], arg[3]);
 	case KEEL_HC_START:
 		return vm_start(call->vm, arg[1]);
 	case KEEL_HC_RUN:

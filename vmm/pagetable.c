@@ -369,7 +369,7 @@ int pt_take_dirty(const struct page_table *table, uint64_t va, uint64_t bits[PT_
 	if (place.order != 0)
 		return pt_present(table->format, place.entry) ? -EBUSY : 0;
 	for (unsigned i = 0; i < PT_WINDOW; i++) {
-		if (!pt_present(table->format, place.slot[i]) || (place.slot[i] & (dirty | PT_MARK_DEVICE)) != dirty)
+		if (!pt_present(table->format, place.slot[i]) || (place.slot[i] & (dirty | PT_SOFTWARE_MASK)) != dirty)
 			continue;
 		__atomic_fetch_and(&place.slot[i], ~dirty, __ATOMIC_SEQ_CST);
 		bits[i / 64] |= UINT64_C(1) << i % 64;

@@ -47,7 +47,9 @@ enum pt_caching {
 /* Software bits that all formats leave alone in present leaves (APM 2 5.4, SDM 3 29.3.2). */
 #define PT_SOFTWARE_SHIFT	52
 #define PT_SOFTWARE_MASK	(UINT64_C(0x7f) << PT_SOFTWARE_SHIFT)
-#define PT_MARK_DEVICE		(UINT64_C(1) << PT_SOFTWARE_SHIFT)	/* guests' tables: not memory */
+/* Marks in guests' tables, each of which says that a page is not the guest's memory. */
+#define PT_MARK_DEVICE		(UINT64_C(1) << PT_SOFTWARE_SHIFT)
+#define PT_MARK_APERTURE	(UINT64_C(2) << PT_SOFTWARE_SHIFT)	/* the control domain's, of the channel */
 
 struct pt_format {
 	uint64_t present;	/* an entry with none of these bits is not present, and the rest of it is software's */
@@ -168,7 +170,7 @@ uint64_t pt_merge(const struct pt_format *format, uint64_t *slot, unsigned order
 int pt_split_to(const struct page_table *table, uint64_t va, unsigned order, struct frame_pool *pool);
 
 /*
- * Sets the bits of those of the PT_WINDOW pages from va on (aligned to that many) that were written, if they are memory, and
+ * Sets the bits of those of the PT_WINDOW pages from va on (aligned to that many) that were written, if they have no mark, and
  * clears the leaves' dirty bits, which CPUs may be setting. A CPU that has the old leaf in its TLB does not set the bit
  * again. -EBUSY: they are mapped by a larger leaf, whose bit stays set for good, so that splitting it loses nothing.
  */

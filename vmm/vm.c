@@ -427,6 +427,23 @@ int vm_share(struct vm *vm, uint64_t hpa, uint64_t order, uint64_t index)
 	return error;
 }
 
+int vm_bound_aperture(struct vm *vm, uint64_t number, uint64_t page, uint64_t pages)
+{
+	int error = 0;
+
+	if (number >= KEEL_APERTURES || page > vm->channel_pages || pages > vm->channel_pages - page)
+		return -EINVAL;
+	spin_lock(&vm_lock);
+	if (vm->state == VM_KILLED)
+		error = -ESHUTDOWN;
+	else if (vm->state == VM_STARTED)
+		error = -EBUSY;
+	else
+		aperture_bound(&vm->apertures, (unsigned int)number, (uint32_t)page, (uint32_t)pages);
+	spin_unlock(&vm_lock);
+	return error;
+}
+
 int vm_start(struct vm *vm, uint64_t tsc_khz)
 {
 	uint64_t context = KEEL_CELL_CONTEXTS + KEEL_CONTEXT_EVENT * PAGE_SIZE;
@@ -439,7 +456,7 @@ int vm_start(struct vm *vm, uint64_t tsc_khz)
 	    vm->channel_mapped != vm->channel_pages ||
 	    vm->cell_pages != vm_cell_image_pages() + KEEL_CELL_STACK_PAGES * (vm->vcpu_count + 1)) {
 		error = -EINVAL;
-	} else if (!room(vm, 9)) {
+	} else if (!room(vm, 9 + aperture_frames(&vm->apertures))) {
 		error = -ENOMEM;
 	} else {
 		/* Where the guest has memory instead, that stays. The mark says that this is none. */
@@ -451,6 +468,7 @@ int vm_start(struct vm *vm, uint64_t tsc_khz)
 		       PT_READ | PT_WRITE | PT_USER, 0, &vm->tables);
 		pt_map(&vm->cell_table, (uint64_t)(uintptr_t)vm->event.page,
 		       vm->record + RECORD_CONTEXT * PAGE_SIZE, 0, PT_READ | PT_WRITE, 0, &vm->tables);
+		aperture_start(&vm->apertures, &vm->tables);
 		vm->tsc_khz = (uint32_t)tsc_khz;
 		__atomic_store_n(&vm->state, VM_STARTED, __ATOMIC_RELEASE);
 	}
@@ -458,18 +476,25 @@ int vm_start(struct vm *vm, uint64_t tsc_khz)
 	return error;
 }
 
+void vm_drop_translations(struct vm *vm)
+{
+	unsigned int i;
+
+	for (i = 0; i < vm->vcpu_count; i++)
+		__atomic_store_n(&vm->vcpu[i]->last_cpu, NULL, __ATOMIC_SEQ_CST);
+}
+
 /* The cell's table maps what the guest's does in the same blocks, so both have pages where one has. */
 static int take_dirty(struct vm *vm, uint64_t gpa, uint64_t bits[4])
 {
 	int error = pt_take_dirty(&vm->guest_table, gpa, bits);
-	unsigned int i;
 
 	if (error)
 		return error;
 	pt_take_dirty(&vm->cell_table, KEEL_CELL_GUEST + gpa, bits);
 	/* Of the cell's translations nothing outlasts the switch to its address space. */
-	for (i = 0; bits[0] | bits[1] | bits[2] | bits[3] && i < vm->vcpu_count; i++)
-		__atomic_store_n(&vm->vcpu[i]->last_cpu, NULL, __ATOMIC_SEQ_CST);
+	if (bits[0] | bits[1] | bits[2] | bits[3])
+		vm_drop_translations(vm);
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 #include <keel/cell.h>
 #include <keel/topology.h>
 
+#include "aperture.h"
 #include "cell.h"
 #include "pagetable.h"
 #include "spinlock.h"
@@ -45,6 +46,7 @@ struct vm {
 	unsigned int channel_pages;
 	unsigned int channel_mapped;
 	unsigned int cell_pages;
+	struct apertures apertures;
 	uint64_t apic_plain[4];	/* VMX: CPUs that may know the page at KEEL_APIC_BASE as memory; bit mask */
 	struct cell_context event;
 	struct vcpu *vcpu[KEEL_MAX_VCPUS];
@@ -68,8 +70,11 @@ int vm_donate(struct vm *vm, uint64_t hpa, uint64_t order);
 int vm_assign(struct vm *vm, uint64_t hpa, uint64_t order, uint64_t use, uint64_t arg);
 int vm_map(struct vm *vm, uint64_t hpa, uint64_t order, uint64_t gpa, uint64_t flags);
 int vm_share(struct vm *vm, uint64_t hpa, uint64_t order, uint64_t index);
+int vm_bound_aperture(struct vm *vm, uint64_t number, uint64_t page, uint64_t pages);
 int vm_start(struct vm *vm, uint64_t tsc_khz);
 int vm_take_dirty(struct vm *vm, uint64_t gpa, uint64_t flags, uint64_t bits[4]);
+/* No vCPU uses a translation of guest memory again once it has entered the guest anew. */
+void vm_drop_translations(struct vm *vm);
 int vm_kill(struct vm *vm);
 int vm_reclaim(struct vm *vm, uint64_t hpa, uint64_t order);
 /* What there is of VMs ends, for their kernel is gone. False: there were none. */

@@ -307,6 +307,11 @@ static struct cpuid leaf_extended(const struct vcpu *vcpu)
 	return r;
 }
 
+unsigned int cpuid_guest_address_bits(void)
+{
+	return (uint8_t)masked(CPUID_ADDRESS_SIZES, 0).eax;
+}
+
 static struct cpuid leaf_address(const struct vcpu *vcpu)
 {
 	struct cpuid r = masked(LAST_EXTENDED, 0);

@@ -15,6 +15,8 @@ void cpuid_init(void);
 struct cpuid cpuid_guest(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf);
 /* XCR0 bits that guests may set. */
 uint64_t cpuid_guest_xcr0(void);
+/* The width of their physical addresses. */
+unsigned int cpuid_guest_address_bits(void);
 /* Whether TSC_AUX exists, by RDTSCP or RDPID. */
 bool cpuid_guest_tsc_aux(void);
 

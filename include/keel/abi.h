@@ -10,12 +10,13 @@
 #endif
 
 /* Changes with every incompatible change of a header in this folder; docs/abi.md keeps the log. */
-#define KEEL_ABI_REVISION	4u
+#define KEEL_ABI_REVISION	5u
 
 #define KEEL_PAGE_SHIFT		12
 #define KEEL_PAGE_SIZE		4096ull
 #define KEEL_MAX_VMS		64u	/* VM identifiers run from 1 to KEEL_MAX_VMS */
 #define KEEL_MAX_VCPUS		64u	/* of one VM */
+#define KEEL_APERTURES		8u	/* of one VM: channel pages that its guest has at an address */
 #define KEEL_MAX_ORDER		18u	/* donated blocks: 2^order pages, order 0 to 18 (1 GiB) */
 #define KEEL_TSC_KHZ_LEAST	100000u	/* frequencies of the TSC that guests can run with: 100 MHz to ... */
 #define KEEL_TSC_KHZ_MOST	100000000u	/* ... 100 GHz */

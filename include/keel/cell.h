@@ -230,6 +230,27 @@ struct keel_vectors {
 	uint8_t reg[KEEL_VECTORS][KEEL_VECTOR_BYTES];	/* YMM0 to 15; without AVX the upper halves count for nothing */
 };
 
+/*
+ * Apertures: pages of the channel that the guest has at an address, as if they were memory; all that is in them is the control
+ * domain's to see. Which pages each may show is settled before the start (KEEL_HC_APERTURE). Where they are, and whether, the
+ * cell says with an answer: it fills in aperture[] of its context and sets the aperture's bit in answer.apertures. What has no
+ * bit stays as it is; at the start none is mapped. An answer moves several at once: what one leaves another can have.
+ *
+ * No context is in the cell, and the guest of this one not entered, before no vCPU has a translation of what was there.
+ *
+ * Not allowed, as the wrong answers below are not: pages beyond the bound; an address that is not a page's, or beyond the
+ * guest's address width; one where the guest has memory, the APIC's page (KEEL_APIC_BASE) or another aperture.
+ */
+#define KEEL_APERTURE_READONLY	(1u << 0)	/* the guest's writes come to the cell as MMIO */
+
+struct keel_aperture {
+	uint64_t gpa;
+	uint32_t page;		/* the first one, counted from the channel's begin */
+	uint32_t pages;		/* 0: not mapped, and the rest counts for nothing */
+	uint32_t flags;		/* KEEL_APERTURE_* */
+	uint32_t reserved;
+};
+
 enum keel_action {
 	KEEL_ACTION_RESUME = 0,	/* enter the guest (vCPU), or done (event) */
 	KEEL_ACTION_WAIT,	/* nothing to run until a kick or the deadline */
@@ -248,6 +269,8 @@ struct keel_answer {
 	uint64_t deadline;	/* host TSC when this vCPU must poll; all ones: never. Event context: ignored */
 	uint32_t tpr;		/* KEEL_ANSWER_TPR: the guest's CR8 from now on, 0 to 15 */
 	uint32_t apic;		/* KEEL_ANSWER_APIC: KEEL_APIC_*, which replace what an earlier answer said */
+	uint32_t apertures;	/* those of the context's aperture[] that are new, bit mask */
+	uint32_t reserved;
 };
 
 #define KEEL_ANSWER_REGS	(1u << 0)	/* regs.gpr changed */
@@ -294,6 +317,7 @@ struct keel_context {
 	struct keel_answer answer;
 	struct keel_sregs sregs;
 	struct keel_vectors vectors;
+	struct keel_aperture aperture[KEEL_APERTURES];	/* the cell's to fill in */
 };
 
 #endif

@@ -116,6 +116,14 @@ enum keel_hypercall {
 	 * () -> RAX = KEEL_DMA_*, RDI = accesses of devices that were refused so far, as far as IOMMUs have told of them.
 	 */
 	KEEL_HC_DMA,
+
+	/*
+	 * (vm, aperture, page, pages): the cell may map these pages of the channel, and no others, in its guest by this aperture
+	 * (cell.h), of KEEL_APERTURES. It replaces what an earlier call said of it; 0 pages: there is none.
+	 * -EINVAL: no such aperture, or not of the channel; -EBUSY the VM is started; -ESHUTDOWN it is killed. START wants table
+	 * pages for all that the cell may then do.
+	 */
+	KEEL_HC_APERTURE,
 	KEEL_HC_COUNT,
 };
 

@@ -73,6 +73,14 @@ struct keel_vm_dirty {
 	uint64_t spare[2];
 };
 
+/* An aperture (cell.h): pages of the channel that the guest may see at an address which its device model chooses. */
+struct keel_vm_aperture {
+	uint32_t number;		/* of KEEL_APERTURES */
+	uint32_t page, pages;		/* of the channel; 0 pages: none */
+	uint32_t reserved;
+	uint64_t spare[2];
+};
+
 #define KEEL_IOC		0xae
 /* On /dev/keel. */
 #define KEEL_GET_INFO		_IOR(KEEL_IOC, 0xe0, struct keel_info)
@@ -87,6 +95,7 @@ struct keel_vm_dirty {
 #define KEEL_VM_STATUS		_IOR(KEEL_IOC, 0xe8, struct keel_vm_status)
 #define KEEL_VM_KILL		_IO(KEEL_IOC, 0xe9)	/* ends the VM; every KEEL_RUN returns */
 #define KEEL_VM_DIRTY		_IOW(KEEL_IOC, 0xeb, struct keel_vm_dirty)	/* after START; errors as KEEL_HC_DIRTY */
+#define KEEL_VM_APERTURE	_IOW(KEEL_IOC, 0xec, struct keel_vm_aperture)	/* before START */
 /* On a vCPU. Returns 0 when the VM has ended, -EINTR on a signal, and never for another reason. */
 #define KEEL_RUN		_IO(KEEL_IOC, 0xea)
 

@@ -31,11 +31,20 @@ ANSWER_END	equ ANSWER + 20
 ANSWER_DETAIL	equ ANSWER + 24
 ANSWER_KICK	equ ANSWER + 32
 ANSWER_DEADLINE	equ ANSWER + 40
-ANSWER_BYTES	equ 56
+ANSWER_APERTURES equ ANSWER + 56
+ANSWER_BYTES	equ 64
 SREGS		equ ANSWER + ANSWER_BYTES
 SREGS_BYTES	equ 216
 SREGS_EFER	equ SREGS + 184
 SREGS_CPL	equ SREGS + 208
+VECTORS		equ SREGS + SREGS_BYTES
+VECTORS_BYTES	equ 528
+APERTURES	equ VECTORS + VECTORS_BYTES
+APERTURE_GPA	equ 0				; struct keel_aperture
+APERTURE_PAGE	equ 8
+APERTURE_PAGES	equ 12
+APERTURE_FLAGS	equ 16
+APERTURE_BYTES	equ 24
 
 ACTION_RESUME	equ 0
 ACTION_WAIT	equ 1
@@ -71,6 +80,7 @@ entry:
 	mov [rdi + ANSWER_INJECT], eax
 	mov [rdi + ANSWER_TPR], eax
 	mov [rdi + ANSWER_KICK], rax
+	mov [rdi + ANSWER_APERTURES], eax
 	dec rax
 	mov [rdi + ANSWER_DEADLINE], rax
 	mov esi, CELL_CHANNEL
@@ -521,9 +531,12 @@ action_answer_sregs_efer:
 	mov qword [rdx + SREGS_EFER], 0x1000
 	ret
 action_answer_random:
+	lea rdx, [rdi + ANSWER_APERTURES]
 	lea rdi, [rdi + ANSWER]
 	mov ecx, ANSWER_BYTES / 8
-	jmp fill_random
+	call fill_random
+	mov dword [rdx], 0		; which would end it before anything else is looked at
+	ret
 ; The action is to go on, the rest is anything.
 action_answer_random_sregs:
 	lea rdx, [rdi + ANSWER]
@@ -532,6 +545,51 @@ action_answer_random_sregs:
 	call fill_random
 	mov dword [rdx], ACTION_RESUME
 	or dword [rdx + 4], FLAG_SREGS
+	mov dword [rdx + ANSWER_APERTURES - ANSWER], 0
+	ret
+
+; Of aperture 0 the test has bound the channel's page 1.
+; APERTURE number, address, page, pages
+%macro APERTURE 4
+	mov dword [rdi + ANSWER_APERTURES], 1 << %1
+	mov rax, %2
+	mov [rdi + APERTURES + %1 * APERTURE_BYTES + APERTURE_GPA], rax
+	mov dword [rdi + APERTURES + %1 * APERTURE_BYTES + APERTURE_PAGE], %3
+	mov dword [rdi + APERTURES + %1 * APERTURE_BYTES + APERTURE_PAGES], %4
+%endmacro
+action_answer_aperture_unknown:
+	mov dword [rdi + ANSWER_APERTURES], 1 << 8
+	ret
+action_answer_aperture_unbound:
+	APERTURE 7, 0x40000000, 1, 1
+	ret
+action_answer_aperture_before:
+	APERTURE 0, 0x40000000, 0, 1
+	ret
+action_answer_aperture_behind:
+	APERTURE 0, 0x40000000, 1, 2
+	ret
+action_answer_aperture_memory:
+	APERTURE 0, 0x8000, 1, 1
+	ret
+action_answer_aperture_apic:
+	APERTURE 0, 0xfee00000, 1, 1
+	ret
+action_answer_aperture_address:
+	APERTURE 0, 0x10000000000, 1, 1
+	ret
+action_answer_aperture_flags:
+	APERTURE 0, 0x40000000, 1, 1
+	mov dword [rdi + APERTURES + APERTURE_FLAGS], 0x80000000
+	ret
+; To and fro, without end.
+action_answer_aperture_moves:
+	mov qword [rdi + ANSWER_DEADLINE], 0
+	mov rdx, [rdi + APERTURES + APERTURE_GPA]
+	APERTURE 0, 0x40000000, 1, 1
+	or edx, 0x40000000
+	xor edx, 0x3fe01000		; in another table
+	mov [rdi + APERTURES + APERTURE_GPA], rdx
 	ret
 fill_random:
 	mov rax, rbx

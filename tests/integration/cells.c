@@ -108,6 +108,7 @@ static unsigned int time_for(enum ends ends)
 static void run_action(unsigned int number, uint32_t seed)
 {
 	const struct action *action = &actions[number];
+	struct keel_vm_aperture aperture = { .page = 1, .pages = 1 };
 	struct keel_vm_status status;
 	struct machine machine;
 	uint32_t *selector;
@@ -115,6 +116,8 @@ static void run_action(unsigned int number, uint32_t seed)
 	bool ticks;
 
 	machine_make(&machine, 1, MEMORY, NULL, 0);
+	if (ioctl(machine.fd, KEEL_VM_APERTURE, &aperture))
+		err(2, "KEEL_VM_APERTURE");
 	machine.quiet = true;
 	selector = (uint32_t *)machine.channel;
 	selector[0] = number;

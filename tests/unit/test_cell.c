@@ -20,6 +20,10 @@ static uint32_t injected;
 static uint64_t vector, end_detail, end_address;
 static unsigned int injections, ends, runs;
 static enum keel_end end_reason;
+static struct keel_context page;
+static enum cell_result move_result;
+static unsigned int begins, moves;
+static bool move_allowed;
 
 void cell_run(struct cell_frame *frame)
 {
@@ -36,6 +40,21 @@ void vm_end(struct vm *v, enum keel_end end, uint64_t detail, uint64_t address)
 	end_reason = end;
 	end_detail = detail;
 	end_address = address;
+}
+
+bool aperture_begin(struct cpu *c, struct cell_context *asking, uint32_t mask)
+{
+	ck_assert(c == &cpu && asking == &context && vm.cell_owner);
+	ck_assert_uint_eq(mask, page.answer.apertures);
+	begins++;
+	return move_allowed;
+}
+
+enum cell_result aperture_move(struct cpu *c, struct cell_context *asking)
+{
+	ck_assert(c == &cpu && asking == &context && vm.cell_owner);
+	moves++;
+	return move_result;
 }
 
 static void control_inject(struct cpu *c, uint32_t inject, uint32_t error_code)
@@ -61,7 +80,11 @@ static void set_up(void)
 	memset(&vm, 0, sizeof(vm));
 	memset(&context, 0, sizeof(context));
 	context.vm = &vm;
+	context.page = &page;
 	context.pending = true;
+	page.answer.apertures = 0;
+	page.regs.rip = 0x123;
+	begins = moves = 0;
 	injected = 0;
 	injections = ends = runs = 0;
 }
@@ -130,6 +153,41 @@ START_TEST(answer)
 }
 END_TEST
 
+/* It keeps the cell, which is not entered again, until that is done. */
+START_TEST(answer_with_apertures)
+{
+	static const enum cell_result later[] = { CELL_WAITS, CELL_WAITS, CELL_INTERRUPTED, CELL_ANSWERED };
+
+	vector = KEEL_CELL_GATE;
+	page.answer.apertures = 5;
+	move_allowed = true;
+	for (unsigned int i = 0; i < 4; i++) {
+		move_result = later[i];
+		ck_assert_int_eq(cell_call(&cpu, &context), later[i]);
+		ck_assert(!context.inside && runs == 1 && begins == 1 && moves == i + 1);
+		ck_assert_int_eq(context.pending, i < 3);
+		ck_assert_uint_eq(vm.cell_owner, i < 3);
+	}
+	ck_assert(!ends);
+	/* Another one is another matter. */
+	context.pending = true;
+	page.answer.apertures = 0;
+	ck_assert_int_eq(cell_call(&cpu, &context), CELL_ANSWERED);
+	ck_assert(runs == 2 && begins == 1 && moves == 4 && !vm.cell_owner);
+}
+END_TEST
+
+START_TEST(answer_with_wrong_apertures)
+{
+	vector = KEEL_CELL_GATE;
+	page.answer.apertures = 0x100;
+	move_allowed = false;
+	ck_assert_int_eq(cell_call(&cpu, &context), CELL_ENDED);
+	ck_assert(ends == 1 && end_reason == KEEL_END_CELL_ANSWER && !moves);
+	ck_assert(end_detail == 0x100 && end_address == 0x123);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("cell");
@@ -141,6 +199,8 @@ int main(void)
 	tcase_add_loop_test(tests, faults, 0, FIRST_INTERRUPT);
 	tcase_add_test(tests, hardware_init);
 	tcase_add_test(tests, answer);
+	tcase_add_test(tests, answer_with_apertures);
+	tcase_add_test(tests, answer_with_wrong_apertures);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -84,6 +84,7 @@ static struct vm_run run;
 static enum hv_exit_reason reason;	/* of every exit */
 static uint64_t guest_states;
 static unsigned int entries, calls, advances;
+static bool moved;			/* each answer of the cell moves an aperture, which vCPU 3 is in the way of */
 static bool interrupted, tsc_aux;	/* the cell is, each time; the processor has TSC_AUX */
 
 uint64_t rdmsr(uint32_t msr)
@@ -154,6 +155,19 @@ void vm_end(struct vm *v, enum keel_end end, uint64_t detail, uint64_t address)
 	v->end = end;
 }
 
+bool aperture_begin(struct cpu *c, struct cell_context *context, uint32_t mask)
+{
+	ck_assert(c == &cpu && context == &vcpu.cell && mask == 1);
+	return true;
+}
+
+enum cell_result aperture_move(struct cpu *c, struct cell_context *context)
+{
+	ck_assert_ptr_eq(c, &cpu);
+	context->late = moved ? 1u << 3 : 0;
+	return moved ? CELL_WAITS : CELL_ANSWERED;
+}
+
 /* The cell. */
 void cell_run(struct cell_frame *frame)
 {
@@ -161,7 +175,7 @@ void cell_run(struct cell_frame *frame)
 	tsc += STEP;
 	ck_assert_uint_lt(tsc, LONGEST);
 	frame->vector = interrupted ? EXC_NMI : KEEL_CELL_GATE;
-	page.answer = (struct keel_answer){ .flags = KEEL_ANSWER_RIP, .deadline = UINT64_MAX };
+	page.answer = (struct keel_answer){ .flags = KEEL_ANSWER_RIP, .deadline = UINT64_MAX, .apertures = moved };
 }
 
 static void nothing(struct cpu *c, struct vcpu *v)
@@ -256,7 +270,7 @@ static void set_up(void)
 		vcpu.dr[i] = 0x10 + i;
 	tsc = 0;
 	entries = calls = advances = 0;
-	interrupted = false;
+	interrupted = moved = false;
 	tsc_aux = true;
 	guest_states = XCR0_X87 | XCR0_SSE;
 	memset(state_from, 0, sizeof(state_from));
@@ -332,6 +346,24 @@ START_TEST(cell_that_asks_for_itself)
 }
 END_TEST
 
+/* The control domain is asked to fetch who is in the way, and the guest waits; then the answer counts, once. */
+START_TEST(cell_that_moves_an_aperture)
+{
+	reason = HV_EXIT_IO;
+	moved = true;
+	for (unsigned int i = 1; i <= 3; i++) {
+		run.kick = 0;
+		ck_assert_int_eq(stay(), KEEL_RUN_BUSY | KEEL_RUN_KICK);
+		ck_assert_uint_eq(run.kick, 1u << 3);
+		ck_assert(calls == 1 && entries == 1 && advances == 0 && vm.cell_owner);
+	}
+	moved = false;
+	run.kick = 0;
+	ck_assert_int_eq(stay(), KEEL_RUN_INTERRUPT);
+	ck_assert(calls > 1 && entries > 1 && advances == calls && !run.kick);
+}
+END_TEST
+
 /* It can be interrupted between a jump that goes astray and the fault at the target: the way back would fault in ring 0. */
 START_TEST(cell_that_is_nowhere)
 {
@@ -385,6 +417,7 @@ int main(void)
 	tcase_add_loop_test(tests, stay_ends, 0, 8);
 	tcase_add_test(tests, states_stay_apart);
 	tcase_add_test(tests, cell_that_asks_for_itself);
+	tcase_add_test(tests, cell_that_moves_an_aperture);
 	tcase_add_loop_test(tests, cell_that_is_nowhere, 0, 5);
 	tcase_add_test(tests, step_over_hlt);
 	tcase_add_loop_test(tests, registers_come_back, 0, 2);

@@ -5,9 +5,17 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <keel/macros.h>
+
+#include "cpu.h"
+#include "suite.h"
+
+static uint64_t cr3;
+
+#define write_cr3(value) (cr3 = (value))
+#include "../../vmm/aperture.c"
 #include "../../vmm/donation.c"
 #include "../../vmm/vm.c"
-#include "suite.h"
 
 #define MIB		(1ull << 20)
 #define GIB		(1ull << 30)
@@ -52,6 +60,7 @@ unsigned int cpu_count;
 static struct cpu cpu_objects[CPUS];
 static uint64_t reserve_bytes;
 static unsigned int vcpus_initialised;
+static unsigned int channel_pages, address_bits;
 static bool by_processor;	/* it works with the APIC pages */
 
 /* Nobody hears it. */
@@ -78,6 +87,11 @@ bool iommu_reads_past_caches(void)
 void iommu_tell_faults(void)
 {
 	ck_assert(vm_lock.taken);
+}
+
+unsigned int cpuid_guest_address_bits(void)
+{
+	return address_bits;
 }
 
 uint64_t paging_shared_entry(void)
@@ -154,6 +168,8 @@ static void begin(unsigned int ranges_used)
 	devices_stuck = false;
 	vcpus_initialised = 0;
 	by_processor = false;
+	channel_pages = CHANNEL_PAGES;
+	address_bits = 48;
 	setup_cpus();
 	vm_init();
 }
@@ -238,7 +254,7 @@ static struct vm *create(unsigned int vcpus)
 
 	if (!vm_free_slots() || vm_free_slots() == KEEL_MAX_VMS)
 		next_frame = FREE;
-	id = vm_create(take(1), vcpus, CHANNEL_PAGES, 0);
+	id = vm_create(take(1), vcpus, channel_pages, 0);
 	ck_assert_int_gt(id, 0);
 	return vm_get((uint64_t)id);
 }
@@ -298,7 +314,7 @@ static void add_vcpus(struct vm *vm)
 
 static void add_channel(struct vm *vm)
 {
-	for (unsigned int i = 0; i < CHANNEL_PAGES; i++)
+	for (unsigned int i = 0; i < channel_pages; i++)
 		WORKS(vm_share(vm, take(0), 0, i));
 }
 
@@ -393,6 +409,12 @@ static void check_guest_leaf(const struct vm *vm, uint64_t gpa, uint64_t entry, 
 		ck_assert(gpa == KEEL_APIC_BASE && order == 0 && !(entry & GUEST_COHERENT));
 		ck_assert_uint_eq(entry & pt_format_npt.address,
 				  virt_to_phys(vm->vcpu[0]) + VCPU_PAGE_APIC_ACCESS * PAGE_SIZE);
+		ck_assert(!pt_lookup(&vm->cell_table, KEEL_CELL_GUEST + gpa, &place));
+		return;
+	}
+	if (entry & PT_MARK_APERTURE) {
+		ck_assert_uint_eq(order, 0);
+		check_frames(vm, entry & pt_format_npt.address, 0, OWN_SHARED, OWN_SHARED);
 		ck_assert(!pt_lookup(&vm->cell_table, KEEL_CELL_GUEST + gpa, &place));
 		return;
 	}
@@ -1094,6 +1116,458 @@ START_TEST(dirty_log_too_few_tables)
 }
 END_TEST
 
+/* Apertures. */
+
+#define APERTURE_PAGES	600u
+#define APERTURE_LIMIT	(1ull << 40)
+
+/*
+ * A VM with memory from 0 to 2 MiB, of a leaf, from there to 2 MiB and 4 pages, and a page of firmware below 4 GiB. Apertures
+ * 0 and 1 have all of the channel, 2 the pages from 10 on, 3 one page.
+ */
+static struct vm *create_with_apertures(unsigned int count)
+{
+	struct vm *vm;
+
+	channel_pages = APERTURE_PAGES;
+	vm = create_complete(count);
+	add_tables(vm, 5);
+	WORKS(vm_map(vm, donate_flushed(vm, 9), 9, 0, 0));
+	WORKS(vm_map(vm, donate_flushed(vm, 2), 2, 2 * MIB, 0));
+	WORKS(vm_map(vm, donate_flushed(vm, 0), 0, 4 * GIB - PAGE_SIZE, KEEL_MAP_READONLY));
+	WORKS(vm_bound_aperture(vm, 0, 0, APERTURE_PAGES));
+	WORKS(vm_bound_aperture(vm, 1, 0, APERTURE_PAGES));
+	WORKS(vm_bound_aperture(vm, 2, 10, APERTURE_PAGES - 10));
+	WORKS(vm_bound_aperture(vm, 3, APERTURE_PAGES - 1, 1));
+	WORKS(vm_start(vm, TSC_KHZ));
+	return vm;
+}
+
+static struct keel_aperture at(uint64_t gpa, uint32_t page, uint32_t pages)
+{
+	return (struct keel_aperture){ .gpa = gpa, .page = page, .pages = pages };
+}
+
+static bool ask(struct vm *vm, unsigned int context, uint32_t mask)
+{
+	bool allowed;
+
+	cr3 = 1;
+	allowed = aperture_begin(cpus[0], &vm->vcpu[context]->cell, mask);
+	ck_assert(!vm_lock.taken && (cr3 == 1 || cr3 == vm->cell_table.root));
+	return allowed;
+}
+
+static enum cell_result go(struct vm *vm, unsigned int context)
+{
+	enum cell_result result = aperture_move(cpus[0], &vm->vcpu[context]->cell);
+
+	ck_assert(!vm_lock.taken && cr3 == vm->cell_table.root);
+	return result;
+}
+
+/* Nothing runs that could keep it from being done, and it is done in so many steps as it has pages for. */
+static void finish(struct vm *vm)
+{
+	unsigned int steps = 0;
+
+	while (go(vm, 0) != CELL_ANSWERED)
+		ck_assert_uint_lt(++steps, 2 * KEEL_APERTURES * (APERTURE_PAGES / STEP_PAGES + 1));
+	ck_assert_uint_eq(vm->apertures.stale.count, 0);
+}
+
+static void place(struct vm *vm, unsigned int number, struct keel_aperture aperture)
+{
+	vm->vcpu[0]->cell.page->aperture[number] = aperture;
+	ck_assert(ask(vm, 0, 1u << number));
+	finish(vm);
+}
+
+static uint64_t channel_frame(const struct vm *vm, uint64_t page)
+{
+	struct pt_place found;
+
+	ck_assert(pt_lookup(&vm->cell_table, KEEL_CELL_CHANNEL + page * PAGE_SIZE, &found));
+	return pt_leaf_address(&pt_format_x86, &found, KEEL_CELL_CHANNEL + page * PAGE_SIZE);
+}
+
+/* All of its pages, and no more of them. */
+static bool is_shown(const struct vm *vm, struct keel_aperture a)
+{
+	struct pt_place found;
+
+	for (uint64_t i = 0; i < a.pages; i++) {
+		if (!pt_lookup(&vm->guest_table, a.gpa + i * PAGE_SIZE, &found) || found.order ||
+		    !(found.entry & PT_MARK_APERTURE))
+			return false;
+		ck_assert_uint_eq(found.entry & pt_format_npt.address, channel_frame(vm, a.page + i));
+		ck_assert_int_eq(!(found.entry & pt_format_npt.write), a.flags & KEEL_APERTURE_READONLY);
+	}
+	return true;
+}
+
+static bool is_empty(const struct vm *vm, uint64_t gpa)
+{
+	struct pt_place found;
+
+	return !pt_lookup(&vm->guest_table, gpa, &found);
+}
+
+static unsigned int marked;
+
+static void count_marked(const struct vm *vm, uint64_t gpa, uint64_t entry, unsigned int order)
+{
+	(void)vm;
+	(void)gpa;
+	(void)order;
+	marked += (entry & PT_MARK_APERTURE) != 0;
+}
+
+static unsigned int count_shown(const struct vm *vm)
+{
+	marked = 0;
+	visit_table(vm, &vm->guest_table, vm->guest_table.root, PT_ORDER_TOP, 0, count_marked);
+	return marked;
+}
+
+static void end_apertures(struct vm *vm)
+{
+	WORKS(vm_kill(vm));
+	reclaim_all(vm);
+	check_all_free();
+}
+
+START_TEST(aperture_bounds)
+{
+	struct vm *vm = create_with_tables(1);
+
+	FAILS(vm_bound_aperture(vm, KEEL_APERTURES, 0, 1), EINVAL);
+	FAILS(vm_bound_aperture(vm, 1ull << 32, 0, 1), EINVAL);
+	FAILS(vm_bound_aperture(vm, 0, 0, CHANNEL_PAGES + 1), EINVAL);
+	FAILS(vm_bound_aperture(vm, 0, 1, CHANNEL_PAGES), EINVAL);
+	FAILS(vm_bound_aperture(vm, 0, CHANNEL_PAGES + 1, 0), EINVAL);
+	FAILS(vm_bound_aperture(vm, 0, UINT64_MAX, 2), EINVAL);
+	FAILS(vm_bound_aperture(vm, 0, 1ull << 32, 1), EINVAL);
+	WORKS(vm_bound_aperture(vm, 7, 0, CHANNEL_PAGES));
+	WORKS(vm_bound_aperture(vm, 7, CHANNEL_PAGES, 0));
+	WORKS(vm_kill(vm));
+	FAILS(vm_bound_aperture(vm, 0, 0, 1), ESHUTDOWN);
+	vm = create_with_apertures(1);
+	FAILS(vm_bound_aperture(vm, 4, 0, 1), EBUSY);
+}
+END_TEST
+
+/* The start sets aside what the worst places need, or does not take place. */
+START_TEST(aperture_tables)
+{
+	struct vm *vm = create_complete(1);
+	struct frame_pool kept;
+
+	add_tables(vm, 5);
+	/* One page: a table of each level. Three can lie across the end of all three. */
+	WORKS(vm_bound_aperture(vm, 0, 0, 1));
+	ck_assert_uint_eq(aperture_frames(&vm->apertures), 3);
+	WORKS(vm_bound_aperture(vm, 0, 0, 3));
+	ck_assert_uint_eq(aperture_frames(&vm->apertures), 6);
+	WORKS(vm_bound_aperture(vm, 5, 1, 2));
+	ck_assert_uint_eq(aperture_frames(&vm->apertures), 12);
+	ck_assert_uint_eq(frames_for(514), 3 + 2 + 2);
+	ck_assert_uint_eq(frames_for(513), 2 + 2 + 2);
+	ck_assert_uint_eq(frames_for(1u << 16), 129 + 2 + 2);
+	kept = vm->tables;
+	for (vm->tables.count = 0; vm->tables.count < 9 + 12; vm->tables.count++)
+		FAILS(vm_start(vm, TSC_KHZ), ENOMEM);
+	vm->tables = kept;
+	WORKS(vm_start(vm, TSC_KHZ));
+	ck_assert_uint_eq(vm->apertures.tables.count, 12);
+	place(vm, 0, at((1ull << 39) - PAGE_SIZE, 0, 3));
+	ck_assert_uint_eq(vm->apertures.tables.count, 6);
+	place(vm, 5, at((2ull << 39) - 2 * PAGE_SIZE, 1, 2));
+	check_vm(vm);
+	place(vm, 5, at((1ull << 30) - PAGE_SIZE, 1, 2));
+	check_vm(vm);
+	place(vm, 0, at(0, 0, 0));
+	place(vm, 5, at(0, 0, 0));
+	ck_assert_uint_eq(vm->apertures.tables.count, 12);
+	end_apertures(vm);
+}
+END_TEST
+
+START_TEST(aperture_refusals)
+{
+	static const struct {
+		unsigned int number;
+		struct keel_aperture aperture;
+		unsigned int bits;	/* of guests' addresses */
+	} bad[] = {
+		{ 4, { .gpa = GIB, .page = 0, .pages = 1 }, 48 },		/* none there */
+		{ 2, { .gpa = GIB, .page = 9, .pages = 1 }, 48 },		/* the bound's begin and end */
+		{ 2, { .gpa = GIB, .page = 0, .pages = 20 }, 48 },
+		{ 2, { .gpa = GIB, .page = 10, .pages = APERTURE_PAGES - 9 }, 48 },
+		{ 2, { .gpa = GIB, .page = APERTURE_PAGES, .pages = 1 }, 48 },
+		{ 3, { .gpa = GIB, .page = APERTURE_PAGES - 1, .pages = 2 }, 48 },
+		{ 0, { .gpa = GIB, .page = 1, .pages = APERTURE_PAGES }, 48 },
+		{ 0, { .gpa = GIB, .page = 0xffffffff, .pages = 2 }, 48 },
+		{ 0, { .gpa = GIB, .page = 1, .pages = 0xffffffff }, 48 },
+		{ 0, { .gpa = GIB + 1, .page = 0, .pages = 1 }, 48 },		/* not a page's address */
+		{ 0, { .gpa = GIB + PAGE_SIZE / 2, .page = 0, .pages = 1 }, 48 },
+		{ 0, { .gpa = APERTURE_LIMIT, .page = 0, .pages = 1 }, 48 },	/* too high */
+		{ 0, { .gpa = APERTURE_LIMIT - PAGE_SIZE, .page = 0, .pages = 2 }, 48 },
+		{ 0, { .gpa = 0ull - PAGE_SIZE, .page = 0, .pages = 1 }, 48 },
+		{ 0, { .gpa = 0ull - PAGE_SIZE, .page = 0, .pages = 2 }, 48 },
+		{ 0, { .gpa = 1ull << 48, .page = 0, .pages = 1 }, 52 },
+		{ 0, { .gpa = 64 * GIB, .page = 0, .pages = 1 }, 36 },
+		{ 0, { .gpa = 64 * GIB - PAGE_SIZE, .page = 0, .pages = 2 }, 36 },
+		{ 0, { .gpa = 0, .page = 0, .pages = 1 }, 48 },			/* memory, in a large leaf and in small ones */
+		{ 0, { .gpa = MIB, .page = 0, .pages = 16 }, 48 },
+		{ 0, { .gpa = 2 * MIB, .page = 0, .pages = 1 }, 48 },
+		{ 0, { .gpa = 2 * MIB + 3 * PAGE_SIZE, .page = 0, .pages = 8 }, 48 },
+		{ 0, { .gpa = 4 * GIB - PAGE_SIZE, .page = 0, .pages = 1 }, 48 },	/* firmware */
+		{ 0, { .gpa = 4 * GIB - 100 * PAGE_SIZE, .page = 0, .pages = 200 }, 48 },
+		{ 0, { .gpa = KEEL_APIC_BASE, .page = 0, .pages = 1 }, 48 },
+		{ 0, { .gpa = KEEL_APIC_BASE - 3 * PAGE_SIZE, .page = 0, .pages = 4 }, 48 },
+		{ 0, { .gpa = 3 * GIB, .page = 0, .pages = 1 }, 48 },		/* aperture 1 */
+		{ 0, { .gpa = 3 * GIB - 9 * PAGE_SIZE, .page = 0, .pages = 10 }, 48 },
+		{ 0, { .gpa = 3 * GIB + 4 * PAGE_SIZE, .page = 0, .pages = 1 }, 48 },
+		{ 0, { .gpa = GIB, .page = 0, .pages = 1, .flags = 2 }, 48 },
+		{ 0, { .gpa = GIB, .page = 0, .pages = 1, .flags = 1u << 31 | KEEL_APERTURE_READONLY }, 48 },
+	};
+	struct vm *vm;
+
+	by_processor = _i;		/* the APIC's page is not there otherwise, and no place all the same */
+	vm = create_with_apertures(1);
+	place(vm, 1, at(3 * GIB, 7, 5));
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
+		address_bits = bad[i].bits;
+		vm->vcpu[0]->cell.page->aperture[bad[i].number] = bad[i].aperture;
+		ck_assert_msg(!ask(vm, 0, 1u << bad[i].number), "%u", i);
+		ck_assert(is_shown(vm, at(3 * GIB, 7, 5)));
+		ck_assert_uint_eq(count_shown(vm), 5);
+	}
+	address_bits = 48;
+	ck_assert(!ask(vm, 0, 1u << KEEL_APERTURES));
+	ck_assert(!ask(vm, 0, 1u << 31 | 1));
+	/* Two that are asked for together. */
+	vm->vcpu[0]->cell.page->aperture[0] = at(GIB, 0, 10);
+	vm->vcpu[0]->cell.page->aperture[2] = at(GIB + 9 * PAGE_SIZE, 10, 1);
+	ck_assert(!ask(vm, 0, 1u << 0 | 1u << 2));
+	vm->vcpu[0]->cell.page->aperture[2] = at(GIB - 9 * PAGE_SIZE, 10, 10);
+	ck_assert(!ask(vm, 0, 1u << 0 | 1u << 2));
+	ck_assert_uint_eq(count_shown(vm), 5);
+	check_vm(vm);
+	end_apertures(vm);
+}
+END_TEST
+
+START_TEST(aperture_places)
+{
+	struct vm *vm = create_with_apertures(1);
+	struct keel_aperture first = at(2 * MIB + 4 * PAGE_SIZE, 0, APERTURE_PAGES), second = at(APERTURE_LIMIT - PAGE_SIZE, 3, 1);
+	uint64_t bits[4] = { 0 };
+
+	/* Beside memory, at the last address, in front of the APIC's page and behind it. */
+	place(vm, 0, first);
+	place(vm, 1, second);
+	place(vm, 2, at(KEEL_APIC_BASE - 20 * PAGE_SIZE, 10, 20));
+	place(vm, 3, at(KEEL_APIC_BASE + PAGE_SIZE, APERTURE_PAGES - 1, 1));
+	ck_assert(is_shown(vm, first) && is_shown(vm, second));
+	ck_assert_uint_eq(count_shown(vm), APERTURE_PAGES + 1 + 20 + 1);
+	check_vm(vm);
+	/* The log is of memory alone. */
+	WORKS(vm_take_dirty(vm, KEEL_APIC_BASE & ~(MIB - 1), KEEL_DIRTY_SPLIT, bits));
+	WORKS(vm_take_dirty(vm, 3 * MIB, KEEL_DIRTY_SPLIT, bits));
+	ck_assert_uint_eq(count_bits(bits), 0);
+	WORKS(vm_take_dirty(vm, 2 * MIB, KEEL_DIRTY_SPLIT, bits));
+	ck_assert_uint_eq(count_bits(bits), 4);
+	/* On by a page, over its own place; then they change places; then only for reading, and out. */
+	first.gpa += PAGE_SIZE;
+	place(vm, 0, first);
+	ck_assert(is_shown(vm, first) && is_empty(vm, first.gpa - PAGE_SIZE));
+	second = at(first.gpa, 3, 1);
+	first = at(APERTURE_LIMIT - PAGE_SIZE, 5, 1);
+	vm->vcpu[0]->cell.page->aperture[0] = first;
+	vm->vcpu[0]->cell.page->aperture[1] = second;
+	ck_assert(ask(vm, 0, 3));
+	finish(vm);
+	ck_assert(is_shown(vm, first) && is_shown(vm, second));
+	ck_assert_uint_eq(count_shown(vm), 1 + 1 + 20 + 1);
+	second.flags = KEEL_APERTURE_READONLY;
+	place(vm, 1, second);
+	ck_assert(is_shown(vm, second));
+	/* What is nowhere may have been said to be anywhere. */
+	vm->vcpu[0]->cell.page->aperture[0] = at(1, 99999, 0);
+	for (unsigned int i = 1; i < KEEL_APERTURES; i++)
+		vm->vcpu[0]->cell.page->aperture[i] = at(KEEL_APIC_BASE, 0, 0);
+	ck_assert(ask(vm, 0, 0xff));
+	finish(vm);
+	ck_assert_uint_eq(count_shown(vm), 0);
+	ck_assert_uint_eq(vm->apertures.tables.count, aperture_frames(&vm->apertures));
+	check_vm(vm);
+	end_apertures(vm);
+}
+END_TEST
+
+/* What was there is out at once; the new place, and the tables of the old one, wait for everybody who may be using that. */
+START_TEST(aperture_waits)
+{
+	struct vm *vm = create_with_apertures(4);
+	struct cell_context *cell = &vm->vcpu[1]->cell;
+	unsigned int tables;
+
+	for (unsigned int i = 0; i < 4; i++)
+		vm->vcpu[i]->last_cpu = cpus[i];
+	vm->vcpu[0]->cell.running = vm->vcpu[1]->cell.running = vm->vcpu[2]->cell.running = 1;
+	/* Nobody can have a translation of what was not there. */
+	cell->page->aperture[0] = at(GIB, 0, 3);
+	tables = vm->apertures.tables.count;
+	ck_assert(ask(vm, 1, 1));
+	ck_assert_int_eq(go(vm, 1), CELL_ANSWERED);
+	ck_assert_uint_eq(vm->apertures.tables.count, tables - 2);
+	for (unsigned int i = 0; i < 4; i++)
+		ck_assert_ptr_eq(vm->vcpu[i]->last_cpu, cpus[i]);
+	/* vCPU 3 is on no CPU, and 1 has answered. */
+	cell->page->aperture[0] = at(2 * GIB, 0, 3);
+	ck_assert(ask(vm, 1, 1));
+	for (unsigned int i = 0; i < 3; i++) {
+		ck_assert_int_eq(go(vm, 1), CELL_WAITS);
+		ck_assert_uint_eq(cell->late, 1u << 0 | 1u << 2);
+		for (unsigned int j = 0; j < 4; j++)
+			ck_assert_ptr_null(vm->vcpu[j]->last_cpu);
+		ck_assert(is_empty(vm, GIB) && is_empty(vm, 2 * GIB));
+		ck_assert(vm->apertures.stale.count == 2 && vm->apertures.tables.count == tables - 2);
+	}
+	/* One leaves the guest, the other one comes into it anew. */
+	vm->vcpu[0]->cell.running = 0;
+	ck_assert_int_eq(go(vm, 1), CELL_WAITS);
+	ck_assert_uint_eq(cell->late, 1u << 2);
+	vm->vcpu[2]->last_cpu = cpus[3];
+	ck_assert_int_eq(go(vm, 1), CELL_ANSWERED);
+	ck_assert_uint_eq(cell->late, 0);
+	ck_assert(is_empty(vm, GIB) && is_shown(vm, at(2 * GIB, 0, 3)));
+	ck_assert(vm->apertures.stale.count == 0 && vm->apertures.tables.count == tables - 2);
+	/* For the event context everybody counts. */
+	vm->event.page->aperture[0] = at(0, 0, 0);
+	ck_assert(aperture_begin(cpus[0], &vm->event, 1));
+	ck_assert_int_eq(aperture_move(cpus[0], &vm->event), CELL_WAITS);
+	ck_assert_uint_eq(vm->event.late, 1u << 1 | 1u << 2);
+	vm->vcpu[1]->cell.running = vm->vcpu[2]->cell.running = 0;
+	ck_assert_int_eq(aperture_move(cpus[0], &vm->event), CELL_ANSWERED);
+	ck_assert_uint_eq(count_shown(vm), 0);
+	end_apertures(vm);
+}
+END_TEST
+
+/* Interrupts are let in between so many pages, whichever way they go. */
+START_TEST(aperture_steps)
+{
+	struct vm *vm = create_with_apertures(1);
+	struct keel_context *page = vm->vcpu[0]->cell.page;
+
+	page->aperture[0] = at(8 * GIB, 0, APERTURE_PAGES);
+	ck_assert(ask(vm, 0, 1));
+	ck_assert_int_eq(go(vm, 0), CELL_INTERRUPTED);
+	ck_assert_uint_eq(count_shown(vm), STEP_PAGES);
+	ck_assert_int_eq(go(vm, 0), CELL_ANSWERED);
+	ck_assert(is_shown(vm, page->aperture[0]));
+	page->aperture[0].gpa += PAGE_SIZE;
+	ck_assert(ask(vm, 0, 1));
+	ck_assert_int_eq(go(vm, 0), CELL_INTERRUPTED);
+	ck_assert_uint_eq(count_shown(vm), APERTURE_PAGES - STEP_PAGES);
+	ck_assert_int_eq(go(vm, 0), CELL_INTERRUPTED);
+	ck_assert_int_eq(go(vm, 0), CELL_ANSWERED);
+	ck_assert(is_shown(vm, page->aperture[0]) && is_empty(vm, 8 * GIB));
+	end_apertures(vm);
+}
+END_TEST
+
+static bool ranges_meet(uint64_t first, uint64_t bytes, uint64_t other, uint64_t other_bytes)
+{
+	return bytes && other_bytes && first < other + other_bytes && other < first + bytes;
+}
+
+/* Whether they may be where they are, all together, by the rules of cell.h. */
+static bool is_arrangement(const struct keel_aperture *all)
+{
+	static const struct {
+		uint64_t first, bytes;
+	} taken[] = {
+		{ 0, 2 * MIB + 4 * PAGE_SIZE },
+		{ 4 * GIB - PAGE_SIZE, PAGE_SIZE },
+		{ KEEL_APIC_BASE, PAGE_SIZE },
+	};
+
+	for (unsigned int i = 0; i < KEEL_APERTURES; i++) {
+		uint64_t bytes = all[i].pages * PAGE_SIZE;
+
+		if (bytes && (all[i].gpa > APERTURE_LIMIT || bytes > APERTURE_LIMIT - all[i].gpa))
+			return false;
+		for (unsigned int j = 0; j < ARRAY_SIZE(taken); j++)
+			if (ranges_meet(all[i].gpa, bytes, taken[j].first, taken[j].bytes))
+				return false;
+		for (unsigned int j = 0; j < i; j++)
+			if (ranges_meet(all[i].gpa, bytes, all[j].gpa, all[j].pages * PAGE_SIZE))
+				return false;
+	}
+	return true;
+}
+
+static struct keel_aperture pick_place(void)
+{
+	static const uint64_t borders[] = {
+		2 * MIB, 4 * MIB, GIB, 3 * GIB, KEEL_APIC_BASE, 4 * GIB, 1ull << 39, APERTURE_LIMIT,
+	};
+	static const uint16_t counts[] = { 0, 0, 1, 1, 2, 3, 40, 512, 513, APERTURE_PAGES - 10 };
+	uint64_t border = borders[(unsigned int)random() % ARRAY_SIZE(borders)];
+	uint32_t pages = counts[(unsigned int)random() % ARRAY_SIZE(counts)];
+	struct keel_aperture place = at(border + (uint64_t)random() % 5 * PAGE_SIZE, 0, pages);
+
+	if (random() % 2)
+		place.gpa -= pages * PAGE_SIZE;
+	place.page = 10 + (uint32_t)random() % (APERTURE_PAGES - 10 - pages + 1);
+	place.flags = random() % 4 ? 0 : KEEL_APERTURE_READONLY;
+	return place;
+}
+
+/* Random moves against the list of where they are. Tables never run out, and all come back. */
+START_TEST(aperture_sequences)
+{
+	struct keel_aperture now[KEEL_APERTURES] = { { 0 } }, next[KEEL_APERTURES];
+	struct vm *vm = create_with_apertures(2);
+	unsigned int allowed = 0;
+
+	srandom((unsigned int)_i + 1);
+	for (unsigned int step = 0; step < 400; step++) {
+		uint32_t mask = (uint32_t)random() % 7 + 1;
+		unsigned int pages = 0;
+
+		memcpy(next, now, sizeof(next));
+		for (unsigned int i = 0; i < 3; i++)
+			if (mask >> i & 1)
+				next[i] = vm->vcpu[0]->cell.page->aperture[i] = pick_place();
+		ck_assert_int_eq(ask(vm, 0, mask), is_arrangement(next));
+		if (!is_arrangement(next))
+			continue;
+		finish(vm);
+		allowed++;
+		memcpy(now, next, sizeof(now));
+		for (unsigned int i = 0; i < 3; i++) {
+			ck_assert(is_shown(vm, now[i]));
+			pages += now[i].pages;
+		}
+		ck_assert_uint_eq(count_shown(vm), pages);
+		if (step % 16 == 0)
+			check_vm(vm);
+	}
+	ck_assert_uint_gt(allowed, 100);
+	memset(vm->vcpu[0]->cell.page->aperture, 0, sizeof(vm->vcpu[0]->cell.page->aperture));
+	ck_assert(ask(vm, 0, 7));
+	finish(vm);
+	ck_assert_uint_eq(vm->apertures.tables.count, aperture_frames(&vm->apertures));
+	check_vm(vm);
+	end_apertures(vm);
+}
+END_TEST
+
 /* Random sequences against an array of what each frame is. */
 
 struct model_frame {
@@ -1347,6 +1821,13 @@ int main(void)
 	tcase_add_test(tests, record_of_an_orphan);
 	tcase_add_test(tests, dirty_log);
 	tcase_add_loop_test(tests, apic_access_page, 0, 3);
+	tcase_add_test(tests, aperture_bounds);
+	tcase_add_test(tests, aperture_tables);
+	tcase_add_loop_test(tests, aperture_refusals, 0, 2);
+	tcase_add_test(tests, aperture_places);
+	tcase_add_test(tests, aperture_waits);
+	tcase_add_test(tests, aperture_steps);
+	tcase_add_loop_test(tests, aperture_sequences, 0, 4);
 	tcase_add_loop_test(tests, random_sequences, 0, 4);
 	tcase_add_checked_fixture(large, setup_large, teardown);
 	tcase_set_timeout(large, 60);
