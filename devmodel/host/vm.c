@@ -159,8 +159,27 @@ static bool start_threads(struct vm *vm, struct failure *failure)
 	return true;
 }
 
+/* What the cell may show its guest of the channel, as the channel has it. */
+static bool bound_apertures(struct vm *vm, struct failure *failure)
+{
+	for (unsigned int i = 0; i < KEEL_APERTURES; i++) {
+		const struct keel_aperture_bound *bound = &vm->channel->machine.aperture[i];
+		struct keel_vm_aperture aperture = {
+			.number = i,
+			.page = (uint32_t)(bound->offset / KEEL_PAGE_SIZE),
+			.pages = (uint32_t)(bound->bytes / KEEL_PAGE_SIZE),
+		};
+
+		if (bound->bytes && ioctl(vm->fd, KEEL_VM_APERTURE, &aperture))
+			return failure_set(failure, EXIT_FAILED, "cannot bound aperture %u: %s", i, strerror(errno));
+	}
+	return true;
+}
+
 bool vm_start(struct vm *vm, struct failure *failure)
 {
+	if (!bound_apertures(vm, failure))
+		return false;
 	if (ioctl(vm->fd, KEEL_VM_START))
 		return failure_set(failure, EXIT_FAILED, "cannot start the VM: %s", strerror(errno));
 	if (ioctl(vm->fd, KEEL_VM_EVENT)) {

@@ -64,6 +64,11 @@ struct keel_item {
 	uint32_t reserved;
 };
 
+/* Whole pages of the channel that an aperture (cell.h) may show; the driver was told the same. 0 bytes: there is none. */
+struct keel_aperture_bound {
+	uint32_t offset, bytes;
+};
+
 struct keel_machine {
 	uint32_t vcpus;
 	uint32_t items;			/* in use, of KEEL_ITEMS */
@@ -80,6 +85,7 @@ struct keel_machine {
 	uint32_t reserved;
 	struct keel_device device[KEEL_DEVICES];
 	struct keel_queue queue[KEEL_QUEUES];
+	struct keel_aperture_bound aperture[KEEL_APERTURES];
 	struct keel_item item[KEEL_ITEMS];
 };
 
@@ -128,6 +134,7 @@ enum cell_refusal {
 	CELL_REFUSED_NO_MEMORY,		/* the guest has instructions or page tables where there is no memory */
 	/* The guest used an instruction on device memory that is not known; its bytes are in the debug ring. */
 	CELL_REFUSED_INSTRUCTION,
+	CELL_REFUSED_APERTURE,
 };
 
 /* Bits of keel_channel.commands, set by the resource half, taken (exchanged with 0) by the cell at an event. */

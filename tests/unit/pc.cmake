@@ -6,7 +6,7 @@ keel_unit_test(fw_cfg SOURCES
 	tests/unit/test_fw_cfg.c devmodel/cell/chip/fw_cfg.c devmodel/cell/core/gmem.c devmodel/cell/core/state.c)
 
 set(machine
-	core/bus core/gmem core/state
+	core/aperture core/bus core/gmem core/state
 	chip/debugport chip/fw_cfg chip/hpet chip/i8042 chip/i8254 chip/i8259 chip/ioapic chip/kvmclock chip/mc146818 chip/ns16550
 	chip/piix4_pm chip/reset_control chip/system_ports
 	disk/ata disk/ata_identify disk/atapi disk/atapi_reply disk/block disk/bmide disk/ide disk/ide_drive
@@ -19,6 +19,7 @@ list(APPEND machine devmodel/shared/vq_driver.c)
 keel_unit_test(pc SOURCES tests/unit/test_pc.c ${machine} devmodel/shared/vq_device.c)
 keel_unit_test(pc_apic SOURCES tests/unit/test_pc_apic.c ${machine})
 keel_unit_test(pc_model SOURCES tests/unit/test_pc_model.c ${machine})
+keel_unit_test(pc_apertures SOURCES tests/unit/test_pc_apertures.c ${machine})
 keel_unit_test(pc_pci SOURCES tests/unit/test_pc_pci.c ${machine})
 
 # The image itself, in a process. Its addresses are the sanitizers' too, so it is built without.

@@ -83,6 +83,9 @@ static const struct {
 	BAD(machine.queue[0].arena, offsetof(struct test_channel, queue[1].arena) + 4096, CELL_REFUSED_DEVICE),
 	BAD(machine.queue[0].arena_bytes, KEEL_BLOCK_ARENA - 4096, CELL_REFUSED_DEVICE),
 	BAD(machine.queue[0].arena_bytes, 0, CELL_REFUSED_DEVICE),
+	BAD(machine.aperture[0].bytes, KEEL_PAGE_SIZE, CELL_REFUSED_APERTURE),		/* the channel's header */
+	BAD(machine.aperture[7].bytes, UINT32_MAX & ~4095u, CELL_REFUSED_APERTURE),
+	BAD(machine.aperture[3].bytes, 1, CELL_REFUSED_APERTURE),
 	BAD(machine.items, KEEL_ITEMS + 1, CELL_REFUSED_ITEM),
 	BAD(machine.item[0].size, sizeof(struct test_channel), CELL_REFUSED_ITEM),
 	BAD(machine.item[0].offset, UINT32_MAX, CELL_REFUSED_ITEM),

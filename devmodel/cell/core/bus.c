@@ -130,6 +130,7 @@ static void find_windows(struct bus *bus)
 
 	bus->windows = 0;
 	bus->hit = 0;
+	bus->moved = true;
 	while (at != UINT64_MAX) {
 		const struct io_range *range = uppermost(bus, at);
 		uint64_t end = range ? next_base(bus, range, at, last_of(range) + 1) : next_base(bus, NULL, at, UINT64_MAX);
@@ -263,6 +264,15 @@ void bus_unmap(struct bus *bus, enum bus_space space, struct io_range *range)
 	}
 	range->number = NOBODY;
 	range->since = 0;
+}
+
+bool bus_shows(const struct bus *bus, const struct io_range *range)
+{
+	unsigned int number = window_from(bus, range->base);
+	const struct bus_window *window = &bus->window[number];
+
+	return number < bus->windows && window->range == range && window->first == range->base &&
+	       window->last == last_of(range);
 }
 
 static bool fits(const struct io_range *range, uint64_t offset, unsigned int bytes)

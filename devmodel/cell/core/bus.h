@@ -64,6 +64,7 @@ struct bus {
 	 */
 	const struct io_range *local;
 	bool timed;			/* a deadline may have changed; for the machine, which clears it */
+	bool moved;			/* a range of memory was mapped or unmapped; for core/aperture.c, which clears it */
 	/* Private. */
 	uint64_t maps;
 	const struct io_range *port[BUS_RANGES];	/* [0] answers where nobody else does */
@@ -78,6 +79,9 @@ void bus_init(struct bus *bus);
 bool bus_map(struct bus *bus, enum bus_space space, struct io_range *range);
 /* Nothing happens to a range that is not mapped. */
 void bus_unmap(struct bus *bus, enum bus_space space, struct io_range *range);
+
+/* A range of memory answers at all its addresses, as far as bus->local is not in front of it. */
+bool bus_shows(const struct bus *bus, const struct io_range *range);
 
 /* 1, 2 or 4 bytes. Behind the last port comes the first. */
 uint32_t bus_port_read(struct bus *bus, uint16_t port, unsigned int bytes);

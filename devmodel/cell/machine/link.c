@@ -111,6 +111,12 @@ static bool firmware_is_good(const struct keel_machine *machine, uint64_t channe
 	       inside(channel_bytes, machine->firmware, machine->firmware_bytes);
 }
 
+static bool aperture_is_good(const struct keel_aperture_bound *bound, uint64_t channel_bytes)
+{
+	return bound->bytes == 0 || ((bound->offset | bound->bytes) % KEEL_PAGE_SIZE == 0 &&
+				     inside(channel_bytes, bound->offset, bound->bytes));
+}
+
 static unsigned int check_machine(const struct keel_machine *machine, uint64_t channel_bytes)
 {
 	if (keel_topology(machine->topology, machine->vcpus).sockets == 0)
@@ -123,6 +129,9 @@ static unsigned int check_machine(const struct keel_machine *machine, uint64_t c
 		return CELL_REFUSED_FIRMWARE;
 	if (!queues_are_good(machine, channel_bytes) || !devices_are_good(machine))
 		return CELL_REFUSED_DEVICE;
+	for (unsigned int i = 0; i < KEEL_APERTURES; i++)
+		if (!aperture_is_good(&machine->aperture[i], channel_bytes))
+			return CELL_REFUSED_APERTURE;
 	if (machine->items > KEEL_ITEMS)
 		return CELL_REFUSED_ITEM;
 	for (unsigned int i = 0; i < machine->items; i++)

@@ -324,6 +324,27 @@ static unsigned int init_memory(struct pc *pc, uint8_t *guest)
 	return 0;
 }
 
+static bool is_lapic(void *owner, uint64_t first, uint64_t last)
+{
+	const struct pc *pc = owner;
+
+	for (unsigned int i = 0; i < pc->machine.vcpus; i++) {
+		const struct io_range *range = &pc->vcpu[i].lapic.range;
+
+		if (range->bytes > 0 && range->base <= last && first < range->base + range->bytes)
+			return true;
+	}
+	return false;
+}
+
+static void init_apertures(struct pc *pc)
+{
+	pc->apertures = (struct apertures){
+		.bus = &pc->io, .mem = &pc->mem, .channel = link_bytes(&pc->link, 0), .limit = 1ull << ADDRESS_BITS,
+		.covered = is_lapic, .owner = pc,
+	};
+}
+
 static void init_devices(struct pc *pc, struct lapic_page *apics)
 {
 	init_lapics(pc, apics);
@@ -333,6 +354,7 @@ static void init_devices(struct pc *pc, struct lapic_page *apics)
 	wire_consoles(pc);
 	wire_pci(pc);
 	map_ranges(pc);
+	init_apertures(pc);
 	for (unsigned int i = 0; i < DEVICES; i++)
 		devices[i].ops->init(at(pc, devices[i].place));
 	mc146818_set_wall(&pc->rtc, wall_clock(pc));

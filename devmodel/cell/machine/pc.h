@@ -31,6 +31,7 @@
 #include "chip/piix4_pm.h"
 #include "chip/reset_control.h"
 #include "chip/system_ports.h"
+#include "core/aperture.h"
 #include "core/bus.h"
 #include "core/clock.h"
 #include "disk/block.h"
@@ -103,6 +104,7 @@ struct pc {
 
 	struct bus io;
 	struct io_range range[PC_RANGES], firmware;
+	struct apertures apertures;
 };
 
 /*

@@ -377,13 +377,18 @@ static void set_deadline(struct pc *pc, struct keel_answer *answer)
 	answer->deadline = clock_tsc(&pc->clock, own);
 }
 
-static void finish(struct pc *pc, struct keel_answer *answer)
+static void finish(struct pc *pc, struct keel_context *ctx)
 {
+	struct keel_answer *answer = &ctx->answer;
+
 	set_deadline(pc, answer);
 	answer->kick |= pc->bus.kick;
 	if (pc->current != KEEL_CONTEXT_EVENT)
 		answer->kick &= ~(1ull << pc->current);
 	pc->bus.kick = 0;
+	pc->apertures.changed |= pc->bus.moved;
+	pc->bus.moved = false;
+	apertures_answer(&pc->apertures, ctx);
 	if (link_doorbell(&pc->link))
 		answer->flags |= KEEL_ANSWER_DOORBELL;
 	if (pc->end) {
@@ -430,7 +435,7 @@ static void run_vcpu(struct pc *pc, struct keel_context *ctx, uint64_t tsc)
 		ctx->answer.flags |= KEEL_ANSWER_APIC;
 	if (!by_processor && ctx->answer.action == KEEL_ACTION_RESUME)
 		lapic_offer_eoi(&v->lapic);
-	finish(pc, &ctx->answer);
+	finish(pc, ctx);
 }
 
 static void run_event(struct pc *pc, const struct entry_place *place, struct keel_context *ctx, uint64_t tsc)
@@ -448,7 +453,7 @@ static void run_event(struct pc *pc, const struct entry_place *place, struct kee
 	pc->io.local = NULL;
 	pc_begin(pc, KEEL_CONTEXT_EVENT, tsc);
 	pc_event(pc);
-	finish(pc, &ctx->answer);
+	finish(pc, ctx);
 }
 
 /*
@@ -466,6 +471,7 @@ static bool end_of_interrupt(struct pc *pc, struct keel_context *ctx)
 	answer->flags = 0;
 	answer->inject = 0;
 	answer->kick = 0;
+	answer->apertures = 0;
 	finish_instruction(ctx);
 	return true;
 }

@@ -196,6 +196,7 @@ static void place_page(struct lapic *lapic)
 
 	lapic->range.base = base;
 	lapic->range.bytes = base == UINT64_MAX ? 0 : LAPIC_PAGE_BYTES;
+	lapic->bus->moved = true;
 }
 
 void lapic_init(struct lapic *lapic)

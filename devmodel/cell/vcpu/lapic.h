@@ -112,6 +112,7 @@ struct lapic_bus {
 	void (*eoi)(void *owner, uint8_t vector);
 	void *owner;
 	uint64_t kick;			/* vCPUs with something new pending; the machine takes and clears it */
+	bool moved;			/* a register page is elsewhere than before; likewise */
 };
 
 /*
