@@ -22,7 +22,7 @@
 #define KEEL_DEVICE_CONFIG	64u		/* bytes */
 #define KEEL_QUEUES		64u
 #define KEEL_DRIVES		4u		/* primary master, primary slave, secondary master, secondary slave */
-#define KEEL_BOUNCE_BYTES	0x20000u	/* bounce buffer of one drive: 128 KiB */
+#define KEEL_BOUNCE_BYTES	0x20000u	/* most data of one request of a drive: 128 KiB */
 #define KEEL_ITEMS		64u
 #define KEEL_RING_BYTES		4096u
 
@@ -99,8 +99,9 @@ struct keel_block_config {
  * piece, which a flush does not have, and a byte for the status that the device writes.
  */
 #define KEEL_SECTOR		512u
-#define KEEL_BLOCK_ENTRIES	16u
-#define KEEL_BLOCK_ARENA	(KEEL_BOUNCE_BYTES + 0x1000u)
+#define KEEL_BLOCK_CHUNKS	8u		/* requests of a drive that may be under way at once */
+#define KEEL_BLOCK_ENTRIES	32u
+#define KEEL_BLOCK_ARENA	(KEEL_BLOCK_CHUNKS * KEEL_BOUNCE_BYTES + 0x1000u)
 
 enum keel_block_op {
 	KEEL_BLOCK_READ = 0,

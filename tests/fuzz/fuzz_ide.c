@@ -19,12 +19,12 @@ struct request {
 	enum keel_block_op op;
 	uint64_t offset;
 	uint32_t count;
-	uint8_t sent[KEEL_BOUNCE_BYTES];	/* what the buffer held */
+	uint8_t sent[KEEL_BOUNCE_BYTES];	/* what the chunk held */
 };
 
 static struct ide_channel channel;
 static struct gmem mem;
-static struct request requests[DRIVES];
+static struct request requests[DRIVES][KEEL_BLOCK_CHUNKS];
 static bool refuses, level;
 
 static void door(void *owner, unsigned int drive, bool locked, bool ejected)
@@ -35,13 +35,13 @@ static void door(void *owner, unsigned int drive, bool locked, bool ejected)
 	require(drive < DRIVES && channel.drive[drive].kind == KEEL_DEVICE_IDE_CDROM, "a door of what has none");
 }
 
-static bool submit(void *owner, unsigned int drive, enum keel_block_op op, uint64_t offset, uint32_t count)
+static bool submit(void *owner, unsigned int drive, unsigned int chunk, enum keel_block_op op, uint64_t offset, uint32_t count)
 {
 	const struct ide_drive *d = &channel.drive[drive];
-	struct request *r = &requests[drive];
+	struct request *r = &requests[drive][chunk];
 
 	(void)owner;
-	require(!r->pending, "a second request of a drive");
+	require(chunk < KEEL_BLOCK_CHUNKS && !r->pending, "a second request of a chunk");
 	require(op == KEEL_BLOCK_READ || op == KEEL_BLOCK_WRITE || op == KEEL_BLOCK_FLUSH, "no request");
 	require(op != KEEL_BLOCK_WRITE || (d->kind == KEEL_DEVICE_IDE_DISK && !(d->flags & KEEL_DEVICE_READONLY)),
 		"a write to what is only read");
@@ -52,14 +52,22 @@ static bool submit(void *owner, unsigned int drive, enum keel_block_op op, uint6
 	if (refuses)
 		return false;
 	*r = (struct request){ .pending = true, .op = op, .offset = offset, .count = count };
-	memcpy(r->sent, d->bounce, sizeof(r->sent));
+	memcpy(r->sent, d->bounce + chunk * KEEL_BOUNCE_BYTES, sizeof(r->sent));
 	return true;
 }
 
-static void answer(unsigned int drive, int32_t status)
+static bool is_pending(unsigned int drive)
 {
-	struct request *r = &requests[drive];
-	uint8_t *bounce = channel.drive[drive].bounce;
+	for (unsigned int i = 0; i < KEEL_BLOCK_CHUNKS; i++)
+		if (requests[drive][i].pending)
+			return true;
+	return false;
+}
+
+static void answer(unsigned int drive, unsigned int chunk, int32_t status)
+{
+	struct request *r = &requests[drive][chunk];
+	uint8_t *bounce = channel.drive[drive].bounce + chunk * KEEL_BOUNCE_BYTES;
 
 	if (!r->pending)
 		return;
@@ -67,7 +75,14 @@ static void answer(unsigned int drive, int32_t status)
 	r->pending = false;
 	if (r->op == KEEL_BLOCK_READ && !status)
 		memset(bounce, (int)(r->offset / IDE_SECTOR), r->count);
-	ide_complete(&channel, drive, status);
+	ide_complete(&channel, drive, chunk, status);
+}
+
+static void answer_all(unsigned int drive)
+{
+	while (is_pending(drive))
+		for (unsigned int i = 0; i < KEEL_BLOCK_CHUNKS; i++)
+			answer(drive, i, 0);
 }
 
 static void set_line(void *sink, unsigned int pin, bool to)
@@ -95,14 +110,14 @@ static void set_up(struct bytes *b)
 		struct ide_drive *d = &channel.drive[i];
 		uint8_t kind = take8(b), size = take8(b);
 
-		requests[i].pending = false;
+		memset(requests[i], 0, sizeof(requests[i]));
 		d->host = &host;
 		d->number = i;
 		d->kind = kind % 16 ? (kind ^ i) % 2 ? KEEL_DEVICE_IDE_CDROM : KEEL_DEVICE_IDE_DISK : KEEL_DEVICE_NONE;
 		d->flags = kind & 0x80 ? KEEL_DEVICE_READONLY : 0;
 		d->bytes = d->kind == KEEL_DEVICE_IDE_CDROM ? mediums[size % 4] : d->kind == KEEL_DEVICE_IDE_DISK ? sizes[size % 5] : 0;
 		/* A piece of its own, at whose ends the sanitizer watches. */
-		d->bounce = calloc(1, KEEL_BOUNCE_BYTES);
+		d->bounce = calloc(KEEL_BLOCK_CHUNKS, KEEL_BOUNCE_BYTES);
 		require(d->bounce != NULL, "no memory");
 	}
 	ide_init(&channel);
@@ -111,7 +126,8 @@ static void set_up(struct bytes *b)
 static void tear_down(void)
 {
 	for (unsigned int i = 0; i < DRIVES; i++) {
-		answer(i, 0);
+		refuses = true;
+		answer_all(i);
 		free(channel.drive[i].bounce);
 	}
 	free(mem.base);
@@ -235,19 +251,26 @@ static void save_and_load(struct bytes *b)
 	require(changes || (save(again) == bytes && !memcmp(state, again, bytes)), "another state");
 }
 
+static void answer_some(struct bytes *b)
+{
+	uint8_t which = take8(b);
+
+	answer(which % DRIVES, which / DRIVES % KEEL_BLOCK_CHUNKS, 0);
+}
+
 static void act_host(struct bytes *b)
 {
-	unsigned int drive = take8(b) % DRIVES;
+	unsigned int drive = take8(b) % DRIVES, chunk;
 
 	switch (take8(b) % 8) {
 	case 0:
-		answer(drive, take8(b) % 2 ? -EIO : -ENOSPC);
+		answer(drive, take8(b) % KEEL_BLOCK_CHUNKS, take8(b) % 2 ? -EIO : -ENOSPC);
 		break;
 	case 1:
 		refuses = take8(b) % 2;
 		break;
 	case 2:
-		if (channel.drive[drive].kind == KEEL_DEVICE_IDE_CDROM && !requests[drive].pending)
+		if (channel.drive[drive].kind == KEEL_DEVICE_IDE_CDROM && !is_pending(drive))
 			ide_medium_changed(&channel, drive, take8(b) % 4 * 2048u);
 		break;
 	case 3:
@@ -255,8 +278,9 @@ static void act_host(struct bytes *b)
 		break;
 	case 4:
 		/* Of what nobody waits for. */
-		if (!requests[drive].pending)
-			ide_complete(&channel, drive, 0);
+		chunk = take8(b) % (KEEL_BLOCK_CHUNKS + 1);
+		if (chunk == KEEL_BLOCK_CHUNKS || !requests[drive][chunk].pending)
+			ide_complete(&channel, drive, chunk, 0);
 		break;
 	default:
 		save_and_load(b);
@@ -301,7 +325,7 @@ static void act(struct bytes *b)
 		act_host(b);
 		break;
 	default:
-		answer(take8(b) % DRIVES, 0);
+		answer_some(b);
 		break;
 	}
 }

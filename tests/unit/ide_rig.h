@@ -22,12 +22,22 @@
 #define ERR		0x01u
 #define READY		(DRDY | DSC)
 
+struct rig_request {
+	unsigned int number;			/* which one it is of the disk's; 0: there is none */
+	enum keel_block_op op;
+	uint64_t offset;
+	uint32_t count;
+	uint8_t sent[KEEL_BOUNCE_BYTES];	/* what the chunk held when it was submitted */
+};
+
 struct rig_disk {
 	uint8_t *image;
 	uint64_t bytes;
 	uint8_t *bounce;			/* on its own: the sanitizer watches both ends */
-	uint8_t sent[KEEL_BOUNCE_BYTES];	/* what a write held when it was submitted */
-	bool pending;
+	struct rig_request request[KEEL_BLOCK_CHUNKS];
+	unsigned int submitted;
+	unsigned int pending;
+	/* of the last one */
 	enum keel_block_op op;
 	uint64_t offset;
 	uint32_t count;
@@ -61,13 +71,16 @@ static inline void rig_door(void *owner, unsigned int drive, bool locked, bool e
 	r->ejected += ejected;
 }
 
-static inline bool rig_submit(void *owner, unsigned int drive, enum keel_block_op op, uint64_t offset, uint32_t count)
+static inline bool rig_submit(void *owner, unsigned int drive, unsigned int chunk, enum keel_block_op op, uint64_t offset,
+			      uint32_t count)
 {
 	struct rig *r = owner;
 	struct rig_disk *disk = &r->disk[drive];
+	struct rig_request *request = &disk->request[chunk];
 
 	ck_assert_uint_lt(drive, KEEL_DRIVES);
-	ck_assert(!disk->pending);
+	ck_assert_uint_lt(chunk, KEEL_BLOCK_CHUNKS);
+	ck_assert_uint_eq(request->number, 0);
 	ck_assert_uint_le(count, KEEL_BOUNCE_BYTES);
 	ck_assert(op == KEEL_BLOCK_FLUSH || count);
 	ck_assert_uint_le(offset + count, disk->bytes);
@@ -75,42 +88,66 @@ static inline bool rig_submit(void *owner, unsigned int drive, enum keel_block_o
 	ck_assert_uint_eq(count % 512, 0);
 	if (r->refuse)
 		return false;
-	disk->pending = true;
+	disk->pending++;
 	disk->op = op;
 	disk->offset = offset;
 	disk->count = count;
-	memcpy(disk->sent, disk->bounce, KEEL_BOUNCE_BYTES);
+	request->number = ++disk->submitted;
+	request->op = op;
+	request->offset = offset;
+	request->count = count;
+	memcpy(request->sent, disk->bounce + chunk * KEEL_BOUNCE_BYTES, KEEL_BOUNCE_BYTES);
 	return true;
 }
 
-/* Answers the drive's request. */
-static inline bool rig_answer(unsigned int drive, int32_t status)
+static inline void rig_carry_out(struct rig_disk *disk, const struct rig_request *request, uint8_t *chunk, int32_t status)
 {
-	struct rig_disk *disk = &rig.disk[drive];
-
-	if (!disk->pending)
-		return false;
-	/* Until here the buffer was the host's. */
-	ck_assert_mem_eq(disk->bounce, disk->sent, sizeof(disk->sent));
-	disk->pending = false;
-	disk->last = disk->op;
-	switch (disk->op) {
+	switch (request->op) {
 	case KEEL_BLOCK_READ:
 		disk->reads++;
 		if (!status)
-			memcpy(disk->bounce, disk->image + disk->offset, disk->count);
+			memcpy(chunk, disk->image + request->offset, request->count);
 		break;
 	case KEEL_BLOCK_WRITE:
 		disk->writes++;
 		if (!status)
-			memcpy(disk->image + disk->offset, disk->bounce, disk->count);
+			memcpy(disk->image + request->offset, chunk, request->count);
 		break;
 	case KEEL_BLOCK_FLUSH:
 		disk->flushes++;
 		break;
 	}
-	ide_complete(&rig.ide.channel[drive / 2], drive % 2, status);
+}
+
+/* Answers one of the drive's requests: that of this chunk, if there is one. */
+static inline bool rig_answer_chunk(unsigned int drive, unsigned int chunk, int32_t status)
+{
+	struct rig_disk *disk = &rig.disk[drive];
+	struct rig_request *request = &disk->request[chunk];
+	uint8_t *data = disk->bounce + chunk * KEEL_BOUNCE_BYTES;
+
+	if (!request->number)
+		return false;
+	/* Until here the chunk was the host's. */
+	ck_assert_mem_eq(data, request->sent, sizeof(request->sent));
+	request->number = 0;
+	disk->pending--;
+	disk->last = request->op;
+	rig_carry_out(disk, request, data, status);
+	ide_complete(&rig.ide.channel[drive / 2], drive % 2, chunk, status);
 	return true;
+}
+
+/* The request that has waited longest. */
+static inline bool rig_answer(unsigned int drive, int32_t status)
+{
+	struct rig_disk *disk = &rig.disk[drive];
+	unsigned int oldest = 0;
+
+	for (unsigned int i = 1; i < KEEL_BLOCK_CHUNKS; i++)
+		if (disk->request[i].number - 1 < disk->request[oldest].number - 1)
+			oldest = i;
+	return rig_answer_chunk(drive, oldest, status);
 }
 
 static inline void rig_answer_all(void)
@@ -161,7 +198,7 @@ static inline void rig_begin(void)
 
 		d->host = &rig.host;
 		d->number = i;
-		d->bounce = rig.disk[i].bounce = calloc(1, KEEL_BOUNCE_BYTES);
+		d->bounce = rig.disk[i].bounce = calloc(KEEL_BLOCK_CHUNKS, KEEL_BOUNCE_BYTES);
 		memcpy(d->serial, "SN0000000000000000A", 19);
 		d->serial[18] = (char)('A' + i);
 	}

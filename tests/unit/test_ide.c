@@ -475,9 +475,10 @@ START_TEST(host_errors)
 	rig_answer_all();
 	ck_assert_uint_eq(interrupt(), READY | DRQ);
 	/* Completions of nothing. */
-	ide_complete(rig.ch, 0, 0);
-	ide_complete(rig.ch, 1, -5);
-	ide_complete(rig.ch, 7, 0);
+	ide_complete(rig.ch, 0, 0, 0);
+	ide_complete(rig.ch, 0, KEEL_BLOCK_CHUNKS, 0);
+	ide_complete(rig.ch, 1, 0, -5);
+	ide_complete(rig.ch, 7, 0, 0);
 	ck_assert_uint_eq(status(), READY | DRQ);
 }
 END_TEST
@@ -625,7 +626,7 @@ static void random_access(void)
 		0xe7, 0xec, 0xef, 0x08, 0x90, 0xa0, 0xa1, 0xf8,
 	};
 
-	unsigned int drive;
+	unsigned int drive, chunk;
 
 	switch (dice(12)) {
 	case 0:
@@ -648,7 +649,7 @@ static void random_access(void)
 		random_table();
 		break;
 	case 6:
-		rig_answer(dice(2), dice(10) ? 0 : -5);
+		rig_answer_chunk(dice(2), dice(2) ? 0 : dice(KEEL_BLOCK_CHUNKS), dice(10) ? 0 : -5);
 		break;
 	case 7:
 		for (unsigned int i = dice(3) ? dice(8) : dice(5000); i; i--)
@@ -665,8 +666,10 @@ static void random_access(void)
 	case 10:
 		/* The host answers too early, or what was not asked. */
 		drive = dice(3);
-		rig.disk[drive].pending = false;
-		ide_complete(rig.ch, drive, 0);
+		chunk = dice(KEEL_BLOCK_CHUNKS + 1);
+		if (drive < 2 && chunk < KEEL_BLOCK_CHUNKS)
+			rig.disk[drive].request[chunk].number = 0;
+		ide_complete(rig.ch, drive, chunk, 0);
 		break;
 	case 11:
 		rig.refuse = !dice(20);
@@ -694,6 +697,7 @@ START_TEST(random_guest)
 	/* And it is a disk again after a reset. */
 	rig.refuse = false;
 	soft_reset();
+	rig_answer_all();
 	ck_assert(!rig.level);
 	lba28(2, 1, 0x20);
 	rig_answer_all();

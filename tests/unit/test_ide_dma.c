@@ -84,7 +84,7 @@ START_TEST(dma_write_across_chunks)
 	bm_write(4, 4, TABLE);
 	bm_write(0, 1, 0x01);
 	lba48(1000, 600, 0x35);
-	ck_assert(rig.disk[0].pending);
+	ck_assert_uint_eq(rig.disk[0].pending, 3);
 	while (rig_answer(0, 0))
 		ck_assert(rig.level == !rig.disk[0].pending);
 	ck_assert_uint_eq(rig.disk[0].writes, 3);
@@ -129,6 +129,96 @@ START_TEST(dma_table_too_short)
 	control_write(4);
 	control_write(0);
 	identify();
+}
+END_TEST
+
+#define LARGE		0x100000u	/* its data in guest memory */
+#define LARGE_CHUNKS	10u		/* more than there are at once, and a sector */
+#define LARGE_SECTORS	(LARGE_CHUNKS * KEEL_BOUNCE_BYTES / 512 + 1)
+
+static void start_large(bool write)
+{
+	for (unsigned int i = 0; i < 21; i++)
+		prd(TABLE, i, LARGE + i * 0x10000, 0, i == 20);
+	for (unsigned int i = 0; i < 21 * 0x10000; i++)
+		rig.memory[LARGE + i] = write ? (uint8_t)(i * 31 + (i >> 8)) : 0;
+	bm_write(0, 1, 0);
+	bm_write(2, 1, 0x06);
+	bm_write(4, 4, TABLE);
+	lba48(100, LARGE_SECTORS, write ? 0x35 : 0x25);
+	bm_write(0, 1, write ? 1 : 9);
+}
+
+/* A large transfer keeps the host busy with as many requests as there can be. It may be done with them in any order. */
+START_TEST(dma_in_flight)
+{
+	bool write = _i & 1, backwards = _i & 2;
+	unsigned int answers = 0;
+
+	start_large(write);
+	while (rig.disk[0].pending) {
+		unsigned int left = LARGE_CHUNKS + 1 - answers;
+
+		ck_assert_uint_eq(rig.disk[0].pending, backwards && answers < KEEL_BLOCK_CHUNKS ? KEEL_BLOCK_CHUNKS - answers :
+				  left < KEEL_BLOCK_CHUNKS ? left : KEEL_BLOCK_CHUNKS);
+		ck_assert(!rig.level);
+		ck_assert_uint_eq(control_read(), BSY | DRDY);
+		if (!backwards)
+			rig_answer(0, 0);
+		else
+			for (unsigned int chunk = KEEL_BLOCK_CHUNKS; chunk-- && !rig_answer_chunk(0, chunk, 0); )
+				;
+		answers++;
+	}
+	ck_assert_uint_eq(answers, LARGE_CHUNKS + 1);
+	ck_assert_uint_eq(interrupt(), READY);
+	ck_assert_mem_eq(rig.memory + LARGE, image(100), LARGE_SECTORS * 512);
+}
+END_TEST
+
+/* One of them fails: the command does, where that one is, and the next one waits until the host has let go of the rest. */
+START_TEST(dma_fails_in_flight)
+{
+	bool write = _i;
+
+	start_large(write);
+	rig_answer_chunk(0, 2, -5);
+	rig_answer_chunk(0, 1, 0);
+	ck_assert(!rig.level);
+	rig_answer_chunk(0, 0, 0);
+	ck_assert_uint_eq(interrupt(), READY | ERR);
+	ck_assert_uint_eq(rig.disk[0].pending, 5 + (write ? 2 : 2));
+	lba28(7, 1, 0x20);
+	ck_assert_uint_eq(status(), BSY | DRDY);
+	rig_answer_all();
+	ck_assert_uint_eq(interrupt(), READY | DRQ);
+	read_data(data, 512);
+	ck_assert_mem_eq(data, image(7), 512);
+	if (!write)
+		ck_assert_uint_eq(rig.memory[LARGE + 2 * KEEL_BOUNCE_BYTES], 0);
+}
+END_TEST
+
+/* A table that ends before the command: another one goes on where it ended, whatever was asked of the host beyond. */
+START_TEST(dma_table_ends_in_flight)
+{
+	start_large(false);
+	prd(TABLE, 3, LARGE + 0x30000, 0x4000, true);
+	bm_write(0, 1, 0);
+	bm_write(0, 1, 9);
+	rig_answer_all();
+	ck_assert(!rig.level);
+	ck_assert_uint_eq(status(), READY | DRQ);
+	ck_assert_uint_eq(bm_read(2, 1), 0);
+	prd(TABLE, 0, LARGE + 0x34000, 0xc000, false);
+	for (unsigned int i = 1; i < 18; i++)
+		prd(TABLE, i, LARGE + (i + 3) * 0x10000, 0, i == 17);
+	bm_write(0, 1, 0);
+	bm_write(0, 1, 9);
+	ck_assert_uint_eq(rig.disk[0].pending, KEEL_BLOCK_CHUNKS);
+	rig_answer_all();
+	ck_assert_uint_eq(interrupt(), READY);
+	ck_assert_mem_eq(rig.memory + LARGE, image(100), LARGE_SECTORS * 512);
 }
 END_TEST
 
@@ -211,6 +301,9 @@ SUITE("ide_dma", tests)
 	tcase_add_test(tests, dma_read);
 	tcase_add_test(tests, dma_write_across_chunks);
 	tcase_add_test(tests, dma_table_too_short);
+	tcase_add_loop_test(tests, dma_in_flight, 0, 4);
+	tcase_add_loop_test(tests, dma_fails_in_flight, 0, 2);
+	tcase_add_test(tests, dma_table_ends_in_flight);
 	tcase_add_test(tests, dma_not_memory);
 	tcase_add_test(tests, dma_table_without_end);
 	tcase_add_test(tests, dma_stopped_midway);

@@ -74,7 +74,7 @@ static const struct {
 	BAD(machine.queue[0].ring, offsetof(struct test_channel, queue[0].ring) + 8, CELL_REFUSED_DEVICE),
 	BAD(machine.queue[0].ring, (uint32_t)sizeof(struct test_channel) - 64, CELL_REFUSED_DEVICE),
 	BAD(machine.queue[0].entries, 8, CELL_REFUSED_DEVICE),
-	BAD(machine.queue[0].entries, 32, CELL_REFUSED_DEVICE),
+	BAD(machine.queue[0].entries, 2 * KEEL_BLOCK_ENTRIES, CELL_REFUSED_DEVICE),
 	BAD(machine.queue[0].entries, 17, CELL_REFUSED_DEVICE),
 	BAD(machine.queue[0].entries, 2048, CELL_REFUSED_DEVICE),
 	BAD(machine.queue[0].arena, 0, CELL_REFUSED_DEVICE),

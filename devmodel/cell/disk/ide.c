@@ -284,10 +284,10 @@ void ide_bm_write(struct ide_channel *ch, unsigned int offset, uint8_t value)
 		ide_drive_step(&ch->drive[i]);
 }
 
-void ide_complete(struct ide_channel *ch, unsigned int drive, int32_t status)
+void ide_complete(struct ide_channel *ch, unsigned int drive, unsigned int chunk, int32_t status)
 {
 	if (drive < IDE_CHANNEL_DRIVES)
-		ide_drive_complete(&ch->drive[drive], status);
+		ide_drive_complete(&ch->drive[drive], chunk, status);
 }
 
 void ide_medium_changed(struct ide_channel *ch, unsigned int drive, uint64_t bytes)
@@ -304,7 +304,7 @@ void ide_eject_request(struct ide_channel *ch, unsigned int drive)
 
 bool ide_in_flight(const struct ide_channel *ch)
 {
-	return ch->drive[0].in_flight || ch->drive[1].in_flight;
+	return ch->drive[0].requests || ch->drive[1].requests;
 }
 
 bool ide_restored(struct ide_channel *ch)

@@ -36,8 +36,8 @@ void ide_init(struct ide_channel *ch);
 extern const struct io_ops ide_command_io, ide_control_io;
 uint8_t ide_bm_read(const struct ide_channel *ch, unsigned int offset);
 void ide_bm_write(struct ide_channel *ch, unsigned int offset, uint8_t value);
-/* The request of this drive is done: 0 or a negative errno. One that nobody waits for is ignored. */
-void ide_complete(struct ide_channel *ch, unsigned int drive, int32_t status);
+/* The request of this drive with this chunk is done: 0, or it failed. One that nobody waits for is ignored. */
+void ide_complete(struct ide_channel *ch, unsigned int drive, unsigned int chunk, int32_t status);
 /* The button of a CD-ROM drive is pressed. */
 void ide_eject_request(struct ide_channel *ch, unsigned int drive);
 /* The medium of a CD-ROM drive was changed; bytes = 0: taken out. */

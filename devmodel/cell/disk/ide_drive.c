@@ -58,6 +58,13 @@ void ide_drive_interrupt(struct ide_drive *d, bool level)
 	line_set(&d->irq, level);
 }
 
+/* Nobody waits for what is in flight any more. */
+static void give_up_requests(struct ide_drive *d)
+{
+	d->ahead = 0;
+	d->stale = d->requests != 0;
+}
+
 static void come_to_rest(struct ide_drive *d)
 {
 	d->s.flow = IDE_IDLE;
@@ -68,7 +75,7 @@ static void come_to_rest(struct ide_drive *d)
 	d->s.position = 0;
 	d->s.left = 0;
 	d->window_bytes = 0;
-	d->stale = d->in_flight;
+	give_up_requests(d);
 }
 
 /* ATA/ATAPI-6, 9.12. */
@@ -144,16 +151,32 @@ static void bus_failed(struct ide_drive *d)
 		ide_drive_fail(d, IDE_ERROR_ABRT);
 }
 
-static void request(struct ide_drive *d, enum keel_block_op op, uint64_t offset, uint32_t bytes)
+/* The chunk of the next request. */
+static unsigned int next_chunk(const struct ide_drive *d)
 {
+	return (d->first + d->requests) % KEEL_BLOCK_CHUNKS;
+}
+
+static uint8_t *data_of(const struct ide_drive *d, unsigned int chunk)
+{
+	return d->bounce + chunk * KEEL_BOUNCE_BYTES;
+}
+
+/* There is a chunk for it. False: it was not taken, and the command has failed. */
+static bool request(struct ide_drive *d, enum keel_block_op op, uint64_t offset, uint32_t bytes)
+{
+	unsigned int chunk = next_chunk(d);
+
 	d->s.status = IDE_STATUS_BSY | IDE_STATUS_DRDY;
 	d->window_bytes = 0;
-	d->asked = bytes;
-	d->in_flight = true;
-	if (d->host->submit(d->host->owner, d->number, op, offset, bytes))
-		return;
-	d->in_flight = false;
+	d->request[chunk] = (struct ide_request){ .bytes = bytes };
+	d->requests++;
+	d->ahead += bytes;
+	if (d->host->submit(d->host->owner, d->number, chunk, op, offset, bytes))
+		return true;
+	d->requests--;
 	host_failed(d);
+	return false;
 }
 
 /* Shows the guest a block of 'bytes' bytes of the buffer, from the cursor on. */
@@ -253,30 +276,46 @@ static void step_write(struct ide_drive *d)
 	request(d, KEEL_BLOCK_WRITE, d->s.position, bytes);
 }
 
+/* How much the next request of a transfer is for; 0: there can be none at the moment. */
+static uint32_t next_bytes(const struct ide_drive *d)
+{
+	return d->requests < KEEL_BLOCK_CHUNKS ? least(d->s.left - d->ahead, KEEL_BOUNCE_BYTES) : 0;
+}
+
 static void step_read_dma(struct ide_drive *d)
 {
-	if (bmide_active(d->bm))
-		request(d, KEEL_BLOCK_READ, d->s.position, least(d->s.left, KEEL_BOUNCE_BYTES));
+	uint32_t bytes;
+
+	while (bmide_active(d->bm) && (bytes = next_bytes(d)))
+		if (!request(d, KEEL_BLOCK_READ, d->s.position + d->ahead, bytes))
+			return;
 }
 
 static void step_write_dma(struct ide_drive *d)
 {
-	uint32_t bytes;
+	uint32_t room, bytes;
 
-	if (!bmide_from_memory(d->bm, d->bounce, least(d->s.left, KEEL_BOUNCE_BYTES), &bytes)) {
-		bus_failed(d);
-		return;
+	while ((room = next_bytes(d))) {
+		if (!bmide_from_memory(d->bm, data_of(d, next_chunk(d)), room, &bytes)) {
+			bus_failed(d);
+			return;
+		}
+		/* A table that ends within a sector leaves the drive waiting for all of it. */
+		bytes -= bytes % unit(d);
+		if (!bytes || !request(d, KEEL_BLOCK_WRITE, d->s.position + d->ahead, bytes))
+			return;
 	}
-	/* A table that ends within a sector leaves the drive waiting for all of it. */
-	bytes -= bytes % unit(d);
-	if (bytes)
-		request(d, KEEL_BLOCK_WRITE, d->s.position, bytes);
+}
+
+static bool is_dma(const struct ide_drive *d)
+{
+	return d->s.flow == IDE_READ_DMA || d->s.flow == IDE_WRITE_DMA;
 }
 
 void ide_drive_step(struct ide_drive *d)
 {
 	/* With DRQ at the data port it is the guest's turn. */
-	if (d->in_flight || d->s.readable || d->s.writable)
+	if (d->stale || (d->requests && !is_dma(d)) || d->s.readable || d->s.writable)
 		return;
 	switch ((enum ide_flow)d->s.flow) {
 	case IDE_REPLY:
@@ -371,40 +410,45 @@ static void write_advanced(struct ide_drive *d)
 		ide_drive_done(d);
 }
 
-static void read_to_memory(struct ide_drive *d)
+static void read_to_memory(struct ide_drive *d, const uint8_t *data, uint32_t asked)
 {
 	uint32_t bytes;
 
-	if (!bmide_to_memory(d->bm, d->bounce, d->asked, &bytes)) {
+	if (!bmide_to_memory(d->bm, data, asked, &bytes)) {
 		bus_failed(d);
 		return;
 	}
-	advance(d, bytes - bytes % unit(d));
+	bytes -= bytes % unit(d);
+	advance(d, bytes);
 	if (!d->s.left) {
 		ide_drive_done(d);
 		return;
 	}
-	d->s.status = IDE_STATUS_READY | IDE_STATUS_DRQ;
+	/* The table ended: what comes next on the medium is asked for again when there is another one. */
+	if (bytes < asked)
+		give_up_requests(d);
+	d->s.status = d->ahead ? IDE_STATUS_BSY | IDE_STATUS_DRDY : IDE_STATUS_READY | IDE_STATUS_DRQ;
 	ide_drive_step(d);
 }
 
-static void completed(struct ide_drive *d)
+/* The request for so many bytes, at the position, whose chunk has these data. */
+static void completed(struct ide_drive *d, const uint8_t *data, uint32_t asked)
 {
 	switch ((enum ide_flow)d->s.flow) {
 	case IDE_READ:
-		d->window_bytes = d->asked;
+		d->window_bytes = asked;
 		ide_drive_step(d);
 		break;
 	case IDE_READ_DMA:
-		read_to_memory(d);
+		read_to_memory(d, data, asked);
 		break;
 	case IDE_WRITE:
 	case IDE_WRITE_DMA:
-		advance(d, d->asked);
+		advance(d, asked);
 		write_advanced(d);
 		break;
 	case IDE_VERIFY:
-		advance(d, d->asked);
+		advance(d, asked);
 		if (d->s.left)
 			ide_drive_step(d);
 		else
@@ -422,19 +466,38 @@ static void completed(struct ide_drive *d)
 	}
 }
 
-void ide_drive_complete(struct ide_drive *d, int32_t status)
+static void take_oldest(struct ide_drive *d)
 {
-	if (!d->in_flight)
-		return;
-	d->in_flight = false;
+	const struct ide_request request = d->request[d->first];
+	const uint8_t *data = data_of(d, d->first);
+
+	d->requests--;
+	d->first = d->requests ? (d->first + 1) % KEEL_BLOCK_CHUNKS : 0;
 	if (d->stale) {
-		d->stale = false;
+		d->stale = d->requests != 0;
 		ide_drive_step(d);
-	} else if (status) {
-		host_failed(d);
-	} else {
-		completed(d);
+		return;
 	}
+	d->ahead -= request.bytes;
+	if (request.status)
+		host_failed(d);
+	else
+		completed(d, data, request.bytes);
+}
+
+static bool is_in_flight(const struct ide_drive *d, unsigned int chunk)
+{
+	return chunk < KEEL_BLOCK_CHUNKS && (chunk - d->first) % KEEL_BLOCK_CHUNKS < d->requests && !d->request[chunk].over;
+}
+
+void ide_drive_complete(struct ide_drive *d, unsigned int chunk, int32_t status)
+{
+	if (!is_in_flight(d, chunk))
+		return;
+	d->request[chunk].over = true;
+	d->request[chunk].status = status;
+	while (d->requests && d->request[d->first].over)
+		take_oldest(d);
 }
 
 void ide_drive_reply(struct ide_drive *d, enum ide_flow flow, uint32_t bytes, uint32_t block)

@@ -3,9 +3,11 @@
  * What a disk and a CD-ROM drive have in common (ATA/ATAPI-6, T13 1410D): task file, data port, interrupt, and the transfer of
  * data between the guest (data port or bus master) and the host, which answers later.
  *
- * Ownership of the bounce buffer: from ide_host.submit to ide_drive_complete it is the host's and is not touched here, whatever
- * the guest does meanwhile. The host is not trusted: what it leaves in the buffer is only passed on.
- * A command waits (BSY) for an earlier request that a reset has left in flight.
+ * The bounce buffer is in chunks, one for each request that the host may have at once. Ownership of a chunk: from ide_host.submit to
+ * ide_drive_complete it is the host's and is not touched here, whatever the guest does meanwhile. The host is not trusted: what
+ * it leaves in the chunk is only passed on, and it may be done with the requests in any order. Only transfers by the bus master
+ * have several at once.
+ * A command waits (BSY) for earlier requests that a reset has left in flight.
  */
 #ifndef KEEL_IDE_DRIVE_H
 #define KEEL_IDE_DRIVE_H
@@ -96,12 +98,19 @@ struct ide_drive_state {
 struct ide_host {
 	void *owner;
 	/*
-	 * At most KEEL_BOUNCE_BYTES, one request of a drive at a time. False: could not be taken, which the guest sees as an
-	 * error. Must not complete the request before it returns.
+	 * At most KEEL_BOUNCE_BYTES, to or from this chunk, which no other request of the drive has. False: could not be taken,
+	 * which the guest sees as an error. Must not complete the request before it returns.
 	 */
-	bool (*submit)(void *owner, unsigned int drive, enum keel_block_op op, uint64_t offset, uint32_t count);
+	bool (*submit)(void *owner, unsigned int drive, unsigned int chunk, enum keel_block_op op, uint64_t offset, uint32_t count);
 	/* The guest has locked or unlocked a CD-ROM drive's door, or has opened it with a medium in it. */
 	void (*door)(void *owner, unsigned int drive, bool locked, bool ejected);
+};
+
+/* What the host has, or is done with before an earlier one. */
+struct ide_request {
+	uint32_t bytes;
+	bool over;
+	int32_t status;
 };
 
 struct ide_drive {
@@ -112,15 +121,16 @@ struct ide_drive {
 	uint32_t flags;				/* KEEL_DEVICE_READONLY */
 	uint64_t bytes;				/* of the medium; 0: none */
 	char serial[20];			/* padded with zeros */
-	uint8_t *bounce;			/* KEEL_BOUNCE_BYTES */
+	uint8_t *bounce;			/* KEEL_BLOCK_CHUNKS of KEEL_BOUNCE_BYTES */
 	/* The channel's. */
 	struct bmide *bm;
 	struct line irq;
 	/* Not saved: a machine is saved when nothing is in flight, and the read-ahead window is only a cache. */
-	bool in_flight;
-	bool stale;				/* what is in flight belongs to a command that a reset has ended */
-	uint32_t asked;				/* bytes of the request in flight */
-	uint64_t window;			/* IDE_READ: the bounce buffer holds window_bytes from here on the medium */
+	struct ide_request request[KEEL_BLOCK_CHUNKS];
+	unsigned int first, requests;		/* chunks in use, in the order of the medium: the oldest one, and how many */
+	uint32_t ahead;				/* bytes of them all, from position on */
+	bool stale;				/* they are of no use to the command at hand, which waits for them */
+	uint64_t window;			/* IDE_READ: the first chunk holds window_bytes from here on the medium */
 	uint32_t window_bytes;
 	struct ide_drive_state s;
 };
@@ -133,7 +143,8 @@ void ide_drive_signature(struct ide_drive *d);
 void ide_drive_step(struct ide_drive *d);
 /* The guest has read or written the whole block at the data port. */
 void ide_drive_block_done(struct ide_drive *d);
-void ide_drive_complete(struct ide_drive *d, int32_t status);
+/* Of a chunk that the host does not have this is ignored. */
+void ide_drive_complete(struct ide_drive *d, unsigned int chunk, int32_t status);
 /* The state just loaded is one that this drive can be in. */
 bool ide_drive_valid(const struct ide_drive *d);
 

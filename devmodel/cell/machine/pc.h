@@ -135,7 +135,7 @@ void pc_debug_character(void *pc, uint8_t character);
 bool pc_serial_transmit(void *pc, uint8_t character);
 void pc_serial_receive(void *pc);
 void pc_button_taken(void *pc, unsigned int pin, bool level);
-bool pc_submit(void *pc, unsigned int drive, enum keel_block_op op, uint64_t offset, uint32_t count);
+bool pc_submit(void *pc, unsigned int drive, unsigned int chunk, enum keel_block_op op, uint64_t offset, uint32_t count);
 void pc_door(void *pc, unsigned int drive, bool locked, bool ejected);
 
 /* pc_boot.c: CMOS and fw_cfg. 0, or an enum cell_refusal. */

@@ -12,10 +12,10 @@ bool pc_serial_transmit(void *owner, uint8_t character)
 	return link_output(&((struct pc *)owner)->link, character);
 }
 
-bool pc_submit(void *owner, unsigned int drive, enum keel_block_op op, uint64_t offset, uint32_t count)
+bool pc_submit(void *owner, unsigned int drive, unsigned int chunk, enum keel_block_op op, uint64_t offset, uint32_t count)
 {
 	struct pc *pc = owner;
-	bool taken = block_submit(&pc->block[drive], op, offset, count);
+	bool taken = block_submit(&pc->block[drive], chunk, op, offset, count);
 
 	pc->link.produced |= taken;
 	return taken;
@@ -28,10 +28,13 @@ void pc_door(void *owner, unsigned int drive, bool locked, bool ejected)
 
 static void complete(struct pc *pc, unsigned int drive)
 {
+	unsigned int chunk;
 	int32_t status;
 
-	if (pc->drive[drive] && block_completed(&pc->block[drive], &status))
-		ide_complete(&pc->ide.channel[drive / IDE_CHANNEL_DRIVES], drive % IDE_CHANNEL_DRIVES, status);
+	if (!pc->drive[drive])
+		return;
+	for (unsigned int i = 0; i < KEEL_BLOCK_CHUNKS && block_completed(&pc->block[drive], &chunk, &status); i++)
+		ide_complete(&pc->ide.channel[drive / IDE_CHANNEL_DRIVES], drive % IDE_CHANNEL_DRIVES, chunk, status);
 }
 
 /* The size of a CD-ROM's new medium is where the first one's was; it is the only part of the machine that is read again. */
@@ -93,7 +96,7 @@ void pc_event(struct pc *pc)
 		media_changed(pc);
 	if (commands & KEEL_COMMAND_EJECT_REQUEST)
 		eject_buttons(pc);
-	/* One of each drive at most: a producer that never stops cannot keep this from ending. */
+	/* Of each drive as many as there can be at once: a producer that never stops cannot keep this from ending. */
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
 		complete(pc, i);
 	ns16550_drain(&pc->serial);
