@@ -25,6 +25,8 @@ struct request {
 static struct ide_channel channel;
 static struct gmem mem;
 static struct request requests[DRIVES][KEEL_BLOCK_CHUNKS];
+/* Pieces of their own, at whose ends the sanitizer watches; kept from run to run, for they are large. */
+static uint8_t *bounces[DRIVES];
 static bool refuses, level;
 
 static void door(void *owner, unsigned int drive, bool locked, bool ejected)
@@ -110,14 +112,15 @@ static void set_up(struct bytes *b)
 		struct ide_drive *d = &channel.drive[i];
 		uint8_t kind = take8(b), size = take8(b);
 
-		memset(requests[i], 0, sizeof(requests[i]));
+		for (unsigned int chunk = 0; chunk < KEEL_BLOCK_CHUNKS; chunk++)
+			requests[i][chunk].pending = false;
 		d->host = &host;
 		d->number = i;
 		d->kind = kind % 16 ? (kind ^ i) % 2 ? KEEL_DEVICE_IDE_CDROM : KEEL_DEVICE_IDE_DISK : KEEL_DEVICE_NONE;
 		d->flags = kind & 0x80 ? KEEL_DEVICE_READONLY : 0;
 		d->bytes = d->kind == KEEL_DEVICE_IDE_CDROM ? mediums[size % 4] : d->kind == KEEL_DEVICE_IDE_DISK ? sizes[size % 5] : 0;
-		/* A piece of its own, at whose ends the sanitizer watches. */
-		d->bounce = calloc(KEEL_BLOCK_CHUNKS, KEEL_BOUNCE_BYTES);
+		bounces[i] = bounces[i] ? bounces[i] : calloc(KEEL_BLOCK_CHUNKS, KEEL_BOUNCE_BYTES);
+		d->bounce = bounces[i];
 		require(d->bounce != NULL, "no memory");
 	}
 	ide_init(&channel);
@@ -128,7 +131,6 @@ static void tear_down(void)
 	for (unsigned int i = 0; i < DRIVES; i++) {
 		refuses = true;
 		answer_all(i);
-		free(channel.drive[i].bounce);
 	}
 	free(mem.base);
 }
