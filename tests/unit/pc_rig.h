@@ -25,6 +25,11 @@ struct test_channel {
 	struct keel_channel c;
 	uint8_t firmware[FIRMWARE_BYTES];
 	uint8_t item[64];
+	/* For a device that a test may add. */
+	struct {
+		_Alignas(KEEL_PAGE_SIZE) uint8_t ring[KEEL_PAGE_SIZE];
+		uint8_t arena[2 * KEEL_PAGE_SIZE];
+	} more;
 	struct {
 		_Alignas(KEEL_PAGE_SIZE) uint8_t ring[KEEL_PAGE_SIZE];
 		uint8_t arena[KEEL_BLOCK_ARENA];

@@ -371,7 +371,9 @@ unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, struct lapic_
 	pc->topology = keel_topology(pc->machine.topology, pc->machine.vcpus);
 	clock_init(&pc->clock, tsc, pc->machine.tsc_khz);
 	init_devices(pc, apics);
-	refusal = pc_boot_init(pc);
+	refusal = pc_virtio_init(pc);
+	if (!refusal)
+		refusal = pc_boot_init(pc);
 	pc->io.timed = true;
 	pc->deadline_told = TIME_NEVER;
 	pc->ready = !refusal;

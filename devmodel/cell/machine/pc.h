@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The machine "pc": i440FX, PIIX3 and what a PC of their time had around them, with local APICs, an IO APIC and an HPET.
- * pc.c wires, pc_irq.c routes interrupts, pc_host.c talks to the resource half, pc_boot.c holds what firmware is told. What is
- * where is in shared/pc_map.h.
+ * pc.c wires, pc_irq.c routes interrupts, pc_host.c talks to the resource half, pc_virtio.c adds the virtio devices, pc_boot.c holds what
+ * firmware is told. What is where is in shared/pc_map.h.
  *
  * One struct holds all of it; nothing here locks: one entry at a time (keel/cell.h). An entry starts with pc_begin, which sets
  * the time and the vCPU that accesses are made by. What gets to the bus is no memory, or a write to read-only memory.
@@ -42,10 +42,12 @@
 #include "pci/piix3.h"
 #include "pci/piix3_ide.h"
 #include "pci/piix4_acpi.h"
+#include "virtio/virtio.h"
 
 #define PC_ISA_IRQS	16u
 #define PC_RANGES	24u		/* that the guest cannot move */
 #define PC_CDROM_SECTOR	2048u
+#define PC_VIRTIO_BYTES	0x8000u		/* for all virtio devices */
 
 /* Who pulls an ISA interrupt line; its level is the OR. */
 enum pc_irq_source { PC_IRQ_ISA, PC_IRQ_PIRQ, PC_IRQ_SCI, PC_IRQ_HPET, PC_IRQ_SOURCES };
@@ -102,6 +104,12 @@ struct pc {
 	struct block block[KEEL_DRIVES];
 	const struct keel_device *drive[KEEL_DRIVES];	/* of machine; NULL: there is none */
 
+	/* As many as the channel has rows for, one behind the other in the memory. */
+	struct virtio_device *virtio[KEEL_DEVICES];
+	unsigned int virtio_devices;
+	size_t virtio_used;
+	_Alignas(16) uint8_t virtio_memory[PC_VIRTIO_BYTES];
+
 	struct bus io;
 	struct io_range range[PC_RANGES], firmware;
 	struct apertures apertures;
@@ -137,6 +145,10 @@ void pc_serial_receive(void *pc);
 void pc_button_taken(void *pc, unsigned int pin, bool level);
 bool pc_submit(void *pc, unsigned int drive, unsigned int chunk, enum keel_block_op op, uint64_t offset, uint32_t count);
 void pc_door(void *pc, unsigned int drive, bool locked, bool ejected);
+
+/* pc_virtio.c. 0, or an enum cell_refusal. The other one: the host may have answered. */
+unsigned int pc_virtio_init(struct pc *pc);
+void pc_virtio_event(struct pc *pc);
 
 /* pc_boot.c: CMOS and fw_cfg. 0, or an enum cell_refusal. */
 unsigned int pc_boot_init(struct pc *pc);

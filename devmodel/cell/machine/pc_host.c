@@ -99,6 +99,7 @@ void pc_event(struct pc *pc)
 	/* Of each drive as many as there can be at once: a producer that never stops cannot keep this from ending. */
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
 		complete(pc, i);
+	pc_virtio_event(pc);
 	ns16550_drain(&pc->serial);
 	pc_serial_receive(pc);
 	pc->io.timed = true;

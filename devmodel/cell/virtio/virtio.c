@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Features, status and interrupts of virtio devices. Section numbers are those of VIRTIO 1.2. */
+#include "virtio/virtio.h"
+
+#include "core/string.h"
+#include "shared/vq.h"
+
+#define STATUS_DRIVERS	((uint8_t)~VIRTIO_STATUS_NEEDS_RESET)	/* bits that are the driver's */
+
+static const struct state_field queue_fields[] = {
+	STATE_FIELD(struct virtio_queue_state, desc),
+	STATE_FIELD(struct virtio_queue_state, driver),
+	STATE_FIELD(struct virtio_queue_state, device),
+	STATE_FIELD(struct virtio_queue_state, size),
+	STATE_FIELD(struct virtio_queue_state, enabled),
+	STATE_FIELD(struct virtio_queue_state, vector),
+	STATE_FIELD(struct virtio_queue_state, avail_index),
+	STATE_FIELD(struct virtio_queue_state, used_index),
+	STATE_FIELD(struct virtio_queue_state, told_index),
+};
+
+static const struct state_field fields[] = {
+	STATE_FIELD(struct virtio_state, driver_features),
+	STATE_FIELD(struct virtio_state, device_feature_select),
+	STATE_FIELD(struct virtio_state, driver_feature_select),
+	STATE_FIELD(struct virtio_state, queue_select),
+	STATE_FIELD(struct virtio_state, config_vector),
+	STATE_FIELD(struct virtio_state, status),
+	STATE_FIELD(struct virtio_state, isr),
+	STATE_STRUCTS(struct virtio_state, queue, queue_fields),
+};
+
+const struct state_table virtio_state_table = { "virtio", 1, fields, STATE_COUNT(fields) };
+
+uint64_t virtio_offered(const struct virtio_device *device)
+{
+	return device->ops->features | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX | VIRTIO_F_VERSION_1;
+}
+
+/* A legacy driver may use the device before it has said that it is ready, and knows no FEATURES_OK (3.1.2). */
+bool virtio_runs(const struct virtio_device *device)
+{
+	const unsigned int ready = VIRTIO_STATUS_DRIVER_OK | VIRTIO_STATUS_FEATURES_OK;
+	unsigned int status = device->s.status;
+
+	if (status & (VIRTIO_STATUS_NEEDS_RESET | VIRTIO_STATUS_FAILED) || !pci_function_is_master(&device->pci))
+		return false;
+	return virtio_has(device, VIRTIO_F_VERSION_1) ? (status & ready) == ready : status != 0;
+}
+
+void virtio_work(struct virtio_device *device)
+{
+	if (virtio_runs(device))
+		device->ops->work(device);
+}
+
+void virtio_interrupt(struct virtio_device *device, unsigned int isr, uint16_t vector)
+{
+	if (msix_enabled(&device->pci)) {
+		if (vector != VIRTIO_NO_VECTOR)
+			pci_signal(&device->pci, vector);
+		return;
+	}
+	device->s.isr |= (uint8_t)isr;
+	pci_signal(&device->pci, 0);
+}
+
+void virtio_break(struct virtio_device *device)
+{
+	bool tell = device->s.status & VIRTIO_STATUS_DRIVER_OK && !(device->s.status & VIRTIO_STATUS_NEEDS_RESET);
+
+	device->s.status |= VIRTIO_STATUS_NEEDS_RESET;
+	if (tell)
+		virtio_interrupt(device, VIRTIO_ISR_CONFIG, device->s.config_vector);
+}
+
+static void clear_state(struct virtio_device *device)
+{
+	device->s = (struct virtio_state){ .config_vector = VIRTIO_NO_VECTOR };
+	for (unsigned int i = 0; i < VIRTIO_QUEUES_MOST; i++) {
+		device->s.queue[i].size = device->ops->entries;
+		device->s.queue[i].vector = VIRTIO_NO_VECTOR;
+	}
+}
+
+static void reset(struct virtio_device *device)
+{
+	device->ops->reset(device);
+	clear_state(device);
+	pci_retract(&device->pci);
+}
+
+/* 2.2.2 and 6.2: a driver of today accepts VERSION_1, and what was not offered nobody can. */
+static bool features_are_good(const struct virtio_device *device)
+{
+	return virtio_has(device, VIRTIO_F_VERSION_1) && !(device->s.driver_features & ~virtio_offered(device));
+}
+
+void virtio_set_status(struct virtio_device *device, uint8_t status)
+{
+	bool agreed = device->s.status & VIRTIO_STATUS_FEATURES_OK;
+
+	if (!status) {
+		reset(device);
+		return;
+	}
+	if (!agreed && !features_are_good(device))
+		status &= (uint8_t)~VIRTIO_STATUS_FEATURES_OK;
+	device->s.status = (status & STATUS_DRIVERS) | (device->s.status & VIRTIO_STATUS_NEEDS_RESET);
+	virtio_work(device);
+}
+
+void virtio_init(struct virtio_device *device, const struct keel_queue *queues)
+{
+	virtio_pci_init(device);
+	clear_state(device);
+	device->ops->start(device, queues);
+}
+
+bool virtio_restored(struct virtio_device *device)
+{
+	const struct virtio_state *s = &device->s;
+
+	for (unsigned int i = 0; i < VIRTIO_QUEUES_MOST; i++)
+		if (!s->queue[i].size || s->queue[i].size & (s->queue[i].size - 1) || s->queue[i].size > device->ops->entries)
+			return false;
+	pci_function_restored(&device->pci);
+	return true;
+}
