@@ -130,6 +130,9 @@ struct keel_exit {
 	/* What came to a gate, in the form of KEEL_INJECT_*. It has been taken: the switch delivers it. */
 	uint32_t event;
 	uint32_t error_code;	/* of the event: for the new task's stack */
+	/* KEEL_EXIT_F_STATE */
+	uint32_t refused;	/* enum keel_state_part: what of a state was not taken; KEEL_STATE_TAKEN */
+	uint32_t refused_at;	/* which of them: enum keel_segment, or an MSR */
 };
 
 #define KEEL_EXIT_F_INTERRUPTIBLE (1u << 0)	/* an external interrupt injected now is taken at the next entry */
@@ -142,6 +145,7 @@ struct keel_exit {
 
 #define KEEL_EXIT_F_APIC	(1u << 3)	/* the processor works with the APIC page: all exits of a vCPU, or none */
 #define KEEL_EXIT_F_VECTORS	(1u << 4)	/* vectors are valid: the same exit once more, after KEEL_ANSWER_WANT_VECTORS */
+#define KEEL_EXIT_F_STATE	(1u << 5)	/* POLL: the one before was answered with KEEL_ANSWER_STATE_OUT or _IN, which is done */
 
 #define KEEL_IO_IN		(1u << 0)
 #define KEEL_IO_STRING		(1u << 1)
@@ -214,7 +218,28 @@ struct keel_sregs {
 	uint64_t dr7;
 	uint32_t cpl;
 	uint32_t nmi_blocked;	/* TASK_SWITCH, and the answer to it: NMIs wait for an IRET */
+	/* What follows is a part of struct keel_state alone: of no exit, and of no answer with KEEL_ANSWER_SREGS. */
+	uint64_t star;
+	uint64_t lstar;
+	uint64_t cstar;
+	uint64_t sfmask;
+	uint64_t kernel_gs_base;
+	uint64_t sysenter_cs;
+	uint64_t sysenter_esp;
+	uint64_t sysenter_eip;
+	uint64_t pat;
+	uint64_t pdpte[4];	/* top entries of PAE paging, where the processor keeps them: those in memory may be newer */
+	uint64_t pending_debug;	/* traps that are still to come, where the processor keeps them (SDM vol. 3, 25.4.2) */
+	uint32_t shadow;	/* KEEL_SHADOW_* */
+	uint32_t event;		/* goes in first thing: KEEL_INJECT_*, or KEEL_EVENT_NMI; 0: nothing does */
+	uint32_t event_code;	/* its error code */
+	uint32_t held;		/* KEEL_INJECT_INTERRUPT: goes in when the guest takes an interrupt; 0: none */
+	uint32_t tpr;		/* CR8 */
+	uint32_t reserved;	/* 0 */
 };
+
+#define KEEL_SHADOW_STI		(1u << 0)	/* interrupts wait for the end of the next instruction */
+#define KEEL_SHADOW_MOV_SS	(1u << 1)	/* so do most traps, after a MOV or POP to SS; AMD's processors do not tell the two apart */
 
 /*
  * The guest's vector registers, which stay in the processor while a cell runs. A cell that needs them answers a vCPU's exit
@@ -251,6 +276,73 @@ struct keel_aperture {
 	uint32_t reserved;
 };
 
+/*
+ * A vCPU's whole state, to be saved and put into a vCPU again, perhaps on another machine. What is not in it is the cell's own:
+ * the local APIC, whether the vCPU is halted or waits for a SIPI, a deadline, the window that it asked for.
+ *
+ * The cell answers a POLL of the vCPU with KEEL_ANSWER_STATE_OUT or KEEL_ANSWER_STATE_IN and nothing else, and with the address
+ * of a struct keel_vcpu_state in answer.state: in a data section of its image, aligned to pages. It is entered again with the
+ * same POLL and KEEL_EXIT_F_STATE; to ask twice for one POLL is not allowed. Between the two entries other contexts may be in
+ * the cell, so they share no such structure.
+ *
+ * A state that is put in may be anybody's work. What a guest could not have by its own instructions, and what this processor
+ * does not show its guests, is refused: exit.refused tells what, and nothing has changed. What processors do not agree on in
+ * segments may still be found at the entry (KEEL_END_ENTRY_FAILED). TLBs are empty behind it.
+ */
+struct keel_msr {
+	uint32_t index;
+	uint32_t reserved;	/* 0 */
+	uint64_t value;
+};
+
+#define KEEL_STATE_MSRS		64u
+
+struct keel_state {
+	struct keel_regs regs;
+	struct keel_sregs sregs;
+	uint64_t dr[4];		/* DR0 to DR3 */
+	uint64_t tsc_offset;	/* guest TSC = host TSC + tsc_offset: another host's TSC needs another one, the same for all vCPUs */
+	uint64_t xcr0;
+	uint64_t xstate_bv;	/* components that are in xstate; the others are in their initial state (SDM vol. 1, 13.4.2) */
+	uint32_t nmi_pending;	/* an NMI waits for the guest to take it: 0, 1 */
+	uint32_t msrs;		/* entries in msr */
+	/* MSRs that Keel keeps for the guest, in any order. One that is missing keeps its value. */
+	struct keel_msr msr[KEEL_STATE_MSRS];
+};
+
+#define KEEL_XSTATE_BYTES	4096u
+
+struct keel_vcpu_state {
+	struct keel_state state;
+	/*
+	 * An XSAVE area of the standard form, with offsets as CPUID tells them (SDM vol. 1, 13.4). Its header, which xcr0 and
+	 * xstate_bv say all of, is 0 and is not read.
+	 */
+	uint8_t xstate[KEEL_XSTATE_BYTES] __attribute__((aligned(4096)));
+};
+
+/* What of a state was refused. */
+enum keel_state_part {
+	KEEL_STATE_TAKEN = 0,
+	KEEL_STATE_RIP,		/* not canonical, or beyond the mode's width */
+	KEEL_STATE_RFLAGS,
+	KEEL_STATE_SEGMENT,	/* attributes, base or limit; refused_at: which */
+	KEEL_STATE_TABLES,	/* base or limit of GDT or IDT */
+	KEEL_STATE_CR0,
+	KEEL_STATE_CR3,
+	KEEL_STATE_CR4,
+	KEEL_STATE_EFER,	/* or it does not go with CR0 and CR4 */
+	KEEL_STATE_DEBUG,	/* DR6, DR7 or pending_debug */
+	KEEL_STATE_CPL,
+	KEEL_STATE_CR8,
+	KEEL_STATE_PDPTE,
+	KEEL_STATE_EVENT,	/* event, held, shadow, nmi_blocked or nmi_pending */
+	KEEL_STATE_MSR,		/* refused_at: which */
+	KEEL_STATE_XCR0,
+	KEEL_STATE_XSTATE,	/* xstate_bv, or what the processor would not load */
+	KEEL_STATE_RESERVED,
+};
+
 enum keel_action {
 	KEEL_ACTION_RESUME = 0,	/* enter the guest (vCPU), or done (event) */
 	KEEL_ACTION_WAIT,	/* nothing to run until a kick or the deadline */
@@ -271,6 +363,7 @@ struct keel_answer {
 	uint32_t apic;		/* KEEL_ANSWER_APIC: KEEL_APIC_*, which replace what an earlier answer said */
 	uint32_t apertures;	/* those of the context's aperture[] that are new, bit mask */
 	uint32_t reserved;
+	uint64_t state;		/* KEEL_ANSWER_STATE_OUT, _IN: address of a struct keel_vcpu_state in the cell */
 };
 
 #define KEEL_ANSWER_REGS	(1u << 0)	/* regs.gpr changed */
@@ -291,6 +384,9 @@ struct keel_answer {
 #define KEEL_ANSWER_APIC	(1u << 9)	/* apic is new; without KEEL_EXIT_F_APIC only KEEL_APIC_OFF counts in it */
 #define KEEL_ANSWER_WANT_VECTORS (1u << 10)	/* alone: nothing was done, enter again with vectors; once an exit */
 #define KEEL_ANSWER_VECTORS	(1u << 11)	/* vectors.written says which changed; only after KEEL_EXIT_F_VECTORS */
+/* Alone, and only of a POLL without KEEL_EXIT_F_STATE: see struct keel_vcpu_state. */
+#define KEEL_ANSWER_STATE_OUT	(1u << 12)
+#define KEEL_ANSWER_STATE_IN	(1u << 13)
 
 #define KEEL_APIC_REQUESTED	0xffu		/* the highest vector in the page's IRR, 0: none */
 #define KEEL_APIC_IN_SERVICE_SHIFT 8		/* the highest vector in its ISR, 8 bits, 0: none */
@@ -307,6 +403,7 @@ struct keel_answer {
 
 /* Types of a task switch's event beside those two. */
 #define KEEL_EVENT_TYPE		(7u << 8)
+#define KEEL_EVENT_NMI		(2u << 8)	/* of a state's event alone */
 #define KEEL_EVENT_INT_N	(4u << 8)
 #define KEEL_EVENT_INT3		(6u << 8)	/* and INTO */
 
