@@ -101,15 +101,6 @@ static enum cell_result leave(struct cpu *cpu, struct cell_context *context)
 	}
 }
 
-/*
- * IRETQ to any other address faults in ring 0 (SDM vol. 2, IRET). Where a jump does not check it, an interrupt may
- * come before the fault at the target. The rest of the frame is as ring 3 cannot change it: CS, SS and the flags.
- */
-static bool canonical(uint64_t rip)
-{
-	return (uint64_t)((int64_t)(rip << 16) >> 16) == rip;
-}
-
 enum cell_result cell_call(struct cpu *cpu, struct cell_context *context)
 {
 	if (context->moving)
@@ -119,7 +110,11 @@ enum cell_result cell_call(struct cpu *cpu, struct cell_context *context)
 			return CELL_BUSY;
 		start(context);
 	}
-	if (!canonical(context->frame.rip)) {
+	/*
+	 * IRETQ to any other address faults in ring 0 (SDM vol. 2, IRET). Where a jump does not check it, an interrupt may
+	 * come before the fault at the target. The rest of the frame is as ring 3 cannot change it: CS, SS and the flags.
+	 */
+	if (!is_canonical(context->frame.rip)) {
 		vm_end(context->vm, KEEL_END_CELL_FAULT, (uint64_t)EXC_GP << 32, context->frame.rip);
 		return CELL_ENDED;
 	}

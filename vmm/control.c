@@ -37,7 +37,7 @@ static void exit_cpuid(struct cpu *cpu, const struct hv_exit *exit)
 	regs->gpr[KEEL_RBX] = r.ebx;
 	regs->gpr[KEEL_RCX] = r.ecx;
 	regs->gpr[KEEL_RDX] = r.edx;
-	hv->control.advance(cpu, exit->next_rip);
+	hv->control.advance(cpu, exit->record->next_rip);
 }
 
 static void exit_rdmsr(struct cpu *cpu, const struct hv_exit *exit)
@@ -50,7 +50,7 @@ static void exit_rdmsr(struct cpu *cpu, const struct hv_exit *exit)
 	}
 	cpu->control.gpr[KEEL_RAX] = (uint32_t)value;
 	cpu->control.gpr[KEEL_RDX] = value >> 32;
-	hv->control.advance(cpu, exit->next_rip);
+	hv->control.advance(cpu, exit->record->next_rip);
 }
 
 /*
@@ -82,7 +82,7 @@ static void exit_wrmsr(struct cpu *cpu, const struct hv_exit *exit)
 		done = control_wrmsr(cpu, msr, value);
 	}
 	if (done)
-		hv->control.advance(cpu, exit->next_rip);
+		hv->control.advance(cpu, exit->record->next_rip);
 	else
 		inject_fault(cpu, EXC_GP, true);
 }
@@ -91,7 +91,7 @@ static void exit_wrmsr(struct cpu *cpu, const struct hv_exit *exit)
  * A word that runs over the end of the control domain's memory is how Linux reads names (load_unaligned_zeropad): it is ready for
  * a page fault there, but not for #GP.
  */
-static bool is_word_over_the_end(struct cpu *cpu, const struct hv_exit *exit, uint64_t *va)
+static bool is_word_over_the_end(struct cpu *cpu, const struct keel_exit *exit, uint64_t *va)
 {
 	return !exit->access && control_decode_load(cpu, va) && *va % KEEL_PAGE_SIZE > KEEL_PAGE_SIZE - WORD;
 }
@@ -108,7 +108,7 @@ static bool is_its_own(uint64_t gpa)
 }
 
 /* A write of the local APIC, which is passed on, or memory that is not the control domain's, which faults. */
-static void exit_memory(struct cpu *cpu, const struct hv_exit *exit)
+static void exit_memory(struct cpu *cpu, const struct keel_exit *exit)
 {
 	uint64_t va;
 
@@ -135,14 +135,15 @@ static void exit_hypercall(struct cpu *cpu, const struct hv_exit *exit)
 		inject_fault(cpu, EXC_UD, false);
 		return;
 	}
-	hv->control.advance(cpu, exit->next_rip);
+	hv->control.advance(cpu, exit->record->next_rip);
 	control_is_up(cpu);
 	hypercall(cpu);
 }
 
 void control_run(struct cpu *cpu)
 {
-	struct hv_exit exit;
+	struct keel_exit record;
+	struct hv_exit exit = { .record = &record };
 
 	for (;;) {
 		if (cpu->init_seen)
@@ -167,10 +168,10 @@ void control_run(struct cpu *cpu)
 			exit_wrmsr(cpu, &exit);
 			break;
 		case HV_EXIT_MEMORY:
-			exit_memory(cpu, &exit);
+			exit_memory(cpu, exit.record);
 			break;
 		case HV_EXIT_IO:
-			if (!control_io(cpu, &exit))
+			if (!control_io(cpu, exit.record))
 				inject_fault(cpu, EXC_GP, true);
 			break;
 		case HV_EXIT_NMI:

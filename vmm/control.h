@@ -38,8 +38,8 @@ void control_take_init(struct cpu *cpu);
 struct acpi_power;
 void control_power_init(const struct acpi_power *found);
 /* An access to a port that is watched. False: #GP. */
-struct hv_exit;
-bool control_io(struct cpu *cpu, const struct hv_exit *exit);
+struct keel_exit;
+bool control_io(struct cpu *cpu, const struct keel_exit *exit);
 /* Ends all guests, scrubs their memory, and resets the machine. why: for the log, "by ..." */
 __attribute__((noreturn)) void control_reset(const char *why);
 

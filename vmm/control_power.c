@@ -71,7 +71,7 @@ void control_power_init(const struct acpi_power *found)
 }
 
 /* Whether what is written to this port is among the bytes of the access, and which. */
-static bool byte_of(const struct hv_exit *exit, uint32_t value, uint16_t port, uint8_t *byte)
+static bool byte_of(const struct keel_exit *exit, uint32_t value, uint16_t port, uint8_t *byte)
 {
 	unsigned int at = port - exit->port;
 
@@ -139,7 +139,7 @@ void control_reset(const char *why)
 }
 
 /* True: a sleeping state is asked for that Keel's memory and processors would not come out of in its hands. */
-static bool refused(const struct hv_exit *exit, uint32_t value)
+static bool refused(const struct keel_exit *exit, uint32_t value)
 {
 	const uint16_t ports[] = {
 		power.control[0] ? power.control[0] + 1 : 0, power.control[1] ? power.control[1] + 1 : 0, power.sleep,
@@ -156,13 +156,13 @@ static bool refused(const struct hv_exit *exit, uint32_t value)
 }
 
 /* PCI's configuration address, in which the port of resets lies, takes 32 bits at once and nothing else. */
-static bool is_pci_address(const struct hv_exit *exit)
+static bool is_pci_address(const struct keel_exit *exit)
 {
 	return exit->port == PORT_PCI_ADDRESS && exit->size == 4;
 }
 
 /* Whether this switches the machine off or resets it. */
-static bool is_end(const struct hv_exit *exit, uint32_t value)
+static bool is_end(const struct keel_exit *exit, uint32_t value)
 {
 	unsigned int i;
 	uint8_t byte;
@@ -177,7 +177,7 @@ static bool is_end(const struct hv_exit *exit, uint32_t value)
 	       (byte_of(exit, value, PORT_FAST_INIT, &byte) && byte & FAST_INIT);
 }
 
-static void write_port(struct cpu *cpu, const struct hv_exit *exit)
+static void write_port(struct cpu *cpu, const struct keel_exit *exit)
 {
 	uint32_t value = (uint32_t)cpu->control.gpr[KEEL_RAX];
 	unsigned int i;
@@ -207,7 +207,7 @@ static void write_port(struct cpu *cpu, const struct hv_exit *exit)
 }
 
 /* After a sleep that was refused the status says that the machine has woken up, which is what its operating system waits for. */
-static void read_port(struct cpu *cpu, const struct hv_exit *exit)
+static void read_port(struct cpu *cpu, const struct keel_exit *exit)
 {
 	uint64_t *rax = &cpu->control.gpr[KEEL_RAX], mask = UINT32_MAX >> (32 - 8 * exit->size);
 	uint32_t value;
@@ -222,7 +222,7 @@ static void read_port(struct cpu *cpu, const struct hv_exit *exit)
 	*rax = exit->size == 4 ? value : (*rax & ~mask) | (value & mask);
 }
 
-bool control_io(struct cpu *cpu, const struct hv_exit *exit)
+bool control_io(struct cpu *cpu, const struct keel_exit *exit)
 {
 	if (exit->io & KEEL_IO_STRING || (exit->size != 1 && exit->size != 2 && exit->size != 4))
 		return false;

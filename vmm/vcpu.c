@@ -8,6 +8,7 @@
 #include "cpu.h"
 #include "cpuid.h"
 #include "error.h"
+#include "guest_state.h"
 #include "hv.h"
 #include "msr.h"
 #include "paging.h"
@@ -22,6 +23,8 @@
  * processor sees one; the control domain gets its CPU back whether it does or not.
  */
 #define SLICE	(1u << 23)
+
+#define CR8_MOST	15u
 
 /* Registers that the world switch leaves alone. */
 static void debug_swap(uint64_t out[4], const uint64_t in[4])
@@ -133,7 +136,7 @@ static void put(struct cpu *cpu, struct vcpu *vcpu)
 }
 
 /* Puts an exit before the cell: what the vendor's side has not filled in already. */
-static void report(struct vcpu *vcpu, enum keel_exit_kind kind, uint64_t next_rip, uint32_t flags)
+static void report(struct vcpu *vcpu, enum keel_exit_kind kind, uint32_t flags)
 {
 	struct keel_context *page = vcpu->cell.page;
 
@@ -142,15 +145,21 @@ static void report(struct vcpu *vcpu, enum keel_exit_kind kind, uint64_t next_ri
 			       kind == KEEL_EXIT_WRMSR || kind == KEEL_EXIT_MMIO || flags & KEEL_EXIT_F_CR8;
 	page->exit.kind = kind;
 	page->exit.context = vcpu->index;
-	page->exit.tpr = hv->vcpu.tpr(vcpu);
 	if (hv->vcpu.interruptible(vcpu, vcpu->exit_completes))
 		flags |= KEEL_EXIT_F_INTERRUPTIBLE;
 	page->exit.flags = flags | vcpu->exit_flags;
-	page->exit.next_rip = next_rip;
 	page->exit.tsc_offset = vcpu->tsc_offset;
 	if (flags & KEEL_EXIT_F_SREGS)
-		hv->vcpu.get_sregs(vcpu, &page->sregs);
+		hv->vcpu.state_out(vcpu, HV_STATE_SREGS | (kind == KEEL_EXIT_TASK_SWITCH ? HV_STATE_EVENTS : 0), &page->sregs);
 	vcpu->cell.pending = true;
+}
+
+/* There was no exit that would have told of CR8. */
+static void report_poll(struct vcpu *vcpu)
+{
+	hv->vcpu.state_out(vcpu, HV_STATE_TPR, &vcpu->state.sregs);
+	vcpu->cell.page->exit.tpr = vcpu->state.sregs.tpr;
+	report(vcpu, KEEL_EXIT_POLL, 0);
 }
 
 static void inject_fault(struct vcpu *vcpu, unsigned int vector, bool error_code)
@@ -174,8 +183,8 @@ static void exit_msr(struct vcpu *vcpu, const struct hv_exit *exit)
 	uint64_t value = (regs->gpr[KEEL_RDX] << 32) | (uint32_t)regs->gpr[KEEL_RAX];
 
 	if (is_cell_msr(msr)) {
-		vcpu->cell.page->exit.msr = msr;
-		report(vcpu, write ? KEEL_EXIT_WRMSR : KEEL_EXIT_RDMSR, exit->next_rip, 0);
+		exit->record->msr = msr;
+		report(vcpu, write ? KEEL_EXIT_WRMSR : KEEL_EXIT_RDMSR, 0);
 		return;
 	}
 	done = write ? msr_guest_write(vcpu, msr, value) : msr_guest_read(vcpu, msr, &value);
@@ -187,7 +196,7 @@ static void exit_msr(struct vcpu *vcpu, const struct hv_exit *exit)
 		regs->gpr[KEEL_RAX] = (uint32_t)value;
 		regs->gpr[KEEL_RDX] = value >> 32;
 	}
-	hv->vcpu.advance(vcpu, exit->next_rip);
+	hv->vcpu.advance(vcpu, exit->record->next_rip);
 }
 
 static void exit_cpuid(struct vcpu *vcpu, const struct hv_exit *exit)
@@ -199,7 +208,7 @@ static void exit_cpuid(struct vcpu *vcpu, const struct hv_exit *exit)
 	regs->gpr[KEEL_RBX] = r.ebx;
 	regs->gpr[KEEL_RCX] = r.ecx;
 	regs->gpr[KEEL_RDX] = r.edx;
-	hv->vcpu.advance(vcpu, exit->next_rip);
+	hv->vcpu.advance(vcpu, exit->record->next_rip);
 }
 
 static void exit_xsetbv(struct vcpu *vcpu, const struct hv_exit *exit)
@@ -214,7 +223,7 @@ static void exit_xsetbv(struct vcpu *vcpu, const struct hv_exit *exit)
 	if (vcpu->xcr0 != value)
 		xsetbv(value);
 	vcpu->xcr0 = value;
-	hv->vcpu.advance(vcpu, exit->next_rip);
+	hv->vcpu.advance(vcpu, exit->record->next_rip);
 }
 
 /* Whether the privilege check or the intercept comes first differs by instruction and by processor. */
@@ -243,9 +252,9 @@ static void exit_to_cell(struct vcpu *vcpu, const struct hv_exit *exit)
 {
 	uint32_t flags = reports[exit->reason].flags;
 
-	if (exit->reason == HV_EXIT_IO && vcpu->cell.page->exit.io & KEEL_IO_STRING)
+	if (exit->reason == HV_EXIT_IO && exit->record->io & KEEL_IO_STRING)
 		flags |= KEEL_EXIT_F_SREGS;
-	report(vcpu, reports[exit->reason].kind, exit->next_rip, flags);
+	report(vcpu, reports[exit->reason].kind, flags);
 }
 
 static unsigned int end(struct vcpu *vcpu, enum keel_end reason, uint64_t detail)
@@ -283,7 +292,7 @@ static unsigned int handle_exit(struct cpu *cpu, struct vcpu *vcpu, const struct
 		exit_xsetbv(vcpu, exit);
 		return 0;
 	case HV_EXIT_PAUSE:
-		hv->vcpu.advance(vcpu, exit->next_rip);
+		hv->vcpu.advance(vcpu, exit->record->next_rip);
 		return KEEL_RUN_YIELD;
 	case HV_EXIT_UNDEFINED:
 	case HV_EXIT_HYPERCALL:
@@ -292,7 +301,7 @@ static unsigned int handle_exit(struct cpu *cpu, struct vcpu *vcpu, const struct
 	case HV_EXIT_HLT:
 		/* The trap of a single step ends the halt at once. */
 		if (vcpu->cell.page->regs.rflags & RFLAGS_TF)
-			hv->vcpu.advance(vcpu, exit->next_rip);
+			hv->vcpu.advance(vcpu, exit->record->next_rip);
 		else
 			exit_to_cell(vcpu, exit);
 		return 0;
@@ -352,15 +361,40 @@ static void apply_apic(struct vcpu *vcpu, uint32_t apic)
 		hv->vcpu.set_apic(vcpu, apic);
 }
 
+/* Other contexts of the cell can write its pages, so what is new is looked at in a copy. False: the answer breaks the contract. */
+static bool apply_sregs(struct cpu *cpu, struct vcpu *vcpu)
+{
+	const struct keel_context *page = vcpu->cell.page;
+	struct keel_sregs *sregs = &vcpu->state.sregs;
+
+	*sregs = page->sregs;
+	if (!guest_state_may_answer(sregs))
+		return false;
+	sregs->pending_debug = 0;
+	sregs->shadow = sregs->event = sregs->event_code = sregs->held = 0;
+	/* INIT forgets an NMI that waits; a task switch does not. */
+	vcpu->nmi_pending &= page->exit.kind == KEEL_EXIT_TASK_SWITCH;
+	return hv->vcpu.state_in(cpu, vcpu, HV_STATE_SREGS | HV_STATE_EVENTS, sregs);
+}
+
+/* CR2 and CR8 alone. */
+static void apply_registers(struct cpu *cpu, struct vcpu *vcpu, uint32_t flags)
+{
+	const struct keel_context *page = vcpu->cell.page;
+	unsigned int parts = (flags & KEEL_ANSWER_CR2 ? HV_STATE_CR2 : 0) | (flags & KEEL_ANSWER_TPR ? HV_STATE_TPR : 0);
+
+	vcpu->state.sregs.cr2 = page->sregs.cr2;
+	vcpu->state.sregs.tpr = page->answer.tpr & CR8_MOST;
+	hv->vcpu.state_in(cpu, vcpu, parts, &vcpu->state.sregs);
+}
+
 /* False: the answer breaks the contract. */
-static bool apply_events(struct vcpu *vcpu, const struct keel_answer *answer, uint32_t flags)
+static bool apply_events(struct cpu *cpu, struct vcpu *vcpu, const struct keel_answer *answer, uint32_t flags)
 {
 	uint32_t inject = __atomic_load_n(&answer->inject, __ATOMIC_RELAXED);
 
-	if (flags & KEEL_ANSWER_CR2)
-		hv->vcpu.set_cr2(vcpu, vcpu->cell.page->sregs.cr2);
-	if (flags & KEEL_ANSWER_TPR)
-		hv->vcpu.set_tpr(vcpu, answer->tpr & 0xf);
+	if (flags & (KEEL_ANSWER_CR2 | KEEL_ANSWER_TPR))
+		apply_registers(cpu, vcpu, flags);
 	if (flags & KEEL_ANSWER_APIC)
 		apply_apic(vcpu, __atomic_load_n(&answer->apic, __ATOMIC_RELAXED));
 	if (flags & KEEL_ANSWER_NMI)
@@ -409,14 +443,12 @@ static unsigned int apply_answer(struct cpu *cpu, struct vcpu *vcpu, struct vm_r
 		vectors_take(vcpu);
 	}
 	if (flags & KEEL_ANSWER_SREGS) {
-		if (!hv->vcpu.set_sregs(cpu, vcpu, &page->sregs))
+		if (!apply_sregs(cpu, vcpu))
 			goto refuse;
-		/* INIT forgets an NMI that waits; a task switch does not. */
-		vcpu->nmi_pending &= page->exit.kind == KEEL_EXIT_TASK_SWITCH;
 	} else if (flags & KEEL_ANSWER_RIP) {
 		hv->vcpu.advance(vcpu, page->regs.rip);
 	}
-	if (!apply_events(vcpu, answer, flags))
+	if (!apply_events(cpu, vcpu, answer, flags))
 		goto refuse;
 	vcpu->deadline = answer->deadline;
 	if (answer->action == KEEL_ACTION_WAIT) {
@@ -436,7 +468,7 @@ refuse:
 static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 {
 	struct vm *vm = vcpu->vm;
-	struct hv_exit exit = { 0 };
+	struct hv_exit exit = { .record = &vcpu->cell.page->exit };
 	uint64_t begun = rdtsc(), now;
 	enum cell_result result;
 	unsigned int flags;
@@ -456,7 +488,7 @@ static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 		if (now - begun > SLICE)
 			return KEEL_RUN_INTERRUPT;
 		if (__atomic_exchange_n(&vcpu->poll, 0, __ATOMIC_ACQ_REL) || now >= vcpu->deadline) {
-			report(vcpu, KEEL_EXIT_POLL, 0, 0);
+			report_poll(vcpu);
 			continue;
 		}
 		hv->vcpu.enter(cpu, vcpu, &exit);

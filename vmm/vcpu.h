@@ -33,6 +33,7 @@ struct vcpu {
 	uint64_t tsc_aux;
 	uint64_t misc[64];		/* MSRs that are storage; index by msr.c */
 	bool cpuid_limited;		/* IA32_MISC_ENABLE: no basic leaves of CPUID above 2 */
+	struct keel_state state;	/* Keel's own copy of what comes in or goes out */
 	struct cpu *last_cpu;		/* NULL, which any CPU may set: no translation of guest memory may be used again */
 };
 

@@ -288,7 +288,7 @@ static void vcpu_build(struct vm *vm, struct vcpu *vcpu, unsigned int index)
 	vcpu->tsc_offset = index ? vm->vcpu[0]->tsc_offset : -rdtsc();
 	vm->vcpu[index] = vcpu;
 	hv->vcpu.init(vcpu);
-	hv->vcpu.set_tsc_offset(vcpu, vcpu->tsc_offset);
+	hv->vcpu.tsc_moved(vcpu);
 	vm->vcpus_made++;
 }
 

@@ -3,6 +3,7 @@
 #ifndef ARCH_CPU_H
 #define ARCH_CPU_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <x86/cpuid.h>
@@ -10,6 +11,12 @@
 #include <x86/registers.h>
 
 #define EFER_GUEST	(EFER_SCE | EFER_LME | EFER_NXE)	/* what guests may set */
+
+/* Of 48 bits: no more are shown to guests, and Keel's own tables have no more. */
+static inline bool is_canonical(uint64_t address)
+{
+	return (uint64_t)((int64_t)(address << 16) >> 16) == address;
+}
 
 struct cpuid {
 	uint32_t eax;

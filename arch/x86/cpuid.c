@@ -175,13 +175,19 @@ static struct cpuid leaf_0(const struct vcpu *vcpu)
 	return r;
 }
 
-static struct cpuid leaf_1(const struct vcpu *vcpu)
+static uint64_t guest_cr4(struct vcpu *vcpu)
+{
+	hv->vcpu.state_out(vcpu, HV_STATE_CONTROL, &vcpu->state.sregs);
+	return vcpu->state.sregs.cr4;
+}
+
+static struct cpuid leaf_1(struct vcpu *vcpu)
 {
 	struct cpuid r = masked(1, 0), topology = topology_leaf_1(vcpu);
 
 	r.ebx = (cpuid(CPUID_FEATURES, 0).ebx & 0xff00) | topology.ebx;
 	r.ecx |= ECX1_X2APIC | ECX1_TSC_DEADLINE | ECX1_HYPERVISOR;
-	if (hv->vcpu.cr4((struct vcpu *)vcpu) & CR4_OSXSAVE)
+	if (guest_cr4(vcpu) & CR4_OSXSAVE)
 		r.ecx |= ECX1_OSXSAVE;
 	if (!vcpu->apic_off)
 		r.edx |= EDX1_APIC;
@@ -215,7 +221,7 @@ static struct cpuid leaf_7(struct vcpu *vcpu, uint32_t subleaf)
 	if (subleaf)
 		return r;
 	r.ebx |= EBX7_TSC_ADJUST;
-	if (r.ecx & ECX7_PKU && hv->vcpu.cr4(vcpu) & CR4_PKE)
+	if (r.ecx & ECX7_PKU && guest_cr4(vcpu) & CR4_PKE)
 		r.ecx |= ECX7_OSPKE;
 	/* Kernels take the second alone for a REP MOVSB that is fast for all lengths. */
 	if (!(r.ebx & EBX7_ERMS))

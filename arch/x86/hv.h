@@ -45,17 +45,33 @@ enum hv_exit_reason {
 	HV_EXIT_UNKNOWN,	/* detail = vendor's code */
 };
 
+/*
+ * What Keel goes by, and the one record of what the exit was. A guest's record is in its context's page, where its cell finds
+ * it and may write at any time: nothing in it is worth more than the guest itself. Before enter the caller sets record.
+ */
 struct hv_exit {
 	enum hv_exit_reason reason;
-	uint64_t next_rip;	/* of instruction exits */
 	unsigned int cpl;	/* guests */
-	uint64_t gpa;		/* MEMORY */
-	uint32_t access;	/* MEMORY: KEEL_ACCESS_* */
 	uint64_t detail;
-	/* IO of the control domain; guests have it in their context's record. */
-	uint16_t port;
-	uint8_t size;		/* 1, 2, 4 */
-	uint8_t io;		/* KEEL_IO_* */
+	/*
+	 * next_rip of instruction exits; port, size and io of IO, gpa and access of MEMORY. Guests: also tpr, always, and what
+	 * else cell.h has of an exit.
+	 */
+	struct keel_exit *record;
+};
+
+/* Parts of struct keel_sregs, for state_out and state_in. */
+enum hv_state {
+	HV_STATE_SEGMENTS	= 1u << 0,	/* and GDT, IDT */
+	HV_STATE_CONTROL	= 1u << 1,	/* CR0, CR3, CR4, EFER, CPL */
+	HV_STATE_CR2		= 1u << 2,
+	HV_STATE_DEBUG		= 1u << 3,	/* DR6, DR7 */
+	HV_STATE_SREGS		= HV_STATE_SEGMENTS | HV_STATE_CONTROL | HV_STATE_CR2 | HV_STATE_DEBUG,
+	HV_STATE_EVENTS		= 1u << 4,	/* nmi_blocked, pending_debug, shadow, event, held */
+	HV_STATE_MSRS		= 1u << 5,	/* star to pat */
+	HV_STATE_PDPTES		= 1u << 6,	/* in, without this: what memory has, where the processor keeps them */
+	HV_STATE_TPR		= 1u << 7,
+	HV_STATE_ALL		= HV_STATE_SREGS | HV_STATE_EVENTS | HV_STATE_MSRS | HV_STATE_PDPTES | HV_STATE_TPR,
 };
 
 /* State of the control domain that exits need. */
@@ -120,33 +136,28 @@ struct hv_control_ops {
 };
 
 /*
- * Guests; struct vcpu is in vcpu.h. Between load and put on one CPU, but for init and set_tsc_offset, which are
- * called outside, too.
+ * Guests; struct vcpu is in vcpu.h. Between load and put on one CPU, but for init and tsc_moved, which are called
+ * outside, too.
  */
 struct hv_vcpu_ops {
 	void (*init)(struct vcpu *vcpu);
 	/* The processor's state changes hands: from the control domain, and back. */
 	void (*load)(struct cpu *cpu, struct vcpu *vcpu);
 	void (*put)(struct cpu *cpu, struct vcpu *vcpu);
-	/*
-	 * Enters the guest; for IO, MEMORY, EOI, APIC_WRITE and TASK_SWITCH exits also fills the exit record of the
-	 * vCPU's context.
-	 */
 	void (*enter)(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit);
 	void (*advance)(struct vcpu *vcpu, uint64_t next_rip);
 	bool (*interruptible)(struct vcpu *vcpu, bool after_instruction);
 	void (*inject)(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
 	/* Exit WINDOW when an interrupt can be taken, or, with a threshold, when CR8 has fallen below it; 0, 0: neither. */
 	void (*window)(struct vcpu *vcpu, bool open, unsigned int tpr_threshold);
-	unsigned int (*tpr)(struct vcpu *vcpu);
-	void (*set_tpr)(struct vcpu *vcpu, unsigned int tpr);
 	/* KEEL_APIC_*; only for vCPUs that the processor delivers interrupts to, else NULL. */
 	void (*set_apic)(struct vcpu *vcpu, uint32_t apic);
-	uint64_t (*cr4)(struct vcpu *vcpu);
-	void (*get_sregs)(struct vcpu *vcpu, struct keel_sregs *sregs);
-	bool (*set_sregs)(struct cpu *cpu, struct vcpu *vcpu, const struct keel_sregs *sregs);
-	void (*set_cr2)(struct vcpu *vcpu, uint64_t cr2);
-	void (*set_tsc_offset)(struct vcpu *vcpu, uint64_t offset);
+	/* One masked transfer, parts: HV_STATE_*. In: of values that guest_state.h has found good, in memory of Keel's own. */
+	void (*state_out)(struct vcpu *vcpu, unsigned int parts, struct keel_sregs *sregs);
+	/* False: there are no valid entries of PAE paging where CR3 says. With CONTROL all translations go. */
+	bool (*state_in)(struct cpu *cpu, struct vcpu *vcpu, unsigned int parts, const struct keel_sregs *sregs);
+	/* vcpu->tsc_offset is new. */
+	void (*tsc_moved)(struct vcpu *vcpu);
 	/* MSRs of the vendor's that exit; NULL: there are none. */
 	bool (*rdmsr)(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 	bool (*wrmsr)(struct vcpu *vcpu, uint32_t msr, uint64_t value);

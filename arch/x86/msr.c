@@ -157,7 +157,7 @@ static void move_tsc(struct vcpu *vcpu, uint64_t by)
 {
 	vcpu->tsc_offset += by;
 	vcpu->tsc_adjust += by;
-	hv->vcpu.set_tsc_offset(vcpu, vcpu->tsc_offset);
+	hv->vcpu.tsc_moved(vcpu);
 	__atomic_store_n(&vcpu->poll, 1, __ATOMIC_RELAXED);
 }
 

@@ -261,7 +261,7 @@ bool takeover_fault(struct cpu *cpu, uint64_t hpa)
 
 static bool io_allowed;
 
-bool control_io(struct cpu *cpu, const struct hv_exit *exit)
+bool control_io(struct cpu *cpu, const struct keel_exit *exit)
 {
 	(void)cpu;
 	(void)exit;
@@ -437,7 +437,8 @@ static inline void go_on(struct cpu *cpu, const struct hv_exit *exit)
 
 static inline void take_exit(struct cpu *cpu, enum hv_exit_reason reason)
 {
-	const struct hv_exit exit = { .reason = reason, .next_rip = INSN };
+	struct keel_exit record = { .next_rip = INSN };
+	const struct hv_exit exit = { .reason = reason, .record = &record };
 
 	go_on(cpu, &exit);
 }
@@ -485,7 +486,8 @@ struct command {
 static inline void send(struct cpu *cpu, const struct command *command)
 {
 	uint32_t icr = command->mode | command->bits | VECTOR;
-	struct hv_exit exit = { .next_rip = INSN };
+	struct keel_exit record = { .next_rip = INSN };
+	struct hv_exit exit = { .record = &record };
 
 	if (command->x2apic) {
 		apic_base_msr |= APIC_BASE_X2APIC;
@@ -496,8 +498,8 @@ static inline void send(struct cpu *cpu, const struct command *command)
 	} else {
 		apic_base_msr &= ~(uint64_t)APIC_BASE_X2APIC;
 		exit.reason = HV_EXIT_MEMORY;
-		exit.gpa = APIC + APIC_REG_ICR_LOW;
-		exit.access = KEEL_ACCESS_WRITE;
+		record.gpa = APIC + APIC_REG_ICR_LOW;
+		record.access = KEEL_ACCESS_WRITE;
 		icr_high = command->destination << 24;
 		store = (struct control_store){ icr, STORE_RIP };
 		store_known = true;

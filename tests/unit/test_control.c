@@ -73,7 +73,8 @@ END_TEST
 /* What the processor would refuse as well. */
 START_TEST(bad_commands)
 {
-	struct hv_exit exit = { .reason = HV_EXIT_WRMSR, .next_rip = INSN };
+	struct keel_exit record = { .next_rip = INSN };
+	struct hv_exit exit = { .reason = HV_EXIT_WRMSR, .record = &record };
 
 	/* In xAPIC mode there is no such MSR; and reserved bits. */
 	cpus[0]->control.gpr[KEEL_RCX] = MSR_X2APIC_ICR;
@@ -97,15 +98,16 @@ END_TEST
 /* Stores to the page in xAPIC mode: passed on; in the other mode, or by instructions that are not known, refused. */
 START_TEST(stores)
 {
-	struct hv_exit exit = { .reason = HV_EXIT_MEMORY, .gpa = APIC + APIC_REG_EOI, .access = KEEL_ACCESS_WRITE };
+	struct keel_exit record = { .gpa = APIC + APIC_REG_EOI, .access = KEEL_ACCESS_WRITE };
+	struct hv_exit exit = { .reason = HV_EXIT_MEMORY, .record = &record };
 
 	store = (struct control_store){ 0x55, STORE_RIP };
 	store_known = true;
 	go_on(cpus[0], &exit);
 	ck_assert(seen.writes == 1 && seen.reg == APIC_REG_EOI && seen.value == 0x55 && seen.rip == STORE_RIP && !seen.faults);
-	exit.gpa++;
+	record.gpa++;
 	go_on(cpus[0], &exit);
-	exit.gpa--;
+	record.gpa--;
 	store_known = false;
 	go_on(cpus[0], &exit);
 	store_known = true;
@@ -119,7 +121,8 @@ END_TEST
 START_TEST(foreign_memory)
 {
 	static const uint32_t access[] = { 0, KEEL_ACCESS_WRITE, KEEL_ACCESS_FETCH, KEEL_ACCESS_WALK };
-	struct hv_exit exit = { .reason = HV_EXIT_MEMORY, .gpa = 0x123456000, .access = access[_i] };
+	struct keel_exit record = { .gpa = 0x123456000, .access = access[_i] };
+	struct hv_exit exit = { .reason = HV_EXIT_MEMORY, .record = &record };
 
 	go_on(cpus[0], &exit);
 	ck_assert(seen.faults == 1 && seen.vector == EXC_GP && seen.code && !seen.advanced && !seen.cr2);
@@ -143,7 +146,8 @@ END_TEST
 /* An entry that a processor still had in a cache of tables, or that another processor has mended meanwhile: it tries again. */
 START_TEST(stale_faults)
 {
-	struct hv_exit exit = { .reason = HV_EXIT_MEMORY, .gpa = 0x123456000, .access = _i ? KEEL_ACCESS_WRITE : 0 };
+	struct keel_exit record = { .gpa = 0x123456000, .access = _i ? KEEL_ACCESS_WRITE : 0 };
+	struct hv_exit exit = { .reason = HV_EXIT_MEMORY, .record = &record };
 
 	frame_there = (struct own_frame){ .owner = OWN_CONTROL, .state = OWN_MAPPED };
 	go_on(cpus[0], &exit);
@@ -152,7 +156,7 @@ START_TEST(stale_faults)
 	ck_assert(seen.faults == 0 && seen.advanced == 0);
 	/* Not where it would come again. */
 	frame_there = (struct own_frame){ .owner = OWN_DEVICE, .state = OWN_TRAPPED };
-	exit.access = KEEL_ACCESS_WRITE;
+	record.access = KEEL_ACCESS_WRITE;
 	go_on(cpus[0], &exit);
 	ck_assert_uint_eq(seen.faults, 1);
 }
@@ -160,7 +164,8 @@ END_TEST
 
 START_TEST(msrs)
 {
-	struct hv_exit exit = { .reason = HV_EXIT_RDMSR, .next_rip = INSN };
+	struct keel_exit record = { .next_rip = INSN };
+	struct hv_exit exit = { .reason = HV_EXIT_RDMSR, .record = &record };
 	struct keel_regs *regs = &cpus[0]->control;
 
 	regs->gpr[KEEL_RCX] = RAX_JUNK | MSR_EFER;
@@ -194,7 +199,8 @@ START_TEST(apic_modes)
 	static const struct {
 		uint64_t from, to;
 	} good[] = { { APIC_BASE_ENABLE, 0 }, { 0, APIC_BASE_ENABLE }, { APIC_BASE_ENABLE | APIC_BASE_X2APIC, 0 } };
-	struct hv_exit exit = { .reason = HV_EXIT_WRMSR, .next_rip = INSN };
+	struct keel_exit record = { .next_rip = INSN };
+	struct hv_exit exit = { .reason = HV_EXIT_WRMSR, .record = &record };
 	unsigned int i;
 
 	cpus[0]->control.gpr[KEEL_RCX] = MSR_APIC_BASE;

@@ -187,7 +187,7 @@ static void set_up(void)
 
 static bool access_port(uint16_t port, unsigned int size, unsigned int io, uint32_t value)
 {
-	struct hv_exit exit = { .port = port, .size = (uint8_t)size, .io = (uint8_t)io, .next_rip = RIP };
+	struct keel_exit exit = { .port = port, .size = (uint8_t)size, .io = (uint8_t)io, .next_rip = RIP };
 
 	cpu_memory[0].control.gpr[KEEL_RAX] = 0xabcdef0000000000ull | value;
 	return control_io(&cpu_memory[0], &exit);

@@ -139,13 +139,14 @@ static const struct processor processors[] = {
 };
 #define PROCESSORS ((int)(ARRAY_SIZE(processors)))
 
-static uint64_t get_cr4(struct vcpu *v)
+static void state_out(struct vcpu *v, unsigned int parts, struct keel_sregs *sregs)
 {
-	(void)v;
-	return cr4;
+	ck_assert_ptr_eq(&v->state.sregs, sregs);
+	ck_assert_uint_eq(parts, HV_STATE_CONTROL);
+	sregs->cr4 = cr4;
 }
 
-static const struct hv_ops ops = { .vcpu.cr4 = get_cr4 };
+static const struct hv_ops ops = { .vcpu.state_out = state_out };
 
 static void start(int number, unsigned int count, unsigned int index)
 {

@@ -50,10 +50,9 @@ bool cpuid_guest_tsc_aux(void)
 	return tsc_aux;
 }
 
-static void set_tsc_offset(struct vcpu *v, uint64_t value)
+static void tsc_moved(struct vcpu *v)
 {
-	(void)v;
-	offset = value;
+	offset = v->tsc_offset;
 }
 
 static bool vendor_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
@@ -74,7 +73,7 @@ static bool vendor_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
 }
 
 static const struct hv_ops ops = {
-	.vcpu.set_tsc_offset = set_tsc_offset, .vcpu.rdmsr = vendor_rdmsr, .vcpu.wrmsr = vendor_wrmsr,
+	.vcpu.tsc_moved = tsc_moved, .vcpu.rdmsr = vendor_rdmsr, .vcpu.wrmsr = vendor_wrmsr,
 };
 
 static void setup(void)

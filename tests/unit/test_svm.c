@@ -16,20 +16,16 @@
 #pragma weak cpu_write_back
 #pragma weak print
 #pragma weak svm_vcpu_advance
-#pragma weak svm_vcpu_cr4
 #pragma weak svm_vcpu_enter
-#pragma weak svm_vcpu_get_sregs
 #pragma weak svm_vcpu_init
 #pragma weak svm_vcpu_inject
 #pragma weak svm_vcpu_interruptible
 #pragma weak svm_vcpu_load
 #pragma weak svm_vcpu_put
 #pragma weak svm_vcpu_rdmsr
-#pragma weak svm_vcpu_set_cr2
-#pragma weak svm_vcpu_set_sregs
-#pragma weak svm_vcpu_set_tpr
-#pragma weak svm_vcpu_set_tsc_offset
-#pragma weak svm_vcpu_tpr
+#pragma weak svm_vcpu_state_in
+#pragma weak svm_vcpu_state_out
+#pragma weak svm_vcpu_tsc_moved
 #pragma weak svm_vcpu_window
 #pragma weak svm_vcpu_wrmsr
 
@@ -208,7 +204,8 @@ END_TEST
 /* What a CPU knows of the control domain's memory is dropped by its next entry, and by no other (15.16.2). */
 START_TEST(flush_of_the_control_domain)
 {
-	struct hv_exit exit;
+	struct keel_exit record;
+	struct hv_exit exit = { .record = &record };
 
 	svm_features.flush_asid = _i;
 	exit_code = SVM_EXIT_CPUID;
@@ -263,7 +260,8 @@ static void inject_nmi(void)
 
 static enum hv_exit_reason enter(uint64_t code)
 {
-	struct hv_exit exit;
+	struct keel_exit record;
+	struct hv_exit exit = { .record = &record };
 
 	exit_code = code;
 	svm_ops.control.enter(&cpu, &exit);

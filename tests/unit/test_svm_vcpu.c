@@ -19,7 +19,9 @@
 #pragma weak svm_nmi_enter
 #pragma weak svm_request
 #pragma weak svm_requeue
-#pragma weak svm_set_sregs
+#pragma weak svm_set_control
+#pragma weak svm_set_debug
+#pragma weak svm_set_segments
 #pragma weak svm_single_step_trap
 #pragma weak vcpu_use_debug_registers
 #pragma weak vm_end
@@ -100,7 +102,8 @@ static void begin(void)
 START_TEST(asids)
 {
 	static unsigned int where[VCPUS];
-	struct hv_exit exit;
+	struct keel_exit record;
+	struct hv_exit exit = { .record = &record };
 
 	begin();
 	srandom((unsigned int)_i + 1);

@@ -130,6 +130,16 @@ bool msr_guest_write(struct vcpu *v, uint32_t msr, uint64_t value)
 	return true;
 }
 
+/* What a cell is allowed to say of the state is the subject of guest_state's tests. */
+static bool sregs_allowed;
+static unsigned int in_parts;
+
+bool guest_state_may_answer(const struct keel_sregs *sregs)
+{
+	ck_assert_ptr_eq(sregs, &vcpu.state.sregs);
+	return sregs_allowed;
+}
+
 void vectors_give(struct vcpu *v)
 {
 	(void)v;
@@ -168,7 +178,10 @@ enum cell_result aperture_move(struct cpu *c, struct cell_context *context)
 	return moved ? CELL_WAITS : CELL_ANSWERED;
 }
 
-/* The cell. */
+/* The cell. Its answers, one after the other. */
+#define ANSWERS		3u
+static const uint32_t *answer_next;
+
 void cell_run(struct cell_frame *frame)
 {
 	calls++;
@@ -176,6 +189,8 @@ void cell_run(struct cell_frame *frame)
 	ck_assert_uint_lt(tsc, LONGEST);
 	frame->vector = interrupted ? EXC_NMI : KEEL_CELL_GATE;
 	page.answer = (struct keel_answer){ .flags = KEEL_ANSWER_RIP, .deadline = UINT64_MAX, .apertures = moved };
+	if (answer_next && calls <= ANSWERS)
+		page.answer.flags = answer_next[calls - 1];
 }
 
 static void nothing(struct cpu *c, struct vcpu *v)
@@ -196,7 +211,7 @@ static void enter(struct cpu *c, struct vcpu *v, struct hv_exit *exit)
 	ck_assert_int_eq(memcmp(processor.dr, guest_dr, sizeof(guest_dr)), 0);
 	tsc += STEP;
 	ck_assert_uint_lt(tsc, LONGEST);
-	*exit = (struct hv_exit){ .reason = reason };
+	exit->reason = reason;
 }
 
 static void advance(struct vcpu *v, uint64_t next_rip)
@@ -225,22 +240,25 @@ static void window(struct vcpu *v, bool open, unsigned int tpr_threshold)
 	(void)tpr_threshold;
 }
 
-static unsigned int tpr(struct vcpu *v)
+static void state_out(struct vcpu *v, unsigned int parts, struct keel_sregs *sregs)
 {
 	(void)v;
-	return 0;
+	(void)parts;
+	memset(sregs, 0, sizeof(*sregs));
 }
 
-static void get_sregs(struct vcpu *v, struct keel_sregs *sregs)
+static bool state_in(struct cpu *c, struct vcpu *v, unsigned int parts, const struct keel_sregs *sregs)
 {
-	(void)v;
-	memset(sregs, 0, sizeof(*sregs));
+	ck_assert(c == &cpu && v == &vcpu);
+	ck_assert_ptr_eq(sregs, &v->state.sregs);
+	in_parts = parts;
+	return true;
 }
 
 static const struct hv_ops ops = {
 	.vcpu.load = nothing, .vcpu.put = nothing, .vcpu.enter = enter, .vcpu.advance = advance,
-	.vcpu.interruptible = interruptible, .vcpu.inject = inject, .vcpu.window = window, .vcpu.tpr = tpr,
-	.vcpu.get_sregs = get_sregs,
+	.vcpu.interruptible = interruptible, .vcpu.inject = inject, .vcpu.window = window,
+	.vcpu.state_out = state_out, .vcpu.state_in = state_in,
 };
 const struct hv_ops *hv = &ops;
 
@@ -271,6 +289,9 @@ static void set_up(void)
 	tsc = 0;
 	entries = calls = advances = 0;
 	interrupted = moved = false;
+	answer_next = NULL;
+	in_parts = 0;
+	sregs_allowed = true;
 	tsc_aux = true;
 	guest_states = XCR0_X87 | XCR0_SSE;
 	memset(state_from, 0, sizeof(state_from));
@@ -408,6 +429,46 @@ START_TEST(registers_come_back)
 }
 END_TEST
 
+/* A whole state is looked at in a copy, and brings no event with it, whatever is in the page. */
+START_TEST(state_of_an_answer)
+{
+	static const uint32_t flags[ANSWERS] = { KEEL_ANSWER_SREGS };
+
+	reason = HV_EXIT_INTERRUPT;
+	vcpu.poll = 1;
+	vcpu.nmi_pending = true;
+	memset(&page.sregs, 0xff, sizeof(page.sregs));
+	answer_next = flags;
+	sregs_allowed = _i;
+	ck_assert_int_eq(stay(), _i ? KEEL_RUN_INTERRUPT : KEEL_RUN_ENDED);
+	ck_assert_uint_eq(in_parts, _i ? HV_STATE_SREGS | HV_STATE_EVENTS : 0);
+	if (!_i)
+		return;
+	ck_assert(!vcpu.nmi_pending);
+	ck_assert_uint_eq(vcpu.state.sregs.cr0, UINT64_MAX);
+	ck_assert_uint_eq(vcpu.state.sregs.event | vcpu.state.sregs.held | vcpu.state.sregs.shadow, 0);
+	ck_assert_uint_eq(vcpu.state.sregs.pending_debug, 0);
+}
+END_TEST
+
+START_TEST(registers_of_an_answer)
+{
+	static const uint32_t flags[][ANSWERS] = {
+		{ KEEL_ANSWER_CR2 }, { KEEL_ANSWER_TPR }, { KEEL_ANSWER_CR2 | KEEL_ANSWER_TPR },
+	};
+	static const unsigned int parts[] = { HV_STATE_CR2, HV_STATE_TPR, HV_STATE_CR2 | HV_STATE_TPR };
+
+	reason = HV_EXIT_INTERRUPT;
+	vcpu.poll = 1;
+	page.sregs.cr2 = 0x1234;
+	answer_next = flags[_i];
+	ck_assert_int_eq(stay(), KEEL_RUN_INTERRUPT);
+	ck_assert_uint_eq(in_parts, parts[_i]);
+	ck_assert_uint_eq(vcpu.state.sregs.cr2, 0x1234);
+	ck_assert_uint_le(vcpu.state.sregs.tpr, 15);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("vcpu");
@@ -421,6 +482,8 @@ int main(void)
 	tcase_add_loop_test(tests, cell_that_is_nowhere, 0, 5);
 	tcase_add_test(tests, step_over_hlt);
 	tcase_add_loop_test(tests, registers_come_back, 0, 2);
+	tcase_add_loop_test(tests, state_of_an_answer, 0, 2);
+	tcase_add_loop_test(tests, registers_of_an_answer, 0, 3);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

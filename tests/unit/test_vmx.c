@@ -44,6 +44,7 @@ static struct vm vm = { .id = 1 };
 static struct vcpu_vmx block;
 static struct keel_context page;
 static uint32_t apic[PAGE_SIZE / sizeof(uint32_t)];
+static struct keel_exit control_record;
 static struct hv_exit ended;
 
 /* The guest: what the next entry ends with; what the last one found. */
@@ -285,12 +286,14 @@ static void set_up(void)
 
 static enum hv_exit_reason control(void)
 {
+	ended.record = &control_record;
 	vmx_ops.control.enter(&cpu, &ended);
 	return ended.reason;
 }
 
 static enum hv_exit_reason guest(void)
 {
+	ended.record = &page.exit;
 	vmx_ops.vcpu.enter(&cpu, &block.vcpu, &ended);
 	return ended.reason;
 }
@@ -300,13 +303,13 @@ START_TEST(plain_exit)
 	/* Stale, for no event can be on its way at such an exit. */
 	vectoring = EVENT_VALID | EVENT_INTERRUPT | 0x41;
 	ck_assert_int_eq(guest(), HV_EXIT_CPUID);
-	ck_assert_uint_eq(ended.next_rip, RIP + LENGTH);
+	ck_assert_uint_eq(ended.record->next_rip, RIP + LENGTH);
 	ck_assert_uint_eq(page.regs.rip, RIP);
 	ck_assert_int_eq(guest(), HV_EXIT_CPUID);
 	ck_assert_uint_eq(entered_event, 0);
 	reason = VMX_EXIT_PAUSE;
 	ck_assert_int_eq(guest(), HV_EXIT_PAUSE);
-	ck_assert_uint_eq(ended.next_rip, RIP + LENGTH);
+	ck_assert_uint_eq(ended.record->next_rip, RIP + LENGTH);
 }
 END_TEST
 
@@ -832,7 +835,7 @@ START_TEST(task_switch)
 	if (events[_i] & EVENT_ERROR_CODE)
 		ck_assert_uint_eq(page.exit.error_code, 6);
 	/* An instruction is left behind, a fault's is not. */
-	ck_assert_uint_eq(ended.next_rip, _i < 2 ? RIP + LENGTH : RIP);
+	ck_assert_uint_eq(ended.record->next_rip, _i < 2 ? RIP + LENGTH : RIP);
 	ck_assert_uint_eq(vmcs[VMCS_GUEST_INTERRUPTIBILITY], SHADOW_NMI);
 	reason = VMX_EXIT_CPUID;
 	vectoring = 0;
@@ -911,14 +914,16 @@ START_TEST(machine_checks_stay_on)
 	vmcs[VMCS_CR4_MASK] = CR4_VMXE | CR4_MCE;
 	vmcs[VMCS_GUEST_CR4] = CR4_VMXE | CR4_MCE | CR4_PAE;
 	vmcs[VMCS_CR4_SHADOW] = _i ? CR4_MCE : 0;
-	ck_assert_uint_eq(vmx_ops.vcpu.cr4(&block.vcpu), CR4_PAE | (_i ? CR4_MCE : 0));
+	vmx_ops.vcpu.state_out(&block.vcpu, HV_STATE_CONTROL, &page.sregs);
+	ck_assert_uint_eq(page.sregs.cr4, CR4_PAE | (_i ? CR4_MCE : 0));
 	reason = VMX_EXIT_CR;
 	qualification = 4 | KEEL_RCX << QUAL_CR_GPR_SHIFT;
 	page.regs.gpr[KEEL_RCX] = CR4_PAE | CR4_PGE | (_i ? 0 : CR4_MCE);
 	ck_assert_int_eq(guest(), HV_EXIT_NONE);
 	/* Executed again: the rest of it is the processor's. */
 	ck_assert_uint_eq(page.regs.rip, RIP);
-	ck_assert_uint_eq(vmx_ops.vcpu.cr4(&block.vcpu), CR4_PAE | (_i ? 0 : CR4_MCE));
+	vmx_ops.vcpu.state_out(&block.vcpu, HV_STATE_CONTROL, &page.sregs);
+	ck_assert_uint_eq(page.sregs.cr4, CR4_PAE | (_i ? 0 : CR4_MCE));
 	ck_assert_uint_eq(vmcs[VMCS_GUEST_CR4], CR4_VMXE | CR4_MCE | CR4_PAE);
 	guest();
 	ck_assert_uint_eq(entered_event, 0);
@@ -990,14 +995,20 @@ END_TEST
 START_TEST(tpr_threshold)
 {
 	apic[0x80 / 4] = 0x3f;
-	ck_assert_uint_eq(vmx_ops.vcpu.tpr(&block.vcpu), 3);
-	vmx_ops.vcpu.set_tpr(&block.vcpu, 3);
+	guest();
+	ck_assert_uint_eq(page.exit.tpr, 3);
+	page.sregs.tpr = 3;
+	vmx_ops.vcpu.state_in(&cpu, &block.vcpu, HV_STATE_TPR, &page.sregs);
 	ck_assert_uint_eq(apic[0x80 / 4], 0x3f);
-	vmx_ops.vcpu.set_tpr(&block.vcpu, 4);
+	page.sregs.tpr = 4;
+	vmx_ops.vcpu.state_in(&cpu, &block.vcpu, HV_STATE_TPR, &page.sregs);
+	vmx_ops.vcpu.state_out(&block.vcpu, HV_STATE_TPR, &page.sregs);
+	ck_assert_uint_eq(page.sregs.tpr, 4);
 	ck_assert_uint_eq(apic[0x80 / 4], 0x40);
 	vmx_ops.vcpu.window(&block.vcpu, false, 5);
 	ck_assert_int_eq(guest(), HV_EXIT_TPR);
-	ck_assert_uint_eq(entries, 0);
+	ck_assert_uint_eq(page.exit.tpr, 4);
+	ck_assert_uint_eq(entries, 1);
 	vmx_ops.vcpu.window(&block.vcpu, false, 4);
 	ck_assert_uint_eq(vmcs[VMCS_TPR_THRESHOLD], 4);
 	ck_assert_int_eq(guest(), HV_EXIT_CPUID);
@@ -1012,8 +1023,7 @@ START_TEST(halts)
 	vmx_ops.control.hlt(&cpu, true);
 	ck_assert_uint_ne(vmcs[VMCS_PRIMARY_CONTROLS] & PRIMARY_HLT, 0);
 	reason = VMX_EXIT_HLT;
-	vmx_ops.control.enter(&cpu, &ended);
-	ck_assert_int_eq(ended.reason, HV_EXIT_HLT);
+	ck_assert_int_eq(control(), HV_EXIT_HLT);
 	vmx_ops.control.hlt(&cpu, false);
 	ck_assert_uint_eq(vmcs[VMCS_PRIMARY_CONTROLS] & PRIMARY_HLT, 0);
 }

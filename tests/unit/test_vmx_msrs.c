@@ -25,20 +25,16 @@
 #pragma weak vmx_enter
 #pragma weak vmx_exit
 #pragma weak vmx_vcpu_advance
-#pragma weak vmx_vcpu_cr4
 #pragma weak vmx_vcpu_enter
-#pragma weak vmx_vcpu_get_sregs
 #pragma weak vmx_vcpu_init
 #pragma weak vmx_vcpu_inject
 #pragma weak vmx_vcpu_interruptible
 #pragma weak vmx_vcpu_load
 #pragma weak vmx_vcpu_put
 #pragma weak vmx_vcpu_set_apic
-#pragma weak vmx_vcpu_set_cr2
-#pragma weak vmx_vcpu_set_sregs
-#pragma weak vmx_vcpu_set_tpr
-#pragma weak vmx_vcpu_set_tsc_offset
-#pragma weak vmx_vcpu_tpr
+#pragma weak vmx_vcpu_state_in
+#pragma weak vmx_vcpu_state_out
+#pragma weak vmx_vcpu_tsc_moved
 #pragma weak vmx_vcpu_window
 #pragma weak wrmsr
 

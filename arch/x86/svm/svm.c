@@ -169,7 +169,7 @@ static uint8_t flush_own(void)
 	return svm_features.flush_asid ? SVM_TLB_FLUSH_ASID : SVM_TLB_FLUSH_ALL;
 }
 
-void svm_set_sregs(struct vmcb *vmcb, const struct keel_sregs *sregs)
+void svm_set_segments(struct vmcb *vmcb, const struct keel_sregs *sregs)
 {
 	unsigned int i;
 
@@ -179,13 +179,21 @@ void svm_set_sregs(struct vmcb *vmcb, const struct keel_sregs *sregs)
 	vmcb->tr = sregs->seg[KEEL_SEG_TR];
 	vmcb->gdtr = (struct keel_segment_register){ 0, 0, sregs->gdt_limit, sregs->gdt_base };
 	vmcb->idtr = (struct keel_segment_register){ 0, 0, sregs->idt_limit, sregs->idt_base };
+}
+
+void svm_set_control(struct vmcb *vmcb, const struct keel_sregs *sregs)
+{
 	vmcb->cr0 = sregs->cr0;
-	vmcb->cr2 = sregs->cr2;
 	vmcb->cr3 = sregs->cr3;
 	vmcb->cr4 = sregs->cr4;
+	vmcb->efer = sregs->efer | EFER_SVME;
+	vmcb->cpl = (uint8_t)sregs->cpl;
+}
+
+void svm_set_debug(struct vmcb *vmcb, const struct keel_sregs *sregs)
+{
 	vmcb->dr6 = sregs->dr6;
 	vmcb->dr7 = sregs->dr7;
-	vmcb->event = vmcb->shadow = 0;
 }
 
 static void svm_control_set(struct cpu *cpu, const struct keel_sregs *sregs)
@@ -193,12 +201,14 @@ static void svm_control_set(struct cpu *cpu, const struct keel_sregs *sregs)
 	struct svm_cpu *svm = cpu->vendor;
 	struct vmcb *vmcb = svm->control;
 
-	svm_set_sregs(vmcb, sregs);
-	vmcb->efer = sregs->efer | EFER_SVME;
-	vmcb->cpl = (uint8_t)sregs->cpl;
+	svm_set_segments(vmcb, sregs);
+	svm_set_control(vmcb, sregs);
+	svm_set_debug(vmcb, sregs);
+	vmcb->cr2 = sregs->cr2;
 	vmcb->rip = cpu->control.rip;
 	vmcb->rflags = RFLAGS_FIXED;
 	vmcb->rsp = vmcb->vintr = 0;
+	vmcb->event = vmcb->shadow = 0;
 	svm_intercept(vmcb, SVM_EXIT_IRET, false);
 	svm->nmi = (struct svm_nmi){ 0 };
 	svm->nmi_pending = false;
@@ -283,21 +293,23 @@ void svm_memory_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 	uint64_t info = vmcb->exit_info1;
 
 	exit->reason = HV_EXIT_MEMORY;
-	exit->gpa = vmcb->exit_info2;
-	exit->access = (info & SVM_NPF_WRITE ? KEEL_ACCESS_WRITE : 0) | (info & SVM_NPF_FETCH ? KEEL_ACCESS_FETCH : 0) |
-		       (info & SVM_NPF_WALK ? KEEL_ACCESS_WALK : 0);
+	exit->record->gpa = vmcb->exit_info2;
+	exit->record->access = (uint8_t)((info & SVM_NPF_WRITE ? KEEL_ACCESS_WRITE : 0) |
+					 (info & SVM_NPF_FETCH ? KEEL_ACCESS_FETCH : 0) |
+					 (info & SVM_NPF_WALK ? KEEL_ACCESS_WALK : 0));
 }
 
 void svm_io_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 {
+	struct keel_exit *record = exit->record;
 	uint32_t info = (uint32_t)vmcb->exit_info1;
 
 	exit->reason = HV_EXIT_IO;
-	exit->next_rip = vmcb->exit_info2;
-	exit->port = (uint16_t)(info >> SVM_IO_PORT_SHIFT);
-	exit->size = (uint8_t)((info & SVM_IO_SIZE) >> SVM_IO_SIZE_SHIFT);
-	exit->io = (uint8_t)((info & SVM_IO_IN ? KEEL_IO_IN : 0) | (info & SVM_IO_STRING ? KEEL_IO_STRING : 0) |
-			     (info & SVM_IO_REP ? KEEL_IO_REP : 0));
+	record->next_rip = vmcb->exit_info2;
+	record->port = (uint16_t)(info >> SVM_IO_PORT_SHIFT);
+	record->size = (uint8_t)((info & SVM_IO_SIZE) >> SVM_IO_SIZE_SHIFT);
+	record->io = (uint8_t)((info & SVM_IO_IN ? KEEL_IO_IN : 0) | (info & SVM_IO_STRING ? KEEL_IO_STRING : 0) |
+			       (info & SVM_IO_REP ? KEEL_IO_REP : 0));
 }
 
 /* What is the same exit whoever runs, and the length of its instruction. */
@@ -338,7 +350,7 @@ void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 		return;
 	}
 	exit->reason = code == SVM_EXIT_MSR && vmcb->exit_info1 ? HV_EXIT_WRMSR : exits[code].reason;
-	exit->next_rip = svm_next_rip(vmcb, exits[code].length);
+	exit->record->next_rip = svm_next_rip(vmcb, exits[code].length);
 }
 
 static void svm_control_inject(struct cpu *cpu, uint32_t inject, uint32_t error_code)
@@ -505,13 +517,9 @@ const struct hv_ops svm_ops = {
 		.interruptible = svm_vcpu_interruptible,
 		.inject = svm_vcpu_inject,
 		.window = svm_vcpu_window,
-		.tpr = svm_vcpu_tpr,
-		.set_tpr = svm_vcpu_set_tpr,
-		.cr4 = svm_vcpu_cr4,
-		.get_sregs = svm_vcpu_get_sregs,
-		.set_sregs = svm_vcpu_set_sregs,
-		.set_cr2 = svm_vcpu_set_cr2,
-		.set_tsc_offset = svm_vcpu_set_tsc_offset,
+		.state_out = svm_vcpu_state_out,
+		.state_in = svm_vcpu_state_in,
+		.tsc_moved = svm_vcpu_tsc_moved,
 		.rdmsr = svm_vcpu_rdmsr,
 		.wrmsr = svm_vcpu_wrmsr,
 	},

@@ -92,8 +92,10 @@ static inline uint64_t svm_next_rip(const struct vmcb *vmcb, unsigned int length
 void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t host_pa, uint64_t shadow);
 void svm_intercept(struct vmcb *vmcb, unsigned int bit, bool on);
 void svm_msr_permit(uint8_t *msrpm, uint32_t msr, bool read, bool write);
-/* All but EFER and the CPL. */
-void svm_set_sregs(struct vmcb *vmcb, const struct keel_sregs *sregs);
+/* HV_STATE_SREGS; EFER.SVME is Keel's. */
+void svm_set_segments(struct vmcb *vmcb, const struct keel_sregs *sregs);
+void svm_set_control(struct vmcb *vmcb, const struct keel_sregs *sregs);
+void svm_set_debug(struct vmcb *vmcb, const struct keel_sregs *sregs);
 /* KEEL_INJECT_EXCEPTION in the VMCB's form. */
 uint64_t svm_exception(uint32_t inject, uint32_t error_code);
 void svm_inject(struct vmcb *vmcb, uint32_t inject, uint32_t error_code);
@@ -134,13 +136,9 @@ void svm_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip);
 bool svm_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction);
 void svm_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
 void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold);
-unsigned int svm_vcpu_tpr(struct vcpu *vcpu);
-void svm_vcpu_set_tpr(struct vcpu *vcpu, unsigned int tpr);
-uint64_t svm_vcpu_cr4(struct vcpu *vcpu);
-void svm_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs);
-bool svm_vcpu_set_sregs(struct cpu *cpu, struct vcpu *vcpu, const struct keel_sregs *sregs);
-void svm_vcpu_set_cr2(struct vcpu *vcpu, uint64_t cr2);
-void svm_vcpu_set_tsc_offset(struct vcpu *vcpu, uint64_t offset);
+void svm_vcpu_state_out(struct vcpu *vcpu, unsigned int parts, struct keel_sregs *sregs);
+bool svm_vcpu_state_in(struct cpu *cpu, struct vcpu *vcpu, unsigned int parts, const struct keel_sregs *sregs);
+void svm_vcpu_tsc_moved(struct vcpu *vcpu);
 bool svm_vcpu_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 bool svm_vcpu_wrmsr(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 

@@ -131,24 +131,21 @@ static void choose_asid(struct svm_cpu *svm, struct cpu *cpu, struct vcpu *vcpu)
 	vmcb->clean = 0;
 }
 
-static void io_exit(const struct vmcb *vmcb, struct keel_exit *record, struct hv_exit *exit)
+static void io_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 {
 	uint32_t info = (uint32_t)vmcb->exit_info1;
 
 	svm_io_exit(vmcb, exit);
-	record->port = exit->port;
-	record->size = exit->size;
-	record->io = exit->io;
-	record->address_size = (uint8_t)(((info & SVM_IO_ADDRESS) >> SVM_IO_ADDRESS_SHIFT) << 1);
-	record->segment = svm_features.decode ? (uint8_t)((info & SVM_IO_SEGMENT) >> SVM_IO_SEGMENT_SHIFT) :
-						KEEL_SEG_NONE;
+	exit->record->address_size = (uint8_t)(((info & SVM_IO_ADDRESS) >> SVM_IO_ADDRESS_SHIFT) << 1);
+	exit->record->segment = svm_features.decode ? (uint8_t)((info & SVM_IO_SEGMENT) >> SVM_IO_SEGMENT_SHIFT) :
+						      KEEL_SEG_NONE;
 }
 
-static void fault_exit(const struct vmcb *vmcb, struct keel_exit *record, struct hv_exit *exit)
+static void fault_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 {
+	struct keel_exit *record = exit->record;
+
 	svm_memory_exit(vmcb, exit);
-	record->gpa = exit->gpa;
-	record->access = (uint8_t)exit->access;
 	record->insn_length = 0;
 	if (svm_features.decode && vmcb->insn_length <= sizeof(vmcb->insn)) {
 		record->insn_length = vmcb->insn_length;
@@ -214,24 +211,23 @@ static void window_exit(struct vcpu *vcpu, struct hv_exit *exit)
 static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 {
 	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
-	struct keel_exit *record = &vcpu->cell.page->exit;
 	uint32_t code = (uint32_t)vmcb->exit_code;
 
 	switch (code) {
 	/* The two by which local APICs and programs are heard of most; svm_plain_exit() would say the same. */
 	case SVM_EXIT_MSR:
 		exit->reason = vmcb->exit_info1 ? HV_EXIT_WRMSR : HV_EXIT_RDMSR;
-		exit->next_rip = svm_next_rip(vmcb, LENGTH_2);
+		exit->record->next_rip = svm_next_rip(vmcb, LENGTH_2);
 		break;
 	case SVM_EXIT_CPUID:
 		exit->reason = HV_EXIT_CPUID;
-		exit->next_rip = svm_next_rip(vmcb, LENGTH_2);
+		exit->record->next_rip = svm_next_rip(vmcb, LENGTH_2);
 		break;
 	case SVM_EXIT_IOIO:
-		io_exit(vmcb, record, exit);
+		io_exit(vmcb, exit);
 		break;
 	case SVM_EXIT_NPF:
-		fault_exit(vmcb, record, exit);
+		fault_exit(vmcb, exit);
 		break;
 	case SVM_EXIT_VINTR:
 		window_exit(vcpu, exit);
@@ -294,6 +290,7 @@ void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 		vcpu->poll = 1;
 	}
 	exit->cpl = vmcb->cpl;
+	exit->record->tpr = vmcb->vintr & SVM_VINTR_TPR;
 	if (done)
 		exit->reason = HV_EXIT_NONE;
 	else
@@ -359,26 +356,8 @@ void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
 	svm_intercept(vmcb, SVM_EXIT_VINTR, on);
 }
 
-unsigned int svm_vcpu_tpr(struct vcpu *vcpu)
+static void segments_out(const struct vmcb *vmcb, struct keel_sregs *sregs)
 {
-	return svm_of(vcpu)->vmcb->vintr & SVM_VINTR_TPR;
-}
-
-void svm_vcpu_set_tpr(struct vcpu *vcpu, unsigned int tpr)
-{
-	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
-
-	vmcb->vintr = (vmcb->vintr & ~SVM_VINTR_TPR) | tpr;
-}
-
-uint64_t svm_vcpu_cr4(struct vcpu *vcpu)
-{
-	return svm_of(vcpu)->vmcb->cr4;
-}
-
-void svm_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs)
-{
-	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
 	unsigned int i;
 
 	for (i = 0; i < SVM_SEGMENTS; i++)
@@ -389,48 +368,134 @@ void svm_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs)
 	sregs->gdt_limit = vmcb->gdtr.limit;
 	sregs->idt_base = vmcb->idtr.base;
 	sregs->idt_limit = vmcb->idtr.limit;
+}
+
+static void control_out(const struct vmcb *vmcb, struct keel_sregs *sregs)
+{
 	sregs->cr0 = vmcb->cr0;
-	sregs->cr2 = vmcb->cr2;
 	sregs->cr3 = vmcb->cr3;
 	sregs->cr4 = vmcb->cr4;
 	sregs->efer = vmcb->efer & ~EFER_SVME;
-	sregs->dr6 = vmcb->dr6;
-	sregs->dr7 = vmcb->dr7;
 	sregs->cpl = vmcb->cpl;
 }
 
-bool svm_vcpu_set_sregs(struct cpu *cpu, struct vcpu *vcpu, const struct keel_sregs *sregs)
+static void events_out(const struct vcpu_svm *svm, struct keel_sregs *sregs)
+{
+	const struct vmcb *vmcb = svm->vmcb;
+
+	sregs->nmi_blocked = svm->nmi.blocked;
+	sregs->pending_debug = 0;
+	sregs->shadow = !(vmcb->shadow & SVM_SHADOW) ? 0 : vmcb->rflags & RFLAGS_IF ? KEEL_SHADOW_STI : KEEL_SHADOW_MOV_SS;
+	sregs->event = (uint32_t)vmcb->event & (KEEL_INJECT_VALID | KEEL_INJECT_ERROR_CODE | KEEL_EVENT_TYPE | KEEL_INJECT_VECTOR);
+	sregs->event_code = (uint32_t)(vmcb->event >> SVM_EVENT_ERROR_SHIFT);
+	sregs->held = 0;
+	if (interrupt_requested(vmcb))
+		sregs->held = KEEL_INJECT_VALID |
+			      (uint32_t)((vmcb->vintr & SVM_VINTR_VECTOR) >> SVM_VINTR_VECTOR_SHIFT);
+}
+
+static void msrs_out(const struct vmcb *vmcb, struct keel_sregs *sregs)
+{
+	sregs->star = vmcb->star;
+	sregs->lstar = vmcb->lstar;
+	sregs->cstar = vmcb->cstar;
+	sregs->sfmask = vmcb->sfmask;
+	sregs->kernel_gs_base = vmcb->kernel_gs_base;
+	sregs->sysenter_cs = vmcb->sysenter_cs;
+	sregs->sysenter_esp = vmcb->sysenter_esp;
+	sregs->sysenter_eip = vmcb->sysenter_eip;
+	sregs->pat = vmcb->pat;
+}
+
+void svm_vcpu_state_out(struct vcpu *vcpu, unsigned int parts, struct keel_sregs *sregs)
+{
+	const struct vmcb *vmcb = svm_of(vcpu)->vmcb;
+
+	if (parts & HV_STATE_SEGMENTS)
+		segments_out(vmcb, sregs);
+	if (parts & HV_STATE_CONTROL)
+		control_out(vmcb, sregs);
+	if (parts & HV_STATE_CR2)
+		sregs->cr2 = vmcb->cr2;
+	if (parts & HV_STATE_DEBUG) {
+		sregs->dr6 = vmcb->dr6;
+		sregs->dr7 = vmcb->dr7;
+	}
+	if (parts & HV_STATE_EVENTS)
+		events_out(svm_of(vcpu), sregs);
+	if (parts & HV_STATE_MSRS)
+		msrs_out(vmcb, sregs);
+	/* The processor reads them in memory (15.25.10). */
+	if (parts & HV_STATE_PDPTES)
+		memset(sregs->pdpte, 0, sizeof(sregs->pdpte));
+	if (parts & HV_STATE_TPR)
+		sregs->tpr = vmcb->vintr & SVM_VINTR_TPR;
+}
+
+static void control_in(struct vcpu *vcpu, const struct keel_sregs *sregs)
 {
 	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
-	/* Other contexts of the cell can write the page. */
-	uint32_t cpl = __atomic_load_n(&sregs->cpl, __ATOMIC_RELAXED);
-	uint64_t efer = __atomic_load_n(&sregs->efer, __ATOMIC_RELAXED);
 
-	if (cpl > 3 || efer & ~(EFER_GUEST | EFER_LMA))
-		return false;
-	svm_set_sregs(vmcb, sregs);
-	/* The addresses that it arms are the guest's, not those that are there. */
-	if (vmcb->dr7 & DR7_ENABLE)
-		use_debug_registers(cpu, vcpu);
-	vmcb->efer = efer | EFER_SVME;
-	vmcb->cpl = (uint8_t)cpl;
-	vmcb->vintr &= ~SVM_VINTR_REQUEST;
+	svm_set_control(vmcb, sregs);
 	vmcb->rflags = vcpu->cell.page->regs.rflags | RFLAGS_FIXED;
-	svm_of(vcpu)->nmi = (struct svm_nmi){ 0 };
-	svm_intercept(vmcb, SVM_EXIT_IRET, false);
 	/* A vCPU that starts anew keeps no translation of its former life. */
 	vcpu->last_cpu = NULL;
+}
+
+static void events_in(struct vcpu_svm *svm, const struct keel_sregs *sregs)
+{
+	struct vmcb *vmcb = svm->vmcb;
+
+	svm->nmi = (struct svm_nmi){ .blocked = sregs->nmi_blocked };
+	svm_intercept(vmcb, SVM_EXIT_IRET, sregs->nmi_blocked);
+	vmcb->shadow = sregs->shadow ? SVM_SHADOW : 0;
+	vmcb->event = sregs->event | (uint64_t)sregs->event_code << SVM_EVENT_ERROR_SHIFT;
+	vmcb->vintr &= ~SVM_VINTR_REQUEST;
+	if (sregs->held)
+		svm_request(vmcb, sregs->held & KEEL_INJECT_VECTOR);
+}
+
+static void msrs_in(struct vmcb *vmcb, const struct keel_sregs *sregs)
+{
+	vmcb->star = sregs->star;
+	vmcb->lstar = sregs->lstar;
+	vmcb->cstar = sregs->cstar;
+	vmcb->sfmask = sregs->sfmask;
+	vmcb->kernel_gs_base = sregs->kernel_gs_base;
+	vmcb->sysenter_cs = sregs->sysenter_cs;
+	vmcb->sysenter_esp = sregs->sysenter_esp;
+	vmcb->sysenter_eip = sregs->sysenter_eip;
+	vmcb->pat = sregs->pat;
+}
+
+bool svm_vcpu_state_in(struct cpu *cpu, struct vcpu *vcpu, unsigned int parts, const struct keel_sregs *sregs)
+{
+	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
+
+	if (parts & HV_STATE_SEGMENTS)
+		svm_set_segments(vmcb, sregs);
+	if (parts & HV_STATE_CONTROL)
+		control_in(vcpu, sregs);
+	if (parts & HV_STATE_CR2)
+		vmcb->cr2 = sregs->cr2;
+	if (parts & HV_STATE_DEBUG) {
+		svm_set_debug(vmcb, sregs);
+		/* The addresses that it arms are the guest's, not those that are there. */
+		if (vmcb->dr7 & DR7_ENABLE)
+			use_debug_registers(cpu, vcpu);
+	}
+	if (parts & HV_STATE_EVENTS)
+		events_in(svm_of(vcpu), sregs);
+	if (parts & HV_STATE_MSRS)
+		msrs_in(vmcb, sregs);
+	if (parts & HV_STATE_TPR)
+		vmcb->vintr = (vmcb->vintr & ~SVM_VINTR_TPR) | sregs->tpr;
 	return true;
 }
 
-void svm_vcpu_set_cr2(struct vcpu *vcpu, uint64_t cr2)
+void svm_vcpu_tsc_moved(struct vcpu *vcpu)
 {
-	svm_of(vcpu)->vmcb->cr2 = cr2;
-}
-
-void svm_vcpu_set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
-{
-	svm_of(vcpu)->vmcb->tsc_offset = offset;
+	svm_of(vcpu)->vmcb->tsc_offset = vcpu->tsc_offset;
 }
 
 bool svm_vcpu_rdmsr(struct vcpu *vcpu, uint32_t msr, uint64_t *value)

@@ -402,7 +402,7 @@ bool vmx_load_pdptes(const struct page_table *memory)
 	for (i = 0; found && i < 4; i++)
 		found = !(entry[i] & PDPTE_PRESENT) || !(entry[i] & PDPTE_RESERVED);
 	for (i = 0; found && i < 4; i++)
-		vmwrite((enum vmcs_field)(VMCS_GUEST_PDPTE0 + 2 * i), entry[i]);
+		vmwrite(vmx_pdpte_field(i), entry[i]);
 	return found;
 }
 
@@ -460,7 +460,7 @@ static bool write_cr(struct keel_regs *regs, const struct page_table *memory)
 	return true;
 }
 
-void vmx_set_sregs(const struct keel_sregs *sregs, uint64_t cr0, uint64_t cr4, uint64_t efer)
+void vmx_set_segments(const struct keel_sregs *sregs)
 {
 	unsigned int i;
 
@@ -470,23 +470,33 @@ void vmx_set_sregs(const struct keel_sregs *sregs, uint64_t cr0, uint64_t cr4, u
 	vmwrite(VMCS_GUEST_GDTR_LIMIT, sregs->gdt_limit);
 	vmwrite(VMCS_GUEST_IDTR_BASE, sregs->idt_base);
 	vmwrite(VMCS_GUEST_IDTR_LIMIT, sregs->idt_limit);
-	set_cr0(cr0);
-	set_cr4(cr4);
-	set_efer(efer);
+}
+
+void vmx_set_control(const struct keel_sregs *sregs)
+{
+	set_cr0(sregs->cr0);
+	set_cr4(sregs->cr4);
+	set_efer(sregs->efer);
 	vmwrite(VMCS_GUEST_CR3, sregs->cr3);
-	write_cr2(sregs->cr2);
+}
+
+void vmx_set_debug(const struct keel_sregs *sregs)
+{
 	vmwrite(VMCS_GUEST_DR7, (uint32_t)sregs->dr7);
-	vmwrite(VMCS_GUEST_ACTIVITY, 0);
-	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, sregs->nmi_blocked ? SHADOW_NMI : 0);
-	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
 }
 
 static void vmx_control_set(struct cpu *cpu, const struct keel_sregs *sregs)
 {
 	struct vmx_cpu *vmx = cpu->vendor;
 
-	vmx_set_sregs(sregs, sregs->cr0, sregs->cr4, sregs->efer);
+	vmx_set_segments(sregs);
+	vmx_set_control(sregs);
+	vmx_set_debug(sregs);
+	write_cr2(sregs->cr2);
 	write_dr6(sregs->dr6);
+	vmwrite(VMCS_GUEST_ACTIVITY, 0);
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
+	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
 	vmwrite(VMCS_GUEST_RSP, 0);
 	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
 	vmx->control.event = 0;
@@ -581,13 +591,15 @@ void vmx_block_nmi_again(void)
 
 static void memory_exit(struct hv_exit *exit)
 {
+	struct keel_exit *record = exit->record;
 	uint64_t qualification = vmread(VMCS_EXIT_QUALIFICATION);
 	bool walk = qualification & QUAL_EPT_LINEAR && !(qualification & QUAL_EPT_TRANSLATED);
 
 	exit->reason = HV_EXIT_MEMORY;
-	exit->gpa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
-	exit->access = (qualification & QUAL_EPT_WRITE ? KEEL_ACCESS_WRITE : 0) |
-		       (qualification & QUAL_EPT_FETCH ? KEEL_ACCESS_FETCH : 0) | (walk ? KEEL_ACCESS_WALK : 0);
+	record->gpa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
+	record->access = (uint8_t)((qualification & QUAL_EPT_WRITE ? KEEL_ACCESS_WRITE : 0) |
+				   (qualification & QUAL_EPT_FETCH ? KEEL_ACCESS_FETCH : 0) |
+				   (walk ? KEEL_ACCESS_WALK : 0));
 	if (qualification & QUAL_EPT_NMI_UNBLOCKED && !(vmread(VMCS_IDT_EVENT) & EVENT_VALID))
 		vmx_block_nmi_again();
 }
@@ -595,13 +607,14 @@ static void memory_exit(struct hv_exit *exit)
 void vmx_io_exit(struct hv_exit *exit)
 {
 	uint32_t info = (uint32_t)vmread(VMCS_EXIT_QUALIFICATION);
+	struct keel_exit *record = exit->record;
 
 	exit->reason = HV_EXIT_IO;
-	exit->next_rip = vmx_next_rip();
-	exit->port = (uint16_t)(info >> QUAL_IO_PORT_SHIFT);
-	exit->size = (uint8_t)((info & QUAL_IO_SIZE) + 1);
-	exit->io = (uint8_t)((info & QUAL_IO_IN ? KEEL_IO_IN : 0) | (info & QUAL_IO_STRING ? KEEL_IO_STRING : 0) |
-			     (info & QUAL_IO_REP ? KEEL_IO_REP : 0));
+	record->next_rip = vmx_next_rip();
+	record->port = (uint16_t)(info >> QUAL_IO_PORT_SHIFT);
+	record->size = (uint8_t)((info & QUAL_IO_SIZE) + 1);
+	record->io = (uint8_t)((info & QUAL_IO_IN ? KEEL_IO_IN : 0) | (info & QUAL_IO_STRING ? KEEL_IO_STRING : 0) |
+			       (info & QUAL_IO_REP ? KEEL_IO_REP : 0));
 }
 
 /* Where one of them comes while an event is being delivered, as a triple fault may, the event is of no interest any more. */
@@ -677,7 +690,7 @@ void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const 
 		 * under Bochs.
 		 */
 		exit->cpl = vmx_cpl();
-		exit->next_rip = vmx_next_rip();
+		exit->record->next_rip = vmx_next_rip();
 		exit->reason = HV_EXIT_XSETBV;
 		break;
 	default:
@@ -742,7 +755,7 @@ static void control_xsetbv(struct cpu *cpu, struct hv_exit *exit)
 		vmx_control_inject(cpu, KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | EXC_GP, 0);
 		return;
 	}
-	vmx_control_advance(cpu, exit->next_rip);
+	vmx_control_advance(cpu, exit->record->next_rip);
 }
 
 static void vmx_control_enter(struct cpu *cpu, struct hv_exit *exit)
@@ -813,13 +826,9 @@ const struct hv_ops vmx_ops = {
 		.interruptible = vmx_vcpu_interruptible,
 		.inject = vmx_vcpu_inject,
 		.window = vmx_vcpu_window,
-		.tpr = vmx_vcpu_tpr,
-		.set_tpr = vmx_vcpu_set_tpr,
 		.set_apic = vmx_vcpu_set_apic,
-		.cr4 = vmx_vcpu_cr4,
-		.get_sregs = vmx_vcpu_get_sregs,
-		.set_sregs = vmx_vcpu_set_sregs,
-		.set_cr2 = vmx_vcpu_set_cr2,
-		.set_tsc_offset = vmx_vcpu_set_tsc_offset,
+		.state_out = vmx_vcpu_state_out,
+		.state_in = vmx_vcpu_state_in,
+		.tsc_moved = vmx_vcpu_tsc_moved,
 	},
 };

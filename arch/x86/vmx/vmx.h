@@ -133,6 +133,11 @@ static inline enum vmcs_field vmx_segment_field(enum vmcs_field first, enum keel
 	return (enum vmcs_field)(first + VMCS_SEGMENT_STEP * segment);
 }
 
+static inline enum vmcs_field vmx_pdpte_field(unsigned int i)
+{
+	return (enum vmcs_field)(VMCS_GUEST_PDPTE0 + 2 * i);
+}
+
 static inline uint64_t vmx_next_rip(void)
 {
 	return vmread(VMCS_GUEST_RIP) + vmread(VMCS_EXIT_LENGTH);
@@ -192,8 +197,10 @@ void vmx_primary(struct vmx_context *context, uint32_t bits, bool on);
 uint64_t vmx_cr0(void);
 uint64_t vmx_cr4(void);
 struct keel_segment_register vmx_segment(enum keel_segment segment);
-/* All but DR6. The control registers may have been read from the structure, which others may be writing, only once. */
-void vmx_set_sregs(const struct keel_sregs *sregs, uint64_t cr0, uint64_t cr4, uint64_t efer);
+/* HV_STATE_SREGS, but for DR6. */
+void vmx_set_segments(const struct keel_sregs *sregs);
+void vmx_set_control(const struct keel_sregs *sregs);
+void vmx_set_debug(const struct keel_sregs *sregs);
 /* Table entries of PAE paging, which are part of the VMCS; memory: what holds them. False: not there, or not valid. */
 bool vmx_load_pdptes(const struct page_table *memory);
 void vmx_inject(struct vmx_context *context, uint32_t inject, uint32_t error_code);
@@ -246,7 +253,7 @@ static inline uint32_t vmx_run(struct vmx_context *context, struct keel_regs *re
 	exit->cpl = 0;
 	if (reason < VMX_PLAIN_EXITS && vmx_plain_exits[reason]) {
 		/* Valid where it is an instruction's exit. */
-		exit->next_rip = regs->rip + vmread(VMCS_EXIT_LENGTH);
+		exit->record->next_rip = regs->rip + vmread(VMCS_EXIT_LENGTH);
 		exit->reason = vmx_plain_exits[reason];
 	} else {
 		vmx_decode_exit(context, regs, memory, reason, exit);
@@ -263,13 +270,9 @@ void vmx_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip);
 bool vmx_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction);
 void vmx_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
 void vmx_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold);
-unsigned int vmx_vcpu_tpr(struct vcpu *vcpu);
-void vmx_vcpu_set_tpr(struct vcpu *vcpu, unsigned int tpr);
 void vmx_vcpu_set_apic(struct vcpu *vcpu, uint32_t apic);
-uint64_t vmx_vcpu_cr4(struct vcpu *vcpu);
-void vmx_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs);
-bool vmx_vcpu_set_sregs(struct cpu *cpu, struct vcpu *vcpu, const struct keel_sregs *sregs);
-void vmx_vcpu_set_cr2(struct vcpu *vcpu, uint64_t cr2);
-void vmx_vcpu_set_tsc_offset(struct vcpu *vcpu, uint64_t offset);
+void vmx_vcpu_state_out(struct vcpu *vcpu, unsigned int parts, struct keel_sregs *sregs);
+bool vmx_vcpu_state_in(struct cpu *cpu, struct vcpu *vcpu, unsigned int parts, const struct keel_sregs *sregs);
+void vmx_vcpu_tsc_moved(struct vcpu *vcpu);
 
 #endif

@@ -174,21 +174,19 @@ static void set_timer(const struct vcpu *vcpu)
 			((left < LONGEST_RUN ? left : LONGEST_RUN) >> vmx_features.timer_shift) + 1);
 }
 
-static void io_exit(struct keel_exit *record, struct hv_exit *exit)
+static void io_exit(struct hv_exit *exit)
 {
+	struct keel_exit *record = exit->record;
 	uint32_t insn;
 
 	vmx_io_exit(exit);
-	record->port = exit->port;
-	record->size = exit->size;
-	record->io = exit->io;
 	record->address_size = 0;
 	record->segment = KEEL_SEG_NONE;
-	if (exit->io & KEEL_IO_STRING && vmx_features.basic & VMX_BASIC_INSN_INFO) {
+	if (record->io & KEEL_IO_STRING && vmx_features.basic & VMX_BASIC_INSN_INFO) {
 		insn = (uint32_t)vmread(VMCS_EXIT_INSTRUCTION);
 		record->address_size = (uint8_t)(2u << (insn >> INSN_ADDRESS_SHIFT & INSN_ADDRESS));
-		record->segment = exit->io & KEEL_IO_IN ? KEEL_SEG_ES :
-						      (uint8_t)(insn >> INSN_SEGMENT_SHIFT & INSN_SEGMENT);
+		record->segment = record->io & KEEL_IO_IN ? KEEL_SEG_ES :
+							(uint8_t)(insn >> INSN_SEGMENT_SHIFT & INSN_SEGMENT);
 	}
 }
 
@@ -264,8 +262,9 @@ static void exception_exit(struct vcpu *vcpu, struct hv_exit *exit)
 }
 
 /* Only at linear addresses does the processor say more than that it was an access (28.2.1). */
-static void apic_access_exit(struct keel_exit *record, struct hv_exit *exit)
+static void apic_access_exit(struct hv_exit *exit)
 {
+	struct keel_exit *record = exit->record;
 	uint64_t info = vmread(VMCS_EXIT_QUALIFICATION), type = info & QUAL_APIC_TYPE;
 
 	exit->reason = HV_EXIT_MEMORY;
@@ -275,9 +274,9 @@ static void apic_access_exit(struct keel_exit *record, struct hv_exit *exit)
 	record->insn_length = 0;
 }
 
-static void apic_exit(struct keel_exit *record, struct hv_exit *exit, enum hv_exit_reason reason)
+static void apic_exit(struct hv_exit *exit, enum hv_exit_reason reason)
 {
-	record->apic = (uint32_t)vmread(VMCS_EXIT_QUALIFICATION) & QUAL_APIC_OFFSET;
+	exit->record->apic = (uint32_t)vmread(VMCS_EXIT_QUALIFICATION) & QUAL_APIC_OFFSET;
 	exit->reason = reason;
 }
 
@@ -285,11 +284,11 @@ static void apic_exit(struct keel_exit *record, struct hv_exit *exit, enum hv_ex
 static void task_switch_exit(struct vcpu *vcpu, struct hv_exit *exit)
 {
 	uint32_t info = (uint32_t)vmread(VMCS_EXIT_QUALIFICATION), event = (uint32_t)vmread(VMCS_IDT_EVENT);
-	struct keel_exit *record = &vcpu->cell.page->exit;
+	struct keel_exit *record = exit->record;
 	bool external = event & EVENT_VALID && (event & EVENT_TYPE) < EVENT_SOFTWARE_INT;
 
 	exit->reason = HV_EXIT_TASK_SWITCH;
-	exit->next_rip = external ? vcpu->cell.page->regs.rip : vmx_next_rip();
+	record->next_rip = external ? vcpu->cell.page->regs.rip : vmx_next_rip();
 	record->tss = info & QUAL_TASK_TSS;
 	record->task_source = info >> QUAL_TASK_SOURCE_SHIFT;
 	record->event = event;
@@ -314,19 +313,15 @@ static void window_exit(struct vcpu *vcpu, struct hv_exit *exit, enum hv_exit_re
 /* What only guests have. */
 static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, uint32_t reason, struct hv_exit *exit)
 {
-	struct keel_exit *record = &vcpu->cell.page->exit;
-
 	switch (reason) {
 	case VMX_EXIT_EXCEPTION:
 		exception_exit(vcpu, exit);
 		break;
 	case VMX_EXIT_IO:
-		io_exit(record, exit);
+		io_exit(exit);
 		break;
 	case VMX_EXIT_EPT_VIOLATION:
-		record->gpa = exit->gpa;
-		record->access = (uint8_t)exit->access;
-		record->insn_length = 0;
+		exit->record->insn_length = 0;
 		break;
 	case VMX_EXIT_TASK_SWITCH:
 		task_switch_exit(vcpu, exit);
@@ -341,13 +336,13 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, uint32_t reason, str
 		window_exit(vcpu, exit, HV_EXIT_TPR);
 		break;
 	case VMX_EXIT_APIC_ACCESS:
-		apic_access_exit(record, exit);
+		apic_access_exit(exit);
 		break;
 	case VMX_EXIT_APIC_WRITE:
-		apic_exit(record, exit, HV_EXIT_APIC_WRITE);
+		apic_exit(exit, HV_EXIT_APIC_WRITE);
 		break;
 	case VMX_EXIT_EOI:
-		apic_exit(record, exit, HV_EXIT_EOI);
+		apic_exit(exit, HV_EXIT_EOI);
 		break;
 	case VMX_EXIT_PREEMPTION_TIMER:
 		/* At the deadline the cell has its turn. Before it the control domain sees what is pending. */
@@ -358,6 +353,11 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, uint32_t reason, str
 		exit->reason = HV_EXIT_NONE;
 		break;
 	}
+}
+
+static unsigned int tpr(struct vcpu *vcpu)
+{
+	return vmx_of(vcpu)->apic[APIC_TPR] >> TPR_SHIFT;
 }
 
 static void deliver_held(struct vcpu *vcpu)
@@ -380,8 +380,9 @@ void vmx_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 	uint32_t reason;
 
 	/* An entry with the threshold above the priority would fail (27.2.1.1). */
-	if (vmx->tpr_threshold && vmx_vcpu_tpr(vcpu) < vmx->tpr_threshold) {
+	if (vmx->tpr_threshold && tpr(vcpu) < vmx->tpr_threshold) {
 		exit->cpl = 0;
+		exit->record->tpr = tpr(vcpu);
 		window_exit(vcpu, exit, HV_EXIT_TPR);
 		return;
 	}
@@ -402,6 +403,7 @@ void vmx_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 		return;
 	}
 	regs->rflags = vmread(VMCS_GUEST_RFLAGS);
+	exit->record->tpr = tpr(vcpu);
 	if (exit->reason == HV_EXIT_UNKNOWN || exit->reason == HV_EXIT_MEMORY)
 		decode_exit(cpu, vcpu, reason, exit);
 }
@@ -439,18 +441,6 @@ void vmx_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
 	vmx_of(vcpu)->tpr_threshold = tpr_threshold;
 }
 
-unsigned int vmx_vcpu_tpr(struct vcpu *vcpu)
-{
-	return vmx_of(vcpu)->apic[APIC_TPR] >> TPR_SHIFT;
-}
-
-/* The register's lower half is the cell's. */
-void vmx_vcpu_set_tpr(struct vcpu *vcpu, unsigned int tpr)
-{
-	if (vmx_vcpu_tpr(vcpu) != tpr)
-		vmx_of(vcpu)->apic[APIC_TPR] = (uint8_t)(tpr << TPR_SHIFT);
-}
-
 /* The state of a virtual APIC that is not in its page (30.1 to 30.5, 25.4.2). */
 void vmx_vcpu_set_apic(struct vcpu *vcpu, uint32_t apic)
 {
@@ -471,13 +461,7 @@ void vmx_vcpu_set_apic(struct vcpu *vcpu, uint32_t apic)
 		vmwrite((enum vmcs_field)(VMCS_EOI_EXITS + 2 * i), (uint64_t)tmr[8 * i + 4] << 32 | tmr[8 * i]);
 }
 
-uint64_t vmx_vcpu_cr4(struct vcpu *vcpu)
-{
-	(void)vcpu;
-	return vmx_cr4();
-}
-
-void vmx_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs)
+static void segments_out(struct keel_sregs *sregs)
 {
 	unsigned int i;
 
@@ -487,54 +471,164 @@ void vmx_vcpu_get_sregs(struct vcpu *vcpu, struct keel_sregs *sregs)
 	sregs->gdt_limit = (uint32_t)vmread(VMCS_GUEST_GDTR_LIMIT);
 	sregs->idt_base = vmread(VMCS_GUEST_IDTR_BASE);
 	sregs->idt_limit = (uint32_t)vmread(VMCS_GUEST_IDTR_LIMIT);
+}
+
+static void control_out(struct keel_sregs *sregs)
+{
 	sregs->cr0 = vmx_cr0();
-	sregs->cr2 = read_cr2();
 	sregs->cr3 = vmread(VMCS_GUEST_CR3);
 	sregs->cr4 = vmx_cr4();
 	sregs->efer = vmread(VMCS_GUEST_EFER);
-	sregs->dr6 = vcpu->debug_registers ? read_dr6() : vmx_of(vcpu)->dr6;
-	sregs->dr7 = vmread(VMCS_GUEST_DR7);
-	sregs->cpl = sregs->seg[KEEL_SEG_SS].attributes >> RIGHTS_DPL_SHIFT & RIGHTS_DPL;
-	sregs->nmi_blocked = (bool)(vmread(VMCS_GUEST_INTERRUPTIBILITY) & SHADOW_NMI);
+	sregs->cpl = vmx_cpl();
 }
 
-bool vmx_vcpu_set_sregs(struct cpu *cpu, struct vcpu *vcpu, const struct keel_sregs *sregs)
+static void events_out(const struct vcpu_vmx *vmx, struct keel_sregs *sregs)
 {
-	/* Other contexts of the cell can write the page. */
-	uint64_t cr0 = __atomic_load_n(&sregs->cr0, __ATOMIC_RELAXED);
-	uint64_t cr4 = __atomic_load_n(&sregs->cr4, __ATOMIC_RELAXED);
-	uint64_t efer = __atomic_load_n(&sregs->efer, __ATOMIC_RELAXED);
-	struct vcpu_vmx *vmx = vmx_of(vcpu);
+	uint64_t state = vmread(VMCS_GUEST_INTERRUPTIBILITY);
 
-	if (sregs->cpl > 3 || efer & ~(EFER_GUEST | EFER_LMA) || cr4 & vmx_features.cr4_fixed)
-		return false;
-	vmx_set_sregs(sregs, cr0, cr4, efer);
-	/* In PAE paging the table's top entries are state of their own. */
-	if (cr0 & CR0_PG && cr4 & CR4_PAE && !(efer & EFER_LMA) && !vmx_load_pdptes(&vcpu->vm->guest_table))
-		return false;
-	/* The addresses that it arms are the guest's, not those that are there. */
-	if (vmread(VMCS_GUEST_DR7) & DR7_ENABLE)
-		use_debug_registers(cpu, vcpu);
-	vmx->dr6 = DR6_RESET | (sregs->dr6 & QUAL_DB_BITS);
-	if (vcpu->debug_registers)
-		write_dr6(vmx->dr6);
-	vmx->context.event = vmx->held = 0;
-	vmx_vcpu_window(vcpu, false, 0);
+	sregs->nmi_blocked = (bool)(state & SHADOW_NMI);
+	sregs->pending_debug = vmread(VMCS_GUEST_PENDING_DEBUG);
+	sregs->shadow = (state & SHADOW_STI ? KEEL_SHADOW_STI : 0) | (state & SHADOW_MOV_SS ? KEEL_SHADOW_MOV_SS : 0);
+	sregs->event = vmx->context.event;
+	sregs->event_code = sregs->event & KEEL_INJECT_ERROR_CODE ? vmx->context.error_code : 0;
+	sregs->held = vmx->held;
+}
+
+static void msrs_out(struct keel_sregs *sregs)
+{
+	sregs->star = rdmsr(MSR_STAR);
+	sregs->lstar = rdmsr(MSR_LSTAR);
+	sregs->cstar = rdmsr(MSR_CSTAR);
+	sregs->sfmask = rdmsr(MSR_SFMASK);
+	sregs->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
+	sregs->sysenter_cs = vmread(VMCS_GUEST_SYSENTER_CS);
+	sregs->sysenter_esp = vmread(VMCS_GUEST_SYSENTER_ESP);
+	sregs->sysenter_eip = vmread(VMCS_GUEST_SYSENTER_EIP);
+	sregs->pat = vmread(VMCS_GUEST_PAT);
+}
+
+static bool has_pdptes(uint64_t cr0, uint64_t cr4, uint64_t efer)
+{
+	return cr0 & CR0_PG && cr4 & CR4_PAE && !(efer & EFER_LMA);
+}
+
+static void pdptes_out(struct keel_sregs *sregs)
+{
+	bool there = has_pdptes(vmx_cr0(), vmx_cr4(), vmread(VMCS_GUEST_EFER));
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(sregs->pdpte); i++)
+		sregs->pdpte[i] = there ? vmread(vmx_pdpte_field(i)) : 0;
+}
+
+void vmx_vcpu_state_out(struct vcpu *vcpu, unsigned int parts, struct keel_sregs *sregs)
+{
+	if (parts & HV_STATE_SEGMENTS)
+		segments_out(sregs);
+	if (parts & HV_STATE_CONTROL)
+		control_out(sregs);
+	if (parts & HV_STATE_CR2)
+		sregs->cr2 = read_cr2();
+	if (parts & HV_STATE_DEBUG) {
+		sregs->dr6 = vcpu->debug_registers ? read_dr6() : vmx_of(vcpu)->dr6;
+		sregs->dr7 = vmread(VMCS_GUEST_DR7);
+	}
+	if (parts & HV_STATE_EVENTS)
+		events_out(vmx_of(vcpu), sregs);
+	if (parts & HV_STATE_MSRS)
+		msrs_out(sregs);
+	if (parts & HV_STATE_PDPTES)
+		pdptes_out(sregs);
+	if (parts & HV_STATE_TPR)
+		sregs->tpr = tpr(vcpu);
+}
+
+static void control_in(struct vcpu *vcpu, const struct keel_sregs *sregs)
+{
+	vmx_set_control(sregs);
 	vmwrite(VMCS_GUEST_RFLAGS, vcpu->cell.page->regs.rflags | RFLAGS_FIXED);
 	/* A vCPU that starts anew keeps no translation of its former life; on other CPUs it drops them when it comes there. */
 	vmx_drop_own();
+}
+
+static void debug_in(struct cpu *cpu, struct vcpu *vcpu, const struct keel_sregs *sregs)
+{
+	vmx_set_debug(sregs);
+	/* The addresses that it arms are the guest's, not those that are there. */
+	if (vmread(VMCS_GUEST_DR7) & DR7_ENABLE)
+		use_debug_registers(cpu, vcpu);
+	vmx_of(vcpu)->dr6 = DR6_RESET | (sregs->dr6 & QUAL_DB_BITS);
+	if (vcpu->debug_registers)
+		write_dr6(vmx_of(vcpu)->dr6);
+}
+
+static void events_in(struct vcpu *vcpu, const struct keel_sregs *sregs)
+{
+	uint64_t traps = sregs->pending_debug & ~(uint64_t)PENDING_SINGLE_STEP;
+	struct vcpu_vmx *vmx = vmx_of(vcpu);
+
+	/* In a shadow a single step's trap is still to come, and the entry wants to see it (27.3.1.5). */
+	if (sregs->shadow ? vcpu->cell.page->regs.rflags & RFLAGS_TF : sregs->pending_debug & PENDING_SINGLE_STEP)
+		traps |= PENDING_SINGLE_STEP;
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, (sregs->nmi_blocked ? SHADOW_NMI : 0) |
+					     (sregs->shadow & KEEL_SHADOW_STI ? SHADOW_STI : 0) |
+					     (sregs->shadow & KEEL_SHADOW_MOV_SS ? SHADOW_MOV_SS : 0));
+	vmwrite(VMCS_GUEST_PENDING_DEBUG, traps);
+	vmx->context.event = sregs->event;
+	vmx->context.error_code = sregs->event_code;
+	vmx->held = sregs->held;
+	vmx_vcpu_window(vcpu, false, 0);
+}
+
+static void msrs_in(const struct keel_sregs *sregs)
+{
+	wrmsr(MSR_STAR, sregs->star);
+	wrmsr(MSR_LSTAR, sregs->lstar);
+	wrmsr(MSR_CSTAR, sregs->cstar);
+	wrmsr(MSR_SFMASK, sregs->sfmask);
+	wrmsr(MSR_KERNEL_GS_BASE, sregs->kernel_gs_base);
+	vmwrite(VMCS_GUEST_SYSENTER_CS, sregs->sysenter_cs);
+	vmwrite(VMCS_GUEST_SYSENTER_ESP, sregs->sysenter_esp);
+	vmwrite(VMCS_GUEST_SYSENTER_EIP, sregs->sysenter_eip);
+	vmwrite(VMCS_GUEST_PAT, sregs->pat);
+}
+
+/* Top entries of PAE paging are state of their own. */
+static bool pdptes_in(struct vcpu *vcpu, unsigned int parts, const struct keel_sregs *sregs)
+{
+	unsigned int i;
+
+	if (!has_pdptes(sregs->cr0, sregs->cr4, sregs->efer))
+		return true;
+	if (!(parts & HV_STATE_PDPTES))
+		return vmx_load_pdptes(&vcpu->vm->guest_table);
+	for (i = 0; i < ARRAY_SIZE(sregs->pdpte); i++)
+		vmwrite(vmx_pdpte_field(i), sregs->pdpte[i]);
 	return true;
 }
 
-void vmx_vcpu_set_cr2(struct vcpu *vcpu, uint64_t cr2)
+bool vmx_vcpu_state_in(struct cpu *cpu, struct vcpu *vcpu, unsigned int parts, const struct keel_sregs *sregs)
 {
-	(void)vcpu;
-	write_cr2(cr2);
+	if (parts & HV_STATE_SEGMENTS)
+		vmx_set_segments(sregs);
+	if (parts & HV_STATE_CONTROL)
+		control_in(vcpu, sregs);
+	if (parts & HV_STATE_CR2)
+		write_cr2(sregs->cr2);
+	if (parts & HV_STATE_DEBUG)
+		debug_in(cpu, vcpu, sregs);
+	if (parts & HV_STATE_EVENTS)
+		events_in(vcpu, sregs);
+	if (parts & HV_STATE_MSRS)
+		msrs_in(sregs);
+	/* The lower half of the local APIC's register is the cell's. */
+	if (parts & HV_STATE_TPR && tpr(vcpu) != sregs->tpr)
+		vmx_of(vcpu)->apic[APIC_TPR] = (uint8_t)(sregs->tpr << TPR_SHIFT);
+	return !(parts & HV_STATE_CONTROL) || pdptes_in(vcpu, parts, sregs);
 }
 
 /* Also called while the VMCS is not current. */
-void vmx_vcpu_set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
+void vmx_vcpu_tsc_moved(struct vcpu *vcpu)
 {
-	vcpu->tsc_offset = offset;
 	vmx_of(vcpu)->tsc_offset_new = true;
 }
