@@ -49,6 +49,7 @@ static __attribute__((noreturn)) void control_stopped(void);
 #pragma weak vm_map
 #pragma weak vm_reclaim
 #pragma weak vm_share
+#pragma weak vm_bound_aperture
 #pragma weak vm_start
 #pragma weak vm_take_dirty
 
