@@ -205,20 +205,28 @@ static bool unmap_some(struct vm *vm, unsigned int *budget)
 	return true;
 }
 
-/*
- * The others that are on a CPU and have not come into the guest anew since their translations were to be dropped. One that
- * comes onto a CPU later does that first, as one does that has taken itself a CPU in last_cpu: it did so behind the change.
- */
-static uint64_t find_late(const struct vm *vm, unsigned int self)
+/* A vCPU on no CPU finds its last_cpu empty when it comes onto one. */
+static void note_late(struct vm *vm, unsigned int self)
 {
 	uint64_t late = 0;
 	unsigned int i;
 
 	for (i = 0; i < vm->vcpu_count; i++)
-		if (i != self && __atomic_load_n(&vm->vcpu[i]->cell.running, __ATOMIC_SEQ_CST) &&
-		    !__atomic_load_n(&vm->vcpu[i]->last_cpu, __ATOMIC_SEQ_CST))
+		if (i != self && __atomic_load_n(&vm->vcpu[i]->cell.running, __ATOMIC_SEQ_CST))
 			late |= 1ull << i;
-	return late;
+	__atomic_store_n(&vm->apertures.late, late, __ATOMIC_SEQ_CST);
+}
+
+/* One that has taken itself a CPU in last_cpu has dropped its translations, and does not walk what was there before. */
+static bool is_drained(struct vm *vm)
+{
+	unsigned int i;
+
+	for (i = 0; i < vm->vcpu_count; i++)
+		if (!__atomic_load_n(&vm->vcpu[i]->cell.running, __ATOMIC_SEQ_CST) ||
+		    __atomic_load_n(&vm->vcpu[i]->last_cpu, __ATOMIC_SEQ_CST))
+			aperture_left(&vm->apertures, i);
+	return !__atomic_load_n(&vm->apertures.late, __ATOMIC_ACQUIRE);
 }
 
 /*
@@ -268,11 +276,11 @@ static enum cell_result go_on(struct vm *vm, struct cell_context *context)
 		if (!unmap_some(vm, &budget))
 			return CELL_INTERRUPTED;
 		vm_drop_translations(vm);
+		note_late(vm, context->number);
 		apertures->phase = APERTURE_DRAIN;
 	}
 	if (apertures->phase == APERTURE_DRAIN) {
-		context->late = find_late(vm, context->number);
-		if (context->late)
+		if (!is_drained(vm))
 			return CELL_WAITS;
 		pour(&apertures->tables, &apertures->stale, apertures->stale.count);
 		apertures->phase = APERTURE_MAP;

@@ -41,6 +41,7 @@ struct apertures {
 	enum aperture_phase phase;
 	struct frame_pool tables;	/* for the guest's table */
 	struct frame_pool stale;	/* out of it; vCPUs may still be walking them */
+	uint64_t late;			/* vCPUs that have been in the guest ever since, or may have; bit mask */
 };
 
 void aperture_bound(struct apertures *apertures, unsigned int number, uint32_t page, uint32_t pages);
@@ -52,9 +53,22 @@ void aperture_start(struct apertures *apertures, struct frame_pool *pool);
 /* The answer at hand of this context moves these. False: it breaks the contract, and nothing has moved. */
 bool aperture_begin(struct cpu *cpu, struct cell_context *context, uint32_t mask);
 /*
- * CELL_ANSWERED: done. CELL_WAITS: when the vCPUs in context->late have left the guest, again. CELL_INTERRUPTED: there is more
- * to do than interrupts should wait for.
+ * CELL_ANSWERED: done. CELL_WAITS: when the vCPUs of aperture_late() have left the guest, again. CELL_INTERRUPTED: there is
+ * more to do than interrupts should wait for.
  */
 enum cell_result aperture_move(struct cpu *cpu, struct cell_context *context);
+
+/* For the context that moves apertures, or any other: whom CELL_WAITS is for. */
+static inline uint64_t aperture_late(const struct apertures *apertures)
+{
+	return __atomic_load_n(&apertures->late, __ATOMIC_RELAXED);
+}
+
+/* This vCPU is out of the guest, and drops its translations when it enters that again, if there is a move. */
+static inline void aperture_left(struct apertures *apertures, unsigned int vcpu)
+{
+	if (aperture_late(apertures) >> vcpu & 1)
+		__atomic_fetch_and(&apertures->late, ~(1ull << vcpu), __ATOMIC_ACQ_REL);
+}
 
 #endif

@@ -26,7 +26,6 @@ struct cell_context {
 	bool inside;			/* the cell was entered and has not answered yet */
 	bool pending;			/* the page holds an exit for the cell */
 	bool moving;			/* the cell has answered, and is taken until its apertures are where it wants them */
-	uint64_t late;			/* moving: vCPUs that may still use what was there, bit mask */
 	struct cell_frame frame;
 };
 
@@ -34,7 +33,7 @@ struct cell_context {
 enum cell_result {
 	CELL_ANSWERED		= 0,
 	CELL_BUSY		= KEEL_RUN_BUSY,
-	CELL_WAITS		= KEEL_RUN_BUSY | KEEL_RUN_KICK,	/* for the vCPUs in `late` to come out of the guest */
+	CELL_WAITS		= KEEL_RUN_BUSY | KEEL_RUN_KICK,	/* for vCPUs to come out of the guest: aperture_late() */
 	CELL_INTERRUPTED	= KEEL_RUN_INTERRUPT,
 	CELL_ENDED		= KEEL_RUN_ENDED,
 };

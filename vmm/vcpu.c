@@ -545,13 +545,15 @@ int vcpu_run(struct cpu *cpu, struct vm *vm, uint64_t index, uint64_t armed, str
 	flags = (int)loop(cpu, vcpu, run);
 	put(cpu, vcpu);
 	run->deadline = vcpu->deadline;
-	run->kick |= context->late;
+	if (context->moving)
+		run->kick |= aperture_late(&vm->apertures);
 	/*
 	 * While the cell is at work on it the next deadline is not known, and a timer for the last one would only interrupt the
 	 * cell.
 	 */
 	if (!vcpu->cell.pending && vcpu->deadline != vcpu->armed)
 		flags |= KEEL_RUN_DEADLINE;
+	aperture_left(&vm->apertures, vcpu->index);
 	leave_context(vm, context);
 	return flags;
 }
@@ -573,7 +575,8 @@ int vcpu_run_event(struct cpu *cpu, struct vm *vm, struct vm_run *run)
 	flags = (int)result;
 	if (result == CELL_ANSWERED)
 		flags = (int)(common_answer(vm, &context->page->answer, run) | KEEL_RUN_DONE);
-	run->kick |= context->late;
+	if (result == CELL_WAITS)
+		run->kick |= aperture_late(&vm->apertures);
 	speculation_after_guest();
 	write_cr3(cpu->main_cr3);
 	unmask_low_vectors(cpu);

@@ -35,8 +35,7 @@ move_to:
 
 ; The others write without an exit, unless nobody is there.
 cpu_main:
-	mov r15, rsp
-	sub r15, CPU_STACKS
+	lea r15, [rsp - CPU_STACKS - 1]		; the stack is empty
 	shr r15, 12
 	shl r15, 12
 	xor eax, eax

@@ -3,7 +3,7 @@
 
 cd /keel-test || exit 1
 for vcpus in 2 4; do
-	./apertures $vcpus aperture.bin || echo "not ok - apertures: it ended with status $?"
+	./apertures "$vcpus" aperture.bin || echo "not ok - apertures: it ended with status $?"
 done
 taskset 1 ./apertures 3 aperture.bin || echo "not ok - apertures on one processor: it ended with status $?"
 if dmesg | grep -E "BUG:|Oops|\[#[0-9]+\]|WARNING:|rcu.*stall|soft lockup"; then

@@ -174,7 +174,8 @@ bool aperture_begin(struct cpu *c, struct cell_context *context, uint32_t mask)
 enum cell_result aperture_move(struct cpu *c, struct cell_context *context)
 {
 	ck_assert_ptr_eq(c, &cpu);
-	context->late = moved ? 1u << 3 : 0;
+	ck_assert(context->moving);
+	vm.apertures.late = moved ? 1u << 3 | 1u : 0;
 	return moved ? CELL_WAITS : CELL_ANSWERED;
 }
 
@@ -375,7 +376,9 @@ START_TEST(cell_that_moves_an_aperture)
 	for (unsigned int i = 1; i <= 3; i++) {
 		run.kick = 0;
 		ck_assert_int_eq(stay(), KEEL_RUN_BUSY | KEEL_RUN_KICK);
-		ck_assert_uint_eq(run.kick, 1u << 3);
+		ck_assert_uint_eq(run.kick, 1u << 3 | 1u);
+		/* Whoever comes back from a stay is out of the guest. */
+		ck_assert_uint_eq(vm.apertures.late, 1u << 3);
 		ck_assert(calls == 1 && entries == 1 && advances == 0 && vm.cell_owner);
 	}
 	moved = false;
