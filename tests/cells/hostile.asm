@@ -18,9 +18,9 @@ KEEL_MAP	equ 0xffff800000000000
 CONTEXT_EVENT	equ 64
 CHANNEL_BYTES	equ 0x30000			; as tests/integration makes it
 
-; struct keel_context (keel/cell.h)
+; struct keel_context (keel/cell.h); integration/cells.c checks these numbers
 EXIT_CONTEXT	equ 4
-REGS		equ 88
+REGS		equ 96
 REGS_RIP	equ REGS + 128
 ANSWER		equ REGS + 144
 ANSWER_FLAGS	equ ANSWER + 4
@@ -32,9 +32,9 @@ ANSWER_DETAIL	equ ANSWER + 24
 ANSWER_KICK	equ ANSWER + 32
 ANSWER_DEADLINE	equ ANSWER + 40
 ANSWER_APERTURES equ ANSWER + 56
-ANSWER_BYTES	equ 64
+ANSWER_BYTES	equ 72
 SREGS		equ ANSWER + ANSWER_BYTES
-SREGS_BYTES	equ 216
+SREGS_BYTES	equ 352
 SREGS_EFER	equ SREGS + 184
 SREGS_CPL	equ SREGS + 208
 VECTORS		equ SREGS + SREGS_BYTES

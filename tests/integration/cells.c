@@ -6,6 +6,7 @@
 #include "machine.h"
 
 #include <err.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,20 @@
 #define SLEEP_NS	1000000
 #define RANDOM_ROUNDS	5u
 #define VECTOR_UD	6u
+
+/* As cells/hostile.asm has them. */
+_Static_assert(offsetof(struct keel_context, regs) == 96, "REGS");
+_Static_assert(offsetof(struct keel_context, answer) == 240, "ANSWER");
+_Static_assert(offsetof(struct keel_answer, deadline) == 40, "ANSWER_DEADLINE");
+_Static_assert(offsetof(struct keel_answer, apertures) == 56, "ANSWER_APERTURES");
+_Static_assert(sizeof(struct keel_answer) == 72, "ANSWER_BYTES");
+_Static_assert(offsetof(struct keel_context, sregs) == 312, "SREGS");
+_Static_assert(offsetof(struct keel_sregs, efer) == 184, "SREGS_EFER");
+_Static_assert(offsetof(struct keel_sregs, cpl) == 208, "SREGS_CPL");
+_Static_assert(sizeof(struct keel_sregs) == 352, "SREGS_BYTES");
+_Static_assert(sizeof(struct keel_vectors) == 528, "VECTORS_BYTES");
+_Static_assert(offsetof(struct keel_context, aperture) == 1192, "APERTURES");
+_Static_assert(sizeof(struct keel_aperture) == 24, "APERTURE_BYTES");
 
 enum ends { RUNNING, RUNNING_BUSY, FAULT, FAULT_UNDEFINED, FAULT_OR_RUNNING, FAULT_ANY, REFUSED, NOT_ALLOWED, SPIN, ANY };
 
