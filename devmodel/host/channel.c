@@ -34,26 +34,17 @@ static void place_queue(struct channel_layout *layout, size_t *end, uint32_t ent
 	};
 }
 
-/* A row; its queues follow. */
-static struct keel_device *add_device(struct channel_layout *layout, uint32_t type, unsigned int slot, unsigned int queues)
-{
-	struct keel_device *device = &layout->device[layout->devices++];
-
-	*device = (struct keel_device){
-		.type = type, .slot = (uint16_t)slot, .first_queue = (uint16_t)layout->queues, .queues = (uint16_t)queues,
-	};
-	return device;
-}
-
 static void plan_drive(struct channel_layout *layout, size_t *end, unsigned int number, const struct manifest_drive *drive)
 {
-	struct keel_device *device;
+	struct keel_device *device = &layout->device[layout->devices];
 	char serial[sizeof(device->id) + 1] = "";
 
-	layout->drive[number] = (int)layout->devices;
-	device = add_device(layout, drive->kind == MANIFEST_DRIVE_CDROM ? KEEL_DEVICE_IDE_CDROM : KEEL_DEVICE_IDE_DISK, number, 1);
-	device->flags = drive->mode == MANIFEST_RO ? KEEL_DEVICE_READONLY : 0;
-	device->config_bytes = sizeof(struct keel_block_config);
+	layout->drive[number] = (int)layout->devices++;
+	*device = (struct keel_device){
+		.type = drive->kind == MANIFEST_DRIVE_CDROM ? KEEL_DEVICE_IDE_CDROM : KEEL_DEVICE_IDE_DISK,
+		.flags = drive->mode == MANIFEST_RO ? KEEL_DEVICE_READONLY : 0, .slot = (uint16_t)number,
+		.first_queue = (uint16_t)layout->queues, .queues = 1, .config_bytes = sizeof(struct keel_block_config),
+	};
 	/* Systems tell drives apart by their serial numbers. */
 	if (drive->serial[0])
 		memcpy(serial, drive->serial, sizeof(device->id));
@@ -63,7 +54,15 @@ static void plan_drive(struct channel_layout *layout, size_t *end, unsigned int 
 	place_queue(layout, end, KEEL_BLOCK_ENTRIES, KEEL_BLOCK_ARENA);
 }
 
-void channel_plan(struct channel_layout *layout, const struct manifest *m, const struct blob *firmware,
+static void plan_device(struct channel_layout *layout, size_t *end, struct backend_plan *plan)
+{
+	plan->device.first_queue = (uint16_t)layout->queues;
+	layout->device[layout->devices++] = plan->device;
+	for (unsigned int i = 0; i < plan->device.queues; i++)
+		place_queue(layout, end, plan->entries, plan->arena_bytes);
+}
+
+void channel_plan(struct channel_layout *layout, const struct manifest *m, struct devices *devices, const struct blob *firmware,
 		  const struct items *items)
 {
 	size_t end = sizeof(struct keel_channel), item_bytes = 0;
@@ -74,6 +73,8 @@ void channel_plan(struct channel_layout *layout, const struct manifest *m, const
 		if (m->drives[i].kind != MANIFEST_DRIVE_NONE)
 			plan_drive(layout, &end, i, &m->drives[i]);
 	}
+	for (unsigned int i = 0; i < devices->count; i++)
+		plan_device(layout, &end, &devices->entry[i].plan);
 	layout->firmware = place(&end, firmware->bytes);
 	for (unsigned int i = 0; i < items->count; i++)
 		item_bytes += padded(items->entry[i].data.bytes);

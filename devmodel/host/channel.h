@@ -5,6 +5,7 @@
 
 #include <keel/channel.h>
 
+#include "host/devices.h"
 #include "host/firmware/blob.h"
 #include "host/firmware/items.h"
 #include "host/vm.h"
@@ -20,7 +21,8 @@ struct channel_layout {
 	uint32_t items;		/* one after the other */
 };
 
-void channel_plan(struct channel_layout *layout, const struct manifest *m, const struct blob *firmware,
+/* Tells the devices, which are open, where their queues are. */
+void channel_plan(struct channel_layout *layout, const struct manifest *m, struct devices *devices, const struct blob *firmware,
 		  const struct items *items);
 static inline const struct keel_queue *channel_drive_queue(const struct channel_layout *layout, unsigned int drive)
 {

@@ -227,6 +227,7 @@ static void open_channel(struct machine *m)
 		block_queue_init(&m->queues[i], m->vm.channel, queue);
 		rings_watch(&m->rings, &m->queues[i].vq);
 	}
+	devices_start(&m->devices, m->vm.channel, m->layout.queue, &m->rings);
 }
 
 /* On failure nothing is left of the VM. */
@@ -292,8 +293,8 @@ static bool open_all(struct machine *m, struct failure *failure)
 	rundir_path(path, sizeof(path), m->manifest.name, "control");
 	return rundir_note_pid(&m->rundir, getpid(), failure) && watch_signals(m, failure) && load_firmware(m, failure) &&
 	       open_disks(m, failure) && start_engine(m, &m->engine, failure) &&
-	       (!has_cdrom(m) || start_engine(m, &m->media, failure)) && open_console(m, failure) &&
-	       control_open(&m->control, &m->loop, path, failure) && join_starter(m, failure);
+	       (!has_cdrom(m) || start_engine(m, &m->media, failure)) && devices_open(&m->devices, &m->manifest, failure) &&
+	       open_console(m, failure) && control_open(&m->control, &m->loop, path, failure) && join_starter(m, failure);
 }
 
 static void close_all(struct machine *m)
@@ -303,6 +304,7 @@ static void close_all(struct machine *m)
 	if (m->media.loop)
 		disk_engine_close(&m->media);
 	machine_drop_change(m);
+	devices_close(&m->devices);
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
 		disk_close(&m->disks[i]);
 	if (m->console.loop)
@@ -395,7 +397,7 @@ bool machine_start(struct machine *m, struct failure *failure)
 		return failure_set(failure, EXIT_FAILED, "cannot make an epoll: %s", strerror(errno));
 	if (open_all(m, failure)) {
 		items_build(&m->items, &m->manifest, m->memory.low, m->memory.high);
-		channel_plan(&m->layout, &m->manifest, &m->firmware, &m->items);
+		channel_plan(&m->layout, &m->manifest, &m->devices, &m->firmware, &m->items);
 		if (create_vm(m, failure) && schedule_set(&m->manifest, failure)) {
 			if (confine(m, failure) && start_vm(m, failure))
 				return true;
@@ -463,6 +465,7 @@ static void take_characters(struct machine *m)
 static void serve(struct machine *m)
 {
 	take_requests(m);
+	m->event_needed |= devices_serve(&m->devices);
 	take_characters(m);
 	if (m->event_needed)
 		vm_event(&m->vm);

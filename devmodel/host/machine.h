@@ -9,6 +9,7 @@
 #include "host/channel.h"
 #include "host/backend/console.h"
 #include "host/control.h"
+#include "host/devices.h"
 #include "host/backend/block_queue.h"
 #include "host/backend/disk.h"
 #include "host/ending.h"
@@ -61,6 +62,7 @@ struct machine {
 	struct disk_engine engine;
 	struct disk_engine media;	/* the CD-ROM drives' */
 	struct media_change change;
+	struct devices devices;		/* all others */
 	uint32_t ejected[KEEL_DRIVES];	/* KEEL_DOOR_EJECTED of this run, as far as it was acted on */
 	struct console console;
 	struct control control;

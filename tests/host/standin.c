@@ -16,8 +16,10 @@
  *             take			its ACPI handler takes a press of the power button
  *             lock DRIVE, unlock DRIVE, open DRIVE	the door of a CD-ROM drive, which is opened with a medium in it
  *             flood			its cell gives the other end no rest any more, whatever that does
+ *             random COUNT		it asks its entropy device, which it must have, for so many bytes
  *             read DRIVE OFFSET COUNT, write DRIVE OFFSET COUNT BYTE, flush DRIVE
  *   notes   out: what reaches the guest, a line each:
+ *             random COUNT DIFFERENT	an answer of so many bytes, and how many values there are among them
  *             start, drive NUMBER BYTES, power button, nmi, medium NUMBER BYTES, eject button, input TEXT, kill
  *             done NUMBER STATUS DATA	requests are counted from 0; STATUS: enum keel_block_status; DATA: the drive's first bytes
  */
@@ -42,6 +44,7 @@
 #include <keel/channel.h>
 #include <keel/ioctl.h>
 
+#include "shared/virtio_id.h"
 #include "shared/vq_driver.h"
 
 #define DEVICE			"/dev/keel"
@@ -81,6 +84,11 @@ static struct {
 	struct vq_shadow shadow[KEEL_BLOCK_ENTRIES];
 	uint32_t number[KEEL_BLOCK_ENTRIES];	/* of requests, by their heads */
 } drives[KEEL_DRIVES];
+static struct {
+	const struct keel_queue *queue;		/* NULL: the guest has no such device */
+	struct vq_driver driver;
+	struct vq_shadow shadow[VQ_ENTRIES_MOST];
+} entropy;
 static volatile bool killed;
 
 /* The functions that this library hides. */
@@ -341,6 +349,49 @@ static void open_drives(void)
 			vq_driver_init(&drives[i].driver, (uint8_t *)channel + queue_of(i)->ring, KEEL_BLOCK_ENTRIES, drives[i].shadow);
 }
 
+static void open_entropy(void)
+{
+	entropy.queue = NULL;
+	for (unsigned int i = 0; i < channel->machine.devices; i++)
+		if (channel->machine.device[i].type == KEEL_DEVICE_VIRTIO + VIRTIO_ID_RNG)
+			entropy.queue = &channel->machine.queue[channel->machine.device[i].first_queue];
+	if (entropy.queue)
+		vq_driver_init(&entropy.driver, (uint8_t *)channel + entropy.queue->ring, entropy.queue->entries, entropy.shadow);
+}
+
+static void ask_for_entropy(uint32_t count)
+{
+	struct vq_piece piece;
+	uint16_t head;
+
+	if (!entropy.queue) {
+		fprintf(stderr, "stand-in: there is no entropy device\n");
+		return;
+	}
+	piece = (struct vq_piece){ entropy.queue->arena, count };
+	if (!vq_driver_send(&entropy.driver, &piece, 0, 1, &head))
+		fprintf(stderr, "stand-in: the entropy device takes no more requests\n");
+	ring();
+}
+
+static void take_entropy(void)
+{
+	const uint8_t *from = entropy.queue ? (uint8_t *)channel + entropy.queue->arena : NULL;
+	uint16_t head;
+	uint32_t bytes;
+
+	while (from && vq_driver_receive(&entropy.driver, &head, &bytes)) {
+		bool seen[UINT8_MAX + 1] = { false };
+		unsigned int different = 0;
+
+		for (uint32_t i = 0; i < bytes; i++) {
+			different += !seen[from[i]];
+			seen[from[i]] = true;
+		}
+		note("random %u %u", bytes, different);
+	}
+}
+
 /* byte: that a write writes. */
 static void put_request(unsigned int drive, enum keel_block_op op, uint64_t offset, uint32_t count, unsigned int byte)
 {
@@ -436,6 +487,8 @@ static void obey(char *line)
 		put_request(drive, KEEL_BLOCK_READ, offset, count, 0);
 	} else if (sscanf(line, "write %u %llu %u %u", &drive, &offset, &count, &byte) == 4) {
 		put_request(drive, KEEL_BLOCK_WRITE, offset, count, byte);
+	} else if (sscanf(line, "random %u", &count) == 1) {
+		ask_for_entropy(count);
 	} else if (sscanf(line, "flush %u", &drive) == 1) {
 		put_request(drive, KEEL_BLOCK_FLUSH, 0, 0, 0);
 	} else {
@@ -530,6 +583,7 @@ static int take_event(void)
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
 		if (queue_of(i))
 			take_answers(i);
+	take_entropy();
 	pthread_mutex_unlock(&lock);
 	return 0;
 }
@@ -652,6 +706,7 @@ static int answer(int fd, unsigned long request, void *argument)
 		if (fails(START))
 			return -1;
 		open_drives();
+		open_entropy();
 		note("start");
 		note_drives();
 		return 0;

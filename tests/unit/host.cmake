@@ -19,6 +19,10 @@ pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(LIBURING REQUIRED IMPORTED_TARGET liburing)
 keel_unit_test(vq
 	SOURCES tests/unit/test_vq.c devmodel/shared/vq_device.c devmodel/shared/vq_driver.c)
+keel_unit_test(devices ALLOCATES
+	SOURCES tests/unit/test_devices.c devmodel/host/backend/rng.c devmodel/host/channel.c devmodel/host/devices.c
+		devmodel/host/firmware/blob.c devmodel/host/rings.c devmodel/cell/machine/link.c
+		devmodel/shared/vq_device.c devmodel/shared/vq_driver.c tools/common/exit.c tools/common/text.c)
 keel_unit_test(disk ALLOCATES
 	SOURCES tests/unit/test_disk.c devmodel/host/backend/claim.c devmodel/host/backend/disk.c devmodel/host/loop.c devmodel/host/rings.c
 		devmodel/shared/vq_device.c

@@ -340,7 +340,7 @@ START_TEST(values_arrive)
 	ck_assert_uint_eq(m.vcpus, 4);
 	ck_assert_uint_eq(m.topology, KEEL_TOPOLOGY(1, 2));
 	ck_assert_uint_eq(m.cpu_affinity[0], 1);
-	ck_assert(m.pinned && m.boot_menu && m.serial_log && m.require_dma_protection);
+	ck_assert(m.pinned && m.boot_menu && m.serial_log && m.require_dma_protection && m.rng);
 	ck_assert_uint_eq(m.weight, 400);
 	ck_assert_uint_eq(m.boots, 2);
 	ck_assert_int_eq(m.boot[0], MANIFEST_BOOT_CDROM);
@@ -397,7 +397,7 @@ START_TEST(defaults)
 	ck_assert_uint_eq(m.vcpus, 1);
 	ck_assert_uint_eq(m.topology, 0);
 	ck_assert_uint_eq(m.weight, 100);
-	ck_assert(!m.pinned && !m.boot_menu && !m.serial_log && !m.require_dma_protection);
+	ck_assert(!m.pinned && !m.boot_menu && !m.serial_log && !m.require_dma_protection && !m.rng);
 	ck_assert_int_eq(m.boot[0], MANIFEST_BOOT_DISK);
 	ck_assert_int_eq(m.boot[1], MANIFEST_BOOT_CDROM);
 	ck_assert_int_eq(m.serial, MANIFEST_SERIAL_PTY);

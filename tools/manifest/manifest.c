@@ -67,6 +67,11 @@ static void parse_require_dma_protection(struct loader *l, const char *path, jso
 	l->m->require_dma_protection = want_bool(l, path, value);
 }
 
+static void parse_rng(struct loader *l, const char *path, json_t *value)
+{
+	l->m->rng = want_bool(l, path, value);
+}
+
 static void parse_on_poweroff(struct loader *l, const char *path, json_t *value)
 {
 	l->m->on_poweroff = want_word(l, path, value, action_names, COUNT(action_names));
@@ -104,6 +109,7 @@ static const struct key root_keys[] = {
 	{ "require_dma_protection", false, parse_require_dma_protection },
 	{ "disks", false, drive_parse_disks },
 	{ "cdrom", false, drive_parse_cdrom },
+	{ "rng", false, parse_rng },
 	{ "serial", false, serial_parse },
 	{ "on_poweroff", false, parse_on_poweroff },
 	{ "on_reboot", false, parse_on_reboot },

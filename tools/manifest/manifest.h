@@ -47,6 +47,7 @@ struct manifest {
 	char *firmware;
 	bool boot_menu;
 	bool require_dma_protection;
+	bool rng;		/* a virtio entropy device */
 	enum manifest_boot boot[MANIFEST_BOOTS];
 	unsigned int boots;
 	struct manifest_drive drives[MANIFEST_DRIVES];

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What serves a kind of device that has rows in the channel (keel/channel.h); drives have an engine of their own.
+ *
+ * A kind is one file here with a struct backend_ops, which is a row in the list of host/devices.c. The cell is not trusted: queues are
+ * read by shared/vq_device.h alone, and what a request says is bounded before it is acted on.
+ */
+#ifndef KEEL_BACKEND_H
+#define KEEL_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <keel/channel.h>
+
+#include "common/exit.h"
+#include "manifest/manifest.h"
+#include "shared/vq_device.h"
+
+struct backend_plan {
+	struct keel_device device;	/* its row, but for its first queue */
+	uint32_t entries, arena_bytes;	/* of each of its queues */
+};
+
+struct backend_ops {
+	size_t bytes;			/* of what it keeps for a device */
+	/* The guest's device of this kind with this number, from 0 on. False: it has no such one. */
+	bool (*describe)(const struct manifest *m, unsigned int number, struct backend_plan *plan);
+	/* In a process that is not confined yet. state is all zeros; nothing is left of a failure. */
+	bool (*open)(void *state, const struct manifest *m, unsigned int number, struct failure *failure);
+	void (*close)(void *state);
+	/*
+	 * Answers some requests of those that there are, or all: not more than takes a moment, for it is called again before the process
+	 * sleeps. True: the cell has answers to look at.
+	 */
+	bool (*serve)(void *state, struct vq_device *queues);
+};
+
+/* The kinds. */
+extern const struct backend_ops backend_rng;
+
+#endif

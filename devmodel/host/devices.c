@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The devices of a guest that have back ends. */
+#include "host/devices.h"
+
+#include <stdlib.h>
+
+static const struct backend_ops *const kinds[] = {
+	&backend_rng,
+};
+
+#define KINDS		(sizeof(kinds) / sizeof(kinds[0]))
+
+/* Drives have rows and queues of the channel's, too. */
+#define DEVICES_MOST	(KEEL_DEVICES - KEEL_DRIVES)
+#define QUEUES_MOST	(KEEL_QUEUES - KEEL_DRIVES)
+
+static bool open_entry(struct devices *devices, const struct backend_ops *ops, const struct backend_plan *plan,
+		       const struct manifest *m, unsigned int number, struct failure *failure)
+{
+	struct devices_entry *entry = &devices->entry[devices->count];
+
+	if (devices->count == DEVICES_MOST || plan->device.queues > QUEUES_MOST - devices->queues)
+		return failure_set(failure, EXIT_FAILED, "a guest has at most %u devices beside its drives, with %u queues", DEVICES_MOST,
+				   QUEUES_MOST);
+	*entry = (struct devices_entry){ .ops = ops, .plan = *plan, .state = calloc(1, ops->bytes) };
+	if (!entry->state)
+		return failure_set(failure, EXIT_NO_MEMORY, "out of memory");
+	if (!ops->open(entry->state, m, number, failure)) {
+		free(entry->state);
+		return false;
+	}
+	devices->count++;
+	devices->queues += plan->device.queues;
+	return true;
+}
+
+bool devices_open(struct devices *devices, const struct manifest *m, struct failure *failure)
+{
+	struct backend_plan plan;
+
+	devices->count = devices->queues = 0;
+	for (size_t i = 0; i < KINDS; i++) {
+		for (unsigned int number = 0; kinds[i]->describe(m, number, &plan); number++) {
+			if (open_entry(devices, kinds[i], &plan, m, number, failure))
+				continue;
+			devices_close(devices);
+			return false;
+		}
+	}
+	return true;
+}
+
+void devices_close(struct devices *devices)
+{
+	for (unsigned int i = 0; i < devices->count; i++) {
+		devices->entry[i].ops->close(devices->entry[i].state);
+		free(devices->entry[i].state);
+	}
+	devices->count = devices->queues = 0;
+}
+
+void devices_start(struct devices *devices, struct keel_channel *channel, const struct keel_queue *queues, struct rings *rings)
+{
+	for (unsigned int i = 0; i < devices->count; i++) {
+		const struct keel_device *device = &devices->entry[i].plan.device;
+
+		for (unsigned int j = device->first_queue; j < device->first_queue + device->queues; j++) {
+			vq_device_init(&devices->queue[j], channel, queues[j].ring, queues[j].entries, queues[j].arena,
+				       queues[j].arena_bytes);
+			rings_watch(rings, &devices->queue[j]);
+		}
+	}
+}
+
+bool devices_serve(struct devices *devices)
+{
+	bool answered = false;
+
+	for (unsigned int i = 0; i < devices->count; i++) {
+		const struct devices_entry *entry = &devices->entry[i];
+
+		answered |= entry->ops->serve(entry->state, &devices->queue[entry->plan.device.first_queue]);
+	}
+	return answered;
+}

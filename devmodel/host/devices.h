@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The devices of a guest that have back ends (host/backend/backend.h): which there are, and their queues in each run. */
+#ifndef KEEL_DEVICES_H
+#define KEEL_DEVICES_H
+
+#include <keel/channel.h>
+
+#include "common/exit.h"
+#include "host/backend/backend.h"
+#include "host/rings.h"
+#include "manifest/manifest.h"
+
+struct devices_entry {
+	const struct backend_ops *ops;
+	void *state;
+	struct backend_plan plan;	/* with its queues, once channel_plan has placed them */
+};
+
+struct devices {
+	unsigned int count, queues;
+	struct devices_entry entry[KEEL_DEVICES];
+	struct vq_device queue[KEEL_QUEUES];	/* by their numbers in the channel */
+};
+
+/* Those that the manifest asks for. On failure none is open. */
+bool devices_open(struct devices *devices, const struct manifest *m, struct failure *failure);
+void devices_close(struct devices *devices);
+/* A channel that is new: its queues are looked at before a sleep, too. */
+void devices_start(struct devices *devices, struct keel_channel *channel, const struct keel_queue *queues, struct rings *rings);
+/* True: the cell must look at the channel. */
+bool devices_serve(struct devices *devices);
+
+#endif
