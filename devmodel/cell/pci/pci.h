@@ -6,30 +6,13 @@
  * The functions are owned by their chips; struct pci only points to them. What is absent reads as all ones.
  * Nothing here keeps time or locks.
  *
- * A device is one struct with a struct pci_function in it, and a list of what it has. As an example the entropy device of
- * virtio 1.2 (4.1), transitional, with rng->pci and rng->msix:
+ * A device is one struct with a struct pci_function in it, and a list of what it has: pci_add by the machine, then pci_function_init,
+ * pci_function_bar, msi_add or msix_add, pci_capability_add, and its masks of what can be written. An interrupt is pci_signal, which
+ * pci_set_intx(fn, false) ends where it was a line; a reset of the device by its driver is pci_retract. piix3_ide.c is a small one,
+ * virtio/virtio_pci.c one with everything.
  *
- *	pci_add(pci, slot, 0, &rng->pci);				by the machine
- *
- *	pci_function_init(&rng->pci, &identity);			by the device: 1af4:1005, subsystem 1af4:0004
- *	rng->pci.ops = &ops;						.reading and .written: of VIRTIO_PCI_CAP_PCI_CFG
- *	pci_function_bar(&rng->pci, 0, PCI_BAR_IO, 32, &legacy_ops, rng);
- *	pci_function_bar(&rng->pci, 4, PCI_BAR_64_PREFETCHABLE, 0x4000, &modern_ops, rng);
- *	msix_add(&rng->pci, &rng->msix, 1, 2);				BAR 1, two vectors
- *	for (i = 0; i < 5; i++) {
- *		at = pci_capability_add(&rng->pci, PCI_CAPABILITY_VENDOR, places[i].bytes);
- *		pci_function_set(&rng->pci, at + 2, 1, places[i].bytes);	and so on; the guest's bits: rng->pci.writable
- *	}
- *
- *	rng->isr |= 1;							a buffer was used
- *	pci_signal(&rng->pci, rng->queue_vector);			MSI-X, else MSI, else INTA
- *	pci_set_intx(&rng->pci, false);					ISR was read
- *	pci_retract(&rng->pci);						the driver has reset the device
- *	pci_bar_read(&rng->pci, bar, offset, bytes);			pci_cfg_data is read
- *	msix_enabled(&rng->pci);					where the legacy registers of the device begin
- *
- * To be saved: pci_function_state_table over rng->pci.s, msix_state_table over rng->msix.s and what the device adds. After
- * a load of all of it, pci_function_restored(&rng->pci).
+ * To be saved: pci_function_state_table, msix_state_table where there is a struct msix, and what the device adds. After a load of all
+ * of it, pci_function_restored.
  */
 #ifndef KEEL_PCI_H
 #define KEEL_PCI_H
