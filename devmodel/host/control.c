@@ -52,6 +52,11 @@ static bool send_answer(int fd, json_t *answer)
 	return sent;
 }
 
+json_t *control_refuse_crowd(void)
+{
+	return json_pack("{s:b, s:s}", "ok", 0, "error", "too many wait for an answer of its process");
+}
+
 /* False: the connection is gone. */
 static bool handle_line(struct control_connection *connection, size_t length)
 {
@@ -149,22 +154,31 @@ static void on_connection(struct loop_source *source, uint32_t events)
 		c->used = 0;
 }
 
+static unsigned int count_connections(const struct control *control, bool reserved)
+{
+	unsigned int count = 0;
+
+	for (const struct control_connection *c = control->connections; c; c = c->next)
+		count += c->reserved == reserved;
+	return count;
+}
+
 /* NULL: it is told, and closed. */
 static struct control_connection *connect_fd(struct control *control, int fd)
 {
-	struct control_connection *connection;
-	unsigned int count = 0;
+	bool full = count_connections(control, false) >= CONNECTIONS_MOST;
+	struct control_connection *connection = NULL;
 
-	for (connection = control->connections; connection; connection = connection->next)
-		count++;
-	connection = count < CONNECTIONS_MOST ? calloc(1, sizeof(*connection)) : NULL;
+	if (!full || !count_connections(control, true))
+		connection = calloc(1, sizeof(*connection));
 	if (!connection) {
-		send_answer(fd, json_pack("{s:b, s:s}", "ok", 0, "error", "too many wait for an answer of its process"));
+		send_answer(fd, control_refuse_crowd());
 		close(fd);
 		return NULL;
 	}
 	connection->source = (struct loop_source){ .fd = fd, .events = EPOLLIN, .ready = on_connection };
 	connection->control = control;
+	connection->reserved = full;
 	connection->descriptor = -1;
 	connection->next = control->connections;
 	control->connections = connection;

@@ -25,6 +25,7 @@ struct control_connection {
 	size_t used;
 	int descriptor;			/* that came with the line; -1: none, */
 	bool excess;			/* or more than can be taken */
+	bool reserved;			/* one more than there may be: for requests that need not wait, and the guest's end */
 	bool waiting;			/* for the end of this run; */
 	unsigned int purpose;		/* to what end, a number of the owner's below 32 */
 };
@@ -45,6 +46,8 @@ bool control_open(struct control *control, struct loop *loop, const char *path, 
 void control_stop_listening(struct control *control);
 void control_close(struct control *control);
 
+/* What one is told for whom there is no room. */
+json_t *control_refuse_crowd(void);
 /* Within handle: the answer comes by control_answer_waiting. */
 void control_defer(struct control_connection *connection, unsigned int purpose);
 bool control_is_awaited(const struct control *control, unsigned int purpose);

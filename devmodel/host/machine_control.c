@@ -20,6 +20,7 @@ static const char stands_still[] = "a disk of the guest stands still after an er
 
 struct command {
 	const char *name;
+	bool waits;		/* and takes up a connection meanwhile, for something else than the end of the guest */
 	json_t *(*handle)(struct machine *m, struct control_connection *connection, const json_t *request);
 };
 
@@ -175,16 +176,16 @@ static json_t *handle_console(struct machine *m, struct control_connection *conn
 }
 
 static const struct command commands[] = {
-	{ "status", handle_status },
-	{ "shutdown", handle_shutdown },
-	{ "reboot", handle_reboot },
-	{ "destroy", handle_destroy },
-	{ "unpause", handle_unpause },
-	{ "wait", handle_wait },
-	{ "nmi", handle_nmi },
-	{ "console", handle_console },
-	{ "cd-insert", handle_cd_insert },
-	{ "cd-eject", handle_cd_eject },
+	{ "status", false, handle_status },
+	{ "shutdown", true, handle_shutdown },
+	{ "reboot", true, handle_reboot },
+	{ "destroy", false, handle_destroy },
+	{ "unpause", true, handle_unpause },
+	{ "wait", true, handle_wait },
+	{ "nmi", false, handle_nmi },
+	{ "console", false, handle_console },
+	{ "cd-insert", true, handle_cd_insert },
+	{ "cd-eject", true, handle_cd_eject },
 };
 
 /* What is decided is not undone: a run that is over, or one that ends because its process has to. */
@@ -207,6 +208,7 @@ json_t *machine_handle(void *machine, struct control_connection *connection, con
 
 	for (size_t i = 0; name && i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (!strcmp(commands[i].name, name))
-			return commands[i].handle(machine, connection, request);
+			return connection->reserved && commands[i].waits ? control_refuse_crowd() :
+			       commands[i].handle(machine, connection, request);
 	return refuse("unknown command");
 }

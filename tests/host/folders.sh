@@ -101,6 +101,32 @@ check "it has no room left" soon grep full "$WORK/filler"
 (sleep 2; kill -CONT "$(cat "$KEEL_RUN_DIR/busy/pid")") &
 check "is destroyed as soon as it is not" says '^busy: ended \(destroyed by its owner\)$' keel destroy busy
 kill "$filler" 2>/dev/null
+
+# So many wait for it that there is no room for one who would wait, too.
+manifest crowd
+check "a guest" keel create "$WORK/crowd.json"
+python3 - "$KEEL_RUN_DIR/crowd/control" >"$WORK/crowd" <<'END' &
+import select, socket, sys
+waiting = []
+while True:
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(sys.argv[1])
+    s.sendall(b'{"command":"wait"}\n')
+    if select.select([s], [], [], 0.02)[0]:
+        break
+    waiting.append(s)
+print(len(waiting), s.recv(4096), flush=True)
+for s in waiting:
+    while s.recv(4096):
+        pass
+END
+crowd=$!
+check "for which many wait" soon grep -E '^64 .*too many wait' "$WORK/crowd"
+check "is running nevertheless" says '^crowd +running' keel list
+check "shutdown would have to wait" says 'too many wait for an answer' keel shutdown --timeout 1 crowd
+check "destroy need not" says '^crowd: ended \(destroyed by its owner\)$' timeout 20 keel destroy crowd
+check "and all are told" soon never kill -0 $crowd
+
 # One that has a time of it to end.
 mkdir "$KEEL_RUN_DIR/ends"
 python3 -c 'import fcntl, os, sys, time
