@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <termios.h>
 #include <time.h>
@@ -25,6 +26,7 @@
 #define CLIENTS_MOST		32u
 #define LISTEN_QUEUE		4
 #define OPEN_FILES		"/proc/self/fd"
+#define TERMINALS		"/proc/tty/drivers"
 
 struct console_client {
 	struct loop_source source;
@@ -294,18 +296,65 @@ bool console_open_socket(struct console *console, const char *path, struct failu
 	return true;
 }
 
+/* The drivers of terminals are listed with their numbers; to open another device may do something, such as arming a watchdog. */
+static bool is_terminal(dev_t device)
+{
+	FILE *f = fopen(TERMINALS, "re");
+	unsigned int number, first, last;
+	bool found = false;
+	char line[256];
+
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		int n = sscanf(line, "%*s %*s %u %u-%u", &number, &first, &last);
+
+		found = n >= 2 && number == major(device) && minor(device) >= first && minor(device) <= (n == 3 ? last : first);
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* /dev/null and /dev/full (Documentation/admin-guide/devices.txt of Linux). */
+static bool is_sink(dev_t device)
+{
+	return major(device) == 1 && (minor(device) == 3 || minor(device) == 7);
+}
+
+static bool takes_output(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) || (S_ISCHR(st->st_mode) && (is_terminal(st->st_rdev) || is_sink(st->st_rdev)));
+}
+
+/* What is there already is looked at before it is opened. -1: errno tells, or it is not fit. */
+static int open_output(const char *path, bool *fit)
+{
+	const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	int found = open(path, O_PATH | O_CLOEXEC), fd = -1, error;
+	char link[32];
+	struct stat st;
+
+	if (found < 0)
+		return errno == ENOENT ? open(path, flags | O_CREAT, 0600) : -1;
+	snprintf(link, sizeof(link), OPEN_FILES "/%d", found);
+	*fit = !fstat(found, &st) && takes_output(&st);
+	if (*fit)
+		fd = open(link, flags);
+	error = errno;
+	close(found);
+	errno = error;
+	return fd;
+}
+
 bool console_open_file(struct console *console, const char *path, struct failure *failure)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	bool fit = true;
 
-	struct stat st;
-
-	/* Of a FIFO nobody may read: the open would wait. */
-	console->file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
-	if (console->file < 0 || fstat(console->file, &st))
-		return failure_set(failure, EXIT_FAILED, "cannot open %s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
+	console->file = open_output(path, &fit);
+	if (!fit)
 		return failure_set(failure, EXIT_FAILED, "%s, for what the serial port says, is neither a file nor a terminal", path);
+	if (console->file < 0)
+		return failure_set(failure, EXIT_FAILED, "cannot open %s: %s", path, strerror(errno));
 	/* Images are locked like this. */
 	if (fcntl(console->file, F_OFD_SETLK, &lock) && (errno == EAGAIN || errno == EACCES))
 		return failure_set(failure, EXIT_IN_USE, "%s, the file of the serial port, is in use by a guest or another program", path);
