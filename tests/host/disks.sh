@@ -40,6 +40,17 @@ ends() {
 	keel destroy "$1" >/dev/null
 }
 
+# hold FILE SECONDS: another program has it locked meanwhile.
+hold() {
+	python3 -c 'import fcntl, sys, time
+file = open(sys.argv[1], "r+")
+fcntl.lockf(file, fcntl.LOCK_EX)
+open(sys.argv[3], "w").close()
+time.sleep(float(sys.argv[2]))' "$1" "$2" "$WORK/held" &
+	soon test -e "$WORK/held"
+	rm "$WORK/held"
+}
+
 truncate -s 8M "$WORK/a.img"
 ln "$WORK/a.img" "$WORK/link.img"
 guest own "$WORK/a.img"
@@ -49,7 +60,21 @@ check "has it for itself" refused rival 7 'in use by guest "own"'
 manifest writer '"serial": { "type": "file", "path": "link.img" }'
 check "nor does another's serial port write into it" refused writer 7 'link.img, the file of the serial port, is in use'
 check "the image is whole" cmp "$WORK/a.img" <(head -c 8M /dev/zero)
-ends own
+pid=$(cat "$KEEL_RUN_DIR/own/pid")
+kill -KILL "$pid"
+check "an image of a process that was killed just now is free" runs rival
+ends rival
+check "and again" runs own
+pid=$(cat "$KEEL_RUN_DIR/own/pid")
+kill -KILL "$(ps -o ppid= -p "$pid")"
+soon never kill -0 "$pid"
+hold "$WORK/a.img" 3
+check "one that others hold is not said to be in use by a guest that is gone" refused rival 7 'link.img is locked by another program'
+wait
+hold "$WORK/a.img" 0.5
+check "what is locked for a moment is waited for" runs rival
+ends rival
+wait
 
 guest self "$WORK/a.img" snapshot
 sed -i 's/ }$/, "serial": { "type": "file", "path": "link.img" } }/' "$WORK/self.json"
@@ -58,6 +83,34 @@ for log in log/logs.log run/logs/console.log run/logs/firmware.log; do
 	manifest logs "\"serial\": { \"type\": \"file\", \"path\": \"$log\", \"log\": true }"
 	check "nor is it $log" refused logs 1 'is a log of this guest'
 done
+
+# To open some files is to do something, such as arming a watchdog.
+mkfifo "$WORK/fifo"
+manifest opens '"serial": { "type": "file", "path": "fifo" }'
+(cat "$WORK/fifo"; touch "$WORK/opened") &
+opener=$!
+check "what is neither a file nor a terminal is refused" refused opens 1 'fifo, for what the serial port says, is neither a file nor'
+sleep 0.3
+check "without having been opened" never test -e "$WORK/opened"
+pkill -P $opener
+kill $opener 2>/dev/null
+wait $opener 2>/dev/null
+manifest opens '"serial": { "type": "file", "path": "/dev/zero" }'
+check "so is a device that is no terminal" refused opens 1 '/dev/zero, for what the serial port says, is neither'
+manifest opens '"serial": { "type": "file", "path": "/dev/null" }'
+check "but not /dev/null" runs opens
+ends opens
+manifest opens '"serial": { "type": "file", "path": "terminal" }'
+python3 -c 'import os, pty, sys
+master, slave = pty.openpty()
+os.symlink(os.ttyname(slave), sys.argv[1])
+os.write(1, os.read(master, 5))' "$WORK/terminal" >"$WORK/heard" &
+soon test -L "$WORK/terminal"
+check "nor a terminal" runs opens
+order opens 'say heard'
+check "which hears the guest" soon grep -qx heard "$WORK/heard"
+ends opens
+wait
 
 guest qcow "$WORK/q.img"
 printf 'QFI\373\0\0\0\003' >"$WORK/q.img"

@@ -457,7 +457,7 @@ bool rundir_find_disk_owner(dev_t device, ino_t inode, char *name, size_t room)
 		if (entry->d_name[0] == '.')
 			continue;
 		rundir_path(path, sizeof(path), entry->d_name, DISKS_FILE);
-		found = names_disk(path, device, inode);
+		found = names_disk(path, device, inode) && rundir_process(entry->d_name);
 		if (found)
 			snprintf(name, room, "%s", entry->d_name);
 	}

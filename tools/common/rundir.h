@@ -70,7 +70,7 @@ bool rundir_each_record(bool (*each)(void *owner, const char *name, const char *
 void rundir_note_disk(const struct rundir *dir, dev_t device, ino_t inode);
 /* Takes one such note back. */
 void rundir_forget_disk(const struct rundir *dir, dev_t device, ino_t inode);
-/* Which guest noted this image; false: none. */
+/* Which guest that runs noted this image; false: none. */
 bool rundir_find_disk_owner(dev_t device, ino_t inode, char *name, size_t room);
 
 #endif

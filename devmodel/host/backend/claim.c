@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/rundir.h"
@@ -22,6 +23,9 @@
 #define BLOCK_DEVICES		"/sys/dev/block"
 #define LOOPS			"/sys/block"
 #define OPEN_FILES		"/proc/self/fd"
+#define ATTEMPTS		50
+#define ATTEMPTS_AT_GUEST	10	/* at one that runs: its process may have been killed just now */
+#define PAUSE_NS		20000000
 
 /* Bytes of what an image lies in; count 0: to its end. */
 struct range {
@@ -114,6 +118,19 @@ static bool find_mount(dev_t device, bool readonly, char *where)
 	return found;
 }
 
+/* What a process that was killed had claimed is free when the kernel has taken its io_uring apart, some time behind its end. */
+static bool pause_claiming(const struct claim_part *part, int *attempt)
+{
+	const struct timespec pause = { .tv_nsec = PAUSE_NS };
+	char owner[MANIFEST_NAME_MAX + 1];
+	bool owned = rundir_find_disk_owner(part->device, part->inode, owner, sizeof(owner));
+
+	if (++*attempt >= (owned ? ATTEMPTS_AT_GUEST : ATTEMPTS))
+		return false;
+	nanosleep(&pause, NULL);
+	return true;
+}
+
 static bool in_use_by_guest(const struct claim_part *part, const char *file, struct failure *failure)
 {
 	char owner[MANIFEST_NAME_MAX + 1];
@@ -125,17 +142,29 @@ static bool in_use_by_guest(const struct claim_part *part, const char *file, str
 	return true;
 }
 
+/* 0, or an errno; EAGAIN: somebody else has a lock. */
+static int take_lock(const struct claim_part *part, const struct flock *lock)
+{
+	int attempt = 0, error;
+
+	do {
+		error = !fcntl(part->fd, F_OFD_SETLK, lock) ? 0 : errno == EACCES ? EAGAIN : errno;
+	} while (error == EAGAIN && pause_claiming(part, &attempt));
+	return error;
+}
+
 static bool lock(const struct claim_part *part, bool readonly, const struct range *range, const char *file,
 		 struct failure *failure)
 {
 	struct flock lock = {
 		.l_type = readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET, .l_start = range->start, .l_len = range->count,
 	};
+	int error = take_lock(part, &lock);
 
-	if (!fcntl(part->fd, F_OFD_SETLK, &lock))
+	if (!error)
 		return true;
-	if (errno != EAGAIN && errno != EACCES)
-		return failure_set(failure, EXIT_FAILED, "cannot lock %s: %s", file, strerror(errno));
+	if (error != EAGAIN)
+		return failure_set(failure, EXIT_FAILED, "cannot lock %s: %s", file, strerror(error));
 	if (in_use_by_guest(part, file, failure))
 		return false;
 	return failure_set(failure, EXIT_IN_USE, "%s is locked by another program", file);
@@ -206,6 +235,21 @@ static bool busy(const struct stat *st, const char *file, struct failure *failur
 			   "another device, or by another program; lsblk %s may tell", file, file);
 }
 
+/* -1: errno tells. What is mounted stays so. */
+static int open_device(const char *node, dev_t device, bool readonly)
+{
+	const struct claim_part part = { .device = device };
+	int fd, attempt = 0, error;
+	char where[PATH_MAX];
+
+	do {
+		fd = open(node, (readonly ? O_RDONLY : O_RDWR | O_EXCL) | O_CLOEXEC);
+		error = errno;
+	} while (fd < 0 && error == EBUSY && !find_mount(device, false, where) && pause_claiming(&part, &attempt));
+	errno = error;
+	return fd;
+}
+
 static bool claim_device(struct claim *claim, const struct stat *st, const char *path, const char *file, bool readonly,
 			 struct failure *failure)
 {
@@ -220,7 +264,7 @@ static bool claim_device(struct claim *claim, const struct stat *st, const char 
 				   "first, or mount it read-only", file, where);
 	if (!find_node(st->st_rdev, node, sizeof(node)))
 		snprintf(node, sizeof(node), "%s", path);
-	fd = open(node, (readonly ? O_RDONLY : O_RDWR | O_EXCL) | O_CLOEXEC);
+	fd = open_device(node, st->st_rdev, readonly);
 	if (fd < 0 && errno == EBUSY)
 		return busy(st, file, failure);
 	if (fd < 0 || fstat(fd, &there)) {
