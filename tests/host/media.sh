@@ -151,7 +151,12 @@ check "eject of it as well" says 'has no CD-ROM drive' keel cd-eject bare
 check "no such file" refused 1 'cannot open /.*/none.iso: No such file' "$WORK/none.iso"
 check "a folder" refused 1 'neither a regular file nor a block device' "$WORK"
 mkfifo "$WORK/pipe"
+(: >"$WORK/pipe"; touch "$WORK/opened") &
+opener=$!
 check "a pipe, without waiting" refused 1 'neither a regular file' "$WORK/pipe"
+sleep 0.3
+check "and without opening it, which may do something" never test -e "$WORK/opened"
+kill $opener 2>/dev/null
 check "a device that is none of blocks" refused 1 'neither a regular file' /dev/zero
 printf 'QFI\373\0\0\0\003' >"$WORK/q.iso"
 truncate -s 1M "$WORK/q.iso"

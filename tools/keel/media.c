@@ -13,24 +13,19 @@
 
 #include "client.h"
 #include "commands.h"
+#include "common/fd.h"
 #include "manifest/image_format.h"
 #include "output.h"
 
 #define QUICK_SECONDS		10
 
 /* Its process looks at the same once more, which takes no time then: what it reads has been read here. */
-static bool check_medium(int fd, const char *file, struct failure *failure)
+static bool check_medium(int fd, const struct stat *st, const char *file, struct failure *failure)
 {
-	uint64_t bytes;
-	struct stat st;
+	uint64_t bytes = (uint64_t)st->st_size;
 	char *fault;
 
-	if (fstat(fd, &st))
-		return failure_set(failure, EXIT_FAILED, "cannot examine %s: %s", file, strerror(errno));
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return failure_set(failure, EXIT_FAILED, "%s is neither a regular file nor a block device", file);
-	bytes = (uint64_t)st.st_size;
-	if (S_ISBLK(st.st_mode) && ioctl(fd, BLKGETSIZE64, &bytes))
+	if (S_ISBLK(st->st_mode) && ioctl(fd, BLKGETSIZE64, &bytes))
 		return failure_set(failure, EXIT_FAILED, "cannot examine %s: %s", file, strerror(errno));
 	if (image_is_good(fd, file, bytes, IMAGE_CD_SECTOR, &fault))
 		return true;
@@ -39,19 +34,22 @@ static bool check_medium(int fd, const char *file, struct failure *failure)
 	return false;
 }
 
-/* Below 0: the failure tells. It does not wait for the other end of a pipe. */
+/* Below 0: the failure tells. */
 static int open_medium(const char *file, struct failure *failure)
 {
-	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int found = open(file, O_PATH | O_CLOEXEC), fd = -1;
+	struct stat st;
 
-	if (fd < 0) {
+	if (found < 0 || fstat(found, &st))
 		failure_set(failure, EXIT_FAILED, "cannot open %s: %s", file, strerror(errno));
-		return -1;
-	}
-	if (check_medium(fd, file, failure))
-		return fd;
-	close(fd);
-	return -1;
+	else if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		failure_set(failure, EXIT_FAILED, "%s is neither a regular file nor a block device", file);
+	else if ((fd = fd_reopen(found, O_RDONLY)) < 0)
+		failure_set(failure, EXIT_FAILED, "cannot open %s: %s", file, strerror(errno));
+	else if (!check_medium(fd, &st, file, failure))
+		fd_close(&fd);
+	fd_close(&found);
+	return fd;
 }
 
 /* The names of guests are checked before the medium is: who mistypes one is told so. */

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/fd.h"
 #include "manifest/image_format.h"
 
 #define FIRMWARE_DEFAULT	"/usr/share/seabios/bios-256k.bin"
@@ -38,23 +39,13 @@ static bool file_bytes(int fd, const struct stat *st, uint64_t *bytes)
 	return !S_ISBLK(st->st_mode) || !ioctl(fd, BLKGETSIZE64, bytes);
 }
 
-/* The same file, and no other that has come to have its name; -1: errno tells. */
-static int open_found(int found, int flags)
-{
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", found);
-	return open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-}
-
-/* Opening some devices does something, such as arming a watchdog: what it is comes first. */
 int file_open(struct loader *l, const char *path, const char *file, int flags, struct stat *st, uint64_t *bytes)
 {
 	int found = open(file, O_PATH | O_CLOEXEC), fd = -1;
 	bool fit = found < 0 || fstat(found, st) || S_ISREG(st->st_mode) || S_ISBLK(st->st_mode);
 
 	if (found >= 0 && fit)
-		fd = open_found(found, flags);
+		fd = fd_reopen(found, flags);
 	if (!fit)
 		complain(l, path, "%s is neither a regular file nor a block device", file);
 	else if (fd < 0)

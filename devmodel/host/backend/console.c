@@ -296,7 +296,7 @@ bool console_open_socket(struct console *console, const char *path, struct failu
 	return true;
 }
 
-/* The drivers of terminals are listed with their numbers; to open another device may do something, such as arming a watchdog. */
+/* The drivers of terminals are listed with their numbers. */
 static bool is_terminal(dev_t device)
 {
 	FILE *f = fopen(TERMINALS, "re");
@@ -325,20 +325,17 @@ static bool takes_output(const struct stat *st)
 	return S_ISREG(st->st_mode) || (S_ISCHR(st->st_mode) && (is_terminal(st->st_rdev) || is_sink(st->st_rdev)));
 }
 
-/* What is there already is looked at before it is opened. -1: errno tells, or it is not fit. */
+/* -1: errno tells, or it is not fit. */
 static int open_output(const char *path, bool *fit)
 {
-	const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
 	int found = open(path, O_PATH | O_CLOEXEC), fd = -1, error;
-	char link[32];
 	struct stat st;
 
 	if (found < 0)
-		return errno == ENOENT ? open(path, flags | O_CREAT, 0600) : -1;
-	snprintf(link, sizeof(link), OPEN_FILES "/%d", found);
+		return errno == ENOENT ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
 	*fit = !fstat(found, &st) && takes_output(&st);
 	if (*fit)
-		fd = open(link, flags);
+		fd = fd_reopen(found, O_WRONLY | O_APPEND);
 	error = errno;
 	close(found);
 	errno = error;
