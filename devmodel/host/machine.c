@@ -15,6 +15,7 @@
 
 #include "common/clock.h"
 #include "common/device.h"
+#include "common/text.h"
 #include "host/confine/sandbox.h"
 #include "host/schedule.h"
 #include "shared/pc_map.h"
@@ -26,6 +27,7 @@
 #define OUTPUT_POLL_MS		200	/* a slow reader's patience is looked at */
 #define DATA_OWN		(128ull << 20)
 #define DATA_THREAD		(16ull << 20)	/* mostly its stack */
+#define REASON_MOST		(RUNDIR_RECORD_ROOM / 3)	/* of a record: in JSON it may be twice as long */
 #define TAG_DRIVE_SHIFT		16	/* in a tag: the drive above, its queue's below */
 
 static bool load_firmware(struct machine *m, struct failure *failure)
@@ -361,15 +363,16 @@ static bool confine(struct machine *m, struct failure *failure)
 /* What keel list --all tells. */
 static void note_state(const struct machine *m, const char *state, const char *reason)
 {
-	char stamp[32] = "";
+	char stamp[32] = "", fit[REASON_MOST];
 	time_t now = time(NULL);
 	struct tm tm;
 	json_t *record;
 
+	text_fit(fit, sizeof(fit), reason);
 	if (gmtime_r(&now, &tm))
 		strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	record = json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", m->manifest.name, "state", state, "since", stamp,
-			   "reason", reason, "crashed", m->failed ? 1 : 0);
+			   "reason", fit, "crashed", m->failed ? 1 : 0);
 	if (!rundir_note_state(&m->rundir, record))
 		fprintf(stderr, "%s: cannot note that it is %s\n", m->manifest.name, state);
 	json_decref(record);

@@ -63,6 +63,17 @@ order again 'end 2'
 check "create of a guest that resets itself at once" keel create "$WORK/again.json"
 check "it runs" says '^again +running' keel list --all
 
+# In JSON a quotation mark takes the room of two.
+quotes=$(printf '"%.0s' $(seq 190))
+quotes=$quotes/$quotes/$quotes/$quotes/$quotes
+mkdir -p "$WORK/$quotes"
+truncate -s 1M "$WORK/$quotes/disk.img"
+manifest quoted "\"disks\": [ { \"file\": \"${quotes//\"/\\\"}/disk.img\" } ]"
+check "create a guest on a disk of a long name" keel create "$WORK/quoted.json"
+truncate -s 0 "$WORK/$quotes/disk.img"
+check "it cannot be restarted" exits 1 keel reset quoted
+check "list --all: though that takes many words" says '^quoted +ended .*shorter than a sector' keel list --all
+
 # Later.
 order again 'end 8 5'
 check "a crash later" soon never test -e "$KEEL_RUN_DIR/again"
