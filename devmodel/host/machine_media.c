@@ -43,14 +43,17 @@ static void set_medium(struct machine *m, unsigned int drive, int fd, uint64_t b
 	show_medium(m, drive);
 }
 
-/*
- * The former medium is out at once; the drive is empty until the last read of it has ended. It is the one that the guest has ejected, if it
- * has done that already.
- */
-static void begin(struct machine *m, const struct media_change *change)
+/* What the guest has ejected until now is the former medium. */
+static void settle_ejections(struct machine *m, unsigned int drive)
 {
 	if (m->state == MACHINE_RUNNING)
-		m->ejected[change->drive] = rings_door(&m->rings, change->drive) & KEEL_DOOR_EJECTED;
+		m->ejected[drive] = rings_door(&m->rings, drive) & KEEL_DOOR_EJECTED;
+}
+
+/* The former medium is out at once; the drive is empty until the last read of it has ended. */
+static void begin(struct machine *m, const struct media_change *change)
+{
+	settle_ejections(m, change->drive);
 	m->change = *change;
 	m->change.pending = true;
 	set_medium(m, change->drive, -1, 0, NULL);
@@ -169,6 +172,7 @@ void machine_keep_media(struct machine *m)
 		return;
 	m->change = (struct media_change){ .fd = -1 };
 	told = answer(m, &change);
+	settle_ejections(m, change.drive);
 	if (change.fd >= 0)
 		set_medium(m, change.drive, change.fd, change.bytes, change.file);
 	if (!disk_engine_restart(&m->media, m->disks, KEEL_DRIVES, &failure)) {
