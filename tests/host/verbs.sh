@@ -115,6 +115,17 @@ print(json.load(sys.stdin)["log"])')" = last ]
 check "else all of it" says '"truncated":false' keel log --json two
 
 check "wait: not for ever" exits 6 keel wait --timeout 1 one
+at_terminal() {
+	"$ROOT/tests/host/terminal.py" never 1 x keel "$@"
+}
+check "what takes its time says at a terminal what it waits for" \
+	says '^keel: wait one: waiting, 2 s of at most 3 s' sh -c '"$@" | tr "\r" "\n" | sed "s/^.\[K//"' - \
+	"$ROOT/tests/host/terminal.py" never 1 x keel wait --timeout 3 one
+check "which is no part of what follows" says "$(printf '\r\033')\\[Kkeel: guest \"two\" did not do it within 2 s" \
+	at_terminal reboot --timeout 2 two
+check "several as well" says 'keel: shutdown of 2 guests: waiting, 1 s of at most 2 s' at_terminal shutdown --timeout 2 one two
+check "in JSON nothing" never says waiting at_terminal wait --json --timeout 2 one
+check "nor where there is no terminal" never says waiting keel wait --timeout 2 one
 keel wait one two >"$WORK/waited" 2>&1 &
 asks_both() {
 	[ "$(find "/proc/$1/fd" -lname 'socket:*' | wc -l)" -ge 2 ]

@@ -12,6 +12,7 @@
 #include "manifest/manifest.h"
 #include "output.h"
 #include "process.h"
+#include "progress.h"
 #include "status.h"
 #include "terminal.h"
 #include "common/clock.h"
@@ -242,8 +243,12 @@ static enum exit_code create(const struct options *options, const struct manifes
 	struct failure failure;
 	enum exit_code code;
 	json_t *answer;
+	bool started;
 
-	if (!process_start(m, &process, &answer, &failure))
+	progress_begin(options, "create", m->name, 1, PROCESS_START_SECONDS);
+	started = process_start(m, &process, &answer, &failure);
+	progress_end();
+	if (!started)
 		return output_fail(options->json, &failure);
 	answer = status_take(status_of_start, m->name, answer, &failure);
 	if (!answer)

@@ -19,6 +19,7 @@
 #include "common/rundir.h"
 #include "output.h"
 #include "process.h"
+#include "progress.h"
 #include "status.h"
 #include "terminal.h"
 #include "common/text.h"
@@ -33,6 +34,7 @@
 
 /* What a verb asks of each of its guests. */
 struct demand {
+	const char *verb;
 	json_t *request;
 	int seconds;
 	const char *remedy;	/* where the time does not suffice */
@@ -160,7 +162,9 @@ static enum exit_code demand_of(const struct options *options, int count, char *
 
 	if (!calls)
 		return out_of_memory(options);
+	progress_begin(options, demand->verb, names[0], (size_t)count, demand->seconds);
 	client_ask_all(calls, (size_t)count, demand->request, demand->seconds);
+	progress_end();
 	take_answers(calls, count, demand);
 	for (int i = 0; i < count; i++)
 		if (!calls[i].answer && calls[i].failure.code == EXIT_TIMEOUT)
@@ -179,7 +183,7 @@ static int seconds_of(const struct options *options)
 enum exit_code command_shutdown(const struct options *options, int count, char **operands)
 {
 	const struct demand demand = {
-		json_pack("{s:s}", "command", "shutdown"), seconds_of(options),
+		"shutdown", json_pack("{s:s}", "command", "shutdown"), seconds_of(options),
 		"; its system may not listen to the power button: keel destroy ends it at once", "done", status_of_end,
 	};
 
@@ -189,7 +193,7 @@ enum exit_code command_shutdown(const struct options *options, int count, char *
 static enum exit_code reboot(const struct options *options, int count, char **operands, bool force)
 {
 	const struct demand demand = {
-		json_pack("{s:s, s:b}", "command", "reboot", "force", (int)force), seconds_of(options),
+		force ? "reset" : "reboot", json_pack("{s:s, s:b}", "command", "reboot", "force", (int)force), seconds_of(options),
 		force ? "" : "; keel reset resets it at once", "done", status_of_end,
 	};
 
@@ -209,7 +213,7 @@ enum exit_code command_reset(const struct options *options, int count, char **op
 enum exit_code command_unpause(const struct options *options, int count, char **operands)
 {
 	const struct demand demand = {
-		json_pack("{s:s}", "command", "unpause"), seconds_of(options), "", "goes on", status_of_done_or_end,
+		"unpause", json_pack("{s:s}", "command", "unpause"), seconds_of(options), "", "goes on", status_of_done_or_end,
 	};
 
 	return demand_of(options, count, operands, &demand);
@@ -286,7 +290,7 @@ static void insist(struct client_call *calls, const pid_t *processes, int count,
 enum exit_code command_destroy(const struct options *options, int count, char **operands)
 {
 	const struct demand demand = {
-		json_pack("{s:s}", "command", "destroy"), seconds_of(options), "", "done", status_of_end,
+		"destroy", json_pack("{s:s}", "command", "destroy"), seconds_of(options), "", "done", status_of_end,
 	};
 	struct client_call *calls = calls_for(operands, &count);
 	pid_t *processes = calloc((size_t)count, sizeof(*processes));
@@ -299,9 +303,11 @@ enum exit_code command_destroy(const struct options *options, int count, char **
 	}
 	for (int i = 0; i < count; i++)
 		processes[i] = strchr(calls[i].name, '/') ? 0 : rundir_process(calls[i].name);
+	progress_begin(options, demand.verb, operands[0], (size_t)count, demand.seconds);
 	insist(calls, processes, count, &demand);
 	for (int i = 0; i < count; i++)
 		make_sure(&calls[i], processes[i]);
+	progress_end();
 	code = tell(options, calls, (size_t)count, &demand);
 	free_calls(calls, count);
 	free(processes);
@@ -311,7 +317,7 @@ enum exit_code command_destroy(const struct options *options, int count, char **
 enum exit_code command_nmi(const struct options *options, int count, char **operands)
 {
 	const struct demand demand = {
-		json_pack("{s:s}", "command", "nmi"), QUICK_SECONDS, "", "has got an NMI", status_of_done,
+		"nmi", json_pack("{s:s}", "command", "nmi"), QUICK_SECONDS, "", "has got an NMI", status_of_done,
 	};
 
 	return demand_of(options, count, operands, &demand);
@@ -320,7 +326,7 @@ enum exit_code command_nmi(const struct options *options, int count, char **oper
 enum exit_code command_cd_eject(const struct options *options, int count, char **operands)
 {
 	const struct demand demand = {
-		json_pack("{s:s, s:b}", "command", "cd-eject", "force", (int)options->force), QUICK_SECONDS,
+		"cd-eject", json_pack("{s:s, s:b}", "command", "cd-eject", "force", (int)options->force), QUICK_SECONDS,
 		"; a read of the medium has not ended yet, and the drive is empty behind it", "its CD-ROM drive is empty",
 		status_of_empty,
 	};
@@ -408,12 +414,16 @@ enum exit_code command_wait(const struct options *options, int count, char **ope
 	const struct demand demand = { .seconds = options->timeout, .done = "ended", .form = status_of_end };
 	struct client_call *calls = calls_for(operands, &count);
 	enum exit_code code;
+	bool waited;
 
 	if (!calls)
 		return out_of_memory(options);
+	progress_begin(options, "wait", operands[0], (size_t)count, options->timeout);
 	for (int i = 0; i < count; i++)
 		start_waiting(&calls[i]);
-	if (!wait_for_ends(calls, count, deadline)) {
+	waited = wait_for_ends(calls, count, deadline);
+	progress_end();
+	if (!waited) {
 		free_calls(calls, count);
 		return out_of_memory(options);
 	}

@@ -16,6 +16,7 @@
 #include "common/fd.h"
 #include "manifest/image_format.h"
 #include "output.h"
+#include "progress.h"
 
 #define QUICK_SECONDS		10
 
@@ -53,17 +54,19 @@ static int open_medium(const char *file, struct failure *failure)
 }
 
 /* The names of guests are checked before the medium is: who mistypes one is told so. */
-static json_t *insert(const char *name, const char *file, bool force, struct failure *failure)
+static json_t *insert(const char *name, const char *file, const struct options *options, struct failure *failure)
 {
 	int socket = client_connect(name, failure), fd = socket < 0 ? -1 : open_medium(file, failure);
-	json_t *request = json_pack("{s:s, s:o, s:b}", "command", "cd-insert", "file", output_string(file), "force", (int)force);
+	json_t *request = json_pack("{s:s, s:o, s:b}", "command", "cd-insert", "file", output_string(file), "force", (int)options->force);
 	struct failure refusal;
 	json_t *answer = NULL;
 
 	if (fd < 0) {
 		json_decref(request);
 	} else if (client_send_with(socket, request, fd, failure)) {
+		progress_begin(options, "cd-insert", name, 1, QUICK_SECONDS);
 		answer = client_receive(socket, client_deadline(QUICK_SECONDS), &refusal);
+		progress_end();
 		if (!answer)
 			failure_set(failure, refusal.code, "guest \"%s\": %s%s", name, refusal.text, refusal.code == EXIT_TIMEOUT ?
 				    "; a read of the former medium may not have ended yet, and the other comes behind it" : "");
@@ -80,7 +83,7 @@ enum exit_code command_cd_insert(const struct options *options, int count, char 
 	char path[PATH_MAX];
 	const char *file = realpath(operands[1], path) ? path : operands[1];
 	struct failure failure = { 0 };
-	json_t *answer = insert(operands[0], file, options->force, &failure);
+	json_t *answer = insert(operands[0], file, options, &failure);
 
 	(void)count;
 	if (!answer)

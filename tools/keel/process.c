@@ -33,7 +33,6 @@
 #define STANDIN			"FAKE_"
 #define PATH_CLEAN		"PATH=/usr/sbin:/usr/bin:/sbin:/bin"
 #define ANSWER_ROOM		16384
-#define START_SECONDS		600	/* within which the memory of a large guest is ready */
 #define STACK_BYTES		(8u << 20)
 #define SIGNALS_PENDING		4096u
 #define FD_FIRST		3	/* of those that keel-dm is given */
@@ -384,7 +383,7 @@ static bool wait_until(int fd, time_t end)
 static json_t *read_answer(int fd, bool *late)
 {
 	char text[ANSWER_ROOM];
-	time_t end = clock_seconds() + START_SECONDS;
+	time_t end = clock_seconds() + PROCESS_START_SECONDS;
 	size_t used = 0;
 	ssize_t n;
 
@@ -448,7 +447,7 @@ static bool launch(struct launch *l, int ready, struct process *process, json_t 
 	leave_endings();
 	if (late)
 		failure_set(failure, EXIT_TIMEOUT, "%s did not start the guest within %d s, and was ended; see %s", l->program,
-			    START_SECONDS, l->log_path);
+			    PROCESS_START_SECONDS, l->log_path);
 	if (!started)
 		json_decref(*answer);
 	return started;

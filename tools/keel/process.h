@@ -11,6 +11,8 @@
 #include "common/exit.h"
 #include "manifest/manifest.h"
 
+#define PROCESS_START_SECONDS	600	/* within which the memory of a large guest is ready */
+
 /* Ends of sockets that the guest's process has had from before its guest's start. */
 struct process {
 	pid_t pid;
