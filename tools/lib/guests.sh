@@ -157,6 +157,12 @@ make_debian() {
 	"$1" "$guests/debian.img" "$work/debian"
 }
 
+# One that takes long keeps nobody waiting who wants another one.
+build_image_alone() {
+	hold "$guests/$1.lock" "the guest image $1"
+	build_image "$1"
+}
+
 # Each image NAME.* has NAME_inputs, which prints the files it is made of, and make_NAME, which gets them as arguments.
 build_image() {
 	local name=${1%.*} key inputs
@@ -173,12 +179,11 @@ build_image() {
 }
 
 mkdir -p "$guests"
-hold "$guests/lock" "the guest images"
 [ $# -gt 0 ] || set -- "${images[@]/#/$ROOT/build/guests/}"
 for target in "$@"; do
 	for image in "${images[@]}"; do
 		case $target in
-		"$ROOT/build/guests/$image"|"$guests/$image")	build_image "$image" ;;
+		"$ROOT/build/guests/$image"|"$guests/$image")	(build_image_alone "$image") ;;
 		esac
 	done
 done
