@@ -53,18 +53,18 @@ alone() {
 		flags+=(-I"$root/devmodel/cell" -I"$root/tests/unit" -D_GNU_SOURCE -DKEEL_HOST_TEST -Wno-unused-function)
 		;;
 	esac
-	printf '#include "%s"\n' "$1" | clang -x c -std=gnu11 -fsyntax-only -Wall -Wextra -Werror "${flags[@]}" -
+	printf '#include "%s"\n' "$1" | clang -x c -std=gnu11 -fsyntax-only -Wall -Wextra -Werror "${flags[@]}" - || {
+		echo "$1: does not compile alone" >&2
+		return 1
+	}
 }
+export root
+export -f alone
 
 headers() {
-	local header status=0
-	while read -r header; do
-		grep -qx "header $header" "$root/tools/lib/lint-exceptions" || alone "$header" || {
-			echo "$header: does not compile alone" >&2
-			status=1
-		}
-	done < <(cd "$root" && find arch devmodel include linux tests tools vmm -name '*.h' | LC_ALL=C sort)
-	return "$status"
+	(cd "$root" && find arch devmodel include linux tests tools vmm -name '*.h') | LC_ALL=C sort |
+		grep -vxFf <(sed -n 's/^header //p' "$root/tools/lib/lint-exceptions") |
+		xargs -d '\n' -n 1 -P "$(nproc)" bash -c 'alone "$@"' alone
 }
 
 compile() {
