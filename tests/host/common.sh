@@ -51,10 +51,10 @@ says() {
 	grep -aEq -- "$pattern" "$WORK/says.log" || { cat "$WORK/says.log"; return 1; }
 }
 
-# soon COMMAND...: whether it succeeds within five seconds.
+# soon COMMAND...: whether it succeeds within half a minute, which is soon on a machine that does other things, too.
 soon() {
 	local _
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		"$@" >/dev/null 2>&1 && return 0
 		sleep 0.05
 	done
@@ -90,7 +90,7 @@ forget() {
 	rm -f "$WORK/guests/$1/orders" "$WORK/guests/$1/notes"
 }
 
-# noted NAME PATTERN [COUNT]: whether so many lines (at least one) of what reached the guest are this, within five seconds.
+# noted NAME PATTERN [COUNT]: whether so many lines (at least one) of what reached the guest are this, soon.
 noted() {
 	soon has_lines "$WORK/guests/$1/notes" "$2" "${3:-1}"
 }

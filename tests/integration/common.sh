@@ -49,7 +49,7 @@ finish() {
 claim "$logs.lock" || die "another run of this test has $logs: $(holder "$logs.lock"). Wait for its end, or name another KEEL_BUILD"
 
 # By Bochs' clock time passes with the instructions that it carries out.
-guest_patience=4
+guest_patience=$patience_factor
 [[ " ${KEEL_RUN_OPTIONS:-} " != *" --emulator bochs "* ]] || guest_patience=1
 
 # One test at a time: they run side by side.
@@ -149,11 +149,11 @@ boot() {
 		"${packing[@]}" "$@" "${run_options[@]}" >"$logs/$label/run.log" 2>&1
 }
 
-# monitor LABEL TEXT SECONDS COMMAND: gives a boot's emulator this command so long after its script has said that.
+# monitor LABEL TEXT SECONDS COMMAND: gives a boot's emulator this command so long after its script has said that. How long that may
+# take is the boot's to know.
 monitor() {
-	local _
-	for _ in $(seq 1200); do
-		grep -aq "$2" "$logs/$1/host.log" 2>/dev/null && break
+	until grep -aq "$2" "$logs/$1/host.log" 2>/dev/null; do
+		kill -0 $$ 2>/dev/null || return
 		sleep 0.5
 	done
 	sleep "$3"

@@ -7,6 +7,6 @@ set -uo pipefail
 
 build_tests
 { printf 'REBOOTS=yes\n'; cat "$(script_for debian debian)"; } >"$TESTS/$name-twice"
-boot debian 1200 "$TESTS/$name-twice" "$ROOT/guests/debian.json" --smp 2
+boot debian 2500 "$TESTS/$name-twice" "$ROOT/guests/debian.json" --smp 2
 judge debian
 finish

@@ -26,6 +26,6 @@ judge menu
 boot pair 400 "$(script_for pair tiny)" "$ROOT/guests/tiny.json" --smp 2 --file "$TESTS/spin.bin:/keel-test/spin.bin"
 judge pair
 { printf 'REBOOTS=\n'; cat "$(script_for debian debian)"; } >"$TESTS/$name-debian-once"
-boot debian 1200 "$TESTS/$name-debian-once" "$ROOT/guests/debian.json" --smp 2
+boot debian 2000 "$TESTS/$name-debian-once" "$ROOT/guests/debian.json" --smp 2
 judge debian
 finish

@@ -10,6 +10,6 @@ files=()
 for file in hostile-port.bin modes.bin blob timer; do
 	files+=(--file "$TESTS/$file:/keel-test/$file")
 done
-boot storm 300 "$ROOT/tests/integration/storm-guest.sh" --smp 1 --memory 1G "${files[@]}"
+boot storm 600 "$ROOT/tests/integration/storm-guest.sh" --smp 1 --memory 1G "${files[@]}"
 judge storm
 finish

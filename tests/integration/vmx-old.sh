@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Guests on a processor with Intel VMX that does not deliver interrupts by itself, by Bochs: TPR shadow and windows.
 set -uo pipefail
-KEEL_RUN_OPTIONS="--emulator bochs --cpu corei7_sandy_bridge_2600k --patience 350"
+KEEL_RUN_OPTIONS="--emulator bochs --cpu corei7_sandy_bridge_2600k --patience 1200"
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
 
