@@ -629,6 +629,7 @@ START_TEST(guest_clock)
 	uint64_t offset = 1ull << 40;
 
 	ctx[0].exit.tsc_offset = offset;
+	poll(0);
 	ck_assert_uint_eq(wrmsr(0, KEEL_MSR_SYSTEM_TIME, CLOCK_PLACE | 1)->flags, KEEL_ANSWER_RIP);
 	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_SYSTEM_TIME), CLOCK_PLACE | 1);
 	/* Half a nanosecond a tick since the machine began. */

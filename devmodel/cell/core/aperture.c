@@ -52,7 +52,7 @@ static struct keel_aperture wanted(const struct apertures *apertures, const stru
 
 void apertures_answer(struct apertures *apertures, struct keel_context *ctx)
 {
-	if (!apertures->changed && !apertures->bus->moved)
+	if (!apertures_are_new(apertures))
 		return;
 	apertures->changed = apertures->bus->moved = false;
 	for (unsigned int i = 0; i < KEEL_APERTURES; i++) {

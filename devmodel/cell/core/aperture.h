@@ -47,6 +47,12 @@ struct apertures {
  */
 void aperture_show(struct apertures *apertures, unsigned int number, const struct io_range *range, uint32_t offset,
 		   uint32_t flags);
+/* Whether apertures_answer has something to do. */
+static inline bool apertures_are_new(const struct apertures *apertures)
+{
+	return apertures->changed | apertures->bus->moved;
+}
+
 /* Behind each entry: what has changed is put into the answer. */
 void apertures_answer(struct apertures *apertures, struct keel_context *ctx);
 

@@ -60,7 +60,11 @@ static const struct io_range nothing = { .bytes = UINT64_MAX, .ops = &nothing_op
 
 static uint64_t mask_of(unsigned int bytes)
 {
-	return UINT64_MAX >> (64 - 8 * bytes);
+	static const uint64_t masks[] = {
+		0, 0xff, 0xffff, 0xffffff, UINT32_MAX, 0xffffffffff, 0xffffffffffff, 0xffffffffffffff, UINT64_MAX
+	};
+
+	return masks[bytes];
 }
 
 static bool covers(const struct io_range *upper, const struct io_range *lower)

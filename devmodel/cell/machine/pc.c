@@ -382,14 +382,6 @@ unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, struct lapic_
 
 /* Time */
 
-static void advance(struct pc *pc)
-{
-	for (unsigned int i = 0; i < DEVICES; i++)
-		if (devices[i].ops->advance)
-			devices[i].ops->advance(at(pc, devices[i].place));
-	pc->io.timed = true;
-}
-
 static uint64_t earliest(struct pc *pc)
 {
 	uint64_t first = TIME_NEVER;
@@ -412,7 +404,7 @@ uint64_t pc_deadline(struct pc *pc)
 	return pc->deadline;
 }
 
-void pc_begin(struct pc *pc, unsigned int context, uint64_t tsc)
+void pc_set_time(struct pc *pc, unsigned int context, uint64_t tsc)
 {
 	uint64_t now = clock_ns(&pc->clock, tsc);
 
@@ -421,6 +413,14 @@ void pc_begin(struct pc *pc, unsigned int context, uint64_t tsc)
 	/* TSCs of different CPUs may differ by a little. */
 	if (tsc >= pc->clock.start && now > pc->now)
 		pc->now = now;
-	if (pc->now >= pc->deadline)
-		advance(pc);
+}
+
+void pc_advance(struct pc *pc)
+{
+	if (pc->now < pc->deadline)
+		return;
+	for (unsigned int i = 0; i < DEVICES; i++)
+		if (devices[i].ops->advance)
+			devices[i].ops->advance(at(pc, devices[i].place));
+	pc->io.timed = true;
 }

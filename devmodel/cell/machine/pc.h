@@ -4,7 +4,7 @@
  * pc.c wires, pc_irq.c routes interrupts, pc_host.c talks to the resource half, pc_virtio.c adds the virtio devices, pc_boot.c holds what
  * firmware is told. What is where is in shared/pc_map.h.
  *
- * One struct holds all of it; nothing here locks: one entry at a time (keel/cell.h). An entry starts with pc_begin, which sets
+ * One struct holds all of it; nothing here locks: one entry at a time (keel/cell.h). An entry starts with pc_set_time, which sets
  * the time and the vCPU that accesses are made by. What gets to the bus is no memory, or a write to read-only memory.
  */
 #ifndef KEEL_PC_H
@@ -58,6 +58,8 @@ enum pc_irq_source { PC_IRQ_ISA, PC_IRQ_PIRQ, PC_IRQ_SCI, PC_IRQ_HPET, PC_IRQ_SO
 struct pc_vcpu {
 	struct lapic lapic;
 	bool halted;			/* executed HLT and nothing has woken it */
+	bool quiet;			/* the last answer let it run, and asked for no notice */
+	uint64_t deadline;		/* of its local APIC's timer, as that answer took it */
 };
 
 struct pc {
@@ -121,8 +123,10 @@ struct pc {
  */
 unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, struct lapic_page *apics, uint64_t tsc);
 
-/* An entry of this context at this host TSC, after lapic_begin: sets the time and lets shared chips act that are due. */
-void pc_begin(struct pc *pc, unsigned int context, uint64_t tsc);
+/* An entry of this context at this host TSC. */
+void pc_set_time(struct pc *pc, unsigned int context, uint64_t tsc);
+/* After lapic_begin: lets shared chips act that are due. */
+void pc_advance(struct pc *pc);
 /* The earliest time at which a shared chip wants to act; every entry ends with it. */
 uint64_t pc_deadline(struct pc *pc);
 

@@ -90,34 +90,33 @@ static void emulated(struct pc *pc, struct keel_context *ctx, enum emulate_resul
 	}
 }
 
-static uint64_t element_mask(unsigned int bytes)
+static __attribute__((noinline)) void string_io(struct pc *pc, struct keel_context *ctx)
 {
-	return (1ull << (8 * bytes)) - 1;
+	struct emulate_fault fault = { 0 };
+
+	emulated(pc, ctx, emulate_string_io(ctx, &pc->mem, &pc->io, repeat_most(ctx), &fault), &fault);
 }
 
 /* A result of 4 bytes clears the upper half of the register, fewer leave the rest alone (SDM vol. 1, 3.4.1.1). */
 static void exit_io(struct pc *pc, struct keel_context *ctx)
 {
+	static const uint64_t keep[] = { [1] = ~0xffull, [2] = ~0xffffull, [4] = 0 };
 	const struct keel_exit *exit = &ctx->exit;
-	uint64_t *rax = &ctx->regs.gpr[KEEL_RAX], mask, keep;
+	uint64_t *rax = &ctx->regs.gpr[KEEL_RAX];
 
 	if (exit->size != 1 && exit->size != 2 && exit->size != 4) {
 		pc_end(pc, KEEL_END_CELL_REFUSED, CELL_REFUSED_EXIT);
 		return;
 	}
 	if (exit->io & KEEL_IO_STRING) {
-		struct emulate_fault fault = { 0 };
-
-		emulated(pc, ctx, emulate_string_io(ctx, &pc->mem, &pc->io, repeat_most(ctx), &fault), &fault);
+		string_io(pc, ctx);
 		return;
 	}
-	mask = element_mask(exit->size);
 	if (exit->io & KEEL_IO_IN) {
-		keep = exit->size == 4 ? 0 : ~mask;
-		*rax = (*rax & keep) | bus_port_read(&pc->io, exit->port, exit->size);
+		*rax = (*rax & keep[exit->size]) | bus_port_read(&pc->io, exit->port, exit->size);
 		ctx->answer.flags |= KEEL_ANSWER_REGS;
 	} else {
-		bus_port_write(&pc->io, exit->port, exit->size, (uint32_t)(*rax & mask));
+		bus_port_write(&pc->io, exit->port, exit->size, (uint32_t)*rax);
 	}
 	finish_instruction(ctx);
 }
@@ -405,37 +404,104 @@ static void refuse(struct keel_answer *answer, enum cell_refusal why)
 	answer->detail = why;
 }
 
+/* The last answer of a quiet vCPU, but for what came with it once. */
+static void stand(struct keel_answer *answer)
+{
+	answer->flags = 0;
+	answer->inject = 0;
+	answer->kick = 0;
+	answer->apertures = 0;
+}
+
+/*
+ * Most exits find nothing new and leave nothing behind. Before: the answer at hand let the guest run and asked for nothing,
+ * and since then nobody has had anything for this vCPU and no time has come.
+ */
+static bool is_quiet(const struct pc *pc, const struct pc_vcpu *v, const struct keel_exit *exit, bool by_processor)
+{
+	return v->quiet && pc->now < pc->deadline && pc->now < v->lapic.s.deadline && !pc->intr &&
+	       lapic_is_quiet(&v->lapic, exit->tpr, by_processor) && (!v->lapic.s.eoi_offered || exit->kind == KEEL_EXIT_IO);
+}
+
+/* Behind: nothing is to be delivered or told, and the answer's deadline is right. */
+static bool stays_quiet(const struct pc *pc, const struct pc_vcpu *v, const struct keel_exit *exit, bool by_processor)
+{
+	if (pc->bus.kick | pc->bus.moved | pc->end | pc->io.timed | pc->link.produced | pc->intr)
+		return false;
+	if (apertures_are_new(&pc->apertures))
+		return false;
+	/* No port is the local APIC's. */
+	if (exit->kind == KEEL_EXIT_IO && !by_processor)
+		return !v->lapic.s.attention;
+	return lapic_stays_quiet(&v->lapic, exit->tpr, by_processor) && lapic_deadline(&v->lapic) == v->deadline;
+}
+
+/* The exits that an instruction makes which goes on when it is carried out. */
+static bool is_plain(uint32_t kind)
+{
+	return kind == KEEL_EXIT_IO || kind == KEEL_EXIT_MMIO || kind == KEEL_EXIT_RDMSR || kind == KEEL_EXIT_WRMSR;
+}
+
+/* Not for the quiet ones to make room on the stack for. */
+static __attribute__((noinline)) void begin(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx, bool by_processor)
+{
+	uint64_t guest_tsc = pc->tsc + ctx->exit.tsc_offset;
+
+	lapic_begin(&v->lapic, ctx->exit.tpr, by_processor);
+	pc_advance(pc);
+	/* One that executes instructions does not sleep. */
+	if (ctx->exit.kind != KEEL_EXIT_POLL)
+		v->halted = false;
+	if (kvmclock_begin(&pc->kvmclock, ctx->exit.context, ctx->exit.tsc_offset))
+		lapic_tsc_moved(&v->lapic, guest_tsc, pc->now);
+	lapic_advance(&v->lapic, pc->now);
+	ctx->answer = (struct keel_answer){ .action = KEEL_ACTION_RESUME };
+}
+
+static __attribute__((noinline)) void end(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx, bool by_processor)
+{
+	struct keel_answer *answer = &ctx->answer;
+
+	/* The exit comes once more, and everything else with it. */
+	v->quiet = false;
+	if (answer->flags & KEEL_ANSWER_WANT_VECTORS)
+		return;
+	if (!by_processor)
+		tell_cr8(v, ctx);
+	if (start_or_stop(pc, v, ctx))
+		deliver(pc, v, ctx);
+	if (lapic_tell(&v->lapic, by_processor, &answer->apic))
+		answer->flags |= KEEL_ANSWER_APIC;
+	if (!by_processor && answer->action == KEEL_ACTION_RESUME)
+		lapic_offer_eoi(&v->lapic);
+	finish(pc, ctx);
+	v->deadline = lapic_deadline(&v->lapic);
+	v->quiet = answer->action == KEEL_ACTION_RESUME && !(answer->flags & KEEL_ANSWER_WINDOW) && !answer->tpr_threshold;
+}
+
 static void run_vcpu(struct pc *pc, struct keel_context *ctx, uint64_t tsc)
 {
 	struct pc_vcpu *v = &pc->vcpu[ctx->exit.context];
 	bool by_processor = ctx->exit.flags & KEEL_EXIT_F_APIC;
 	uint32_t kind = ctx->exit.kind;
 
-	lapic_begin(&v->lapic, ctx->exit.tpr, by_processor);
+	pc->bus.current = &v->lapic;
 	pc->io.local = &v->lapic.range;
-	pc_begin(pc, ctx->exit.context, tsc);
-
-	/* One that executes instructions does not sleep. */
-	if (kind != KEEL_EXIT_POLL)
-		v->halted = false;
-	if (kvmclock_begin(&pc->kvmclock, ctx->exit.context, ctx->exit.tsc_offset))
-		lapic_tsc_moved(&v->lapic, tsc + ctx->exit.tsc_offset, pc->now);
-	lapic_advance(&v->lapic, pc->now);
-	/* INIT comes before the instruction that waits; but an interrupt that has been ended is, for the IO APIC. */
-	if (!v->lapic.s.init_pending || kind == KEEL_EXIT_EOI)
-		act(pc, ctx, kind);
-	/* The exit comes once more, and everything else with it. */
-	if (ctx->answer.flags & KEEL_ANSWER_WANT_VECTORS)
-		return;
-	if (!by_processor)
-		tell_cr8(v, ctx);
-	if (start_or_stop(pc, v, ctx))
-		deliver(pc, v, ctx);
-	if (lapic_tell(&v->lapic, by_processor, &ctx->answer.apic))
-		ctx->answer.flags |= KEEL_ANSWER_APIC;
-	if (!by_processor && ctx->answer.action == KEEL_ACTION_RESUME)
-		lapic_offer_eoi(&v->lapic);
-	finish(pc, ctx);
+	pc_set_time(pc, ctx->exit.context, tsc);
+	if (is_plain(kind) && is_quiet(pc, v, &ctx->exit, by_processor)) {
+		stand(&ctx->answer);
+		exits[kind](pc, ctx);
+		if (stays_quiet(pc, v, &ctx->exit, by_processor))
+			return;
+		if (v->lapic.s.eoi_offered)
+			lapic_withdraw_eoi(&v->lapic);
+	} else {
+		begin(pc, v, ctx, by_processor);
+		/* INIT comes before the instruction that waits; but an interrupt that has been ended is, for the IO APIC. */
+		if (!v->lapic.s.init_pending || kind == KEEL_EXIT_EOI)
+			act(pc, ctx, kind);
+	}
+	end(pc, v, ctx, by_processor);
 }
 
 static void run_event(struct pc *pc, const struct entry_place *place, struct keel_context *ctx, uint64_t tsc)
@@ -451,27 +517,23 @@ static void run_event(struct pc *pc, const struct entry_place *place, struct kee
 	}
 	pc->bus.current = NULL;
 	pc->io.local = NULL;
-	pc_begin(pc, KEEL_CONTEXT_EVENT, tsc);
+	pc_set_time(pc, KEEL_CONTEXT_EVENT, tsc);
+	pc_advance(pc);
 	pc_event(pc);
 	finish(pc, ctx);
 }
 
 /*
- * The most frequent exit of all: the end of an interrupt from which nothing follows. The answer before, which let the guest run, stands
- * but for its injection: nobody has asked for a window since, and who brings a deadline forward makes the vCPU poll.
+ * The most frequent exit of all: the end of an interrupt from which nothing follows. Who brings a deadline forward makes the
+ * vCPU poll.
  */
-static bool end_of_interrupt(struct pc *pc, struct keel_context *ctx)
+static bool end_of_interrupt(struct pc_vcpu *v, struct keel_context *ctx)
 {
-	struct keel_answer *answer = &ctx->answer;
 	uint64_t value = (uint32_t)(ctx->regs.gpr[KEEL_RAX] | ctx->regs.gpr[KEEL_RDX]);
 
-	if (answer->action != KEEL_ACTION_RESUME || answer->flags & KEEL_ANSWER_WINDOW || answer->tpr_threshold ||
-	    !answer->deadline || !lapic_eoi_alone(&pc->vcpu[ctx->exit.context].lapic, value, ctx->exit.tpr))
+	if (!v->quiet || !lapic_eoi_alone(&v->lapic, value, ctx->exit.tpr))
 		return false;
-	answer->flags = 0;
-	answer->inject = 0;
-	answer->kick = 0;
-	answer->apertures = 0;
+	stand(&ctx->answer);
 	finish_instruction(ctx);
 	return true;
 }
@@ -480,15 +542,15 @@ void entry_run(struct pc *pc, const struct entry_place *place, struct keel_conte
 {
 	uint32_t context = ctx->exit.context;
 
-	if (ctx->exit.kind == KEEL_EXIT_WRMSR && ctx->exit.msr == MSR_X2APIC_EOI &&
-	    !(ctx->exit.flags & KEEL_EXIT_F_APIC) && pc->ready && context < pc->machine.vcpus && end_of_interrupt(pc, ctx))
+	if (pc->ready && context < pc->machine.vcpus) {
+		if (ctx->exit.kind != KEEL_EXIT_WRMSR || ctx->exit.msr != MSR_X2APIC_EOI || ctx->exit.flags & KEEL_EXIT_F_APIC ||
+		    !end_of_interrupt(&pc->vcpu[context], ctx))
+			run_vcpu(pc, ctx, tsc);
 		return;
-	ctx->answer = (struct keel_answer){ .action = KEEL_ACTION_RESUME };
-	if (context == KEEL_CONTEXT_EVENT) {
-		run_event(pc, place, ctx, tsc);
-	} else if (pc->ready && context < pc->machine.vcpus) {
-		run_vcpu(pc, ctx, tsc);
-	} else {
-		refuse(&ctx->answer, CELL_REFUSED_CONTEXT);
 	}
+	ctx->answer = (struct keel_answer){ .action = KEEL_ACTION_RESUME };
+	if (context == KEEL_CONTEXT_EVENT)
+		run_event(pc, place, ctx, tsc);
+	else
+		refuse(&ctx->answer, CELL_REFUSED_CONTEXT);
 }

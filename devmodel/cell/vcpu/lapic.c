@@ -654,6 +654,13 @@ void lapic_set_tpr(struct lapic *lapic, uint8_t tpr)
 	set_tpr(lapic, tpr);
 }
 
+bool lapic_stays_quiet(const struct lapic *lapic, uint32_t cr8, bool by_processor)
+{
+	if (by_processor)
+		return !(lapic->s.attention & ~LAPIC_ATTENTION_REQUESTING) && !lapic->news;
+	return !lapic->s.attention && !(lapic->news & NEWS_MODE) && lapic_tpr(lapic) >> CLASS_SHIFT == cr8;
+}
+
 bool lapic_tell(struct lapic *lapic, bool by_processor, uint32_t *apic)
 {
 	int requested, served;

@@ -17,6 +17,7 @@
 #define KEEL_CHIP_LAPIC_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <keel/abi.h>
@@ -89,6 +90,9 @@ struct lapic_state {
 	uint8_t sipi_vector;
 };
 
+#define LAPIC_ATTENTION_REQUESTING (0xffffull << 32)
+_Static_assert(offsetof(struct lapic_state, requesting) == offsetof(struct lapic_state, attention) + 4, "its place there");
+
 struct lapic {
 	struct lapic_bus *bus;
 	uint32_t index;			/* the vCPU's number, its place in bus->cpu and its bit in bus->kick */
@@ -131,15 +135,28 @@ void lapic_init(struct lapic *lapic);
  */
 void lapic_begin(struct lapic *lapic, uint32_t cr8, bool by_processor);
 /*
+ * lapic_begin would find nothing: neither has anybody posted something, nor is anything requested that the processor does not
+ * deliver by itself, and CR8 is as it was. lapic_stays_quiet: nor does what was done since leave anything to deliver or tell.
+ */
+static inline bool lapic_is_quiet(const struct lapic *lapic, uint32_t cr8, bool by_processor)
+{
+	if (by_processor)
+		return !(lapic->s.attention & ~LAPIC_ATTENTION_REQUESTING);
+	return !lapic->s.attention && lapic->s.cr8 == cr8;
+}
+bool lapic_stays_quiet(const struct lapic *lapic, uint32_t cr8, bool by_processor);
+/*
  * An entry ends. True: IRR, ISR, TMR or the mode are not as the processor left them, and it must be told what the page
  * says now, by KEEL_ANSWER_APIC. One that does not work with the page is told of the mode alone.
  */
 bool lapic_tell(struct lapic *lapic, bool by_processor, uint32_t *apic);
 /*
  * The same where the processor does not work with the page, and goes on to the guest: if nothing follows from the end of the
- * interrupt in service, the guest may tell it by KEEL_MSR_PV_EOI's word. lapic_begin takes the offer back.
+ * interrupt in service, the guest may tell it by KEEL_MSR_PV_EOI's word. lapic_begin takes the offer back, or lapic_withdraw_eoi,
+ * if eoi_offered is set.
  */
 void lapic_offer_eoi(struct lapic *lapic);
+void lapic_withdraw_eoi(struct lapic *lapic);
 
 /*
  * Address of the xAPIC page, or all ones when there is none (disabled or x2APIC). lapic.range is there, for the vCPU's own

@@ -104,9 +104,6 @@ void lapic_publish_registers(struct lapic *lapic);
 /* Of the highest one in service. */
 void lapic_end_of_interrupt(struct lapic *lapic);
 
-/* lapic_pv_eoi.c. While eoi_offered is set. */
-void lapic_withdraw_eoi(struct lapic *lapic);
-
 /* lapic_bus.c */
 void lapic_take_up(struct lapic *lapic);
 uint32_t lapic_logical_id(const struct lapic *lapic);
