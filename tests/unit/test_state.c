@@ -226,6 +226,78 @@ START_TEST(wrong_lengths)
 }
 END_TEST
 
+/* A flag, a count, an array of indices, and a wide one. */
+struct bounded {
+	uint8_t flag;
+	uint32_t count;
+	uint16_t index[3];
+	uint64_t wide;
+	uint32_t free;
+};
+
+static const struct state_field bounded_fields[] = {
+	STATE_FLAG(struct bounded, flag),
+	STATE_FIELD_MOST(struct bounded, count, 1000),
+	STATE_ARRAY_MOST(struct bounded, index, 7),
+	STATE_FIELD_MOST(struct bounded, wide, 9),
+	STATE_FIELD(struct bounded, free),
+};
+
+static const struct state_table bounded_table = { "bounded", 1, bounded_fields, STATE_COUNT(bounded_fields) };
+
+START_TEST(values_that_are_not_there)
+{
+	static const struct bounded most = { 1, 1000, { 7, 7, 7 }, 9, UINT32_MAX };
+	struct bounded wrong[] = { most, most, most, most }, loaded = { 0 }, before = loaded;
+	static const char *const names[] = { "flag", "count", "index", "wide" };
+	uint8_t buf[64];
+	const char *field = "none";
+	size_t bytes = state_save(&bounded_table, 0, &most, buf, sizeof(buf));
+
+	ck_assert_uint_eq(state_read(&bounded_table, 0, &loaded, buf, bytes, &field), bytes);
+	ck_assert_ptr_eq(field, NULL);
+	ck_assert_uint_eq(loaded.index[2], 7);
+	loaded = before;
+	wrong[0].flag = 2;
+	wrong[1].count = 1001;
+	wrong[2].index[2] = 8;
+	wrong[3].wide = 1ull << 40;
+	for (unsigned int i = 0; i < 4; i++) {
+		state_save(&bounded_table, 0, &wrong[i], buf, sizeof(buf));
+		ck_assert_uint_eq(state_read(&bounded_table, 0, &loaded, buf, bytes, &field), 0);
+		ck_assert_str_eq(field, names[i]);
+		ck_assert_mem_eq(&loaded, &before, sizeof(loaded));
+	}
+}
+END_TEST
+
+/* The innermost field is blamed; and none, if it is the section. */
+START_TEST(blame)
+{
+	uint8_t buf[HEADER + RICH_BODY];
+	struct rich loaded = { 0 };
+	const char *field;
+	size_t bytes = state_save(&rich_table, 0, &rich, buf, sizeof(buf));
+
+	buf[24] = 7;
+	ck_assert_uint_eq(state_read(&rich_table, 0, &loaded, buf, bytes, &field), 0);
+	ck_assert_str_eq(field, "count");
+	buf[24] = RICH_BODY;
+	buf[HEADER + RICH_LENGTH] = 7;
+	ck_assert_uint_eq(state_read(&rich_table, 0, &loaded, buf, bytes, &field), 0);
+	ck_assert_str_eq(field, "blob");
+	ck_assert_uint_eq(state_read(&rich_table, 1, &loaded, buf, bytes, &field), 0);
+	ck_assert_ptr_eq(field, NULL);
+}
+END_TEST
+
+START_TEST(extent)
+{
+	ck_assert_uint_eq(state_extent(&table), offsetof(struct sample, word) + 4);
+	ck_assert_uint_eq(state_extent(&rich_table), offsetof(struct rich, third) + 2);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("state");
@@ -239,6 +311,9 @@ int main(void)
 	tcase_add_test(tcase, nested_and_blob);
 	tcase_add_test(tcase, older_versions);
 	tcase_add_test(tcase, wrong_lengths);
+	tcase_add_test(tcase, values_that_are_not_there);
+	tcase_add_test(tcase, blame);
+	tcase_add_test(tcase, extent);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }

@@ -27,6 +27,7 @@ struct walk {
 	const uint8_t *from;	/* the state that is saved, or the section's fields */
 	uint8_t *to;		/* the other of the two */
 	size_t at, room;	/* in the section's fields */
+	const char *field;	/* the one that it is at */
 };
 
 static void put_value(uint8_t *wire, uint64_t value, unsigned int bytes)
@@ -95,12 +96,14 @@ static bool take(struct walk *w, size_t bytes)
 	return true;
 }
 
-static bool walk_value(struct walk *w, size_t member, unsigned int width)
+static bool walk_value(struct walk *w, size_t member, unsigned int width, uint32_t most)
 {
 	size_t at = w->at;
 
 	if (!take(w, width))
 		return false;
+	if (w->pass == PASS_CHECK)
+		return !most || get_value(w->from + at, width) <= most;
 	if (w->pass == PASS_SAVE)
 		put_value(w->to + at, read_member(w->from + member, width), width);
 	else if (w->pass == PASS_LOAD)
@@ -131,7 +134,7 @@ static bool walk_blob(struct walk *w, const struct state_field *field, size_t ba
 	size_t at = w->at + LENGTH_BYTES, bytes;
 
 	if (!blob_length(w, field, base, &bytes) || bytes > field->count ||
-	    !walk_value(w, base + field->length, LENGTH_BYTES) || !take(w, bytes))
+	    !walk_value(w, base + field->length, LENGTH_BYTES, field->count) || !take(w, bytes))
 		return false;
 	if (w->pass == PASS_SAVE)
 		memcpy(w->to + at, w->from + base + field->offset, bytes);
@@ -148,7 +151,7 @@ static bool walk_elements(struct walk *w, const struct state_field *field, size_
 		size_t element = base + field->offset + (size_t)i * field->width;
 
 		if (!(field->kind == STATE_KIND_STRUCTS ? walk_fields(w, field->nested, field->members, element) :
-							  walk_value(w, element, field->width)))
+							  walk_value(w, element, field->width, field->most)))
 			return false;
 	}
 	return true;
@@ -162,6 +165,7 @@ static bool walk_fields(struct walk *w, const struct state_field *fields, unsign
 
 		if (field->since > w->version)
 			continue;
+		w->field = field->name;
 		if (!(field->kind == STATE_KIND_BLOB ? walk_blob(w, field, base) : walk_elements(w, field, base)))
 			return false;
 	}
@@ -183,6 +187,21 @@ size_t state_size(const struct state_table *table)
 	return SECTION_HEADER + w.at;
 }
 
+size_t state_extent(const struct state_table *table)
+{
+	size_t extent = 0;
+
+	for (unsigned int i = 0; i < table->count; i++) {
+		const struct state_field *field = &table->fields[i];
+		size_t end = field->offset + (size_t)field->width * field->count;
+
+		if (field->kind == STATE_KIND_BLOB && end < field->length + sizeof(uint32_t))
+			end = field->length + sizeof(uint32_t);
+		extent = end > extent ? end : extent;
+	}
+	return extent;
+}
+
 size_t state_save(const struct state_table *table, unsigned int instance, const void *state, uint8_t *buf,
 		  size_t room)
 {
@@ -200,23 +219,44 @@ size_t state_save(const struct state_table *table, unsigned int instance, const 
 	return SECTION_HEADER + w.at;
 }
 
-size_t state_load(const struct state_table *table, unsigned int instance, void *state, const uint8_t *buf,
-		  size_t bytes)
+/* The section's fields, after its header; their number is not of this table's making. */
+static bool read_fields(const struct state_table *table, struct walk *w)
+{
+	if (!walk_fields(w, table->fields, table->count, 0))
+		return false;
+	w->field = NULL;
+	return w->at == w->room;
+}
+
+size_t state_read(const struct state_table *table, unsigned int instance, void *state, const uint8_t *buf, size_t bytes,
+		  const char **field)
 {
 	uint8_t name[SECTION_NAME_BYTES];
 	struct walk w = { .pass = PASS_CHECK, .from = buf + SECTION_HEADER, .to = state };
 
+	*field = NULL;
 	put_name(name, table->name);
 	if (bytes < SECTION_HEADER || memcmp(buf + SECTION_NAME, name, SECTION_NAME_BYTES) ||
 	    get_value(buf + SECTION_INSTANCE, 4) != instance)
 		return 0;
 	w.version = (uint32_t)get_value(buf + SECTION_VERSION, 4);
 	w.room = get_value(buf + SECTION_BYTES, 4);
-	if (!w.version || w.version > table->version || w.room > bytes - SECTION_HEADER ||
-	    !walk_fields(&w, table->fields, table->count, 0) || w.at != w.room)
+	if (!w.version || w.version > table->version || w.room > bytes - SECTION_HEADER)
 		return 0;
+	if (!read_fields(table, &w)) {
+		*field = w.field;
+		return 0;
+	}
 	w.pass = PASS_LOAD;
 	w.at = 0;
 	walk_fields(&w, table->fields, table->count, 0);
 	return SECTION_HEADER + w.room;
+}
+
+size_t state_load(const struct state_table *table, unsigned int instance, void *state, const uint8_t *buf,
+		  size_t bytes)
+{
+	const char *field;
+
+	return state_read(table, instance, state, buf, bytes, &field);
 }
