@@ -22,4 +22,5 @@ static void io_write(void *device, uint64_t offset, unsigned int bytes, uint64_t
 	port->put(port->owner, (uint8_t)value);
 }
 
+const struct device_ops debugport_device = { .stateless = true };
 const struct io_ops debugport_io = { .read = io_read, .write = io_write, .widest = 1 };

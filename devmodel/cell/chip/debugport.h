@@ -6,12 +6,14 @@
 #include <stdint.h>
 
 #include "core/bus.h"
+#include "core/device.h"
 
 struct debugport {
 	void (*put)(void *owner, uint8_t character);	/* wiring; never blocks */
 	void *owner;
 };
 
+extern const struct device_ops debugport_device;
 extern const struct io_ops debugport_io;
 
 #endif

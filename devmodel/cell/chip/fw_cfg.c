@@ -242,5 +242,15 @@ static void dma_write(void *device, uint64_t offset, unsigned int bytes, uint64_
 	}
 }
 
+static void restored(void *device)
+{
+	fw_cfg_restored(device);
+}
+
+static const struct device_part parts[] = {
+	DEVICE_PART(fw_cfg_state_table, 0, struct fw_cfg, s),
+};
+
+const struct device_ops fw_cfg_device = { DEVICE_PARTS(parts), .restored = restored };
 const struct io_ops fw_cfg_io = { .read = io_read, .write = io_write, .widest = sizeof(uint16_t) };
 const struct io_ops fw_cfg_dma_io = { .read = dma_read, .write = dma_write, .widest = sizeof(uint32_t) };

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "core/bus.h"
+#include "core/device.h"
 #include "core/gmem.h"
 #include "core/state.h"
 
@@ -76,10 +77,11 @@ bool fw_cfg_add_value(struct fw_cfg *cfg, uint16_t key, uint32_t value, uint32_t
 /* At most FW_CFG_NAME_BYTES of name are read. False: no room, the name is empty, does not end within them, or is taken. */
 bool fw_cfg_add_file(struct fw_cfg *cfg, const char *name, const uint8_t *data, uint32_t size);
 
-/* The devices of these are a struct fw_cfg. */
+/* The devices of these are a struct fw_cfg. Power-on is fw_cfg_init, once there are items. */
+extern const struct device_ops fw_cfg_device;
 extern const struct io_ops fw_cfg_io, fw_cfg_dma_io;
 
-/* After a load of the state. */
+/* After a load of the state. Items may have become shorter than what was read of them. */
 void fw_cfg_restored(struct fw_cfg *cfg);
 
 extern const struct state_table fw_cfg_state_table;

@@ -50,7 +50,7 @@
 #define WRAP_32BIT_NS		((LOW_HALF + 1) * HPET_TICK_NS)
 
 static const struct state_field fields[] = {
-	STATE_FIELD(struct hpet_state, general),
+	STATE_FIELD_MOST(struct hpet_state, general, GENERAL_ENABLE | GENERAL_LEGACY),
 	STATE_FIELD(struct hpet_state, counter),
 	STATE_FIELD(struct hpet_state, base),
 	STATE_FIELD(struct hpet_state, asserted),
@@ -58,8 +58,8 @@ static const struct state_field fields[] = {
 	STATE_ARRAY(struct hpet_state, comparator),
 	STATE_ARRAY(struct hpet_state, period),
 	STATE_ARRAY(struct hpet_state, deadline),
-	STATE_ARRAY(struct hpet_state, high_follows),
-	STATE_FIELD(struct hpet_state, status),
+	STATE_ARRAY_MOST(struct hpet_state, high_follows, 1),
+	STATE_FIELD_MOST(struct hpet_state, status, (1u << HPET_TIMERS) - 1),
 };
 
 const struct state_table hpet_state_table = {
@@ -112,18 +112,25 @@ static void drive(const struct hpet *hpet, unsigned int out, bool level)
 	line_set(&line, level);
 }
 
-/* Brings the level-triggered outputs in line with the status. Timers may share one. */
-static void update_outputs(struct hpet *hpet)
+/* The level-triggered outputs that are high by the status. Timers may share one. */
+static uint64_t asserted_outputs(const struct hpet *hpet)
 {
-	struct hpet_state *s = &hpet->s;
-	uint64_t asserted = 0, changed;
+	const struct hpet_state *s = &hpet->s;
+	uint64_t asserted = 0;
 
 	for (unsigned int n = 0; n < HPET_TIMERS; n++) {
 		if (s->status >> n & 1 && s->config[n] & INTERRUPT_ENABLE && running(hpet) &&
 		    output(hpet, n) != OUTPUT_NONE)
 			asserted |= 1ull << output(hpet, n);
 	}
-	changed = asserted ^ s->asserted;
+	return asserted;
+}
+
+static void update_outputs(struct hpet *hpet)
+{
+	struct hpet_state *s = &hpet->s;
+	uint64_t asserted = asserted_outputs(hpet), changed = asserted ^ s->asserted;
+
 	s->asserted = asserted;
 	for (unsigned int out = 0; changed >> out && out < OUTPUTS; out++) {
 		if (changed >> out & 1)
@@ -379,5 +386,39 @@ static void io_write(void *device, uint64_t offset, unsigned int bytes, uint64_t
 		write_register(hpet, reg, value << within * 8, LOW_HALF << within * 8, *hpet->now);
 }
 
-const struct device_ops hpet_device = { .init = init, .advance = advance, .deadline = deadline };
+static const char *invalid_timer(const struct hpet *hpet, unsigned int n, uint64_t now)
+{
+	const struct hpet_state *s = &hpet->s;
+
+	if (s->config[n] & ~CONFIG_WRITABLE)
+		return "config";
+	if (s->comparator[n] & ~width(hpet, n))
+		return "comparator";
+	if (s->period[n] & ~width(hpet, n))
+		return "period";
+	if (s->deadline[n] != TIME_NEVER && s->deadline[n] > now + INT64_MAX)
+		return "deadline";
+	return NULL;
+}
+
+static const char *valid(const void *device, const void *const *states, uint64_t now)
+{
+	struct hpet hpet = *(const struct hpet *)device;
+	const char *field = NULL;
+
+	hpet.s = *(const struct hpet_state *)states[0];
+	if (hpet.s.base > now)
+		return "base";
+	for (unsigned int n = 0; !field && n < HPET_TIMERS; n++)
+		field = invalid_timer(&hpet, n, now);
+	return !field && hpet.s.asserted != asserted_outputs(&hpet) ? "asserted" : field;
+}
+
+static const struct device_part parts[] = {
+	DEVICE_PART(hpet_state_table, 0, struct hpet, s),
+};
+
+const struct device_ops hpet_device = {
+	.init = init, .advance = advance, .deadline = deadline, DEVICE_PARTS(parts), .valid = valid,
+};
 const struct io_ops hpet_io = { .read = io_read, .write = io_write, .widest = REG_BYTES, .timed = true };

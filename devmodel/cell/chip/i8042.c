@@ -118,27 +118,27 @@ static const uint8_t set1_codes[] = {
 
 static const struct state_field device_fields[] = {
 	STATE_ARRAY(struct i8042_device, answer),
-	STATE_FIELD(struct i8042_device, answer_count),
+	STATE_FIELD_MOST(struct i8042_device, answer_count, I8042_ANSWER),
 	STATE_FIELD(struct i8042_device, argument_of),
 	STATE_FIELD(struct i8042_device, last),
-	STATE_FIELD(struct i8042_device, enabled),
+	STATE_FLAG(struct i8042_device, enabled),
 };
 
 static const struct state_field i8042_fields[] = {
 	STATE_STRUCT(struct i8042_state, keyboard, device_fields),
 	STATE_STRUCT(struct i8042_state, mouse, device_fields),
 	STATE_ARRAY(struct i8042_state, keys),
-	STATE_FIELD(struct i8042_state, keys_first),
-	STATE_FIELD(struct i8042_state, keys_count),
-	STATE_FIELD(struct i8042_state, scan_set),
+	STATE_FIELD_MOST(struct i8042_state, keys_first, I8042_KEYS - 1),
+	STATE_FIELD_MOST(struct i8042_state, keys_count, I8042_KEYS),
+	STATE_FIELD_MOST(struct i8042_state, scan_set, 2),
 	STATE_FIELD(struct i8042_state, leds),
 	STATE_FIELD(struct i8042_state, typematic),
 	STATE_FIELD(struct i8042_state, mouse_resolution),
 	STATE_FIELD(struct i8042_state, mouse_rate),
 	STATE_FIELD(struct i8042_state, mouse_mode),
-	STATE_FIELD(struct i8042_state, mouse_wrap),
-	STATE_FIELD(struct i8042_state, key_prefix),
-	STATE_FIELD(struct i8042_state, break_prefix),
+	STATE_FLAG(struct i8042_state, mouse_wrap),
+	STATE_FLAG(struct i8042_state, key_prefix),
+	STATE_FLAG(struct i8042_state, break_prefix),
 	STATE_ARRAY(struct i8042_state, ram),
 	STATE_FIELD(struct i8042_state, status),
 	STATE_FIELD(struct i8042_state, output_port),
@@ -636,6 +636,27 @@ void i8042_key(struct i8042 *chip, uint8_t scancode)
 	pump(chip);
 }
 
-const struct device_ops i8042_device = { .init = init };
+/* A machine whose reset line is held down has ended. */
+static const char *valid(const void *device, const void *const *states, uint64_t now)
+{
+	const struct i8042_state *s = states[0];
+
+	(void)device;
+	(void)now;
+	if (!s->scan_set)
+		return "scan_set";
+	if (s->mouse_mode & ~(MOUSE_IS_REMOTE | MOUSE_IS_2_TO_1))
+		return "mouse_mode";
+	if (s->status & ~(STATUS_OBF | STATUS_SYSTEM | STATUS_COMMAND | STATUS_UNLOCKED | STATUS_AUX) ||
+	    !(s->status & STATUS_UNLOCKED))
+		return "status";
+	return s->output_port & ~PORT_STORED || !(s->output_port & PORT_NOT_RESET) ? "output_port" : NULL;
+}
+
+static const struct device_part parts[] = {
+	DEVICE_PART(i8042_state_table, 0, struct i8042, s),
+};
+
+const struct device_ops i8042_device = { .init = init, DEVICE_PARTS(parts), .valid = valid };
 const struct io_ops i8042_data_io = { .read = data_read, .write = data_write, .widest = 1 };
 const struct io_ops i8042_command_io = { .read = status_read, .write = command_write, .widest = 1 };

@@ -42,38 +42,39 @@ enum i8254_bits {
 #define REFRESH_TICKS		18u	/* counter 1 of the PC/AT asks for a refresh every 15 us */
 #define MINIMUM_SPACING		60u	/* ticks: 50 us */
 #define OPEN_BUS		0xff
+#define LATCHED_MOST		2u	/* bytes */
 
 static const struct state_field counter_fields[] = {
 	STATE_FIELD(struct i8254_counter, start),
 	STATE_FIELD(struct i8254_counter, reload_at),
-	STATE_FIELD(struct i8254_counter, count),
-	STATE_FIELD(struct i8254_counter, base),
+	STATE_FIELD_MOST(struct i8254_counter, count, BINARY_COUNTS),
+	STATE_FIELD_MOST(struct i8254_counter, base, BINARY_COUNTS),
 	STATE_FIELD(struct i8254_counter, edges),
 	STATE_FIELD(struct i8254_counter, held),
 	STATE_FIELD(struct i8254_counter, latch),
-	STATE_FIELD(struct i8254_counter, latched),
+	STATE_FIELD_MOST(struct i8254_counter, latched, LATCHED_MOST),
 	STATE_FIELD(struct i8254_counter, status),
-	STATE_FIELD(struct i8254_counter, status_latched),
-	STATE_FIELD(struct i8254_counter, mode),
-	STATE_FIELD(struct i8254_counter, bcd),
-	STATE_FIELD(struct i8254_counter, access),
+	STATE_FLAG(struct i8254_counter, status_latched),
+	STATE_FIELD_MOST(struct i8254_counter, mode, MODE_HARDWARE_STROBE),
+	STATE_FLAG(struct i8254_counter, bcd),
+	STATE_FIELD_MOST(struct i8254_counter, access, ACCESS_WORD),
 	STATE_FIELD(struct i8254_counter, write_low),
-	STATE_FIELD(struct i8254_counter, write_high),
-	STATE_FIELD(struct i8254_counter, read_high),
-	STATE_FIELD(struct i8254_counter, gate),
-	STATE_FIELD(struct i8254_counter, loaded),
-	STATE_FIELD(struct i8254_counter, running),
-	STATE_FIELD(struct i8254_counter, done),
-	STATE_FIELD(struct i8254_counter, pending),
+	STATE_FLAG(struct i8254_counter, write_high),
+	STATE_FLAG(struct i8254_counter, read_high),
+	STATE_FLAG(struct i8254_counter, gate),
+	STATE_FLAG(struct i8254_counter, loaded),
+	STATE_FLAG(struct i8254_counter, running),
+	STATE_FLAG(struct i8254_counter, done),
+	STATE_FLAG(struct i8254_counter, pending),
 };
 
 static const struct state_field i8254_fields[] = {
 	STATE_STRUCTS(struct i8254_state, counter, counter_fields),
 	STATE_FIELD(struct i8254_state, ready),
 	STATE_FIELD(struct i8254_state, tick),
-	STATE_FIELD(struct i8254_state, owed),
-	STATE_FIELD(struct i8254_state, out0),
-	STATE_FIELD(struct i8254_state, port61),
+	STATE_FIELD_MOST(struct i8254_state, owed, I8254_BACKLOG),
+	STATE_FLAG(struct i8254_state, out0),
+	STATE_FIELD_MOST(struct i8254_state, port61, PORT61_STORED),
 };
 
 const struct state_table i8254_state_table = {
@@ -527,6 +528,43 @@ void i8254_set_gate2(struct i8254 *chip, bool gate)
 	set_gate(&chip->s.counter[2], gate, advance_counters(chip));
 }
 
-const struct device_ops i8254_device = { .init = init, .advance = advance, .deadline = deadline };
+/* A count is loaded one clock after it was written, and taken over at the end of a period. Gates of counters 0 and 1 are tied high. */
+static const char *invalid_counter(const struct i8254_counter *c, uint64_t tick, bool gated)
+{
+	if (c->access == ACCESS_LATCH)
+		return "access";
+	if (!gated && !c->gate)
+		return "gate";
+	if (c->running && !c->base)
+		return "base";
+	if (c->running && (int64_t)(c->start - tick) > 1)
+		return "start";
+	if (c->running && c->pending && is_periodic(c) && (int64_t)(c->reload_at - c->start) > (int64_t)BINARY_COUNTS)
+		return "reload_at";
+	return NULL;
+}
+
+static const char *valid(const void *device, const void *const *states, uint64_t now)
+{
+	const struct i8254_state *s = states[0];
+	const char *field = NULL;
+
+	(void)device;
+	if (s->tick > time_scale(now, I8254_HZ, NSEC_PER_SEC))
+		return "tick";
+	if (s->ready > s->tick + BINARY_COUNTS)
+		return "ready";
+	for (unsigned int i = 0; !field && i < I8254_COUNTERS; i++)
+		field = invalid_counter(&s->counter[i], s->tick, i == 2);
+	return field;
+}
+
+static const struct device_part parts[] = {
+	DEVICE_PART(i8254_state_table, 0, struct i8254, s),
+};
+
+const struct device_ops i8254_device = {
+	.init = init, .advance = advance, .deadline = deadline, DEVICE_PARTS(parts), .valid = valid,
+};
 const struct io_ops i8254_io = { .read = io_read, .write = io_write, .widest = 1, .timed = true };
 const struct io_ops i8254_port61_io = { .read = port61_read, .write = port61_write, .widest = 1, .timed = true };

@@ -48,14 +48,14 @@ static const struct state_field i8259_fields[] = {
 	STATE_FIELD(struct i8259_state, imr),
 	STATE_FIELD(struct i8259_state, elcr),
 	STATE_FIELD(struct i8259_state, vector_base),
-	STATE_FIELD(struct i8259_state, lowest),
-	STATE_FIELD(struct i8259_state, init_step),
+	STATE_FIELD_MOST(struct i8259_state, lowest, I8259_PINS - 1),
+	STATE_FIELD_MOST(struct i8259_state, init_step, 4),
 	STATE_FIELD(struct i8259_state, icw1),
 	STATE_FIELD(struct i8259_state, icw4),
-	STATE_FIELD(struct i8259_state, read_isr),
-	STATE_FIELD(struct i8259_state, poll),
-	STATE_FIELD(struct i8259_state, special_mask),
-	STATE_FIELD(struct i8259_state, rotate_on_aeoi),
+	STATE_FLAG(struct i8259_state, read_isr),
+	STATE_FLAG(struct i8259_state, poll),
+	STATE_FLAG(struct i8259_state, special_mask),
+	STATE_FLAG(struct i8259_state, rotate_on_aeoi),
 };
 
 const struct state_table i8259_state_table = {
@@ -333,6 +333,24 @@ uint8_t i8259_pair_acknowledge(struct i8259 *master, struct i8259 *slave)
 	return vector_of(master, pin);
 }
 
-const struct device_ops i8259_device = { .init = init };
+/* The master's cascade pin is the slave's output, and for the machine to look at. */
+static const char *valid(const void *device, const void *const *states, uint64_t now)
+{
+	const struct i8259 *chip = device;
+	const struct i8259_state *s = states[0];
+
+	(void)now;
+	if (s->elcr & ~chip->elcr_mask)
+		return "elcr";
+	if (s->vector_base & ~ICW2_BASE)
+		return "vector_base";
+	return s->init_step == 1 ? "init_step" : NULL;
+}
+
+static const struct device_part parts[] = {
+	DEVICE_PART(i8259_state_table, 0, struct i8259, s),
+};
+
+const struct device_ops i8259_device = { .init = init, DEVICE_PARTS(parts), .valid = valid };
 const struct io_ops i8259_io = { .read = io_read, .write = io_write, .widest = 1 };
 const struct io_ops i8259_elcr_io = { .read = elcr_read, .write = elcr_write, .widest = 1 };

@@ -32,8 +32,8 @@
 
 static const struct state_field fields[] = {
 	STATE_ARRAY(struct ioapic_state, entry),
-	STATE_FIELD(struct ioapic_state, pins),
-	STATE_FIELD(struct ioapic_state, id),
+	STATE_FIELD_MOST(struct ioapic_state, pins, (1u << IOAPIC_PINS) - 1),
+	STATE_FIELD_MOST(struct ioapic_state, id, ID_MASK),
 	STATE_FIELD(struct ioapic_state, select),
 };
 
@@ -201,5 +201,24 @@ static void io_write(void *device, uint64_t offset, unsigned int bytes, uint64_t
 	}
 }
 
-const struct device_ops ioapic_device = { .init = init };
+static const char *valid(const void *device, const void *const *states, uint64_t now)
+{
+	const struct ioapic_state *s = states[0];
+
+	(void)device;
+	(void)now;
+	for (unsigned int pin = 0; pin < IOAPIC_PINS; pin++) {
+		uint64_t may = LOW_WRITABLE | HIGH_WRITABLE << HIGH_SHIFT | (is_level(s->entry[pin]) ? REMOTE_IRR : 0);
+
+		if (s->entry[pin] & ~may)
+			return "entry";
+	}
+	return s->id & ~ID_MASK ? "id" : NULL;
+}
+
+static const struct device_part parts[] = {
+	DEVICE_PART(ioapic_state_table, 0, struct ioapic, s),
+};
+
+const struct device_ops ioapic_device = { .init = init, DEVICE_PARTS(parts), .valid = valid };
 const struct io_ops ioapic_io = { .read = io_read, .write = io_write, .widest = sizeof(uint64_t) };

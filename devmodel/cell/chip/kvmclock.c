@@ -7,6 +7,7 @@
 #include <keel/cell.h>
 
 #include "core/clock.h"
+#include "core/string.h"
 
 #define ENABLED			1ull
 #define ALIGN_MASK		3ull		/* but for the bit that enables */
@@ -95,7 +96,7 @@ static bool publish_time(struct kvmclock *clock, unsigned int vcpu)
 {
 	struct vcpu_time time = {
 		.version = clock->s.version[vcpu] + 1,
-		.tsc_timestamp = clock->start_tsc + clock->offset[vcpu],
+		.tsc_timestamp = clock->start_tsc + clock->offset[vcpu], .system_time = clock->start_time,
 		.multiplier = clock->multiplier, .shift = clock->shift,
 		.flags = tscs_agree(clock) ? FLAG_TSC_STABLE : 0,
 	};
@@ -166,3 +167,38 @@ bool kvmclock_write_msr(struct kvmclock *clock, unsigned int vcpu, uint32_t msr,
 	clock->s.system_time[vcpu] = before;
 	return false;
 }
+
+/* A guest has named memory as a place, and memory stays. */
+static const char *valid(const void *device, const void *const *states, uint64_t now)
+{
+	const struct kvmclock *clock = device;
+	const struct kvmclock_state *s = states[0];
+
+	(void)now;
+	if (s->wall_clock & ALIGN_MASK)
+		return "wall_clock";
+	for (unsigned int i = 0; i < KEEL_MAX_VCPUS; i++) {
+		uint64_t place = s->system_time[i] & ~ENABLED;
+
+		if (place & ALIGN_MASK || (i >= clock->count && s->system_time[i]))
+			return "system_time";
+		if (s->system_time[i] & ENABLED && !gmem_at(clock->mem, place, sizeof(struct vcpu_time), true))
+			return "system_time";
+		if (s->version[i] & 1)
+			return "version";
+	}
+	return NULL;
+}
+
+static void restored(void *device)
+{
+	struct kvmclock *clock = device;
+
+	memset(clock->known, 0, sizeof(clock->known));
+}
+
+static const struct device_part parts[] = {
+	DEVICE_PART(kvmclock_state_table, 0, struct kvmclock, s),
+};
+
+const struct device_ops kvmclock_device = { DEVICE_PARTS(parts), .valid = valid, .restored = restored };

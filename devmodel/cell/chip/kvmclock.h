@@ -15,6 +15,7 @@
 
 #include <keel/abi.h>
 
+#include "core/device.h"
 #include "core/gmem.h"
 #include "core/state.h"
 
@@ -27,8 +28,9 @@ struct kvmclock_state {
 struct kvmclock {
 	const struct gmem *mem;
 	unsigned int count;		/* vCPUs */
-	uint64_t start_tsc;		/* host TSC at system time 0; ... */
-	int64_t start_ns;		/* ... nanoseconds since 1970 then */
+	uint64_t start_tsc;		/* host TSC at system time start_time */
+	uint64_t start_time;
+	int64_t start_ns;		/* nanoseconds since 1970 at system time 0 */
 	uint32_t multiplier;		/* ns = (ticks << shift) * multiplier >> 32 */
 	int8_t shift;			/* negative: the other way */
 	/* Guest TSC less host TSC, of the vCPUs that have had an entry. */
@@ -39,6 +41,8 @@ struct kvmclock {
 
 /* A load is followed by entries of all vCPUs, which bring what is in memory up to date: known is false till then. */
 extern const struct state_table kvmclock_state_table;
+/* The device is a struct kvmclock. Power-on is kvmclock_init. */
+extern const struct device_ops kvmclock_device;
 
 /* Members up to start_ns are set. khz: CLOCK_KHZ_LEAST to _MOST. */
 void kvmclock_init(struct kvmclock *clock, uint64_t khz);

@@ -62,8 +62,8 @@ static const struct state_field mc146818_fields[] = {
 	STATE_FIELD(struct mc146818_state, divider_seen),
 	STATE_FIELD(struct mc146818_state, latest),
 	STATE_FIELD(struct mc146818_state, ready),
-	STATE_FIELD(struct mc146818_state, owed),
-	STATE_FIELD(struct mc146818_state, index),
+	STATE_FIELD_MOST(struct mc146818_state, owed, MC146818_BACKLOG),
+	STATE_FIELD_MOST(struct mc146818_state, index, REG_MASK),
 	STATE_ARRAY(struct mc146818_state, ram),
 };
 
@@ -492,6 +492,35 @@ static void advance(void *device)
 	update_irq(device);
 }
 
-const struct device_ops mc146818_device = { .init = init, .advance = advance, .deadline = deadline };
+void mc146818_pass(struct mc146818 *chip, uint64_t seconds)
+{
+	if (updates_run(chip))
+		add_seconds(chip, seconds);
+}
+
+/* Times lie behind it by any span, and before it by a second at most. */
+static const char *valid(const void *device, const void *const *states, uint64_t now)
+{
+	const struct mc146818_state *s = states[0];
+
+	(void)device;
+	if (s->latest > now)
+		return "latest";
+	if (s->next_update > s->latest + NSEC_PER_SEC)
+		return "next_update";
+	if ((int64_t)(s->divider_start - s->latest) > 0)
+		return "divider_start";
+	if (s->divider_seen > time_scale(s->latest - s->divider_start, DIVIDER_HZ, NSEC_PER_SEC))
+		return "divider_seen";
+	return s->ready > s->latest + NSEC_PER_SEC ? "ready" : NULL;
+}
+
+static const struct device_part parts[] = {
+	DEVICE_PART(mc146818_state_table, 0, struct mc146818, s),
+};
+
+const struct device_ops mc146818_device = {
+	.init = init, .advance = advance, .deadline = deadline, DEVICE_PARTS(parts), .valid = valid,
+};
 /* Reading register C lets the next interrupt come. */
 const struct io_ops mc146818_io = { .read = io_read, .write = io_write, .widest = 1, .timed = true, .timed_reads = true };

@@ -53,6 +53,8 @@ extern const struct io_ops mc146818_io;
 void mc146818_reset(struct mc146818 *chip);
 /* Nanoseconds since 1970 at time 0 of the machine. Before the machine runs. */
 void mc146818_set_wall(struct mc146818 *chip, int64_t wall_ns);
+/* So much time has passed while the machine did not run: the clock has gone on by its battery, if it counts. */
+void mc146818_pass(struct mc146818 *chip, uint64_t seconds);
 /* Writes a byte of memory: boot data. index: 0 to 127. */
 void mc146818_poke(struct mc146818 *chip, unsigned int index, uint8_t value);
 

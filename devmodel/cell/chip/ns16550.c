@@ -66,21 +66,21 @@ static const uint8_t trigger_levels[] = { 1, 4, 8, 14 };
 
 static const struct state_field ns16550_fields[] = {
 	STATE_ARRAY(struct ns16550_state, rx),
-	STATE_FIELD(struct ns16550_state, rx_first),
-	STATE_FIELD(struct ns16550_state, rx_count),
+	STATE_FIELD_MOST(struct ns16550_state, rx_first, NS16550_FIFO - 1),
+	STATE_FIELD_MOST(struct ns16550_state, rx_count, NS16550_FIFO),
 	STATE_ARRAY(struct ns16550_state, tx),
-	STATE_FIELD(struct ns16550_state, tx_first),
-	STATE_FIELD(struct ns16550_state, tx_count),
-	STATE_FIELD(struct ns16550_state, ier),
+	STATE_FIELD_MOST(struct ns16550_state, tx_first, NS16550_FIFO - 1),
+	STATE_FIELD_MOST(struct ns16550_state, tx_count, NS16550_FIFO),
+	STATE_FIELD_MOST(struct ns16550_state, ier, IER_ALL),
 	STATE_FIELD(struct ns16550_state, fcr),
 	STATE_FIELD(struct ns16550_state, lcr),
-	STATE_FIELD(struct ns16550_state, mcr),
+	STATE_FIELD_MOST(struct ns16550_state, mcr, MCR_ALL),
 	STATE_FIELD(struct ns16550_state, scr),
 	STATE_FIELD(struct ns16550_state, dll),
 	STATE_FIELD(struct ns16550_state, dlm),
 	STATE_FIELD(struct ns16550_state, lsr_errors),
 	STATE_FIELD(struct ns16550_state, msr),
-	STATE_FIELD(struct ns16550_state, thre_pending),
+	STATE_FLAG(struct ns16550_state, thre_pending),
 };
 
 const struct state_table ns16550_state_table = {
@@ -90,9 +90,14 @@ const struct state_table ns16550_state_table = {
 	.count = sizeof(ns16550_fields) / sizeof(ns16550_fields[0]),
 };
 
+static unsigned int depth_by(uint8_t fcr)
+{
+	return fcr & FCR_ENABLE ? NS16550_FIFO : 1;
+}
+
 static unsigned int depth(const struct ns16550 *chip)
 {
-	return chip->s.fcr & FCR_ENABLE ? NS16550_FIFO : 1;
+	return depth_by(chip->s.fcr);
 }
 
 static void fifo_put(uint8_t *fifo, uint8_t first, uint8_t *count, uint8_t byte)
@@ -390,5 +395,26 @@ void ns16550_receive(struct ns16550 *chip, uint8_t byte)
 	update(chip);
 }
 
-const struct device_ops ns16550_device = { .init = init };
+static const char *valid(const void *device, const void *const *states, uint64_t now)
+{
+	const struct ns16550_state *s = states[0];
+
+	(void)device;
+	(void)now;
+	if (s->fcr & ~(FCR_ENABLE | FCR_DMA | FCR_TRIGGER) || (s->fcr && !(s->fcr & FCR_ENABLE)))
+		return "fcr";
+	if (s->rx_count > depth_by(s->fcr))
+		return "rx_count";
+	if (s->tx_count > depth_by(s->fcr))
+		return "tx_count";
+	if (s->lsr_errors & ~LSR_OE)
+		return "lsr_errors";
+	return (s->msr & ~MSR_DELTAS) != modem_inputs(s->mcr) ? "msr" : NULL;
+}
+
+static const struct device_part parts[] = {
+	DEVICE_PART(ns16550_state_table, 0, struct ns16550, s),
+};
+
+const struct device_ops ns16550_device = { .init = init, DEVICE_PARTS(parts), .valid = valid };
 const struct io_ops ns16550_io = { .read = io_read, .write = io_write, .widest = 1 };

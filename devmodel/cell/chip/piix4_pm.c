@@ -34,9 +34,9 @@ enum {
 
 static const struct state_field fields[] = {
 	STATE_FIELD(struct piix4_pm_state, toggles),
-	STATE_FIELD(struct piix4_pm_state, status),
-	STATE_FIELD(struct piix4_pm_state, enable),
-	STATE_FIELD(struct piix4_pm_state, control),
+	STATE_FIELD_MOST(struct piix4_pm_state, status, EVENTS),
+	STATE_FIELD_MOST(struct piix4_pm_state, enable, EVENTS),
+	STATE_FIELD_MOST(struct piix4_pm_state, control, CONTROL_KEPT),
 	STATE_FIELD(struct piix4_pm_state, gpe_status),
 	STATE_FIELD(struct piix4_pm_state, gpe_enable),
 	STATE_FIELD(struct piix4_pm_state, apm_control),
@@ -243,7 +243,27 @@ void piix4_pm_set_gpe(void *sink, unsigned int pin, bool level)
 	update_sci(chip);
 }
 
-const struct device_ops piix4_pm_device = { .init = init, .advance = advance, .deadline = deadline };
+static const char *valid(const void *device, const void *const *states, uint64_t now)
+{
+	const struct piix4_pm *chip = device;
+	const struct piix4_pm_state *s = states[0];
+
+	if (s->toggles > timer_ticks(now) >> timer_highest_bit(chip))
+		return "toggles";
+	if (s->status & ~EVENTS)
+		return "status";
+	if (s->enable & ~EVENTS)
+		return "enable";
+	return s->control & ~CONTROL_KEPT ? "control" : NULL;
+}
+
+static const struct device_part parts[] = {
+	DEVICE_PART(piix4_pm_state_table, 0, struct piix4_pm, s),
+};
+
+const struct device_ops piix4_pm_device = {
+	.init = init, .advance = advance, .deadline = deadline, DEVICE_PARTS(parts), .valid = valid,
+};
 /* A timer that reads show to have overflowed was due before, if its overflow has a deadline. */
 const struct io_ops piix4_pm_io = { .read = io_read, .write = io_write, .widest = 4, .timed = true };
 const struct io_ops piix4_apm_io = { .read = apm_read, .write = apm_write, .widest = 1, .timed = true };

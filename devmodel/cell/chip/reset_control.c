@@ -6,7 +6,7 @@
 #define RESET_CPU	(1u << 2)	/* its rise resets */
 
 static const struct state_field fields[] = {
-	STATE_FIELD(struct reset_control_state, value),
+	STATE_FIELD_MOST(struct reset_control_state, value, HARD_RESET | RESET_CPU),
 };
 
 const struct state_table reset_control_state_table = {
@@ -46,5 +46,9 @@ static void io_write(void *device, uint64_t offset, unsigned int bytes, uint64_t
 	line_set(&chip->reset, false);
 }
 
-const struct device_ops reset_control_device = { .init = init };
+static const struct device_part parts[] = {
+	DEVICE_PART(reset_control_state_table, 0, struct reset_control, s),
+};
+
+const struct device_ops reset_control_device = { .init = init, DEVICE_PARTS(parts) };
 const struct io_ops reset_control_io = { .read = io_read, .write = io_write, .widest = 1 };

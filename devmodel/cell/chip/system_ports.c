@@ -65,6 +65,10 @@ static void post_write(void *device, uint64_t offset, unsigned int bytes, uint64
 	ports->s.post_code = (uint8_t)value;
 }
 
-const struct device_ops system_ports_device = { .init = init };
+static const struct device_part parts[] = {
+	DEVICE_PART(system_ports_state_table, 0, struct system_ports, s),
+};
+
+const struct device_ops system_ports_device = { .init = init, DEVICE_PARTS(parts) };
 const struct io_ops system_ports_control_io = { .read = control_read, .write = control_write, .widest = 1 };
 const struct io_ops system_ports_post_io = { .read = post_read, .write = post_write, .widest = 1 };

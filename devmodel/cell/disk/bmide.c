@@ -30,8 +30,8 @@ static const struct state_field bmide_fields[] = {
 	STATE_FIELD(struct bmide_state, table),
 	STATE_FIELD(struct bmide_state, next),
 	STATE_FIELD(struct bmide_state, address),
-	STATE_FIELD(struct bmide_state, left),
-	STATE_FIELD(struct bmide_state, last),
+	STATE_FIELD_MOST(struct bmide_state, left, REGION_MOST),
+	STATE_FLAG(struct bmide_state, last),
 	STATE_FIELD(struct bmide_state, command),
 	STATE_FIELD(struct bmide_state, status),
 };
@@ -39,6 +39,22 @@ static const struct state_field bmide_fields[] = {
 const struct state_table bmide_state_table = {
 	"bmide", 1, bmide_fields, sizeof(bmide_fields) / sizeof(bmide_fields[0])
 };
+
+const char *bmide_invalid(const struct bmide_state *s)
+{
+	if (s->table & ~BM_TABLE_WRITABLE)
+		return "table";
+	if (s->next & ~BM_TABLE_WRITABLE)
+		return "next";
+	if (s->command & ~(BM_COMMAND_START | BM_COMMAND_READ))
+		return "command";
+	if (s->status & ~(BM_STATUS_ACTIVE | BM_STATUS_ERROR | BM_STATUS_INTERRUPT | BM_STATUS_CAPABLE))
+		return "status";
+	/* It stops with the last region, and when the guest stops it. */
+	if (s->status & BM_STATUS_ACTIVE && (!(s->command & BM_COMMAND_START) || (s->last && !s->left)))
+		return "status";
+	return NULL;
+}
 
 void bmide_init(struct bmide *bm)
 {

@@ -48,5 +48,7 @@ bool bmide_to_memory(struct bmide *bm, const uint8_t *data, uint32_t bytes, uint
 bool bmide_from_memory(struct bmide *bm, uint8_t *data, uint32_t bytes, uint32_t *moved);
 
 extern const struct state_table bmide_state_table;
+/* NULL, or the name of a field of a state that no engine can be in. */
+const char *bmide_invalid(const struct bmide_state *s);
 
 #endif

@@ -15,9 +15,9 @@
 #define FLOATING		0x7fu
 
 static const struct state_field channel_fields[] = {
-	STATE_FIELD(struct ide_channel_state, selected),
+	STATE_FIELD_MOST(struct ide_channel_state, selected, IDE_CHANNEL_DRIVES - 1),
 	STATE_FIELD(struct ide_channel_state, control),
-	STATE_FIELD(struct ide_channel_state, line),
+	STATE_FLAG(struct ide_channel_state, line),
 };
 
 const struct state_table ide_channel_state_table = {
@@ -307,16 +307,29 @@ bool ide_in_flight(const struct ide_channel *ch)
 	return ch->drive[0].requests || ch->drive[1].requests;
 }
 
+const char *ide_invalid(const struct ide_channel *ch, const struct ide_channel_state *s, const struct bmide_state *bm,
+			const struct ide_drive_state *const drives[IDE_CHANNEL_DRIVES])
+{
+	const char *field = bmide_invalid(bm);
+
+	if (s->control & ~(CONTROL_NIEN | CONTROL_SRST | CONTROL_HOB))
+		return "control";
+	if (s->selected >= IDE_CHANNEL_DRIVES)
+		return "selected";
+	if (s->line != (drives[s->selected]->interrupt && !(s->control & CONTROL_NIEN)))
+		return "line";
+	for (unsigned int i = 0; !field && i < IDE_CHANNEL_DRIVES; i++)
+		field = ide_drive_invalid(&ch->drive[i], drives[i], s->control & CONTROL_SRST);
+	return field;
+}
+
 bool ide_restored(struct ide_channel *ch)
 {
-	if (ch->s.selected >= IDE_CHANNEL_DRIVES || ch->s.line != line_level(ch))
-		return false;
-	for (unsigned int i = 0; i < IDE_CHANNEL_DRIVES; i++) {
+	const struct ide_drive_state *drives[IDE_CHANNEL_DRIVES] = { &ch->drive[0].s, &ch->drive[1].s };
+
+	for (unsigned int i = 0; i < IDE_CHANNEL_DRIVES; i++)
 		ch->drive[i].window_bytes = 0;
-		if (!ide_drive_valid(&ch->drive[i]))
-			return false;
-	}
-	return true;
+	return !ide_invalid(ch, &ch->s, &ch->bm.s, drives);
 }
 
 const struct io_ops ide_command_io = {

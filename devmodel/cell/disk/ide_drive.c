@@ -12,29 +12,29 @@ static const struct state_field drive_fields[] = {
 	STATE_ARRAY(struct ide_drive_state, previous),
 	STATE_FIELD(struct ide_drive_state, status),
 	STATE_FIELD(struct ide_drive_state, error),
-	STATE_FIELD(struct ide_drive_state, interrupt),
-	STATE_FIELD(struct ide_drive_state, flow),
-	STATE_FIELD(struct ide_drive_state, through),
-	STATE_FIELD(struct ide_drive_state, cursor),
-	STATE_FIELD(struct ide_drive_state, readable),
-	STATE_FIELD(struct ide_drive_state, writable),
-	STATE_FIELD(struct ide_drive_state, block),
+	STATE_FLAG(struct ide_drive_state, interrupt),
+	STATE_FIELD_MOST(struct ide_drive_state, flow, IDE_FLOWS - 1),
+	STATE_FLAG(struct ide_drive_state, through),
+	STATE_FIELD_MOST(struct ide_drive_state, cursor, IDE_BUFFER_BYTES),
+	STATE_FIELD_MOST(struct ide_drive_state, readable, IDE_BUFFER_BYTES),
+	STATE_FIELD_MOST(struct ide_drive_state, writable, IDE_BUFFER_BYTES),
+	STATE_FIELD_MOST(struct ide_drive_state, block, IDE_BUFFER_BYTES),
 	STATE_FIELD(struct ide_drive_state, position),
 	STATE_FIELD(struct ide_drive_state, left),
-	STATE_FIELD(struct ide_drive_state, multiple),
+	STATE_FIELD_MOST(struct ide_drive_state, multiple, IDE_BLOCK_SECTORS),
 	STATE_FIELD(struct ide_drive_state, heads),
 	STATE_FIELD(struct ide_drive_state, sectors),
 	STATE_FIELD(struct ide_drive_state, transfer_mode),
-	STATE_FIELD(struct ide_drive_state, write_cache),
-	STATE_FIELD(struct ide_drive_state, standby),
-	STATE_FIELD(struct ide_drive_state, packet),
+	STATE_FLAG(struct ide_drive_state, write_cache),
+	STATE_FLAG(struct ide_drive_state, standby),
+	STATE_FLAG(struct ide_drive_state, packet),
 	STATE_FIELD(struct ide_drive_state, sense_key),
 	STATE_FIELD(struct ide_drive_state, sense_code),
 	STATE_FIELD(struct ide_drive_state, sense_qualifier),
-	STATE_FIELD(struct ide_drive_state, attention),
+	STATE_FLAG(struct ide_drive_state, attention),
 	STATE_FIELD(struct ide_drive_state, media_event),
-	STATE_FIELD(struct ide_drive_state, tray_open),
-	STATE_FIELD(struct ide_drive_state, locked),
+	STATE_FLAG(struct ide_drive_state, tray_open),
+	STATE_FLAG(struct ide_drive_state, locked),
 	STATE_ARRAY(struct ide_drive_state, buffer),
 };
 
@@ -541,34 +541,84 @@ void ide_drive_flush(struct ide_drive *d)
 }
 
 /* A transfer between guest and medium is in whole sectors, but for what IDE_READ has already put into the buffer. */
-static bool transfer_valid(const struct ide_drive *d)
+static bool transfer_valid(const struct ide_drive *d, const struct ide_drive_state *s)
 {
-	const struct ide_drive_state *s = &d->s;
 	uint32_t sector = unit(d);
 
 	if (s->left > d->bytes || s->position > d->bytes - s->left || (s->position + s->left) % sector)
 		return false;
 	if (s->flow == IDE_READ)
 		return true;
-	if (s->flow == IDE_WRITE && (!s->writable || s->writable % sector || s->writable > s->left || s->block % sector))
+	if (s->flow == IDE_WRITE && (s->writable % sector || s->writable > s->left || s->block % sector))
 		return false;
 	return s->left % sector == 0;
 }
 
-/* Everything that indexes the buffer or goes to the host: states come from files. */
-bool ide_drive_valid(const struct ide_drive *d)
+/* With nothing in flight it is the guest's turn, at the data port or with the bus master, or nothing goes on. */
+static bool flow_valid(const struct ide_drive *d, const struct ide_drive_state *s)
 {
-	const struct ide_drive_state *s = &d->s;
+	switch ((enum ide_flow)s->flow) {
+	case IDE_IDLE:
+	case IDE_REPLY_DMA:
+	case IDE_READ_DMA:
+	case IDE_WRITE_DMA:
+		return !s->readable && !s->writable;
+	case IDE_PACKET:
+		return d->kind == KEEL_DRIVE_CDROM && s->writable == IDE_PACKET_BYTES && !s->left;
+	case IDE_REPLY:
+	case IDE_READ:
+		return s->readable && !s->writable;
+	case IDE_WRITE:
+		return s->writable && !s->readable;
+	case IDE_VERIFY:
+	case IDE_FLUSH:
+	case IDE_FLOWS:
+		return false;
+	}
+	return false;
+}
+
+/*
+ * A drive that waits for the guest asks for data, but for one whose bus master's table has ended before its write. One that is busy with
+ * nothing is held in reset.
+ */
+static bool status_valid(const struct ide_drive_state *s, bool in_reset)
+{
+	if (s->flow == IDE_WRITE_DMA && s->status == (IDE_STATUS_BSY | IDE_STATUS_DRDY))
+		return true;
+	if (s->flow != IDE_IDLE)
+		return s->status == (IDE_STATUS_READY | IDE_STATUS_DRQ);
+	return !(s->status & IDE_STATUS_DRQ) && (in_reset || !(s->status & IDE_STATUS_BSY));
+}
+
+/* Everything that indexes the buffer or goes to the host: states come from files. */
+static const char *invalid_position(const struct ide_drive *d, const struct ide_drive_state *s)
+{
 	uint32_t end = s->readable > s->writable ? s->readable : s->writable;
 	uint32_t from = end ? end : s->cursor;
 
-	if (s->flow >= IDE_FLOWS || s->multiple > IDE_BLOCK_SECTORS || !s->heads || !s->sectors)
-		return false;
-	if (s->block > IDE_BUFFER_BYTES || from > IDE_BUFFER_BYTES || (s->readable && s->writable))
-		return false;
-	if ((s->cursor | end | s->block) & 1 || (end && s->cursor >= end))
-		return false;
+	if (from > IDE_BUFFER_BYTES || s->cursor & 1 || (end && s->cursor >= end))
+		return "cursor";
+	if (end & 1)
+		return s->readable ? "readable" : "writable";
+	if (s->block > IDE_BUFFER_BYTES || s->block & 1 || (!s->block && s->flow != IDE_IDLE && s->flow != IDE_PACKET))
+		return "block";
 	if (s->flow == IDE_REPLY || s->flow == IDE_REPLY_DMA)
-		return s->left <= IDE_BUFFER_BYTES - from;
-	return transfer_valid(d);
+		return s->left > IDE_BUFFER_BYTES - from ? "left" : NULL;
+	return transfer_valid(d, s) ? NULL : "position";
+}
+
+const char *ide_drive_invalid(const struct ide_drive *d, const struct ide_drive_state *s, bool in_reset)
+{
+	if (s->flow >= IDE_FLOWS || !flow_valid(d, s))
+		return "flow";
+	if (!status_valid(s, in_reset))
+		return "status";
+	if (s->multiple > IDE_BLOCK_SECTORS)
+		return "multiple";
+	if (!s->heads)
+		return "heads";
+	if (!s->sectors)
+		return "sectors";
+	return invalid_position(d, s);
 }

@@ -145,8 +145,8 @@ void ide_drive_step(struct ide_drive *d);
 void ide_drive_block_done(struct ide_drive *d);
 /* Of a chunk that the host does not have this is ignored. */
 void ide_drive_complete(struct ide_drive *d, unsigned int chunk, int32_t status);
-/* The state just loaded is one that this drive can be in. */
-bool ide_drive_valid(const struct ide_drive *d);
+/* NULL, or the name of a field of a state that this drive cannot be in while nothing is in flight; in_reset: SRST is set. */
+const char *ide_drive_invalid(const struct ide_drive *d, const struct ide_drive_state *s, bool in_reset);
 
 /* For the command sets. Each ends or carries on the current command. */
 void ide_drive_done(struct ide_drive *d);			/* success, with interrupt */

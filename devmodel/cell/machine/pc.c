@@ -2,7 +2,6 @@
 /* The wiring diagram of the machine: its devices, where they answer, and what their lines lead to. */
 #include "machine/pc.h"
 
-#include "core/device.h"
 #include "core/string.h"
 #include "shared/pc_map.h"
 
@@ -16,29 +15,32 @@ _Static_assert(PC_PCI_MEMORY_LAST + 1u == PC_IOAPIC, "BARs are in front of all f
 _Static_assert(PC_VGA_HOLE + PC_VGA_HOLE_BYTES == PC_VGA_HOLE_END, "the end of the hole");
 _Static_assert(PC_VGA_HOLE_LAST + 1 == PC_VGA_HOLE_END, "the end of the hole");
 
-/* The devices, but for local APICs and what has no registers. */
-#define DEVICE(type, member)	{ &type##_device, offsetof(struct pc, member) }
+/* A name says which section of a saved machine is whose, and stays. */
+#define DEVICE(type, number, member)	{ &type##_device, #type, number, offsetof(struct pc, member) }
 
-static const struct device devices[] = {
-	DEVICE(i8259, pic_master),
-	DEVICE(i8259, pic_slave),
-	DEVICE(ioapic, ioapic),
-	DEVICE(i8254, pit),
-	DEVICE(mc146818, rtc),
-	DEVICE(hpet, hpet),
-	DEVICE(piix4_pm, pm),
-	DEVICE(reset_control, reset_control),
-	DEVICE(system_ports, system_ports),
-	DEVICE(ns16550, serial),
-	DEVICE(i8042, keyboard),
-	DEVICE(pci, pci),
-	DEVICE(i440fx, host_bridge),
-	DEVICE(piix3, isa_bridge),
-	DEVICE(piix3_ide, ide),
-	DEVICE(piix4_acpi, acpi),
+const struct device pc_devices[] = {
+	DEVICE(i8259, 0, pic_master),
+	DEVICE(i8259, 1, pic_slave),
+	DEVICE(ioapic, 0, ioapic),
+	DEVICE(i8254, 0, pit),
+	DEVICE(mc146818, 0, rtc),
+	DEVICE(hpet, 0, hpet),
+	DEVICE(piix4_pm, 0, pm),
+	DEVICE(reset_control, 0, reset_control),
+	DEVICE(system_ports, 0, system_ports),
+	DEVICE(ns16550, 0, serial),
+	DEVICE(i8042, 0, keyboard),
+	DEVICE(debugport, 0, debug),
+	DEVICE(fw_cfg, 0, fw_cfg),
+	DEVICE(kvmclock, 0, kvmclock),
+	DEVICE(pci, 0, pci),
+	DEVICE(i440fx, 0, host_bridge),
+	DEVICE(piix3, 0, isa_bridge),
+	DEVICE(piix3_ide, 0, ide),
+	DEVICE(piix4_acpi, 0, acpi),
 };
 
-#define DEVICES			(sizeof(devices) / sizeof(devices[0]))
+const unsigned int pc_device_count = sizeof(pc_devices) / sizeof(pc_devices[0]);
 
 /* Where they answer, if the guest cannot move them. What comes later covers what is before. */
 #define PORTS(base, bytes, ops, member)		{ BUS_PORT_SPACE, base, bytes, &(ops), offsetof(struct pc, member) }
@@ -81,6 +83,11 @@ _Static_assert(sizeof(ranges) / sizeof(ranges[0]) == PC_RANGES, "struct pc has o
 static void *at(struct pc *pc, size_t place)
 {
 	return (char *)pc + place;
+}
+
+void *pc_device(struct pc *pc, const struct device *device)
+{
+	return at(pc, device->place);
 }
 
 /* Lines */
@@ -148,15 +155,15 @@ static void init_lapics(struct pc *pc, struct lapic_page *apics)
 	pc->vcpu[0].lapic.s.init_pending = 1;
 }
 
-/* At time 0. */
-static int64_t wall_clock(const struct pc *pc)
+int64_t pc_wall(const struct pc *pc, uint64_t tsc)
 {
 	struct clock clock = pc->clock;
 
 	clock.start = pc->machine.wall_tsc;
-	if (pc->clock.start < clock.start)
+	clock.origin = 0;
+	if (tsc < clock.start)
 		return pc->machine.wall_ns;
-	return (int64_t)((uint64_t)pc->machine.wall_ns + clock_ns(&clock, pc->clock.start));
+	return (int64_t)((uint64_t)pc->machine.wall_ns + clock_ns(&clock, tsc));
 }
 
 static void init_kvmclock(struct pc *pc)
@@ -164,7 +171,7 @@ static void init_kvmclock(struct pc *pc)
 	pc->kvmclock.mem = &pc->mem;
 	pc->kvmclock.count = pc->machine.vcpus;
 	pc->kvmclock.start_tsc = pc->clock.start;
-	pc->kvmclock.start_ns = wall_clock(pc);
+	pc->kvmclock.start_ns = pc_wall(pc, pc->clock.start);
 	kvmclock_init(&pc->kvmclock, pc->machine.tsc_khz);
 }
 
@@ -355,9 +362,10 @@ static void init_devices(struct pc *pc, struct lapic_page *apics)
 	wire_pci(pc);
 	map_ranges(pc);
 	init_apertures(pc);
-	for (unsigned int i = 0; i < DEVICES; i++)
-		devices[i].ops->init(at(pc, devices[i].place));
-	mc146818_set_wall(&pc->rtc, wall_clock(pc));
+	for (unsigned int i = 0; i < pc_device_count; i++)
+		if (pc_devices[i].ops->init)
+			pc_devices[i].ops->init(pc_device(pc, &pc_devices[i]));
+	mc146818_set_wall(&pc->rtc, pc_wall(pc, pc->clock.start));
 }
 
 unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, struct lapic_page *apics, uint64_t tsc)
@@ -382,12 +390,17 @@ unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, struct lapic_
 
 /* Time */
 
+static uint64_t deadline_of(struct pc *pc, const struct device *device)
+{
+	return device->ops->deadline ? device->ops->deadline(pc_device(pc, device)) : TIME_NEVER;
+}
+
 static uint64_t earliest(struct pc *pc)
 {
 	uint64_t first = TIME_NEVER;
 
-	for (unsigned int i = 0; i < DEVICES; i++) {
-		uint64_t own = devices[i].ops->deadline ? devices[i].ops->deadline(at(pc, devices[i].place)) : TIME_NEVER;
+	for (unsigned int i = 0; i < pc_device_count; i++) {
+		uint64_t own = deadline_of(pc, &pc_devices[i]);
 
 		if (own < first)
 			first = own;
@@ -419,8 +432,8 @@ void pc_advance(struct pc *pc)
 {
 	if (pc->now < pc->deadline)
 		return;
-	for (unsigned int i = 0; i < DEVICES; i++)
-		if (devices[i].ops->advance)
-			devices[i].ops->advance(at(pc, devices[i].place));
+	for (unsigned int i = 0; i < pc_device_count; i++)
+		if (pc_devices[i].ops->advance)
+			pc_devices[i].ops->advance(pc_device(pc, &pc_devices[i]));
 	pc->io.timed = true;
 }

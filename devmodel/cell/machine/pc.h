@@ -34,6 +34,7 @@
 #include "core/aperture.h"
 #include "core/bus.h"
 #include "core/clock.h"
+#include "core/device.h"
 #include "disk/block.h"
 #include "core/gmem.h"
 #include "machine/link.h"
@@ -117,11 +118,19 @@ struct pc {
 	struct apertures apertures;
 };
 
+/* The one list of the machine's devices, but for local APICs, which are the vCPUs'. */
+extern const struct device pc_devices[];
+extern const unsigned int pc_device_count;
+void *pc_device(struct pc *pc, const struct device *device);
+
 /*
  * Builds the machine that the channel describes; guest is where guest-physical address 0 is mapped, apics are the
  * vCPUs' APIC pages. 0, or an enum cell_refusal.
  */
 unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, struct lapic_page *apics, uint64_t tsc);
+
+/* Nanoseconds since 1970 at a host TSC, in the guest's RTC time zone. */
+int64_t pc_wall(const struct pc *pc, uint64_t tsc);
 
 /* An entry of this context at this host TSC. */
 void pc_set_time(struct pc *pc, unsigned int context, uint64_t tsc);

@@ -32,4 +32,16 @@ void i440fx_init(void *device)
 	fn->writable[I440FX_SMRAM] = SMRAM_WRITABLE;
 }
 
-const struct device_ops i440fx_device = { .init = i440fx_init };
+static const char *valid(const void *device, const void *const *states, uint64_t now)
+{
+	const struct i440fx *fx = device;
+
+	(void)now;
+	return pci_function_invalid(&fx->pci, states[0]);
+}
+
+static const struct device_part parts[] = {
+	DEVICE_PART(pci_function_state_table, 0, struct i440fx, pci.s),
+};
+
+const struct device_ops i440fx_device = { .init = i440fx_init, DEVICE_PARTS(parts), .valid = valid };

@@ -114,6 +114,32 @@ static void send_msi(const struct pci_function *fn, unsigned int vector)
 	send(fn, address, (data & ~(granted_vectors(fn) - 1)) | vector);
 }
 
+uint8_t msi_own_bits(const struct pci_function *fn, unsigned int offset)
+{
+	unsigned int pending = fn->msi_capability + MSI_PENDING(msi_control(fn) & MSI_64);
+
+	if (!fn->msi_capability || !(msi_control(fn) & MSI_MASKS) || offset - pending >= WORD_BYTES)
+		return 0;
+	return UINT8_MAX;
+}
+
+bool msi_valid(const struct pci_function *fn, const struct pci_function_state *s)
+{
+	uint32_t control = msi_control(fn), shown = 0;
+	unsigned int log = control >> MSI_CAPABLE_SHIFT & MSI_LOG_MASK;
+	const uint8_t *at = &s->config[fn->msi_capability + MSI_PENDING(control & MSI_64)];
+
+	if (!fn->msi_capability)
+		return !s->msi_pending;
+	if (s->msi_pending & ~(UINT32_MAX >> (WORD_BITS - (1u << log))))
+		return false;
+	if (!(control & MSI_MASKS))
+		return true;
+	for (unsigned int i = 0; i < WORD_BYTES; i++)
+		shown |= (uint32_t)at[i] << (8 * i);
+	return shown == s->msi_pending;
+}
+
 static void set_msi_pending(struct pci_function *fn, uint32_t pending)
 {
 	uint32_t control = msi_control(fn);
@@ -282,4 +308,22 @@ void msix_add(struct pci_function *fn, struct msix *msix, unsigned int bar, unsi
 	fn->writable[at + MSIX_CONTROL + 1] = (MSIX_ENABLE | MSIX_FUNCTION_MASK) >> 8;
 	fn->writable[PCI_COMMAND] |= PCI_COMMAND_MASTER;
 	pci_function_bar(fn, bar, PCI_BAR_32, MSIX_BAR_BYTES, &table_ops, fn);
+}
+
+static bool entry_is_valid(const struct msix *msix, const uint32_t *entry, unsigned int vector)
+{
+	if (vector >= msix->vectors)
+		return !(entry[ENTRY_ADDRESS] | entry[ENTRY_ADDRESS_HIGH] | entry[ENTRY_DATA] | entry[ENTRY_CONTROL]);
+	return !(entry[ENTRY_ADDRESS] & ~ADDRESS_WRITABLE) && !(entry[ENTRY_CONTROL] & ~ENTRY_MASKED);
+}
+
+const char *msix_invalid(const struct msix *msix, const struct msix_state *s)
+{
+	for (unsigned int i = 0; i < MSIX_MOST; i++) {
+		if (!entry_is_valid(msix, &s->table[i * MSIX_ENTRY_WORDS], i))
+			return "table";
+		if (i >= msix->vectors && s->pending[i / WORD_BITS] >> (i % WORD_BITS) & 1)
+			return "pending";
+	}
+	return NULL;
 }

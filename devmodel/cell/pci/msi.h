@@ -46,7 +46,13 @@ void msix_signal(struct pci_function *fn, unsigned int vector);
 /* What is pending goes out, if it may by now. */
 void msi_flush(struct pci_function *fn);
 void msi_retract(struct pci_function *fn);
+/* Bits of a byte of configuration space that no guest writes and that change all the same: MSI's pending bits. */
+uint8_t msi_own_bits(const struct pci_function *fn, unsigned int offset);
+/* What is pending in a state of this function is among its vectors, and shown where it is shown. */
+bool msi_valid(const struct pci_function *fn, const struct pci_function_state *s);
 
 extern const struct state_table msix_state_table;
+/* NULL, or the name of a field of a state that MSI-X with so many vectors cannot have. */
+const char *msix_invalid(const struct msix *msix, const struct msix_state *s);
 
 #endif

@@ -362,6 +362,19 @@ void pci_function_restored(struct pci_function *fn)
 	update_bars(fn);
 }
 
+const char *pci_function_invalid(const struct pci_function *fn, const struct pci_function_state *s)
+{
+	for (unsigned int i = 0; i < PCI_CONFIG_BYTES; i++) {
+		uint8_t may = fn->writable[i] | msi_own_bits(fn, i);
+
+		if (i == PCI_STATUS && fn->s.config[PCI_INTERRUPT_PIN])
+			may |= PCI_STATUS_INTERRUPT;
+		if ((s->config[i] ^ fn->s.config[i]) & ~may)
+			return "config";
+	}
+	return msi_valid(fn, s) ? NULL : "msi_pending";
+}
+
 /* The bus */
 
 void pci_init(void *device)
@@ -424,4 +437,17 @@ static void io_write(void *device, uint64_t offset, unsigned int bytes, uint64_t
 }
 
 const struct io_ops pci_io = { .read = io_read, .write = io_write, .widest = sizeof(uint32_t) };
-const struct device_ops pci_device = { .init = pci_init };
+static const char *valid(const void *device, const void *const *states, uint64_t now)
+{
+	const struct pci_state *s = states[0];
+
+	(void)device;
+	(void)now;
+	return s->address & ~ADDRESS_WRITABLE ? "address" : NULL;
+}
+
+static const struct device_part parts[] = {
+	DEVICE_PART(pci_state_table, 0, struct pci, s),
+};
+
+const struct device_ops pci_device = { .init = pci_init, DEVICE_PARTS(parts), .valid = valid };

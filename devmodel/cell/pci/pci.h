@@ -191,6 +191,11 @@ void pci_set_intx(struct pci_function *fn, bool level);
 /* The device was reset: INTx falls and no message waits any more. */
 void pci_retract(struct pci_function *fn);
 
+/*
+ * NULL, or the name of a field of a state that this function cannot have: it differs from what it has in a bit that nobody can change.
+ */
+const char *pci_function_invalid(const struct pci_function *fn, const struct pci_function_state *s);
+
 struct pci_state {
 	uint32_t address;			/* CONFIG_ADDRESS */
 };

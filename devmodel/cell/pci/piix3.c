@@ -116,4 +116,24 @@ void piix3_restored(struct piix3 *piix)
 	piix->driven = routed_lines(piix);
 }
 
-const struct device_ops piix3_device = { .init = piix3_init };
+static const char *valid(const void *device, const void *const *states, uint64_t now)
+{
+	const struct piix3 *piix = device;
+
+	(void)now;
+	return pci_function_invalid(&piix->pci, states[0]);
+}
+
+static void restored(void *device)
+{
+	piix3_restored(device);
+}
+
+static const struct device_part parts[] = {
+	DEVICE_PART(pci_function_state_table, 0, struct piix3, pci.s),
+	DEVICE_PART(piix3_state_table, 0, struct piix3, s),
+};
+
+const struct device_ops piix3_device = {
+	.init = piix3_init, DEVICE_PARTS(parts), .valid = valid, .restored = restored,
+};

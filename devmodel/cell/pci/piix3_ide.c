@@ -54,4 +54,44 @@ void piix3_ide_init(void *device)
 		ide_init(&ide->channel[i]);
 }
 
-const struct device_ops piix3_ide_device = { .init = piix3_ide_init };
+#define CHANNEL_PARTS(n) \
+	DEVICE_PART(ide_channel_state_table, n, struct piix3_ide, channel[n].s), \
+	DEVICE_PART(bmide_state_table, n, struct piix3_ide, channel[n].bm.s), \
+	DEVICE_PART(ide_drive_state_table, 2 * (n), struct piix3_ide, channel[n].drive[0].s), \
+	DEVICE_PART(ide_drive_state_table, 2 * (n) + 1, struct piix3_ide, channel[n].drive[1].s)
+
+static const struct device_part parts[] = {
+	DEVICE_PART(pci_function_state_table, 0, struct piix3_ide, pci.s),
+	CHANNEL_PARTS(0),
+	CHANNEL_PARTS(1),
+};
+
+#define PARTS_OF_CHANNEL	4u
+
+static const char *valid(const void *device, const void *const *states, uint64_t now)
+{
+	const struct piix3_ide *ide = device;
+	const char *field = pci_function_invalid(&ide->pci, states[0]);
+
+	(void)now;
+	for (unsigned int i = 0; !field && i < PIIX3_IDE_CHANNELS; i++) {
+		const void *const *s = &states[1 + PARTS_OF_CHANNEL * i];
+		const struct ide_drive_state *drives[] = { s[2], s[3] };
+
+		field = ide_invalid(&ide->channel[i], s[0], s[1], drives);
+	}
+	return field;
+}
+
+static void restored(void *device)
+{
+	struct piix3_ide *ide = device;
+
+	pci_function_restored(&ide->pci);
+	for (unsigned int i = 0; i < PIIX3_IDE_CHANNELS; i++)
+		ide_restored(&ide->channel[i]);
+}
+
+const struct device_ops piix3_ide_device = {
+	.init = piix3_ide_init, DEVICE_PARTS(parts), .valid = valid, .restored = restored,
+};

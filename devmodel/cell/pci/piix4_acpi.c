@@ -65,4 +65,23 @@ void piix4_acpi_restored(struct piix4_acpi *acpi)
 	update_block(acpi);
 }
 
-const struct device_ops piix4_acpi_device = { .init = piix4_acpi_init };
+static const char *valid(const void *device, const void *const *states, uint64_t now)
+{
+	const struct piix4_acpi *acpi = device;
+
+	(void)now;
+	return pci_function_invalid(&acpi->pci, states[0]);
+}
+
+static void restored(void *device)
+{
+	piix4_acpi_restored(device);
+}
+
+static const struct device_part parts[] = {
+	DEVICE_PART(pci_function_state_table, 0, struct piix4_acpi, pci.s),
+};
+
+const struct device_ops piix4_acpi_device = {
+	.init = piix4_acpi_init, DEVICE_PARTS(parts), .valid = valid, .restored = restored,
+};

@@ -26,6 +26,8 @@
 #define CLASS_MASK		0xf0u
 #define REGISTER_ALIGN		0xfu
 #define REGISTER_BITS		32
+#define POSTED_ALL		(LAPIC_POSTED_VECTORS | LAPIC_POSTED_COPY | LAPIC_POSTED_RESET)
+#define LINTS			3u
 #define REQUESTING_UNKNOWN	((1u << LAPIC_VECTOR_WORDS) - 1)
 
 #define XAPIC			(1u << 0)	/* exists in the page */
@@ -82,25 +84,24 @@ static const struct state_field fields[] = {
 	STATE_FIELD(struct lapic_state, esr),
 	STATE_FIELD(struct lapic_state, errors),
 	STATE_FIELD(struct lapic_state, initial_count),
-	STATE_FIELD(struct lapic_state, divide),
+	STATE_FIELD_MOST(struct lapic_state, divide, DIVIDE_LOW | DIVIDE_HIGH),
 	STATE_ARRAY(struct lapic_state, lvt),
 	STATE_ARRAY(struct lapic_state, posted_vectors),
 	STATE_ARRAY(struct lapic_state, posted_level),
-	STATE_FIELD(struct lapic_state, nmi_pending),
-	STATE_FIELD(struct lapic_state, init_pending),
-	STATE_FIELD(struct lapic_state, sipi_pending),
-	STATE_FIELD(struct lapic_state, wait_sipi),
-	STATE_FIELD(struct lapic_state, requesting),
-	STATE_FIELD(struct lapic_state, posted),
-	STATE_FIELD(struct lapic_state, eoi_offered),
-	STATE_FIELD(struct lapic_state, cr8),
-	STATE_FIELD(struct lapic_state, lint),
+	STATE_FLAG(struct lapic_state, nmi_pending),
+	STATE_FLAG(struct lapic_state, init_pending),
+	STATE_FLAG(struct lapic_state, sipi_pending),
+	STATE_FLAG(struct lapic_state, wait_sipi),
+	STATE_FIELD_MOST(struct lapic_state, posted, POSTED_ALL),
+	STATE_FLAG(struct lapic_state, eoi_offered),
+	STATE_FIELD_MOST(struct lapic_state, cr8, CLASS_MASK >> CLASS_SHIFT),
+	STATE_FIELD_MOST(struct lapic_state, lint, LINTS),
 	STATE_FIELD(struct lapic_state, sipi_vector),
 };
 
 const struct state_table lapic_state_table = {
 	.name = "lapic",
-	.version = 3,
+	.version = 4,
 	.fields = fields,
 	.count = sizeof(fields) / sizeof(fields[0]),
 };
@@ -394,6 +395,10 @@ void lapic_publish_registers(struct lapic *lapic)
 
 void lapic_publish(struct lapic *lapic)
 {
+	lapic->s.requesting = 0;
+	for (unsigned int word = 0; word < LAPIC_VECTOR_WORDS; word++)
+		if (lapic_page_read(lapic, REG_IRR + word))
+			lapic->s.requesting |= 1u << word;
 	lapic_publish_registers(lapic);
 	place_page(lapic);
 	lapic->news = NEWS_STATE | NEWS_TMR | NEWS_MODE;
@@ -690,4 +695,65 @@ bool lapic_accepts_extint(const struct lapic *lapic)
 	if (!lapic_enabled(lapic))
 		return true;
 	return !(lint0 & LVT_MASKED) && (lint0 & LVT_MODE_MASK) >> LVT_MODE_SHIFT == LAPIC_EXTINT;
+}
+
+static unsigned int register_of(enum lapic_lvt which)
+{
+	return which == LAPIC_LVT_CMCI ? REG_LVT_CMCI : REG_LVT_TIMER + which;
+}
+
+static bool base_is_valid(const struct lapic *lapic, uint64_t base)
+{
+	uint64_t page = (1ull << lapic->address_bits) - (1ull << BASE_PAGE_SHIFT);
+
+	return !(base & ~(page | BASE_BSP | BASE_MODE)) && (base & BASE_MODE) != BASE_EXTD &&
+	       !(base & BASE_BSP) == !lapic->bsp;
+}
+
+static bool lvts_are_valid(const struct lapic_state *s)
+{
+	for (unsigned int i = 0; i < LAPIC_LVTS; i++) {
+		uint32_t may = registers[register_of((enum lapic_lvt)i)].writable;
+
+		if (i == LAPIC_LVT_LINT0)
+			may |= LVT_REMOTE_IRR;
+		if (s->lvt[i] & ~may || (!(s->svr & SVR_ENABLE) && !(s->lvt[i] & LVT_MASKED)))
+			return false;
+	}
+	return true;
+}
+
+static bool posts_are_valid(const struct lapic_state *s)
+{
+	for (unsigned int word = 0; word < LAPIC_VECTOR_WORDS; word++)
+		if (!s->posted_vectors[word] != !(s->posted >> word & 1) || s->posted_level[word] & ~s->posted_vectors[word])
+			return false;
+	return true;
+}
+
+const char *lapic_invalid(const struct lapic *lapic, const struct lapic_state *s, uint64_t now)
+{
+	const uint32_t errors = ESR_SEND_ILLEGAL | ESR_RECEIVE_ILLEGAL | ESR_ILLEGAL_REGISTER;
+
+	if (!base_is_valid(lapic, s->base))
+		return "base";
+	if (s->deadline != TIME_NEVER && s->deadline > now + INT64_MAX)
+		return "deadline";
+	if (!lapic_pv_eoi_valid(lapic, s))
+		return "pv_eoi";
+	if (s->ldr & ~registers[REG_LDR].writable)
+		return "ldr";
+	if (~s->dfr & DFR_RESERVED)
+		return "dfr";
+	if (s->svr & ~registers[REG_SVR].writable)
+		return "svr";
+	if ((s->esr | s->errors) & ~errors)
+		return "esr";
+	if (s->divide & ~(DIVIDE_LOW | DIVIDE_HIGH))
+		return "divide";
+	if (!lvts_are_valid(s))
+		return "lvt";
+	if (!posts_are_valid(s))
+		return "posted";
+	return s->wait_sipi && (lapic->bsp || s->sipi_pending) ? "wait_sipi" : NULL;
 }

@@ -120,11 +120,13 @@ struct lapic_bus {
 };
 
 /*
- * Over struct lapic_state and struct lapic_page. After a load of both lapic_publish makes the page's copies, and
- * all of it news for the processor.
+ * Over struct lapic_state and struct lapic_page. After a load of both, with the local APIC as bus->current, lapic_publish makes
+ * the page's copies, and all of it news for the processor. What has requests follows from IRR.
  */
 extern const struct state_table lapic_state_table, lapic_page_table;
 void lapic_publish(struct lapic *lapic);
+/* NULL, or the name of a field of a state that this local APIC cannot have at this time. Its page can be anything. */
+const char *lapic_invalid(const struct lapic *lapic, const struct lapic_state *s, uint64_t now);
 
 /* Power-on. The wiring must be complete. */
 void lapic_init(struct lapic *lapic);

@@ -104,6 +104,9 @@ void lapic_publish_registers(struct lapic *lapic);
 /* Of the highest one in service. */
 void lapic_end_of_interrupt(struct lapic *lapic);
 
+/* lapic_pv_eoi.c */
+bool lapic_pv_eoi_valid(const struct lapic *lapic, const struct lapic_state *s);
+
 /* lapic_bus.c */
 void lapic_take_up(struct lapic *lapic);
 uint32_t lapic_logical_id(const struct lapic *lapic);

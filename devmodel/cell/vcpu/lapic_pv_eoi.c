@@ -61,3 +61,11 @@ bool lapic_write_pv_eoi(struct lapic *lapic, uint64_t value)
 	lapic->s.pv_eoi = value;
 	return true;
 }
+
+/* The guest has named memory as the place, and memory stays. */
+bool lapic_pv_eoi_valid(const struct lapic *lapic, const struct lapic_state *s)
+{
+	if (s->pv_eoi & ALIGN_MASK || (s->eoi_offered && !(s->pv_eoi & ENABLED)))
+		return false;
+	return !(s->pv_eoi & ENABLED) || gmem_at(lapic->mem, s->pv_eoi & ~ENABLED, sizeof(uint32_t), true);
+}
