@@ -5,24 +5,13 @@ keel_unit_test(gmem SOURCES tests/unit/test_gmem.c devmodel/cell/core/gmem.c)
 keel_unit_test(fw_cfg SOURCES
 	tests/unit/test_fw_cfg.c devmodel/cell/chip/fw_cfg.c devmodel/cell/core/gmem.c devmodel/cell/core/state.c)
 
-set(machine
-	core/aperture core/bus core/gmem core/state
-	chip/debugport chip/fw_cfg chip/hpet chip/i8042 chip/i8254 chip/i8259 chip/ioapic chip/kvmclock chip/mc146818 chip/ns16550
-	chip/piix4_pm chip/reset_control chip/system_ports
-	disk/ata disk/ata_identify disk/atapi disk/atapi_reply disk/block disk/bmide disk/ide disk/ide_drive
-	pci/i440fx pci/msi pci/pci pci/piix3 pci/piix3_ide pci/piix4_acpi
-	virtio/rng virtio/virtio virtio/virtio_pci virtio/virtio_queue
-	vcpu/alu vcpu/decode vcpu/decode_vector vcpu/emulate vcpu/emulate_place vcpu/emulate_run vcpu/emulate_vector vcpu/entry vcpu/lapic vcpu/lapic_bus
-	vcpu/lapic_pv_eoi vcpu/lapic_timer vcpu/reset vcpu/task_switch vcpu/walk
-	machine/link machine/pc machine/pc_boot machine/pc_host machine/pc_irq machine/pc_virtio)
-list(TRANSFORM machine REPLACE "(.+)" "devmodel/cell/\\1.c")
-list(APPEND machine devmodel/shared/vq_driver.c)
-keel_unit_test(pc SOURCES tests/unit/test_pc.c ${machine} devmodel/shared/vq_device.c)
-keel_unit_test(pc_apic SOURCES tests/unit/test_pc_apic.c ${machine})
-keel_unit_test(pc_model SOURCES tests/unit/test_pc_model.c ${machine})
-keel_unit_test(pc_apertures SOURCES tests/unit/test_pc_apertures.c ${machine})
-keel_unit_test(pc_pci SOURCES tests/unit/test_pc_pci.c ${machine})
-keel_unit_test(virtio SOURCES tests/unit/test_virtio.c ${machine} devmodel/shared/vq_device.c)
+keel_unit_test(pc SOURCES tests/unit/test_pc.c ${KEEL_PC_SOURCES} devmodel/shared/vq_device.c)
+keel_unit_test(pc_apic SOURCES tests/unit/test_pc_apic.c ${KEEL_PC_SOURCES})
+keel_unit_test(pc_model SOURCES tests/unit/test_pc_model.c ${KEEL_PC_SOURCES})
+keel_unit_test(save SOURCES tests/unit/test_save.c ${KEEL_PC_SOURCES} devmodel/shared/vq_device.c)
+keel_unit_test(pc_pci SOURCES tests/unit/test_pc_pci.c ${KEEL_PC_SOURCES})
+keel_unit_test(pc_apertures SOURCES tests/unit/test_pc_apertures.c ${KEEL_PC_SOURCES})
+keel_unit_test(virtio SOURCES tests/unit/test_virtio.c ${KEEL_PC_SOURCES} devmodel/shared/vq_device.c)
 
 # The image itself, in a process. Its addresses are the sanitizers' too, so it is built without.
 if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)
