@@ -28,6 +28,8 @@ keel_fuzz_target(ide
 keel_fuzz_target(iommu
 	SOURCES arch/x86/amdvi.c arch/x86/vtd.c
 	INCLUDES vmm arch/x86)
+keel_fuzz_target(machine
+	SOURCES ${KEEL_PC_SOURCES} devmodel/shared/vq_device.c)
 keel_fuzz_target(manifest ALLOCATES
 	SOURCES ${KEEL_MANIFEST_SOURCES} tools/common/text.c
 	LIBS PkgConfig::JANSSON)

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Fuzz target of the saved machine: a busy one is used for a while, saved, and loaded as it is, which must work, or with changes, which
+ * must leave the other machine alone or make it one that runs.
+ */
+#include "fuzz_check.h"
+
+#include "../unit/busy_machine.h"
+#include "machine/save.h"
+
+#define INPUT_BYTES	400u
+#define STREAM_ROOM	0x20000u
+#define HEADER_BYTES	(28u + 24)
+#define LOW_BYTES	0x10000u	/* of guest memory, that an input may find as another one has left it */
+#define DRAIN_MOST	400u
+#define ACTIONS_MOST	64u
+
+/* All that a machine is of, but for its guest's memory. */
+struct snapshot {
+	struct pc pc;
+	struct keel_channel channel;
+	uint8_t ring[KEEL_PAGE_SIZE];
+	struct lapic_page apics[2 * VCPUS];
+	struct keel_context ctx[EVENT + 1];
+	uint64_t tsc;
+};
+
+static struct snapshot *fresh, *busy;
+static uint8_t stream[STREAM_ROOM], before[STREAM_ROOM], after[STREAM_ROOM];
+static uint64_t memory[STREAM_ROOM / 8];
+
+static struct snapshot *keep(void)
+{
+	struct snapshot *s = malloc(sizeof(*s));
+
+	require(s != NULL, "no memory");
+	s->pc = *pc;
+	s->channel = channel->c;
+	memcpy(s->ring, channel->queue[0].ring, sizeof(s->ring));
+	memcpy(s->apics, apics, sizeof(apics));
+	memcpy(s->ctx, ctx, sizeof(ctx));
+	s->tsc = tsc;
+	return s;
+}
+
+static void bring_back(const struct snapshot *s)
+{
+	*pc = s->pc;
+	channel->c = s->channel;
+	memcpy(channel->queue[0].ring, s->ring, sizeof(s->ring));
+	memcpy(apics, s->apics, sizeof(apics));
+	memcpy(ctx, s->ctx, sizeof(ctx));
+	tsc = s->tsc;
+}
+
+static void set_up(void)
+{
+	start();
+	fresh = keep();
+	make_busy();
+	event();
+	busy = keep();
+}
+
+static const uint16_t ports[] = {
+	0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x40, 0x41, 0x42, 0x43, 0x61, 0x70, 0x71, 0x60, 0x64, 0x80, 0x92, 0xb2, 0xb3,
+	0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x1f1, 0x1f2, 0x1f3, 0x1f4, 0x1f5, 0x1f6, 0x1f7, 0x1f7, 0x3f6,
+	0x171, 0x172, 0x173, 0x174, 0x175, 0x176, 0x177, 0x177, 0x376, 0x1f0, 0x170, 0x510, 0x511, 0x514, 0x518, 0xcf8, 0xcfc, 0xcfd,
+	0xcfe, 0xc040, 0xc042, 0xc044, 0xc048, 0xb000, 0xb002, 0xb004, 0xb00c, 0xb00e, 0x402,
+};
+
+#define PORTS		(sizeof(ports) / sizeof(ports[0]))
+#define ANY_PORT	200u
+
+static const uint32_t msrs[] = {
+	MSR_BASE, MSR_DEADLINE, KVM_WALL, KVM_TIME, KVM_EOI, 0x808, 0x80b, 0x80f, 0x828, 0x830, 0x832, 0x835, 0x837, 0x838, 0x83e, 0x83f,
+};
+
+/* Some widths are the device's own. */
+static unsigned int width_of(uint16_t port, unsigned int what)
+{
+	if (port == 0xcf8 || port == 0xc044 || port == 0xc04c)
+		return 4;
+	return port == 0x1f0 || port == 0x170 || port == 0x510 ? 2 : 1u << what % 3;
+}
+
+static void access_port(struct bytes *b, unsigned int vcpu)
+{
+	unsigned int what = take8(b), choice = take8(b);
+	uint16_t port = choice < ANY_PORT ? ports[choice % PORTS] : take16(b);
+	unsigned int bytes = width_of(port, what);
+
+	if (what & 0x80)
+		in_by(vcpu, port, (uint8_t)bytes);
+	else
+		out_by(vcpu, port, (uint8_t)bytes, bytes == 1 ? take8(b) : take32(b));
+}
+
+static void access_memory(struct bytes *b, unsigned int vcpu)
+{
+	static const uint32_t places[] = { APIC, IOAPIC, HPET, HPET + 0x100 };
+	unsigned int what = take8(b);
+	uint32_t offset = take8(b) * 4u;
+
+	ctx[vcpu].regs.gpr[KEEL_RAX] = what & 0x80 ? 0 : take32(b);
+	mmio(vcpu, what & 0x80 ? 0xa1 : 0xa3, places[what % 4] + offset);
+}
+
+static void access_msr(struct bytes *b, unsigned int vcpu)
+{
+	unsigned int what = take8(b);
+	uint32_t msr = msrs[what % (sizeof(msrs) / sizeof(msrs[0]))];
+
+	if (what & 0x80)
+		rdmsr(vcpu, msr);
+	else
+		wrmsr(vcpu, msr, what & 0x40 ? take64(b) : take32(b));
+}
+
+static void let_time_pass(struct bytes *b)
+{
+	unsigned int what = take8(b);
+
+	tsc += (uint64_t)take16(b) << (what % 24);
+}
+
+static void act(struct bytes *b)
+{
+	unsigned int what = take8(b), vcpu = what >> 4 & 3;
+
+	switch (what & 15) {
+	case 0:
+		let_time_pass(b);
+		break;
+	case 1:
+		event();
+		break;
+	case 2:
+		enter(vcpu, KEEL_EXIT_HLT);
+		break;
+	case 3:
+		ctx[vcpu].regs.rflags ^= IF;
+		poll(vcpu);
+		break;
+	case 4:
+		ctx[vcpu].exit.tpr = take8(b) & 15;
+		poll(vcpu);
+		break;
+	case 5:
+	case 6:
+		access_memory(b, vcpu);
+		break;
+	case 7:
+		access_msr(b, vcpu);
+		break;
+	case 8:
+		channel->c.input_head += take8(b) % 20;
+		channel->c.output_tail += take8(b);
+		break;
+	default:
+		access_port(b, vcpu);
+		break;
+	}
+}
+
+/* The resource half keeps up. False: the guest has ended the machine. */
+static bool drain(void)
+{
+	for (unsigned int i = 0; i < DRAIN_MOST && !pc->end; i++) {
+		if (!pc->ide.channel[0].drive[0].in_flight)
+			return true;
+		answer_disk();
+	}
+	require(pc->end, "a drive asks for ever");
+	return false;
+}
+
+static bool use(struct bytes *b)
+{
+	unsigned int actions = take8(b) % ACTIONS_MOST;
+
+	for (unsigned int i = 0; i < actions && b->left; i++) {
+		act(b);
+		if (!drain())
+			return false;
+	}
+	event();
+	return drain();
+}
+
+static size_t save(uint8_t *to)
+{
+	struct machine_error error;
+	size_t bytes = machine_save(pc, to, STREAM_ROOM, &error);
+
+	require(bytes != 0, "a machine is not saved");
+	require(bytes <= machine_save_bytes(pc), "a machine is longer than it says");
+	return bytes;
+}
+
+/* Single bytes, anywhere or near the front of sections, and the length. */
+static size_t change(struct bytes *b, unsigned int changes, size_t bytes)
+{
+	for (unsigned int i = 0; i < changes; i++) {
+		size_t at = take16(b);
+		uint8_t how = take8(b);
+
+		if (how == 0xff)
+			bytes = at % bytes + 1;
+		else
+			stream[at % bytes] = how & 1 ? take8(b) : (uint8_t)(stream[at % bytes] ^ 1u << (how >> 1) % 8);
+	}
+	return bytes;
+}
+
+static bool load(const uint8_t *from, size_t bytes, struct machine_error *error)
+{
+	uint64_t shift;
+
+	/* A piece of its own, at whose end the sanitizer watches. */
+	uint8_t *piece = malloc(bytes);
+	bool loaded;
+
+	require(piece != NULL, "no memory");
+	memcpy(piece, from, bytes);
+	loaded = machine_load(pc, piece, bytes, tsc, (uint8_t *)memory, sizeof(memory), &shift, error);
+	free(piece);
+	return loaded;
+}
+
+static void assert_equal(const uint8_t *one, size_t bytes, const char *what)
+{
+	require(save(after) == bytes && !memcmp(one + HEADER_BYTES, after + HEADER_BYTES, bytes - HEADER_BYTES), what);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct bytes b = { data, size };
+	struct machine_error error = { 0 };
+	unsigned int changes;
+	size_t bytes, own;
+
+	if (!fresh)
+		set_up();
+	bring_back(busy);
+	memset(guest, 0, LOW_BYTES);
+	if (!use(&b))
+		return 0;
+	bytes = save(stream);
+	bring_back(fresh);
+	changes = take8(&b) % 8;
+	bytes = change(&b, changes, bytes);
+	own = save(before);
+	if (!load(stream, bytes, &error)) {
+		if (!changes)
+			fprintf(stderr, "%d: %s %u: %s: %s\n", error.why, error.section, error.instance, error.part, error.field);
+		require(changes, "a machine that was is refused");
+		assert_equal(before, own, "a refused stream has changed the machine");
+		return 0;
+	}
+	bytes = save(stream);
+	require(load(stream, bytes, &error), "a machine that was loaded is refused");
+	assert_equal(stream, bytes, "a machine is another one when it comes back");
+	use(&b);
+	return 0;
+}
+
+/* Mostly actions that are what they seem; a short use, so that changes come before the input ends. */
+static size_t make_input(uint8_t *input, uint64_t *state)
+{
+	for (unsigned int i = 0; i < INPUT_BYTES; i++)
+		input[i] = (uint8_t)(next(state) >> 24);
+	input[0] = (uint8_t)(next(state) % 32);
+	return INPUT_BYTES;
+}
+
+const struct fuzz_target fuzz_target = { 2000, INPUT_BYTES, make_input };
