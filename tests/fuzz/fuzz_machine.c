@@ -167,7 +167,7 @@ static void act(struct bytes *b)
 static bool drain(void)
 {
 	for (unsigned int i = 0; i < DRAIN_MOST && !pc->end; i++) {
-		if (!pc->ide.channel[0].drive[0].in_flight)
+		if (!pc->ide.channel[0].drive[0].requests)
 			return true;
 		answer_disk();
 	}

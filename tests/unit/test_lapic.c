@@ -724,9 +724,10 @@ START_TEST(save_load_save)
 	ck_assert_int_eq(lapic_pending(&copy), 0xa0);
 	lapic_begin(&copy, 0, false);
 	ck_assert_int_eq(lapic_pending(&copy), 0xa1);
-	/* Every byte of the state is in the table, but for padding. */
+	/* Every byte of the state is in the table, but for padding and what follows from IRR. */
 	memset(&copy.s, 0xa5, sizeof(copy.s));
 	roundtrip(&lapic_state_table, 1, &cpu[1].s, &copy.s);
+	copy.s.requesting = cpu[1].s.requesting;
 	ck_assert_mem_eq(&copy.s, &cpu[1].s, offsetof(struct lapic_state, sipi_vector) + 1);
 }
 END_TEST

@@ -564,7 +564,7 @@ static bool flow_valid(const struct ide_drive *d, const struct ide_drive_state *
 	case IDE_WRITE_DMA:
 		return !s->readable && !s->writable;
 	case IDE_PACKET:
-		return d->kind == KEEL_DRIVE_CDROM && s->writable == IDE_PACKET_BYTES && !s->left;
+		return d->kind == KEEL_DEVICE_IDE_CDROM && s->writable == IDE_PACKET_BYTES && !s->left;
 	case IDE_REPLY:
 	case IDE_READ:
 		return s->readable && !s->writable;

@@ -28,7 +28,7 @@ struct frame {
 struct drive_facts {
 	uint64_t bytes;			/* of a CD-ROM's medium: another one is a medium that was changed */
 	uint32_t kind, flags;
-	uint8_t serial[sizeof(((struct keel_drive *)0)->serial)];
+	uint8_t serial[sizeof(((struct ide_drive *)0)->serial)];
 };
 
 struct facts {
@@ -446,7 +446,7 @@ static const char *other_drive(const struct drive_facts *saved, const struct dri
 		return "flags";
 	if (memcmp(saved->serial, own->serial, sizeof(own->serial)))
 		return "serial";
-	return saved->kind != KEEL_DRIVE_CDROM && saved->bytes != own->bytes ? "bytes" : NULL;
+	return saved->kind != KEEL_DEVICE_IDE_CDROM && saved->bytes != own->bytes ? "bytes" : NULL;
 }
 
 static const char *other_machine(const struct facts *saved, const struct facts *own)
@@ -595,6 +595,7 @@ static void restore_lapics(struct pc *pc)
 	}
 	pc->bus.current = NULL;
 	pc->bus.kick = 0;
+	pc->apertures.changed = true;
 }
 
 /* The resource half hears of doors; a medium that is another one by now was changed. */
@@ -604,7 +605,7 @@ static void restore_drives(struct pc *pc, const struct facts *saved)
 		struct ide_channel *channel = &pc->ide.channel[i / IDE_CHANNEL_DRIVES];
 		const struct ide_drive *drive = &channel->drive[i % IDE_CHANNEL_DRIVES];
 
-		if (drive->kind != KEEL_DRIVE_CDROM)
+		if (drive->kind != KEEL_DEVICE_IDE_CDROM)
 			continue;
 		link_door(&pc->link, i, drive->s.locked, false);
 		if (saved->drive[i].bytes != drive->bytes)
