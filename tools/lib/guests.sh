@@ -9,7 +9,7 @@ set -euo pipefail
 
 guests=$BUILD/guests
 work=$guests/work
-images=(tiny.iso tiny-lz4.iso noacpi.iso i386.iso memtest.iso grub.iso ipxe.iso debian.img)
+images=(tiny.iso tiny-lz4.iso noacpi.iso rng.iso i386.iso memtest.iso grub.iso ipxe.iso debian.img)
 
 linux_words="console=ttyS0,115200 quiet no_timer_check"
 
@@ -39,13 +39,18 @@ start_iso() {
 	[ $# -eq 0 ] || cp "$@" "$root/boot/"
 }
 
-# pack_linux_iso NAME WORDS KERNEL BUSYBOX INIT: a kernel with an initrd that says it is up and gives a shell.
+# pack_linux_iso NAME WORDS KERNEL BUSYBOX INIT [MODULE...]: a kernel with an initrd that says it is up and gives a shell, or whatever
+# its init does. Modules are in /lib/modules.
 pack_linux_iso() {
 	local root=$work/$1-root iso=$work/$1-iso
 	rm -rf "$root"
 	mkdir -p "$root"/{bin,dev,proc,sys,root}
 	cp "$4" "$root/bin/busybox"
 	cp "$5" "$root/init"
+	if [ $# -gt 5 ]; then
+		mkdir -p "$root/lib/modules"
+		cp "${@:6}" "$root/lib/modules/"
+	fi
 	start_iso "$1"
 	cp "$3" "$iso/boot/vmlinuz"
 	pack_cpio "$root" "$iso/boot/initrd"
@@ -83,6 +88,20 @@ tiny-lz4_inputs() {
 
 make_tiny-lz4() {
 	pack_linux_iso tiny-lz4 "$linux_words mitigations=off cryptomgr.notests clearcpuid=xsavec" "$@"
+}
+
+# One with the drivers of virtio's entropy device, which it tries.
+rng_inputs() {
+	local kernel module
+	kernel=$("$ROOT/tools/lib/kernel.sh")
+	printf '%s\n' "$kernel/vmlinuz" /bin/busybox "$ROOT/tests/integration/rng-init"
+	for module in virtio virtio_ring virtio_pci virtio_pci_modern_dev virtio_pci_legacy_dev virtio-rng; do
+		find "$kernel/modules/lib/modules" -name "$module.ko"
+	done
+}
+
+make_rng() {
+	pack_linux_iso rng "$linux_words" "$@"
 }
 
 i386_inputs() {
