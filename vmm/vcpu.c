@@ -14,6 +14,7 @@
 #include "paging.h"
 #include "percpu.h"
 #include "speculation.h"
+#include "vcpu_state.h"
 #include "vectors.h"
 #include "vm.h"
 #include "xstate.h"
@@ -141,6 +142,7 @@ static void report(struct vcpu *vcpu, enum keel_exit_kind kind, uint32_t flags)
 	struct keel_context *page = vcpu->cell.page;
 
 	vcpu->vectors_given = false;
+	vcpu->state_moves = false;
 	vcpu->exit_completes = kind == KEEL_EXIT_IO || kind == KEEL_EXIT_HLT || kind == KEEL_EXIT_RDMSR ||
 			       kind == KEEL_EXIT_WRMSR || kind == KEEL_EXIT_MMIO || flags & KEEL_EXIT_F_CR8;
 	page->exit.kind = kind;
@@ -155,11 +157,12 @@ static void report(struct vcpu *vcpu, enum keel_exit_kind kind, uint32_t flags)
 }
 
 /* There was no exit that would have told of CR8. */
-static void report_poll(struct vcpu *vcpu)
+static void report_poll(struct vcpu *vcpu, uint32_t flags)
 {
 	hv->vcpu.state_out(vcpu, HV_STATE_TPR, &vcpu->state.sregs);
 	vcpu->cell.page->exit.tpr = vcpu->state.sregs.tpr;
-	report(vcpu, KEEL_EXIT_POLL, 0);
+	report(vcpu, KEEL_EXIT_POLL, flags);
+	vcpu->state_moves = !flags;
 }
 
 static void inject_fault(struct vcpu *vcpu, unsigned int vector, bool error_code)
@@ -423,6 +426,22 @@ static bool repeat_with_vectors(struct vcpu *vcpu, uint32_t flags)
 	return true;
 }
 
+/* The POLL once more, when the state has gone where it was to go. False: there was no such POLL, or it wants other things too. */
+static bool move_state(struct cpu *cpu, struct vcpu *vcpu, uint32_t flags)
+{
+	uint64_t address = __atomic_load_n(&vcpu->cell.page->answer.state, __ATOMIC_RELAXED);
+	bool moved = false;
+
+	if (!vcpu->state_moves)
+		return false;
+	if (flags == KEEL_ANSWER_STATE_OUT)
+		moved = vcpu_state_out(cpu, vcpu, address);
+	else if (flags == KEEL_ANSWER_STATE_IN)
+		moved = vcpu_state_in(cpu, vcpu, address);
+	report_poll(vcpu, KEEL_EXIT_F_STATE);
+	return moved;
+}
+
 static unsigned int apply_answer(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 {
 	struct keel_context *page = vcpu->cell.page;
@@ -434,6 +453,11 @@ static unsigned int apply_answer(struct cpu *cpu, struct vcpu *vcpu, struct vm_r
 		return result;
 	if (flags & KEEL_ANSWER_WANT_VECTORS) {
 		if (!repeat_with_vectors(vcpu, flags))
+			goto refuse;
+		return result;
+	}
+	if (flags & (KEEL_ANSWER_STATE_OUT | KEEL_ANSWER_STATE_IN)) {
+		if (!move_state(cpu, vcpu, flags))
 			goto refuse;
 		return result;
 	}
@@ -488,7 +512,7 @@ static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 		if (now - begun > SLICE)
 			return KEEL_RUN_INTERRUPT;
 		if (__atomic_exchange_n(&vcpu->poll, 0, __ATOMIC_ACQ_REL) || now >= vcpu->deadline) {
-			report_poll(vcpu);
+			report_poll(vcpu, 0);
 			continue;
 		}
 		hv->vcpu.enter(cpu, vcpu, &exit);

@@ -28,6 +28,7 @@ struct vcpu {
 	bool debug_registers;		/* the guest uses DR0-3 */
 	bool exit_completes;		/* the exit at hand ends its instruction */
 	bool vectors_given;		/* the exit at hand is before the cell with the vector registers */
+	bool state_moves;		/* it is a POLL for which the cell has not asked for, or given, the vCPU's state yet */
 	bool nmi_pending;		/* deliver one as soon as the guest can take it */
 	uint64_t dr[4];
 	uint64_t tsc_aux;

@@ -236,6 +236,16 @@ static unsigned int image_rights(uint64_t page)
 	return PT_READ | PT_WRITE | PT_USER;
 }
 
+uint64_t vm_cell_data_page(const struct vm *vm, uint64_t va)
+{
+	struct pt_place place;
+
+	if (va & (PAGE_SIZE - 1) || !is_image(va, 1) || !(image_rights((va - KEEL_CELL_IMAGE) / PAGE_SIZE) & PT_WRITE) ||
+	    !pt_lookup(&vm->cell_table, va, &place))
+		return 0;
+	return pt_leaf_address(vm->cell_table.format, &place, va);
+}
+
 static void fill_cell_page(struct vm *vm, uint64_t hpa, uint64_t va)
 {
 	uint64_t page = (va - KEEL_CELL_IMAGE) / PAGE_SIZE, stored = (uint64_t)(cell_image_end - cell_image) / PAGE_SIZE;

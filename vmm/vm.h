@@ -88,6 +88,8 @@ bool vm_end_all(void);
 void vm_scrub_all(void);
 unsigned int vm_free_slots(void);
 unsigned int vm_cell_image_pages(void);
+/* Of a VM that has started: the frame of a page of its cell's that the cell can write, in its image; 0: it is none. */
+uint64_t vm_cell_data_page(const struct vm *vm, uint64_t va);
 /* What devices were refused goes to the log. */
 void vm_tell_faults(void);
 

@@ -33,8 +33,10 @@
 
 #define BIT(n)		(1u << (n))
 #define ECX1_FMA	BIT(12)
+#define ECX1_PCID	BIT(17)
 #define ECX1_X2APIC	BIT(21)
 #define ECX1_TSC_DEADLINE BIT(24)
+#define ECX1_XSAVE	BIT(26)
 #define ECX1_OSXSAVE	BIT(27)
 #define ECX1_AVX	BIT(28)
 #define ECX1_F16C	BIT(29)
@@ -42,11 +44,15 @@
 #define EDX1_APIC	BIT(9)
 #define EAX6_ARAT	BIT(2)
 #define EDXE_RDTSCP	BIT(27)
+#define EBX7_FSGSBASE	BIT(0)
 #define EBX7_TSC_ADJUST	BIT(1)
 #define EBX7_AVX2	BIT(5)
+#define EBX7_SMEP	BIT(7)
 #define EBX7_ERMS	BIT(9)
+#define EBX7_SMAP	BIT(20)
 /* F, DQ, IFMA, PF, ER, CD, BW, VL */
 #define EBX7_AVX512	(BIT(16) | BIT(17) | BIT(21) | BIT(26) | BIT(27) | BIT(28) | BIT(30) | BIT(31))
+#define ECX7_UMIP	BIT(2)
 #define ECX7_PKU	BIT(3)
 #define ECX7_OSPKE	BIT(4)
 #define ECX7_VAES	(BIT(9) | BIT(10))	/* and VPCLMULQDQ */
@@ -212,6 +218,38 @@ static uint32_t area_bytes(uint64_t components, bool packed)
 			bytes = part.ebx + part.eax;
 	}
 	return bytes;
+}
+
+uint32_t cpuid_guest_xstate_bytes(void)
+{
+	return area_bytes(guest_xcr0, false);
+}
+
+uint64_t cpuid_guest_cr4(void)
+{
+	static const struct {
+		uint64_t bit;
+		uint32_t leaf;
+		struct cpuid shown;
+	} bits[] = {
+		{ CR4_PCIDE, CPUID_FEATURES, { .ecx = ECX1_PCID } },
+		{ CR4_OSXSAVE, CPUID_FEATURES, { .ecx = ECX1_XSAVE } },
+		{ CR4_FSGSBASE, CPUID_FEATURES_7, { .ebx = EBX7_FSGSBASE } },
+		{ CR4_SMEP, CPUID_FEATURES_7, { .ebx = EBX7_SMEP } },
+		{ CR4_SMAP, CPUID_FEATURES_7, { .ebx = EBX7_SMAP } },
+		{ CR4_UMIP, CPUID_FEATURES_7, { .ecx = ECX7_UMIP } },
+		{ CR4_PKE, CPUID_FEATURES_7, { .ecx = ECX7_PKU } },
+	};
+	uint64_t cr4 = CR4_CLASSIC;
+	struct cpuid r;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(bits); i++) {
+		r = masked(bits[i].leaf, 0);
+		if (r.ebx & bits[i].shown.ebx || r.ecx & bits[i].shown.ecx)
+			cr4 |= bits[i].bit;
+	}
+	return cr4;
 }
 
 static struct cpuid leaf_7(struct vcpu *vcpu, uint32_t subleaf)

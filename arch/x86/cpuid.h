@@ -17,6 +17,10 @@ struct cpuid cpuid_guest(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf);
 uint64_t cpuid_guest_xcr0(void);
 /* The width of their physical addresses. */
 unsigned int cpuid_guest_address_bits(void);
+/* Bytes of an XSAVE area of the standard form with all of them. */
+uint32_t cpuid_guest_xstate_bytes(void);
+/* CR4 bits of what is shown to guests. */
+uint64_t cpuid_guest_cr4(void);
 /* Whether TSC_AUX exists, by RDTSCP or RDPID. */
 bool cpuid_guest_tsc_aux(void);
 

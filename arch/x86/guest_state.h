@@ -13,5 +13,7 @@
 
 /* HV_STATE_SREGS of a cell's answer, which the entry checks further: nothing that is Keel's. */
 bool guest_state_may_answer(const struct keel_sregs *sregs);
+/* A whole state. at: which of them, of a segment or an MSR. */
+enum keel_state_part guest_state_check(const struct keel_state *state, uint32_t *at);
 
 #endif

@@ -161,7 +161,7 @@ static void move_tsc(struct vcpu *vcpu, uint64_t by)
 	__atomic_store_n(&vcpu->poll, 1, __ATOMIC_RELAXED);
 }
 
-static bool pat_is_valid(uint64_t value)
+bool msr_pat_is_valid(uint64_t value)
 {
 	unsigned int i, type;
 
@@ -216,10 +216,54 @@ bool msr_guest_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 		wrmsr(MSR_TSC_AUX, value);
 		return true;
 	}
-	if (msr == MSR_PAT && !pat_is_valid(value))
+	if (msr == MSR_PAT && !msr_pat_is_valid(value))
 		return false;
 	rule = find(msr, &slot);
 	if (rule)
 		return write_rule(vcpu, rule, slot, value);
 	return hv->vcpu.wrmsr && hv->vcpu.wrmsr(vcpu, msr, value);
+}
+
+static struct keel_msr *append(struct keel_msr *next, uint32_t msr, uint64_t value)
+{
+	*next = (struct keel_msr){ .index = msr, .value = value };
+	return next + 1;
+}
+
+unsigned int msr_guest_save(const struct vcpu *vcpu, struct keel_msr list[KEEL_STATE_MSRS])
+{
+	struct keel_msr *next = list;
+	unsigned int slot = 0;
+	uint32_t msr;
+	size_t i;
+
+	next = append(next, MSR_TSC_ADJUST, vcpu->tsc_adjust);
+	if (cpuid_guest_tsc_aux())
+		next = append(next, MSR_TSC_AUX, vcpu->tsc_aux);
+	for (i = 0; i < ARRAY_SIZE(rules); i++)
+		for (msr = rules[i].first; rules[i].policy == STORAGE && msr <= rules[i].last; msr++)
+			next = append(next, msr, rules[i].value ^ vcpu->misc[slot++]);
+	return (unsigned int)(next - list);
+}
+
+bool msr_guest_may_load(uint32_t msr, uint64_t value)
+{
+	const struct rule *rule;
+	unsigned int slot;
+
+	if (msr == MSR_TSC_ADJUST)
+		return true;
+	if (msr == MSR_TSC_AUX)
+		return cpuid_guest_tsc_aux() && !(value >> 32);
+	rule = find(msr, &slot);
+	return rule && rule->policy == STORAGE && !((rule->value ^ value) & ~rule->writable);
+}
+
+void msr_guest_load(struct vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+	/* All others are as if the guest wrote them; this one would move its TSC. */
+	if (msr == MSR_TSC_ADJUST)
+		vcpu->tsc_adjust = value;
+	else
+		msr_guest_write(vcpu, msr, value);
 }

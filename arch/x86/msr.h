@@ -6,10 +6,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <keel/cell.h>
+
 struct vcpu;
 
 /* False: #GP. */
 bool msr_guest_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 bool msr_guest_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);
+bool msr_pat_is_valid(uint64_t value);
+
+/* Those that are nothing but a value of the guest's, kept by Keel: a part of its state. */
+unsigned int msr_guest_save(const struct vcpu *vcpu, struct keel_msr list[KEEL_STATE_MSRS]);
+/* False: not one of these, or not a value that it can have. */
+bool msr_guest_may_load(uint32_t msr, uint64_t value);
+void msr_guest_load(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 
 #endif

@@ -18,7 +18,7 @@ FRAME_VECTOR	equ 15 * 8
 FRAME_RIP	equ 17 * 8
 FRAME_BYTES	equ 22 * 8
 
-SAFE_PLACES	equ 3			; safe_place1 to 3: instructions whose #GP is an answer
+SAFE_PLACES	equ 4			; safe_place1 to 4: instructions whose #GP is an answer
 
 extern trap_kernel, trap_nmi, apic_end_of_interrupt, trap_init_signal, vmx_window, vmx_called_off
 
@@ -306,6 +306,17 @@ xsetbv_safe:
 	shr rdx, 32
 safe_place3:
 	xsetbv
+	mov eax, 1
+	ret
+
+; bool xrstor_safe(const void *area, uint64_t mask)
+global xrstor_safe
+xrstor_safe:
+	mov rax, rsi
+	mov rdx, rsi
+	shr rdx, 32
+safe_place4:
+	xrstor64 [rdi]
 	mov eax, 1
 	ret
 safe_refused:

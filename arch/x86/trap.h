@@ -41,6 +41,7 @@ void cpu_park_wait(const uint32_t *request);
 bool rdmsr_safe(uint32_t msr, uint64_t *value);
 bool wrmsr_safe(uint32_t msr, uint64_t value);
 bool xsetbv_safe(uint64_t value);		/* XCR0 */
+bool xrstor_safe(const void *area, uint64_t mask);
 
 /* Ends everything, with a backtrace. */
 __attribute__((noreturn)) void panic(const char *message);

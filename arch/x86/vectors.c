@@ -8,12 +8,12 @@
 #include "cpu.h"
 #include "cpuid.h"
 #include "string.h"
+#include "trap.h"
 #include "vcpu.h"
 #include "xstate.h"
 
 #define XMM_OFFSET	160u		/* in the legacy region (SDM vol. 1, 13.4.1) */
 #define XMM_BYTES	16u
-#define HEADER_OFFSET	512u		/* XSTATE_BV */
 #define COMPONENT_YMM	2u		/* the upper halves of the first 32 bytes */
 #define COMPONENT_ZMM	6u		/* what is above those, of registers 0 to 15 */
 #define ZMM_BYTES	32u
@@ -67,7 +67,7 @@ void vectors_take(struct vcpu *vcpu)
 {
 	const struct keel_vectors *v = &vcpu->cell.page->vectors;
 	uint8_t *ymm = component(vcpu, COMPONENT_YMM), *zmm = component(vcpu, COMPONENT_ZMM);
-	uint64_t xcr0 = open_state(), *in_use = (uint64_t *)((uint8_t *)vcpu->xstate + HEADER_OFFSET);
+	uint64_t xcr0 = open_state(), *in_use = (uint64_t *)((uint8_t *)vcpu->xstate + XSAVE_HEADER);
 	unsigned int i;
 
 	/* Once more: this CPU may be another one than gave them, and the page is the cell's. */
@@ -84,4 +84,40 @@ void vectors_take(struct vcpu *vcpu)
 	}
 	xrstor(vcpu->xstate, cpuid_guest_xcr0());
 	close_state(xcr0);
+}
+
+void vectors_out(struct vcpu *vcpu, struct keel_state *state)
+{
+	uint64_t *header = (uint64_t *)((uint8_t *)vcpu->xstate + XSAVE_HEADER), xcr0 = open_state();
+
+	xsave(vcpu->xstate, cpuid_guest_xcr0());
+	close_state(xcr0);
+	state->xcr0 = xcr0 & cpuid_guest_xcr0();
+	state->xstate_bv = *header & cpuid_guest_xcr0();
+}
+
+void *vectors_staged(struct vcpu *vcpu)
+{
+	return (uint8_t *)vcpu->xstate + KEEL_XSTATE_BYTES;
+}
+
+/* What else there may be to refuse, as bits of MXCSR, the processor knows. */
+bool vectors_in(struct vcpu *vcpu, const struct keel_state *state)
+{
+	uint8_t *area = vectors_staged(vcpu);
+	uint64_t *header = (uint64_t *)(area + XSAVE_HEADER), xcr0 = open_state();
+	bool taken;
+
+	memset(header, 0, XSAVE_HEADER_END - XSAVE_HEADER);
+	*header = state->xstate_bv;
+	xsave(vcpu->xstate, cpuid_guest_xcr0());
+	taken = xrstor_safe(area, cpuid_guest_xcr0());
+	if (!taken)
+		xrstor(vcpu->xstate, cpuid_guest_xcr0());
+	close_state(xcr0);
+	if (taken && state->xcr0 != xcr0)
+		xsetbv(state->xcr0);
+	if (taken)
+		vcpu->xcr0 = state->xcr0;
+	return taken;
 }

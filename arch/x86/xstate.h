@@ -11,7 +11,10 @@
 /* What the control domain is shown: no registers that Keel's world switch would not know (APX). */
 #define XCR0_CONTROL	(XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_BOUNDS | XCR0_AVX512 | XCR0_PKRU | XCR0_TILES)
 
-#define XSAVE_MXCSR	24u		/* offset in the area */
+/* Offsets in the area (SDM vol. 1, 13.4). */
+#define XSAVE_MXCSR	24u
+#define XSAVE_MXCSR_MASK 28u
+#define XSAVE_HEADER	512u		/* first of it is XSTATE_BV */
 #define XSAVE_HEADER_END 576u
 
 static inline void xsave(void *area, uint64_t mask)

@@ -20,8 +20,15 @@ CHANNEL_BYTES	equ 0x30000			; as tests/integration makes it
 
 ; struct keel_context (keel/cell.h); integration/cells.c checks these numbers
 EXIT_CONTEXT	equ 4
+EXIT_FLAGS	equ 8
+EXIT_NEXT_RIP	equ 16
+EXIT_PORT	equ 32
+EXIT_REFUSED	equ 88
 REGS		equ 96
+REGS_RDX	equ REGS + 16
+REGS_RBX	equ REGS + 24
 REGS_RIP	equ REGS + 128
+REGS_RFLAGS	equ REGS + 136
 ANSWER		equ REGS + 144
 ANSWER_FLAGS	equ ANSWER + 4
 ANSWER_INJECT	equ ANSWER + 8
@@ -32,10 +39,18 @@ ANSWER_DETAIL	equ ANSWER + 24
 ANSWER_KICK	equ ANSWER + 32
 ANSWER_DEADLINE	equ ANSWER + 40
 ANSWER_APERTURES equ ANSWER + 56
+ANSWER_STATE	equ ANSWER + 64
 ANSWER_BYTES	equ 72
 SREGS		equ ANSWER + ANSWER_BYTES
 SREGS_BYTES	equ 352
+SREGS_SEGMENT	equ 16			; bytes: selector, attributes, limit, base
+SREGS_CS	equ SREGS + 1 * SREGS_SEGMENT
+SREGS_LDTR	equ SREGS + 6 * SREGS_SEGMENT
+SREGS_TR	equ SREGS + 7 * SREGS_SEGMENT
+SREGS_CR0	equ SREGS + 152
 SREGS_EFER	equ SREGS + 184
+SREGS_DR6	equ SREGS + 192
+SREGS_DR7	equ SREGS + 200
 SREGS_CPL	equ SREGS + 208
 VECTORS		equ SREGS + SREGS_BYTES
 VECTORS_BYTES	equ 528
@@ -46,6 +61,12 @@ APERTURE_PAGES	equ 12
 APERTURE_FLAGS	equ 16
 APERTURE_BYTES	equ 24
 
+STATE_BYTES	equ 2 * PAGE		; struct keel_vcpu_state
+STATE_RIP	equ 128
+
+EXIT_IO		equ 1
+F_STATE		equ 0x20
+
 ACTION_RESUME	equ 0
 ACTION_WAIT	equ 1
 ACTION_END	equ 2
@@ -55,6 +76,9 @@ FLAG_SREGS	equ 8
 FLAG_NMI	equ 0x40
 FLAG_WANT_VECTORS equ 0x400
 FLAG_VECTORS	equ 0x800
+FLAG_STATE_OUT	equ 0x1000
+FLAG_STATE_IN	equ 0x2000
+END_REFUSED	equ 6
 INJECT_VALID	equ 1 << 31
 INJECT_EXCEPTION equ 3 << 8
 
@@ -507,6 +531,172 @@ action_answer_vectors_for_ever:
 	mov dword [rdi + ANSWER_FLAGS], FLAG_WANT_VECTORS
 	ret
 
+; A vCPU's state to where it has no business, or more than once for one POLL.
+%macro STATE_MOVE 2
+	mov dword [rdi + ANSWER], ACTION_RESUME
+	mov dword [rdi + ANSWER_FLAGS], %1
+	mov rax, %2
+	mov [rdi + ANSWER_STATE], rax
+%endmacro
+action_answer_state_channel:
+	STATE_MOVE FLAG_STATE_OUT, CELL_CHANNEL
+	ret
+action_answer_state_text:
+	STATE_MOVE FLAG_STATE_OUT, CELL_IMAGE
+	ret
+; The second page of the structure is behind the image.
+action_answer_state_last:
+	STATE_MOVE FLAG_STATE_OUT, data_end - PAGE
+	ret
+action_answer_state_keel:
+	STATE_MOVE FLAG_STATE_IN, KEEL_TEXT
+	ret
+action_answer_state_for_ever:
+	STATE_MOVE FLAG_STATE_OUT, state_a
+	ret
+
+; States that no guest can have. What is not refused shows as #UD.
+%macro STATE_REFUSED 1
+	test dword [rdi + EXIT_FLAGS], F_STATE
+	jnz .asked
+	push rdi
+	mov edi, state_a
+	mov ecx, STATE_BYTES / 8
+	%1
+	pop rdi
+	STATE_MOVE FLAG_STATE_IN, state_a
+	ret
+.asked:	cmp dword [rdi + EXIT_REFUSED], 0
+	jne .refused
+	ud2
+.refused:
+	ret
+%endmacro
+%macro ONES 0
+	mov rax, -1
+	rep stosq
+%endmacro
+action_answer_state_ones:
+	STATE_REFUSED ONES
+action_answer_state_random:
+	STATE_REFUSED call fill_random
+
+; A guest's state is saved at one port, the guest sent elsewhere, where it loses its registers, and at the next port put back where
+; it was: it goes on, and shows at a third port what it has. The steps:
+STEP_START	equ 0
+STEP_SAVE	equ 1
+STEP_SAVED	equ 2
+STEP_LEAD_AWAY	equ 3
+STEP_AWAY	equ 4
+STEP_BACK	equ 5
+STEP_IS_BACK	equ 6
+STEP_GUEST	equ 7				; it runs: no POLL is waited for
+PORT_FIRST	equ 0x10
+PORT_AWAY	equ 0x11
+PORT_AGAIN	equ 0x12
+GUEST_CODE	equ 0x1000
+GUEST_VECTOR	equ 0x12345678
+GUEST_RBX	equ 0x55aa33cc
+action_state_moves:
+	mov dword [rdi + ANSWER], ACTION_RESUME
+	cmp dword [rdi], EXIT_IO
+	je .port
+	mov eax, [step]
+	test dword [rdi + EXIT_FLAGS], F_STATE
+	jnz .moved
+	cmp eax, STEP_START
+	je .start
+	cmp eax, STEP_SAVE
+	je .save
+	cmp eax, STEP_LEAD_AWAY
+	je .lead_away
+	cmp eax, STEP_BACK
+	je .back
+	ret
+
+.start:
+	push rdi
+	mov esi, guest_code
+	mov rdi, CELL_GUEST + GUEST_CODE
+	mov ecx, guest_code_end - guest_code
+	rep movsb
+	pop rdi
+	mov dword [rdi + ANSWER_FLAGS], FLAG_SREGS
+	mov qword [rdi + REGS_RIP], GUEST_CODE
+	mov qword [rdi + REGS_RFLAGS], 2
+	mov rdx, rdi
+	lea rdi, [rdi + SREGS]
+	mov ecx, SREGS_BYTES
+	xor eax, eax
+	rep stosb
+	mov ecx, 8
+	mov rax, 0x0000ffff00930000		; data, present, 64 KiB
+	lea rdi, [rdx + SREGS]
+.segment:
+	mov [rdi], rax
+	add rdi, SREGS_SEGMENT
+	loop .segment
+	mov byte [rdx + SREGS_CS + 2], 0x9b
+	mov byte [rdx + SREGS_LDTR + 2], 0x82
+	mov byte [rdx + SREGS_TR + 2], 0x8b
+	mov dword [rdx + SREGS_CR0], 0x60000010
+	mov dword [rdx + SREGS_DR6], 0xffff0ff0
+	mov dword [rdx + SREGS_DR7], 0x400
+	mov dword [step], STEP_GUEST
+	ret
+
+.save:
+	STATE_MOVE FLAG_STATE_OUT, state_a
+	mov dword [step], STEP_SAVED
+	ret
+.lead_away:
+	STATE_MOVE FLAG_STATE_IN, state_b
+	mov dword [step], STEP_AWAY
+	ret
+.back:
+	STATE_MOVE FLAG_STATE_IN, state_a
+	mov dword [step], STEP_IS_BACK
+	ret
+
+.moved:
+	cmp dword [rdi + EXIT_REFUSED], 0
+	jne .wrong
+	mov dword [step], STEP_GUEST
+	cmp eax, STEP_SAVED
+	jne .went_in
+	push rdi
+	mov esi, state_a
+	mov edi, state_b
+	mov ecx, STATE_BYTES
+	rep movsb
+	mov qword [state_b + STATE_RIP], GUEST_CODE + guest_away - guest_code
+	pop rdi
+	mov dword [step], STEP_LEAD_AWAY
+	mov qword [rdi + ANSWER_DEADLINE], 0	; a POLL, please
+.went_in:
+	ret
+
+.port:
+	mov rax, [rdi + EXIT_NEXT_RIP]
+	mov [rdi + REGS_RIP], rax
+	mov dword [rdi + ANSWER_FLAGS], FLAG_RIP
+	mov qword [rdi + ANSWER_DEADLINE], 0
+	mov dword [step], STEP_SAVE
+	cmp word [rdi + EXIT_PORT], PORT_FIRST
+	je .went_in
+	mov dword [step], STEP_BACK
+	cmp word [rdi + EXIT_PORT], PORT_AWAY
+	je .went_in
+	cmp dword [rdi + REGS_RDX], GUEST_VECTOR
+	jne .wrong
+	cmp dword [rdi + REGS_RBX], GUEST_RBX
+	jne .wrong
+	mov dword [rdi + ANSWER], ACTION_END
+	mov dword [rdi + ANSWER_END], END_REFUSED
+	ret
+.wrong:
+	ud2
+
 %macro SREGS_FILL 1
 	mov dword [rdi + ANSWER], ACTION_RESUME
 	mov dword [rdi + ANSWER_FLAGS], FLAG_SREGS
@@ -612,6 +802,26 @@ TEXT_PAGES	equ ($ - $$) / PAGE
 section .rodata align=4096 follows=.text
 rodata:
 constant: dq 0
+bits 16
+guest_code:
+	mov eax, cr4
+	or eax, 0x600				; OSFXSR, OSXMMEXCPT
+	mov cr4, eax
+	mov eax, GUEST_VECTOR
+	movd xmm3, eax
+	mov ebx, GUEST_RBX
+	out PORT_FIRST, al
+	movd edx, xmm3
+	out PORT_AGAIN, al
+	jmp $
+guest_away:
+	xorps xmm3, xmm3
+	xor ebx, ebx
+	out PORT_AWAY, al
+	jmp $
+guest_code_end:
+bits 64
+	align 8
 table:	dw 0
 	dq 0
 	align 8
@@ -638,4 +848,9 @@ EVENT_FAULT equ number
 
 section .data align=4096 follows=.rodata
 data:	times PAGE db 0xc3
-DATA_PAGES	equ 1
+state_a: times STATE_BYTES db 0
+state_b: times STATE_BYTES db 0
+step:	dd STEP_START
+	align PAGE, db 0
+data_end:
+DATA_PAGES	equ (data_end - data) / PAGE

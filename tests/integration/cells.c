@@ -24,15 +24,21 @@
 #define VECTOR_UD	6u
 
 /* As cells/hostile.asm has them. */
+_Static_assert(offsetof(struct keel_exit, port) == 32, "EXIT_PORT");
+_Static_assert(offsetof(struct keel_exit, refused) == 88, "EXIT_REFUSED");
 _Static_assert(offsetof(struct keel_context, regs) == 96, "REGS");
 _Static_assert(offsetof(struct keel_context, answer) == 240, "ANSWER");
 _Static_assert(offsetof(struct keel_answer, deadline) == 40, "ANSWER_DEADLINE");
 _Static_assert(offsetof(struct keel_answer, apertures) == 56, "ANSWER_APERTURES");
+_Static_assert(offsetof(struct keel_answer, state) == 64, "ANSWER_STATE");
 _Static_assert(sizeof(struct keel_answer) == 72, "ANSWER_BYTES");
 _Static_assert(offsetof(struct keel_context, sregs) == 312, "SREGS");
+_Static_assert(offsetof(struct keel_sregs, cr0) == 152, "SREGS_CR0");
 _Static_assert(offsetof(struct keel_sregs, efer) == 184, "SREGS_EFER");
 _Static_assert(offsetof(struct keel_sregs, cpl) == 208, "SREGS_CPL");
 _Static_assert(sizeof(struct keel_sregs) == 352, "SREGS_BYTES");
+_Static_assert(offsetof(struct keel_state, regs.rip) == 128, "STATE_RIP");
+_Static_assert(sizeof(struct keel_vcpu_state) == 8192, "STATE_BYTES");
 _Static_assert(sizeof(struct keel_vectors) == 528, "VECTORS_BYTES");
 _Static_assert(offsetof(struct keel_context, aperture) == 1192, "APERTURES");
 _Static_assert(sizeof(struct keel_aperture) == 24, "APERTURE_BYTES");

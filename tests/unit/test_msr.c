@@ -267,6 +267,55 @@ START_TEST(misc_enable)
 }
 END_TEST
 
+/* What is saved is all that a guest may have written, and goes into another vCPU as it was. */
+START_TEST(saved_and_loaded)
+{
+	struct keel_msr list[KEEL_STATE_MSRS], again[KEEL_STATE_MSRS];
+	unsigned int count;
+	uint64_t value;
+
+	tsc_aux = _i;
+	for_each(write_mark);
+	ck_assert(msr_guest_write(vcpu, MSR_MISC_ENABLE, 1u << 22));
+	ck_assert(msr_guest_write(vcpu, MSR_TSC_ADJUST, 4711));
+	ck_assert_int_eq(msr_guest_write(vcpu, MSR_TSC_AUX, 0x77), _i);
+	count = msr_guest_save(vcpu, list);
+	ck_assert_uint_eq(count, 31 + (unsigned int)_i);
+	offset = other->tsc_offset = 9;
+	for (unsigned int i = 0; i < count; i++) {
+		ck_assert(msr_guest_may_load(list[i].index, list[i].value));
+		ck_assert_uint_eq(list[i].reserved, 0);
+		ck_assert_msg(msr_guest_read(vcpu, list[i].index, &value) && value == list[i].value, "MSR %x", list[i].index);
+		msr_guest_load(other, list[i].index, list[i].value);
+	}
+	ck_assert_uint_eq(msr_guest_save(other, again), count);
+	ck_assert_mem_eq(list, again, count * sizeof(list[0]));
+	ck_assert(other->cpuid_limited);
+	/* TSC_ADJUST says what was added, and adds nothing here. */
+	ck_assert(offset == 9 && other->tsc_offset == 9);
+}
+END_TEST
+
+static void may_load_storage(uint32_t msr)
+{
+	ck_assert_msg(msr_guest_may_load(msr, MARK) == is_storage(msr), "MSR %x", msr);
+}
+
+START_TEST(nothing_else_is_loaded)
+{
+	for_each(may_load_storage);
+	ck_assert(!msr_guest_may_load(MSR_TSC, 0));
+	ck_assert(!msr_guest_may_load(MSR_PAT, 0));
+	ck_assert(!msr_guest_may_load(MSR_EFER, 0));
+	ck_assert(!msr_guest_may_load(MSR_MISC_ENABLE, 0));
+	ck_assert(msr_guest_may_load(MSR_MISC_ENABLE, 0x1800));
+	ck_assert(!msr_guest_may_load(MSR_MISC_ENABLE, 0x1801 | 1ull << 34));
+	ck_assert(msr_guest_may_load(MSR_TSC_AUX, UINT32_MAX) && !msr_guest_may_load(MSR_TSC_AUX, 1ull << 32));
+	tsc_aux = false;
+	ck_assert(!msr_guest_may_load(MSR_TSC_AUX, 0));
+}
+END_TEST
+
 /* Writes of constants vanish. */
 START_TEST(constants)
 {
@@ -394,6 +443,8 @@ int main(void)
 	tcase_add_test(tests, read_only);
 	tcase_add_test(tests, misc_enable);
 	tcase_add_test(tests, constants);
+	tcase_add_test(tests, nothing_else_is_loaded);
+	tcase_add_loop_test(tests, saved_and_loaded, 0, 2);
 	tcase_add_test(tests, time_stamp_counter);
 	tcase_add_test(tests, tsc_adjust);
 	tcase_add_test(tests, tsc_aux_register);

@@ -2,6 +2,7 @@
 /* A guest on SVM: events whose delivery is broken off, NMIs, single steps, and what a cell may put into its state. VMRUN is a model. */
 #include <check.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "apic.h"
@@ -331,6 +332,51 @@ START_TEST(breakpoints_of_a_cell)
 }
 END_TEST
 
+/* All that is out goes in again; of the VMCB what is Keel's stays. */
+START_TEST(state_out_and_in)
+{
+	static struct keel_sregs first, second;
+	static struct vmcb other;
+	uint8_t *byte = (uint8_t *)&vmcb;
+
+	srandom((unsigned int)_i + 1);
+	for (unsigned int i = 0x400; i < sizeof(vmcb); i++)
+		byte[i] = (uint8_t)random();
+	vmcb.efer |= EFER_SVME;
+	vmcb.rflags = _i & 1 ? RFLAGS_FIXED | RFLAGS_IF : RFLAGS_FIXED;
+	vmcb.dr7 &= ~DR7_ENABLE;
+	vmcb.shadow = _i >> 1 & 1;
+	vmcb.event = _i & 4 ? EXCEPTION(EXC_PF) | SVM_EVENT_ERROR_CODE | 7ull << 32 : 0;
+	vmcb.vintr = SVM_VINTR_MASKING | 5;
+	if (_i & 8)
+		svm_request(&vmcb, 0x41);
+	block.nmi.blocked = _i & 1;
+	page.regs.rflags = vmcb.rflags;
+	svm_ops.vcpu.state_out(&block.vcpu, HV_STATE_ALL, &first);
+	ck_assert_uint_eq(first.efer & EFER_SVME, 0);
+	ck_assert_uint_eq(first.shadow, !(_i & 2) ? 0 : _i & 1 ? KEEL_SHADOW_STI : KEEL_SHADOW_MOV_SS);
+	ck_assert_uint_eq(first.held, _i & 8 ? KEEL_INJECT_VALID | 0x41 : 0);
+	ck_assert_uint_eq(first.tpr, 5);
+	other = vmcb;
+	memset((uint8_t *)&vmcb + 0x400, 0x77, 0x668 - 0x400);
+	block.nmi.blocked = !block.nmi.blocked;
+	vmcb.event = vmcb.shadow = 0;
+	vmcb.vintr = SVM_VINTR_MASKING | SVM_VINTR_REQUEST;
+	block.vcpu.last_cpu = &cpu;
+	ck_assert(svm_ops.vcpu.state_in(&cpu, &block.vcpu, HV_STATE_ALL, &first));
+	ck_assert_ptr_null(block.vcpu.last_cpu);
+	ck_assert_uint_eq(vmcb.efer, other.efer);
+	ck_assert_uint_eq(vmcb.event, other.event);
+	ck_assert_uint_eq(vmcb.vintr, other.vintr);
+	ck_assert_uint_eq(vmcb.shadow, other.shadow);
+	ck_assert_uint_eq(vmcb.rflags, other.rflags);
+	ck_assert_mem_eq(&vmcb.star, &other.star, offsetof(struct vmcb, reserved9) - offsetof(struct vmcb, star));
+	ck_assert_int_eq(intercepts(SVM_EXIT_IRET), _i & 1);
+	svm_ops.vcpu.state_out(&block.vcpu, HV_STATE_ALL, &second);
+	ck_assert_mem_eq(&first, &second, sizeof(first));
+}
+END_TEST
+
 /* While the guest runs no branches are recorded, and its XSAVES reaches no supervisor state. Then they are the control domain's again. */
 START_TEST(registers_come_back)
 {
@@ -360,6 +406,7 @@ int main(void)
 	tcase_add_loop_test(tests, iret_that_faults, 0, 2);
 	tcase_add_loop_test(tests, single_step, 0, 2);
 	tcase_add_loop_test(tests, breakpoints_of_a_cell, 0, 8);
+	tcase_add_loop_test(tests, state_out_and_in, 0, 16);
 	tcase_add_loop_test(tests, registers_come_back, 0, 2);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

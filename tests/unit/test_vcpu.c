@@ -130,14 +130,32 @@ bool msr_guest_write(struct vcpu *v, uint32_t msr, uint64_t value)
 	return true;
 }
 
-/* What a cell is allowed to say of the state is the subject of guest_state's tests. */
+/* What a cell is allowed to say of the state is the subject of guest_state's tests, how it moves of vcpu_state's. */
 static bool sregs_allowed;
-static unsigned int in_parts;
+static unsigned int outs, ins, in_parts;
+static uint64_t state_address;
+static bool address_good;
 
 bool guest_state_may_answer(const struct keel_sregs *sregs)
 {
 	ck_assert_ptr_eq(sregs, &vcpu.state.sregs);
 	return sregs_allowed;
+}
+
+bool vcpu_state_out(struct cpu *c, struct vcpu *v, uint64_t address)
+{
+	ck_assert(c == &cpu && v == &vcpu);
+	outs++;
+	state_address = address;
+	return address_good;
+}
+
+bool vcpu_state_in(struct cpu *c, struct vcpu *v, uint64_t address)
+{
+	ck_assert(c == &cpu && v == &vcpu);
+	ins++;
+	state_address = address;
+	return address_good;
 }
 
 void vectors_give(struct vcpu *v)
@@ -179,9 +197,11 @@ enum cell_result aperture_move(struct cpu *c, struct cell_context *context)
 	return moved ? CELL_WAITS : CELL_ANSWERED;
 }
 
-/* The cell. Its answers, one after the other. */
+/* The cell. Its answers, one after the other, and what it saw before each. */
 #define ANSWERS		3u
+#define STATE_AT	0x500000u
 static const uint32_t *answer_next;
+static struct keel_exit seen[ANSWERS];
 
 void cell_run(struct cell_frame *frame)
 {
@@ -192,6 +212,9 @@ void cell_run(struct cell_frame *frame)
 	page.answer = (struct keel_answer){ .flags = KEEL_ANSWER_RIP, .deadline = UINT64_MAX, .apertures = moved };
 	if (answer_next && calls <= ANSWERS)
 		page.answer.flags = answer_next[calls - 1];
+	page.answer.state = STATE_AT;
+	if (calls <= ANSWERS)
+		seen[calls - 1] = page.exit;
 }
 
 static void nothing(struct cpu *c, struct vcpu *v)
@@ -291,8 +314,9 @@ static void set_up(void)
 	entries = calls = advances = 0;
 	interrupted = moved = false;
 	answer_next = NULL;
-	in_parts = 0;
-	sregs_allowed = true;
+	memset(seen, 0, sizeof(seen));
+	outs = ins = in_parts = 0;
+	sregs_allowed = address_good = true;
 	tsc_aux = true;
 	guest_states = XCR0_X87 | XCR0_SSE;
 	memset(state_from, 0, sizeof(state_from));
@@ -432,6 +456,54 @@ START_TEST(registers_come_back)
 }
 END_TEST
 
+/* A POLL, and only a POLL, can be answered so, and only once. */
+static const struct {
+	uint32_t answers[ANSWERS];
+	bool poll, refused;
+	unsigned int outs, ins;
+} moves[] = {
+	{ { KEEL_ANSWER_STATE_OUT }, true, false, 1, 0 },
+	{ { KEEL_ANSWER_STATE_IN }, true, false, 0, 1 },
+	{ { KEEL_ANSWER_STATE_OUT, KEEL_ANSWER_STATE_OUT }, true, true, 1, 0 },
+	{ { KEEL_ANSWER_STATE_OUT, KEEL_ANSWER_STATE_IN }, true, true, 1, 0 },
+	{ { KEEL_ANSWER_STATE_OUT }, false, true, 0, 0 },
+	{ { KEEL_ANSWER_STATE_IN }, false, true, 0, 0 },
+	{ { KEEL_ANSWER_STATE_IN | KEEL_ANSWER_STATE_OUT }, true, true, 0, 0 },
+	{ { KEEL_ANSWER_STATE_IN | KEEL_ANSWER_SREGS }, true, true, 0, 0 },
+	{ { KEEL_ANSWER_STATE_OUT | KEEL_ANSWER_REGS }, true, true, 0, 0 },
+};
+
+START_TEST(state_moves)
+{
+	reason = moves[_i].poll ? HV_EXIT_INTERRUPT : HV_EXIT_IO;
+	vcpu.poll = moves[_i].poll;
+	answer_next = moves[_i].answers;
+	ck_assert_int_eq(!!(stay() & KEEL_RUN_ENDED), moves[_i].refused);
+	ck_assert_uint_eq(vm.end, moves[_i].refused ? KEEL_END_CELL_ANSWER : 0);
+	ck_assert_uint_eq(outs, moves[_i].outs);
+	ck_assert_uint_eq(ins, moves[_i].ins);
+	if (!outs && !ins)
+		return;
+	ck_assert_uint_eq(state_address, STATE_AT);
+	ck_assert_uint_eq(seen[0].kind, KEEL_EXIT_POLL);
+	ck_assert_uint_eq(seen[0].flags & KEEL_EXIT_F_STATE, 0);
+	ck_assert_uint_eq(seen[1].kind, KEEL_EXIT_POLL);
+	ck_assert_uint_eq(seen[1].flags & KEEL_EXIT_F_STATE, KEEL_EXIT_F_STATE);
+}
+END_TEST
+
+START_TEST(state_without_a_place)
+{
+	static const uint32_t out[ANSWERS] = { KEEL_ANSWER_STATE_OUT }, in[ANSWERS] = { KEEL_ANSWER_STATE_IN };
+
+	address_good = false;
+	vcpu.poll = 1;
+	answer_next = _i ? out : in;
+	ck_assert_int_eq(stay(), KEEL_RUN_ENDED);
+	ck_assert_uint_eq(vm.end, KEEL_END_CELL_ANSWER);
+}
+END_TEST
+
 /* A whole state is looked at in a copy, and brings no event with it, whatever is in the page. */
 START_TEST(state_of_an_answer)
 {
@@ -485,6 +557,8 @@ int main(void)
 	tcase_add_loop_test(tests, cell_that_is_nowhere, 0, 5);
 	tcase_add_test(tests, step_over_hlt);
 	tcase_add_loop_test(tests, registers_come_back, 0, 2);
+	tcase_add_loop_test(tests, state_moves, 0, ARRAY_SIZE(moves));
+	tcase_add_loop_test(tests, state_without_a_place, 0, 2);
 	tcase_add_loop_test(tests, state_of_an_answer, 0, 2);
 	tcase_add_loop_test(tests, registers_of_an_answer, 0, 3);
 	suite_add_tcase(suite, tests);

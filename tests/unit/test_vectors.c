@@ -114,6 +114,21 @@ uint64_t cpuid_guest_xcr0(void)
 	return cpu_model.supported;
 }
 
+/* As XRSTOR does it: bits of MXCSR that there are not, and a header with more than the processor has (SDM vol. 1, 13.8.1). */
+bool xrstor_safe(const void *from, uint64_t mask)
+{
+	const uint8_t *a = from;
+	uint32_t mxcsr;
+	uint64_t header[8];
+
+	memcpy(&mxcsr, a + XSAVE_MXCSR, sizeof(mxcsr));
+	memcpy(header, a + XSAVE_HEADER, sizeof(header));
+	if (mxcsr >> 16 || header[0] & ~cpu_model.xcr0 || header[1] || header[2])
+		return false;
+	model_xrstor(from, mask);
+	return true;
+}
+
 static struct vcpu vcpu;
 static struct keel_context page;
 static _Alignas(64) uint8_t area[AREA_BYTES];
@@ -214,6 +229,48 @@ START_TEST(taken_into_the_initial_state)
 }
 END_TEST
 
+/* Out, and in again after another guest's: the registers are what they were, whatever the header said. */
+START_TEST(out_and_in)
+{
+	static struct keel_state state;
+	uint8_t before[REGISTERS][64];
+	unsigned int bytes = cpu_model.supported & 1 << 6 ? 64 : bytes_there();
+
+	start(_i);
+	cpu_model.in_use = processors[_i].xcr0;
+	memcpy(before, cpu_model.reg, sizeof(before));
+	vectors_out(&vcpu, &state);
+	check_closed(_i);
+	ck_assert_uint_eq(state.xcr0, processors[_i].xcr0);
+	ck_assert_uint_eq(state.xstate_bv, processors[_i].xcr0);
+	memcpy(vectors_staged(&vcpu), area, KEEL_XSTATE_BYTES);
+	memset((uint8_t *)vectors_staged(&vcpu) + XSAVE_HEADER, 0xff, 64);
+	memset(cpu_model.reg, 0x11, sizeof(cpu_model.reg));
+	cpu_model.xcr0 = XCR0_X87;
+	vcpu.xcr0 = XCR0_X87;
+	ck_assert(vectors_in(&vcpu, &state));
+	check_closed(_i);
+	ck_assert_uint_eq(vcpu.xcr0, processors[_i].xcr0);
+	for (unsigned int n = 0; n < REGISTERS && processors[_i].xcr0 == processors[_i].supported; n++)
+		ck_assert_mem_eq(cpu_model.reg[n], before[n], bytes);
+}
+END_TEST
+
+START_TEST(refused)
+{
+	struct keel_state state = { .xcr0 = XCR0_X87, .xstate_bv = XCR0_X87 | XCR0_SSE };
+	const uint32_t mxcsr = 0x10000;
+	uint8_t before[REGISTERS][64];
+
+	start(_i);
+	memcpy(before, cpu_model.reg, sizeof(before));
+	memcpy((uint8_t *)vectors_staged(&vcpu) + XSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
+	ck_assert(!vectors_in(&vcpu, &state));
+	check_closed(_i);
+	ck_assert_mem_eq(cpu_model.reg, before, sizeof(before));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("vectors");
@@ -222,6 +279,8 @@ int main(void)
 	tcase_add_loop_test(tests, given, 0, PROCESSORS);
 	tcase_add_loop_test(tests, taken, 0, PROCESSORS);
 	tcase_add_loop_test(tests, taken_into_the_initial_state, 0, PROCESSORS);
+	tcase_add_loop_test(tests, out_and_in, 0, PROCESSORS);
+	tcase_add_loop_test(tests, refused, 0, PROCESSORS);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -104,16 +104,27 @@ enum vmx_entry vmx_enter(struct keel_regs *regs, bool launched)
 	return VMX_ENTRY_EXIT;
 }
 
+/* The guest's, which are in the processor while it is loaded. */
+static const uint32_t guest_msrs[] = { MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, MSR_KERNEL_GS_BASE };
+static uint64_t guest_msr[ARRAY_SIZE(guest_msrs)];
+
+static uint64_t *msr_place(uint32_t msr)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(guest_msrs); i++)
+		if (guest_msrs[i] == msr)
+			return &guest_msr[i];
+	ck_assert_uint_eq(msr, MSR_TEST_CTRL);
+	return &test_ctrl;
+}
+
 uint64_t rdmsr(uint32_t msr)
 {
-	ck_assert_uint_eq(msr, MSR_TEST_CTRL);
-	return test_ctrl;
+	return *msr_place(msr);
 }
 
 void wrmsr(uint32_t msr, uint64_t value)
 {
-	ck_assert_uint_eq(msr, MSR_TEST_CTRL);
-	test_ctrl = value;
+	*msr_place(msr) = value;
 }
 
 bool xsetbv_safe(uint64_t value)
@@ -930,6 +941,85 @@ START_TEST(machine_checks_stay_on)
 }
 END_TEST
 
+static const uint16_t state_fields[] = {
+	VMCS_GUEST_GDTR_BASE, VMCS_GUEST_IDTR_BASE, VMCS_GUEST_CR3, VMCS_GUEST_SYSENTER_ESP, VMCS_GUEST_SYSENTER_EIP, VMCS_GUEST_PAT,
+	VMCS_GUEST_PDPTE0, VMCS_GUEST_PDPTE0 + 6,
+};
+
+/* All but CR2 and DR6, which are in the processor. */
+START_TEST(state_out_and_in)
+{
+	static struct keel_sregs first, second;
+	const unsigned int parts = HV_STATE_ALL & ~(unsigned int)HV_STATE_CR2;
+	uint64_t before[ARRAY_SIZE(state_fields)];
+
+	vmx_features.cr0_fixed = CR0_NE;
+	vmx_features.cr4_fixed = CR4_VMXE;
+	vmcs[VMCS_CR0_MASK] = CR0_NE | CR0_CD | CR0_NW;
+	vmcs[VMCS_CR4_MASK] = CR4_VMXE | CR4_MCE;
+	vmcs[VMCS_GUEST_CR0] = CR0_NE | CR0_PE | CR0_PG;
+	vmcs[VMCS_CR0_SHADOW] = _i & 1 ? CR0_NE : 0;
+	vmcs[VMCS_GUEST_CR4] = CR4_VMXE | CR4_MCE | CR4_PAE;
+	vmcs[VMCS_CR4_SHADOW] = _i & 2 ? CR4_MCE : 0;
+	vmcs[VMCS_GUEST_EFER] = _i & 4 ? EFER_LME | EFER_LMA : 0;
+	for (unsigned int i = 0; i < KEEL_SEG_COUNT; i++) {
+		vmcs[vmx_segment_field(VMCS_GUEST_ES_SELECTOR, i)] = 8 * i;
+		vmcs[vmx_segment_field(VMCS_GUEST_ES_RIGHTS, i)] = i == KEEL_SEG_LDTR ? 1u << 16 : 0xc093;
+		vmcs[vmx_segment_field(VMCS_GUEST_ES_LIMIT, i)] = 0xfffff + i;
+		vmcs[vmx_segment_field(VMCS_GUEST_ES_BASE, i)] = 0x1000 * i;
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(state_fields); i++)
+		vmcs[state_fields[i]] = before[i] = 0x1234567000 + i;
+	for (unsigned int i = 0; i < ARRAY_SIZE(guest_msr); i++)
+		guest_msr[i] = 0x4711 + i;
+	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = (_i & 1 ? SHADOW_NMI : 0) | (_i & 2 ? SHADOW_STI : SHADOW_MOV_SS);
+	vmcs[VMCS_GUEST_RFLAGS] = page.regs.rflags = RFLAGS_FIXED | RFLAGS_IF | (_i & 8 ? RFLAGS_TF : 0);
+	vmcs[VMCS_GUEST_PENDING_DEBUG] = _i & 8 ? PENDING_SINGLE_STEP | 1 : 1;
+	vmcs[VMCS_GUEST_DR7] = DR7_RESET;
+	block.context.event = EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_CODE | EXC_PF;
+	block.context.error_code = 7;
+	block.held = EVENT_VALID | 0x41;
+	block.dr6 = DR6_RESET | 1;
+	apic[0x80 / 4] = 0x5f;
+	vmx_ops.vcpu.state_out(&block.vcpu, parts, &first);
+	ck_assert_uint_eq(first.nmi_blocked, _i & 1);
+	ck_assert_uint_eq(first.shadow, _i & 2 ? KEEL_SHADOW_STI : KEEL_SHADOW_MOV_SS);
+	ck_assert_uint_eq(first.pdpte[3], _i & 4 ? 0 : before[7]);
+	ck_assert_uint_eq(first.sysenter_eip, before[4]);
+	ck_assert_uint_eq(first.kernel_gs_base, 0x4715);
+	ck_assert(first.event == block.context.event && first.event_code == 7 && first.held == block.held && first.tpr == 5);
+	for (unsigned int i = 0; i < ARRAY_SIZE(state_fields); i++)
+		vmcs[state_fields[i]] = 0;
+	memset(guest_msr, 0, sizeof(guest_msr));
+	for (unsigned int i = 0; i < KEEL_SEG_COUNT; i++)
+		vmcs[vmx_segment_field(VMCS_GUEST_ES_RIGHTS, i)] = vmcs[vmx_segment_field(VMCS_GUEST_ES_LIMIT, i)] = 0;
+	vmcs[VMCS_GUEST_CR0] = vmcs[VMCS_GUEST_CR4] = vmcs[VMCS_CR0_SHADOW] = vmcs[VMCS_CR4_SHADOW] = vmcs[VMCS_GUEST_EFER] = 0;
+	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = vmcs[VMCS_GUEST_PENDING_DEBUG] = 0;
+	block.context.event = block.held = 0;
+	block.dr6 = DR6_RESET;
+	apic[0x80 / 4] = 0;
+	ck_assert(vmx_ops.vcpu.state_in(&cpu, &block.vcpu, parts, &first));
+	ck_assert_uint_eq(vmcs[VMCS_GUEST_CR4], CR4_VMXE | CR4_MCE | CR4_PAE);
+	ck_assert_uint_eq(vmcs[VMCS_GUEST_CR0], CR0_NE | CR0_PE | CR0_PG);
+	ck_assert_int_eq(!!(vmcs[VMCS_ENTRY_CONTROLS] & ENTRY_LONG_MODE), !!(_i & 4));
+	ck_assert_uint_eq(vmcs[VMCS_PRIMARY_CONTROLS] & PRIMARY_INTERRUPT_WINDOW, PRIMARY_INTERRUPT_WINDOW);
+	vmx_ops.vcpu.state_out(&block.vcpu, parts, &second);
+	ck_assert_mem_eq(&first, &second, sizeof(first));
+}
+END_TEST
+
+/* In a shadow a single step's trap is still to come, whatever the state says: the entry would fail without (27.3.1.5). */
+START_TEST(trap_in_a_shadow)
+{
+	struct keel_sregs sregs = { .shadow = _i & 1 ? KEEL_SHADOW_STI : 0, .pending_debug = _i & 2 ? PENDING_SINGLE_STEP | 2 : 2 };
+	bool stepped = _i & 4, expected = sregs.shadow ? stepped : _i & 2;
+
+	page.regs.rflags = RFLAGS_FIXED | RFLAGS_IF | (stepped ? RFLAGS_TF : 0);
+	ck_assert(vmx_ops.vcpu.state_in(&cpu, &block.vcpu, HV_STATE_EVENTS, &sregs));
+	ck_assert_uint_eq(vmcs[VMCS_GUEST_PENDING_DEBUG], 2 | (expected ? PENDING_SINGLE_STEP : 0));
+}
+END_TEST
+
 START_TEST(apic_page)
 {
 	uint64_t plain = image_to_phys(vmx_guest_bitmap), x2apic = image_to_phys(vmx_x2apic_bitmap);
@@ -1059,6 +1149,8 @@ int main(void)
 	tcase_add_test(tests, extended_control_register);
 	tcase_add_test(tests, control_bitmap_is_the_lists);
 	tcase_add_test(tests, machine_check_at_the_entry);
+	tcase_add_loop_test(tests, state_out_and_in, 0, 16);
+	tcase_add_loop_test(tests, trap_in_a_shadow, 0, 8);
 	tcase_add_loop_test(tests, task_switch, 0, 4);
 	tcase_add_loop_test(tests, ports, 0, 2);
 	tcase_add_loop_test(tests, control_registers, 0, 5);

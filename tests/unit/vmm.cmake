@@ -26,7 +26,10 @@ keel_unit_test(cpuid
 	SOURCES tests/unit/test_cpuid.c
 	INCLUDES vmm arch/x86)
 keel_unit_test(guest_state
-	SOURCES tests/unit/test_guest_state.c arch/x86/guest_state.c
+	SOURCES tests/unit/test_guest_state.c
+	INCLUDES vmm arch/x86)
+keel_unit_test(vcpu_state
+	SOURCES tests/unit/test_vcpu_state.c
 	INCLUDES vmm arch/x86)
 keel_unit_test(vectors
 	SOURCES tests/unit/test_vectors.c
