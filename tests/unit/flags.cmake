@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # How unit tests and fuzz targets are compiled; lists of sources that several of them want.
 set(KEEL_UNIT_FLAGS
-	-std=gnu11 -O2 -g -fno-omit-frame-pointer
+	-std=gnu11 -O2 -g1 -fno-omit-frame-pointer
 	-Wall -Wextra -Werror -Wmissing-prototypes -Wshadow -Wstrict-prototypes -Wundef
 	-fsanitize=address,undefined -fno-sanitize-recover=all)
 

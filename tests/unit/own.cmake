@@ -8,7 +8,7 @@ keel_unit_test(own
 	INCLUDES vmm arch/x86)
 # Every state of small machines; the number is the logarithm of a table's entries, 9 in the real one.
 foreach(scale 1 2 9)
-	keel_unit_test(own_machines${scale}
+	keel_unit_test(own_machines${scale} LONG
 		SOURCES tests/unit/test_own_machines.c
 		INCLUDES vmm arch/x86
 		DEFINES SCALE=${scale})
@@ -16,7 +16,7 @@ endforeach()
 # By far the longest: first.
 set_tests_properties(unit-own_machines9 PROPERTIES COST 100)
 foreach(scale 1 2)
-	keel_unit_test(pagetable_machines${scale}
+	keel_unit_test(pagetable_machines${scale} LONG
 		SOURCES tests/unit/test_pagetable_machines.c
 		INCLUDES vmm arch/x86
 		DEFINES SCALE=${scale})
