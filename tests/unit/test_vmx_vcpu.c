@@ -32,6 +32,7 @@ static struct {
 #pragma weak vmx_end_instruction
 #pragma weak vmx_failure
 #pragma weak vmx_inject
+#pragma weak vmx_io_exit
 #pragma weak vmx_load_pdptes
 #pragma weak vmx_segment
 #pragma weak vmx_vmcs_init
