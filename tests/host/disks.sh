@@ -69,7 +69,8 @@ pid=$(cat "$KEEL_RUN_DIR/own/pid")
 kill -KILL "$(ps -o ppid= -p "$pid")"
 soon never kill -0 "$pid"
 hold "$WORK/a.img" 3
-check "one that others hold is not said to be in use by a guest that is gone" refused rival 7 'link.img is locked by another program'
+check "one that others hold is not said to be in use by a guest that is gone" \
+	refused rival 7 'link.img is locked by another program'
 wait
 hold "$WORK/a.img" 0.5
 check "what is locked for a moment is waited for" runs rival
@@ -89,7 +90,8 @@ mkfifo "$WORK/fifo"
 manifest opens '"serial": { "type": "file", "path": "fifo" }'
 (cat "$WORK/fifo"; touch "$WORK/opened") &
 opener=$!
-check "what is neither a file nor a terminal is refused" refused opens 1 'fifo, for what the serial port says, is neither a file nor'
+check "what is neither a file nor a terminal is refused" \
+	refused opens 1 'fifo, for what the serial port says, is neither a file nor'
 sleep 0.3
 check "without having been opened" never test -e "$WORK/opened"
 pkill -P $opener

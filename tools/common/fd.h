@@ -15,8 +15,8 @@ static inline void fd_close(int *fd)
 }
 
 /*
- * Opens what another descriptor, which may be a name alone (O_PATH), leads to: the same file, and none that has come to have its name.
- * To open a device may do something, such as arming a watchdog; so what something is comes first. -1: errno tells.
+ * Opens what another descriptor, which may be a name alone (O_PATH), leads to: the same file, and none that has come to have
+ * its name. To open a device may do something, such as arming a watchdog; so what something is comes first. -1: errno tells.
  */
 static inline int fd_reopen(int fd, int flags)
 {

@@ -193,7 +193,8 @@ enum exit_code command_shutdown(const struct options *options, int count, char *
 static enum exit_code reboot(const struct options *options, int count, char **operands, bool force)
 {
 	const struct demand demand = {
-		force ? "reset" : "reboot", json_pack("{s:s, s:b}", "command", "reboot", "force", (int)force), seconds_of(options),
+		force ? "reset" : "reboot", json_pack("{s:s, s:b}", "command", "reboot", "force", (int)force),
+		seconds_of(options),
 		force ? "" : "; keel reset resets it at once", "done", status_of_end,
 	};
 

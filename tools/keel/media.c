@@ -39,13 +39,14 @@ static bool check_medium(int fd, const struct stat *st, const char *file, struct
 static int open_medium(const char *file, struct failure *failure)
 {
 	int found = open(file, O_PATH | O_CLOEXEC), fd = -1;
-	struct stat st;
+	struct stat st = { 0 };
+	bool fit = found < 0 || fstat(found, &st) || S_ISREG(st.st_mode) || S_ISBLK(st.st_mode);
 
-	if (found < 0 || fstat(found, &st))
-		failure_set(failure, EXIT_FAILED, "cannot open %s: %s", file, strerror(errno));
-	else if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+	if (found >= 0 && fit)
+		fd = fd_reopen(found, O_RDONLY);
+	if (!fit)
 		failure_set(failure, EXIT_FAILED, "%s is neither a regular file nor a block device", file);
-	else if ((fd = fd_reopen(found, O_RDONLY)) < 0)
+	else if (fd < 0)
 		failure_set(failure, EXIT_FAILED, "cannot open %s: %s", file, strerror(errno));
 	else if (!check_medium(fd, &st, file, failure))
 		fd_close(&fd);
@@ -57,7 +58,8 @@ static int open_medium(const char *file, struct failure *failure)
 static json_t *insert(const char *name, const char *file, const struct options *options, struct failure *failure)
 {
 	int socket = client_connect(name, failure), fd = socket < 0 ? -1 : open_medium(file, failure);
-	json_t *request = json_pack("{s:s, s:o, s:b}", "command", "cd-insert", "file", output_string(file), "force", (int)options->force);
+	json_t *request = json_pack("{s:s, s:o, s:b}", "command", "cd-insert", "file", output_string(file),
+				    "force", (int)options->force);
 	struct failure refusal;
 	json_t *answer = NULL;
 

@@ -25,7 +25,7 @@ static size_t append(char *line, size_t used, const char *text)
 {
 	size_t length = strlen(text);
 
-	memcpy(line + used, text, length);
+	memcpy(line + used, text, length + 1);
 	return used + length;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Says on a terminal, as standard error, what a command waits for and since when: a line that is written anew each second, and gone at the
- * end. Elsewhere, and with --json, nothing is said.
+ * Says on a terminal, as standard error, what a command waits for and since when: a line that is written anew each second,
+ * and gone at the end. Elsewhere, and with --json, nothing is said.
  */
 #ifndef KEEL_PROGRESS_H
 #define KEEL_PROGRESS_H
