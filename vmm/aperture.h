@@ -8,7 +8,8 @@
  * puts in what is new. It goes on step by step, for it is done between a cell's answer and the release of that cell: there is
  * one at a time in a VM.
  *
- * aperture_bound, aperture_frames and aperture_start are called under vm_lock, before the start; the others by whoever has the cell.
+ * aperture_bound, aperture_frames and aperture_start are called under vm_lock, before the start; the others by whoever has the
+ * cell, but for aperture_left.
  */
 #ifndef VMM_APERTURE_H
 #define VMM_APERTURE_H

@@ -1,6 +1,6 @@
 ; SPDX-License-Identifier: GPL-2.0
-; A BAR with memory behind it, cells/aperture.c's, which moves while the other processors write through it: behind the move they reach it
-; no more by the old address, and what is in it is at the new one. Where it cannot be mapped it is there all the same.
+; A BAR with memory behind it, cells/aperture.c's, which moves while the other processors write through it: behind the move they
+; reach it no more by the old address, and what is in it is at the new one. Where it cannot be mapped it is there all the same.
 %define GUEST_NAME "aperture"
 %include "guest.inc"
 %include "cpus.inc"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * apertures: what the driver says of bounds, and a guest that moves an aperture, guests/aperture.asm, by a hypervisor with the cell of
- * cells/aperture.c. One line for each check on standard output.
+ * apertures: what the driver says of bounds, and a guest that moves an aperture, guests/aperture.asm, by a hypervisor with the
+ * cell of cells/aperture.c. One line for each check on standard output.
  */
 #include "machine.h"
 

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Mappings that change after the start: a hypervisor whose cell has a card with memory behind its BARs, and a guest that moves them
-# while its other processors write there. One boot, whose processors run at the same time: taking turns, each finds an interrupt that
-# was due when its turn comes, and is out of the guest before it can write to an address of before.
+# Mappings that change after the start: a hypervisor whose cell has a card with memory behind its BARs, and a guest that moves
+# them while its other processors write there. One boot, whose processors run at the same time: taking turns, each finds an
+# interrupt that was due when its turn comes, and is out of the guest before it can write to an address of before.
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"

@@ -1362,7 +1362,8 @@ END_TEST
 START_TEST(aperture_places)
 {
 	struct vm *vm = create_with_apertures(1);
-	struct keel_aperture first = at(2 * MIB + 4 * PAGE_SIZE, 0, APERTURE_PAGES), second = at(APERTURE_LIMIT - PAGE_SIZE, 3, 1);
+	struct keel_aperture first = at(2 * MIB + 4 * PAGE_SIZE, 0, APERTURE_PAGES);
+	struct keel_aperture second = at(APERTURE_LIMIT - PAGE_SIZE, 3, 1);
 	uint64_t bits[4] = { 0 };
 
 	/* Beside memory, at the last address, in front of the APIC's page and behind it. */
