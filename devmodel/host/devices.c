@@ -20,8 +20,8 @@ static bool open_entry(struct devices *devices, const struct backend_ops *ops, c
 	struct devices_entry *entry = &devices->entry[devices->count];
 
 	if (devices->count == DEVICES_MOST || plan->device.queues > QUEUES_MOST - devices->queues)
-		return failure_set(failure, EXIT_FAILED, "a guest has at most %u devices beside its drives, with %u queues", DEVICES_MOST,
-				   QUEUES_MOST);
+		return failure_set(failure, EXIT_FAILED, "a guest has at most %u devices beside its drives, with %u queues",
+				   DEVICES_MOST, QUEUES_MOST);
 	*entry = (struct devices_entry){ .ops = ops, .plan = *plan, .state = calloc(1, ops->bytes) };
 	if (!entry->state)
 		return failure_set(failure, EXIT_NO_MEMORY, "out of memory");

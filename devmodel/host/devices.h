@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The devices of a guest that have back ends (host/backend/backend.h): which there are, and their queues in each run. */
+/*
+ * The devices of a guest that have back ends (host/backend/backend.h): which there are, and their queues in
+ * each run.
+ */
 #ifndef KEEL_DEVICES_H
 #define KEEL_DEVICES_H
 

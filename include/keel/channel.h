@@ -42,16 +42,17 @@ enum keel_device_type {
 	KEEL_DEVICE_VIRTIO = 0x100,	/* + its device ID (VIRTIO 1.2, clause 5), which says what its queues carry */
 };
 
-/* A device that the resource half serves. Those that no manifest can do without, or with, have no row. */
+/* A device that the resource half serves; what every machine has is not described. */
 struct keel_device {
 	uint32_t type;
 	uint16_t flags;			/* KEEL_DEVICE_READONLY */
 	uint16_t slot;			/* of an IDE drive its number; else the PCI slot, function 0. No two are in one place */
-	uint16_t first_queue, queues;	/* of the machine's: devices have theirs one after the other, in the order of their rows */
+	uint16_t first_queue, queues;	/* of the machine's; devices have theirs one after the other, in their order */
 	uint32_t config_bytes;
 	char id[20];			/* a drive's serial number; padded with zeros */
 	uint32_t reserved;
-	_Alignas(8) uint8_t config[KEEL_DEVICE_CONFIG];	/* of a virtio device as its guest sees it; of a drive keel_block_config */
+	/* Of a virtio device as its guest sees it; of a drive struct keel_block_config. */
+	_Alignas(8) uint8_t config[KEEL_DEVICE_CONFIG];
 };
 #define KEEL_DEVICE_READONLY	1u
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Fuzz target of a virtio device, the entropy device: a guest that writes registers of both kinds, configuration space and its rings, and a
- * host that answers, or writes whatever it likes into the channel's queue.
+ * Fuzz target of a virtio device, the entropy device: a guest that writes registers of both kinds,
+ * configuration space and its rings, and a host that answers, or writes whatever it likes into the
+ * channel's queue.
  */
 #include "fuzz.h"
 
@@ -64,7 +65,9 @@ static void plug(void)
 	bus_init(&bus);
 	memset(&pci, 0, sizeof(pci));
 	pci = (struct pci){ .bus = &bus, .set_intx = take_level, .message = take_message };
-	mem = (struct gmem){ .base = memory, .count = 2, .range = { { 0, READONLY, false }, { READONLY, MEMORY - READONLY, true } } };
+	mem = (struct gmem){
+		.base = memory, .count = 2, .range = { { 0, READONLY, false }, { READONLY, MEMORY - READONLY, true } },
+	};
 	pci_init(&pci);
 	pci_add(&pci, SLOT, 0, &device->pci);
 	device->ops = &virtio_rng;
@@ -166,7 +169,8 @@ static void add_chain(struct bytes *b)
 	uint8_t what = take8(b), number = take8(b);
 	uint64_t table = what & 1 ? TABLE : RING_DESC;
 	struct vq_desc desc = {
-		.address = addresses[take8(b) % 10], .length = take8(b) * (what & 2 ? 16u : 1u), .flags = take8(b) & 7, .next = take8(b) & 0x4f,
+		.address = addresses[take8(b) % 10], .length = take8(b) * (what & 2 ? 16u : 1u), .flags = take8(b) & 7,
+		.next = take8(b) & 0x4f,
 	};
 	uint16_t index;
 
@@ -181,7 +185,9 @@ static void add_chain(struct bytes *b)
 
 static void write_memory(struct bytes *b)
 {
-	static const uint16_t places[] = { RING_AVAIL, RING_AVAIL + 2, RING_USED, RING_DESC, TABLE, RING_AVAIL + 132, RING_USED + 516 };
+	static const uint16_t places[] = {
+		RING_AVAIL, RING_AVAIL + 2, RING_USED, RING_DESC, TABLE, RING_AVAIL + 132, RING_USED + 516,
+	};
 	unsigned int at = places[take8(b) % 7] + take8(b) % 32u;
 
 	memory[at] = take8(b);
@@ -243,11 +249,12 @@ static void be_host(struct bytes *b)
 static void move(void)
 {
 	static uint8_t one[STATE_MOST], two[STATE_MOST];
-	size_t used = state_save(&virtio_state_table, SLOT, &device->s, one, sizeof(one));
+	const struct state_table *table = &virtio_state_table;
+	size_t used = state_save(table, SLOT, &device->s, one, sizeof(one));
 
-	require(used && state_load(&virtio_state_table, SLOT, &device->s, one, used) == used, "not saved or loaded");
+	require(used && state_load(table, SLOT, &device->s, one, used) == used, "not saved or loaded");
 	require(virtio_restored(device), "a state that cannot be");
-	require(state_save(&virtio_state_table, SLOT, &device->s, two, sizeof(two)) == used && !memcmp(one, two, used), "another state");
+	require(state_save(table, SLOT, &device->s, two, sizeof(two)) == used && !memcmp(one, two, used), "another state");
 }
 
 static void act(struct bytes *b, unsigned int what)
@@ -296,11 +303,12 @@ static bool is_guests_own(unsigned int what)
 static void check_state(void)
 {
 	const struct virtio_queue_state *queue = &device->s.queue[0];
+	bool pending = pci_function_get(&device->pci, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT;
+	bool disabled = pci_function_get(&device->pci, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE;
 
 	require(queue->size && !(queue->size & (queue->size - 1)) && queue->size <= virtio_rng.entries, "a size that cannot be");
 	require(queue->vector < 2 || queue->vector == VIRTIO_NO_VECTOR, "a vector that is not there");
-	require(line == ((pci_function_get(&device->pci, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT) && !msix_enabled(&device->pci) &&
-			 !(pci_function_get(&device->pci, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE)), "a line that is not the function's");
+	require(line == (pending && !disabled && !msix_enabled(&device->pci)), "a line that is not the function's");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -341,7 +349,9 @@ static size_t make_input(uint8_t *input, uint64_t *state)
 			used += 2;
 		} else if (r % 4 == 0) {
 			/* A buffer, a notification, an answer. */
-			const uint8_t chain[] = { 1, 0, (uint8_t)(r >> 8 & 63), (uint8_t)(r >> 16 & 1), (uint8_t)(r >> 24), 2, 0, 9, 13, 0 };
+			const uint8_t chain[] = {
+				1, 0, (uint8_t)(r >> 8 & 63), (uint8_t)(r >> 16 & 1), (uint8_t)(r >> 24), 2, 0, 9, 13, 0,
+			};
 
 			memcpy(input + used, chain, sizeof(chain));
 			used += sizeof(chain);

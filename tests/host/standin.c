@@ -346,7 +346,8 @@ static void open_drives(void)
 {
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
 		if (queue_of(i))
-			vq_driver_init(&drives[i].driver, (uint8_t *)channel + queue_of(i)->ring, KEEL_BLOCK_ENTRIES, drives[i].shadow);
+			vq_driver_init(&drives[i].driver, (uint8_t *)channel + queue_of(i)->ring, KEEL_BLOCK_ENTRIES,
+				       drives[i].shadow);
 }
 
 static void open_entropy(void)

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The entropy device, used by Debian's own drivers in a guest: by the registers of today and the legacy ones, by MSI-X and by its line.
+# The entropy device, used by Debian's own drivers in a guest: by the registers of today and the legacy ones, by MSI-X and by
+# its line.
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
@@ -9,8 +10,8 @@ build_tests
 
 mkdir -p "$logs/rng"
 rm -f "$logs/rng/guest.log"
-check "rng: comes to its end" "$ROOT/tools/run" --no-build --keel noclear "$ROOT/guests/rng.json" --expect 'RNG-END' --patience 300 \
-	--logs "$logs/rng" "${packing[@]}" "${run_options[@]}"
+check "rng: comes to its end" "$ROOT/tools/run" --no-build --keel noclear "$ROOT/guests/rng.json" --expect 'RNG-END' \
+	--patience 300 --logs "$logs/rng" "${packing[@]}" "${run_options[@]}"
 while IFS= read -r line; do
 	printf '%s\n' "$line"
 	case $line in

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Devices with back ends: what the resource half says of them in the channel, whether the cell takes that, and what is served. */
+/*
+ * Devices with back ends: what the resource half says of them in the channel, whether the cell takes that,
+ * and what is served.
+ */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Virtio devices by the entropy device in the machine: a guest's drivers of a few lines on one side, the host's end on the other. */
+/*
+ * Virtio devices by the entropy device in the machine: a guest's drivers of a few lines on one side, the
+ * host's end on the other.
+ */
 #include "pc_rig.h"
 
 #include "core/string.h"
@@ -51,8 +54,8 @@ static void add_row(void)
 	m->device[m->devices++] = (struct keel_device){
 		.type = KEEL_DEVICE_VIRTIO + VIRTIO_ID_RNG, .slot = SLOT, .first_queue = (uint16_t)m->queues++, .queues = 1,
 	};
-	vq_device_init(&host, channel, offsetof(struct test_channel, more.ring), HOST_ENTRIES, offsetof(struct test_channel, more.arena),
-		       sizeof(channel->more.arena));
+	vq_device_init(&host, channel, offsetof(struct test_channel, more.ring), HOST_ENTRIES,
+		       offsetof(struct test_channel, more.arena), sizeof(channel->more.arena));
 }
 
 static void make_with_row(void)
@@ -593,7 +596,10 @@ START_TEST(legacy_vectors)
 }
 END_TEST
 
-/* The guest says at which index it wants an interrupt, and is told at which one the device wants to be notified. */
+/*
+ * The guest says at which index it wants an interrupt, and is told at which one the device wants to be
+ * notified.
+ */
 START_TEST(event_indices)
 {
 	uint64_t used_event = AVAIL + 4 + SIZE * 2u, avail_event = USED + 4 + SIZE * 8u;
@@ -889,8 +895,8 @@ START_TEST(broken_place)
 {
 	static const uint64_t places[][3] = {
 		{ NOWHERE, AVAIL, USED }, { DESC, NOWHERE, USED }, { DESC, AVAIL, NOWHERE }, { DESC + 8, AVAIL, USED },
-		{ DESC, AVAIL + 1, USED }, { DESC, AVAIL, USED + 2 }, { LOW_MEMORY - 16, AVAIL, USED }, { UINT64_MAX - 15, AVAIL, USED },
-		{ DESC, UINT64_MAX - 1, USED }, { DESC, AVAIL, 0xffff0000 },
+		{ DESC, AVAIL + 1, USED }, { DESC, AVAIL, USED + 2 }, { LOW_MEMORY - 16, AVAIL, USED },
+		{ UINT64_MAX - 15, AVAIL, USED }, { DESC, UINT64_MAX - 1, USED }, { DESC, AVAIL, 0xffff0000 },
 	};
 
 	put(STATUS, 1, 3);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The machine "pc": i440FX, PIIX3 and what a PC of their time had around them, with local APICs, an IO APIC and an HPET.
- * pc.c wires, pc_irq.c routes interrupts, pc_host.c talks to the resource half, pc_virtio.c adds the virtio devices, pc_boot.c holds what
- * firmware is told. What is where is in shared/pc_map.h.
+ * pc.c wires, pc_irq.c routes interrupts, pc_host.c talks to the resource half, pc_virtio.c adds the virtio devices,
+ * pc_boot.c holds what firmware is told. What is where is in shared/pc_map.h.
  *
  * One struct holds all of it; nothing here locks: one entry at a time (keel/cell.h). An entry starts with pc_set_time, which sets
  * the time and the vCPU that accesses are made by. What gets to the bus is no memory, or a write to read-only memory.

@@ -6,13 +6,13 @@
  * The functions are owned by their chips; struct pci only points to them. What is absent reads as all ones.
  * Nothing here keeps time or locks.
  *
- * A device is one struct with a struct pci_function in it, and a list of what it has: pci_add by the machine, then pci_function_init,
- * pci_function_bar, msi_add or msix_add, pci_capability_add, and its masks of what can be written. An interrupt is pci_signal, which
- * pci_set_intx(fn, false) ends where it was a line; a reset of the device by its driver is pci_retract. piix3_ide.c is a small one,
- * virtio/virtio_pci.c one with everything.
+ * A device is one struct with a struct pci_function in it, and a list of what it has: pci_add by the machine, then
+ * pci_function_init, pci_function_bar, msi_add or msix_add, pci_capability_add, and its masks of what can be written. An
+ * interrupt is pci_signal, which pci_set_intx(fn, false) ends where it was a line; a reset of the device by its driver is
+ * pci_retract. piix3_ide.c is a small one, virtio/virtio_pci.c one with everything.
  *
- * To be saved: pci_function_state_table, msix_state_table where there is a struct msix, and what the device adds. After a load of all
- * of it, pci_function_restored.
+ * To be saved: pci_function_state_table, msix_state_table where there is a struct msix, and what the device adds. After a
+ * load of all of it, pci_function_restored.
  */
 #ifndef KEEL_PCI_H
 #define KEEL_PCI_H

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Entropy device (VIRTIO 1.2, 5.4): the host fills pieces of the channel, from where the guest's buffers are filled. */
+/*
+ * Entropy device (VIRTIO 1.2, 5.4): the host fills pieces of the channel, from where the guest's buffers
+ * are filled.
+ */
 #include "virtio/virtio.h"
 
 #include "shared/vq_driver.h"
@@ -49,7 +52,10 @@ static void reset(struct virtio_device *device)
 		rng->asked[i].forgotten = true;
 }
 
-/* The device may use less than all of a buffer (5.4.6.2). False: all that can be asked for at once is; the chain waits. */
+/*
+ * The device may use less than all of a buffer (5.4.6.2). False: all that can be asked for at once is; the
+ * chain waits.
+ */
 static bool ask(struct rng *rng, const struct virtio_chain *chain)
 {
 	uint16_t head = rng->host.free;
@@ -101,6 +107,7 @@ static void work(struct virtio_device *device)
 }
 
 const struct virtio_ops virtio_rng = {
-	.id = VIRTIO_ID_RNG, .pci_device = 0x1005, .class = 0xff, .queues = 1, .entries = GUEST_ENTRIES, .bytes = sizeof(struct rng),
+	.id = VIRTIO_ID_RNG, .pci_device = 0x1005, .class = 0xff, .queues = 1, .entries = GUEST_ENTRIES,
+	.bytes = sizeof(struct rng),
 	.accepts = accepts, .start = start, .reset = reset, .work = work,
 };

@@ -2,8 +2,7 @@
 /* Features, status and interrupts of virtio devices. Section numbers are those of VIRTIO 1.2. */
 #include "virtio/virtio.h"
 
-#include "core/string.h"
-#include "shared/vq.h"
+#include "virtio/virtio_queue.h"
 
 #define STATUS_DRIVERS	((uint8_t)~VIRTIO_STATUS_NEEDS_RESET)	/* bits that are the driver's */
 
@@ -37,7 +36,9 @@ uint64_t virtio_offered(const struct virtio_device *device)
 	return device->ops->features | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX | VIRTIO_F_VERSION_1;
 }
 
-/* A legacy driver may use the device before it has said that it is ready, and knows no FEATURES_OK (3.1.2). */
+/*
+ * A legacy driver may use the device before it has said that it is ready, and knows no FEATURES_OK (3.1.2).
+ */
 bool virtio_runs(const struct virtio_device *device)
 {
 	const unsigned int ready = VIRTIO_STATUS_DRIVER_OK | VIRTIO_STATUS_FEATURES_OK;
@@ -119,10 +120,8 @@ void virtio_init(struct virtio_device *device, const struct keel_queue *queues)
 
 bool virtio_restored(struct virtio_device *device)
 {
-	const struct virtio_state *s = &device->s;
-
 	for (unsigned int i = 0; i < VIRTIO_QUEUES_MOST; i++)
-		if (!s->queue[i].size || s->queue[i].size & (s->queue[i].size - 1) || s->queue[i].size > device->ops->entries)
+		if (!virtio_queue_has_size(device, device->s.queue[i].size))
 			return false;
 	pci_function_restored(&device->pci);
 	return true;

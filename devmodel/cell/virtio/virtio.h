@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Virtio devices (VIRTIO 1.2) as transitional PCI functions: what a kind of device is, and what all of them have in common.
+ * Virtio devices (VIRTIO 1.2) as transitional PCI functions: what a kind of device is, and what all of them
+ * have in common.
  *
- * A kind is one file here, with a struct that begins with a struct virtio_device, and a struct virtio_ops, which is a row in the list of
- * machine/pc_virtio.c. What a device has of the host is asked for by queues of the channel; the guest's own queues are read and
- * written here and nowhere else (virtio_queue.h), registers are virtio_pci.c's, features and status virtio.c's.
+ * A kind is one file here, with a struct that begins with a struct virtio_device, and a struct virtio_ops,
+ * which is a row in the list of machine/pc_virtio.c. What a device has of the host is asked for by queues
+ * of the channel; the guest's own queues are read and written here and nowhere else (virtio_queue.h),
+ * registers are virtio_pci.c's, features and status virtio.c's.
  *
- * The guest is not trusted with anything. What makes no sense in a queue ends the device's work until it is reset (DEVICE_NEEDS_RESET,
- * 2.1.1). Nothing happens to a queue unless the guest lets the function reach memory (COMMAND.MASTER).
+ * The guest is not trusted with anything. What makes no sense in a queue ends the device's work until it is
+ * reset (DEVICE_NEEDS_RESET, 2.1.1). Nothing happens to a queue unless the guest lets the function reach
+ * memory (COMMAND.MASTER).
  */
 #ifndef KEEL_VIRTIO_H
 #define KEEL_VIRTIO_H
@@ -56,9 +59,14 @@ struct virtio_ops {
 	bool (*accepts)(const struct keel_device *row, const struct keel_queue *queues);
 	/* Its wiring is complete. queues: of the channel, as many as the row says. */
 	void (*start)(struct virtio_device *device, const struct keel_queue *queues);
-	/* The guest has reset it: nothing of its memory may be touched for what was asked of the host before. */
+	/*
+	 * The guest has reset it: nothing of its memory may be touched for what was asked of the host
+	 * before.
+	 */
 	void (*reset)(struct virtio_device *device);
-	/* The guest may have filled its queues, the host may have answered. Called only when virtio_runs. */
+	/*
+	 * The guest may have filled its queues, the host may have answered. Called only when virtio_runs.
+	 */
 	void (*work)(struct virtio_device *device);
 };
 
@@ -107,11 +115,16 @@ static inline bool virtio_has(const struct virtio_device *device, uint64_t featu
 {
 	return device->s.driver_features & feature;
 }
-/* The guest's driver has broken the rules, or the host cannot do its part: stands still until the guest resets it. */
+/*
+ * The guest's driver has broken the rules, or the host cannot do its part: stands still until the guest
+ * resets it.
+ */
 void virtio_break(struct virtio_device *device);
 /* A used buffer, or VIRTIO_ISR_CONFIG; vector may be VIRTIO_NO_VECTOR. */
 void virtio_interrupt(struct virtio_device *device, unsigned int isr, uint16_t vector);
-/* After a load of the three states, when nothing was asked of the host. False: there can be no such state. */
+/*
+ * After a load of the three states, when nothing was asked of the host. False: there can be no such state.
+ */
 bool virtio_restored(struct virtio_device *device);
 
 /* For virtio_pci.c. */

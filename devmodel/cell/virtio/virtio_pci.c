@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Registers of a virtio device as a transitional PCI function (VIRTIO 1.2, 4.1): those of today in one memory BAR, the legacy ones
- * in an I/O BAR. The guest notifies by a port, which is the cheaper exit, or by memory.
+ * Registers of a virtio device as a transitional PCI function (VIRTIO 1.2, 4.1): those of today in one
+ * memory BAR, the legacy ones in an I/O BAR. The guest notifies by a port, which is the cheaper exit, or by
+ * memory.
  */
 #include "virtio/virtio.h"
 
@@ -22,7 +23,13 @@
 enum modern_page { PAGE_COMMON, PAGE_ISR, PAGE_CONFIG, PAGE_NOTIFY };
 
 /* Capabilities (4.1.4). */
-enum capability_type { CAPABILITY_COMMON = 1, CAPABILITY_NOTIFY, CAPABILITY_ISR, CAPABILITY_CONFIG, CAPABILITY_ACCESS };
+enum capability_type {
+	CAPABILITY_COMMON = 1,
+	CAPABILITY_NOTIFY = 2,
+	CAPABILITY_ISR = 3,
+	CAPABILITY_CONFIG = 4,
+	CAPABILITY_ACCESS = 5,
+};
 
 enum capability_field {
 	FIELD_LENGTH = 2,
@@ -237,11 +244,6 @@ static void enable_queue(struct virtio_device *device, struct virtio_queue_state
 	virtio_work(device);
 }
 
-static bool is_size(const struct virtio_device *device, uint32_t size)
-{
-	return size && !(size & (size - 1)) && size <= device->ops->entries;
-}
-
 static void write_queue(struct virtio_device *device, struct virtio_queue_state *queue, unsigned int reg, uint32_t value)
 {
 	if (reg == COMMON_QUEUE_VECTOR)
@@ -250,7 +252,7 @@ static void write_queue(struct virtio_device *device, struct virtio_queue_state 
 		return;
 	switch (reg) {
 	case COMMON_QUEUE_SIZE:
-		if (is_size(device, value))
+		if (virtio_queue_has_size(device, value))
 			queue->size = (uint16_t)value;
 		break;
 	case COMMON_QUEUE_ENABLE:
@@ -311,7 +313,10 @@ static uint32_t read_config(const struct virtio_device *device, unsigned int off
 	return value;
 }
 
-/* BAR_MODERN. An access is aligned and of 4 bytes at most, so that it is in one page; what is behind the registers reads 0. */
+/*
+ * BAR_MODERN. An access is aligned and of 4 bytes at most, so that it is in one page; what is behind the
+ * registers reads 0.
+ */
 static uint64_t modern_read(void *owner, uint64_t offset, unsigned int bytes)
 {
 	struct virtio_device *device = owner;
@@ -385,7 +390,9 @@ static void place_queue(struct virtio_device *device, struct virtio_queue_state 
 
 	if (page && queue->enabled)
 		return;
-	*queue = (struct virtio_queue_state){ .size = queue->size, .vector = vector, .desc = (uint64_t)page << LEGACY_PAGE_SHIFT };
+	*queue = (struct virtio_queue_state){
+		.size = queue->size, .vector = vector, .desc = (uint64_t)page << LEGACY_PAGE_SHIFT,
+	};
 	if (!page)
 		return;
 	virtio_queue_place_legacy(queue);
@@ -459,38 +466,45 @@ static bool overlaps(unsigned int offset, unsigned int bytes, unsigned int at, u
 	return offset < at + length && at < offset + bytes;
 }
 
-/* The access that the guest has described (4.1.4.9). False: it is none. */
-static bool find_access(const struct virtio_device *device, unsigned int offset, unsigned int bytes, unsigned int *bar, uint32_t *where,
-			unsigned int *length)
+/* What the guest has described there (4.1.4.9). */
+struct access {
+	unsigned int bar, bytes;
+	uint32_t offset;
+};
+
+/* False: nobody has touched the data, or it is no access. */
+static bool find_access(const struct virtio_device *device, unsigned int offset, unsigned int bytes, struct access *access)
 {
 	unsigned int at = device->access_capability;
 
 	if (!overlaps(offset, bytes, at + FIELD_DATA, DATA_BYTES))
 		return false;
-	*bar = pci_function_get(&device->pci, at + FIELD_BAR, 1);
-	*where = pci_function_get(&device->pci, at + FIELD_OFFSET, 4);
-	*length = pci_function_get(&device->pci, at + FIELD_BYTES, 4);
-	return *length == 1 || *length == 2 || *length == 4;
+	access->bar = pci_function_get(&device->pci, at + FIELD_BAR, 1);
+	access->offset = pci_function_get(&device->pci, at + FIELD_OFFSET, 4);
+	access->bytes = pci_function_get(&device->pci, at + FIELD_BYTES, 4);
+	return access->bytes == 1 || access->bytes == 2 || access->bytes == 4;
 }
 
 static void config_reading(struct pci_function *fn, unsigned int offset, unsigned int bytes)
 {
 	struct virtio_device *device = device_of(fn);
-	unsigned int bar, length;
-	uint32_t where;
+	struct access access;
+	uint64_t value;
 
-	if (find_access(device, offset, bytes, &bar, &where, &length))
-		pci_function_set(fn, device->access_capability + FIELD_DATA, DATA_BYTES, (uint32_t)pci_bar_read(fn, bar, where, length));
+	if (!find_access(device, offset, bytes, &access))
+		return;
+	value = pci_bar_read(fn, access.bar, access.offset, access.bytes);
+	pci_function_set(fn, device->access_capability + FIELD_DATA, DATA_BYTES, (uint32_t)value);
 }
 
 static void config_written(struct pci_function *fn, unsigned int offset, unsigned int bytes)
 {
 	struct virtio_device *device = device_of(fn);
-	unsigned int bar, length;
-	uint32_t where;
+	unsigned int data = device->access_capability + FIELD_DATA;
+	struct access access;
 
-	if (find_access(device, offset, bytes, &bar, &where, &length))
-		pci_bar_write(fn, bar, where, length, pci_function_get(fn, device->access_capability + FIELD_DATA, DATA_BYTES));
+	if (find_access(device, offset, bytes, &access))
+		pci_bar_write(fn, access.bar, access.offset, access.bytes, pci_function_get(fn, data, DATA_BYTES));
 	/* It may reach memory now. */
 	if (overlaps(offset, bytes, PCI_COMMAND, sizeof(uint16_t)))
 		virtio_work(device);

@@ -104,11 +104,12 @@ struct walk {
 
 enum step { STEP_PIECE, STEP_END, STEP_BAD };
 
-static struct walk start_walk(const struct virtio_device *device, const struct virtio_queue_state *queue, const struct rings *rings,
-			      uint16_t head)
+static struct walk start_walk(const struct virtio_device *device, const struct virtio_queue_state *queue,
+			      const struct rings *rings, uint16_t head)
 {
 	return (struct walk){
-		.device = device, .table = rings->desc, .entries = queue->size, .left = queue->size, .next = head, .more = true,
+		.device = device, .table = rings->desc, .entries = queue->size, .left = queue->size, .next = head,
+		.more = true,
 	};
 }
 
@@ -284,7 +285,9 @@ void virtio_queue_tell(struct virtio_device *device, unsigned int number)
 
 	if (!find_rings(device, queue, &rings))
 		return;
-	/* The guest says what it wants and then looks for what was given; here it is the other way round. */
+	/*
+	 * The guest says what it wants and then looks for what was given; here it is the other way round.
+	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	tell = wants_to_know(device, queue, &rings);
 	queue->told_index = queue->used_index;

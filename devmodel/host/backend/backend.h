@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What serves a kind of device that has rows in the channel (keel/channel.h); drives have an engine of their own.
+ * What serves a kind of device that has rows in the channel (keel/channel.h); drives have an engine of
+ * their own.
  *
- * A kind is one file here with a struct backend_ops, which is a row in the list of host/devices.c. The cell is not trusted: queues are
- * read by shared/vq_device.h alone, and what a request says is bounded before it is acted on.
+ * A kind is one file here with a struct backend_ops, which is a row in the list of host/devices.c. The cell
+ * is not trusted: queues are read by shared/vq_device.h alone, and what a request says is bounded before it
+ * is acted on.
  */
 #ifndef KEEL_BACKEND_H
 #define KEEL_BACKEND_H
@@ -31,8 +33,8 @@ struct backend_ops {
 	bool (*open)(void *state, const struct manifest *m, unsigned int number, struct failure *failure);
 	void (*close)(void *state);
 	/*
-	 * Answers some requests of those that there are, or all: not more than takes a moment, for it is called again before the process
-	 * sleeps. True: the cell has answers to look at.
+	 * Answers some requests of those that there are, or all: not more than takes a moment, for it is
+	 * called again before the process sleeps. True: the cell has answers to look at.
 	 */
 	bool (*serve)(void *state, struct vq_device *queues);
 };

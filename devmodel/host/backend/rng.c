@@ -38,8 +38,8 @@ static bool open_source(void *state, const struct manifest *m, unsigned int numb
 	(void)number;
 	while (getrandom(&byte, sizeof(byte), 0) != sizeof(byte))
 		if (errno != EINTR)
-			return failure_set(failure, EXIT_FAILED, "the kernel gives no random bytes (%s), which \"rng\" in the manifest "
-					   "asks for", strerror(errno));
+			return failure_set(failure, EXIT_FAILED, "the kernel gives no random bytes (%s), which \"rng\" in "
+					   "the manifest asks for", strerror(errno));
 	return true;
 }
 
