@@ -6,6 +6,7 @@
 #include "pc_rig.h"
 
 #include "core/string.h"
+#include "machine/save.h"
 #include "pci/msi.h"
 #include "roundtrip.h"
 #include "shared/pc_map.h"
@@ -969,6 +970,99 @@ START_TEST(saved)
 }
 END_TEST
 
+#define STREAM_ROOM	0x20000u
+
+static uint8_t stream[STREAM_ROOM], again[STREAM_ROOM];
+static uint64_t memory[STREAM_ROOM / 8];
+
+static bool load(size_t bytes, struct machine_error *error)
+{
+	uint64_t shift;
+
+	return machine_load(pc, stream, bytes, tsc, (uint8_t *)memory, sizeof(memory), &shift, error);
+}
+
+/* With the machine: not while it waits for the host; then as it was, wherever its BARs have got to since. */
+START_TEST(saved_with_the_machine)
+{
+	struct machine_error error;
+	uint64_t then;
+	size_t bytes;
+
+	enable_messages();
+	start_modern(F_EVENT | F_INDIRECT);
+	put(QUEUE_VECTOR, 2, 1);
+	add_buffer(0, BUFFER, 64);
+	kick();
+	ck_assert_uint_eq(machine_save(pc, stream, STREAM_ROOM, &error), 0);
+	ck_assert_uint_eq(error.why, MACHINE_BUSY);
+	answer(0x10);
+	event();
+	bytes = machine_save(pc, stream, STREAM_ROOM, &error);
+	ck_assert_uint_ne(bytes, 0);
+	then = tsc;
+
+	put(STATUS, 1, 0);
+	pci_put(SLOT, 0, 0x20, 4, MODERN + 0x100000);
+	pci_put(SLOT, 0, 0x04, 2, 3);
+	tsc = then;
+	ck_assert(load(bytes, &error));
+	ck_assert_uint_eq(machine_save(pc, again, STREAM_ROOM, &error), bytes);
+	ck_assert_mem_eq(again, stream, bytes);
+	ck_assert_uint_eq(get(QUEUE_VECTOR, 2), 1);
+	ck_assert_uint_eq(rng()->s.queue[0].avail_index, 1);
+	add_buffer(1, BUFFER, 64);
+	kick();
+	answer(0x20);
+	event();
+	ck_assert_uint_eq(used_count(), 2);
+}
+END_TEST
+
+static const struct {
+	size_t offset, bytes;		/* in the device */
+	uint64_t value;
+	const char *field;
+} wrong_states[] = {
+	{ offsetof(struct virtio_device, s.queue[0].size), 2, 3, "size" },
+	{ offsetof(struct virtio_device, s.queue[0].vector), 2, 2, "vector" },
+	{ offsetof(struct virtio_device, s.queue[0].desc), 8, 1, "desc" },
+	{ offsetof(struct virtio_device, s.queue[1].enabled), 2, 1, "enabled" },
+	{ offsetof(struct virtio_device, s.config_vector), 2, 9, "config_vector" },
+	{ offsetof(struct virtio_device, s.driver_features), 8, 1ull << 40, "driver_features" },
+	{ offsetof(struct virtio_device, s.isr), 1, 4, "isr" },
+	{ offsetof(struct virtio_device, msix.s.table[3]), 4, 2, "table" },
+	{ offsetof(struct virtio_device, msix.s.pending[0]), 4, 4, "pending" },
+	{ offsetof(struct virtio_device, pci.s.config[0]), 1, 1, "config" },
+	{ offsetof(struct virtio_device, pci.s.msi_pending), 4, 1, "msi_pending" },
+	{ offsetof(struct virtio_device, config[1]), 1, 1, "config" },
+};
+
+/* A device cannot have been there in a state like this, nor one with another configuration. */
+START_TEST(wrong_states_are_refused)
+{
+	uint8_t *device = (uint8_t *)rng(), right[8];
+	struct machine_error error;
+	size_t bytes;
+
+	enable_messages();
+	start_modern(F_EVENT);
+	for (unsigned int i = 0; i < sizeof(wrong_states) / sizeof(wrong_states[0]); i++) {
+		uint8_t *at = device + wrong_states[i].offset;
+
+		memcpy(right, at, wrong_states[i].bytes);
+		memcpy(at, &wrong_states[i].value, wrong_states[i].bytes);
+		bytes = machine_save(pc, stream, STREAM_ROOM, &error);
+		memcpy(at, right, wrong_states[i].bytes);
+		ck_assert_msg(!load(bytes, &error), "%s", wrong_states[i].field);
+		ck_assert_uint_eq(error.why, MACHINE_WRONG_VALUE);
+		ck_assert_str_eq(error.section, "virtio-rng");
+		ck_assert_uint_eq(error.instance, SLOT);
+		ck_assert_str_eq(error.field, wrong_states[i].field);
+	}
+}
+END_TEST
+
 #define COUNT_OF(array)	(int)(sizeof(array) / sizeof((array)[0]))
 
 static void add_broken(TCase *tests)
@@ -1008,6 +1102,8 @@ int main(void)
 	tcase_add_test(plugged, host_lies);
 	add_broken(plugged);
 	tcase_add_test(plugged, saved);
+	tcase_add_test(plugged, saved_with_the_machine);
+	tcase_add_test(plugged, wrong_states_are_refused);
 	suite_add_tcase(suite, made);
 	suite_add_tcase(suite, plugged);
 	return run_suite(suite);

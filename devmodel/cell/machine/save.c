@@ -4,7 +4,7 @@
 
 #include "core/string.h"
 
-#define SECTIONS_MOST	(1 + MACHINE_DEVICES_MOST + KEEL_MAX_VCPUS)
+#define SECTIONS_MOST	(1 + MACHINE_DEVICES_MOST + KEEL_DEVICES + KEEL_MAX_VCPUS)
 #define ALIGNMENT	sizeof(uint64_t)
 
 /* The time of a machine in nanoseconds: so far from the end that no sum of it and a deadline gets there. */
@@ -99,8 +99,9 @@ struct part {
 struct section {
 	const char *name;
 	unsigned int instance, count;
-	const struct device *device;	/* NULL: it is one of the others */
-	const struct lapic *lapic;	/* NULL likewise */
+	const struct device_ops *ops;	/* NULL: it is the machine's or a vCPU's */
+	void *device;
+	const struct lapic *lapic;	/* NULL: it is no vCPU's */
 	struct part part[DEVICE_PARTS_MOST];
 };
 
@@ -108,7 +109,7 @@ struct section {
 
 static unsigned int section_count(const struct pc *pc)
 {
-	return 1 + pc_device_count + pc->machine.vcpus;
+	return 1 + pc_device_count + pc->virtio_devices + pc->machine.vcpus;
 }
 
 static void add_part(struct section *section, const struct state_table *table, unsigned int instance, void *state)
@@ -116,34 +117,47 @@ static void add_part(struct section *section, const struct state_table *table, u
 	section->part[section->count++] = (struct part){ table, instance, state };
 }
 
-static void list_device(struct pc *pc, const struct device *device, struct section *section)
+static void list_device(const char *name, unsigned int instance, const struct device_ops *ops, void *device,
+			struct section *section)
 {
-	char *at = pc_device(pc, device);
-
-	*section = (struct section){ .name = device->name, .instance = device->instance, .device = device };
-	for (unsigned int i = 0; i < device->ops->part_count; i++) {
-		const struct device_part *part = &device->ops->parts[i];
-
-		add_part(section, part->table, part->instance, at + part->place);
-	}
+	*section = (struct section){ .name = name, .instance = instance, .ops = ops, .device = device };
+	for (unsigned int i = 0; i < ops->part_count; i++)
+		add_part(section, ops->parts[i].table, ops->parts[i].instance, (char *)device + ops->parts[i].place);
 }
 
+static void list_vcpu(struct pc *pc, unsigned int vcpu, struct section *section)
+{
+	struct lapic *lapic = &pc->vcpu[vcpu].lapic;
+
+	*section = (struct section){ .name = "vcpu", .instance = vcpu, .lapic = lapic };
+	add_part(section, &lapic_state_table, 0, &lapic->s);
+	add_part(section, &lapic_page_table, 0, lapic->page);
+}
+
+static void list_machine(struct image *image, struct section *section)
+{
+	*section = (struct section){ .name = "pc" };
+	add_part(section, &facts_table, 0, &image->facts);
+	add_part(section, &board_table, 0, &image->board);
+}
+
+/* The machine, its devices, those that the channel has rows for, vCPUs. */
 static void list_section(struct pc *pc, struct image *image, unsigned int number, struct section *section)
 {
-	struct lapic *lapic;
+	const unsigned int virtio = 1 + pc_device_count, vcpus = virtio + pc->virtio_devices;
 
-	if (number > pc_device_count) {
-		number -= 1 + pc_device_count;
-		lapic = &pc->vcpu[number].lapic;
-		*section = (struct section){ .name = "vcpu", .instance = number, .lapic = lapic };
-		add_part(section, &lapic_state_table, 0, &lapic->s);
-		add_part(section, &lapic_page_table, 0, lapic->page);
-	} else if (number > 0) {
-		list_device(pc, &pc_devices[number - 1], section);
+	if (number == 0) {
+		list_machine(image, section);
+	} else if (number < virtio) {
+		const struct device *device = &pc_devices[number - 1];
+
+		list_device(device->name, device->instance, device->ops, pc_device(pc, device), section);
+	} else if (number < vcpus) {
+		struct virtio_device *device = pc->virtio[number - virtio];
+
+		list_device(device->ops->name, device->pci.slot, &virtio_device_ops, device, section);
 	} else {
-		*section = (struct section){ .name = "pc" };
-		add_part(section, &facts_table, 0, &image->facts);
-		add_part(section, &board_table, 0, &image->board);
+		list_vcpu(pc, number - vcpus, section);
 	}
 }
 
@@ -205,6 +219,9 @@ static bool is_quiet(const struct pc *pc)
 {
 	for (unsigned int i = 0; i < PIIX3_IDE_CHANNELS; i++)
 		if (ide_in_flight(&pc->ide.channel[i]))
+			return false;
+	for (unsigned int i = 0; i < pc->virtio_devices; i++)
+		if (!virtio_is_quiet(pc->virtio[i]))
 			return false;
 	return true;
 }
@@ -525,15 +542,13 @@ static bool check_machine(const struct loading *l, const struct board **board)
 	return !field || fail_in(l->error, MACHINE_WRONG_VALUE, &section, &section.part[1], field);
 }
 
-static const char *invalid(const struct pc *pc, const struct section *section, const void *const *states, uint64_t now)
+static const char *invalid(const struct section *section, const void *const *states, uint64_t now)
 {
-	const struct device *device = section->device;
-
 	if (section->lapic)
 		return lapic_invalid(section->lapic, states[0], now);
-	if (!device || !device->ops->valid)
+	if (!section->ops || !section->ops->valid)
 		return NULL;
-	return device->ops->valid((const char *)pc + device->place, states, now);
+	return section->ops->valid(section->device, states, now);
 }
 
 static bool check_sections(const struct loading *l)
@@ -547,7 +562,7 @@ static bool check_sections(const struct loading *l)
 		return false;
 	for (unsigned int i = 1; i < section_count(l->pc); i++) {
 		find_staged(l, i, &section, states);
-		field = invalid(l->pc, &section, (const void *const *)states, board->now);
+		field = invalid(&section, (const void *const *)states, board->now);
 		if (field)
 			return fail_in(l->error, MACHINE_WRONG_VALUE, &section, NULL, field);
 	}
@@ -613,16 +628,20 @@ static void restore_drives(struct pc *pc, const struct facts *saved)
 	}
 }
 
-static void restore(struct pc *pc, const struct image *image, uint64_t tsc)
+static void restore(struct pc *pc, struct image *image, uint64_t tsc)
 {
+	struct section section;
+
 	memcpy(pc->isa_level, image->board.isa_level, sizeof(pc->isa_level));
 	for (unsigned int i = 0; i < pc->machine.vcpus; i++)
 		pc->vcpu[i].halted = image->board.halted[i];
 	pc->intr = i8259_pending(&pc->pic_master);
 	restore_lapics(pc);
-	for (unsigned int i = 0; i < pc_device_count; i++)
-		if (pc_devices[i].ops->restored)
-			pc_devices[i].ops->restored(pc_device(pc, &pc_devices[i]));
+	for (unsigned int i = 1; i < section_count(pc); i++) {
+		list_section(pc, image, i, &section);
+		if (section.ops && section.ops->restored)
+			section.ops->restored(section.device);
+	}
 	set_clocks(pc, &image->board, tsc);
 	restore_drives(pc, &image->facts);
 }

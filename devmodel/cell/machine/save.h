@@ -2,14 +2,15 @@
 /*
  * The whole machine as a stream of bytes, and back.
  *
- * A stream is sections of core/state.h. The first one says that it is a machine, which one, and when by the host's TSC it was saved. Then
- * come the devices, in any order: of each a section with its name and instance, and one for each of its parts. The machine's own
- * state is the device "pc", a vCPU's local APIC the device "vcpu". Guest memory and the registers of the processors are not in it.
+ * A stream is sections of core/state.h. The first one says that it is a machine, which one, and when by the host's TSC it
+ * was saved. Then come the devices, in any order: of each a section with its name and instance, and one for each of its
+ * parts. The machine's own state is the device "pc", a vCPU's local APIC the device "vcpu". A virtio device has its slot for
+ * an instance. Guest memory and the registers of the processors are not in it.
  *
  * Times are the machine's (core/time.h). The machine that loads goes on from the time that was saved, by its own TSC.
  *
- * What is read may come from anybody. All of it is read into memory of its own and looked at before the machine changes; from then on
- * nothing can fail.
+ * What is read may come from anybody. All of it is read into memory of its own and looked at before the machine changes; from
+ * then on nothing can fail.
  */
 #ifndef KEEL_SAVE_H
 #define KEEL_SAVE_H
@@ -26,7 +27,7 @@
 
 enum machine_failure {
 	MACHINE_ENDED = 1,	/* the guest has switched off or reset its machine, or there is none yet */
-	MACHINE_BUSY,		/* a drive's request is in flight: once its completion has been looked at, again */
+	MACHINE_BUSY,		/* a device waits for the resource half: once its completion has been looked at, again */
 	MACHINE_NO_ROOM,	/* in the memory that was given */
 	MACHINE_NO_STREAM,	/* it does not begin as one, or is of a later version */
 	MACHINE_OTHER_REVISION,
@@ -54,8 +55,9 @@ size_t machine_load_bytes(struct pc *pc);
 /* At the end of an entry, while no vCPU runs. Returns the stream's length, or 0, and why. The machine stays as it is. */
 size_t machine_save(struct pc *pc, uint8_t *stream, size_t room, struct machine_error *error);
 /*
- * Into a machine that no vCPU has entered or that was stopped as for a save, of the same revision, at this host TSC. Nobody else may write
- * to the stream or to the memory, which is aligned as a uint64_t. False: the machine is as it was. After true every vCPU polls first.
+ * Into a machine that no vCPU has entered or that was stopped as for a save, of the same revision, at this host TSC. Nobody
+ * else may write to the stream or to the memory, which is aligned as a uint64_t. False: the machine is as it was. After true
+ * every vCPU polls first, and pc_event is called: what a guest has told its devices of is looked at.
  * *tsc_shift: to be added to the TSC offset that each vCPU had when it was saved.
  */
 bool machine_load(struct pc *pc, const uint8_t *stream, size_t bytes, uint64_t tsc, uint8_t *memory, size_t room,

@@ -2,6 +2,8 @@
 /* Features, status and interrupts of virtio devices. Section numbers are those of VIRTIO 1.2. */
 #include "virtio/virtio.h"
 
+#include "core/string.h"
+#include "shared/vq.h"
 #include "virtio/virtio_queue.h"
 
 #define STATUS_DRIVERS	((uint8_t)~VIRTIO_STATUS_NEEDS_RESET)	/* bits that are the driver's */
@@ -11,7 +13,7 @@ static const struct state_field queue_fields[] = {
 	STATE_FIELD(struct virtio_queue_state, driver),
 	STATE_FIELD(struct virtio_queue_state, device),
 	STATE_FIELD(struct virtio_queue_state, size),
-	STATE_FIELD(struct virtio_queue_state, enabled),
+	STATE_FLAG(struct virtio_queue_state, enabled),
 	STATE_FIELD(struct virtio_queue_state, vector),
 	STATE_FIELD(struct virtio_queue_state, avail_index),
 	STATE_FIELD(struct virtio_queue_state, used_index),
@@ -25,7 +27,7 @@ static const struct state_field fields[] = {
 	STATE_FIELD(struct virtio_state, queue_select),
 	STATE_FIELD(struct virtio_state, config_vector),
 	STATE_FIELD(struct virtio_state, status),
-	STATE_FIELD(struct virtio_state, isr),
+	STATE_FIELD_MOST(struct virtio_state, isr, VIRTIO_ISR_QUEUE | VIRTIO_ISR_CONFIG),
 	STATE_STRUCTS(struct virtio_state, queue, queue_fields),
 };
 
@@ -92,9 +94,9 @@ static void reset(struct virtio_device *device)
 }
 
 /* 2.2.2 and 6.2: a driver of today accepts VERSION_1, and what was not offered nobody can. */
-static bool features_are_good(const struct virtio_device *device)
+static bool features_are_good(const struct virtio_device *device, uint64_t features)
 {
-	return virtio_has(device, VIRTIO_F_VERSION_1) && !(device->s.driver_features & ~virtio_offered(device));
+	return features & VIRTIO_F_VERSION_1 && !(features & ~virtio_offered(device));
 }
 
 void virtio_set_status(struct virtio_device *device, uint8_t status)
@@ -105,7 +107,7 @@ void virtio_set_status(struct virtio_device *device, uint8_t status)
 		reset(device);
 		return;
 	}
-	if (!agreed && !features_are_good(device))
+	if (!agreed && !features_are_good(device, device->s.driver_features))
 		status &= (uint8_t)~VIRTIO_STATUS_FEATURES_OK;
 	device->s.status = (status & STATUS_DRIVERS) | (device->s.status & VIRTIO_STATUS_NEEDS_RESET);
 	virtio_work(device);
@@ -118,11 +120,82 @@ void virtio_init(struct virtio_device *device, const struct keel_queue *queues)
 	device->ops->start(device, queues);
 }
 
+bool virtio_is_quiet(const struct virtio_device *device)
+{
+	return device->s.status & (VIRTIO_STATUS_NEEDS_RESET | VIRTIO_STATUS_FAILED) || device->ops->quiet(device);
+}
+
+static bool vector_is_valid(const struct virtio_device *device, uint16_t vector)
+{
+	return vector == VIRTIO_NO_VECTOR || vector < device->msix.vectors;
+}
+
+/* One that is not where a queue can be has broken the device when it was enabled. */
+static const char *invalid_queue(const struct virtio_device *device, const struct virtio_queue_state *queue, uint8_t status)
+{
+	if (!virtio_queue_has_size(device, queue->size))
+		return "size";
+	if (!vector_is_valid(device, queue->vector))
+		return "vector";
+	if (queue->enabled && !(status & VIRTIO_STATUS_NEEDS_RESET) && !virtio_queue_is_placed(device, queue))
+		return "desc";
+	return NULL;
+}
+
+static const char *invalid_state(const struct virtio_device *device, const struct virtio_state *s)
+{
+	const char *field = NULL;
+
+	if (s->status & VIRTIO_STATUS_FEATURES_OK && !features_are_good(device, s->driver_features))
+		return "driver_features";
+	if (!vector_is_valid(device, s->config_vector))
+		return "config_vector";
+	for (unsigned int i = 0; !field && i < VIRTIO_QUEUES_MOST; i++)
+		field = i >= device->queues && s->queue[i].enabled ? "enabled" : invalid_queue(device, &s->queue[i], s->status);
+	return field;
+}
+
 bool virtio_restored(struct virtio_device *device)
 {
-	for (unsigned int i = 0; i < VIRTIO_QUEUES_MOST; i++)
-		if (!virtio_queue_has_size(device, device->s.queue[i].size))
-			return false;
+	if (invalid_state(device, &device->s))
+		return false;
 	pci_function_restored(&device->pci);
 	return true;
 }
+
+struct virtio_config {
+	uint8_t byte[KEEL_DEVICE_CONFIG];
+};
+
+static const struct state_field config_fields[] = {
+	STATE_ARRAY(struct virtio_config, byte),
+};
+
+static const struct state_table config_table = { "virtio-config", 1, config_fields, STATE_COUNT(config_fields) };
+
+static const struct device_part parts[] = {
+	DEVICE_PART(pci_function_state_table, 0, struct virtio_device, pci.s),
+	DEVICE_PART(msix_state_table, 0, struct virtio_device, msix.s),
+	DEVICE_PART(virtio_state_table, 0, struct virtio_device, s),
+	DEVICE_PART(config_table, 0, struct virtio_device, config),
+};
+
+static const char *valid(const void *owner, const void *const *states, uint64_t now)
+{
+	const struct virtio_device *device = owner;
+	const char *field = pci_function_invalid(&device->pci, states[0]);
+
+	(void)now;
+	if (!field)
+		field = msix_invalid(&device->msix, states[1]);
+	if (!field)
+		field = invalid_state(device, states[2]);
+	return !field && memcmp(states[3], device->config, sizeof(device->config)) ? "config" : field;
+}
+
+static void restored(void *device)
+{
+	virtio_restored(device);
+}
+
+const struct device_ops virtio_device_ops = { DEVICE_PARTS(parts), .valid = valid, .restored = restored };

@@ -21,6 +21,7 @@
 
 #include <keel/channel.h>
 
+#include "core/device.h"
 #include "core/gmem.h"
 #include "core/state.h"
 #include "pci/msi.h"
@@ -48,6 +49,7 @@
 struct virtio_device;
 
 struct virtio_ops {
+	const char *name;		/* of its saved state; at most 15 characters */
 	uint16_t id;			/* enum virtio_id; */
 	uint16_t pci_device;		/* and as a transitional PCI device (4.1.2.1) */
 	uint8_t class, subclass;
@@ -68,6 +70,8 @@ struct virtio_ops {
 	 * The guest may have filled its queues, the host may have answered. Called only when virtio_runs.
 	 */
 	void (*work)(struct virtio_device *device);
+	/* It waits for nothing that it has asked of the host, so that it can be saved. */
+	bool (*quiet)(const struct virtio_device *device);
 };
 
 struct virtio_queue_state {
@@ -122,10 +126,15 @@ static inline bool virtio_has(const struct virtio_device *device, uint64_t featu
 void virtio_break(struct virtio_device *device);
 /* A used buffer, or VIRTIO_ISR_CONFIG; vector may be VIRTIO_NO_VECTOR. */
 void virtio_interrupt(struct virtio_device *device, unsigned int isr, uint16_t vector);
-/*
- * After a load of the three states, when nothing was asked of the host. False: there can be no such state.
- */
+/* Nothing that was asked of the host will be waited for. One that stands still drops it when it is reset. */
+bool virtio_is_quiet(const struct virtio_device *device);
+/* After a load of the three states, when nothing was asked of the host. False: there can be no such state. */
 bool virtio_restored(struct virtio_device *device);
+/*
+ * As of a device of the machine's list (core/device.h), of a kind's whole struct; power-on is virtio_init. The configuration is among the
+ * parts to be compared.
+ */
+extern const struct device_ops virtio_device_ops;
 
 /* For virtio_pci.c. */
 uint64_t virtio_offered(const struct virtio_device *device);
