@@ -12,7 +12,7 @@
 #define KVM_TIME	0x4b564d01u
 #define KVM_EOI		0x4b564d04u
 
-/* The resource half answers the request that the first drive made last: all is well, and what was read is a pattern. */
+/* The resource half answers what the first drive has asked for: all is well, and what was read is a pattern. */
 static inline void answer_disk(void)
 {
 	uint8_t *ring = channel->queue[0].ring;
@@ -22,13 +22,15 @@ static inline void answer_disk(void)
 
 	vq_device_init(&device, channel, offsetof(struct test_channel, queue[0].ring), KEEL_BLOCK_ENTRIES,
 		       offsetof(struct test_channel, queue[0].arena), KEEL_BLOCK_ARENA);
-	device.avail_index = (uint16_t)(vq_avail_head(ring, KEEL_BLOCK_ENTRIES)->index - 1);
-	ck_assert(vq_device_take(&device, &chain) && chain.good);
+	device.avail_index = used->index;
 	for (unsigned int i = 0; i < 0x10000; i++)
 		channel->queue[0].arena[i] = (uint8_t)(i * 5 + i / 256);
-	((uint8_t *)channel)[chain.piece[chain.out + chain.in - 1].offset] = KEEL_BLOCK_OK;
-	vq_used_entries(ring, KEEL_BLOCK_ENTRIES)[used->index % KEEL_BLOCK_ENTRIES] = (struct vq_used){ chain.head, 1 };
-	used->index++;
+	while (vq_device_take(&device, &chain)) {
+		ck_assert(chain.good);
+		((uint8_t *)channel)[chain.piece[chain.out + chain.in - 1].offset] = KEEL_BLOCK_OK;
+		vq_used_entries(ring, KEEL_BLOCK_ENTRIES)[used->index % KEEL_BLOCK_ENTRIES] = (struct vq_used){ chain.head, 1 };
+		used->index++;
+	}
 	event();
 }
 
