@@ -120,6 +120,7 @@ static inline void set_up(void)
 	memset(backing, 0, sizeof(backing));
 	set_up_bus();
 	ctx.exit.flags = KEEL_EXIT_F_SREGS;
+	ctx.exit.gpa = ARENA;			/* memory: nothing that the emulator can go by */
 	ctx.regs.rflags = FIXED;
 	ctx.regs.rip = 0x1000;
 	ctx.sregs.cr0 = CR0_PE;

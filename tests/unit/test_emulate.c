@@ -29,6 +29,70 @@ START_TEST(mmio_move)
 }
 END_TEST
 
+/* The operand's address is told, in a page that is not where the registers say. */
+START_TEST(mmio_move_where_the_processor_went)
+{
+	const uint64_t told = 0xfed00000;
+
+	bus_log.answer = 0x8899aabbccddeeff;
+	ctx.regs.gpr[KEEL_RBX] = MMIO + 8;
+	ctx.regs.gpr[KEEL_RAX] = UINT64_MAX;
+	ctx.exit.gpa = told + 8;
+	ck_assert_int_eq(EMULATE(0x8b, 0x03), EMULATE_DONE);			/* mov (%rbx), %eax */
+	assert_access(0, false, told + 8, 4, 0);
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RAX], 0xccddeeff);
+	ck_assert_uint_eq(ctx.regs.rip, 0x1002);
+	ck_assert_int_eq(EMULATE(0x4c, 0x8b, 0x0b), EMULATE_DONE);		/* mov (%rbx), %r9 */
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_R9], 0x8899aabbccddeeff);
+	ctx.regs.gpr[KEEL_RAX] = UINT64_MAX;
+	ck_assert_int_eq(EMULATE(0x66, 0x8b, 0x03), EMULATE_DONE);		/* mov (%rbx), %ax */
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RAX], 0xffffffffffffeeff);
+	ck_assert_int_eq(EMULATE(0x0f, 0xb6, 0x03), EMULATE_DONE);		/* movzbl (%rbx), %eax */
+	assert_access(3, false, told + 8, 1, 0);
+	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RAX], 0xff);
+	ctx.exit.access = KEEL_ACCESS_WRITE;
+	ck_assert_int_eq(EMULATE(0x44, 0x89, 0x0b), EMULATE_DONE);		/* mov %r9d, (%rbx) */
+	assert_access(4, true, told + 8, 4, 0xccddeeff);
+	ck_assert_int_eq(EMULATE(0xc7, 0x03, 1, 2, 3, 0x84), EMULATE_DONE);	/* movl $..., (%rbx) */
+	assert_access(5, true, told + 8, 4, 0x84030201);
+	ctx.exit.gpa = told + 0x10;
+	ctx.regs.gpr[KEEL_RBX] = 0;
+	ctx.sregs.seg[KEEL_SEG_GS].base = MMIO;
+	ck_assert_int_eq(EMULATE(0x65, 0x89, 0x43, 0x10), EMULATE_DONE);	/* mov %eax, %gs:16(%rbx) */
+	assert_access(6, true, told + 0x10, 4, 0xff);
+	ck_assert_uint_eq(bus_log.count, 7);
+}
+END_TEST
+
+/* Each of these is none that the processor can have seen, or not as a whole. */
+START_TEST(mmio_move_where_it_did_not_go)
+{
+	ctx.regs.gpr[KEEL_RBX] = MMIO + 8;
+	ctx.exit.gpa = 0xfed00004;
+	ck_assert_int_eq(EMULATE(0x8b, 0x03), EMULATE_DONE);			/* another place in the page */
+	assert_access(0, false, MMIO + 8, 4, 0);
+	ctx.exit.gpa = 0xfed00008;
+	ck_assert_int_eq(EMULATE(0x89, 0x03), EMULATE_DONE);			/* a write, where it read */
+	assert_access(1, true, MMIO + 8, 4, bus_log.access[1].value);
+	ctx.exit.access = KEEL_ACCESS_WRITE;
+	ck_assert_int_eq(EMULATE(0x8b, 0x03), EMULATE_DONE);			/* and the other way round */
+	assert_access(2, false, MMIO + 8, 4, 0);
+	ctx.exit.access = 0;
+	ctx.exit.gpa = ARENA + 8;
+	ck_assert_int_eq(EMULATE(0x8b, 0x03), EMULATE_DONE);			/* memory */
+	assert_access(3, false, MMIO + 8, 4, 0);
+	ctx.exit.gpa = 0xfed0000a;
+	ctx.regs.gpr[KEEL_RBX] = MMIO + 10;
+	ck_assert_int_eq(EMULATE(0x8b, 0x03), EMULATE_DONE);			/* two accesses */
+	assert_access(4, false, MMIO + 10, 2, 0);
+	assert_access(5, false, MMIO + 12, 2, 0);
+	ctx.exit.gpa = 0xfed00008;
+	ctx.regs.gpr[KEEL_RBX] = MMIO + 8;
+	ck_assert_int_eq(EMULATE(0x03, 0x03), EMULATE_DONE);			/* add (%rbx), %eax */
+	assert_access(6, false, MMIO + 8, 4, 0);
+}
+END_TEST
+
 START_TEST(mmio_is_split_naturally)
 {
 	ctx.regs.gpr[KEEL_RBX] = MMIO + 1;
@@ -1014,6 +1078,8 @@ SUITE("emulate", tests)
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, mmio_move);
+	tcase_add_test(tests, mmio_move_where_the_processor_went);
+	tcase_add_test(tests, mmio_move_where_it_did_not_go);
 	tcase_add_test(tests, mmio_is_split_naturally);
 	tcase_add_test(tests, mmio_modified_once);
 	tcase_add_test(tests, locked_memory_is_atomic);

@@ -619,16 +619,25 @@ static enum decode_mode mode_of(const struct keel_sregs *sregs)
 static enum emulate_result fetch_page(struct emulator *e, uint8_t *bytes, unsigned int *count)
 {
 	bool wide = e->mode == DECODE_64;
-	uint64_t base = wide ? 0 : e->ctx->sregs.seg[KEEL_SEG_CS].base, linear = base + e->regs.rip + *count, gpa;
+	uint64_t base = wide ? 0 : e->ctx->sregs.seg[KEEL_SEG_CS].base, linear = base + e->ctx->regs.rip + *count, gpa;
 	unsigned int room = WALK_PAGE_BYTES - linear % WALK_PAGE_BYTES, left = DECODE_LONGEST - *count;
+	const uint8_t *from;
 
 	if (!walk_translate(e->ctx, e->mem, wide ? linear : (uint32_t)linear, WALK_FETCH, &gpa, e->fault))
 		return EMULATE_EXCEPTION;
 	if (left > room)
 		left = room;
-	if (!gmem_read(e->mem, gpa, bytes + *count, left))
+	from = gmem_at(e->mem, gpa, left, false);
+	if (!from)
 		return EMULATE_UNKNOWN;
+	/* Most are in one page, and a copy of a known size is a few moves. */
+	if (left == DECODE_LONGEST)
+		memcpy(bytes, from, DECODE_LONGEST);
+	else
+		memcpy(bytes + *count, from, left);
 	*count += left;
+	/* The copy is what is decoded; the compiler must not look at the original again. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	return EMULATE_DONE;
 }
 
@@ -637,8 +646,8 @@ static enum emulate_result fetch(struct emulator *e,
 				 enum decode_result (*decode)(struct insn *insn, enum decode_mode mode,
 							      const uint8_t *bytes, unsigned int count))
 {
+	uint8_t bytes[sizeof(e->ctx->exit.insn)] = { 0 };
 	enum decode_result decoded = DECODE_SHORT;
-	uint8_t bytes[DECODE_LONGEST];
 	unsigned int count = 0;
 
 	while (decoded == DECODE_SHORT) {
@@ -648,34 +657,74 @@ static enum emulate_result fetch(struct emulator *e,
 			return result;
 		decoded = decode(&e->insn, e->mode, bytes, count);
 	}
-	memset(e->ctx->exit.insn, 0, sizeof(e->ctx->exit.insn));
-	memcpy(e->ctx->exit.insn, bytes, count);
+	memcpy(e->ctx->exit.insn, bytes, sizeof(bytes));
 	return decoded == DECODE_OK ? EMULATE_DONE : EMULATE_UNKNOWN;
 }
 
 static uint64_t following(const struct emulator *e)
 {
-	uint64_t rip = e->regs.rip + e->insn.length;
+	uint64_t rip = e->ctx->regs.rip + e->insn.length;
 
 	return e->mode == DECODE_64 ? rip : (uint32_t)rip;
 }
 
-static struct emulator start(struct keel_context *ctx, const struct gmem *mem, struct bus *bus,
-			     unsigned int most, struct emulate_fault *fault)
+/* Registers and instruction are to follow. */
+static void start(struct emulator *e, struct keel_context *ctx, const struct gmem *mem, struct bus *bus, unsigned int most,
+		  struct emulate_fault *fault)
 {
-	return (struct emulator) {
-		.ctx = ctx, .mem = mem, .bus = bus, .fault = fault, .most = most,
-		.mode = mode_of(&ctx->sregs), .regs = ctx->regs,
-	};
+	e->ctx = ctx;
+	e->mem = mem;
+	e->bus = bus;
+	e->fault = fault;
+	e->most = most;
+	e->mode = mode_of(&ctx->sregs);
+	e->last[0].valid = false;
+	e->last[1].valid = false;
+}
+
+static uint64_t segment_base(const struct emulator *e, unsigned int segment)
+{
+	bool flat = e->mode == DECODE_64 && segment != KEEL_SEG_FS && segment != KEEL_SEG_GS;
+
+	return flat ? 0 : e->ctx->sregs.seg[segment].base;
+}
+
+/*
+ * A plain move has one operand in memory. The processor has checked it and found its address, which is no memory; so it need
+ * not be walked to again. Not so if the operand that the instruction has now would be elsewhere in its page, or written and not
+ * read, or if it needs more than one access: then it is none that the processor has seen, or not as a whole.
+ */
+static bool move_told(struct emulator *e)
+{
+	const struct insn *insn = &e->insn;
+	const struct keel_exit *exit = &e->ctx->exit;
+	uint64_t *reg = &e->ctx->regs.gpr[insn->reg];
+	uint64_t linear = segment_base(e, insn->segment) + effective_address(insn, &e->ctx->regs, e->next_rip);
+	bool write = insn->form != INSN_RM;
+
+	if ((insn->op != INSN_MOV && insn->op != INSN_MOVZX) || insn->reg_high || (linear ^ exit->gpa) % WALK_PAGE_BYTES != 0 ||
+	    exit->gpa & (insn->size - 1u) || write != !!(exit->access & KEEL_ACCESS_WRITE) ||
+	    gmem_at(e->mem, exit->gpa, insn->size, write))
+		return false;
+	if (write) {
+		bus_write(e->bus, exit->gpa, insn->size, insn->form == INSN_MI ? insn->immediate : *reg);
+	} else {
+		uint64_t keep = insn->reg_size < 4 ? ~alu_mask(insn->reg_size) : 0;
+
+		*reg = (*reg & keep) | bus_read(e->bus, exit->gpa, insn->size);
+	}
+	e->ctx->regs.rip = e->next_rip;
+	return true;
 }
 
 enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *mem, struct bus *bus,
 				 unsigned int most, struct emulate_fault *fault)
 {
-	struct emulator e = start(ctx, mem, bus, most, fault);
+	struct emulator e;
 	enum decode_result decoded = DECODE_SHORT;
 	enum emulate_result result;
 
+	start(&e, ctx, mem, bus, most, fault);
 	/* The hardware gives nothing, or stops at the end of a page. */
 	if (ctx->exit.insn_length)
 		decoded = decode_insn(&e.insn, e.mode, ctx->exit.insn, ctx->exit.insn_length);
@@ -687,6 +736,9 @@ enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *me
 	if (!handlers[e.insn.op])
 		return EMULATE_UNKNOWN;
 	e.next_rip = following(&e);
+	if (move_told(&e))
+		return EMULATE_DONE;
+	e.regs = ctx->regs;
 	result = handlers[e.insn.op](&e);
 	if (result == EMULATE_DONE)
 		ctx->regs = e.regs;
@@ -696,9 +748,12 @@ enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *me
 enum emulate_result emulate_cr8_write(struct keel_context *ctx, const struct gmem *mem, uint64_t *value,
 				      struct emulate_fault *fault)
 {
-	struct emulator e = start(ctx, mem, NULL, 0, fault);
-	enum emulate_result result = fetch(&e, decode_cr8_write);
+	struct emulator e;
+	enum emulate_result result;
 
+	start(&e, ctx, mem, NULL, 0, fault);
+	e.regs = ctx->regs;
+	result = fetch(&e, decode_cr8_write);
 	if (result != EMULATE_DONE)
 		return result;
 	*value = get_gpr(&e, e.insn.reg, e.insn.reg_size);
@@ -791,9 +846,13 @@ static enum emulate_result io_repeat(struct emulator *e)
 enum emulate_result emulate_string_io(struct keel_context *ctx, const struct gmem *mem, struct bus *bus,
 				      unsigned int most, struct emulate_fault *fault)
 {
-	struct emulator e = start(ctx, mem, bus, most, fault);
-	enum emulate_result result = describe_io(&e);
+	struct emulator e;
+	enum emulate_result result;
 
+	start(&e, ctx, mem, bus, most, fault);
+	e.regs = ctx->regs;
+	e.insn = (struct insn){ 0 };
+	result = describe_io(&e);
 	if (result != EMULATE_DONE)
 		return result;
 	if (ctx->exit.io & KEEL_IO_REP)

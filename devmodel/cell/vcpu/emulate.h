@@ -32,7 +32,8 @@ struct emulate_fault {
 
 /*
  * One instruction at CS:RIP of ctx (KEEL_EXIT_F_SREGS must be set), for KEEL_EXIT_MMIO.
- * ctx->exit.insn is used if insn_length is not 0, else the bytes are fetched. A REP does at most 'most' elements.
+ * ctx->exit.insn is used if insn_length is not 0, else the bytes are fetched; ctx->exit.gpa and access are what the processor's
+ * access came to. A REP does at most 'most' elements.
  * On EMULATE_DONE ctx->regs is updated (gpr, rip, the arithmetic flags in rflags), and ctx->vectors where it says so.
  */
 enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *mem, struct bus *bus,

@@ -50,6 +50,19 @@ static inline void set_gpr(struct emulator *e, unsigned int reg, unsigned int by
 	e->regs.gpr[reg] = (e->regs.gpr[reg] & keep) | (value & alu_mask(bytes));
 }
 
+static inline uint64_t effective_address(const struct insn *insn, const struct keel_regs *regs, uint64_t next_rip)
+{
+	uint64_t address = (uint64_t)insn->displacement;
+
+	if (insn->base == INSN_RIP)
+		address += next_rip;
+	else if (insn->base != INSN_NO_REGISTER)
+		address += regs->gpr[insn->base];
+	if (insn->index != INSN_NO_REGISTER)
+		address += regs->gpr[insn->index] << insn->scale;
+	return address & alu_mask(insn->address_size);
+}
+
 /*
  * In emulate_run.c: up to count elements of a repeated INS, OUTS, STOS or MOVS at once, from where the registers are. Returns how
  * many were done, and the registers still are to follow; 0: nothing is done, for the next element must go on its own.

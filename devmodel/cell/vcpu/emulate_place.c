@@ -100,23 +100,9 @@ bool place_at(struct emulator *e, unsigned int segment, uint64_t offset, unsigne
 	return translate(e, e->mode == DECODE_64 ? next : (uint32_t)next, access, &place->gpa[1]);
 }
 
-static uint64_t effective_address(const struct emulator *e)
-{
-	const struct insn *insn = &e->insn;
-	uint64_t address = (uint64_t)insn->displacement;
-
-	if (insn->base == INSN_RIP)
-		address += e->next_rip;
-	else if (insn->base != INSN_NO_REGISTER)
-		address += e->regs.gpr[insn->base];
-	if (insn->index != INSN_NO_REGISTER)
-		address += e->regs.gpr[insn->index] << insn->scale;
-	return address & alu_mask(insn->address_size);
-}
-
 bool place_operand(struct emulator *e, unsigned int access, struct place *place)
 {
-	return place_at(e, e->insn.segment, effective_address(e), e->insn.size, access, place);
+	return place_at(e, e->insn.segment, effective_address(&e->insn, &e->regs, e->next_rip), e->insn.size, access, place);
 }
 
 /* The largest naturally aligned piece at gpa. */

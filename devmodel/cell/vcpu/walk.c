@@ -45,8 +45,9 @@ struct walk {
 	bool user;
 	unsigned int levels, entry_bytes, index_bits;
 	bool pae_top;			/* level 3 is a PDPTE of PAE paging: no rights, no accessed bit */
+	uint64_t reserved;		/* bits of every entry */
 
-	uint64_t rights;		/* PTE_WRITE and PTE_USER set in every level, PTE_NX set in any */
+	uint64_t rights;		/* PTE_WRITE, PTE_USER and PTE_ACCESSED set in every level, PTE_NX set in any */
 	unsigned int leaf;		/* level that ended the walk */
 	uint64_t gpa;
 	struct {
@@ -54,22 +55,32 @@ struct walk {
 	} entry[MOST_LEVELS + 1];	/* by level */
 };
 
+static bool has_nx(const struct walk *w)
+{
+	return w->entry_bytes == 8 && (w->ctx->sregs.efer & EFER_NXE);
+}
+
 static void choose_format(struct walk *w)
 {
 	const struct keel_sregs *sregs = &w->ctx->sregs;
 
 	w->entry_bytes = 8;
 	w->index_bits = 9;
+	w->pae_top = false;
+	w->reserved = 0;
 	if (sregs->efer & EFER_LMA) {
 		w->levels = sregs->cr4 & CR4_LA57 ? 5 : 4;
 	} else if (sregs->cr4 & CR4_PAE) {
 		w->levels = PAE_TOP;
 		w->pae_top = true;
+		w->reserved = PAE_RESERVED;
 	} else {
 		w->levels = 2;
 		w->entry_bytes = 4;
 		w->index_bits = 10;
 	}
+	if (!has_nx(w))
+		w->reserved |= PTE_NX;
 }
 
 static uint64_t root_of(const struct walk *w)
@@ -79,11 +90,6 @@ static uint64_t root_of(const struct walk *w)
 	if (w->pae_top)
 		return cr3 & CR3_PAE_MASK;
 	return cr3 & (w->entry_bytes == 4 ? CR3_32_MASK : ADDRESS_MASK);
-}
-
-static bool has_nx(const struct walk *w)
-{
-	return w->entry_bytes == 8 && (w->ctx->sregs.efer & EFER_NXE);
 }
 
 static bool page_fault(const struct walk *w, uint32_t code, struct emulate_fault *fault)
@@ -107,16 +113,10 @@ static bool page_fault(const struct walk *w, uint32_t code, struct emulate_fault
 static uint64_t load_entry(const struct walk *w, uint64_t gpa)
 {
 	unsigned int offset = gpa % sizeof(uint64_t);
-	uint64_t value = 0;
+	const void *at = gmem_at(w->mem, gpa - offset, sizeof(uint64_t), false);
+	uint64_t value = at ? __atomic_load_n((const uint64_t *)at, __ATOMIC_RELAXED) : UINT64_MAX;
 
-	if (!gmem_read(w->mem, gpa - offset, &value, sizeof(value)))
-		value = UINT64_MAX;
 	return w->entry_bytes == sizeof(value) ? value : (uint32_t)(value >> (8 * offset));
-}
-
-static unsigned int shift_of(const struct walk *w, unsigned int level)
-{
-	return PAGE_SHIFT + w->index_bits * (level - 1);
 }
 
 static bool is_large(const struct walk *w, unsigned int level, uint64_t entry)
@@ -128,42 +128,38 @@ static bool is_large(const struct walk *w, unsigned int level, uint64_t entry)
 	return level == 2 || (level == 3 && !w->pae_top);
 }
 
-static bool has_reserved(const struct walk *w, unsigned int level, uint64_t entry)
+static bool has_reserved(const struct walk *w, unsigned int level, unsigned int shift, uint64_t entry)
 {
-	uint64_t reserved = 0;
+	uint64_t reserved = w->reserved;
 
-	if (w->entry_bytes == 4)
-		return is_large(w, level, entry) && (entry & LARGE_32_RESERVED);
-	if (w->pae_top)
-		reserved |= PAE_RESERVED;
-	if (!has_nx(w) || (w->pae_top && level == PAE_TOP))
+	if (w->pae_top && level == PAE_TOP)
 		reserved |= PTE_NX;
 	if (level > PAE_TOP)
 		reserved |= PTE_LARGE;
 	if (is_large(w, level, entry))
-		reserved |= ((1ull << shift_of(w, level)) - 1) & ADDRESS_MASK & ~LARGE_PAT;
+		reserved |= w->entry_bytes == 4 ? LARGE_32_RESERVED : ((1ull << shift) - 1) & ADDRESS_MASK & ~LARGE_PAT;
 	return entry & reserved;
 }
 
-static uint64_t leaf_address(const struct walk *w, unsigned int level, uint64_t entry)
+static uint64_t leaf_address(const struct walk *w, unsigned int level, unsigned int shift, uint64_t entry)
 {
-	uint64_t offset = w->linear & ((1ull << shift_of(w, level)) - 1);
+	uint64_t within = (1ull << shift) - 1, offset = w->linear & within;
 
 	if (w->entry_bytes == 4 && level == 2)
 		return (entry & LARGE_32_MASK) | offset |
 		       (entry >> LARGE_32_HIGH_SHIFT & LARGE_32_HIGH_MASK) << 32;
-	return (entry & ADDRESS_MASK & ~((1ull << shift_of(w, level)) - 1)) | offset;
+	return (entry & ADDRESS_MASK & ~within) | offset;
 }
 
 /* Goes down the tables and changes nothing. False: *code holds the part of the page fault's code that is theirs. */
 static bool descend(struct walk *w, uint32_t *code)
 {
+	unsigned int level = w->levels, shift = PAGE_SHIFT + w->index_bits * (level - 1);
 	uint64_t table = root_of(w), entry;
-	unsigned int level;
 
-	w->rights = PTE_WRITE | PTE_USER;
-	for (level = w->levels; ; level--) {
-		uint64_t index = w->linear >> shift_of(w, level) & ((1u << w->index_bits) - 1);
+	w->rights = PTE_WRITE | PTE_USER | PTE_ACCESSED;
+	for (;; level--, shift -= w->index_bits) {
+		uint64_t index = w->linear >> shift & ((1u << w->index_bits) - 1);
 
 		w->entry[level].gpa = table + index * w->entry_bytes;
 		entry = w->entry[level].value = load_entry(w, w->entry[level].gpa);
@@ -171,7 +167,7 @@ static bool descend(struct walk *w, uint32_t *code)
 		if (!(entry & PTE_PRESENT))
 			return false;
 		*code = PF_PRESENT | PF_RESERVED;
-		if (has_reserved(w, level, entry))
+		if (has_reserved(w, level, shift, entry))
 			return false;
 		if (!w->pae_top || level != PAE_TOP)
 			w->rights = (w->rights & (entry | PTE_NX)) | (entry & PTE_NX);
@@ -180,7 +176,7 @@ static bool descend(struct walk *w, uint32_t *code)
 		table = entry & ADDRESS_MASK;
 	}
 	w->leaf = level;
-	w->gpa = leaf_address(w, level, entry);
+	w->gpa = leaf_address(w, level, shift, entry);
 	return true;
 }
 
@@ -204,6 +200,8 @@ static bool is_allowed(const struct walk *w)
 /* False: an entry changed since it was read. Tables in read-only memory stay as they are. */
 static bool mark_used(const struct walk *w)
 {
+	if (w->rights & PTE_ACCESSED && (!(w->access & WALK_WRITE) || w->entry[w->leaf].value & PTE_DIRTY))
+		return true;
 	for (unsigned int level = w->levels; level >= w->leaf; level--) {
 		uint64_t bits = PTE_ACCESSED, value = w->entry[level].value, old = value;
 
@@ -222,15 +220,18 @@ static bool mark_used(const struct walk *w)
 bool walk_translate(const struct keel_context *ctx, const struct gmem *mem, uint64_t linear, unsigned int access,
 		    uint64_t *gpa, struct emulate_fault *fault)
 {
-	struct walk w = {
-		.ctx = ctx, .mem = mem, .linear = linear, .access = access,
-		.user = ctx->sregs.cpl == CPL_USER && !(access & WALK_SYSTEM),
-	};
+	struct walk w;
 
 	if (!(ctx->sregs.cr0 & CR0_PG)) {
 		*gpa = linear;
 		return true;
 	}
+	/* The rest is set as the walk comes to it. */
+	w.ctx = ctx;
+	w.mem = mem;
+	w.linear = linear;
+	w.access = access;
+	w.user = ctx->sregs.cpl == CPL_USER && !(access & WALK_SYSTEM);
 	choose_format(&w);
 	for (unsigned int i = 0; i < MOST_TRIES; i++) {
 		uint32_t code;
