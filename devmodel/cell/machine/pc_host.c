@@ -96,11 +96,12 @@ void pc_event(struct pc *pc)
 		media_changed(pc);
 	if (commands & KEEL_COMMAND_EJECT_REQUEST)
 		eject_buttons(pc);
+	/* Neither disks nor consoles nor virtio devices have a deadline. */
+	pc->io.timed |= commands != 0;
 	/* Of each drive as many as there can be at once: a producer that never stops cannot keep this from ending. */
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
 		complete(pc, i);
 	pc_virtio_event(pc);
 	ns16550_drain(&pc->serial);
 	pc_serial_receive(pc);
-	pc->io.timed = true;
 }
