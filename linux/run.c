@@ -19,6 +19,7 @@
 
 #define NEVER		(~0ull)
 #define LONGEST_MS	(3600u * 1000u)		/* a timer is set for an hour at most, and then again */
+#define BACKSTOP_MS	1u			/* so long the deadlines of a guest that was woken may stay untold */
 #define RUN_AGAIN	1
 
 void keel_vcpu_kick(struct keel_vcpu *vcpu)
@@ -107,10 +108,16 @@ static void common_wishes(struct keel_vm *vm, s64 flags, u64 kick)
 		keel_vm_end(vm);
 }
 
+/*
+ * A guest that was woken mostly sets its next deadline, has others that are far ahead, and halts again at once. None of them
+ * needs a return of its own while some timer goes off before; when the guest halts, the one that counts is told.
+ */
 static long wait(struct keel_vcpu *vcpu)
 {
 	if (wait_event_interruptible(vcpu->wait, atomic_read(&vcpu->kicked) || READ_ONCE(vcpu->vm->ended)))
 		return -EINTR;
+	if (!hrtimer_is_queued(&vcpu->timer))
+		set_deadline(vcpu, rdtsc_ordered() + (u64)tsc_khz * BACKSTOP_MS);
 	return RUN_AGAIN;
 }
 
