@@ -2,10 +2,12 @@
 /*
  * The cell's image as it is, at its own addresses in a process: mapped as its header says, entered as the hypervisor does,
  * answering by the gate, which a process sees as SIGSEGV. Not for sanitizers: they keep their own things at these addresses.
+ * What exits cost is counted in single steps; CK_VERBOSITY=verbose prints it.
  */
 #include <check.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,6 +24,12 @@
 #define FIRMWARE_BYTES	0x10000u
 #define GUEST_BYTES	0x100000000ull
 #define ROUNDS		3
+#define FLAGS		0x202ull
+#define FLAGS_STEP	0x100ull
+#define CODE		0x100000u
+#define TABLES		0x200000u
+#define PAGE_ENTRY	0x67u		/* present, writable, user's, accessed, dirty */
+#define PAGE_LARGE	0x80u
 
 struct test_channel {
 	struct keel_channel c;
@@ -33,6 +41,7 @@ static struct test_channel *channel = (struct test_channel *)KEEL_CELL_CHANNEL;
 static ucontext_t back;
 static volatile uint64_t answered_at;
 static volatile int stray;
+static volatile unsigned int steps;
 
 /* The gate: INT 31 (CD 1F) is not allowed in a process. Anything else is a fault of the cell's. */
 static void on_fault(int signal, siginfo_t *info, void *ucontext)
@@ -44,6 +53,12 @@ static void on_fault(int signal, siginfo_t *info, void *ucontext)
 	stray = signal != SIGSEGV || rip[0] != 0xcd || rip[1] != KEEL_CELL_GATE;
 	answered_at = (uint64_t)uc->uc_mcontext.gregs[REG_RSP];
 	setcontext(&back);
+}
+
+static void on_step(int signal)
+{
+	(void)signal;
+	steps++;
 }
 
 static void *map(uint64_t address, uint64_t bytes, int protection)
@@ -127,9 +142,10 @@ static void setup(void)
 	sigaltstack(&own, NULL);
 	for (unsigned int i = 0; i < 3; i++)
 		sigaction((int[]){ SIGSEGV, SIGILL, SIGBUS }[i], &action, NULL);
+	sigaction(SIGTRAP, &(struct sigaction){ .sa_handler = on_step, .sa_flags = SA_ONSTACK }, NULL);
 }
 
-static const struct keel_answer *enter(unsigned int context, unsigned int kind)
+static const struct keel_answer *enter_with(unsigned int context, unsigned int kind, uint64_t flags)
 {
 	const struct keel_cell_header *header = (const void *)KEEL_CELL_IMAGE;
 	struct keel_context *ctx = context_page(context);
@@ -140,13 +156,18 @@ static const struct keel_answer *enter(unsigned int context, unsigned int kind)
 	getcontext(&back);
 	if (!entered) {
 		entered = true;
-		__asm__ volatile("movq %0, %%rsp\n\tjmp *%1"
-				 : : "r"(stack_end(context)), "r"(header->entry), "D"(ctx) : "memory");
+		__asm__ volatile("movq %0, %%rsp\n\tpushq %2\n\tpopfq\n\tjmp *%1"
+				 : : "r"(stack_end(context)), "r"(header->entry), "r"(flags), "D"(ctx) : "memory");
 		__builtin_unreachable();
 	}
 	ck_assert_int_eq(stray, 0);
 	ck_assert_uint_eq(answered_at, stack_end(context));
 	return &ctx->answer;
+}
+
+static const struct keel_answer *enter(unsigned int context, unsigned int kind)
+{
+	return enter_with(context, kind, FLAGS);
 }
 
 START_TEST(answers_by_the_gate)
@@ -178,6 +199,161 @@ START_TEST(answers_by_the_gate)
 }
 END_TEST
 
+/* Exits, with the most instructions that each may take: about twice what it does. */
+
+static void access_port(struct keel_context *ctx, uint16_t port, uint8_t io)
+{
+	ctx->exit.port = port;
+	ctx->exit.size = 1;
+	ctx->exit.io = io;
+}
+
+static void read_port(struct keel_context *ctx)
+{
+	access_port(ctx, 0x21, KEEL_IO_IN);
+}
+
+static void write_port(struct keel_context *ctx)
+{
+	access_port(ctx, 0x80, 0);
+}
+
+/* MOV between EAX and [RDX]. */
+static void access_memory(struct keel_context *ctx, uint8_t opcode, uint64_t address, uint32_t value, uint8_t given)
+{
+	uint8_t *code = given ? ctx->exit.insn : (uint8_t *)KEEL_CELL_GUEST + CODE;
+
+	code[0] = opcode;
+	code[1] = 0x02;
+	ctx->exit.insn_length = given;
+	ctx->exit.flags |= KEEL_EXIT_F_SREGS;
+	ctx->exit.gpa = address;
+	ctx->exit.access = opcode == 0x89 ? KEEL_ACCESS_WRITE : 0;
+	ctx->regs.gpr[KEEL_RDX] = address;
+	ctx->regs.gpr[KEEL_RAX] = value;
+	ctx->regs.rip = CODE;
+}
+
+static void read_hpet(struct keel_context *ctx)
+{
+	access_memory(ctx, 0x8b, 0xfed00000, 0, 0);
+}
+
+static void read_hpet_given(struct keel_context *ctx)
+{
+	access_memory(ctx, 0x8b, 0xfed00000, 0, 15);
+}
+
+static void enable_xapic(struct keel_context *ctx)
+{
+	access_memory(ctx, 0x89, KEEL_APIC_BASE + 0xf0, 0x1ff, 0);
+}
+
+static void send_by_xapic(struct keel_context *ctx)
+{
+	access_memory(ctx, 0x89, KEEL_APIC_BASE + 0x300, 0x40050, 0);
+}
+
+static void end_by_xapic(struct keel_context *ctx)
+{
+	access_memory(ctx, 0x89, KEEL_APIC_BASE + 0xb0, 0, 0);
+}
+
+static void write_msr(struct keel_context *ctx, uint32_t msr, uint32_t value)
+{
+	ctx->exit.flags &= ~KEEL_EXIT_F_SREGS;
+	ctx->exit.msr = msr;
+	ctx->regs.gpr[KEEL_RAX] = value;
+	ctx->regs.gpr[KEEL_RDX] = 0;
+}
+
+static void enter_x2apic(struct keel_context *ctx)
+{
+	write_msr(ctx, KEEL_MSR_APIC_BASE, 0xfee00d00);
+}
+
+static void send_by_x2apic(struct keel_context *ctx)
+{
+	write_msr(ctx, 0x83f, 0x50);
+}
+
+static void end_by_x2apic(struct keel_context *ctx)
+{
+	write_msr(ctx, 0x80b, 0);
+}
+
+static void do_nothing(struct keel_context *ctx)
+{
+	(void)ctx;
+}
+
+static const struct {
+	const char *what;
+	void (*prepare)(struct keel_context *ctx);
+	unsigned int kind, most;	/* 0: any number */
+} costs[] = {
+	{ "port read", read_port, KEEL_EXIT_IO, 340 },
+	{ "port write", write_port, KEEL_EXIT_IO, 340 },
+	{ "MMIO read, fetched", read_hpet, KEEL_EXIT_MMIO, 2000 },
+	{ "MMIO read, bytes given", read_hpet_given, KEEL_EXIT_MMIO, 1150 },
+	{ "xAPIC: switched on", enable_xapic, KEEL_EXIT_MMIO, 0 },
+	{ "xAPIC: sent to itself", send_by_xapic, KEEL_EXIT_MMIO, 2600 },
+	{ "xAPIC: EOI", end_by_xapic, KEEL_EXIT_MMIO, 2000 },
+	{ "x2APIC: mode", enter_x2apic, KEEL_EXIT_WRMSR, 0 },
+	{ "x2APIC: sent to itself", send_by_x2apic, KEEL_EXIT_WRMSR, 900 },
+	{ "x2APIC: EOI", end_by_x2apic, KEEL_EXIT_WRMSR, 200 },
+	{ "HLT", do_nothing, KEEL_EXIT_HLT, 600 },
+	{ "poll", do_nothing, KEEL_EXIT_POLL, 600 },
+	{ "event", do_nothing, KEEL_EXIT_EVENT, 350 },
+};
+
+static void enter_long_mode(struct keel_context *ctx)
+{
+	uint64_t *tables = (uint64_t *)(KEEL_CELL_GUEST + TABLES);
+	struct keel_sregs *s = &ctx->sregs;
+
+	for (unsigned int i = 0; i < KEEL_SEG_COUNT; i++)
+		s->seg[i] = (struct keel_segment_register){ 0x10, 0xc93, UINT32_MAX, 0 };
+	s->seg[KEEL_SEG_CS] = (struct keel_segment_register){ 8, 0xa9b, UINT32_MAX, 0 };
+	s->cr0 = 0x80000011;
+	s->cr3 = TABLES;
+	s->cr4 = 0x20;
+	s->efer = 0xd00;
+	tables[0] = (TABLES + 0x1000) | PAGE_ENTRY;
+	for (uint64_t i = 0; i < 4; i++)
+		tables[512 + i] = (TABLES + 0x2000 + i * 0x1000) | PAGE_ENTRY;
+	for (uint64_t i = 0; i < 4 * 512; i++)
+		tables[1024 + i] = i << 21 | PAGE_ENTRY | PAGE_LARGE;
+	ctx->regs.rflags = FLAGS;
+	ctx->exit.flags = KEEL_EXIT_F_INTERRUPTIBLE;
+}
+
+START_TEST(exits_stay_short)
+{
+	struct keel_context *ctx = context_page(0);
+
+	enter(KEEL_CONTEXT_EVENT, KEEL_EXIT_EVENT);
+	enter(0, KEEL_EXIT_POLL);
+	enter_long_mode(ctx);
+	for (unsigned int i = 0; i < sizeof(costs) / sizeof(costs[0]); i++) {
+		const struct keel_answer *answer;
+		bool event = costs[i].kind == KEEL_EXIT_EVENT;
+
+		costs[i].prepare(ctx);
+		ctx->exit.next_rip = CODE + 2;
+		steps = 0;
+		answer = enter_with(event ? KEEL_CONTEXT_EVENT : 0, costs[i].kind, FLAGS | FLAGS_STEP);
+		ck_assert_uint_eq(answer->action, costs[i].kind == KEEL_EXIT_HLT || costs[i].kind == KEEL_EXIT_POLL);
+		if (!event && costs[i].kind != KEEL_EXIT_POLL)
+			ck_assert_uint_eq(ctx->regs.rip, CODE + 2);
+		if (getenv("CK_VERBOSITY"))
+			printf("%-24s %5u\n", costs[i].what, steps);
+		ck_assert_msg(steps > 0 && (!costs[i].most || steps <= costs[i].most), "%s: %u instructions, over %u",
+			      costs[i].what, steps, costs[i].most);
+	}
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *suite = suite_create("cell_image");
@@ -188,6 +364,7 @@ int main(int argc, char **argv)
 	image_file = argv[1];
 	tcase_add_checked_fixture(tests, setup, NULL);
 	tcase_add_test(tests, answers_by_the_gate);
+	tcase_add_test(tests, exits_stay_short);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
