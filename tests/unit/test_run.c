@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The driver's loop on a model of the kernel and of a guest that sleeps: how often it calls the hypervisor, and whether in time. */
+#include <check.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stddef.h>
+#include <time.h>
+
+#include "suite.h"
+
+/* What linux/run.c takes from the kernel. Its headers are empty here. */
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int64_t s64;
+typedef int spinlock_t, wait_queue_head_t;
+typedef struct {
+	int counter;
+} atomic_t;
+struct mutex {
+	int taken;
+};
+struct kref {
+	int count;
+};
+struct list_head {
+	struct list_head *next;
+};
+struct task_struct {
+	int unused;
+};
+struct eventfd_ctx {
+	int unused;
+};
+enum hrtimer_restart { HRTIMER_NORESTART };
+struct hrtimer {
+	bool queued;
+	u64 expires;
+	enum hrtimer_restart (*function)(struct hrtimer *timer);
+};
+
+#define __user
+#define READ_ONCE(place)	(place)
+#define smp_load_acquire(place)	(*(place))
+#define atomic_set(a, value)	((a)->counter = (value))
+#define atomic_read(a)		((a)->counter)
+#define container_of(at, type, member) ((type *)((char *)(at) - offsetof(type, member)))
+#define BIT_ULL(bit)		(1ull << (bit))
+#define min_t(type, a, b)	((type)(a) < (type)(b) ? (type)(a) : (type)(b))
+#define mul_u64_u64_div_u64(a, b, c) ((u64)((unsigned __int128)(a) * (b) / (c)))
+#define NSEC_PER_MSEC		1000000ull
+#define ns_to_ktime(ns)		(ns)
+#define HRTIMER_MODE_REL	1
+#define spin_lock_irqsave(lock, flags)	((void)(lock), (flags) = 0)
+#define spin_unlock_irqrestore(lock, flags) ((void)(lock), (void)(flags))
+#define spin_lock_irq(lock)	((void)(lock))
+#define spin_unlock_irq(lock)	((void)(lock))
+#define spin_lock_init(lock)	((void)(lock))
+#define mutex_init(mutex)	((mutex)->taken = 0)
+#define mutex_trylock(mutex)	(!(mutex)->taken++)
+#define mutex_lock_killable(mutex) ((mutex)->taken++)
+#define mutex_unlock(mutex)	((mutex)->taken--)
+#define init_waitqueue_head(wait) ((void)(wait))
+#define wake_up(wait)		((void)(wait))
+#define kick_process(task)	((void)(task))
+#define local_irq_disable()	((void)0)
+#define local_irq_enable()	((void)0)
+#define trace_hardirqs_on()	((void)0)
+#define need_resched()		false
+#define signal_pending(task)	(over())
+#define fatal_signal_pending(task) false
+#define cond_resched()		((void)0)
+#define yield()			((void)0)
+#define usleep_range(least, most) ((void)0)
+#define eventfd_signal(context)	((void)(context))
+#define current			(&this_task)
+#define rdtsc_ordered()		(clock_ticks)
+#define wait_event_interruptible(wait, condition) sleep_until_kicked(&(wait))
+
+/* A tick is a nanosecond. */
+static const u32 tsc_khz = 1000000;
+#define USEC			1000ull
+#define FAR			1000000000ull
+#define WAKE_UPS		100u
+
+static struct task_struct this_task;
+static u64 clock_ticks;
+
+static bool over(void);
+static int sleep_until_kicked(wait_queue_head_t *wait);
+
+static void hrtimer_start(struct hrtimer *timer, u64 ns, int mode)
+{
+	(void)mode;
+	timer->queued = true;
+	timer->expires = clock_ticks + ns;
+}
+
+static void hrtimer_cancel(struct hrtimer *timer)
+{
+	timer->queued = false;
+}
+
+static bool hrtimer_is_queued(const struct hrtimer *timer)
+{
+	return timer->queued;
+}
+
+static void hrtimer_setup(struct hrtimer *timer, enum hrtimer_restart (*function)(struct hrtimer *), int clock, int mode)
+{
+	(void)clock;
+	(void)mode;
+	timer->function = function;
+}
+
+#define KEEL_LINUX_COMPAT_H
+#define KEEL_LINUX_HYPERCALL_H
+struct keel_args {
+	u64 rdi, rsi, rdx, r10, r8;
+};
+static s64 keel_call(u64 number, struct keel_args *args);
+static s64 keel_call_irqs_on(u64 number, struct keel_args *args);
+
+#include "../../linux/run.c"
+
+/*
+ * The guest, with its cell: it is woken at its deadline, runs for a while, sets the next one, runs again and halts. The cell has
+ * another deadline far ahead.
+ */
+static struct {
+	u64 period, before, after;	/* from one deadline to the next; what it runs before it is set, and then */
+	u64 deadline;			/* its own */
+	enum { HALTED, WOKEN, SET } state;
+	u64 left;			/* of the time that it runs in this state */
+} guest;
+static unsigned int calls, wake_ups;
+static u64 latest;			/* most that it was woken behind its deadline */
+static struct {
+	struct keel_vm vm;
+	struct keel_vcpu vcpu;
+} vm;
+
+static bool over(void)
+{
+	return wake_ups >= WAKE_UPS;
+}
+
+void keel_vm_end(struct keel_vm *ended)
+{
+	(void)ended;
+	ck_abort_msg("nobody ends");
+}
+
+static void go_off(void)
+{
+	struct hrtimer *timer = &vm.vcpu.timer;
+
+	timer->queued = false;
+	timer->function(timer);
+}
+
+/* Both ways an interrupt of another device's could end the wait come to the same, so the timer is the only one. */
+static int sleep_until_kicked(wait_queue_head_t *wait)
+{
+	(void)wait;
+	while (!vm.vcpu.kicked.counter) {
+		ck_assert_msg(vm.vcpu.timer.queued, "it sleeps for ever");
+		clock_ticks = vm.vcpu.timer.expires;
+		go_off();
+	}
+	return 0;
+}
+
+static u64 next_deadline(void)
+{
+	return guest.state == WOKEN ? FAR * 3600 : guest.deadline;
+}
+
+/* False: the timer's interrupt comes first. */
+static bool run(u64 *left)
+{
+	struct hrtimer *timer = &vm.vcpu.timer;
+
+	if (timer->queued && timer->expires <= clock_ticks + *left) {
+		*left -= timer->expires > clock_ticks ? timer->expires - clock_ticks : 0;
+		clock_ticks = timer->expires > clock_ticks ? timer->expires : clock_ticks;
+		go_off();
+		return false;
+	}
+	clock_ticks += *left;
+	*left = 0;
+	return true;
+}
+
+static s64 told(struct keel_args *args, s64 flags)
+{
+	args->rdi = next_deadline();
+	return flags | (args->rdi != args->rdx ? KEEL_RUN_DEADLINE : 0);
+}
+
+static void wake(void)
+{
+	wake_ups++;
+	latest = clock_ticks - guest.deadline > latest ? clock_ticks - guest.deadline : latest;
+	guest.state = WOKEN;
+	guest.left = guest.before;
+}
+
+static s64 keel_call_irqs_on(u64 number, struct keel_args *args)
+{
+	ck_assert_uint_eq(number, KEEL_HC_RUN);
+	calls++;
+	if (guest.state == HALTED && clock_ticks >= guest.deadline)
+		wake();
+	else if (guest.state == HALTED)
+		return told(args, KEEL_RUN_WAIT);
+	if (next_deadline() < args->rdx)
+		return told(args, 0);
+	if (guest.state == WOKEN) {
+		if (!run(&guest.left))
+			return told(args, KEEL_RUN_INTERRUPT);
+		guest.state = SET;
+		guest.deadline += guest.period;
+		guest.left = guest.after;
+		if (next_deadline() < args->rdx)
+			return told(args, 0);
+	}
+	if (!run(&guest.left))
+		return told(args, KEEL_RUN_INTERRUPT);
+	guest.state = HALTED;
+	return told(args, KEEL_RUN_WAIT);
+}
+
+static s64 keel_call(u64 number, struct keel_args *args)
+{
+	return keel_call_irqs_on(number, args);
+}
+
+static void sleep_and_wake(u64 period, u64 before, u64 after)
+{
+	vm.vm.started = true;
+	vm.vm.ended = false;
+	keel_vcpu_init(&vm.vm, 0);
+	clock_ticks = FAR;
+	calls = wake_ups = 0;
+	latest = 0;
+	guest.period = period;
+	guest.before = before;
+	guest.after = after;
+	guest.deadline = clock_ticks + period;
+	guest.state = HALTED;
+	ck_assert_int_eq(keel_vcpu_run(&vm.vcpu), -EINTR);
+	ck_assert_uint_eq(wake_ups, WAKE_UPS);
+	ck_assert_uint_le(latest, 2);
+}
+
+START_TEST(one_call_a_wake_up)
+{
+	sleep_and_wake(4000 * USEC, 20 * USEC, 20 * USEC);
+	/* And the one that finds it halted. */
+	ck_assert_uint_le(calls, WAKE_UPS + 1);
+}
+END_TEST
+
+/* Its deadline would pass before the stand-in goes off, so it must be told. */
+START_TEST(near_deadlines_are_told)
+{
+	sleep_and_wake(200 * USEC, 20 * USEC, 20 * USEC);
+	ck_assert_uint_le(calls, 2 * WAKE_UPS + 1);
+}
+END_TEST
+
+/* The stand-in goes off while it runs. */
+START_TEST(longer_than_the_stand_in)
+{
+	sleep_and_wake(10000 * USEC, 3000 * USEC, 3000 * USEC);
+	ck_assert_uint_le(calls, 3 * WAKE_UPS + 1);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("run");
+	TCase *tests = tcase_create("run");
+
+	tcase_add_test(tests, one_call_a_wake_up);
+	tcase_add_test(tests, near_deadlines_are_told);
+	tcase_add_test(tests, longer_than_the_stand_in);
+	suite_add_tcase(suite, tests);
+	return run_suite(suite);
+}
