@@ -6,8 +6,8 @@
 #include <check.h>
 
 /*
- * Check sends its parent each place that passes, a system call or two: many times what most conditions cost. It helps after a crash
- * alone, of which the sanitizers tell more. One that fails says where by itself.
+ * Check sends its parent each place that passes, a system call or two: many times what most conditions cost. It helps after a
+ * crash alone, of which the sanitizers tell more. One that fails says where by itself.
  */
 #define _mark_point(file, line)	((void)0)
 
