@@ -23,7 +23,13 @@ printf '%s\n' "$(cat "$ROOT/tests/integration/console.sh" "$ROOT/tests/integrati
 boot menu 500 "$TESTS/guests-menu" --file "$KEEL_BUILD/guests/grub.iso:/keel-test/grub.iso" \
 	--file "$KEEL_BUILD/guests/memtest.iso:/keel-test/memtest.iso" --file "$TESTS/boot-disk.bin:/keel-test/boot-disk.img"
 judge menu
-boot pair 400 "$(script_for pair tiny)" "$ROOT/guests/tiny.json" --smp 2 --file "$TESTS/spin.bin:/keel-test/spin.bin"
+sed "s|[^\"]*/tiny.iso|$KEEL_BUILD/guests/media.iso|" "$ROOT/guests/tiny.json" >"$TESTS/tiny.json"
+{
+	printf 'manifest=%q\n' "$TESTS/tiny.json"
+	cat "$ROOT/tests/integration/console.sh" "$ROOT/tests/integration/pair-guest.sh"
+} >"$TESTS/guests-pair"
+boot pair 500 "$TESTS/guests-pair" "$TESTS/tiny.json" --smp 2 --file "$TESTS/spin.bin:/keel-test/spin.bin" \
+	--file "$ROOT/tests/integration/media-guest.sh:/keel-test/media"
 judge pair
 { printf 'REBOOTS=\n'; cat "$(script_for debian debian)"; } >"$TESTS/$name-debian-once"
 boot debian 2000 "$TESTS/$name-debian-once" "$ROOT/guests/debian.json" --smp 2

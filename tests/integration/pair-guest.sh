@@ -15,6 +15,8 @@ check "pair: a name in use is refused" sh -c '! keel create "$1"' sh "$manifest"
 check "pair: the spinning one ends" keel destroy spin
 send tiny 'echo $((6 * 8))-works'
 check "pair: the other goes on" shows tiny '^48-works' 1 30
+# shellcheck source=tests/integration/media-guest.sh
+. /keel-test/media
 check "pair: it ends" keel destroy tiny
 check "pair: nothing is left" sh -c 'keel info | grep "guest memory *0 pages"'
 echo "tests: end"

@@ -9,7 +9,7 @@ set -euo pipefail
 
 guests=$BUILD/guests
 work=$guests/work
-images=(tiny.iso tiny-lz4.iso noacpi.iso rng.iso i386.iso memtest.iso grub.iso ipxe.iso debian.img)
+images=(tiny.iso tiny-lz4.iso media.iso noacpi.iso rng.iso i386.iso memtest.iso grub.iso ipxe.iso debian.img)
 
 linux_words="console=ttyS0,115200 quiet no_timer_check"
 
@@ -39,18 +39,18 @@ start_iso() {
 	[ $# -eq 0 ] || cp "$@" "$root/boot/"
 }
 
-# pack_linux_iso NAME WORDS KERNEL BUSYBOX INIT [MODULE...]: a kernel with an initrd that says it is up and gives a shell, or
-# whatever its init does. Modules are in /lib/modules.
+# pack_linux_iso NAME WORDS KERNEL BUSYBOX INIT [MODULE...]: a kernel with an initrd that says it is up and gives a shell, or whatever
+# its init does. Modules are in /lib/modules, where "order" names them as they were given.
 pack_linux_iso() {
-	local root=$work/$1-root iso=$work/$1-iso
+	local root=$work/$1-root iso=$work/$1-iso module
 	rm -rf "$root"
-	mkdir -p "$root"/{bin,dev,proc,sys,root}
+	mkdir -p "$root"/{bin,dev,proc,sys,root,lib/modules}
 	cp "$4" "$root/bin/busybox"
 	cp "$5" "$root/init"
-	if [ $# -gt 5 ]; then
-		mkdir -p "$root/lib/modules"
-		cp "${@:6}" "$root/lib/modules/"
-	fi
+	for module in "${@:6}"; do
+		cp "$module" "$root/lib/modules/"
+		printf '%s\n' "${module##*/}" >>"$root/lib/modules/order"
+	done
 	start_iso "$1"
 	cp "$3" "$iso/boot/vmlinuz"
 	pack_cpio "$root" "$iso/boot/initrd"
@@ -70,6 +70,19 @@ tiny_inputs() {
 
 make_tiny() {
 	pack_linux_iso tiny "$linux_words" "$@"
+}
+
+# The same with what drives the CD-ROM drive, and a kernel that starts sooner.
+media_inputs() {
+	local kernel
+	kernel=$("$ROOT/tools/lib/kernel.sh")
+	printf '%s\n' "$("$ROOT/tools/lib/lz4-kernel.sh")" /bin/busybox "$ROOT/tools/image/guest-init"
+	/sbin/modprobe -d "$kernel/modules" -S "$(cat "$kernel/version")" --show-depends -a ata_piix sr_mod |
+		sed -nE 's/^insmod (.*\.ko)( .*)?$/\1/p' | awk '!seen[$0]++'
+}
+
+make_media() {
+	pack_linux_iso media "$linux_words" "$@"
 }
 
 # The same on a machine that it takes for one from before ACPI.
