@@ -101,24 +101,35 @@ static const struct rule rules[] = {
 	{ MSR_LS_CFG, MSR_CORE_CFG_LAST, ZERO, 0, 0 },			/* load-store, decode and cache configuration */
 };
 
-static const struct rule *find(uint32_t msr, unsigned int *slot)
+/* The rules are in the order of their MSRs. */
+static const struct rule *find(uint32_t msr)
 {
-	size_t i;
+	size_t first = 0, end = ARRAY_SIZE(rules), middle;
 
-	*slot = 0;
-	for (i = 0; i < ARRAY_SIZE(rules); i++) {
-		if (msr >= rules[i].first && msr <= rules[i].last) {
-			*slot += msr - rules[i].first;
-			return &rules[i];
-		}
-		if (rules[i].policy == STORAGE)
-			*slot += rules[i].last - rules[i].first + 1;
+	while (first < end) {
+		middle = (first + end) / 2;
+		if (msr > rules[middle].last)
+			first = middle + 1;
+		else
+			end = middle;
 	}
-	return NULL;
+	return first < ARRAY_SIZE(rules) && msr >= rules[first].first ? &rules[first] : NULL;
+}
+
+/* Where a register is kept: behind those of the rules before. */
+static unsigned int slot_of(const struct rule *rule, uint32_t msr)
+{
+	unsigned int slot = msr - rule->first;
+	const struct rule *before;
+
+	for (before = rules; before < rule; before++)
+		if (before->policy == STORAGE)
+			slot += before->last - before->first + 1;
+	return slot;
 }
 
 /* What is kept is the difference from the value at first. */
-static bool read_rule(const struct vcpu *vcpu, const struct rule *rule, unsigned int slot, uint64_t *value)
+static bool read_rule(const struct vcpu *vcpu, const struct rule *rule, uint32_t msr, uint64_t *value)
 {
 	const struct keel_topology *topology = &vcpu->vm->topology;
 
@@ -134,16 +145,16 @@ static bool read_rule(const struct vcpu *vcpu, const struct rule *rule, unsigned
 		*value = topology->cores << CORES_SHIFT | topology->cores * topology->threads;
 		return true;
 	case STORAGE:
-		*value = rule->value ^ vcpu->misc[slot];
+		*value = rule->value ^ vcpu->misc[slot_of(rule, msr)];
 		return true;
 	}
 	return false;
 }
 
-static bool write_rule(struct vcpu *vcpu, const struct rule *rule, unsigned int slot, uint64_t value)
+static bool write_rule(struct vcpu *vcpu, const struct rule *rule, uint32_t msr, uint64_t value)
 {
 	if (rule->policy == STORAGE)
-		vcpu->misc[slot] = (rule->value ^ value) & rule->writable;
+		vcpu->misc[slot_of(rule, msr)] = (rule->value ^ value) & rule->writable;
 	if (rule->first == MSR_MISC_ENABLE)
 		vcpu->cpuid_limited = value & MISC_LIMIT_CPUID;
 	return rule->policy == ZERO || rule->policy == CONSTANT || rule->policy == STORAGE;
@@ -176,7 +187,6 @@ bool msr_pat_is_valid(uint64_t value)
 bool msr_guest_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 {
 	const struct rule *rule;
-	unsigned int slot;
 
 	if (msr == MSR_TSC) {
 		*value = rdtsc() + vcpu->tsc_offset;
@@ -190,16 +200,15 @@ bool msr_guest_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 		*value = vcpu->tsc_aux;
 		return true;
 	}
-	rule = find(msr, &slot);
+	rule = find(msr);
 	if (rule)
-		return read_rule(vcpu, rule, slot, value);
+		return read_rule(vcpu, rule, msr, value);
 	return hv->vcpu.rdmsr && hv->vcpu.rdmsr(vcpu, msr, value);
 }
 
 bool msr_guest_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 {
 	const struct rule *rule;
-	unsigned int slot;
 
 	if (msr == MSR_TSC) {
 		move_tsc(vcpu, value - (rdtsc() + vcpu->tsc_offset));
@@ -218,9 +227,9 @@ bool msr_guest_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 	}
 	if (msr == MSR_PAT && !msr_pat_is_valid(value))
 		return false;
-	rule = find(msr, &slot);
+	rule = find(msr);
 	if (rule)
-		return write_rule(vcpu, rule, slot, value);
+		return write_rule(vcpu, rule, msr, value);
 	return hv->vcpu.wrmsr && hv->vcpu.wrmsr(vcpu, msr, value);
 }
 
@@ -249,13 +258,12 @@ unsigned int msr_guest_save(const struct vcpu *vcpu, struct keel_msr list[KEEL_S
 bool msr_guest_may_load(uint32_t msr, uint64_t value)
 {
 	const struct rule *rule;
-	unsigned int slot;
 
 	if (msr == MSR_TSC_ADJUST)
 		return true;
 	if (msr == MSR_TSC_AUX)
 		return cpuid_guest_tsc_aux() && !(value >> 32);
-	rule = find(msr, &slot);
+	rule = find(msr);
 	return rule && rule->policy == STORAGE && !((rule->value ^ value) & ~rule->writable);
 }
 
