@@ -323,15 +323,12 @@ void svm_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
 		vm_end(vcpu->vm, KEEL_END_TRIPLE_FAULT, vcpu->index, vcpu->cell.page->regs.rip);
 }
 
-void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
+static __attribute__((noinline)) void change_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
 {
 	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
 	uint64_t vintr = vmcb->vintr & ~SVM_VINTR_REQUEST;
 	bool on = open || tpr_threshold;
 
-	/* The most frequent case by far: nothing asked, nothing to take back. */
-	if (!on && !svm_of(vcpu)->window)
-		return;
 	svm_of(vcpu)->window = on;
 	/*
 	 * QEMU, which has no decode assists, takes a virtual interrupt of CR8's own priority too: a threshold would exit
@@ -354,6 +351,13 @@ void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
 		vintr |= SVM_VINTR_IRQ | (uint64_t)(tpr_threshold & PRIORITY_HIGHEST) << SVM_VINTR_PRIORITY_SHIFT;
 	vmcb->vintr = vintr;
 	svm_intercept(vmcb, SVM_EXIT_VINTR, on);
+}
+
+/* By far the most frequent case: nothing is asked for, and nothing to be taken back. */
+void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
+{
+	if (open || tpr_threshold || svm_of(vcpu)->window)
+		change_window(vcpu, open, tpr_threshold);
 }
 
 static void segments_out(const struct vmcb *vmcb, struct keel_sregs *sregs)
