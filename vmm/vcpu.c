@@ -364,7 +364,7 @@ static void apply_apic(struct vcpu *vcpu, uint32_t apic)
 		hv->vcpu.set_apic(vcpu, apic);
 }
 
-/* Other contexts of the cell can write its pages, so what is new is looked at in a copy. False: the answer breaks the contract. */
+/* Other contexts of the cell can write its pages: what is new is looked at in a copy. False: the answer breaks the contract. */
 static bool apply_sregs(struct cpu *cpu, struct vcpu *vcpu)
 {
 	const struct keel_context *page = vcpu->cell.page;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Checks of a guest's state: what it could not have by its own instructions is not put into it (SDM vol. 3, 27.3.1; APM vol. 2, 15.5).
+// Checks of a guest's state: it gets none that its own instructions could not make (SDM vol. 3, 27.3.1; APM vol. 2, 15.5).
 
 #include "guest_state.h"
 
@@ -31,7 +31,8 @@
 #define SEGMENT_L	(1u << 9)
 #define SEGMENT_D	(1u << 10)
 #define TYPE_LDT	2u
-#define TYPE_TSS16	1u		/* these two with or without the busy bit, which processors set in memory and need not here */
+/* With or without the busy bit, which processors set in memory and need not here. */
+#define TYPE_TSS16	1u
 #define TYPE_TSS	9u
 #define TABLE_LIMIT_MOST 0xffffu
 

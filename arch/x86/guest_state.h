@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a guest's state may be that comes from outside. The processor checks much of it at the entry, where it ends the guest; but not
- * all, not the same on both sides, and what Keel itself writes to an MSR would fault in ring 0.
+ * What a guest's state may be that comes from outside. The processor checks much of it at the entry, where it ends the guest; but
+ * not all, not the same on both sides, and what Keel itself writes to an MSR would fault in ring 0.
  */
 #ifndef ARCH_GUEST_STATE_H
 #define ARCH_GUEST_STATE_H

@@ -581,8 +581,8 @@ action_answer_state_ones:
 action_answer_state_random:
 	STATE_REFUSED call fill_random
 
-; A guest's state is saved at one port, the guest sent elsewhere, where it loses its registers, and at the next port put back where
-; it was: it goes on, and shows at a third port what it has. The steps:
+; A guest's state is saved at one port, the guest sent elsewhere, where it loses its registers, and at the next port put back
+; where it was: it goes on, and shows at a third port what it has. The steps:
 STEP_START	equ 0
 STEP_SAVE	equ 1
 STEP_SAVED	equ 2

@@ -263,7 +263,8 @@ START_TEST(msrs)
 	} values[] = {
 		{ &state.sregs.lstar, BEYOND, MSR_LSTAR }, { &state.sregs.cstar, BEYOND, MSR_CSTAR },
 		{ &state.sregs.kernel_gs_base, HIGH - 1, MSR_KERNEL_GS_BASE }, { &state.sregs.sfmask, 1ull << 32, MSR_SFMASK },
-		{ &state.sregs.sysenter_cs, 1ull << 32, MSR_SYSENTER_CS }, { &state.sregs.sysenter_esp, BEYOND, MSR_SYSENTER_ESP },
+		{ &state.sregs.sysenter_cs, 1ull << 32, MSR_SYSENTER_CS },
+		{ &state.sregs.sysenter_esp, BEYOND, MSR_SYSENTER_ESP },
 		{ &state.sregs.sysenter_eip, BEYOND, MSR_SYSENTER_EIP }, { &state.sregs.pat, 2, MSR_PAT },
 		{ &state.msr[0].value, 16, KEPT },
 	};
@@ -346,7 +347,7 @@ START_TEST(modes)
 }
 END_TEST
 
-/* Any one bit of a good state may be another: never is more taken than the tables here would say, and nothing is read behind it. */
+/* Any one bit of a good state may be another: never is more taken than the tables here would say. */
 START_TEST(flipped_bits)
 {
 	uint8_t *bytes = (uint8_t *)&state.sregs;

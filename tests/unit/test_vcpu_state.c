@@ -248,7 +248,9 @@ END_TEST
 /* Only where both pages are the cell's to write. */
 START_TEST(places)
 {
-	static const uint64_t addresses[] = { 0, ADDRESS - 4096, ADDRESS + 4096, ADDRESS + 64, ADDRESS + 8192, UINT64_MAX - 4095, UINT64_MAX };
+	static const uint64_t addresses[] = {
+		0, ADDRESS - 4096, ADDRESS + 4096, ADDRESS + 64, ADDRESS + 8192, UINT64_MAX - 4095, UINT64_MAX,
+	};
 	struct keel_state before, after;
 
 	snapshot(&before);

@@ -942,8 +942,8 @@ START_TEST(machine_checks_stay_on)
 END_TEST
 
 static const uint16_t state_fields[] = {
-	VMCS_GUEST_GDTR_BASE, VMCS_GUEST_IDTR_BASE, VMCS_GUEST_CR3, VMCS_GUEST_SYSENTER_ESP, VMCS_GUEST_SYSENTER_EIP, VMCS_GUEST_PAT,
-	VMCS_GUEST_PDPTE0, VMCS_GUEST_PDPTE0 + 6,
+	VMCS_GUEST_GDTR_BASE, VMCS_GUEST_IDTR_BASE, VMCS_GUEST_CR3, VMCS_GUEST_SYSENTER_ESP, VMCS_GUEST_SYSENTER_EIP,
+	VMCS_GUEST_PAT, VMCS_GUEST_PDPTE0, VMCS_GUEST_PDPTE0 + 6,
 };
 
 /* All but CR2 and DR6, which are in the processor. */
@@ -1011,7 +1011,10 @@ END_TEST
 /* In a shadow a single step's trap is still to come, whatever the state says: the entry would fail without (27.3.1.5). */
 START_TEST(trap_in_a_shadow)
 {
-	struct keel_sregs sregs = { .shadow = _i & 1 ? KEEL_SHADOW_STI : 0, .pending_debug = _i & 2 ? PENDING_SINGLE_STEP | 2 : 2 };
+	struct keel_sregs sregs = {
+		.shadow = _i & 1 ? KEEL_SHADOW_STI : 0,
+		.pending_debug = _i & 2 ? PENDING_SINGLE_STEP | 2 : 2,
+	};
 	bool stepped = _i & 4, expected = sregs.shadow ? stepped : _i & 2;
 
 	page.regs.rflags = RFLAGS_FIXED | RFLAGS_IF | (stepped ? RFLAGS_TF : 0);
