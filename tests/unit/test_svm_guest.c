@@ -377,6 +377,28 @@ START_TEST(state_out_and_in)
 }
 END_TEST
 
+/* An NMI whose delivery was broken off is one that is still to come, and blocks others when it goes in. */
+START_TEST(state_with_an_nmi)
+{
+	block.vcpu.nmi_pending = true;
+	vectoring = NMI;
+	enter(SVM_EXIT_NPF);
+	ck_assert(block.nmi.blocked);
+	svm_ops.vcpu.state_out(&block.vcpu, HV_STATE_EVENTS, &sregs);
+	ck_assert_uint_eq(sregs.event, KEEL_INJECT_VALID | KEEL_EVENT_NMI | EXC_NMI);
+	ck_assert_uint_eq(sregs.nmi_blocked, 0);
+	block.nmi.blocked = false;
+	svm_intercept(&vmcb, SVM_EXIT_IRET, false);
+	vmcb.event = 0;
+	ck_assert(svm_ops.vcpu.state_in(&cpu, &block.vcpu, HV_STATE_EVENTS, &sregs));
+	enter(SVM_EXIT_CPUID);
+	ck_assert_uint_eq(entered.event, NMI);
+	ck_assert(block.nmi.blocked && intercepts(SVM_EXIT_IRET));
+	svm_ops.vcpu.state_out(&block.vcpu, HV_STATE_EVENTS, &sregs);
+	ck_assert(!sregs.event && sregs.nmi_blocked);
+}
+END_TEST
+
 /* While the guest runs no branches are recorded, and its XSAVES reaches no supervisor state. Then they are the control domain's again. */
 START_TEST(registers_come_back)
 {
@@ -407,6 +429,7 @@ int main(void)
 	tcase_add_loop_test(tests, single_step, 0, 2);
 	tcase_add_loop_test(tests, breakpoints_of_a_cell, 0, 8);
 	tcase_add_loop_test(tests, state_out_and_in, 0, 16);
+	tcase_add_test(tests, state_with_an_nmi);
 	tcase_add_loop_test(tests, registers_come_back, 0, 2);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

@@ -383,11 +383,17 @@ static void control_out(const struct vmcb *vmcb, struct keel_sregs *sregs)
 	sregs->cpl = vmcb->cpl;
 }
 
+static bool is_nmi(uint32_t event)
+{
+	return event & KEEL_INJECT_VALID && (event & KEEL_EVENT_TYPE) == KEEL_EVENT_NMI;
+}
+
 static void events_out(const struct vcpu_svm *svm, struct keel_sregs *sregs)
 {
 	const struct vmcb *vmcb = svm->vmcb;
 
-	sregs->nmi_blocked = svm->nmi.blocked;
+	/* By one that is still to go in they are not yet. */
+	sregs->nmi_blocked = svm->nmi.blocked && !is_nmi((uint32_t)vmcb->event);
 	sregs->pending_debug = 0;
 	sregs->shadow = !(vmcb->shadow & SVM_SHADOW) ? 0 : vmcb->rflags & RFLAGS_IF ? KEEL_SHADOW_STI : KEEL_SHADOW_MOV_SS;
 	sregs->event = (uint32_t)vmcb->event &
@@ -449,10 +455,11 @@ static void control_in(struct vcpu *vcpu, const struct keel_sregs *sregs)
 
 static void events_in(struct vcpu_svm *svm, const struct keel_sregs *sregs)
 {
+	bool blocked = sregs->nmi_blocked || is_nmi(sregs->event);
 	struct vmcb *vmcb = svm->vmcb;
 
-	svm->nmi = (struct svm_nmi){ .blocked = sregs->nmi_blocked };
-	svm_intercept(vmcb, SVM_EXIT_IRET, sregs->nmi_blocked);
+	svm->nmi = (struct svm_nmi){ .blocked = blocked };
+	svm_intercept(vmcb, SVM_EXIT_IRET, blocked);
 	vmcb->shadow = sregs->shadow ? SVM_SHADOW : 0;
 	vmcb->event = sregs->event | (uint64_t)sregs->event_code << SVM_EVENT_ERROR_SHIFT;
 	vmcb->vintr &= ~SVM_VINTR_REQUEST;
