@@ -94,6 +94,7 @@ bool vcpu_state_out(struct cpu *cpu, struct vcpu *vcpu, uint64_t address)
 		memset(place.xstate + XSAVE_HEADER, 0, XSAVE_HEADER_END - XSAVE_HEADER);
 	}
 	write_cr3(vcpu->vm->cell_table.root);
+	vcpu->cell.page->exit.refused = KEEL_STATE_TAKEN;
 	return found;
 }
 

@@ -208,7 +208,9 @@ START_TEST(out_and_in)
 
 	vcpu.debug_registers = _i & 1;
 	snapshot(&before);
+	page.exit.refused = KEEL_STATE_CR4;
 	ck_assert(vcpu_state_out(&cpu, &vcpu, ADDRESS));
+	ck_assert_uint_eq(page.exit.refused, KEEL_STATE_TAKEN);
 	ck_assert_uint_eq(cr3, CELL_CR3);
 	ck_assert_mem_eq(&buffer()->state, &before, sizeof(before));
 	/* Of the area what guests have, without a header. */
