@@ -27,6 +27,11 @@
 
 #define CR8_MOST	15u
 
+/* Of an answer's flags, those that few answers have. */
+#define REPEATS	(KEEL_ANSWER_WANT_VECTORS | KEEL_ANSWER_STATE_OUT | KEEL_ANSWER_STATE_IN)
+#define CHANGES	(KEEL_ANSWER_VECTORS | KEEL_ANSWER_SREGS | KEEL_ANSWER_CR2 | KEEL_ANSWER_TPR | KEEL_ANSWER_APIC | \
+		 KEEL_ANSWER_NMI)
+
 /* Registers that the world switch leaves alone. */
 static void debug_swap(uint64_t out[4], const uint64_t in[4])
 {
@@ -336,8 +341,8 @@ static void kick(struct vm *vm, uint64_t mask)
 static unsigned int common_answer(struct vm *vm, const struct keel_answer *answer, struct vm_run *run)
 {
 	uint64_t mask = __atomic_load_n(&answer->kick, __ATOMIC_RELAXED);
-	uint32_t end = __atomic_load_n(&answer->end, __ATOMIC_RELAXED);
 	unsigned int flags = 0;
+	uint32_t end;
 
 	if (mask) {
 		if (vm->vcpu_count < 64)
@@ -349,6 +354,7 @@ static unsigned int common_answer(struct vm *vm, const struct keel_answer *answe
 	if (answer->flags & KEEL_ANSWER_DOORBELL)
 		flags |= KEEL_RUN_DOORBELL;
 	if (answer->action == KEEL_ACTION_END) {
+		end = __atomic_load_n(&answer->end, __ATOMIC_RELAXED);
 		if (end != KEEL_END_POWEROFF && end != KEEL_END_RESET)
 			end = KEEL_END_CELL_REFUSED;
 		vm_end(vm, end, answer->detail, 0);
@@ -391,26 +397,34 @@ static void apply_registers(struct cpu *cpu, struct vcpu *vcpu, uint32_t flags)
 	hv->vcpu.state_in(cpu, vcpu, parts, &vcpu->state.sregs);
 }
 
-/* False: the answer breaks the contract. */
-static bool apply_events(struct cpu *cpu, struct vcpu *vcpu, const struct keel_answer *answer, uint32_t flags)
+/* What few answers have: CHANGES. False: the answer breaks the contract. */
+static bool apply_changes(struct cpu *cpu, struct vcpu *vcpu, const struct keel_answer *answer, uint32_t flags)
 {
-	uint32_t inject = __atomic_load_n(&answer->inject, __ATOMIC_RELAXED);
-
+	if (flags & KEEL_ANSWER_VECTORS) {
+		if (!vcpu->vectors_given)
+			return false;
+		vectors_take(vcpu);
+	}
+	if (flags & KEEL_ANSWER_SREGS && !apply_sregs(cpu, vcpu))
+		return false;
 	if (flags & (KEEL_ANSWER_CR2 | KEEL_ANSWER_TPR))
 		apply_registers(cpu, vcpu, flags);
 	if (flags & KEEL_ANSWER_APIC)
 		apply_apic(vcpu, __atomic_load_n(&answer->apic, __ATOMIC_RELAXED));
 	if (flags & KEEL_ANSWER_NMI)
 		vcpu->nmi_pending = true;
-	if (inject & KEEL_INJECT_VALID) {
-		bool exception = inject & KEEL_INJECT_EXCEPTION;
+	return true;
+}
 
-		if (exception ? (inject & KEEL_INJECT_VECTOR) >= 32 || (inject & KEEL_INJECT_VECTOR) == EXC_NMI :
-				!hv->vcpu.interruptible(vcpu, vcpu->exit_completes))
-			return false;
-		hv->vcpu.inject(vcpu, inject, answer->error_code);
-	}
-	hv->vcpu.window(vcpu, flags & KEEL_ANSWER_WINDOW, answer->tpr_threshold & 0xf);
+/* Likewise. An interrupt goes in only where the guest takes it. */
+static bool apply_event(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
+{
+	unsigned int vector = inject & KEEL_INJECT_VECTOR;
+
+	if (inject & KEEL_INJECT_EXCEPTION ? vector >= 32 || vector == EXC_NMI :
+					     !hv->vcpu.interruptible(vcpu, vcpu->exit_completes))
+		return false;
+	hv->vcpu.inject(vcpu, inject, error_code);
 	return true;
 }
 
@@ -442,38 +456,34 @@ static bool move_state(struct cpu *cpu, struct vcpu *vcpu, uint32_t flags)
 	return moved;
 }
 
+/* REPEATS: the exit comes once more. */
+static bool repeat(struct cpu *cpu, struct vcpu *vcpu, uint32_t flags)
+{
+	return flags & KEEL_ANSWER_WANT_VECTORS ? repeat_with_vectors(vcpu, flags) : move_state(cpu, vcpu, flags);
+}
+
 static unsigned int apply_answer(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 {
 	struct keel_context *page = vcpu->cell.page;
 	const struct keel_answer *answer = &page->answer;
 	uint32_t flags = __atomic_load_n(&answer->flags, __ATOMIC_RELAXED);
+	uint32_t inject = __atomic_load_n(&answer->inject, __ATOMIC_RELAXED);
 	unsigned int result = common_answer(vcpu->vm, answer, run);
 
 	if (result & KEEL_RUN_ENDED)
 		return result;
-	if (flags & KEEL_ANSWER_WANT_VECTORS) {
-		if (!repeat_with_vectors(vcpu, flags))
+	if (flags & REPEATS) {
+		if (!repeat(cpu, vcpu, flags))
 			goto refuse;
 		return result;
 	}
-	if (flags & (KEEL_ANSWER_STATE_OUT | KEEL_ANSWER_STATE_IN)) {
-		if (!move_state(cpu, vcpu, flags))
-			goto refuse;
-		return result;
-	}
-	if (flags & KEEL_ANSWER_VECTORS) {
-		if (!vcpu->vectors_given)
-			goto refuse;
-		vectors_take(vcpu);
-	}
-	if (flags & KEEL_ANSWER_SREGS) {
-		if (!apply_sregs(cpu, vcpu))
-			goto refuse;
-	} else if (flags & KEEL_ANSWER_RIP) {
+	if ((flags & (KEEL_ANSWER_RIP | KEEL_ANSWER_SREGS)) == KEEL_ANSWER_RIP)
 		hv->vcpu.advance(vcpu, page->regs.rip);
-	}
-	if (!apply_events(cpu, vcpu, answer, flags))
+	if (flags & CHANGES && !apply_changes(cpu, vcpu, answer, flags))
 		goto refuse;
+	if (inject & KEEL_INJECT_VALID && !apply_event(vcpu, inject, answer->error_code))
+		goto refuse;
+	hv->vcpu.window(vcpu, flags & KEEL_ANSWER_WINDOW, answer->tpr_threshold & CR8_MOST);
 	vcpu->deadline = answer->deadline;
 	if (answer->action == KEEL_ACTION_WAIT) {
 		/* Whatever ends the wait, the cell decides whether it is over. */
