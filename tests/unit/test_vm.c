@@ -1016,6 +1016,32 @@ static void write_page(const struct page_table *table, uint64_t va)
 	*place.slot |= table->format->dirty;
 }
 
+/* Where a cell may have Keel write for it: in the data of its image, and nowhere else of all that is mapped for it. */
+START_TEST(cell_data_pages)
+{
+	const uint64_t image = KEEL_CELL_IMAGE;
+	const uint64_t others[] = {
+		0, image - PAGE_SIZE, image + IMAGE_PAGES * PAGE_SIZE, stack_of(0), stack_of(KEEL_CONTEXT_EVENT), KEEL_CELL_CONTEXTS,
+		KEEL_CELL_APICS, KEEL_CELL_CHANNEL, KEEL_CELL_GUEST, 0xffff800000000000ull, 0xffffffffc0000000ull,
+		UINT64_MAX & ~(PAGE_SIZE - 1), 1ull << 63 | image,
+	};
+	struct vm *vm = create_complete(1);
+	struct pt_place place;
+
+	WORKS(vm_start(vm, TSC_KHZ));
+	for (uint64_t i = 0, va = image; i < IMAGE_PAGES; i++, va += PAGE_SIZE) {
+		bool data = i >= TEXT_PAGES + RODATA_PAGES;
+
+		ck_assert(pt_lookup(&vm->cell_table, va, &place));
+		ck_assert_uint_eq(vm_cell_data_page(vm, va), data ? pt_leaf_address(vm->cell_table.format, &place, va) : 0);
+		ck_assert_uint_eq(vm_cell_data_page(vm, va + 64), 0);
+		ck_assert_uint_eq(vm_cell_data_page(vm, va + PAGE_SIZE - 1), 0);
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(others); i++)
+		ck_assert_uint_eq(vm_cell_data_page(vm, others[i]), 0);
+}
+END_TEST
+
 START_TEST(dirty_log)
 {
 	struct vm *vm = create_complete(2);
@@ -1826,6 +1852,7 @@ int main(void)
 	tcase_add_loop_test(tests, start_incomplete, 0, 5);
 	tcase_add_test(tests, kill_and_reclaim);
 	tcase_add_test(tests, record_of_an_orphan);
+	tcase_add_test(tests, cell_data_pages);
 	tcase_add_test(tests, dirty_log);
 	tcase_add_loop_test(tests, apic_access_page, 0, 3);
 	tcase_add_test(tests, aperture_bounds);
