@@ -53,6 +53,7 @@ bool schedule_set(const struct manifest *manifest, struct failure *failure)
 				   errno == ENODEV || errno == EINVAL ? "some are off line, or not for this program (cpusets)" :
 				   strerror(errno));
 	if (setpriority(PRIO_PROCESS, 0, nice_of(manifest->weight)))
-		return failure_set(failure, EXIT_FAILED, "cannot give the guest the \"weight\" of its manifest: %s", strerror(errno));
+		return failure_set(failure, EXIT_FAILED, "cannot give the guest the \"weight\" of its manifest: %s",
+				   strerror(errno));
 	return true;
 }

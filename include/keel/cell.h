@@ -145,7 +145,7 @@ struct keel_exit {
 
 #define KEEL_EXIT_F_APIC	(1u << 3)	/* the processor works with the APIC page: all exits of a vCPU, or none */
 #define KEEL_EXIT_F_VECTORS	(1u << 4)	/* vectors are valid: the same exit once more, after KEEL_ANSWER_WANT_VECTORS */
-#define KEEL_EXIT_F_STATE	(1u << 5)	/* POLL: the one before was answered with KEEL_ANSWER_STATE_OUT or _IN, which is done */
+#define KEEL_EXIT_F_STATE	(1u << 5)	/* POLL: what the one before was answered with, STATE_OUT or _IN, is done */
 
 #define KEEL_IO_IN		(1u << 0)
 #define KEEL_IO_STRING		(1u << 1)
@@ -239,7 +239,7 @@ struct keel_sregs {
 };
 
 #define KEEL_SHADOW_STI		(1u << 0)	/* interrupts wait for the end of the next instruction */
-#define KEEL_SHADOW_MOV_SS	(1u << 1)	/* so do most traps, after a MOV or POP to SS; AMD's processors do not tell the two apart */
+#define KEEL_SHADOW_MOV_SS	(1u << 1)	/* so do most traps, after MOV or POP to SS; AMD's do not tell the two apart */
 
 /*
  * The guest's vector registers, which stay in the processor while a cell runs. A cell that needs them answers a vCPU's exit
@@ -301,7 +301,7 @@ struct keel_state {
 	struct keel_regs regs;
 	struct keel_sregs sregs;
 	uint64_t dr[4];		/* DR0 to DR3 */
-	uint64_t tsc_offset;	/* guest TSC = host TSC + tsc_offset: another host's TSC needs another one, the same for all vCPUs */
+	uint64_t tsc_offset;	/* guest TSC = host TSC + tsc_offset: for another host another one, of all vCPUs */
 	uint64_t xcr0;
 	uint64_t xstate_bv;	/* components that are in xstate; the others are in their initial state (SDM vol. 1, 13.4.2) */
 	uint32_t nmi_pending;	/* an NMI waits for the guest to take it: 0, 1 */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * In the place of Check, whose assertions work in its own tests alone: so that a fuzz target can use the rigs of unit tests. It comes
- * first, and by the guard of Check's own header that one is not read any more.
+ * In the place of Check, whose assertions work in its own tests alone: so that a fuzz target can use the rigs of unit
+ * tests. It comes first, and by the guard of Check's own header that one is not read any more.
  */
 #ifndef CHECK_H
 #define CHECK_H

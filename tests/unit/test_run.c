@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The driver's loop on a model of the kernel and of a guest that sleeps: how often it calls the hypervisor, and whether in time. */
+/*
+ * The driver's loop on a model of the kernel and of a guest that sleeps: how often it calls the hypervisor, and whether
+ * in time.
+ */
 #include <check.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -135,10 +138,8 @@ static struct {
 } guest;
 static unsigned int calls, wake_ups;
 static u64 latest;			/* most that it was woken behind its deadline */
-static struct {
-	struct keel_vm vm;
-	struct keel_vcpu vcpu;
-} vm;
+static _Alignas(struct keel_vm) uint8_t place[sizeof(struct keel_vm) + sizeof(struct keel_vcpu)];
+static struct keel_vm *const vm = (struct keel_vm *)place;
 
 static bool over(void)
 {
@@ -153,7 +154,7 @@ void keel_vm_end(struct keel_vm *ended)
 
 static void go_off(void)
 {
-	struct hrtimer *timer = &vm.vcpu.timer;
+	struct hrtimer *timer = &vm->vcpu[0].timer;
 
 	timer->queued = false;
 	timer->function(timer);
@@ -163,9 +164,9 @@ static void go_off(void)
 static int sleep_until_kicked(wait_queue_head_t *wait)
 {
 	(void)wait;
-	while (!vm.vcpu.kicked.counter) {
-		ck_assert_msg(vm.vcpu.timer.queued, "it sleeps for ever");
-		clock_ticks = vm.vcpu.timer.expires;
+	while (!vm->vcpu[0].kicked.counter) {
+		ck_assert_msg(vm->vcpu[0].timer.queued, "it sleeps for ever");
+		clock_ticks = vm->vcpu[0].timer.expires;
 		go_off();
 	}
 	return 0;
@@ -179,7 +180,7 @@ static u64 next_deadline(void)
 /* False: the timer's interrupt comes first. */
 static bool run(u64 *left)
 {
-	struct hrtimer *timer = &vm.vcpu.timer;
+	struct hrtimer *timer = &vm->vcpu[0].timer;
 
 	if (timer->queued && timer->expires <= clock_ticks + *left) {
 		*left -= timer->expires > clock_ticks ? timer->expires - clock_ticks : 0;
@@ -238,9 +239,9 @@ static s64 keel_call(u64 number, struct keel_args *args)
 
 static void sleep_and_wake(u64 period, u64 before, u64 after)
 {
-	vm.vm.started = true;
-	vm.vm.ended = false;
-	keel_vcpu_init(&vm.vm, 0);
+	vm->started = true;
+	vm->ended = false;
+	keel_vcpu_init(vm, 0);
 	clock_ticks = FAR;
 	calls = wake_ups = 0;
 	latest = 0;
@@ -249,7 +250,7 @@ static void sleep_and_wake(u64 period, u64 before, u64 after)
 	guest.after = after;
 	guest.deadline = clock_ticks + period;
 	guest.state = HALTED;
-	ck_assert_int_eq(keel_vcpu_run(&vm.vcpu), -EINTR);
+	ck_assert_int_eq(keel_vcpu_run(&vm->vcpu[0]), -EINTR);
 	ck_assert_uint_eq(wake_ups, WAKE_UPS);
 	ck_assert_uint_le(latest, 2);
 }

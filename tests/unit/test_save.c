@@ -43,7 +43,10 @@ static void come_to(const struct world *world)
 	memcpy(apics, world->apics, sizeof(apics));
 }
 
-/* A machine on the same guest memory that nobody has run, at a time of its own. It is built with what the rig has in 'machine'. */
+/*
+ * A machine on the same guest memory that nobody has run, at a time of its own. It is built with what the rig has in
+ * 'machine'.
+ */
 static void make_second(const struct world *first, const struct keel_machine *machine, int64_t wall)
 {
 	uint8_t *kept = guest;
@@ -167,8 +170,8 @@ END_TEST
 
 /* Registers that can be looked at without an end, and some that change as they are read. */
 static const uint16_t looks[] = {
-	0x20, 0x21, 0xa0, 0xa1, 0x40, 0x42, 0x61, 0x64, 0x60, 0x3f8, 0x3f9, 0x3fa, 0x3fd, 0x3fe, 0x4d1, 0x80, 0x92, 0xcf9, 0x1f7, 0x1f0,
-	0x1f2, 0x177, 0x171, 0xc042, 0xc044, 0xb000, 0xb002, 0xb008, 0x511, 0xcf8, 0xcfc,
+	0x20, 0x21, 0xa0, 0xa1, 0x40, 0x42, 0x61, 0x64, 0x60, 0x3f8, 0x3f9, 0x3fa, 0x3fd, 0x3fe, 0x4d1, 0x80, 0x92, 0xcf9,
+	0x1f7, 0x1f0, 0x1f2, 0x177, 0x171, 0xc042, 0xc044, 0xb000, 0xb002, 0xb008, 0x511, 0xcf8, 0xcfc,
 };
 
 #define TURNS		60u
@@ -352,7 +355,8 @@ static size_t find(const char *name, unsigned int instance, size_t bytes, size_t
 			*length = at - found;
 			return found;
 		}
-		if (!strcmp((char *)stream + at, "device") && !strcmp((char *)stream + at + 28, name) && stream[at + 44] == instance)
+		if (!strcmp((char *)stream + at, "device") && !strcmp((char *)stream + at + 28, name) &&
+		    stream[at + 44] == instance)
 			found = at;
 		at = next;
 	}
@@ -509,7 +513,8 @@ static size_t wire_bytes(const struct state_field *field)
 }
 
 /* Where a field of a table is behind the header of its section; a name of an element's field finds the first element's. */
-static bool wire_offset(const struct state_field *fields, unsigned int count, const char *name, size_t *offset, unsigned int *width)
+static bool wire_offset(const struct state_field *fields, unsigned int count, const char *name, size_t *offset,
+			unsigned int *width)
 {
 	for (unsigned int i = 0; i < count; i++) {
 		size_t begin = *offset;
@@ -525,7 +530,8 @@ static bool wire_offset(const struct state_field *fields, unsigned int count, co
 }
 
 /* Behind the header of the part: its place in the stream. */
-static size_t find_part(const char *device, unsigned int instance, const struct state_table *table, unsigned int number, size_t bytes)
+static size_t find_part(const char *device, unsigned int instance, const struct state_table *table, unsigned int number,
+			size_t bytes)
 {
 	size_t length, at = find(device, instance, bytes, &length), end = at + length;
 

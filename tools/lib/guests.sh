@@ -39,8 +39,8 @@ start_iso() {
 	[ $# -eq 0 ] || cp "$@" "$root/boot/"
 }
 
-# pack_linux_iso NAME WORDS KERNEL BUSYBOX INIT [MODULE...]: a kernel with an initrd that says it is up and gives a shell, or whatever
-# its init does. Modules are in /lib/modules, where "order" names them as they were given.
+# pack_linux_iso NAME WORDS KERNEL BUSYBOX INIT [MODULE...]: a kernel with an initrd that says it is up and gives a shell, or
+# whatever its init does. Modules are in /lib/modules, where "order" names them as they were given.
 pack_linux_iso() {
 	local root=$work/$1-root iso=$work/$1-iso module
 	rm -rf "$root"

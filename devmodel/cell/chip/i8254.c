@@ -528,7 +528,10 @@ void i8254_set_gate2(struct i8254 *chip, bool gate)
 	set_gate(&chip->s.counter[2], gate, advance_counters(chip));
 }
 
-/* A count is loaded one clock after it was written, and taken over at the end of a period. Gates of counters 0 and 1 are tied high. */
+/*
+ * A count is loaded one clock after it was written, and taken over at the end of a period. Gates of counters 0 and 1
+ * are tied high.
+ */
 static const char *invalid_counter(const struct i8254_counter *c, uint64_t tick, bool gated)
 {
 	if (c->access == ACCESS_LATCH)

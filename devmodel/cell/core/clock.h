@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Nanoseconds since the machine started from the host's TSC, and back. Both ways are a multiplication and a shift. A machine that was
- * loaded is older than the host's TSC says, so that its clock begins at the time that it had.
+ * Nanoseconds since the machine started from the host's TSC, and back. Both ways are a multiplication and a shift. A
+ * machine that was loaded is older than the host's TSC says, so that its clock begins at the time that it had.
  */
 #ifndef KEEL_CLOCK_H
 #define KEEL_CLOCK_H

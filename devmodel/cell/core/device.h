@@ -14,7 +14,10 @@
 
 #define DEVICE_PARTS_MOST	16u
 
-/* A piece of a device's state with the table of its fields; the table's name and the instance tell the pieces of one device apart. */
+/*
+ * A piece of a device's state with the table of its fields; the table's name and the instance tell the pieces of one
+ * device apart.
+ */
 struct device_part {
 	const struct state_table *table;
 	unsigned int instance;
@@ -37,13 +40,14 @@ struct device_ops {
 	unsigned int part_count;
 	bool stateless;
 	/*
-	 * NULL, or the name of a field of these states, one for each part, that this device, wired and configured as it is, cannot have
-	 * had when the machine's time was 'now'. The tables' largest values hold. The device itself is as it was. May be NULL.
+	 * NULL, or the name of a field of these states, one for each part, that this device, wired and configured as it
+	 * is, cannot have had when the machine's time was 'now'. The tables' largest values hold. The device itself is as
+	 * it was. May be NULL.
 	 */
 	const char *(*valid)(const void *device, const void *const *states, uint64_t now);
 	/*
-	 * The states of all devices have been loaded: what follows from its own. Lines are not driven: what they lead to was loaded, too.
-	 * May be NULL.
+	 * The states of all devices have been loaded: what follows from its own. Lines are not driven: what they lead to
+	 * was loaded, too. May be NULL.
 	 */
 	void (*restored)(void *device);
 };

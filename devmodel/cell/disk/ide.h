@@ -44,7 +44,10 @@ void ide_eject_request(struct ide_channel *ch, unsigned int drive);
 void ide_medium_changed(struct ide_channel *ch, unsigned int drive, uint64_t bytes);
 /* A request is in flight: the machine saves its state only when this is false for all channels. */
 bool ide_in_flight(const struct ide_channel *ch);
-/* NULL, or the name of a field of these states that the channel, with the drives that it has, cannot be in while nothing is in flight. */
+/*
+ * NULL, or the name of a field of these states that the channel, with the drives that it has, cannot be in while
+ * nothing is in flight.
+ */
 const char *ide_invalid(const struct ide_channel *ch, const struct ide_channel_state *s, const struct bmide_state *bm,
 			const struct ide_drive_state *const drives[IDE_CHANNEL_DRIVES]);
 /* After a load of all parts (channel, bm.s, both drives): false if they make no sense, and the machine must not run. */

@@ -579,8 +579,8 @@ static bool flow_valid(const struct ide_drive *d, const struct ide_drive_state *
 }
 
 /*
- * A drive that waits for the guest asks for data, but for one whose bus master's table has ended before its write. One that is busy with
- * nothing is held in reset.
+ * A drive that waits for the guest asks for data, but for one whose bus master's table has ended before its write. One
+ * that is busy with nothing is held in reset.
  */
 static bool status_valid(const struct ide_drive_state *s, bool in_reset)
 {

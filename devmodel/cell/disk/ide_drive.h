@@ -3,11 +3,11 @@
  * What a disk and a CD-ROM drive have in common (ATA/ATAPI-6, T13 1410D): task file, data port, interrupt, and the transfer of
  * data between the guest (data port or bus master) and the host, which answers later.
  *
- * The bounce buffer is in chunks, one for each request that the host may have at once. Ownership of a chunk: from ide_host.submit to
- * ide_drive_complete it is the host's and is not touched here, whatever the guest does meanwhile. The host is not trusted: what
- * it leaves in the chunk is only passed on, and it may be done with the requests in any order. Only transfers by the bus master
- * have several at once.
- * A command waits (BSY) for earlier requests that a reset has left in flight.
+ * The bounce buffer is in chunks, one for each request that the host may have at once. Ownership of a chunk: from
+ * ide_host.submit to ide_drive_complete it is the host's and is not touched here, whatever the guest does meanwhile. The
+ * host is not trusted: what it leaves in the chunk is only passed on, and it may be done with the requests in any order.
+ * Only transfers by the bus master have several at once. A command waits (BSY) for earlier requests that a reset has left
+ * in flight.
  */
 #ifndef KEEL_IDE_DRIVE_H
 #define KEEL_IDE_DRIVE_H
@@ -101,7 +101,8 @@ struct ide_host {
 	 * At most KEEL_BOUNCE_BYTES, to or from this chunk, which no other request of the drive has. False: could not be taken,
 	 * which the guest sees as an error. Must not complete the request before it returns.
 	 */
-	bool (*submit)(void *owner, unsigned int drive, unsigned int chunk, enum keel_block_op op, uint64_t offset, uint32_t count);
+	bool (*submit)(void *owner, unsigned int drive, unsigned int chunk, enum keel_block_op op, uint64_t offset,
+		       uint32_t count);
 	/* The guest has locked or unlocked a CD-ROM drive's door, or has opened it with a medium in it. */
 	void (*door)(void *owner, unsigned int drive, bool locked, bool ejected);
 };

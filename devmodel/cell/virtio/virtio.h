@@ -131,8 +131,8 @@ bool virtio_is_quiet(const struct virtio_device *device);
 /* After a load of the three states, when nothing was asked of the host. False: there can be no such state. */
 bool virtio_restored(struct virtio_device *device);
 /*
- * As of a device of the machine's list (core/device.h), of a kind's whole struct; power-on is virtio_init. The configuration is among the
- * parts to be compared.
+ * As of a device of the machine's list (core/device.h), of a kind's whole struct; power-on is virtio_init. The
+ * configuration is among the parts to be compared.
  */
 extern const struct device_ops virtio_device_ops;
 
