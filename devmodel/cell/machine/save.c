@@ -406,7 +406,8 @@ static bool find_section(struct loading *l, const struct frame *frame, unsigned 
 	return fail_by_name(l, MACHINE_UNKNOWN_SECTION, frame);
 }
 
-static bool read_section(struct loading *l)
+/* The steps of a load are apart from each other, so that their sections are not on the stack together. */
+static __attribute__((noinline)) bool read_section(struct loading *l)
 {
 	struct frame frame;
 	struct section section;
@@ -551,7 +552,7 @@ static const char *invalid(const struct section *section, const void *const *sta
 	return section->ops->valid(section->device, states, now);
 }
 
-static bool check_sections(const struct loading *l)
+static __attribute__((noinline)) bool check_sections(const struct loading *l)
 {
 	const struct board *board;
 	struct section section;
@@ -571,7 +572,7 @@ static bool check_sections(const struct loading *l)
 
 /* The machine changes */
 
-static void take_over(const struct loading *l)
+static __attribute__((noinline)) void take_over(const struct loading *l)
 {
 	struct section section;
 	void *states[DEVICE_PARTS_MOST];
@@ -628,7 +629,7 @@ static void restore_drives(struct pc *pc, const struct facts *saved)
 	}
 }
 
-static void restore(struct pc *pc, struct image *image, uint64_t tsc)
+static __attribute__((noinline)) void restore(struct pc *pc, struct image *image, uint64_t tsc)
 {
 	struct section section;
 
