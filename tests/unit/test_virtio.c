@@ -742,6 +742,19 @@ START_TEST(no_master)
 }
 END_TEST
 
+/* What a driver has told while its registers were being moved is found when they are there again. */
+START_TEST(told_while_moved)
+{
+	start_modern(0);
+	pci_put(SLOT, 0, 0x20, 4, MODERN + 0x10000);
+	add_buffer(0, BUFFER, 64);
+	put(NOTIFY, 2, 0);
+	ck_assert(!vq_device_has(&host));
+	pci_put(SLOT, 0, 0x20, 4, MODERN);
+	ck_assert(vq_device_has(&host));
+}
+END_TEST
+
 /* What the other half says is not believed. */
 START_TEST(host_lies)
 {
@@ -1099,6 +1112,7 @@ int main(void)
 	tcase_add_test(plugged, full);
 	tcase_add_test(plugged, reset_in_flight);
 	tcase_add_test(plugged, no_master);
+	tcase_add_test(plugged, told_while_moved);
 	tcase_add_test(plugged, host_lies);
 	add_broken(plugged);
 	tcase_add_test(plugged, saved);
