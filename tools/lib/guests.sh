@@ -39,17 +39,21 @@ start_iso() {
 	[ $# -eq 0 ] || cp "$@" "$root/boot/"
 }
 
-# pack_linux_iso NAME WORDS KERNEL BUSYBOX INIT [MODULE...]: a kernel with an initrd that says it is up and gives a shell, or
-# whatever its init does. Modules are in /lib/modules, where "order" names them as they were given.
+# pack_linux_iso NAME WORDS KERNEL BUSYBOX INIT [FILE...]: a kernel with an initrd that says it is up and gives a shell, or
+# whatever its init does. Modules are in /lib/modules, where "order" names them as they were given; other files are where
+# they are here.
 pack_linux_iso() {
-	local root=$work/$1-root iso=$work/$1-iso module
+	local root=$work/$1-root iso=$work/$1-iso file
 	rm -rf "$root"
 	mkdir -p "$root"/{bin,dev,proc,sys,root,lib/modules}
 	cp "$4" "$root/bin/busybox"
 	cp "$5" "$root/init"
-	for module in "${@:6}"; do
-		cp "$module" "$root/lib/modules/"
-		printf '%s\n' "${module##*/}" >>"$root/lib/modules/order"
+	for file in "${@:6}"; do
+		case $file in
+		*.ko)	cp "$file" "$root/lib/modules/"
+			printf '%s\n' "${file##*/}" >>"$root/lib/modules/order" ;;
+		*)	install -D "$file" "$root$file" ;;
+		esac
 	done
 	start_iso "$1"
 	cp "$3" "$iso/boot/vmlinuz"
@@ -103,7 +107,13 @@ make_tiny-lz4() {
 	pack_linux_iso tiny-lz4 "$linux_words mitigations=off cryptomgr.notests clearcpuid=xsavec" "$@"
 }
 
-# One with the drivers of virtio's entropy device, which it tries.
+# with_libraries PROGRAM...: these, and what they are linked with.
+with_libraries() {
+	printf '%s\n' "$@"
+	ldd "$@" | sed -nE 's/^\t(.* => )?(\/[^ ]+) \(.*/\2/p' | sort -u
+}
+
+# One with the drivers of virtio's entropy device, which it tries, and with what shows and changes PCI functions.
 rng_inputs() {
 	local kernel module
 	kernel=$("$ROOT/tools/lib/kernel.sh")
@@ -111,6 +121,7 @@ rng_inputs() {
 	for module in virtio virtio_ring virtio_pci virtio_pci_modern_dev virtio_pci_legacy_dev virtio-rng; do
 		find "$kernel/modules/lib/modules" -name "$module.ko"
 	done
+	with_libraries /usr/bin/lspci /usr/bin/setpci
 }
 
 make_rng() {
