@@ -1169,6 +1169,32 @@ START_TEST(string_in_pieces)
 }
 END_TEST
 
+/* INS may write to a register of the local APIC, whose deadline and priority are told as after any other write of it. */
+START_TEST(string_to_local_apic)
+{
+	flat(0);
+	wrmsr(0, 0x1b, 0xfee00900);
+	mmio_write(0, 0xfee000f0, 0x1ff);
+	mmio_write(0, 0xfee00320, 0x30);
+	mmio_write(0, 0xfee003e0, 0xb);
+	out(0x80, 0xff);
+	ck_assert(pc->vcpu[0].quiet);
+	ctx[0].exit.port = 0x80;
+	ctx[0].exit.size = 4;
+	ctx[0].exit.io = KEEL_IO_IN | KEEL_IO_STRING;
+	ctx[0].exit.segment = KEEL_SEG_ES;
+	ctx[0].exit.address_size = 4;
+	ctx[0].regs.gpr[KEEL_RDI] = 0xfee00380;
+	ck_assert_uint_eq(enter(0, KEEL_EXIT_IO)->action, KEEL_ACTION_RESUME);
+	ck_assert_uint_ne(lapic_deadline(&pc->vcpu[0].lapic), NEVER);
+	ck_assert_uint_eq(pc->vcpu[0].deadline, lapic_deadline(&pc->vcpu[0].lapic));
+	ctx[0].regs.gpr[KEEL_RDI] = 0xfee00080;
+	enter(0, KEEL_EXIT_IO);
+	ck_assert_uint_ne(ctx[0].answer.flags & KEEL_ANSWER_TPR, 0);
+	ck_assert_uint_eq(ctx[0].answer.tpr, 15);
+}
+END_TEST
+
 START_TEST(disk_read_dma)
 {
 	uint32_t regions[4] = { 0x5000, 0x200, 0x8000, 0x80000200 };
@@ -1461,6 +1487,7 @@ int main(void)
 	tcase_add_test(started, blocks_move);
 	tcase_add_test(started, disk_read_pio);
 	tcase_add_test(started, string_in_pieces);
+	tcase_add_test(started, string_to_local_apic);
 	tcase_add_test(started, disk_read_dma);
 	tcase_add_loop_test(started, disk_error, 0, 2);
 	tcase_add_test(started, clock_both_ways);

@@ -413,6 +413,12 @@ static void stand(struct keel_answer *answer)
 	answer->apertures = 0;
 }
 
+/* No port is the local APIC's; but what a string instruction reads or writes beside its port may be. */
+static bool is_port_alone(const struct keel_exit *exit)
+{
+	return exit->kind == KEEL_EXIT_IO && !(exit->io & KEEL_IO_STRING);
+}
+
 /*
  * Most exits find nothing new and leave nothing behind. Before: the answer at hand let the guest run and asked for nothing,
  * and since then nobody has had anything for this vCPU and no time has come.
@@ -420,7 +426,7 @@ static void stand(struct keel_answer *answer)
 static bool is_quiet(const struct pc *pc, const struct pc_vcpu *v, const struct keel_exit *exit, bool by_processor)
 {
 	return v->quiet && pc->now < pc->deadline && pc->now < v->lapic.s.deadline && !pc->intr &&
-	       lapic_is_quiet(&v->lapic, exit->tpr, by_processor) && (!v->lapic.s.eoi_offered || exit->kind == KEEL_EXIT_IO);
+	       lapic_is_quiet(&v->lapic, exit->tpr, by_processor) && (!v->lapic.s.eoi_offered || is_port_alone(exit));
 }
 
 /* Behind: nothing is to be delivered or told, and the answer's deadline is right. */
@@ -430,8 +436,7 @@ static bool stays_quiet(const struct pc *pc, const struct pc_vcpu *v, const stru
 		return false;
 	if (apertures_are_new(&pc->apertures))
 		return false;
-	/* No port is the local APIC's. */
-	if (exit->kind == KEEL_EXIT_IO && !by_processor)
+	if (is_port_alone(exit) && !by_processor)
 		return !v->lapic.s.attention;
 	return lapic_stays_quiet(&v->lapic, exit->tpr, by_processor) && lapic_deadline(&v->lapic) == v->deadline;
 }
