@@ -381,11 +381,12 @@ END_TEST
 START_TEST(state_with_an_nmi)
 {
 	block.vcpu.nmi_pending = true;
-	vectoring = NMI;
+	vectoring = NMI | 7ull << 32;
 	enter(SVM_EXIT_NPF);
 	ck_assert(block.nmi.blocked);
 	svm_ops.vcpu.state_out(&block.vcpu, HV_STATE_EVENTS, &sregs);
 	ck_assert_uint_eq(sregs.event, KEEL_INJECT_VALID | KEEL_EVENT_NMI | EXC_NMI);
+	ck_assert_uint_eq(sregs.event_code, 0);
 	ck_assert_uint_eq(sregs.nmi_blocked, 0);
 	block.nmi.blocked = false;
 	svm_intercept(&vmcb, SVM_EXIT_IRET, false);

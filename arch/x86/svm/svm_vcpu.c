@@ -398,7 +398,8 @@ static void events_out(const struct vcpu_svm *svm, struct keel_sregs *sregs)
 	sregs->shadow = !(vmcb->shadow & SVM_SHADOW) ? 0 : vmcb->rflags & RFLAGS_IF ? KEEL_SHADOW_STI : KEEL_SHADOW_MOV_SS;
 	sregs->event = (uint32_t)vmcb->event &
 		       (KEEL_INJECT_VALID | KEEL_INJECT_ERROR_CODE | KEEL_EVENT_TYPE | KEEL_INJECT_VECTOR);
-	sregs->event_code = (uint32_t)(vmcb->event >> SVM_EVENT_ERROR_SHIFT);
+	/* Without a code the processor may have left anything there (15.20). */
+	sregs->event_code = vmcb->event & SVM_EVENT_ERROR_CODE ? (uint32_t)(vmcb->event >> SVM_EVENT_ERROR_SHIFT) : 0;
 	sregs->held = 0;
 	if (interrupt_requested(vmcb))
 		sregs->held = KEEL_INJECT_VALID |
