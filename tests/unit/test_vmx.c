@@ -18,6 +18,7 @@
 #include "control.h"
 #include "control_msr.h"
 #include "cpu.h"
+#include "cpuid.h"
 #include "image.h"
 #include "memory.h"
 #include "mtrr.h"
@@ -75,6 +76,11 @@ void vmwrite(enum vmcs_field field, uint64_t value)
 
 void cpu_write_back(void)
 {
+}
+
+uint64_t cpuid_guest_cr4(void)
+{
+	return CR4_CLASSIC;
 }
 
 enum vmx_entry vmx_enter(struct keel_regs *regs, bool launched)

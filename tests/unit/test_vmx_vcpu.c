@@ -18,6 +18,9 @@ static struct {
 #define write_cr2(value) (processor.cr2 = (value))
 #define read_dr6() processor.dr6
 #define write_dr6(value) (processor.dr6 = (value))
+#include "percpu.h"
+static struct cpu booting;
+#define this_cpu() (&booting)
 #include "../../arch/x86/vmx/vmx_vcpu.c"
 
 /* Nobody calls them. */
@@ -35,7 +38,6 @@ static struct {
 #pragma weak vmx_io_exit
 #pragma weak vmx_load_pdptes
 #pragma weak vmx_segment
-#pragma weak vmx_vmcs_init
 #pragma weak vmx_write_event
 
 #define CPUS		3u
@@ -79,6 +81,18 @@ void wrmsr(uint32_t msr, uint64_t value)
 	for (unsigned int i = 0; i < VMX_SWAPPED_MSRS; i++)
 		if (swapped[i] == msr)
 			msrs[i] = value;
+}
+
+uint64_t cpuid_guest_cr4(void)
+{
+	return CR4_CLASSIC | CR4_SMEP | CR4_PCIDE;
+}
+
+static uint64_t guarded_cr4;
+
+void vmx_vmcs_init(const struct vmx_setup *setup)
+{
+	guarded_cr4 = setup->cr4_mask;
 }
 
 void vmx_vmptrld(uint64_t pa)
@@ -301,6 +315,20 @@ START_TEST(breakpoints_of_a_cell)
 }
 END_TEST
 
+/* Nor can a guest switch on what it is not shown, as CET, whose registers it would share. */
+START_TEST(hidden_cr4)
+{
+	static struct vmx_cpu vmx;
+	static struct vm own = { .id = 1 };
+
+	booting.vendor = &vmx;
+	guests[0].vcpu.vm = &own;
+	own.vcpu[0] = &guests[0].vcpu;
+	vmx_vcpu_init(&guests[0].vcpu);
+	ck_assert_uint_eq(guarded_cr4, ~((CR4_CLASSIC & ~CR4_MCE) | CR4_SMEP | CR4_PCIDE));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("vmx_vcpu");
@@ -309,6 +337,7 @@ int main(void)
 	tcase_add_loop_test(tests, flushes, 0, 4);
 	tcase_add_loop_test(tests, swap, 0, 2);
 	tcase_add_loop_test(tests, breakpoints_of_a_cell, 0, 8);
+	tcase_add_test(tests, hidden_cr4);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

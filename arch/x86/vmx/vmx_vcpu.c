@@ -5,6 +5,7 @@
 
 #include "console.h"
 #include "cpu.h"
+#include "cpuid.h"
 #include "event.h"
 #include "image.h"
 #include "memory.h"
@@ -44,8 +45,11 @@ void vmx_vcpu_init(struct vcpu *vcpu)
 		.vpid = FIRST_VPID + (vcpu->vm->id - 1) * KEEL_MAX_VCPUS + vcpu->index,
 		/* A guest's caches are everybody's. */
 		.cr0_mask = CR0_CD | CR0_NW,
-		/* A machine check is the control domain's, and must not find a guest where it would stop the machine. */
-		.cr4_mask = CR4_MCE,
+		/*
+		 * A machine check is the control domain's, and must not find a guest where it would stop the machine. What is
+		 * not shown to guests they cannot switch on: its registers, as those of CET, are still the control domain's.
+		 */
+		.cr4_mask = ~cpuid_guest_cr4() | CR4_MCE,
 		.want = {
 			[VMX_PIN] = PIN_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI | PIN_PREEMPTION_TIMER,
 			[VMX_PRIMARY] = PRIMARY_TSC_OFFSET | PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_RDPMC |
