@@ -506,7 +506,8 @@ static void config_written(struct pci_function *fn, unsigned int offset, unsigne
 	if (find_access(device, offset, bytes, &access))
 		pci_bar_write(fn, access.bar, access.offset, access.bytes, pci_function_get(fn, data, DATA_BYTES));
 	/* It may reach memory now, or was told of buffers where its registers were not at the time. */
-	if (overlaps(offset, bytes, PCI_COMMAND, sizeof(uint16_t)) || overlaps(offset, bytes, PCI_BAR0, PCI_BARS * sizeof(uint32_t)))
+	if (overlaps(offset, bytes, PCI_COMMAND, sizeof(uint16_t)) ||
+	    overlaps(offset, bytes, PCI_BAR0, PCI_BARS * sizeof(uint32_t)))
 		virtio_work(device);
 }
 
