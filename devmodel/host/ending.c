@@ -37,6 +37,7 @@ static const char *const refusals[] = {
 	[CELL_REFUSED_NO_MEMORY] = "the guest has instructions or page tables where there is no memory",
 	[CELL_REFUSED_INSTRUCTION] = "an instruction on device memory that it does not know; see firmware.log",
 	[CELL_REFUSED_APERTURE] = "a part of the channel that it cannot show the guest",
+	[CELL_REFUSED_TRANSFER] = "a part of the channel that a saved machine cannot go through",
 };
 
 void ending_describe(const struct keel_vm_status *status, char *text, size_t room)

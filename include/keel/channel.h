@@ -16,7 +16,7 @@
 #include "abi.h"
 
 #define KEEL_CHANNEL_MAGIC	0x4e41484cu
-#define KEEL_CHANNEL_VERSION	5u
+#define KEEL_CHANNEL_VERSION	6u
 
 #define KEEL_DEVICES		32u
 #define KEEL_DEVICE_CONFIG	64u		/* bytes */
@@ -83,11 +83,40 @@ struct keel_machine {
 	uint32_t topology;		/* KEEL_TOPOLOGY of topology.h, or 0; the same as the hypervisor was told */
 	uint32_t devices;		/* in use, of KEEL_DEVICES; */
 	uint32_t queues;		/* of KEEL_QUEUES */
+	uint32_t transfer;		/* offset of a struct keel_transfer and its ring, on a page; */
+	uint32_t transfer_bytes;	/* of both; 0: there is none, and the machine cannot be saved */
 	uint32_t reserved;
 	struct keel_device device[KEEL_DEVICES];
 	struct keel_queue queue[KEEL_QUEUES];
 	struct keel_aperture_bound aperture[KEEL_APERTURES];
 	struct keel_item item[KEEL_ITEMS];
+};
+
+/*
+ * The way of a saved machine out of the cell and into another one: a ring of bytes, which begins on the page behind this. The
+ * cell is its producer when it saves, the resource half when the cell loads. All of the guest's memory goes this way, in the
+ * clear: where the channel has no room for it when the guest starts, nobody can ask for it later.
+ */
+#define KEEL_TRANSFER_RING_LEAST	0x1000u		/* bytes, a power of two */
+#define KEEL_TRANSFER_RING_MOST		0x1000000u
+#define KEEL_TRANSFER_ERROR_BYTES	128u
+
+/* Only the cell writes it. */
+enum keel_transfer_state {
+	KEEL_TRANSFER_RUNNING = 0,
+	KEEL_TRANSFER_STOPPING,	/* vCPUs come to a stop, requests under way are waited for */
+	KEEL_TRANSFER_SAVING,	/* the ring gets the machine */
+	KEEL_TRANSFER_LOADING,	/* the ring is to be filled with one */
+	KEEL_TRANSFER_HELD,	/* saved, or loaded: the machine stands still */
+	KEEL_TRANSFER_FAILED,	/* error says why. A machine that was to be loaded never runs; another one is held, or goes on */
+	KEEL_TRANSFER_GOING_ON,	/* vCPUs get their time back and run again */
+};
+
+struct keel_transfer {
+	uint32_t head, tail;
+	uint32_t state;		/* enum keel_transfer_state */
+	uint32_t reserved;
+	char error[KEEL_TRANSFER_ERROR_BYTES];	/* ends with a 0 */
 };
 
 /* What VIRTIO 1.2, 5.2.4, begins with: 0 is no medium; whole sectors of 2048 bytes for a CD-ROM. */
@@ -137,6 +166,7 @@ enum cell_refusal {
 	/* The guest used an instruction on device memory that is not known; its bytes are in the debug ring. */
 	CELL_REFUSED_INSTRUCTION,
 	CELL_REFUSED_APERTURE,
+	CELL_REFUSED_TRANSFER,
 };
 
 /* Bits of keel_channel.commands, set by the resource half, taken (exchanged with 0) by the cell at an event. */
@@ -144,6 +174,13 @@ enum cell_refusal {
 #define KEEL_COMMAND_NMI		(1u << 1)
 #define KEEL_COMMAND_MEDIUM_CHANGED	(1u << 2)	/* the cell reads the configuration of CD-ROM drives again */
 #define KEEL_COMMAND_EJECT_REQUEST	(1u << 3)	/* the eject button of the CD-ROM drives, which ask their guest */
+/*
+ * With a transfer area alone. From the command on the resource half brings events to the cell until the state is the one that it
+ * waits for, as each moves some of the machine; it may sleep between them as always.
+ */
+#define KEEL_COMMAND_SAVE		(1u << 4)	/* RUNNING or HELD: stop, and give the machine away; then HELD */
+#define KEEL_COMMAND_LOAD		(1u << 5)	/* before the first vCPU runs: take one; then HELD */
+#define KEEL_COMMAND_GO_ON		(1u << 6)	/* ends what SAVE has begun, or a load that is through; then RUNNING */
 
 /* A byte of keel_channel.doors for each CD-ROM drive. */
 #define KEEL_DOOR_LOCKED	0x80u		/* the guest keeps it shut; */

@@ -9,6 +9,7 @@ keel_unit_test(pc SOURCES tests/unit/test_pc.c ${KEEL_PC_SOURCES} devmodel/share
 keel_unit_test(pc_apic SOURCES tests/unit/test_pc_apic.c ${KEEL_PC_SOURCES})
 keel_unit_test(pc_model SOURCES tests/unit/test_pc_model.c ${KEEL_PC_SOURCES})
 keel_unit_test(save SOURCES tests/unit/test_save.c ${KEEL_PC_SOURCES} devmodel/shared/vq_device.c)
+keel_unit_test(transfer SOURCES tests/unit/test_transfer.c ${KEEL_PC_SOURCES} devmodel/shared/vq_device.c)
 keel_unit_test(pc_pci SOURCES tests/unit/test_pc_pci.c ${KEEL_PC_SOURCES})
 keel_unit_test(pc_apertures SOURCES tests/unit/test_pc_apertures.c ${KEEL_PC_SOURCES})
 keel_unit_test(virtio SOURCES tests/unit/test_virtio.c ${KEEL_PC_SOURCES} devmodel/shared/vq_device.c)

@@ -53,7 +53,7 @@ static uint64_t tsc;
 static inline struct keel_answer *enter(unsigned int context, unsigned int kind)
 {
 	struct keel_exit *exit = &ctx[context].exit;
-	struct entry_place place = { channel, guest, apics };
+	struct entry_place place = { .channel = channel, .guest = guest, .apics = apics };
 
 	exit->kind = kind;
 	exit->context = context;

@@ -14,6 +14,7 @@ _Static_assert(sizeof(struct lapic_page) == KEEL_PAGE_SIZE, "an APIC page is one
 void cell_main(struct keel_context *ctx);
 
 static struct pc pc;
+static struct transfer_memory transfer_memory;
 
 static uint64_t host_tsc(void)
 {
@@ -29,6 +30,7 @@ void cell_main(struct keel_context *ctx)
 		.channel = (void *)KEEL_CELL_CHANNEL,
 		.guest = (uint8_t *)KEEL_CELL_GUEST,
 		.apics = (struct lapic_page *)KEEL_CELL_APICS,
+		.transfer = &transfer_memory,
 	};
 
 	entry_run(&pc, &place, ctx, host_tsc());

@@ -117,6 +117,16 @@ static bool aperture_is_good(const struct keel_aperture_bound *bound, uint64_t c
 				     inside(channel_bytes, bound->offset, bound->bytes));
 }
 
+static bool transfer_is_good(const struct keel_machine *machine, uint64_t channel_bytes)
+{
+	uint32_t ring = machine->transfer_bytes - (uint32_t)KEEL_PAGE_SIZE;
+
+	return machine->transfer_bytes == 0 ||
+	       (machine->transfer % KEEL_PAGE_SIZE == 0 && ring >= KEEL_TRANSFER_RING_LEAST &&
+		ring <= KEEL_TRANSFER_RING_MOST && (ring & (ring - 1)) == 0 &&
+		inside(channel_bytes, machine->transfer, machine->transfer_bytes));
+}
+
 static unsigned int check_machine(const struct keel_machine *machine, uint64_t channel_bytes)
 {
 	if (keel_topology(machine->topology, machine->vcpus).sockets == 0)
@@ -132,6 +142,8 @@ static unsigned int check_machine(const struct keel_machine *machine, uint64_t c
 	for (unsigned int i = 0; i < KEEL_APERTURES; i++)
 		if (!aperture_is_good(&machine->aperture[i], channel_bytes))
 			return CELL_REFUSED_APERTURE;
+	if (!transfer_is_good(machine, channel_bytes))
+		return CELL_REFUSED_TRANSFER;
 	if (machine->items > KEEL_ITEMS)
 		return CELL_REFUSED_ITEM;
 	for (unsigned int i = 0; i < machine->items; i++)
@@ -219,11 +231,11 @@ void link_debug_bytes(struct link *link, const char *text, const uint8_t *bytes,
 	link_debug(link, '\n');
 }
 
-uint32_t link_commands(struct link *link)
+uint32_t link_commands(struct link *link, uint32_t which)
 {
-	if (!LOAD(link->channel->commands))
+	if (!(LOAD(link->channel->commands) & which))
 		return 0;
-	return __atomic_exchange_n(&link->channel->commands, 0, __ATOMIC_ACQ_REL);
+	return __atomic_fetch_and(&link->channel->commands, ~which, __ATOMIC_ACQ_REL) & which;
 }
 
 void link_button_taken(struct link *link)

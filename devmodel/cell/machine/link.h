@@ -49,8 +49,8 @@ int link_input(struct link *link);				/* -1: nothing there */
 void link_debug(struct link *link, uint8_t character);
 void link_debug_bytes(struct link *link, const char *text, const uint8_t *bytes, unsigned int count);
 
-/* Takes the KEEL_COMMAND_* bits. */
-uint32_t link_commands(struct link *link);
+/* Takes those of the KEEL_COMMAND_* bits. */
+uint32_t link_commands(struct link *link, uint32_t which);
 /* The guest has taken a press of the power button. */
 void link_button_taken(struct link *link);
 /* The guest has locked the door of a CD-ROM drive, or unlocked it, or has opened it with a medium in it. */

@@ -385,6 +385,7 @@ unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, struct lapic_
 	pc->io.timed = true;
 	pc->deadline_told = TIME_NEVER;
 	pc->ready = !refusal;
+	pc->running = pc->ready ? pc->machine.vcpus : 0;
 	return refusal;
 }
 

@@ -38,6 +38,7 @@
 #include "disk/block.h"
 #include "core/gmem.h"
 #include "machine/link.h"
+#include "machine/transfer.h"
 #include "pci/i440fx.h"
 #include "pci/pci.h"
 #include "pci/piix3.h"
@@ -65,6 +66,8 @@ struct pc_vcpu {
 
 struct pc {
 	bool ready;			/* pc_init has succeeded */
+	/* vCPUs below this one run: all of them, unless the machine is being saved or loaded (machine/transfer.h). */
+	unsigned int running;
 	uint32_t end;			/* enum keel_end, once the guest has switched off or reset its machine */
 	uint64_t detail;
 	unsigned int current;		/* context of the entry at hand */
@@ -76,6 +79,7 @@ struct pc {
 	struct clock clock;
 	struct gmem mem;
 	struct link link;
+	struct transfer transfer;
 	struct keel_machine machine;
 	struct keel_topology topology;
 

@@ -86,7 +86,7 @@ void pc_button_taken(void *owner, unsigned int pin, bool level)
 
 void pc_event(struct pc *pc)
 {
-	uint32_t commands = link_commands(&pc->link);
+	uint32_t commands = link_commands(&pc->link, ~TRANSFER_COMMANDS);
 
 	if (commands & KEEL_COMMAND_POWER_BUTTON)
 		piix4_pm_power_button(&pc->pm);

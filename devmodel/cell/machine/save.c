@@ -215,7 +215,7 @@ static void take_image(const struct pc *pc, struct image *image)
 		image->board.halted[i] = pc->vcpu[i].halted;
 }
 
-static bool is_quiet(const struct pc *pc)
+bool machine_is_quiet(const struct pc *pc)
 {
 	for (unsigned int i = 0; i < PIIX3_IDE_CHANNELS; i++)
 		if (ide_in_flight(&pc->ide.channel[i]))
@@ -230,7 +230,7 @@ static bool may_be_moved(const struct pc *pc, struct machine_error *error)
 {
 	if (!pc->ready || pc->end)
 		return fail(error, MACHINE_ENDED);
-	return is_quiet(pc) || fail(error, MACHINE_BUSY);
+	return machine_is_quiet(pc) || fail(error, MACHINE_BUSY);
 }
 
 struct writer {
@@ -666,4 +666,13 @@ bool machine_load(struct pc *pc, const uint8_t *stream, size_t bytes, uint64_t t
 	restore(pc, &image, tsc);
 	*tsc_shift = saved_tsc - tsc;
 	return true;
+}
+
+uint64_t machine_go_on(struct pc *pc, uint64_t tsc)
+{
+	const struct board board = { .now = pc->now, .wall = (uint64_t)pc_wall(pc, pc->tsc) };
+	uint64_t shift = pc->tsc - tsc;
+
+	set_clocks(pc, &board, tsc);
+	return shift;
 }

@@ -36,6 +36,8 @@ enum machine_failure {
 	MACHINE_SECTION_MISSING,
 	MACHINE_SECTION_BROKEN,	/* cut short, too long, of a later version, or not the one that belongs there */
 	MACHINE_WRONG_VALUE,	/* no machine like this one could have it */
+	MACHINE_OTHER_RECORD,	/* than the one whose turn it is */
+	MACHINE_HAS_RUN,	/* and so none is loaded into it */
 	MACHINE_OTHER_MACHINE,	/* it was saved by one with other memory, processors or drives */
 };
 
@@ -47,6 +49,9 @@ struct machine_error {
 	const char *part, *field;		/* or NULL */
 	unsigned int part_instance;
 };
+
+/* No device waits for the resource half. */
+bool machine_is_quiet(const struct pc *pc);
 
 /* Bytes that machine_save writes at most; and that machine_load needs for itself. */
 size_t machine_save_bytes(struct pc *pc);
@@ -62,5 +67,14 @@ size_t machine_save(struct pc *pc, uint8_t *stream, size_t room, struct machine_
  */
 bool machine_load(struct pc *pc, const uint8_t *stream, size_t bytes, uint64_t tsc, uint8_t *memory, size_t room,
 		  uint64_t *tsc_shift, struct machine_error *error);
+
+/*
+ * A machine that stood still goes on at this host TSC from the time that it had, as one that was loaded. Returns what is to be
+ * added to the TSC offset of each vCPU.
+ */
+uint64_t machine_go_on(struct pc *pc, uint64_t tsc);
+
+/* What is wrong as a sentence, ended by a 0; as much as there is room for. */
+void machine_error_text(const struct machine_error *error, char *text, size_t room);
 
 #endif

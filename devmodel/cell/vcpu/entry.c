@@ -452,6 +452,7 @@ static __attribute__((noinline)) void begin(struct pc *pc, struct pc_vcpu *v, st
 {
 	uint64_t guest_tsc = pc->tsc + ctx->exit.tsc_offset;
 
+	pc->transfer.entered = true;
 	lapic_begin(&v->lapic, ctx->exit.tpr, by_processor);
 	pc_advance(pc);
 	/* One that executes instructions does not sleep. */
@@ -509,6 +510,25 @@ static void run_vcpu(struct pc *pc, struct keel_context *ctx, uint64_t tsc)
 	end(pc, v, ctx, by_processor);
 }
 
+/* The machine is to stand still, or does already. What the vCPU was at is brought to its end first. */
+static void run_held(struct pc *pc, struct keel_context *ctx, uint64_t tsc)
+{
+	struct pc_vcpu *v = &pc->vcpu[ctx->exit.context];
+
+	if (ctx->exit.kind != KEEL_EXIT_POLL) {
+		run_vcpu(pc, ctx, tsc);
+		return;
+	}
+	if (transfer_holds(pc, ctx))
+		return;
+	pc->bus.current = &v->lapic;
+	pc->io.local = &v->lapic.range;
+	pc_set_time(pc, ctx->exit.context, tsc);
+	begin(pc, v, ctx, ctx->exit.flags & KEEL_EXIT_F_APIC);
+	transfer_stopped(pc, ctx);
+	finish(pc, ctx);
+}
+
 static void run_event(struct pc *pc, const struct entry_place *place, struct keel_context *ctx, uint64_t tsc)
 {
 	unsigned int refusal;
@@ -519,12 +539,17 @@ static void run_event(struct pc *pc, const struct entry_place *place, struct kee
 			refuse(&ctx->answer, refusal);
 			return;
 		}
+		transfer_init(pc, place->transfer);
 	}
 	pc->bus.current = NULL;
 	pc->io.local = NULL;
-	pc_set_time(pc, KEEL_CONTEXT_EVENT, tsc);
-	pc_advance(pc);
-	pc_event(pc);
+	pc->current = KEEL_CONTEXT_EVENT;
+	if (!pc->transfer.still) {
+		pc_set_time(pc, KEEL_CONTEXT_EVENT, tsc);
+		pc_advance(pc);
+		pc_event(pc);
+	}
+	transfer_event(pc, tsc);
 	finish(pc, ctx);
 }
 
@@ -547,7 +572,7 @@ void entry_run(struct pc *pc, const struct entry_place *place, struct keel_conte
 {
 	uint32_t context = ctx->exit.context;
 
-	if (pc->ready && context < pc->machine.vcpus) {
+	if (context < pc->running) {
 		if (ctx->exit.kind != KEEL_EXIT_WRMSR || ctx->exit.msr != MSR_X2APIC_EOI || ctx->exit.flags & KEEL_EXIT_F_APIC ||
 		    !end_of_interrupt(&pc->vcpu[context], ctx))
 			run_vcpu(pc, ctx, tsc);
@@ -556,6 +581,8 @@ void entry_run(struct pc *pc, const struct entry_place *place, struct keel_conte
 	ctx->answer = (struct keel_answer){ .action = KEEL_ACTION_RESUME };
 	if (context == KEEL_CONTEXT_EVENT)
 		run_event(pc, place, ctx, tsc);
+	else if (pc->ready && context < pc->machine.vcpus)
+		run_held(pc, ctx, tsc);
 	else
 		refuse(&ctx->answer, CELL_REFUSED_CONTEXT);
 }

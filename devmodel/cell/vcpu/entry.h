@@ -14,6 +14,7 @@ struct entry_place {
 	void *channel;
 	uint8_t *guest;		/* where guest-physical address 0 is mapped */
 	struct lapic_page *apics;	/* by vCPU */
+	struct transfer_memory *transfer;	/* NULL: the machine cannot be saved */
 };
 
 /* pc is all zeros before the first entry, which must be an event. */

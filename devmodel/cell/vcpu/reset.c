@@ -2,6 +2,8 @@
 /* Reset state: Intel SDM vol. 3, table 10-1, as INIT leaves it. */
 #include "vcpu/reset.h"
 
+#include <stddef.h>
+
 #include <x86/registers.h>
 
 #include "core/string.h"
@@ -20,15 +22,13 @@
 #define SIPI_SELECTOR_SHIFT	8
 #define SIPI_BASE_SHIFT		12
 
-static void reset(struct keel_context *ctx, uint16_t selector, uint64_t base, uint64_t rip)
+static void set_registers(struct keel_regs *regs, struct keel_sregs *s, uint16_t selector, uint64_t base, uint64_t rip)
 {
-	struct keel_sregs *s = &ctx->sregs;
-
-	memset(&ctx->regs, 0, sizeof(ctx->regs));
+	memset(regs, 0, sizeof(*regs));
 	memset(s, 0, sizeof(*s));
-	ctx->regs.rip = rip;
-	ctx->regs.rflags = RFLAGS_RESET;
-	ctx->regs.gpr[KEEL_RDX] = RDX_RESET;
+	regs->rip = rip;
+	regs->rflags = RFLAGS_RESET;
+	regs->gpr[KEEL_RDX] = RDX_RESET;
 
 	for (unsigned int i = 0; i < KEEL_SEG_COUNT; i++)
 		s->seg[i] = (struct keel_segment_register){ .attributes = ATTRIBUTES_DATA, .limit = LIMIT_RESET };
@@ -42,8 +42,21 @@ static void reset(struct keel_context *ctx, uint16_t selector, uint64_t base, ui
 	s->cr0 = CR0_RESET;
 	s->dr6 = DR6_RESET;
 	s->dr7 = DR7_RESET;
+}
+
+static void reset(struct keel_context *ctx, uint16_t selector, uint64_t base, uint64_t rip)
+{
+	set_registers(&ctx->regs, &ctx->sregs, selector, base, rip);
 	/* CR8 is not in sregs. */
 	ctx->answer.flags = KEEL_ANSWER_SREGS | (ctx->answer.flags & KEEL_ANSWER_TPR);
+}
+
+void reset_state(struct keel_regs *regs, struct keel_sregs *s)
+{
+	struct keel_sregs kept = *s;
+
+	set_registers(regs, s, CS_RESET, CS_BASE_RESET, RIP_RESET);
+	memcpy(&s->star, &kept.star, offsetof(struct keel_sregs, pdpte) - offsetof(struct keel_sregs, star));
 }
 
 void reset_to_vector(struct keel_context *ctx)

@@ -12,4 +12,7 @@ void reset_to_vector(struct keel_context *ctx);
 /* At the page that a SIPI names (SDM vol. 3, 9.4.3). */
 void reset_to_sipi(struct keel_context *ctx, uint8_t page);
 
+/* The registers of a vCPU that waits for its SIPI, in a state of its own; MSRs and what is left of the state stay. */
+void reset_state(struct keel_regs *regs, struct keel_sregs *sregs);
+
 #endif
