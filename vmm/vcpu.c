@@ -176,47 +176,22 @@ static void inject_fault(struct vcpu *vcpu, unsigned int vector, bool error_code
 			(error_code ? KEEL_INJECT_ERROR_CODE : 0), 0);
 }
 
-static bool is_cell_msr(uint32_t msr)
-{
-	return (msr >= KEEL_MSR_X2APIC_FIRST && msr <= KEEL_MSR_X2APIC_LAST) || msr == KEEL_MSR_TSC_DEADLINE ||
-	       msr == KEEL_MSR_APIC_BASE || msr == KEEL_MSR_WALL_CLOCK || msr == KEEL_MSR_SYSTEM_TIME ||
-	       msr == KEEL_MSR_PV_EOI;
-}
-
+/* What is the cell's to see to, writes of what Keel keeps, and what is nobody's. */
 static void exit_msr(struct vcpu *vcpu, const struct hv_exit *exit)
 {
-	struct keel_regs *regs = &vcpu->cell.page->regs;
+	const struct keel_regs *regs = &vcpu->cell.page->regs;
 	uint32_t msr = (uint32_t)regs->gpr[KEEL_RCX];
-	bool write = exit->reason == HV_EXIT_WRMSR, done;
+	bool write = exit->reason == HV_EXIT_WRMSR;
 	uint64_t value = (regs->gpr[KEEL_RDX] << 32) | (uint32_t)regs->gpr[KEEL_RAX];
 
-	if (is_cell_msr(msr)) {
+	if (msr_is_cells(msr)) {
 		exit->record->msr = msr;
 		report(vcpu, write ? KEEL_EXIT_WRMSR : KEEL_EXIT_RDMSR, 0);
-		return;
-	}
-	done = write ? msr_guest_write(vcpu, msr, value) : msr_guest_read(vcpu, msr, &value);
-	if (!done) {
+	} else if (write && msr_guest_write(vcpu, msr, value)) {
+		hv->vcpu.advance(vcpu, exit->record->next_rip);
+	} else {
 		inject_fault(vcpu, EXC_GP, true);
-		return;
 	}
-	if (!write) {
-		regs->gpr[KEEL_RAX] = (uint32_t)value;
-		regs->gpr[KEEL_RDX] = value >> 32;
-	}
-	hv->vcpu.advance(vcpu, exit->record->next_rip);
-}
-
-static void exit_cpuid(struct vcpu *vcpu, const struct hv_exit *exit)
-{
-	struct keel_regs *regs = &vcpu->cell.page->regs;
-	struct cpuid r = cpuid_guest(vcpu, (uint32_t)regs->gpr[KEEL_RAX], (uint32_t)regs->gpr[KEEL_RCX]);
-
-	regs->gpr[KEEL_RAX] = r.eax;
-	regs->gpr[KEEL_RBX] = r.ebx;
-	regs->gpr[KEEL_RCX] = r.ecx;
-	regs->gpr[KEEL_RDX] = r.edx;
-	hv->vcpu.advance(vcpu, exit->record->next_rip);
 }
 
 static void exit_xsetbv(struct vcpu *vcpu, const struct hv_exit *exit)
@@ -289,9 +264,6 @@ static unsigned int handle_exit(struct cpu *cpu, struct vcpu *vcpu, const struct
 	case HV_EXIT_INIT:
 		cpu->init_seen = 1;
 		return KEEL_RUN_INTERRUPT;
-	case HV_EXIT_CPUID:
-		exit_cpuid(vcpu, exit);
-		return 0;
 	case HV_EXIT_RDMSR:
 	case HV_EXIT_WRMSR:
 		exit_msr(vcpu, exit);
@@ -499,17 +471,11 @@ refuse:
 	return result | KEEL_RUN_ENDED;
 }
 
-/* Whether the cell wants to see this vCPU. A read alone costs an exit less than what locks the line. */
-static bool take_poll(struct vcpu *vcpu)
-{
-	return __atomic_load_n(&vcpu->poll, __ATOMIC_RELAXED) && __atomic_exchange_n(&vcpu->poll, 0, __ATOMIC_ACQ_REL);
-}
-
 static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 {
 	struct vm *vm = vcpu->vm;
 	struct hv_exit exit = { .record = &vcpu->cell.page->exit };
-	uint64_t begun = rdtsc(), now;
+	uint64_t end = rdtsc() + SLICE;
 	enum cell_result result;
 	unsigned int flags;
 
@@ -524,10 +490,12 @@ static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 			continue;
 		}
 		/* Behind every answer of the cell and every exit, so neither can keep the CPU. */
-		now = rdtsc();
-		if (now - begun > SLICE)
-			return KEEL_RUN_INTERRUPT;
-		if (take_poll(vcpu) || now >= vcpu->deadline) {
+		vcpu->due = vcpu->deadline < end ? vcpu->deadline : end;
+		if (vcpu_is_due(vcpu)) {
+			if (rdtsc() >= end)
+				return KEEL_RUN_INTERRUPT;
+			/* Taken first: what comes from now on is asked for anew. */
+			__atomic_exchange_n(&vcpu->poll, 0, __ATOMIC_ACQ_REL);
 			report_poll(vcpu, 0);
 			continue;
 		}

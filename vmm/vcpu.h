@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "cell.h"
+#include "cpu.h"
 
 /* At the start of the vCPU's block, whose first page it shares with what the vendor's side keeps behind it. */
 struct vcpu {
@@ -18,6 +19,7 @@ struct vcpu {
 	unsigned int index;
 	uint32_t poll;			/* the cell wants to see this vCPU before it enters the guest */
 	uint64_t deadline;		/* host TSC */
+	uint64_t due;			/* host TSC: the deadline, or the end of the stay on this CPU if that comes first */
 	uint64_t armed;			/* the deadline that the driver has a timer for */
 	uint64_t tsc_offset;
 	uint64_t tsc_adjust;		/* what the guest has added to its TSC */
@@ -55,6 +57,15 @@ struct vm_run {
 /* armed: the deadline that the driver has a timer for, UINT64_MAX: none. */
 int vcpu_run(struct cpu *cpu, struct vm *vm, uint64_t index, uint64_t armed, struct vm_run *result);
 int vcpu_run_event(struct cpu *cpu, struct vm *vm, struct vm_run *result);
+
+/*
+ * Whether anybody but the guest has a use for this CPU now: asked between an exit that is answered at once and the next entry. An end
+ * of the VM is not looked for here: it is found at the end of the stay, or when the control domain kicks the vCPU.
+ */
+static inline bool vcpu_is_due(const struct vcpu *vcpu)
+{
+	return __atomic_load_n(&vcpu->poll, __ATOMIC_RELAXED) || rdtsc() >= vcpu->due;
+}
 
 /* The guest touches DR0-3, which the world switch leaves alone: from now on they change hands with the vCPU. */
 void vcpu_use_debug_registers(struct cpu *cpu, struct vcpu *vcpu);

@@ -144,6 +144,7 @@ struct hv_vcpu_ops {
 	/* The processor's state changes hands: from the control domain, and back. */
 	void (*load)(struct cpu *cpu, struct vcpu *vcpu);
 	void (*put)(struct cpu *cpu, struct vcpu *vcpu);
+	/* Answers CPUID, and RDMSR of what Keel keeps, and enters again, until vcpu_is_due(): these exits are not told. */
 	void (*enter)(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit);
 	void (*advance)(struct vcpu *vcpu, uint64_t next_rip);
 	bool (*interruptible)(struct vcpu *vcpu, bool after_instruction);

@@ -10,6 +10,14 @@
 
 struct vcpu;
 
+/* Whether it is the device model's. */
+static inline bool msr_is_cells(uint32_t msr)
+{
+	return (msr >= KEEL_MSR_X2APIC_FIRST && msr <= KEEL_MSR_X2APIC_LAST) || msr == KEEL_MSR_TSC_DEADLINE ||
+	       msr == KEEL_MSR_APIC_BASE || msr == KEEL_MSR_WALL_CLOCK || msr == KEEL_MSR_SYSTEM_TIME ||
+	       msr == KEEL_MSR_PV_EOI;
+}
+
 /* False: #GP. */
 bool msr_guest_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
 bool msr_guest_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);

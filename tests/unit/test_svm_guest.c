@@ -5,9 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "apic.h"
 #include "console.h"
 #include "cpu.h"
+#include "cpuid.h"
+#include "msr.h"
 #include "suite.h"
 #include "svm.h"
 #include "trap.h"
@@ -86,6 +90,25 @@ void vm_end(struct vm *v, enum keel_end end, uint64_t detail, uint64_t address)
 	v->end = end;
 }
 
+/* What is answered at once. */
+#define KEPT_MSR	0x10au
+#define LEAF		0x40000010u
+static unsigned int before_halt;	/* entries that end by one of these, until the guest halts */
+static bool taken_away;			/* another CPU takes the translations away meanwhile */
+
+struct cpuid cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t subleaf)
+{
+	ck_assert_ptr_eq(v, &block.vcpu);
+	return (struct cpuid){ leaf + 1, 2, subleaf, 4 };
+}
+
+bool msr_guest_read(struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+	ck_assert_ptr_eq(v, &block.vcpu);
+	*value = 0x500000006;
+	return msr == KEPT_MSR;
+}
+
 void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t host_pa, uint64_t shadow)
 {
 	(void)regs;
@@ -93,7 +116,10 @@ void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t host_pa, uint6
 	(void)host_pa;
 	(void)shadow;
 	entered = vmcb;
-	vmcb.exit_code = exit_code;
+	vmcb.exit_code = before_halt == 1 ? SVM_EXIT_HLT : exit_code;
+	before_halt -= before_halt != 0;
+	if (taken_away)
+		__atomic_store_n(&block.vcpu.last_cpu, NULL, __ATOMIC_SEQ_CST);
 	vmcb.exit_int_info = vectoring;
 }
 
@@ -121,11 +147,13 @@ static void set_up(void)
 	vmcb.dr6 = DR6_RESET;
 	vmcb.efer = EFER_SVME | EFER_LME | EFER_LMA;
 	vmcb.seg[KEEL_SEG_CS].attributes = SVM_SEGMENT_LONG;
-	exit_code = SVM_EXIT_CPUID;
+	exit_code = SVM_EXIT_HLT;
 	vectoring = 0;
 	debugctl = CONTROL_DEBUGCTL;
 	xss = CONTROL_XSS;
 	debug_uses = 0;
+	before_halt = 0;
+	taken_away = false;
 }
 
 static enum hv_exit_reason enter(uint64_t code)
@@ -163,7 +191,7 @@ START_TEST(event_in_delivery)
 
 	if (nmi) {
 		block.vcpu.nmi_pending = true;
-		enter(SVM_EXIT_CPUID);
+		enter(SVM_EXIT_HLT);
 	}
 	if (interrupt)
 		svm_ops.vcpu.inject(&block.vcpu, KEEL_INJECT_VALID | 0x41, 0);
@@ -172,7 +200,7 @@ START_TEST(event_in_delivery)
 	ck_assert(!svm_ops.vcpu.interruptible(&block.vcpu, false));
 	/* The cell may want to hear of the next window all the same. */
 	svm_ops.vcpu.window(&block.vcpu, true, 0);
-	enter(SVM_EXIT_CPUID);
+	enter(SVM_EXIT_HLT);
 	ck_assert_uint_eq(entered.event, exits[_i].event);
 	ck_assert_int_eq(!!(entered.vintr & SVM_VINTR_IRQ), true);
 	if (interrupt) {
@@ -181,11 +209,11 @@ START_TEST(event_in_delivery)
 		ck_assert(!(entered.intercept[SVM_EXIT_VINTR / 32] & 1u << SVM_EXIT_VINTR % 32));
 		ck_assert_uint_eq(block.vcpu.poll, 0);
 		vmcb.vintr &= ~SVM_VINTR_IRQ;
-		enter(SVM_EXIT_CPUID);
+		enter(SVM_EXIT_HLT);
 		ck_assert_uint_eq(block.vcpu.poll, 1);
 	} else {
 		ck_assert(intercepts(SVM_EXIT_VINTR));
-		enter(SVM_EXIT_CPUID);
+		enter(SVM_EXIT_HLT);
 	}
 	ck_assert_uint_eq(entered.event, nmi ? NMI : 0);
 }
@@ -197,10 +225,10 @@ START_TEST(window_waits)
 	svm_ops.vcpu.window(&block.vcpu, true, 0);
 	vectoring = INTERRUPT;
 	enter(SVM_EXIT_EXCEPTION + EXC_DB);
-	enter(SVM_EXIT_CPUID);
+	enter(SVM_EXIT_HLT);
 	ck_assert_uint_eq(block.vcpu.poll, 0);
 	vmcb.vintr &= ~SVM_VINTR_IRQ;
-	enter(SVM_EXIT_CPUID);
+	enter(SVM_EXIT_HLT);
 	ck_assert_uint_eq(block.vcpu.poll, 1);
 }
 END_TEST
@@ -224,7 +252,7 @@ START_TEST(double_faults)
 		return;
 	}
 	ck_assert_uint_eq(vm.end, 0);
-	enter(SVM_EXIT_CPUID);
+	enter(SVM_EXIT_HLT);
 	ck_assert_uint_eq(entered.event, EXCEPTION(pairs[_i].result) |
 			  (pairs[_i].result == EXC_DF ? SVM_EVENT_ERROR_CODE : 0));
 }
@@ -234,10 +262,10 @@ END_TEST
 START_TEST(nmi_behind_an_iret)
 {
 	block.vcpu.nmi_pending = true;
-	enter(SVM_EXIT_CPUID);
+	enter(SVM_EXIT_HLT);
 	ck_assert_uint_eq(entered.event, NMI);
 	block.vcpu.nmi_pending = true;
-	enter(SVM_EXIT_CPUID);
+	enter(SVM_EXIT_HLT);
 	ck_assert_uint_eq(entered.event, 0);
 	ck_assert_int_eq(enter(SVM_EXIT_IRET), HV_EXIT_NONE);
 	ck_assert_int_eq(enter(SVM_EXIT_INTR), HV_EXIT_INTERRUPT);
@@ -247,7 +275,7 @@ START_TEST(nmi_behind_an_iret)
 	ck_assert(entered.rflags & RFLAGS_TF && !(entered.rflags & RFLAGS_IF));
 	ck_assert_uint_eq(vmcb.intercept[SVM_EXIT_EXCEPTION / 32], 1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC);
 	ck_assert_uint_eq(vmcb.event, 0);
-	enter(SVM_EXIT_CPUID);
+	enter(SVM_EXIT_HLT);
 	ck_assert_uint_eq(entered.event, NMI);
 	ck_assert(!block.vcpu.nmi_pending);
 }
@@ -265,7 +293,7 @@ START_TEST(nmi_behind_an_exception)
 	ck_assert_uint_eq(entered.event, EXCEPTION(EXC_DB));
 	ck_assert(entered.intercept[SVM_EXIT_IRET / 32] >> SVM_EXIT_IRET % 32 & 1);
 	ck_assert(block.vcpu.nmi_pending);
-	enter(SVM_EXIT_CPUID);
+	enter(SVM_EXIT_HLT);
 	ck_assert_uint_eq(entered.event, NMI);
 	ck_assert(!(entered.rflags & RFLAGS_TF));
 	ck_assert(!block.vcpu.nmi_pending);
@@ -284,12 +312,12 @@ START_TEST(iret_that_faults)
 	unsigned int vector = _i ? EXC_MC : EXC_AC;
 
 	block.vcpu.nmi_pending = true;
-	enter(SVM_EXIT_CPUID);
+	enter(SVM_EXIT_HLT);
 	block.vcpu.nmi_pending = true;
 	enter(SVM_EXIT_IRET);
 	ck_assert_int_eq(enter(SVM_EXIT_EXCEPTION + vector), _i ? HV_EXIT_MACHINE_CHECK : HV_EXIT_INTERRUPT);
 	ck_assert_uint_eq(page.regs.rflags, RFLAGS_FIXED | RFLAGS_IF);
-	enter(SVM_EXIT_CPUID);
+	enter(SVM_EXIT_HLT);
 	ck_assert_uint_eq(entered.event, _i ? 0 : EXCEPTION(EXC_AC) | SVM_EVENT_ERROR_CODE);
 	ck_assert(intercepts(SVM_EXIT_IRET) && block.vcpu.nmi_pending);
 }
@@ -299,7 +327,7 @@ START_TEST(single_step)
 {
 	page.regs.rflags |= _i ? RFLAGS_TF | RFLAGS_RF : RFLAGS_RF;
 	debugctl = 0;		/* as while a guest runs */
-	enter(SVM_EXIT_CPUID);
+	enter(SVM_EXIT_HLT);
 	vmcb.shadow = SVM_SHADOW;
 	/* The trap comes before an interrupt does. */
 	ck_assert_int_eq(svm_ops.vcpu.interruptible(&block.vcpu, true), !_i);
@@ -313,7 +341,7 @@ START_TEST(single_step)
 	ck_assert_uint_eq(entered.event, _i ? EXCEPTION(EXC_DB) : NMI);
 	ck_assert_uint_eq(entered.dr6, DR6_RESET | (_i ? DR6_BS : 0));
 	/* One of those that are completed below the seam. */
-	enter(SVM_EXIT_CPUID);
+	enter(SVM_EXIT_HLT);
 	ck_assert_uint_eq(entered.event, _i ? EXCEPTION(EXC_DB) : 0);
 }
 END_TEST
@@ -392,7 +420,7 @@ START_TEST(state_with_an_nmi)
 	svm_intercept(&vmcb, SVM_EXIT_IRET, false);
 	vmcb.event = 0;
 	ck_assert(svm_ops.vcpu.state_in(&cpu, &block.vcpu, HV_STATE_EVENTS, &sregs));
-	enter(SVM_EXIT_CPUID);
+	enter(SVM_EXIT_HLT);
 	ck_assert_uint_eq(entered.event, NMI);
 	ck_assert(block.nmi.blocked && intercepts(SVM_EXIT_IRET));
 	svm_ops.vcpu.state_out(&block.vcpu, HV_STATE_EVENTS, &sregs);
@@ -415,6 +443,65 @@ START_TEST(registers_come_back)
 }
 END_TEST
 
+/*
+ * CPUID, and MSRs that Keel keeps, end nothing while nobody has a use for the CPU; what is the cell's, another ring's or nobody's is told.
+ */
+static const struct {
+	uint64_t rax, rcx;
+	unsigned int cpl;
+	bool msr, write, answered;
+} at_once[] = {
+	{ LEAF, 3, 0, false, false, true },
+	{ LEAF, 3, 3, false, false, true },
+	{ 0, KEPT_MSR, 0, true, false, true },
+	{ 0, KEPT_MSR, 3, true, false, false },
+	{ 0, KEPT_MSR, 0, true, true, false },
+	{ 0, KEPT_MSR + 1, 0, true, false, false },
+	{ 0, KEEL_MSR_X2APIC_FIRST, 0, true, false, false },
+};
+
+static enum hv_exit_reason enter_at_once(unsigned int i, unsigned int entries)
+{
+	page.regs.gpr[KEEL_RAX] = at_once[i].rax;
+	page.regs.gpr[KEEL_RCX] = at_once[i].rcx;
+	vmcb.cpl = (uint8_t)at_once[i].cpl;
+	vmcb.exit_info1 = at_once[i].write;
+	before_halt = entries;
+	return enter(at_once[i].msr ? SVM_EXIT_MSR : SVM_EXIT_CPUID);
+}
+
+START_TEST(answers_at_once)
+{
+	enum hv_exit_reason told = at_once[_i].write ? HV_EXIT_WRMSR : HV_EXIT_RDMSR;
+
+	svm_features.nrips = false;
+	block.vcpu.due = UINT64_MAX;
+	page.regs.rflags |= RFLAGS_RF;
+	ck_assert_int_eq(enter_at_once((unsigned int)_i, 3), at_once[_i].answered ? HV_EXIT_HLT : told);
+	ck_assert_uint_eq(before_halt, at_once[_i].answered ? 0 : 2);
+	ck_assert_uint_eq(page.regs.rip, at_once[_i].answered ? RIP + 4 : RIP);
+	ck_assert_uint_eq(page.regs.rflags & RFLAGS_RF, at_once[_i].answered ? 0 : RFLAGS_RF);
+	if (at_once[_i].answered) {
+		ck_assert_uint_eq(page.regs.gpr[KEEL_RAX], at_once[_i].msr ? 6 : LEAF + 2);
+		ck_assert_uint_eq(page.regs.gpr[KEEL_RDX], at_once[_i].msr ? 5 : 4);
+		ck_assert_uint_eq(page.regs.gpr[KEEL_RBX], at_once[_i].msr ? 0 : 2);
+	}
+}
+END_TEST
+
+/* The cell, a deadline or the end of the stay, or another CPU that has changed the guest's table. */
+START_TEST(answers_until_asked)
+{
+	block.vcpu.due = _i == 1 ? 0 : UINT64_MAX;
+	block.vcpu.poll = _i == 0;
+	taken_away = _i == 2;
+	ck_assert_int_eq(enter_at_once(0, 3), HV_EXIT_NONE);
+	ck_assert_uint_eq(before_halt, 2);
+	ck_assert_uint_eq(page.regs.rip, RIP + 2);
+	ck_assert_uint_eq(page.regs.gpr[KEEL_RAX], LEAF + 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("svm_guest");
@@ -432,6 +519,8 @@ int main(void)
 	tcase_add_loop_test(tests, state_out_and_in, 0, 16);
 	tcase_add_test(tests, state_with_an_nmi);
 	tcase_add_loop_test(tests, registers_come_back, 0, 2);
+	tcase_add_loop_test(tests, answers_at_once, 0, ARRAY_SIZE(at_once));
+	tcase_add_loop_test(tests, answers_until_asked, 0, 3);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -8,6 +8,8 @@
 #include "suite.h"
 
 /* Nobody calls them. */
+#pragma weak cpuid_guest
+#pragma weak msr_guest_read
 #pragma weak svm_io_exit
 #pragma weak rdmsr
 #pragma weak wrmsr

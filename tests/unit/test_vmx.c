@@ -22,6 +22,7 @@
 #include "image.h"
 #include "memory.h"
 #include "mtrr.h"
+#include "msr.h"
 #include "suite.h"
 #include "trap.h"
 #include "vm.h"
@@ -83,6 +84,25 @@ uint64_t cpuid_guest_cr4(void)
 	return CR4_CLASSIC;
 }
 
+/* What is answered at once. */
+#define KEPT_MSR	0x10au
+#define LEAF		0x40000010u
+static unsigned int before_halt;	/* entries that end by one of these, until the guest halts */
+static bool taken_away;			/* another CPU takes the translations away meanwhile */
+
+struct cpuid cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t subleaf)
+{
+	ck_assert_ptr_eq(v, &block.vcpu);
+	return (struct cpuid){ leaf + 1, 2, subleaf, 4 };
+}
+
+bool msr_guest_read(struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+	ck_assert_ptr_eq(v, &block.vcpu);
+	*value = 0x500000006;
+	return msr == KEPT_MSR;
+}
+
 enum vmx_entry vmx_enter(struct keel_regs *regs, bool launched)
 {
 	(void)regs;
@@ -99,7 +119,10 @@ enum vmx_entry vmx_enter(struct keel_regs *regs, bool launched)
 	entered_window = vmcs[VMCS_PRIMARY_CONTROLS] & PRIMARY_NMI_WINDOW;
 	if (!(reason & VMX_EXIT_ENTRY_FAILED))
 		vmcs[VMCS_ENTRY_EVENT] = 0;
-	vmcs[VMCS_EXIT_REASON] = reason;
+	vmcs[VMCS_EXIT_REASON] = before_halt == 1 ? VMX_EXIT_HLT : reason;
+	before_halt -= before_halt != 0;
+	if (taken_away)
+		__atomic_store_n(&block.vcpu.last_cpu, NULL, __ATOMIC_SEQ_CST);
 	vmcs[VMCS_EXIT_QUALIFICATION] = qualification;
 	vmcs[VMCS_EXIT_LENGTH] = LENGTH;
 	vmcs[VMCS_IDT_EVENT] = vectoring;
@@ -291,7 +314,7 @@ static void set_up(void)
 	block.vcpu.deadline = UINT64_MAX;
 	vmcs[VMCS_GUEST_CR0] = CR0_PE;
 	page.regs.rip = cpu.control.rip = RIP;
-	reason = VMX_EXIT_CPUID;
+	reason = VMX_EXIT_HLT;
 	next_reason = 0;
 	vectoring = vectoring_error = instruction_error = 0;
 	qualification = 0;
@@ -299,6 +322,8 @@ static void set_up(void)
 	panic_text = printed = NULL;
 	called_off = false;
 	nmis_unblocked = 0;
+	before_halt = 0;
+	taken_away = false;
 }
 
 static enum hv_exit_reason control(void)
@@ -319,10 +344,10 @@ START_TEST(plain_exit)
 {
 	/* Stale, for no event can be on its way at such an exit. */
 	vectoring = EVENT_VALID | EVENT_INTERRUPT | 0x41;
-	ck_assert_int_eq(guest(), HV_EXIT_CPUID);
+	ck_assert_int_eq(guest(), HV_EXIT_HLT);
 	ck_assert_uint_eq(ended.record->next_rip, RIP + LENGTH);
 	ck_assert_uint_eq(page.regs.rip, RIP);
-	ck_assert_int_eq(guest(), HV_EXIT_CPUID);
+	ck_assert_int_eq(guest(), HV_EXIT_HLT);
 	ck_assert_uint_eq(entered_event, 0);
 	reason = VMX_EXIT_PAUSE;
 	ck_assert_int_eq(guest(), HV_EXIT_PAUSE);
@@ -399,7 +424,7 @@ START_TEST(event_goes_in_again)
 	/* An NMI whose delivery did not come to its end blocks no other. */
 	ck_assert_uint_eq(vmcs[VMCS_GUEST_INTERRUPTIBILITY] & SHADOW_NMI,
 			  (cases[_i].vectoring & EVENT_TYPE) == EVENT_NMI ? 0 : SHADOW_NMI);
-	reason = VMX_EXIT_CPUID;
+	reason = VMX_EXIT_HLT;
 	vectoring = 0;
 	guest();
 	ck_assert_uint_eq(entered_event, cases[_i].event);
@@ -468,9 +493,9 @@ START_TEST(nmi_before_entry)
 	ck_assert_uint_eq(entries, 0);
 	ck_assert_uint_eq(vmcs[VMCS_ENTRY_EVENT], 0);
 	called_off = false;
-	ck_assert_int_eq(_i ? guest() : control(), HV_EXIT_CPUID);
+	ck_assert_int_eq(_i ? guest() : control(), HV_EXIT_HLT);
 	ck_assert_uint_eq(entered_event, EVENT_VALID | EVENT_INTERRUPT | 0x41);
-	ck_assert_int_eq(_i ? guest() : control(), HV_EXIT_CPUID);
+	ck_assert_int_eq(_i ? guest() : control(), HV_EXIT_HLT);
 	ck_assert_uint_eq(entered_event, 0);
 }
 END_TEST
@@ -518,7 +543,7 @@ START_TEST(debug_in_a_shadow)
 	ck_assert_uint_eq(vmcs[VMCS_GUEST_INTERRUPTIBILITY], cases[_i].shadow_after);
 	ck_assert_uint_eq(vmcs[VMCS_GUEST_PENDING_DEBUG], cases[_i].pending);
 	ck_assert_uint_eq(page.regs.rip, cases[_i].type == EVENT_PRIVILEGED ? RIP + LENGTH : RIP);
-	reason = VMX_EXIT_CPUID;
+	reason = VMX_EXIT_HLT;
 	guest();
 	ck_assert_uint_eq(entered_event, EVENT_VALID | EVENT_EXCEPTION | EXC_DB);
 }
@@ -543,7 +568,7 @@ START_TEST(event_in_delivery)
 	vectoring = 0;
 	/* Its handler runs with interrupts off. */
 	page.regs.rflags = 0;
-	reason = VMX_EXIT_CPUID;
+	reason = VMX_EXIT_HLT;
 	guest();
 	ck_assert_uint_eq(entered_event, EVENT_VALID | EVENT_EXCEPTION | EXC_DB);
 	ck_assert_int_eq(!!(vmcs[VMCS_PRIMARY_CONTROLS] & PRIMARY_INTERRUPT_WINDOW), interrupt);
@@ -561,7 +586,7 @@ START_TEST(event_in_delivery)
 	ck_assert_int_eq(guest(), interrupt ? HV_EXIT_NONE : HV_EXIT_WINDOW);
 	ck_assert_uint_eq(entered_event, 0);
 	vmcs[VMCS_GUEST_INTERRUPTIBILITY] = 0;
-	reason = VMX_EXIT_CPUID;
+	reason = VMX_EXIT_HLT;
 	guest();
 	ck_assert_uint_eq(entered_event, interrupt ? events[_i] : 0);
 	ck_assert(!(vmcs[VMCS_PRIMARY_CONTROLS] & PRIMARY_INTERRUPT_WINDOW));
@@ -580,7 +605,7 @@ START_TEST(window_waits)
 	vmcs[VMCS_EXIT_EVENT] = EVENT_VALID | EVENT_EXCEPTION | EXC_DB;
 	vectoring = EVENT_VALID | EVENT_INTERRUPT | 0x41;
 	guest();
-	reason = VMX_EXIT_CPUID;
+	reason = VMX_EXIT_HLT;
 	vectoring = 0;
 	guest();
 	guest();
@@ -610,7 +635,7 @@ START_TEST(double_faults)
 		return;
 	}
 	ck_assert_uint_eq(vm.end, 0);
-	reason = VMX_EXIT_CPUID;
+	reason = VMX_EXIT_HLT;
 	vectoring = 0;
 	guest();
 	ck_assert_uint_eq(entered_event, EVENT_VALID | EVENT_EXCEPTION | pairs[_i].result |
@@ -697,7 +722,7 @@ START_TEST(alignment_check)
 	ck_assert_uint_eq(test_ctrl, cases[_i].guests ? SPLIT_LOCK | 1 : 1);
 	ck_assert_int_eq(block.split_locks, !cases[_i].guests);
 	ck_assert_uint_eq(page.regs.rip, RIP);
-	reason = VMX_EXIT_CPUID;
+	reason = VMX_EXIT_HLT;
 	guest();
 	ck_assert_uint_eq(entered_event, cases[_i].guests ? EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_CODE | EXC_AC : 0);
 }
@@ -783,9 +808,9 @@ START_TEST(extended_control_register)
 		cpu.control.gpr[KEEL_RCX] = cases[i].rcx;
 		cpu.control.gpr[KEEL_RAX] = (uint32_t)cases[i].value;
 		cpu.control.gpr[KEEL_RDX] = cases[i].value >> 32;
-		next_reason = VMX_EXIT_CPUID;
+		next_reason = VMX_EXIT_HLT;
 		reason = VMX_EXIT_XSETBV;
-		ck_assert_int_eq(control(), HV_EXIT_CPUID);
+		ck_assert_int_eq(control(), HV_EXIT_HLT);
 		ck_assert_msg(xcr0_tried == cases[i].tried, "case %u", i);
 		ck_assert_msg(!!(entered_event & EVENT_VALID) == cases[i].fault, "case %u", i);
 		ck_assert_uint_eq(cpu.control.rip, cases[i].fault ? RIP : RIP + LENGTH);
@@ -823,7 +848,7 @@ START_TEST(machine_check_at_the_entry)
 	ck_assert_int_eq(control(), HV_EXIT_MACHINE_CHECK);
 	ck_assert_ptr_null(printed);
 	/* What was to be injected still is. */
-	reason = VMX_EXIT_CPUID;
+	reason = VMX_EXIT_HLT;
 	entries = 0;
 	block.context.launched = false;
 	guest();
@@ -854,7 +879,7 @@ START_TEST(task_switch)
 	/* An instruction is left behind, a fault's is not. */
 	ck_assert_uint_eq(ended.record->next_rip, _i < 2 ? RIP + LENGTH : RIP);
 	ck_assert_uint_eq(vmcs[VMCS_GUEST_INTERRUPTIBILITY], SHADOW_NMI);
-	reason = VMX_EXIT_CPUID;
+	reason = VMX_EXIT_HLT;
 	vectoring = 0;
 	guest();
 	ck_assert_uint_eq(entered_event, 0);
@@ -916,8 +941,8 @@ START_TEST(control_cr4)
 			continue;
 		cpu.control.gpr[KEEL_RCX] = known | 1ull << bit;
 		reason = VMX_EXIT_CR;
-		next_reason = VMX_EXIT_CPUID;
-		ck_assert_int_eq(control(), HV_EXIT_CPUID);
+		next_reason = VMX_EXIT_HLT;
+		ck_assert_int_eq(control(), HV_EXIT_HLT);
 		ck_assert_uint_eq(entered_event, EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_CODE | EXC_GP);
 		ck_assert_uint_eq(vmx_cr4(), known);
 	}
@@ -1110,7 +1135,7 @@ START_TEST(tpr_threshold)
 	ck_assert_uint_eq(entries, 1);
 	vmx_ops.vcpu.window(&block.vcpu, false, 4);
 	ck_assert_uint_eq(vmcs[VMCS_TPR_THRESHOLD], 4);
-	ck_assert_int_eq(guest(), HV_EXIT_CPUID);
+	ck_assert_int_eq(guest(), HV_EXIT_HLT);
 	reason = VMX_EXIT_TPR;
 	ck_assert_int_eq(guest(), HV_EXIT_TPR);
 	ck_assert_uint_eq(vmcs[VMCS_TPR_THRESHOLD], 0);
@@ -1125,6 +1150,62 @@ START_TEST(halts)
 	ck_assert_int_eq(control(), HV_EXIT_HLT);
 	vmx_ops.control.hlt(&cpu, false);
 	ck_assert_uint_eq(vmcs[VMCS_PRIMARY_CONTROLS] & PRIMARY_HLT, 0);
+}
+END_TEST
+
+/*
+ * CPUID, and MSRs that Keel keeps, end nothing while nobody has a use for the CPU; what is the cell's, or nobody's is told.
+ */
+static const struct {
+	uint64_t rax, rcx;
+	bool msr, write, answered;
+} at_once[] = {
+	{ LEAF, 3, false, false, true },
+	{ 0, KEPT_MSR, true, false, true },
+	{ 0, KEPT_MSR, true, true, false },
+	{ 0, KEPT_MSR + 1, true, false, false },
+	{ 0, KEEL_MSR_X2APIC_FIRST, true, false, false },
+};
+
+static enum hv_exit_reason guest_at_once(unsigned int i, unsigned int runs)
+{
+	page.regs.gpr[KEEL_RAX] = at_once[i].rax;
+	page.regs.gpr[KEEL_RCX] = at_once[i].rcx;
+	before_halt = runs;
+	reason = !at_once[i].msr ? VMX_EXIT_CPUID : at_once[i].write ? VMX_EXIT_WRMSR : VMX_EXIT_RDMSR;
+	return guest();
+}
+
+START_TEST(answers_at_once)
+{
+	enum hv_exit_reason told = at_once[_i].write ? HV_EXIT_WRMSR : HV_EXIT_RDMSR;
+
+	block.vcpu.due = UINT64_MAX;
+	page.regs.rflags = RFLAGS_RF;
+	ck_assert_int_eq(guest_at_once((unsigned int)_i, 3), at_once[_i].answered ? HV_EXIT_HLT : told);
+	ck_assert_uint_eq(before_halt, at_once[_i].answered ? 0 : 2);
+	ck_assert_uint_eq(page.regs.rip, at_once[_i].answered ? RIP + 2 * LENGTH : RIP);
+	ck_assert_uint_eq(page.regs.rflags & RFLAGS_RF, at_once[_i].answered ? 0 : RFLAGS_RF);
+	if (at_once[_i].answered) {
+		ck_assert_uint_eq(page.regs.gpr[KEEL_RAX], at_once[_i].msr ? 6 : LEAF + 2);
+		ck_assert_uint_eq(page.regs.gpr[KEEL_RDX], at_once[_i].msr ? 5 : 4);
+		ck_assert_uint_eq(page.regs.gpr[KEEL_RBX], at_once[_i].msr ? 0 : 2);
+	}
+}
+END_TEST
+
+/* The cell, a deadline or the end of the stay, another CPU that has changed the guest's table, or a threshold that is looked at anew. */
+START_TEST(answers_until_asked)
+{
+	block.vcpu.due = _i == 1 ? 0 : UINT64_MAX;
+	block.vcpu.poll = _i == 0;
+	taken_away = _i == 2;
+	apic[0x80 / 4] = 0x50;
+	vmx_ops.vcpu.window(&block.vcpu, false, _i == 3 ? 5 : 0);
+	ck_assert_int_eq(guest_at_once(0, 3), HV_EXIT_NONE);
+	ck_assert_uint_eq(before_halt, 2);
+	ck_assert_uint_eq(page.regs.rip, RIP + LENGTH);
+	ck_assert_uint_eq(page.regs.gpr[KEEL_RAX], LEAF + 1);
 }
 END_TEST
 
@@ -1169,6 +1250,8 @@ int main(void)
 	tcase_add_test(tests, apic_exits);
 	tcase_add_test(tests, tpr_threshold);
 	tcase_add_test(tests, halts);
+	tcase_add_loop_test(tests, answers_at_once, 0, ARRAY_SIZE(at_once));
+	tcase_add_loop_test(tests, answers_until_asked, 0, 4);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -17,6 +17,7 @@ X2APIC_EOI	equ 0x80b
 X2APIC_SPURIOUS	equ 0x80f
 X2APIC_TIMER	equ 0x832
 X2APIC_SELF	equ 0x83f
+MSR_MTRR_CAP	equ 0xfe
 MSR_DEADLINE	equ 0x6e0
 SOFTWARE_ENABLE	equ 1 << 8
 TIMER_DEADLINE	equ 2 << 17
@@ -137,6 +138,11 @@ body_cpuid:
 	cpuid
 	ret
 
+body_rdmsr:
+	mov ecx, MSR_MTRR_CAP
+	rdmsr
+	ret
+
 body_port:
 	in al, PIC_MASK
 	ret
@@ -226,6 +232,7 @@ x2apic_init:
 guest_main:
 	MEASURE "empty", body_empty
 	MEASURE "cpuid", body_cpuid
+	MEASURE "rdmsr", body_rdmsr
 	MEASURE "port", body_port
 	MEASURE "mmio", body_mmio
 	call x2apic_init

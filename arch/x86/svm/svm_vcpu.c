@@ -5,6 +5,7 @@
 
 #include <keel/macros.h>
 
+#include "answer.h"
 #include "cpu.h"
 #include "event.h"
 #include "image.h"
@@ -117,7 +118,6 @@ static void choose_asid(struct svm_cpu *svm, struct cpu *cpu, struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
 
-	vmcb->tlb_control = SVM_TLB_KEEP;
 	if (__atomic_load_n(&vcpu->last_cpu, __ATOMIC_RELAXED) == cpu && svm_of(vcpu)->asid_generation == svm->asid_generation)
 		return;
 	if (svm->next_asid >= svm_features.asids) {
@@ -214,13 +214,9 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit
 	uint32_t code = (uint32_t)vmcb->exit_code;
 
 	switch (code) {
-	/* The two by which local APICs and programs are heard of most; svm_plain_exit() would say the same. */
+	/* By which local APICs are heard of most; svm_plain_exit() would say the same. */
 	case SVM_EXIT_MSR:
 		exit->reason = vmcb->exit_info1 ? HV_EXIT_WRMSR : HV_EXIT_RDMSR;
-		exit->record->next_rip = svm_next_rip(vmcb, LENGTH_2);
-		break;
-	case SVM_EXIT_CPUID:
-		exit->reason = HV_EXIT_CPUID;
 		exit->record->next_rip = svm_next_rip(vmcb, LENGTH_2);
 		break;
 	case SVM_EXIT_IOIO:
@@ -262,6 +258,45 @@ static bool interrupt_requested(const struct vmcb *vmcb)
 	return vmcb->vintr & SVM_VINTR_IRQ && !(vmcb->intercept[SVM_EXIT_VINTR / 32] & 1u << SVM_EXIT_VINTR % 32);
 }
 
+/* True: that is what the exit was for. */
+static bool enter_once(struct svm_cpu *svm, struct vcpu *vcpu, struct keel_regs *regs)
+{
+	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
+
+	if (vcpu->nmi_pending || svm_of(vcpu)->nmi.iret)
+		svm_nmi_enter(vmcb, &svm_of(vcpu)->nmi, &vcpu->nmi_pending);
+	svm_enter(regs, svm_of(vcpu)->vmcb_pa, svm->host_pa, vmcb->shadow);
+	vmcb->tlb_control = SVM_TLB_KEEP;
+	if (vmcb->exit_int_info & SVM_EVENT_VALID)
+		svm_requeue(vmcb);
+	else
+		vmcb->event = 0;
+	if (svm_of(vcpu)->window_later && !interrupt_requested(vmcb)) {
+		svm_of(vcpu)->window_later = false;
+		vcpu->poll = 1;
+	}
+	return svm_nmi_exit(vmcb, &svm_of(vcpu)->nmi);
+}
+
+/* While it does RIP, RFLAGS and RSP stay in the VMCB. */
+static bool answer(struct vcpu *vcpu, struct keel_regs *regs)
+{
+	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
+	bool read = vmcb->exit_code == SVM_EXIT_MSR && !vmcb->exit_info1 && !vmcb->cpl;
+
+	if (vmcb->exit_code != SVM_EXIT_CPUID && !read)
+		return false;
+	regs->gpr[KEEL_RAX] = vmcb->rax;
+	if (!read)
+		answer_cpuid(vcpu, regs);
+	else if (!answer_rdmsr(vcpu, regs))
+		return false;
+	vmcb->rax = regs->gpr[KEEL_RAX];
+	vmcb->rip = svm_next_rip(vmcb, LENGTH_2);
+	svm_advance(vmcb, &vmcb->rflags);
+	return true;
+}
+
 void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 {
 	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
@@ -273,22 +308,13 @@ void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 	vmcb->rflags = regs->rflags | RFLAGS_FIXED;
 	vmcb->rax = regs->gpr[KEEL_RAX];
 	vmcb->rsp = regs->gpr[KEEL_RSP];
-	if (vcpu->nmi_pending || svm_of(vcpu)->nmi.iret)
-		svm_nmi_enter(vmcb, &svm_of(vcpu)->nmi, &vcpu->nmi_pending);
-	svm_enter(regs, svm_of(vcpu)->vmcb_pa, ((struct svm_cpu *)cpu->vendor)->host_pa, vmcb->shadow);
-	if (vmcb->exit_int_info & SVM_EVENT_VALID)
-		svm_requeue(vmcb);
-	else
-		vmcb->event = 0;
-	done = svm_nmi_exit(vmcb, &svm_of(vcpu)->nmi);
+	do
+		done = enter_once(cpu->vendor, vcpu, regs) || answer(vcpu, regs);
+	while (done && __atomic_load_n(&vcpu->last_cpu, __ATOMIC_RELAXED) == cpu && !vcpu_is_due(vcpu));
 	regs->gpr[KEEL_RAX] = vmcb->rax;
 	regs->gpr[KEEL_RSP] = vmcb->rsp;
 	regs->rip = vmcb->rip;
 	regs->rflags = vmcb->rflags;
-	if (svm_of(vcpu)->window_later && !interrupt_requested(vmcb)) {
-		svm_of(vcpu)->window_later = false;
-		vcpu->poll = 1;
-	}
 	exit->cpl = vmcb->cpl;
 	exit->record->tpr = vmcb->vintr & SVM_VINTR_TPR;
 	if (done)

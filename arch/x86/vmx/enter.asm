@@ -13,11 +13,12 @@ ENTRY_NMI	equ 2
 
 section .text
 
-; enum vmx_entry vmx_enter(struct keel_regs *regs, bool launched). RSP, RIP and RFLAGS are the VMCS's, whose host RIP is vmx_exit.
+; What vmx_enter() calls, with its arguments and its result where C has them; of Keel's registers RSP alone is kept. RSP, RIP and RFLAGS
+; are the VMCS's, whose host RIP is vmx_exit.
 ; NMIs come at any time here: trap.asm moves on to vmx_called_off for one that comes between the last look and the entry.
-global vmx_enter, vmx_window, vmx_called_off
-vmx_enter:
-	PUSHES rbx, rbp, r12, r13, r14, r15, rdi
+global vmx_switch, vmx_window, vmx_called_off
+vmx_switch:
+	push rdi
 	mov eax, VMCS_HOST_RSP
 	vmwrite rax, rsp
 	mov rax, rsp
@@ -37,20 +38,19 @@ vmx_window:
 vmx_called_off:
 	pop rdi
 	mov eax, ENTRY_NMI
-	jmp vmx_leave
+	ret
 vmx_failed:
 	pop rdi
 	mov eax, ENTRY_FAILED
-	jmp vmx_leave
+	ret
 
 global vmx_exit
 vmx_exit:
-	xchg rdi, [rsp]
+	push rdi
+	mov rdi, [rsp + 8]
 	STORES rax, 0, rcx, 1, rdx, 2, rbx, 3, rbp, 5, rsi, 6
 	STORES r8, 8, r9, 9, r10, 10, r11, 11, r12, 12, r13, 13, r14, 14, r15, 15
-	pop rcx
-	STORES rcx, 7
+	pop qword [rdi + 8 * 7]
+	pop rdi
 	mov eax, ENTRY_EXIT
-vmx_leave:
-	POPS r15, r14, r13, r12, rbp, rbx
 	ret

@@ -177,7 +177,22 @@ enum vmx_entry {			/* enter.asm */
 	VMX_ENTRY_NMI,			/* an NMI was taken in Keel before, and nothing has changed */
 };
 
+/* Unit tests are the guest. */
+#ifdef KEEL_HOST_TEST
 enum vmx_entry vmx_enter(struct keel_regs *regs, bool launched);
+#else
+/* Keel's registers are the compiler's to keep: who enters again and again keeps them once. */
+static inline enum vmx_entry vmx_enter(struct keel_regs *regs, uint64_t launched)
+{
+	enum vmx_entry entry;
+
+	__asm__ volatile("call vmx_switch"
+			 : "=a"(entry), "+D"(regs), "+S"(launched)
+			 :
+			 : "rbx", "rcx", "rdx", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory");
+	return entry;
+}
+#endif
 extern const uint8_t vmx_exit[];
 
 void vmx_vmxon(uint64_t pa);

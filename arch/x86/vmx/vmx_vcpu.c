@@ -3,6 +3,7 @@
 
 #include "vmx.h"
 
+#include "answer.h"
 #include "console.h"
 #include "cpu.h"
 #include "cpuid.h"
@@ -377,6 +378,26 @@ static void deliver_held(struct vcpu *vcpu)
 	vmx_primary(&vmx->context, PRIMARY_INTERRUPT_WINDOW, vmx->window || !taken);
 }
 
+static uint32_t enter_once(struct vcpu *vcpu, struct keel_regs *regs, struct hv_exit *exit)
+{
+	if (vmx_of(vcpu)->held)
+		deliver_held(vcpu);
+	set_timer(vcpu);
+	return vmx_run(&vmx_of(vcpu)->context, regs, &vcpu->nmi_pending, &vcpu->vm->guest_table, exit);
+}
+
+/* While it does RFLAGS and RSP stay in the VMCS. */
+static bool answer(struct vcpu *vcpu, struct keel_regs *regs, struct hv_exit *exit)
+{
+	if (exit->reason == HV_EXIT_CPUID)
+		answer_cpuid(vcpu, regs);
+	else if (exit->reason != HV_EXIT_RDMSR || !answer_rdmsr(vcpu, regs))
+		return false;
+	vmx_advance(regs, exit->record->next_rip);
+	exit->reason = HV_EXIT_NONE;
+	return true;
+}
+
 void vmx_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 {
 	struct keel_regs *regs = &vcpu->cell.page->regs;
@@ -398,10 +419,10 @@ void vmx_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 	}
 	vmwrite(VMCS_GUEST_RSP, regs->gpr[KEEL_RSP]);
 	vmwrite(VMCS_GUEST_RFLAGS, regs->rflags | RFLAGS_FIXED);
-	if (vmx->held)
-		deliver_held(vcpu);
-	set_timer(vcpu);
-	reason = vmx_run(&vmx->context, regs, &vcpu->nmi_pending, &vcpu->vm->guest_table, exit);
+	do
+		reason = enter_once(vcpu, regs, exit);
+	while (answer(vcpu, regs, exit) && !vmx->tpr_threshold &&
+	       __atomic_load_n(&vcpu->last_cpu, __ATOMIC_RELAXED) == cpu && !vcpu_is_due(vcpu));
 	if (exit->reason == HV_EXIT_ENTRY_FAILED) {
 		print("Keel: VM %u, vCPU %u: %s\n", vcpu->vm->id, vcpu->index, vmx_failure(exit->detail));
 		return;
