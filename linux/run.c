@@ -77,6 +77,12 @@ static void set_deadline(struct keel_vcpu *vcpu, u64 deadline)
 	vcpu->deadline = deadline;
 }
 
+static void set_backstop(struct keel_vcpu *vcpu)
+{
+	if (!hrtimer_is_queued(&vcpu->timer))
+		set_deadline(vcpu, rdtsc_ordered() + (u64)tsc_khz * BACKSTOP_MS);
+}
+
 /*
  * One call of the hypervisor. Interrupts are off from the last look at what would keep us from running until the call,
  * so that a kick or a signal sent after it is an interrupt that ends the call. 0: did not run.
@@ -84,6 +90,9 @@ static void set_deadline(struct keel_vcpu *vcpu, u64 deadline)
 static s64 enter(struct keel_vcpu *vcpu, struct keel_args *args)
 {
 	*args = (struct keel_args){ .rdi = vcpu->vm->id, .rsi = vcpu->index, .rdx = NEVER };
+	/* It went off while the guest ran, which has something to do now, and then tells the next one. */
+	if (vcpu->deadline != NEVER)
+		set_backstop(vcpu);
 	local_irq_disable();
 	/* If it goes off from here on, that is an interrupt which ends the call. */
 	if (hrtimer_is_queued(&vcpu->timer))
@@ -116,8 +125,7 @@ static long wait(struct keel_vcpu *vcpu)
 {
 	if (wait_event_interruptible(vcpu->wait, atomic_read(&vcpu->kicked) || READ_ONCE(vcpu->vm->ended)))
 		return -EINTR;
-	if (!hrtimer_is_queued(&vcpu->timer))
-		set_deadline(vcpu, rdtsc_ordered() + (u64)tsc_khz * BACKSTOP_MS);
+	set_backstop(vcpu);
 	return RUN_AGAIN;
 }
 

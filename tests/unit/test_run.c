@@ -127,14 +127,15 @@ static s64 keel_call_irqs_on(u64 number, struct keel_args *args);
 #include "../../linux/run.c"
 
 /*
- * The guest, with its cell: it is woken at its deadline, runs for a while, sets the next one, runs again and halts. The cell has
+ * The guest, with its cell. BUSY: it never halts, and sets the next deadline when it has reached one. Else it is woken at its deadline, runs for a while, sets the next one, runs again and halts. The cell has
  * another deadline far ahead.
  */
 static struct {
 	u64 period, before, after;	/* from one deadline to the next; what it runs before it is set, and then */
 	u64 deadline;			/* its own */
-	enum { HALTED, WOKEN, SET } state;
+	enum { HALTED, WOKEN, SET, BUSY } state;
 	u64 left;			/* of the time that it runs in this state */
+	u64 answered;			/* BUSY: the deadline of the cell's last answer */
 } guest;
 static unsigned int calls, wake_ups;
 static u64 latest;			/* most that it was woken behind its deadline */
@@ -207,10 +208,40 @@ static void wake(void)
 	guest.left = guest.before;
 }
 
+static s64 answered(struct keel_args *args, s64 flags)
+{
+	args->rdi = guest.answered;
+	return flags | (args->rdi != args->rdx ? KEEL_RUN_DEADLINE : 0);
+}
+
+/* What a deadline is for is seen at the first entry behind it: until then the answer with it stands. */
+static s64 run_busy(struct keel_args *args)
+{
+	if (guest.left == 0 && clock_ticks >= guest.answered) {
+		wake();
+		guest.state = BUSY;
+		guest.answered = FAR * 3600;
+		if (guest.answered < args->rdx)
+			return answered(args, 0);
+	}
+	if (guest.left > 0) {
+		if (!run(&guest.left))
+			return answered(args, KEEL_RUN_INTERRUPT);
+		guest.deadline += guest.period;
+		guest.answered = guest.deadline;
+	}
+	if (guest.answered < args->rdx)
+		return answered(args, 0);
+	run(&(u64){ FAR });
+	return answered(args, KEEL_RUN_INTERRUPT);
+}
+
 static s64 keel_call_irqs_on(u64 number, struct keel_args *args)
 {
 	ck_assert_uint_eq(number, KEEL_HC_RUN);
 	calls++;
+	if (guest.state == BUSY)
+		return run_busy(args);
 	if (guest.state == HALTED && clock_ticks >= guest.deadline)
 		wake();
 	else if (guest.state == HALTED)
@@ -237,7 +268,7 @@ static s64 keel_call(u64 number, struct keel_args *args)
 	return keel_call_irqs_on(number, args);
 }
 
-static void sleep_and_wake(u64 period, u64 before, u64 after)
+static void begin(u64 period, u64 before, u64 after)
 {
 	vm->started = true;
 	vm->ended = false;
@@ -248,11 +279,22 @@ static void sleep_and_wake(u64 period, u64 before, u64 after)
 	guest.period = period;
 	guest.before = before;
 	guest.after = after;
-	guest.deadline = clock_ticks + period;
-	guest.state = HALTED;
+	guest.deadline = guest.answered = clock_ticks + period;
+	guest.left = 0;
+}
+
+static void run_to_the_end(void)
+{
 	ck_assert_int_eq(keel_vcpu_run(&vm->vcpu[0]), -EINTR);
 	ck_assert_uint_eq(wake_ups, WAKE_UPS);
 	ck_assert_uint_le(latest, 2);
+}
+
+static void sleep_and_wake(u64 period, u64 before, u64 after)
+{
+	begin(period, before, after);
+	guest.state = HALTED;
+	run_to_the_end();
 }
 
 START_TEST(one_call_a_wake_up)
@@ -279,6 +321,17 @@ START_TEST(longer_than_the_stand_in)
 }
 END_TEST
 
+/* Two interrupts, of the deadline and of the stand-in; no call that does not let the guest run. */
+START_TEST(deadlines_of_one_that_never_halts)
+{
+	begin(4000 * USEC, 20 * USEC, 0);
+	guest.state = BUSY;
+	run_to_the_end();
+	/* And the first one, which is told the deadline. */
+	ck_assert_uint_le(calls, 2 * WAKE_UPS + 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("run");
@@ -287,6 +340,7 @@ int main(void)
 	tcase_add_test(tests, one_call_a_wake_up);
 	tcase_add_test(tests, near_deadlines_are_told);
 	tcase_add_test(tests, longer_than_the_stand_in);
+	tcase_add_test(tests, deadlines_of_one_that_never_halts);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
