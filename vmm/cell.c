@@ -1,47 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 // Entering a cell and coming back from it.
 
-#include "cell.h"
+#include "cell_call.h"
 
 #include "aperture.h"
 #include "cpu.h"
-#include "hv.h"
 #include "image.h"
 #include "percpu.h"
 #include "vm.h"
 
 #define FIRST_INTERRUPT	32u
 #define CELL_RFLAGS	(RFLAGS_ARITHMETIC | RFLAGS_DF | RFLAGS_AC)
-
-extern const uint8_t cell_image[];
-
-/* One context at a time; who finds the cell taken lets the control domain's scheduler sort it out. */
-static bool take(struct cell_context *context)
-{
-	uint32_t none = 0;
-
-	return __atomic_compare_exchange_n(&context->vm->cell_owner, &none, context->number + 1, false, __ATOMIC_ACQUIRE,
-					   __ATOMIC_RELAXED);
-}
-
-static void start(struct cell_context *context)
-{
-	struct cell_frame *frame = &context->frame;
-
-	/* General registers keep what the cell itself left in them. */
-	frame->rip = ((const struct keel_cell_header *)cell_image)->entry;
-	frame->rsp = KEEL_CELL_STACKS + (context->number + 1) * KEEL_CELL_STACK_STRIDE;
-	frame->rdi = KEEL_CELL_CONTEXTS + context->number * KEEL_PAGE_SIZE;
-	context->inside = true;
-}
-
-static enum cell_result release(struct cell_context *context)
-{
-	context->moving = false;
-	context->pending = false;
-	__atomic_store_n(&context->vm->cell_owner, 0, __ATOMIC_RELEASE);
-	return CELL_ANSWERED;
-}
 
 /*
  * An answer that moves apertures keeps the cell until that is done. So there is one move at a time, in the order of the answers,
@@ -51,16 +20,21 @@ static enum cell_result move(struct cpu *cpu, struct cell_context *context)
 {
 	enum cell_result result = aperture_move(cpu, context);
 
-	return result == CELL_ANSWERED ? release(context) : result;
+	if (result != CELL_ANSWERED)
+		return result;
+	context->moving = false;
+	return cell_release(context);
 }
 
 static enum cell_result answered(struct cpu *cpu, struct cell_context *context)
 {
 	uint32_t apertures = __atomic_load_n(&context->page->answer.apertures, __ATOMIC_RELAXED);
 
+	if (context->inside)
+		cell_rewind(context);
 	context->inside = false;
 	if (!apertures)
-		return release(context);
+		return cell_release(context);
 	if (!aperture_begin(cpu, context, apertures)) {
 		vm_end(context->vm, KEEL_END_CELL_ANSWER, apertures, context->page->regs.rip);
 		return CELL_ENDED;
@@ -69,13 +43,14 @@ static enum cell_result answered(struct cpu *cpu, struct cell_context *context)
 	return move(cpu, context);
 }
 
-static enum cell_result leave(struct cpu *cpu, struct cell_context *context)
+enum cell_result cell_leave(struct cpu *cpu, struct cell_context *context)
 {
 	struct cell_frame *frame = &context->frame;
 
-	switch (frame->vector) {
-	case KEEL_CELL_GATE:
+	if (frame->vector == KEEL_CELL_GATE)
 		return answered(cpu, context);
+	context->inside = true;
+	switch (frame->vector) {
 	case EXC_NMI:
 		cpu->nmi_seen = 1;
 		return CELL_INTERRUPTED;
@@ -101,26 +76,26 @@ static enum cell_result leave(struct cpu *cpu, struct cell_context *context)
 	}
 }
 
-enum cell_result cell_call(struct cpu *cpu, struct cell_context *context)
+/*
+ * IRETQ to any other address faults in ring 0 (SDM vol. 2, IRET). Where a jump does not check it, an interrupt may come before the fault
+ * at the target. The rest of the frame is as ring 3 cannot change it: CS, SS and the flags.
+ */
+static bool may_go_on(struct cell_context *context)
+{
+	if (!is_canonical(context->frame.rip)) {
+		vm_end(context->vm, KEEL_END_CELL_FAULT, (uint64_t)EXC_GP << 32, context->frame.rip);
+		return false;
+	}
+	context->frame.rflags = (context->frame.rflags & CELL_RFLAGS) | RFLAGS_FIXED | RFLAGS_IF;
+	return true;
+}
+
+enum cell_result cell_resume(struct cpu *cpu, struct cell_context *context)
 {
 	if (context->moving)
 		return move(cpu, context);
-	if (!context->inside) {
-		if (!take(context))
-			return CELL_BUSY;
-		start(context);
-	}
-	/*
-	 * IRETQ to any other address faults in ring 0 (SDM vol. 2, IRET). Where a jump does not check it, an interrupt may
-	 * come before the fault at the target. The rest of the frame is as ring 3 cannot change it: CS, SS and the flags.
-	 */
-	if (!is_canonical(context->frame.rip)) {
-		vm_end(context->vm, KEEL_END_CELL_FAULT, (uint64_t)EXC_GP << 32, context->frame.rip);
+	if (!may_go_on(context))
 		return CELL_ENDED;
-	}
-	context->frame.rflags = (context->frame.rflags & CELL_RFLAGS) | RFLAGS_FIXED | RFLAGS_IF;
-	if (hv->cpu.cell_prepare)
-		hv->cpu.cell_prepare(cpu);
-	cell_run(&context->frame);
-	return leave(cpu, context);
+	cell_enter(cpu, context);
+	return cell_leave(cpu, context);
 }

@@ -13,9 +13,12 @@
 #include <keel/hypercall.h>
 
 #include "cell_frame.h"
+#include "cpu.h"
 
 struct cpu;
 struct vm;
+
+extern const uint8_t cell_image[];
 
 /* One way into the cell: a vCPU's, or the event context. */
 struct cell_context {
@@ -26,7 +29,7 @@ struct cell_context {
 	bool inside;			/* the cell was entered and has not answered yet */
 	bool pending;			/* the page holds an exit for the cell */
 	bool moving;			/* the cell has answered, and is taken until its apertures are where it wants them */
-	struct cell_frame frame;
+	struct cell_frame frame;	/* while it is not inside: of an entry that starts afresh */
 };
 
 /* All but the first are also what RUN says then. */
@@ -38,7 +41,19 @@ enum cell_result {
 	CELL_ENDED		= KEEL_RUN_ENDED,
 };
 
-/* Lets the cell see to its context's page. */
-enum cell_result cell_call(struct cpu *cpu, struct cell_context *context);
+/* The next entry starts afresh. General registers keep what the cell itself left in them. */
+static inline void cell_rewind(struct cell_context *context)
+{
+	struct cell_frame *frame = &context->frame;
+
+	frame->rip = ((const struct keel_cell_header *)cell_image)->entry;
+	frame->rsp = KEEL_CELL_STACKS + (context->number + 1) * KEEL_CELL_STACK_STRIDE;
+	frame->rdi = KEEL_CELL_CONTEXTS + context->number * KEEL_PAGE_SIZE;
+	frame->rflags = RFLAGS_FIXED | RFLAGS_IF;
+}
+
+/* cell_call.h has the way in. These are its parts for a context that has the cell: it goes on; it was left, if not by a plain answer. */
+enum cell_result cell_resume(struct cpu *cpu, struct cell_context *context);
+enum cell_result cell_leave(struct cpu *cpu, struct cell_context *context);
 
 #endif

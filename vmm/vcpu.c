@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 
+#include "cell_call.h"
 #include "cpu.h"
 #include "cpuid.h"
 #include "error.h"
@@ -31,6 +32,8 @@
 #define REPEATS	(KEEL_ANSWER_WANT_VECTORS | KEEL_ANSWER_STATE_OUT | KEEL_ANSWER_STATE_IN)
 #define CHANGES	(KEEL_ANSWER_VECTORS | KEEL_ANSWER_SREGS | KEEL_ANSWER_CR2 | KEEL_ANSWER_TPR | KEEL_ANSWER_APIC | \
 		 KEEL_ANSWER_NMI)
+/* And those that most answers are made of. */
+#define PLAIN	(KEEL_ANSWER_REGS | KEEL_ANSWER_RIP | KEEL_ANSWER_RFLAGS)
 
 /* Registers that the world switch leaves alone. */
 static void debug_swap(uint64_t out[4], const uint64_t in[4])
@@ -142,17 +145,17 @@ static void put(struct cpu *cpu, struct vcpu *vcpu)
 }
 
 /* Puts an exit before the cell: what the vendor's side has not filled in already. */
-static void report(struct vcpu *vcpu, enum keel_exit_kind kind, uint32_t flags)
+static __attribute__((always_inline)) inline void report(struct vcpu *vcpu, enum keel_exit_kind kind, uint32_t flags,
+							 bool completes)
 {
 	struct keel_context *page = vcpu->cell.page;
 
 	vcpu->vectors_given = false;
 	vcpu->state_moves = false;
-	vcpu->exit_completes = kind == KEEL_EXIT_IO || kind == KEEL_EXIT_HLT || kind == KEEL_EXIT_RDMSR ||
-			       kind == KEEL_EXIT_WRMSR || kind == KEEL_EXIT_MMIO || flags & KEEL_EXIT_F_CR8;
+	vcpu->exit_completes = completes;
 	page->exit.kind = kind;
 	page->exit.context = vcpu->index;
-	if (hv->vcpu.interruptible(vcpu, vcpu->exit_completes))
+	if (hv->vcpu.interruptible(vcpu, completes))
 		flags |= KEEL_EXIT_F_INTERRUPTIBLE;
 	page->exit.flags = flags | vcpu->exit_flags;
 	page->exit.tsc_offset = vcpu->tsc_offset;
@@ -162,11 +165,11 @@ static void report(struct vcpu *vcpu, enum keel_exit_kind kind, uint32_t flags)
 }
 
 /* There was no exit that would have told of CR8. */
-static void report_poll(struct vcpu *vcpu, uint32_t flags)
+static __attribute__((noinline)) void report_poll(struct vcpu *vcpu, uint32_t flags)
 {
 	hv->vcpu.state_out(vcpu, HV_STATE_TPR, &vcpu->state.sregs);
 	vcpu->cell.page->exit.tpr = vcpu->state.sregs.tpr;
-	report(vcpu, KEEL_EXIT_POLL, flags);
+	report(vcpu, KEEL_EXIT_POLL, flags, false);
 	vcpu->state_moves = !flags;
 }
 
@@ -186,7 +189,7 @@ static void exit_msr(struct vcpu *vcpu, const struct hv_exit *exit)
 
 	if (msr_is_cells(msr)) {
 		exit->record->msr = msr;
-		report(vcpu, write ? KEEL_EXIT_WRMSR : KEEL_EXIT_RDMSR, 0);
+		report(vcpu, write ? KEEL_EXIT_WRMSR : KEEL_EXIT_RDMSR, 0, true);
 	} else if (write && msr_guest_write(vcpu, msr, value)) {
 		hv->vcpu.advance(vcpu, exit->record->next_rip);
 	} else {
@@ -219,16 +222,17 @@ static bool is_privileged(enum hv_exit_reason reason)
 static const struct {
 	uint8_t kind;
 	uint8_t flags;
+	bool completes;		/* the answer ends the instruction */
 } reports[HV_EXIT_UNKNOWN + 1] = {
-	[HV_EXIT_IO] = { KEEL_EXIT_IO, 0 },
-	[HV_EXIT_MEMORY] = { KEEL_EXIT_MMIO, KEEL_EXIT_F_SREGS },
-	[HV_EXIT_HLT] = { KEEL_EXIT_HLT, 0 },
-	[HV_EXIT_WINDOW] = { KEEL_EXIT_WINDOW, 0 },
-	[HV_EXIT_TPR] = { KEEL_EXIT_TPR, 0 },
-	[HV_EXIT_EOI] = { KEEL_EXIT_EOI, 0 },
-	[HV_EXIT_APIC_WRITE] = { KEEL_EXIT_APIC_WRITE, 0 },
-	[HV_EXIT_CR8_WRITE] = { KEEL_EXIT_TPR, KEEL_EXIT_F_CR8 | KEEL_EXIT_F_SREGS },
-	[HV_EXIT_TASK_SWITCH] = { KEEL_EXIT_TASK_SWITCH, KEEL_EXIT_F_SREGS },
+	[HV_EXIT_IO] = { KEEL_EXIT_IO, 0, true },
+	[HV_EXIT_MEMORY] = { KEEL_EXIT_MMIO, KEEL_EXIT_F_SREGS, true },
+	[HV_EXIT_HLT] = { KEEL_EXIT_HLT, 0, true },
+	[HV_EXIT_WINDOW] = { KEEL_EXIT_WINDOW, 0, false },
+	[HV_EXIT_TPR] = { KEEL_EXIT_TPR, 0, false },
+	[HV_EXIT_EOI] = { KEEL_EXIT_EOI, 0, false },
+	[HV_EXIT_APIC_WRITE] = { KEEL_EXIT_APIC_WRITE, 0, false },
+	[HV_EXIT_CR8_WRITE] = { KEEL_EXIT_TPR, KEEL_EXIT_F_CR8 | KEEL_EXIT_F_SREGS, true },
+	[HV_EXIT_TASK_SWITCH] = { KEEL_EXIT_TASK_SWITCH, KEEL_EXIT_F_SREGS, false },
 };
 
 static void exit_to_cell(struct vcpu *vcpu, const struct hv_exit *exit)
@@ -237,7 +241,7 @@ static void exit_to_cell(struct vcpu *vcpu, const struct hv_exit *exit)
 
 	if (exit->reason == HV_EXIT_IO && exit->record->io & KEEL_IO_STRING)
 		flags |= KEEL_EXIT_F_SREGS;
-	report(vcpu, reports[exit->reason].kind, flags);
+	report(vcpu, reports[exit->reason].kind, flags, reports[exit->reason].completes);
 }
 
 static unsigned int end(struct vcpu *vcpu, enum keel_end reason, uint64_t detail)
@@ -434,12 +438,13 @@ static bool repeat(struct cpu *cpu, struct vcpu *vcpu, uint32_t flags)
 	return flags & KEEL_ANSWER_WANT_VECTORS ? repeat_with_vectors(vcpu, flags) : move_state(cpu, vcpu, flags);
 }
 
-static unsigned int apply_answer(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
+/* An answer that asks for anything; flags and inject are looked at in a copy. */
+static __attribute__((noinline)) unsigned int apply_wishes(struct cpu *cpu, struct vcpu *vcpu, uint32_t flags, uint32_t inject,
+							   struct vm_run *run)
 {
 	struct keel_context *page = vcpu->cell.page;
 	const struct keel_answer *answer = &page->answer;
-	uint32_t flags = __atomic_load_n(&answer->flags, __ATOMIC_RELAXED);
-	uint32_t inject = __atomic_load_n(&answer->inject, __ATOMIC_RELAXED);
+	uint32_t threshold = __atomic_load_n(&answer->tpr_threshold, __ATOMIC_RELAXED) & CR8_MOST;
 	unsigned int result = common_answer(vcpu->vm, answer, run);
 
 	if (result & KEEL_RUN_ENDED)
@@ -455,7 +460,8 @@ static unsigned int apply_answer(struct cpu *cpu, struct vcpu *vcpu, struct vm_r
 		goto refuse;
 	if (inject & KEEL_INJECT_VALID && !apply_event(vcpu, inject, answer->error_code))
 		goto refuse;
-	hv->vcpu.window(vcpu, flags & KEEL_ANSWER_WINDOW, answer->tpr_threshold & CR8_MOST);
+	hv->vcpu.window(vcpu, flags & KEEL_ANSWER_WINDOW, threshold);
+	vcpu->window = flags & KEEL_ANSWER_WINDOW || threshold;
 	vcpu->deadline = answer->deadline;
 	if (answer->action == KEEL_ACTION_WAIT) {
 		/* Whatever ends the wait, the cell decides whether it is over. */
@@ -469,6 +475,22 @@ static unsigned int apply_answer(struct cpu *cpu, struct vcpu *vcpu, struct vm_r
 refuse:
 	vm_end(vcpu->vm, KEEL_END_CELL_ANSWER, flags, page->regs.rip);
 	return result | KEEL_RUN_ENDED;
+}
+
+/* By far the most answers end the instruction, and ask for nothing. */
+static unsigned int apply_answer(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
+{
+	const struct keel_answer *answer = &vcpu->cell.page->answer;
+	uint32_t flags = __atomic_load_n(&answer->flags, __ATOMIC_RELAXED);
+	uint32_t inject = __atomic_load_n(&answer->inject, __ATOMIC_RELAXED);
+	uint64_t wishes = (flags & ~PLAIN) | inject | answer->action | answer->tpr_threshold | answer->kick | vcpu->window;
+
+	if (wishes)
+		return apply_wishes(cpu, vcpu, flags, inject, run);
+	if (flags & KEEL_ANSWER_RIP)
+		hv->vcpu.advance(vcpu, vcpu->cell.page->regs.rip);
+	vcpu->deadline = answer->deadline;
+	return vcpu->deadline < vcpu->armed ? KEEL_RUN_DEADLINE : 0;
 }
 
 static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)

@@ -28,6 +28,7 @@ struct vcpu {
 	uint32_t exit_flags;		/* KEEL_EXIT_F_APIC: the processor works with the APIC page */
 	bool apic_off;			/* the local APIC is switched off in IA32_APIC_BASE, which is the cell's */
 	bool debug_registers;		/* the guest uses DR0-3 */
+	bool window;			/* the cell's last answer asked for one, or for a threshold */
 	bool exit_completes;		/* the exit at hand ends its instruction */
 	bool vectors_given;		/* the exit at hand is before the cell with the vector registers */
 	bool state_moves;		/* it is a POLL for which the cell has not asked for, or given, the vCPU's state yet */

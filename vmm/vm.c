@@ -159,6 +159,7 @@ static void context_init(struct cell_context *context, struct vm *vm, unsigned i
 	context->page = page;
 	context->frame.cs = SEL_USER_CODE;
 	context->frame.ss = SEL_USER_DATA;
+	cell_rewind(context);
 }
 
 /* The record's pages become the top of the cell's address space and the event context's page. */

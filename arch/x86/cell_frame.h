@@ -37,7 +37,17 @@ struct cell_frame {
 #define SEL_USER_CODE	(0x20u | 3)
 #define SEL_TSS		0x28u
 
-/* Runs ring 3 from frame until an interrupt or exception; frame then holds where it was and why. */
+/* Runs ring 3 from frame until an interrupt or exception; frame then holds where it was and why. Of an answer it holds but that. */
+#ifdef KEEL_HOST_TEST
 void cell_run(struct cell_frame *frame);
+#else
+static inline void cell_run(struct cell_frame *frame)
+{
+	__asm__ volatile("call cell_switch"
+			 :
+			 : "D"(frame)
+			 : "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory");
+}
+#endif
 
 #endif

@@ -1,5 +1,5 @@
 ; SPDX-License-Identifier: GPL-2.0
-; Interrupt entry, and ring 3: cell_run() leaves to it, the entry stubs come back from it.
+; Interrupt entry, and ring 3: cell_switch leaves to it, the entry stubs come back from it.
 
 %include "percpu.inc"
 %include "registers.inc"
@@ -41,20 +41,17 @@ extern trap_kernel, trap_nmi, apic_end_of_interrupt, trap_init_signal, vmx_windo
 
 section .text
 
-; void cell_run(struct cell_frame *frame)
-global cell_run
-cell_run:
-	PUSHES rbx, rbp, r12, r13, r14, r15, rdi
-	; the trap frame lands below a 16-byte boundary, and all of this above it
+; What cell_run() calls, with its argument where C has it; of Keel's registers RBX, RBP and RDI are kept. The processor puts the
+; frame of what ends ring 3 below all of this, on the next boundary of 16 bytes.
+global cell_switch
+cell_switch:
+	PUSHES rbx, rbp, rdi
 	mov rax, rsp
 	and rax, PERCPU_MASK
 	add rax, PERCPU_DATA
 	mov [rax + CPU_FRAME], rdi
 	mov [rax + CPU_RSP0], rsp
-	mov rdx, rsp
-	and rdx, -16
-	mov [rax + CPU_TSS_RSP0], rdx
-	mov rsp, rdx
+	mov [rax + CPU_TSS_RSP0], rsp
 	; SS, RSP, RFLAGS, CS, RIP
 	PUSHES qword [rdi + FRAME_RIP + 32], qword [rdi + FRAME_RIP + 24], qword [rdi + FRAME_RIP + 16]
 	PUSHES qword [rdi + FRAME_RIP + 8], qword [rdi + FRAME_RIP]
@@ -125,7 +122,7 @@ trap_common:
 	test byte [rsp + FRAME_RIP + 8], 3
 	jz trap_from_kernel
 
-	; From ring 3: keep the frame, go back to the caller of cell_run.
+	; From ring 3: keep the frame, go back to the caller of cell_switch.
 	mov rax, rsp
 	and rax, PERCPU_MASK
 	add rax, PERCPU_DATA
@@ -140,7 +137,7 @@ trap_common:
 	; An NMI blocks the next one until an IRET.
 	IRET_TO cell_return
 cell_return:
-	POPS rdi, r15, r14, r13, r12, rbp, rbx
+	POPS rdi, rbp, rbx
 	IF_BACK_ON
 	ret
 

@@ -257,11 +257,15 @@ static void inject(struct vcpu *v, uint32_t event, uint32_t error_code)
 	(void)error_code;
 }
 
+static unsigned int windows;		/* times that a window was asked for or taken back */
+static bool window_open;
+
 static void window(struct vcpu *v, bool open, unsigned int tpr_threshold)
 {
 	(void)v;
-	(void)open;
 	(void)tpr_threshold;
+	windows++;
+	window_open = open;
 }
 
 static void state_out(struct vcpu *v, unsigned int parts, struct keel_sregs *sregs)
@@ -316,6 +320,8 @@ static void set_up(void)
 	answer_next = NULL;
 	memset(seen, 0, sizeof(seen));
 	outs = ins = in_parts = 0;
+	windows = 0;
+	window_open = false;
 	sregs_allowed = address_good = true;
 	tsc_aux = true;
 	guest_states = XCR0_X87 | XCR0_SSE;
@@ -368,6 +374,21 @@ START_TEST(stay_ends)
 	}
 	ck_assert_int_eq(calls > 0, reason >= HV_EXIT_IO && reason != HV_EXIT_UNDEFINED);
 	ck_assert_uint_eq(vm.end, 0);
+}
+END_TEST
+
+/* A window is taken back by the next answer that does not ask for it; one that asks for nothing is not passed on. */
+START_TEST(window_of_an_answer)
+{
+	static const uint32_t answers[ANSWERS] = { KEEL_ANSWER_RIP | KEEL_ANSWER_WINDOW, KEEL_ANSWER_RIP, KEEL_ANSWER_RIP };
+
+	answer_next = answers;
+	reason = HV_EXIT_IO;
+	ck_assert_int_eq(stay(), KEEL_RUN_INTERRUPT);
+	ck_assert_uint_gt(calls, ANSWERS);
+	ck_assert_uint_eq(windows, 2);
+	ck_assert(!window_open && !vcpu.window);
+	ck_assert_uint_eq(advances, calls);
 }
 END_TEST
 
@@ -551,6 +572,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_loop_test(tests, stay_ends, 0, 8);
+	tcase_add_test(tests, window_of_an_answer);
 	tcase_add_test(tests, states_stay_apart);
 	tcase_add_test(tests, cell_that_asks_for_itself);
 	tcase_add_test(tests, cell_that_moves_an_aperture);

@@ -93,13 +93,13 @@ static inline uint64_t svm_next_rip(const struct vmcb *vmcb, unsigned int length
 #ifdef KEEL_HOST_TEST
 void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t host_pa, uint64_t shadow);
 #else
-/* Keel's registers are the compiler's to keep: who enters again and again keeps them once. */
+/* Most of Keel's registers are the compiler's to keep: who enters again and again keeps them once. */
 static inline void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t host_pa, uint64_t shadow)
 {
 	__asm__ volatile("call svm_switch"
-			 : "+D"(regs), "+S"(vmcb_pa), "+d"(host_pa), "+c"(shadow)
-			 :
-			 : "rax", "rbx", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory");
+			 : "+S"(vmcb_pa), "+d"(host_pa), "+c"(shadow)
+			 : "D"(regs)
+			 : "rax", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory");
 }
 #endif
 void svm_intercept(struct vmcb *vmcb, unsigned int bit, bool on);

@@ -259,10 +259,8 @@ static bool interrupt_requested(const struct vmcb *vmcb)
 }
 
 /* True: that is what the exit was for. */
-static bool enter_once(struct svm_cpu *svm, struct vcpu *vcpu, struct keel_regs *regs)
+static bool enter_once(struct svm_cpu *svm, struct vcpu *vcpu, struct vmcb *vmcb, struct keel_regs *regs)
 {
-	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
-
 	if (vcpu->nmi_pending || svm_of(vcpu)->nmi.iret)
 		svm_nmi_enter(vmcb, &svm_of(vcpu)->nmi, &vcpu->nmi_pending);
 	svm_enter(regs, svm_of(vcpu)->vmcb_pa, svm->host_pa, vmcb->shadow);
@@ -279,9 +277,8 @@ static bool enter_once(struct svm_cpu *svm, struct vcpu *vcpu, struct keel_regs 
 }
 
 /* While it does RIP, RFLAGS and RSP stay in the VMCB. */
-static bool answer(struct vcpu *vcpu, struct keel_regs *regs)
+static bool answer(struct vcpu *vcpu, struct vmcb *vmcb, struct keel_regs *regs)
 {
-	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
 	bool read = vmcb->exit_code == SVM_EXIT_MSR && !vmcb->exit_info1 && !vmcb->cpl;
 
 	if (vmcb->exit_code != SVM_EXIT_CPUID && !read)
@@ -309,7 +306,7 @@ void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 	vmcb->rax = regs->gpr[KEEL_RAX];
 	vmcb->rsp = regs->gpr[KEEL_RSP];
 	do
-		done = enter_once(cpu->vendor, vcpu, regs) || answer(vcpu, regs);
+		done = enter_once(cpu->vendor, vcpu, vmcb, regs) || answer(vcpu, vmcb, regs);
 	while (done && __atomic_load_n(&vcpu->last_cpu, __ATOMIC_RELAXED) == cpu && !vcpu_is_due(vcpu));
 	regs->gpr[KEEL_RAX] = vmcb->rax;
 	regs->gpr[KEEL_RSP] = vmcb->rsp;

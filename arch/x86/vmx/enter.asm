@@ -13,12 +13,12 @@ ENTRY_NMI	equ 2
 
 section .text
 
-; What vmx_enter() calls, with its arguments and its result where C has them; of Keel's registers RSP alone is kept. RSP, RIP and RFLAGS
-; are the VMCS's, whose host RIP is vmx_exit.
+; What vmx_enter() calls, with its arguments and its result where C has them; of Keel's registers RBX, RBP and RDI are kept. RSP, RIP
+; and RFLAGS are the VMCS's, whose host RIP is vmx_exit.
 ; NMIs come at any time here: trap.asm moves on to vmx_called_off for one that comes between the last look and the entry.
 global vmx_switch, vmx_window, vmx_called_off
 vmx_switch:
-	push rdi
+	PUSHES rbx, rbp, rdi
 	mov eax, VMCS_HOST_RSP
 	vmwrite rax, rsp
 	mov rax, rsp
@@ -36,13 +36,11 @@ vmx_window:
 	vmresume
 	jmp vmx_failed
 vmx_called_off:
-	pop rdi
 	mov eax, ENTRY_NMI
-	ret
+	jmp vmx_leave
 vmx_failed:
-	pop rdi
 	mov eax, ENTRY_FAILED
-	ret
+	jmp vmx_leave
 
 global vmx_exit
 vmx_exit:
@@ -51,6 +49,7 @@ vmx_exit:
 	STORES rax, 0, rcx, 1, rdx, 2, rbx, 3, rbp, 5, rsi, 6
 	STORES r8, 8, r9, 9, r10, 10, r11, 11, r12, 12, r13, 13, r14, 14, r15, 15
 	pop qword [rdi + 8 * 7]
-	pop rdi
 	mov eax, ENTRY_EXIT
+vmx_leave:
+	POPS rdi, rbp, rbx
 	ret

@@ -181,15 +181,15 @@ enum vmx_entry {			/* enter.asm */
 #ifdef KEEL_HOST_TEST
 enum vmx_entry vmx_enter(struct keel_regs *regs, bool launched);
 #else
-/* Keel's registers are the compiler's to keep: who enters again and again keeps them once. */
+/* Most of Keel's registers are the compiler's to keep: who enters again and again keeps them once. */
 static inline enum vmx_entry vmx_enter(struct keel_regs *regs, uint64_t launched)
 {
 	enum vmx_entry entry;
 
 	__asm__ volatile("call vmx_switch"
-			 : "=a"(entry), "+D"(regs), "+S"(launched)
-			 :
-			 : "rbx", "rcx", "rdx", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory");
+			 : "=a"(entry), "+S"(launched)
+			 : "D"(regs)
+			 : "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory");
 	return entry;
 }
 #endif
