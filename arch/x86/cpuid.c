@@ -126,13 +126,38 @@ static const struct state_need {
 
 static uint64_t guest_xcr0;
 static bool tsc_aux;
+/* What is asked of the processor once: executed in a guest's stead it takes as long as some exits in all, below another VMM longer. */
+static struct cpuid first_leaf;
+static struct cpuid shown[ARRAY_SIZE(policies)];
+
+static struct cpuid without(struct cpuid r, const uint32_t mask[4])
+{
+	return (struct cpuid){ r.eax & ~mask[EAX], r.ebx & ~mask[EBX], r.ecx & ~mask[ECX], r.edx & ~mask[EDX] };
+}
+
+static struct cpuid cut(const struct policy *p)
+{
+	struct cpuid real = cpuid(p->leaf, p->subleaf);
+	struct cpuid r = { real.eax & p->mask[EAX], real.ebx & p->mask[EBX], real.ecx & p->mask[ECX], real.edx & p->mask[EDX] };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(state_needs); i++)
+		if (state_needs[i].leaf == p->leaf && (guest_xcr0 & state_needs[i].states) != state_needs[i].states)
+			r = without(r, state_needs[i].mask);
+	return r;
+}
 
 void cpuid_init(void)
 {
+	size_t i;
+
 	guest_xcr0 = xstate_supported() & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU);
 	if ((guest_xcr0 & XCR0_AVX512) != XCR0_AVX512)
 		guest_xcr0 &= ~XCR0_AVX512;
 	tsc_aux = cpuid(CPUID_EXTENDED_FEATURES, 0).edx & EDXE_RDTSCP || cpuid(CPUID_FEATURES_7, 0).ecx & ECX7_RDPID;
+	first_leaf = cpuid(CPUID_VENDOR, 0);
+	for (i = 0; i < ARRAY_SIZE(policies); i++)
+		shown[i] = cut(&policies[i]);
 }
 
 uint64_t cpuid_guest_xcr0(void)
@@ -145,34 +170,19 @@ bool cpuid_guest_tsc_aux(void)
 	return tsc_aux;
 }
 
-static struct cpuid without(struct cpuid r, const uint32_t mask[4])
-{
-	return (struct cpuid){ r.eax & ~mask[EAX], r.ebx & ~mask[EBX], r.ecx & ~mask[ECX], r.edx & ~mask[EDX] };
-}
-
 static struct cpuid masked(uint32_t leaf, uint32_t subleaf)
 {
-	struct cpuid r = { 0 }, real;
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(policies); i++) {
-		const struct policy *p = &policies[i];
-
-		if (p->leaf != leaf || p->subleaf != subleaf)
-			continue;
-		real = cpuid(leaf, subleaf);
-		r = (struct cpuid){ real.eax & p->mask[EAX], real.ebx & p->mask[EBX], real.ecx & p->mask[ECX],
-				    real.edx & p->mask[EDX] };
-	}
-	for (i = 0; i < ARRAY_SIZE(state_needs); i++)
-		if (state_needs[i].leaf == leaf && (guest_xcr0 & state_needs[i].states) != state_needs[i].states)
-			r = without(r, state_needs[i].mask);
-	return r;
+	for (i = 0; i < ARRAY_SIZE(policies); i++)
+		if (policies[i].leaf == leaf && policies[i].subleaf == subleaf)
+			return shown[i];
+	return (struct cpuid){ 0 };
 }
 
 static struct cpuid leaf_0(const struct vcpu *vcpu)
 {
-	struct cpuid r = cpuid(CPUID_VENDOR, 0);
+	struct cpuid r = first_leaf;
 
 	if (vcpu->cpuid_limited)
 		r.eax = LIMITED_BASIC;
@@ -386,7 +396,7 @@ struct cpuid cpuid_guest(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf)
 	case CPUID_XSTATE:
 		return leaf_d(subleaf);
 	case CPUID_TSC:
-		return cpuid(CPUID_VENDOR, 0).eax < CPUID_TSC ? r : leaf_tsc(vcpu->vm);
+		return first_leaf.eax < CPUID_TSC ? r : leaf_tsc(vcpu->vm);
 	case HYPERVISOR_BASE:
 		/* The leaves that stock kernels know; only features that are there are shown. */
 		r.eax = HYPERVISOR_TIMING;
