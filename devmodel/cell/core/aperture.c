@@ -13,7 +13,7 @@ void aperture_show(struct apertures *apertures, unsigned int number, const struc
 	aperture->page = (uint32_t)(offset / KEEL_PAGE_SIZE);
 	aperture->flags = flags;
 	aperture->range = range;
-	apertures->changed = true;
+	apertures->bus->moved = true;
 }
 
 static bool is_memory(const struct gmem *mem, uint64_t first, uint64_t bytes)
@@ -52,9 +52,9 @@ static struct keel_aperture wanted(const struct apertures *apertures, const stru
 
 void apertures_answer(struct apertures *apertures, struct keel_context *ctx)
 {
-	if (!apertures_are_new(apertures))
+	if (!apertures->bus->moved)
 		return;
-	apertures->changed = apertures->bus->moved = false;
+	apertures->bus->moved = false;
 	for (unsigned int i = 0; i < KEEL_APERTURES; i++) {
 		struct aperture *aperture = &apertures->of[i];
 		struct keel_aperture place = wanted(apertures, aperture);

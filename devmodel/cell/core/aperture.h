@@ -36,7 +36,6 @@ struct apertures {
 	bool (*covered)(void *owner, uint64_t first, uint64_t last);
 	void *owner;
 
-	bool changed;			/* something may have moved; what covered() goes by, too */
 	struct aperture of[KEEL_APERTURES];
 };
 
@@ -47,13 +46,7 @@ struct apertures {
  */
 void aperture_show(struct apertures *apertures, unsigned int number, const struct io_range *range, uint32_t offset,
 		   uint32_t flags);
-/* Whether apertures_answer has something to do. */
-static inline bool apertures_are_new(const struct apertures *apertures)
-{
-	return apertures->changed | apertures->bus->moved;
-}
-
-/* Behind each entry: what has changed is put into the answer. */
+/* Behind each entry: if the bus says that something may have moved, what has is put into the answer. */
 void apertures_answer(struct apertures *apertures, struct keel_context *ctx);
 
 /* The device is a struct aperture. Writes to one that is read-only are ignored. */

@@ -64,7 +64,7 @@ struct bus {
 	 */
 	const struct io_range *local;
 	bool timed;			/* a deadline may have changed; for the machine, which clears it */
-	bool moved;			/* a range of memory was mapped or unmapped; for core/aperture.c, which clears it */
+	bool moved;			/* where memory answers may have changed; for core/aperture.c, which clears it */
 	/* Private. */
 	uint64_t maps;
 	const struct io_range *port[BUS_RANGES];	/* [0] answers where nobody else does */

@@ -611,7 +611,7 @@ static void restore_lapics(struct pc *pc)
 	}
 	pc->bus.current = NULL;
 	pc->bus.kick = 0;
-	pc->apertures.changed = true;
+	pc->io.moved = true;
 }
 
 /* The resource half hears of doors; a medium that is another one by now was changed. */

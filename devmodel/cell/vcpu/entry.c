@@ -90,15 +90,11 @@ static void emulated(struct pc *pc, struct keel_context *ctx, enum emulate_resul
 	}
 }
 
-static __attribute__((noinline)) void string_io(struct pc *pc, struct keel_context *ctx)
-{
-	struct emulate_fault fault = { 0 };
-
-	emulated(pc, ctx, emulate_string_io(ctx, &pc->mem, &pc->io, repeat_most(ctx), &fault), &fault);
-}
-
-/* A result of 4 bytes clears the upper half of the register, fewer leave the rest alone (SDM vol. 1, 3.4.1.1). */
-static void exit_io(struct pc *pc, struct keel_context *ctx)
+/*
+ * Not that of a string instruction. A result of 4 bytes clears the upper half of the register, fewer leave the rest alone (SDM
+ * vol. 1, 3.4.1.1).
+ */
+static inline void access_port(struct pc *pc, struct keel_context *ctx)
 {
 	static const uint64_t keep[] = { [1] = ~0xffull, [2] = ~0xffffull, [4] = 0 };
 	const struct keel_exit *exit = &ctx->exit;
@@ -108,10 +104,6 @@ static void exit_io(struct pc *pc, struct keel_context *ctx)
 		pc_end(pc, KEEL_END_CELL_REFUSED, CELL_REFUSED_EXIT);
 		return;
 	}
-	if (exit->io & KEEL_IO_STRING) {
-		string_io(pc, ctx);
-		return;
-	}
 	if (exit->io & KEEL_IO_IN) {
 		*rax = (*rax & keep[exit->size]) | bus_port_read(&pc->io, exit->port, exit->size);
 		ctx->answer.flags |= KEEL_ANSWER_REGS;
@@ -119,6 +111,16 @@ static void exit_io(struct pc *pc, struct keel_context *ctx)
 		bus_port_write(&pc->io, exit->port, exit->size, (uint32_t)*rax);
 	}
 	finish_instruction(ctx);
+}
+
+static void exit_io(struct pc *pc, struct keel_context *ctx)
+{
+	struct emulate_fault fault = { 0 };
+
+	if (ctx->exit.io & KEEL_IO_STRING)
+		emulated(pc, ctx, emulate_string_io(ctx, &pc->mem, &pc->io, repeat_most(ctx), &fault), &fault);
+	else
+		access_port(pc, ctx);
 }
 
 static void exit_mmio(struct pc *pc, struct keel_context *ctx)
@@ -385,7 +387,7 @@ static void finish(struct pc *pc, struct keel_context *ctx)
 	if (pc->current != KEEL_CONTEXT_EVENT)
 		answer->kick &= ~(1ull << pc->current);
 	pc->bus.kick = 0;
-	pc->apertures.changed |= pc->bus.moved;
+	pc->io.moved |= pc->bus.moved;
 	pc->bus.moved = false;
 	apertures_answer(&pc->apertures, ctx);
 	if (link_doorbell(&pc->link))
@@ -413,47 +415,45 @@ static void stand(struct keel_answer *answer)
 	answer->apertures = 0;
 }
 
-/* No port is the local APIC's; but what a string instruction reads or writes beside its port may be. */
-static bool is_port_alone(const struct keel_exit *exit)
+/* Whose accesses and interrupts are meant from here on. */
+static void set_vcpu(struct pc *pc, struct pc_vcpu *v)
 {
-	return exit->kind == KEEL_EXIT_IO && !(exit->io & KEEL_IO_STRING);
+	if (pc->bus.current == &v->lapic)
+		return;
+	pc->bus.current = &v->lapic;
+	pc->io.local = &v->lapic.range;
 }
 
 /*
  * Most exits find nothing new and leave nothing behind. Before: the answer at hand let the guest run and asked for nothing,
  * and since then nobody has had anything for this vCPU and no time has come.
  */
-static bool is_quiet(const struct pc *pc, const struct pc_vcpu *v, const struct keel_exit *exit, bool by_processor)
+static bool is_quiet(const struct pc *pc, const struct pc_vcpu *v, const struct keel_exit *exit)
 {
-	return v->quiet && pc->now < pc->deadline && pc->now < v->lapic.s.deadline && !pc->intr &&
-	       lapic_is_quiet(&v->lapic, exit->tpr, by_processor) && (!v->lapic.s.eoi_offered || is_port_alone(exit));
+	return v->quiet && pc->now < pc->deadline && pc->now < v->lapic.s.deadline &&
+	       lapic_is_quiet(&v->lapic, exit->tpr, exit->flags & KEEL_EXIT_F_APIC);
 }
 
-/* Behind: nothing is to be delivered or told, and the answer's deadline is right. */
-static bool stays_quiet(const struct pc *pc, const struct pc_vcpu *v, const struct keel_exit *exit, bool by_processor)
+/* Behind: of what several vCPUs share nothing is to be delivered or told, and its deadline is what it was. */
+static bool stays_quiet(const struct pc *pc)
 {
-	if (pc->bus.kick | pc->bus.moved | pc->end | pc->io.timed | pc->link.produced | pc->intr)
-		return false;
-	if (apertures_are_new(&pc->apertures))
-		return false;
-	if (is_port_alone(exit) && !by_processor)
-		return !v->lapic.s.attention;
-	return lapic_stays_quiet(&v->lapic, exit->tpr, by_processor) && lapic_deadline(&v->lapic) == v->deadline;
+	return !(pc->io.timed | pc->io.moved | pc->link.produced | pc->intr | pc->bus.kick | pc->end);
 }
 
 /* The exits that an instruction makes which goes on when it is carried out. */
 static bool is_plain(uint32_t kind)
 {
-	return kind == KEEL_EXIT_IO || kind == KEEL_EXIT_MMIO || kind == KEEL_EXIT_RDMSR || kind == KEEL_EXIT_WRMSR;
+	const uint32_t plain = 1u << KEEL_EXIT_IO | 1u << KEEL_EXIT_MMIO | 1u << KEEL_EXIT_RDMSR | 1u << KEEL_EXIT_WRMSR;
+
+	return kind < 32 && plain >> kind & 1;
 }
 
-/* Not for the quiet ones to make room on the stack for. */
-static __attribute__((noinline)) void begin(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx, bool by_processor)
+static void begin(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx)
 {
 	uint64_t guest_tsc = pc->tsc + ctx->exit.tsc_offset;
 
 	pc->transfer.entered = true;
-	lapic_begin(&v->lapic, ctx->exit.tpr, by_processor);
+	lapic_begin(&v->lapic, ctx->exit.tpr, ctx->exit.flags & KEEL_EXIT_F_APIC);
 	pc_advance(pc);
 	/* One that executes instructions does not sleep. */
 	if (ctx->exit.kind != KEEL_EXIT_POLL)
@@ -464,9 +464,11 @@ static __attribute__((noinline)) void begin(struct pc *pc, struct pc_vcpu *v, st
 	ctx->answer = (struct keel_answer){ .action = KEEL_ACTION_RESUME };
 }
 
-static __attribute__((noinline)) void end(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx, bool by_processor)
+/* Not for the quiet ones to make room on the stack for, as run_whole is not. */
+static __attribute__((noinline)) void end(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx)
 {
 	struct keel_answer *answer = &ctx->answer;
+	bool by_processor = ctx->exit.flags & KEEL_EXIT_F_APIC;
 
 	/* The exit comes once more, and everything else with it. */
 	v->quiet = false;
@@ -485,29 +487,57 @@ static __attribute__((noinline)) void end(struct pc *pc, struct pc_vcpu *v, stru
 	v->quiet = answer->action == KEEL_ACTION_RESUME && !(answer->flags & KEEL_ANSWER_WINDOW) && !answer->tpr_threshold;
 }
 
-static void run_vcpu(struct pc *pc, struct keel_context *ctx, uint64_t tsc)
+static __attribute__((noinline)) void run_whole(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx)
 {
-	struct pc_vcpu *v = &pc->vcpu[ctx->exit.context];
-	bool by_processor = ctx->exit.flags & KEEL_EXIT_F_APIC;
-	uint32_t kind = ctx->exit.kind;
+	begin(pc, v, ctx);
+	/* INIT comes before the instruction that waits; but an interrupt that has been ended is, for the IO APIC. */
+	if (!v->lapic.s.init_pending || ctx->exit.kind == KEEL_EXIT_EOI)
+		act(pc, ctx, ctx->exit.kind);
+	end(pc, v, ctx);
+}
 
-	pc->bus.current = &v->lapic;
-	pc->io.local = &v->lapic.range;
+/* No port is the local APIC's; but what a string instruction reads or writes beside its port may be. */
+static bool is_port_alone(const struct keel_exit *exit)
+{
+	return exit->kind == KEEL_EXIT_IO && !(exit->io & KEEL_IO_STRING);
+}
+
+/* What was offered to the guest may stand meanwhile. */
+static void run_port(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx)
+{
+	stand(&ctx->answer);
+	access_port(pc, ctx);
+	if (stays_quiet(pc) && (!v->lapic.s.attention ||
+				lapic_stays_quiet(&v->lapic, ctx->exit.tpr, ctx->exit.flags & KEEL_EXIT_F_APIC)))
+		return;
+	if (v->lapic.s.eoi_offered)
+		lapic_withdraw_eoi(&v->lapic);
+	end(pc, v, ctx);
+}
+
+static void run_plain(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx)
+{
+	stand(&ctx->answer);
+	exits[ctx->exit.kind](pc, ctx);
+	if (lapic_stays_quiet(&v->lapic, ctx->exit.tpr, ctx->exit.flags & KEEL_EXIT_F_APIC) &&
+	    lapic_deadline(&v->lapic) == v->deadline && stays_quiet(pc))
+		return;
+	end(pc, v, ctx);
+}
+
+static void run_vcpu(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx, uint64_t tsc)
+{
+	bool quiet;
+
+	set_vcpu(pc, v);
 	pc_set_time(pc, ctx->exit.context, tsc);
-	if (is_plain(kind) && is_quiet(pc, v, &ctx->exit, by_processor)) {
-		stand(&ctx->answer);
-		exits[kind](pc, ctx);
-		if (stays_quiet(pc, v, &ctx->exit, by_processor))
-			return;
-		if (v->lapic.s.eoi_offered)
-			lapic_withdraw_eoi(&v->lapic);
-	} else {
-		begin(pc, v, ctx, by_processor);
-		/* INIT comes before the instruction that waits; but an interrupt that has been ended is, for the IO APIC. */
-		if (!v->lapic.s.init_pending || kind == KEEL_EXIT_EOI)
-			act(pc, ctx, kind);
-	}
-	end(pc, v, ctx, by_processor);
+	quiet = is_quiet(pc, v, &ctx->exit);
+	if (quiet && is_port_alone(&ctx->exit))
+		run_port(pc, v, ctx);
+	else if (quiet && is_plain(ctx->exit.kind) && !v->lapic.s.eoi_offered)
+		run_plain(pc, v, ctx);
+	else
+		run_whole(pc, v, ctx);
 }
 
 /* The machine is to stand still, or does already. What the vCPU was at is brought to its end first. */
@@ -516,17 +546,31 @@ static void run_held(struct pc *pc, struct keel_context *ctx, uint64_t tsc)
 	struct pc_vcpu *v = &pc->vcpu[ctx->exit.context];
 
 	if (ctx->exit.kind != KEEL_EXIT_POLL) {
-		run_vcpu(pc, ctx, tsc);
+		run_vcpu(pc, v, ctx, tsc);
 		return;
 	}
 	if (transfer_holds(pc, ctx))
 		return;
-	pc->bus.current = &v->lapic;
-	pc->io.local = &v->lapic.range;
+	set_vcpu(pc, v);
 	pc_set_time(pc, ctx->exit.context, tsc);
-	begin(pc, v, ctx, ctx->exit.flags & KEEL_EXIT_F_APIC);
+	begin(pc, v, ctx);
 	transfer_stopped(pc, ctx);
 	finish(pc, ctx);
+}
+
+/*
+ * The most frequent exit of all: the end of an interrupt from which nothing follows. Who brings a deadline forward makes the
+ * vCPU poll.
+ */
+static bool end_of_interrupt(struct pc_vcpu *v, struct keel_context *ctx)
+{
+	uint64_t value = (uint32_t)(ctx->regs.gpr[KEEL_RAX] | ctx->regs.gpr[KEEL_RDX]);
+
+	if (!v->quiet || !lapic_eoi_alone(&v->lapic, value, ctx->exit.tpr))
+		return false;
+	stand(&ctx->answer);
+	finish_instruction(ctx);
+	return true;
 }
 
 static void run_event(struct pc *pc, const struct entry_place *place, struct keel_context *ctx, uint64_t tsc)
@@ -553,31 +597,12 @@ static void run_event(struct pc *pc, const struct entry_place *place, struct kee
 	finish(pc, ctx);
 }
 
-/*
- * The most frequent exit of all: the end of an interrupt from which nothing follows. Who brings a deadline forward makes the
- * vCPU poll.
- */
-static bool end_of_interrupt(struct pc_vcpu *v, struct keel_context *ctx)
-{
-	uint64_t value = (uint32_t)(ctx->regs.gpr[KEEL_RAX] | ctx->regs.gpr[KEEL_RDX]);
-
-	if (!v->quiet || !lapic_eoi_alone(&v->lapic, value, ctx->exit.tpr))
-		return false;
-	stand(&ctx->answer);
-	finish_instruction(ctx);
-	return true;
-}
-
-void entry_run(struct pc *pc, const struct entry_place *place, struct keel_context *ctx, uint64_t tsc)
+/* Events, and what is not to run. */
+static __attribute__((noinline)) void run_other(struct pc *pc, const struct entry_place *place, struct keel_context *ctx,
+						uint64_t tsc)
 {
 	uint32_t context = ctx->exit.context;
 
-	if (context < pc->running) {
-		if (ctx->exit.kind != KEEL_EXIT_WRMSR || ctx->exit.msr != MSR_X2APIC_EOI || ctx->exit.flags & KEEL_EXIT_F_APIC ||
-		    !end_of_interrupt(&pc->vcpu[context], ctx))
-			run_vcpu(pc, ctx, tsc);
-		return;
-	}
 	ctx->answer = (struct keel_answer){ .action = KEEL_ACTION_RESUME };
 	if (context == KEEL_CONTEXT_EVENT)
 		run_event(pc, place, ctx, tsc);
@@ -585,4 +610,19 @@ void entry_run(struct pc *pc, const struct entry_place *place, struct keel_conte
 		run_held(pc, ctx, tsc);
 	else
 		refuse(&ctx->answer, CELL_REFUSED_CONTEXT);
+}
+
+static bool is_x2apic_eoi(const struct keel_exit *exit)
+{
+	return exit->kind == KEEL_EXIT_WRMSR && exit->msr == MSR_X2APIC_EOI && !(exit->flags & KEEL_EXIT_F_APIC);
+}
+
+void entry_run(struct pc *pc, const struct entry_place *place, struct keel_context *ctx, uint64_t tsc)
+{
+	uint32_t context = ctx->exit.context;
+
+	if (context >= pc->running)
+		run_other(pc, place, ctx, tsc);
+	else if (!is_x2apic_eoi(&ctx->exit) || !end_of_interrupt(&pc->vcpu[context], ctx))
+		run_vcpu(pc, &pc->vcpu[context], ctx, tsc);
 }
