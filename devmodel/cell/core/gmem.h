@@ -27,6 +27,16 @@ bool gmem_write(const struct gmem *mem, uint64_t gpa, const void *buf, size_t by
  * Where a range is mapped, for what is copied and not looked at; NULL if it is not wholly memory. To write, it must be writable.
  */
 uint8_t *gmem_at(const struct gmem *mem, uint64_t gpa, size_t bytes, bool write);
+/*
+ * The same for as much as its alignment, to be read: at most 8 bytes. Ranges are whole pages, so that such a piece is in one or in
+ * none. Most of it is in the first range.
+ */
+static inline const uint8_t *gmem_aligned(const struct gmem *mem, uint64_t gpa)
+{
+	if (gpa - mem->range[0].first < mem->range[0].bytes)
+		return mem->base + gpa;
+	return gmem_at(mem, gpa, 1, false);
+}
 /* Bytes from an address on that are not memory, or not to be written. */
 uint64_t gmem_gap(const struct gmem *mem, uint64_t gpa, bool write);
 /* Fills read-only memory too: firmware. */

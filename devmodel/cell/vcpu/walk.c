@@ -37,17 +37,21 @@
 /* So often the walk starts again when another vCPU changes the tables under it; then it leaves the bits alone. */
 #define MOST_TRIES	8
 
+struct format {
+	unsigned int levels, entry_bytes, index_bits;
+	bool pae_top;			/* level 3 is a PDPTE of PAE paging: no rights, no accessed bit */
+};
+
 struct walk {
 	const struct keel_context *ctx;
 	const struct gmem *mem;
 	uint64_t linear;
 	unsigned int access;
 	bool user;
-	unsigned int levels, entry_bytes, index_bits;
-	bool pae_top;			/* level 3 is a PDPTE of PAE paging: no rights, no accessed bit */
+	const struct format *format;
 	uint64_t reserved;		/* bits of every entry */
 
-	uint64_t rights;		/* PTE_WRITE, PTE_USER and PTE_ACCESSED set in every level, PTE_NX set in any */
+	uint64_t rights;		/* PTE_WRITE, PTE_USER and PTE_ACCESSED set in every level, PTE_NX clear in every one */
 	unsigned int leaf;		/* level that ended the walk */
 	uint64_t gpa;
 	struct {
@@ -55,41 +59,30 @@ struct walk {
 	} entry[MOST_LEVELS + 1];	/* by level */
 };
 
+static const struct format four_levels = { .levels = 4, .entry_bytes = 8, .index_bits = 9 };
+static const struct format five_levels = { .levels = 5, .entry_bytes = 8, .index_bits = 9 };
+static const struct format pae = { .levels = PAE_TOP, .entry_bytes = 8, .index_bits = 9, .pae_top = true };
+static const struct format two_levels = { .levels = 2, .entry_bytes = 4, .index_bits = 10 };
+
 static bool has_nx(const struct walk *w)
 {
-	return w->entry_bytes == 8 && (w->ctx->sregs.efer & EFER_NXE);
+	return w->format->entry_bytes == 8 && (w->ctx->sregs.efer & EFER_NXE);
 }
 
-static void choose_format(struct walk *w)
+static const struct format *format_of(const struct keel_sregs *sregs)
 {
-	const struct keel_sregs *sregs = &w->ctx->sregs;
-
-	w->entry_bytes = 8;
-	w->index_bits = 9;
-	w->pae_top = false;
-	w->reserved = 0;
-	if (sregs->efer & EFER_LMA) {
-		w->levels = sregs->cr4 & CR4_LA57 ? 5 : 4;
-	} else if (sregs->cr4 & CR4_PAE) {
-		w->levels = PAE_TOP;
-		w->pae_top = true;
-		w->reserved = PAE_RESERVED;
-	} else {
-		w->levels = 2;
-		w->entry_bytes = 4;
-		w->index_bits = 10;
-	}
-	if (!has_nx(w))
-		w->reserved |= PTE_NX;
+	if (sregs->efer & EFER_LMA)
+		return sregs->cr4 & CR4_LA57 ? &five_levels : &four_levels;
+	return sregs->cr4 & CR4_PAE ? &pae : &two_levels;
 }
 
-static uint64_t root_of(const struct walk *w)
+static uint64_t root_of(const struct walk *w, const struct format *format)
 {
 	uint64_t cr3 = w->ctx->sregs.cr3;
 
-	if (w->pae_top)
+	if (format->pae_top)
 		return cr3 & CR3_PAE_MASK;
-	return cr3 & (w->entry_bytes == 4 ? CR3_32_MASK : ADDRESS_MASK);
+	return cr3 & (format->entry_bytes == 4 ? CR3_32_MASK : ADDRESS_MASK);
 }
 
 static bool page_fault(const struct walk *w, uint32_t code, struct emulate_fault *fault)
@@ -110,74 +103,85 @@ static bool page_fault(const struct walk *w, uint32_t code, struct emulate_fault
  * Always 8 aligned bytes, which arrive in one piece: another vCPU may be writing the entry. Tables outside memory read
  * as all ones, like any address where nothing answers.
  */
-static uint64_t load_entry(const struct walk *w, uint64_t gpa)
+static inline uint64_t load_entry(const struct walk *w, const struct format *format, uint64_t gpa)
 {
-	unsigned int offset = gpa % sizeof(uint64_t);
-	const void *at = gmem_at(w->mem, gpa - offset, sizeof(uint64_t), false);
+	unsigned int offset = format->entry_bytes == sizeof(uint64_t) ? 0 : gpa % sizeof(uint64_t);
+	const void *at = gmem_aligned(w->mem, gpa - offset);
 	uint64_t value = at ? __atomic_load_n((const uint64_t *)at, __ATOMIC_RELAXED) : UINT64_MAX;
 
-	return w->entry_bytes == sizeof(value) ? value : (uint32_t)(value >> (8 * offset));
+	return format->entry_bytes == sizeof(value) ? value : (uint32_t)(value >> (8 * offset));
 }
 
-static bool is_large(const struct walk *w, unsigned int level, uint64_t entry)
+static inline bool is_large(const struct walk *w, const struct format *format, unsigned int level, uint64_t entry)
 {
-	if (!(entry & PTE_LARGE))
+	if (level == 1 || level > PAE_TOP || (format->pae_top && level == PAE_TOP) || !(entry & PTE_LARGE))
 		return false;
-	if (w->entry_bytes == 4)
-		return level == 2 && (w->ctx->sregs.cr4 & CR4_PSE);
-	return level == 2 || (level == 3 && !w->pae_top);
+	return format->entry_bytes == 8 || w->ctx->sregs.cr4 & CR4_PSE;
 }
 
-static bool has_reserved(const struct walk *w, unsigned int level, unsigned int shift, uint64_t entry)
+static inline bool has_reserved(const struct walk *w, const struct format *format, unsigned int level, unsigned int shift,
+				uint64_t entry)
 {
 	uint64_t reserved = w->reserved;
 
-	if (w->pae_top && level == PAE_TOP)
+	if (format->pae_top && level == PAE_TOP)
 		reserved |= PTE_NX;
 	if (level > PAE_TOP)
 		reserved |= PTE_LARGE;
-	if (is_large(w, level, entry))
-		reserved |= w->entry_bytes == 4 ? LARGE_32_RESERVED : ((1ull << shift) - 1) & ADDRESS_MASK & ~LARGE_PAT;
+	if (is_large(w, format, level, entry))
+		reserved |= format->entry_bytes == 4 ? LARGE_32_RESERVED : ((1ull << shift) - 1) & ADDRESS_MASK & ~LARGE_PAT;
 	return entry & reserved;
 }
 
-static uint64_t leaf_address(const struct walk *w, unsigned int level, unsigned int shift, uint64_t entry)
+static inline uint64_t leaf_address(const struct walk *w, const struct format *format, unsigned int level, unsigned int shift,
+				    uint64_t entry)
 {
 	uint64_t within = (1ull << shift) - 1, offset = w->linear & within;
 
-	if (w->entry_bytes == 4 && level == 2)
+	if (format->entry_bytes == 4 && level == 2)
 		return (entry & LARGE_32_MASK) | offset |
 		       (entry >> LARGE_32_HIGH_SHIFT & LARGE_32_HIGH_MASK) << 32;
 	return (entry & ADDRESS_MASK & ~within) | offset;
 }
 
-/* Goes down the tables and changes nothing. False: *code holds the part of the page fault's code that is theirs. */
-static bool descend(struct walk *w, uint32_t *code)
+/*
+ * Goes down the tables and changes nothing. False: *code holds the part of the page fault's code that is theirs. It is compiled
+ * once for the format that most guests have, with all levels in a row, and once for any.
+ */
+static inline __attribute__((always_inline)) bool descend(struct walk *w, const struct format *format, uint32_t *code)
 {
-	unsigned int level = w->levels, shift = PAGE_SHIFT + w->index_bits * (level - 1);
-	uint64_t table = root_of(w), entry;
+	uint64_t table = root_of(w, format), rights = PTE_WRITE | PTE_USER | PTE_ACCESSED | PTE_NX;
 
-	w->rights = PTE_WRITE | PTE_USER | PTE_ACCESSED;
-	for (;; level--, shift -= w->index_bits) {
-		uint64_t index = w->linear >> shift & ((1u << w->index_bits) - 1);
+#pragma GCC unroll 4
+	for (unsigned int level = format->levels; level > 0; level--) {
+		unsigned int shift = PAGE_SHIFT + format->index_bits * (level - 1);
+		uint64_t index = w->linear >> shift & ((1u << format->index_bits) - 1);
+		uint64_t gpa = table + index * format->entry_bytes, entry = load_entry(w, format, gpa);
 
-		w->entry[level].gpa = table + index * w->entry_bytes;
-		entry = w->entry[level].value = load_entry(w, w->entry[level].gpa);
+		w->entry[level].gpa = gpa;
+		w->entry[level].value = entry;
 		*code = 0;
 		if (!(entry & PTE_PRESENT))
 			return false;
 		*code = PF_PRESENT | PF_RESERVED;
-		if (has_reserved(w, level, shift, entry))
+		if (has_reserved(w, format, level, shift, entry))
 			return false;
-		if (!w->pae_top || level != PAE_TOP)
-			w->rights = (w->rights & (entry | PTE_NX)) | (entry & PTE_NX);
-		if (level == 1 || is_large(w, level, entry))
-			break;
+		if (!format->pae_top || level != PAE_TOP)
+			rights &= entry ^ PTE_NX;
+		if (level == 1 || is_large(w, format, level, entry)) {
+			w->rights = rights;
+			w->leaf = level;
+			w->gpa = leaf_address(w, format, level, shift, entry);
+			return true;
+		}
 		table = entry & ADDRESS_MASK;
 	}
-	w->leaf = level;
-	w->gpa = leaf_address(w, level, shift, entry);
-	return true;
+	return false;
+}
+
+static __attribute__((noinline)) bool descend_any(struct walk *w, uint32_t *code)
+{
+	return descend(w, w->format, code);
 }
 
 /* SDM vol. 3, 4.6.1. */
@@ -191,27 +195,30 @@ static bool is_allowed(const struct walk *w)
 	if ((w->access & WALK_WRITE) && !(w->rights & PTE_WRITE) && (w->user || (ctx->sregs.cr0 & CR0_WP)))
 		return false;
 	if (w->access & WALK_FETCH)
-		return !(w->rights & PTE_NX) && (w->user || !user_page || !(ctx->sregs.cr4 & CR4_SMEP));
+		return w->rights & PTE_NX && (w->user || !user_page || !(ctx->sregs.cr4 & CR4_SMEP));
 	if (w->user || !user_page || !(ctx->sregs.cr4 & CR4_SMAP))
 		return true;
 	return !(w->access & WALK_SYSTEM) && (ctx->regs.rflags & RFLAGS_AC);
 }
 
-/* False: an entry changed since it was read. Tables in read-only memory stay as they are. */
-static bool mark_used(const struct walk *w)
+static bool is_marked(const struct walk *w)
 {
-	if (w->rights & PTE_ACCESSED && (!(w->access & WALK_WRITE) || w->entry[w->leaf].value & PTE_DIRTY))
-		return true;
-	for (unsigned int level = w->levels; level >= w->leaf; level--) {
+	return w->rights & PTE_ACCESSED && (!(w->access & WALK_WRITE) || w->entry[w->leaf].value & PTE_DIRTY);
+}
+
+/* False: an entry changed since it was read. Tables in read-only memory stay as they are. */
+static __attribute__((noinline)) bool mark_used(const struct walk *w)
+{
+	for (unsigned int level = w->format->levels; level >= w->leaf; level--) {
 		uint64_t bits = PTE_ACCESSED, value = w->entry[level].value, old = value;
 
-		if (w->pae_top && level == PAE_TOP)
+		if (w->format->pae_top && level == PAE_TOP)
 			continue;
 		if (level == w->leaf && (w->access & WALK_WRITE))
 			bits |= PTE_DIRTY;
 		if ((value & bits) == bits)
 			continue;
-		if (gmem_cmpxchg(w->mem, w->entry[level].gpa, w->entry_bytes, &old, value | bits) && old != value)
+		if (gmem_cmpxchg(w->mem, w->entry[level].gpa, w->format->entry_bytes, &old, value | bits) && old != value)
 			return false;
 	}
 	return true;
@@ -232,15 +239,18 @@ bool walk_translate(const struct keel_context *ctx, const struct gmem *mem, uint
 	w.linear = linear;
 	w.access = access;
 	w.user = ctx->sregs.cpl == CPL_USER && !(access & WALK_SYSTEM);
-	choose_format(&w);
+	w.format = format_of(&ctx->sregs);
+	w.reserved = w.format->pae_top ? PAE_RESERVED : 0;
+	if (!has_nx(&w))
+		w.reserved |= PTE_NX;
 	for (unsigned int i = 0; i < MOST_TRIES; i++) {
 		uint32_t code;
 
-		if (!descend(&w, &code))
+		if (!(w.format == &four_levels ? descend(&w, &four_levels, &code) : descend_any(&w, &code)))
 			return page_fault(&w, code, fault);
 		if (!is_allowed(&w))
 			return page_fault(&w, PF_PRESENT, fault);
-		if (mark_used(&w))
+		if (is_marked(&w) || mark_used(&w))
 			break;
 	}
 	*gpa = w.gpa;
