@@ -1221,6 +1221,48 @@ START_TEST(disk_read_dma)
 }
 END_TEST
 
+/* Half a mebibyte: one wake-up of the resource half and one event from it, however many requests it is parted into. */
+START_TEST(trips_of_a_large_read)
+{
+	enum { REGION = 0x10000, REGIONS = 8 };
+	unsigned int doorbells = 0;
+	uint32_t regions[2 * REGIONS];
+	const uint8_t command[][2] = {
+		{ 0xf6, 0xe0 }, { 0xf2, 4 }, { 0xf2, 0 }, { 0xf3, 0 }, { 0xf3, 0 }, { 0xf4, 0 }, { 0xf4, 0 }, { 0xf5, 0 },
+		{ 0xf5, 0 }, { 0xf7, 0x25 },
+	};
+	struct vq_chain r;
+
+	for (uint32_t i = 0; i < REGIONS; i++) {
+		regions[2 * i] = 0x100000 + i * REGION;
+		regions[2 * i + 1] = i == REGIONS - 1 ? 0x80000000 : 0;
+	}
+	pics(1 << 14 | 1 << 2);
+	pci_put(1, 1, 0x20, 4, 0xc001);
+	pci_put(1, 1, 0x04, 2, 5);
+	memcpy(guest + 0x1000, regions, sizeof(regions));
+	channel->c.host_asleep = 1;
+	out_by(0, 0xc004, 4, 0x1000);
+	for (unsigned int i = 0; i < sizeof(command) / sizeof(command[0]); i++)
+		doorbells += (out(0x100 + command[i][0], command[i][1])->flags & KEEL_ANSWER_DOORBELL) != 0;
+	doorbells += (out(0xc000, 9)->flags & KEEL_ANSWER_DOORBELL) != 0;
+	ck_assert_uint_eq(doorbells, 1);
+	ck_assert_uint_eq(requests_made(0) * KEEL_BOUNCE_BYTES, REGIONS * REGION);
+	memset(channel->queue[0].arena, 0x5a, REGIONS * REGION);
+	last_request(0, &r);
+	/* Their statuses are one behind the other. */
+	memset((uint8_t *)channel + r.piece[2].offset - (requests_made(0) - 1), KEEL_BLOCK_OK, requests_made(0));
+	for (unsigned int i = 0; i < requests_made(0); i++)
+		use(0, vq_avail_entries(ring_of(0), KEEL_BLOCK_ENTRIES)[i]);
+	event();
+	ck_assert_uint_eq(ctx[EVENT].answer.kick, 1);
+	ck_assert_uint_eq(in(0xc002, 1) & 7, 4);
+	ck_assert_uint_eq(in(0x1f7, 1) & 0x89, 0);
+	ck_assert_uint_eq(guest[0x100000 + REGIONS * REGION - 1], 0x5a);
+	ck_assert_uint_eq(guest[0x100000 + REGIONS * REGION], 0);
+}
+END_TEST
+
 START_TEST(disk_error)
 {
 	struct vq_chain r;
@@ -1489,6 +1531,7 @@ int main(void)
 	tcase_add_test(started, string_in_pieces);
 	tcase_add_test(started, string_to_local_apic);
 	tcase_add_test(started, disk_read_dma);
+	tcase_add_test(started, trips_of_a_large_read);
 	tcase_add_loop_test(started, disk_error, 0, 2);
 	tcase_add_test(started, clock_both_ways);
 	tcase_add_loop_test(started, random_exits, 0, 4);
