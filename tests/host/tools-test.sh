@@ -147,6 +147,15 @@ test_catalogue() {
 	check "test: a row that is too short" with_row 'good' ends_with 2 "expected NAME .* found 'good'" "$tree/tools/test" good
 }
 
+# With one place for each kind, one of the host does not wait for one that may keep a processor busy.
+test_places() {
+	rm -f "$WORK/go"
+	printf '#!/bin/bash\ntouch %q\n' "$WORK/go" >"$tree/tests/host/opens.sh"
+	check "test: one of the host runs beside another" with_row 'host-opens host 300 - always' \
+		ends_with 0 '^2 passed' "$tree/tools/test" --jobs 1 gate host-opens
+	rm "$tree/tests/host/opens.sh"
+}
+
 # make_target CONDITION: a fuzz target that fails where this holds.
 make_target() {
 	cat >"$tree/tests/fuzz/fuzz_small.c" <<-SOURCE
@@ -259,6 +268,7 @@ cp -a "$tree" "$WORK/slow tree"
 slow=$!
 test_copies
 test_catalogue
+test_places
 test_fuzz
 test_options
 test_results
