@@ -59,7 +59,7 @@ static void send(struct bytes *b)
 	if (out || !in)
 		return;
 	wanted[head] = pieces[0].bytes < PIECE_MOST ? pieces[0].bytes : PIECE_MOST;
-	memset(asked + pieces[0].offset - ARENA, true, wanted[head]);
+	memset(&asked[pieces[0].offset - ARENA], true, wanted[head]);
 }
 
 static void receive(void)
