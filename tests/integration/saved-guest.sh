@@ -2,9 +2,13 @@
 # Runs in the control domain: a guest is saved and loaded.
 
 cd /keel-test || exit 1
-for vcpus in 1 2; do
-	./saved "$vcpus" saved.bin || echo "not ok - saved: it ended with status $?"
-done
+while read -r vcpus guest; do
+	./saved "$vcpus" "$guest" </dev/null || echo "not ok - saved, $guest with $vcpus vCPUs: it ended with status $?"
+done <<-END
+	1 saved.bin
+	2 saved.bin
+	4 saved-smp.bin
+END
 if dmesg | grep -E "BUG:|Oops|\[#[0-9]+\]|WARNING:|rcu.*stall|soft lockup"; then
 	echo "not ok - no oops: see above"
 else

@@ -7,6 +7,7 @@ set -uo pipefail
 
 build_tests
 boot saved 300 "$ROOT/tests/integration/saved-guest.sh" --memory 1G \
-	--file "$TESTS/saved:/keel-test/saved" --file "$TESTS/saved.bin:/keel-test/saved.bin"
+	--file "$TESTS/saved:/keel-test/saved" --file "$TESTS/saved.bin:/keel-test/saved.bin" \
+	--file "$TESTS/saved-smp.bin:/keel-test/saved-smp.bin"
 judge saved
 finish
