@@ -10,7 +10,10 @@
 
 #define ck_assert(holds)		require(holds, #holds)
 #define ck_assert_uint_eq(a, b)		require((a) == (b), #a " is not " #b)
+#define ck_assert_uint_lt(a, b)		require((a) < (b), #a " is not below " #b)
+#define ck_assert_uint_le(a, b)		require((a) <= (b), #a " is above " #b)
 #define ck_assert_uint_ne(a, b)		require((a) != (b), #a " is " #b)
 #define ck_assert_ptr_ne(a, b)		require((a) != (b), #a " is " #b)
+#define ck_abort_msg(...)		(fprintf(stderr, __VA_ARGS__), fputc('\n', stderr), abort())
 
 #endif

@@ -37,6 +37,8 @@ keel_fuzz_target(rng
 	SOURCES devmodel/host/backend/rng.c devmodel/shared/vq_device.c devmodel/shared/vq_driver.c
 		tools/common/exit.c tools/common/text.c
 	LIBS PkgConfig::JANSSON)
+keel_fuzz_target(transfer
+	SOURCES ${KEEL_PC_SOURCES} devmodel/shared/vq_device.c)
 keel_fuzz_target(virtio
 	SOURCES devmodel/cell/virtio/rng.c devmodel/cell/virtio/virtio.c devmodel/cell/virtio/virtio_pci.c
 		devmodel/cell/virtio/virtio_queue.c devmodel/cell/pci/msi.c devmodel/cell/pci/pci.c
