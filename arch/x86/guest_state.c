@@ -144,6 +144,10 @@ static bool exception_ok(const struct keel_sregs *s)
 	       (!(s->cr0 & CR0_PE) || code == event_has_error_code(vector));
 }
 
+/*
+ * In a shadow no NMI goes in: not in that of MOV SS, and with some processors not in that of STI either (SDM vol. 3, 27.3.1.5). AMD's
+ * take both (APM vol. 2, 15.20), but the handler would begin in a shadow. One whose delivery was broken off has ended the shadow.
+ */
 static bool event_ok(const struct keel_state *state)
 {
 	const struct keel_sregs *s = &state->sregs;
@@ -158,7 +162,7 @@ static bool event_ok(const struct keel_state *state)
 	if (s->event & KEEL_INJECT_ERROR_CODE || s->event_code)
 		return false;
 	if ((s->event & KEEL_EVENT_TYPE) == KEEL_EVENT_NMI)
-		return (s->event & KEEL_INJECT_VECTOR) == EXC_NMI && !s->nmi_blocked && !(s->shadow & KEEL_SHADOW_MOV_SS);
+		return (s->event & KEEL_INJECT_VECTOR) == EXC_NMI && !s->nmi_blocked && !s->shadow;
 	return (s->event & KEEL_EVENT_TYPE) == KEEL_INJECT_INTERRUPT && state->regs.rflags & RFLAGS_IF && !s->shadow;
 }
 

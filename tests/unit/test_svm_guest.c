@@ -41,6 +41,7 @@ static struct keel_context page;
 static struct keel_sregs sregs;
 static struct hv_exit ended;
 static uint64_t exit_code, vectoring, debugctl, xss;
+static uint64_t shadow_left;		/* in the VMCB at an exit */
 static unsigned int debug_uses;
 
 uint64_t rdmsr(uint32_t msr)
@@ -121,6 +122,7 @@ void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t host_pa, uint6
 	if (taken_away)
 		__atomic_store_n(&block.vcpu.last_cpu, NULL, __ATOMIC_SEQ_CST);
 	vmcb.exit_int_info = vectoring;
+	vmcb.shadow |= shadow_left;
 }
 
 static void set_up(void)
@@ -132,6 +134,7 @@ static void set_up(void)
 	memset(&block, 0, sizeof(block));
 	memset(&page, 0, sizeof(page));
 	memset(&sregs, 0, sizeof(sregs));
+	shadow_left = 0;
 	svm_features = (struct svm_features){ .asids = 8, .nrips = true, .decode = true, .xsaves = true };
 	control.asid = 1;
 	svm.control = &control;
@@ -410,8 +413,11 @@ START_TEST(state_with_an_nmi)
 {
 	block.vcpu.nmi_pending = true;
 	vectoring = NMI | 7ull << 32;
+	shadow_left = SVM_SHADOW;
 	enter(SVM_EXIT_NPF);
+	shadow_left = 0;
 	ck_assert(block.nmi.blocked);
+	ck_assert_uint_eq(vmcb.shadow, 0);
 	svm_ops.vcpu.state_out(&block.vcpu, HV_STATE_EVENTS, &sregs);
 	ck_assert_uint_eq(sregs.event, KEEL_INJECT_VALID | KEEL_EVENT_NMI | EXC_NMI);
 	ck_assert_uint_eq(sregs.event_code, 0);

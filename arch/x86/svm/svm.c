@@ -282,6 +282,9 @@ void svm_requeue(struct vmcb *vmcb)
 	if (!(event & SVM_EVENT_VALID) || type == SVM_EVENT_SOFTWARE ||
 	    (type == SVM_EVENT_EXCEPTION && (vector == EXC_BP || vector == EXC_OF)))
 		return;
+	/* Its delivery has ended the shadow in which an NMI may have come. */
+	if (type == SVM_EVENT_NMI)
+		vmcb->shadow &= ~SVM_SHADOW;
 	if (type == SVM_EVENT_INTERRUPT)
 		inject_interrupt(vmcb, vector);
 	else

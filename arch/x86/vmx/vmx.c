@@ -545,8 +545,10 @@ static void requeue(struct vmx_context *context, uint32_t info)
 	context->event = info & (EVENT_VALID | EVENT_ERROR_CODE | EVENT_TYPE | EVENT_VECTOR);
 	if (info & EVENT_ERROR_CODE)
 		context->error_code = (uint32_t)vmread(VMCS_IDT_ERROR_CODE);
-	if (type == EVENT_NMI)	/* the delivery that was broken off has set it */
-		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint64_t)SHADOW_NMI);
+	/* The delivery that was broken off has blocked NMIs; and in a shadow, which it has ended, the entry would fail (27.3.1.5). */
+	if (type == EVENT_NMI)
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
+			vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint64_t)(SHADOW_NMI | SHADOW_INSTRUCTION));
 }
 
 void vmx_end_instruction(struct keel_regs *regs, uint64_t rflags)
