@@ -115,15 +115,20 @@ static bool cr8_ok(const struct keel_state *state)
 	return state->sregs.tpr <= CR8_MOST;
 }
 
-static bool pdptes_ok(const struct keel_state *state)
+bool guest_state_pdptes_ok(const uint64_t pdpte[4])
 {
 	uint64_t reserved = beyond_memory() | PDPTE_RESERVED;
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(state->sregs.pdpte); i++)
-		if (state->sregs.pdpte[i] & PDPTE_PRESENT && state->sregs.pdpte[i] & reserved)
+	for (i = 0; i < 4; i++)
+		if (pdpte[i] & PDPTE_PRESENT && pdpte[i] & reserved)
 			return false;
 	return true;
+}
+
+static bool pdptes_ok(const struct keel_state *state)
+{
+	return guest_state_pdptes_ok(state->sregs.pdpte);
 }
 
 static bool tables_ok(const struct keel_state *state)

@@ -13,6 +13,8 @@
 
 /* HV_STATE_SREGS of a cell's answer, which the entry checks further: nothing that is Keel's. */
 bool guest_state_may_answer(const struct keel_sregs *sregs);
+/* Top entries of PAE paging that are loaded: of one that is present no reserved bit is set (SDM vol. 3, 4.4.1). */
+bool guest_state_pdptes_ok(const uint64_t pdpte[4]);
 /* A whole state. at: which of them, of a segment or an MSR. */
 enum keel_state_part guest_state_check(const struct keel_state *state, uint32_t *at);
 

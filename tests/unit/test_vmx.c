@@ -19,6 +19,7 @@
 #include "control_msr.h"
 #include "cpu.h"
 #include "cpuid.h"
+#include "guest_state.h"
 #include "image.h"
 #include "memory.h"
 #include "mtrr.h"
@@ -73,6 +74,11 @@ void vmwrite(enum vmcs_field field, uint64_t value)
 {
 	ck_assert_uint_lt(field, FIELDS);
 	vmcs[field] = value;
+}
+
+bool guest_state_pdptes_ok(const uint64_t pdpte[4])
+{
+	return pdpte != NULL;
 }
 
 void cpu_write_back(void)

@@ -1,10 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The MSRs that a guest on VMX reads and writes without an exit: those that change hands with it, and its APIC page's. */
+/*
+ * The MSRs that a guest on VMX reads and writes without an exit: those that change hands with it, and its APIC page's; and the top
+ * entries of PAE paging, which Keel reads for it.
+ */
 #include <check.h>
 #include <stdbool.h>
 
+#include "cpu.h"
 #include "suite.h"
 
+static uint64_t cr3;
+#define read_cr3() cr3
+#define write_cr3(value) (cr3 = (value))
+#include "percpu.h"
+static struct cpu booting;
+#define this_cpu() (&booting)
 #include "../../arch/x86/vmx/vmx.c"
 
 /* Nobody calls them. */
@@ -17,9 +27,7 @@
 #pragma weak rdmsr
 #pragma weak trap_idt
 #pragma weak trap_reload
-#pragma weak vmread
 #pragma weak xsetbv_safe
-#pragma weak vmwrite
 #pragma weak cpu_unblock_nmi
 #pragma weak cpu_write_back
 #pragma weak vmx_enter
@@ -40,7 +48,34 @@
 
 #define RANGE		0x2000u
 
+#define TABLES		0x0u
+#define GUEST_MEMORY	0x8000u		/* a page of it, at */
+#define GUEST_CR3	0x12345660u
+
 uint8_t *memory_test_arena;
+static _Alignas(PAGE_SIZE) uint8_t arena[GUEST_MEMORY + PAGE_SIZE];
+static uint64_t vmcs_cr3, pdpte[4], checked[4];
+static bool refused;
+
+uint64_t vmread(enum vmcs_field field)
+{
+	ck_assert_int_eq(field, VMCS_GUEST_CR3);
+	return vmcs_cr3;
+}
+
+void vmwrite(enum vmcs_field field, uint64_t value)
+{
+	unsigned int i = (field - VMCS_GUEST_PDPTE0) / 2u;
+
+	ck_assert_uint_lt(i, ARRAY_SIZE(pdpte));
+	pdpte[i] = value;
+}
+
+bool guest_state_pdptes_ok(const uint64_t entries[4])
+{
+	memcpy(checked, entries, sizeof(checked));
+	return !refused;
+}
 
 /* Kept by the VMCS, or swapped by Keel. */
 static bool is_guests_own(uint32_t msr)
@@ -88,6 +123,33 @@ START_TEST(x2apic_msrs)
 }
 END_TEST
 
+START_TEST(pdptes)
+{
+	const struct page_table memory = { .format = &pt_format_ept, .root = TABLES, .largest = PT_ORDER_2M };
+	static const uint64_t entries[4] = { 0x1001, 0, 0x2001, 0x3001 };
+	struct frame_pool pool = { 0 };
+
+	memory_test_arena = arena;
+	memset(arena, 0, sizeof(arena));
+	for (uint64_t pa = TABLES + PAGE_SIZE; pa < GUEST_MEMORY; pa += PAGE_SIZE)
+		frame_pool_put(&pool, pa);
+	ck_assert_int_eq(pt_map(&memory, GUEST_CR3 & ~0xfffull, GUEST_MEMORY, 0, PT_READ | PT_WRITE, 0, &pool), 0);
+	memcpy(arena + GUEST_MEMORY + (GUEST_CR3 & 0xfff), entries, sizeof(entries));
+	vmcs_cr3 = GUEST_CR3;
+	booting.main_cr3 = 7;
+	cr3 = 9;
+	refused = _i;
+	memset(pdpte, 0xee, sizeof(pdpte));
+	ck_assert_int_eq(vmx_load_pdptes(&memory), !_i);
+	ck_assert_uint_eq(cr3, 9);
+	ck_assert_mem_eq(checked, entries, sizeof(entries));
+	ck_assert_int_eq(memcmp(pdpte, entries, sizeof(entries)) == 0, !_i);
+	/* Where there is no memory. */
+	vmcs_cr3 = GUEST_CR3 + PAGE_SIZE;
+	ck_assert(!vmx_load_pdptes(&memory));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("vmx_msrs");
@@ -96,6 +158,7 @@ int main(void)
 	bitmaps_init();
 	tcase_add_loop_test(tests, guest_msrs, 0, 2);
 	tcase_add_test(tests, x2apic_msrs);
+	tcase_add_loop_test(tests, pdptes, 0, 2);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -11,6 +11,7 @@
 #include "control.h"
 #include "control_msr.h"
 #include "cpu.h"
+#include "guest_state.h"
 #include "image.h"
 #include "memory.h"
 #include "mtrr.h"
@@ -29,8 +30,6 @@
 #define XSS_TRACE	(1u << 8)
 #define XSS_LBR		(1u << 15)
 #define PAE_TABLE		0xffffffe0u	/* CR3 (4.4.1) */
-#define PDPTE_PRESENT		1u
-#define PDPTE_RESERVED		0xfff00000000001e6ull
 
 struct vmx_features vmx_features;
 
@@ -399,8 +398,7 @@ bool vmx_load_pdptes(const struct page_table *memory)
 	if (found)
 		memcpy(entry, phys_to_virt(pt_leaf_address(memory->format, &place, at)), sizeof(entry));
 	write_cr3(host);
-	for (i = 0; found && i < 4; i++)
-		found = !(entry[i] & PDPTE_PRESENT) || !(entry[i] & PDPTE_RESERVED);
+	found = found && guest_state_pdptes_ok(entry);
 	for (i = 0; found && i < 4; i++)
 		vmwrite(vmx_pdpte_field(i), entry[i]);
 	return found;
