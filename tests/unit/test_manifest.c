@@ -386,6 +386,32 @@ START_TEST(topologies)
 }
 END_TEST
 
+/* They have places of their own, in their order, beside IDE's. */
+START_TEST(virtio_disks)
+{
+	struct manifest_report report;
+	struct manifest m;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/good/virtio.json", folder);
+	ck_assert(manifest_load(path, &m, &report));
+	ck_assert_int_eq(m.drives[0].kind, MANIFEST_DRIVE_DISK);
+	ck_assert_int_eq(m.drives[0].bus, MANIFEST_BUS_IDE);
+	ck_assert_int_eq(m.drives[0].mode, MANIFEST_SNAPSHOT);
+	ck_assert_int_eq(m.drives[1].kind, MANIFEST_DRIVE_NONE);
+	ck_assert_int_eq(m.drives[2].kind, MANIFEST_DRIVE_CDROM);
+	for (unsigned int i = MANIFEST_IDE_DRIVES; i < MANIFEST_DRIVES; i++) {
+		ck_assert_int_eq(m.drives[i].kind, MANIFEST_DRIVE_DISK);
+		ck_assert_int_eq(m.drives[i].bus, MANIFEST_BUS_VIRTIO);
+		ck_assert_int_eq(m.drives[i].mode, i == MANIFEST_IDE_DRIVES ? MANIFEST_RW : MANIFEST_RO);
+	}
+	ck_assert_str_eq(m.drives[MANIFEST_IDE_DRIVES].serial, "FIRST");
+	ck_assert_str_eq(manifest_slots[MANIFEST_DRIVES - 1], "virtio-15");
+	manifest_report_free(&report);
+	manifest_free(&m);
+}
+END_TEST
+
 START_TEST(defaults)
 {
 	char path[PATH_MAX];
@@ -760,6 +786,7 @@ int main(void)
 	tcase_add_test(tests, good_manifests);
 	tcase_add_test(tests, values_arrive);
 	tcase_add_test(tests, topologies);
+	tcase_add_test(tests, virtio_disks);
 	tcase_add_test(tests, defaults);
 	tcase_add_test(tests, missing_file);
 	tcase_add_test(tests, other_formats);

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,7 +14,11 @@
 
 const char *const manifest_slots[MANIFEST_DRIVES] = {
 	"primary-master", "primary-slave", "secondary-master", "secondary-slave",
+	"virtio-0", "virtio-1", "virtio-2", "virtio-3", "virtio-4", "virtio-5", "virtio-6", "virtio-7",
+	"virtio-8", "virtio-9", "virtio-10", "virtio-11", "virtio-12", "virtio-13", "virtio-14", "virtio-15",
 };
+static const char *const bus_names[MANIFEST_BUSES] = { "ide", "virtio" };
+static const unsigned int bus_room[MANIFEST_BUSES] = { MANIFEST_IDE_DRIVES, MANIFEST_VIRTIO_DISKS };
 static const char *const mode_names[] = { "rw", "ro", "snapshot" };
 static const char *const on_error_names[] = { "report", "stop" };
 
@@ -30,6 +35,11 @@ static void parse_drive_file(struct loader *l, const char *path, json_t *value)
 		source(l)->drive.file = file_resolve(l, file);
 }
 
+static void parse_drive_bus(struct loader *l, const char *path, json_t *value)
+{
+	source(l)->drive.bus = want_word(l, path, value, bus_names, COUNT(bus_names));
+}
+
 static void parse_drive_mode(struct loader *l, const char *path, json_t *value)
 {
 	source(l)->drive.mode = want_word(l, path, value, mode_names, COUNT(mode_names));
@@ -37,7 +47,7 @@ static void parse_drive_mode(struct loader *l, const char *path, json_t *value)
 
 static void parse_drive_slot(struct loader *l, const char *path, json_t *value)
 {
-	source(l)->slot = (int)want_word(l, path, value, manifest_slots, MANIFEST_DRIVES);
+	source(l)->slot = (int)want_word(l, path, value, manifest_slots, MANIFEST_IDE_DRIVES);
 }
 
 static void parse_drive_serial(struct loader *l, const char *path, json_t *value)
@@ -67,6 +77,7 @@ static void parse_drive_limit(struct loader *l, const char *path, json_t *value)
 }
 
 static const struct key disk_keys[] = {
+	{ "bus", false, parse_drive_bus },
 	{ "file", true, parse_drive_file },
 	{ "mode", false, parse_drive_mode },
 	{ "on_error", false, parse_drive_on_error },
@@ -80,15 +91,23 @@ static const struct key cdrom_keys[] = {
 	{ "slot", false, parse_drive_slot },
 };
 
-static void parse_drive(struct loader *l, const char *path, json_t *value, enum manifest_drive_kind kind)
+static bool has_room(const struct loader *l, enum manifest_bus bus)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < l->source_count; i++)
+		count += l->sources[i].drive.bus == bus;
+	return count < bus_room[bus];
+}
+
+/* False: there is no room for it, and nothing is noted of it. */
+static bool parse_drive(struct loader *l, const char *path, json_t *value, enum manifest_drive_kind kind)
 {
 	struct drive_source *s = source(l);
 	bool cdrom = kind == MANIFEST_DRIVE_CDROM;
 
-	if (l->source_count == MANIFEST_DRIVES) {
-		complain(l, path, "too many drives: there is room for %u, the CD-ROM included", MANIFEST_DRIVES);
-		return;
-	}
+	if (l->source_count == MANIFEST_DRIVES)
+		return false;
 	s->slot = NO_SLOT;
 	snprintf(s->path, sizeof(s->path), "%s", path);
 	s->drive.kind = kind;
@@ -96,7 +115,15 @@ static void parse_drive(struct loader *l, const char *path, json_t *value, enum 
 	want_object(l, path, value, cdrom ? cdrom_keys : disk_keys, cdrom ? COUNT(cdrom_keys) : COUNT(disk_keys));
 	if (s->drive.snapshot_limit && s->drive.mode != MANIFEST_SNAPSHOT)
 		complain(l, path, "%s: \"snapshot_limit\" needs \"mode\": \"snapshot\"", path + 1);
+	if (s->drive.bus == MANIFEST_BUS_VIRTIO && s->slot != NO_SLOT)
+		complain(l, path, "%s: \"slot\" is a place on IDE's cables, where a disk with \"bus\": \"virtio\" is not", path + 1);
+	if (!has_room(l, s->drive.bus)) {
+		free(s->drive.file);
+		s->drive.file = NULL;
+		return false;
+	}
 	l->source_count++;
+	return true;
 }
 
 void drive_parse_disks(struct loader *l, const char *path, json_t *value)
@@ -111,10 +138,9 @@ void drive_parse_disks(struct loader *l, const char *path, json_t *value)
 	}
 	json_array_foreach(value, i, item) {
 		snprintf(element, sizeof(element), "%s/%zu", path, i);
-		parse_drive(l, element, item, MANIFEST_DRIVE_DISK);
-		if (l->source_count == MANIFEST_DRIVES && i + 1 < json_array_size(value)) {
-			snprintf(element, sizeof(element), "%s/%zu", path, i + 1);
-			complain(l, element, "disks: expected at most %u", MANIFEST_DRIVES);
+		if (!parse_drive(l, element, item, MANIFEST_DRIVE_DISK)) {
+			complain(l, element, "disks: expected at most %u on IDE, and %u more with \"bus\": \"virtio\"", MANIFEST_IDE_DRIVES,
+				 MANIFEST_VIRTIO_DISKS);
 			return;
 		}
 	}
@@ -122,7 +148,8 @@ void drive_parse_disks(struct loader *l, const char *path, json_t *value)
 
 void drive_parse_cdrom(struct loader *l, const char *path, json_t *value)
 {
-	parse_drive(l, path, value, MANIFEST_DRIVE_CDROM);
+	if (!parse_drive(l, path, value, MANIFEST_DRIVE_CDROM))
+		complain(l, path, "too many drives: IDE has room for %u, the CD-ROM included", MANIFEST_IDE_DRIVES);
 }
 
 void drive_check(struct loader *l, struct drive_source *s)
@@ -158,13 +185,13 @@ static void place(struct loader *l, struct drive_source *s, unsigned int slot)
 
 static void place_asked(struct loader *l)
 {
-	const char *owner[MANIFEST_DRIVES] = { NULL };
+	const char *owner[MANIFEST_IDE_DRIVES] = { NULL };
 	char path[PATH_ROOM + 8];
 
 	for (unsigned int i = 0; i < l->source_count; i++) {
 		struct drive_source *s = &l->sources[i];
 
-		if (s->slot == NO_SLOT)
+		if (s->slot == NO_SLOT || s->drive.bus != MANIFEST_BUS_IDE)
 			continue;
 		if (owner[s->slot]) {
 			snprintf(path, sizeof(path), "%s/slot", s->path);
@@ -181,10 +208,21 @@ static void place_rest(struct loader *l, enum manifest_drive_kind kind, const un
 	for (unsigned int i = 0; i < l->source_count; i++) {
 		struct drive_source *s = &l->sources[i];
 
-		for (unsigned int j = 0; j < MANIFEST_DRIVES && s->slot == NO_SLOT && s->drive.kind == kind; j++)
+		if (s->drive.bus != MANIFEST_BUS_IDE || s->drive.kind != kind)
+			continue;
+		for (unsigned int j = 0; j < MANIFEST_IDE_DRIVES && s->slot == NO_SLOT; j++)
 			if (!l->m->drives[order[j]].kind)
 				place(l, s, order[j]);
 	}
+}
+
+static void place_virtio(struct loader *l)
+{
+	unsigned int next = MANIFEST_IDE_DRIVES;
+
+	for (unsigned int i = 0; i < l->source_count; i++)
+		if (l->sources[i].drive.bus == MANIFEST_BUS_VIRTIO)
+			place(l, &l->sources[i], next++);
 }
 
 /* A CD-ROM that asks for no place is secondary master if that is free, as on most boards; disks take what is left in order. */
@@ -195,4 +233,5 @@ void drive_place_all(struct loader *l)
 	place_asked(l);
 	place_rest(l, MANIFEST_DRIVE_CDROM, cdrom_order);
 	place_rest(l, MANIFEST_DRIVE_DISK, disk_order);
+	place_virtio(l);
 }

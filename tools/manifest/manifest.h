@@ -11,13 +11,16 @@
 #include <stdint.h>
 
 #define MANIFEST_VERSION	1
-#define MANIFEST_DRIVES		4u	/* primary master, primary slave, secondary master, secondary slave */
+#define MANIFEST_IDE_DRIVES	4u	/* primary master, primary slave, secondary master, secondary slave */
+#define MANIFEST_VIRTIO_DISKS	16u
+#define MANIFEST_DRIVES		(MANIFEST_IDE_DRIVES + MANIFEST_VIRTIO_DISKS)
 #define MANIFEST_CPUS		1024u
 #define MANIFEST_NAME_MAX	63u
 #define MANIFEST_SERIAL_MAX	20u
 #define MANIFEST_ERRORS_MOST	20u	/* that are told */
 
 enum manifest_drive_kind { MANIFEST_DRIVE_NONE = 0, MANIFEST_DRIVE_DISK, MANIFEST_DRIVE_CDROM };
+enum manifest_bus { MANIFEST_BUS_IDE = 0, MANIFEST_BUS_VIRTIO, MANIFEST_BUSES };
 enum manifest_mode { MANIFEST_RW = 0, MANIFEST_RO, MANIFEST_SNAPSHOT };
 enum manifest_boot { MANIFEST_BOOT_DISK = 0, MANIFEST_BOOT_CDROM, MANIFEST_BOOTS };
 enum manifest_serial { MANIFEST_SERIAL_PTY = 0, MANIFEST_SERIAL_SOCKET, MANIFEST_SERIAL_FILE };
@@ -25,6 +28,7 @@ enum manifest_action { MANIFEST_DESTROY = 0, MANIFEST_RESTART, MANIFEST_PRESERVE
 
 struct manifest_drive {
 	enum manifest_drive_kind kind;
+	enum manifest_bus bus;
 	enum manifest_mode mode;
 	char *file;		/* NULL: a CD-ROM drive without medium */
 	uint64_t bytes;
@@ -50,7 +54,7 @@ struct manifest {
 	bool rng;		/* a virtio entropy device */
 	enum manifest_boot boot[MANIFEST_BOOTS];
 	unsigned int boots;
-	struct manifest_drive drives[MANIFEST_DRIVES];
+	struct manifest_drive drives[MANIFEST_DRIVES];	/* IDE's in their places, then virtio's in their order */
 	enum manifest_serial serial;
 	char *serial_path;
 	bool serial_log;
@@ -68,6 +72,7 @@ struct manifest_report {
 	size_t more;		/* errors that are not told */
 };
 
+/* What each of them is called. */
 extern const char *const manifest_slots[MANIFEST_DRIVES];
 
 /*

@@ -149,7 +149,7 @@ static bool is_planned(const char *path, const char *name)
 	static const char *const root[] = {
 		"allow", "cap", "clock", "cloud_init", "cpu", "graphics", "machine", "networks", "os", "secure_boot", "tpm", NULL,
 	};
-	static const char *const drive[] = { "bus", "cache", "discard", "format", "rate", NULL };
+	static const char *const drive[] = { "cache", "discard", "format", "rate", NULL };
 	bool is_drive = !strncmp(path, "/disks/", 7) || !strncmp(path, "/cdrom", 6);
 	const char *const *word = path[0] ? drive : root;
 
