@@ -58,8 +58,12 @@ static void plan_device(struct channel_layout *layout, size_t *end, struct backe
 {
 	plan->device.first_queue = (uint16_t)layout->queues;
 	layout->device[layout->devices++] = plan->device;
-	for (unsigned int i = 0; i < plan->device.queues; i++)
-		place_queue(layout, end, plan->entries, plan->arena_bytes);
+	for (unsigned int i = 0; i < plan->device.queues; i++) {
+		bool control = i + plan->control >= plan->device.queues;
+
+		place_queue(layout, end, control ? VQ_ENTRIES_LEAST : plan->entries,
+			    control ? (uint32_t)KEEL_PAGE_SIZE : plan->arena_bytes);
+	}
 }
 
 void channel_plan(struct channel_layout *layout, const struct manifest *m, struct devices *devices, const struct blob *firmware,

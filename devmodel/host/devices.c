@@ -2,9 +2,12 @@
 /* The devices of a guest that have back ends. */
 #include "host/devices.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const struct backend_ops *const kinds[] = {
+	&backend_net,
 	&backend_rng,
 };
 
@@ -59,6 +62,17 @@ void devices_close(struct devices *devices)
 	devices->count = devices->queues = 0;
 }
 
+bool devices_watch(const struct devices *devices, struct loop *loop, struct failure *failure)
+{
+	for (unsigned int i = 0; i < devices->count; i++) {
+		const struct devices_entry *entry = &devices->entry[i];
+
+		if (entry->ops->watch && !entry->ops->watch(entry->state, loop))
+			return failure_set(failure, EXIT_FAILED, "cannot watch a device: %s", strerror(errno));
+	}
+	return true;
+}
+
 void devices_start(struct devices *devices, struct keel_channel *channel, const struct keel_queue *queues, struct rings *rings)
 {
 	for (unsigned int i = 0; i < devices->count; i++) {
@@ -69,6 +83,8 @@ void devices_start(struct devices *devices, struct keel_channel *channel, const 
 				       queues[j].arena_bytes);
 			rings_watch(rings, &devices->queue[j]);
 		}
+		if (devices->entry[i].ops->start)
+			devices->entry[i].ops->start(devices->entry[i].state);
 	}
 }
 

@@ -28,6 +28,8 @@ struct devices {
 /* Those that the manifest asks for. On failure none is open. */
 bool devices_open(struct devices *devices, const struct manifest *m, struct failure *failure);
 void devices_close(struct devices *devices);
+/* Those that wait for something of the host's do it in this loop. */
+bool devices_watch(const struct devices *devices, struct loop *loop, struct failure *failure);
 /* A channel that is new: its queues are looked at before a sleep, too. */
 void devices_start(struct devices *devices, struct keel_channel *channel, const struct keel_queue *queues, struct rings *rings);
 /* True: the cell must look at the channel. */

@@ -296,6 +296,7 @@ static bool open_all(struct machine *m, struct failure *failure)
 	return rundir_note_pid(&m->rundir, getpid(), failure) && watch_signals(m, failure) && load_firmware(m, failure) &&
 	       open_disks(m, failure) && start_engine(m, &m->engine, failure) &&
 	       (!has_cdrom(m) || start_engine(m, &m->media, failure)) && devices_open(&m->devices, &m->manifest, failure) &&
+	       devices_watch(&m->devices, &m->loop, failure) &&
 	       open_console(m, failure) && control_open(&m->control, &m->loop, path, failure) && join_starter(m, failure);
 }
 

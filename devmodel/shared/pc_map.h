@@ -83,6 +83,7 @@
 #define PC_FUNCTION_ACPI	3
 #define PC_SLOT_FREE		2		/* from here on: devices that a manifest can do without */
 #define PC_SLOT_RNG		4
+#define PC_SLOT_NET		16		/* the first network card of 16, up to the last slot */
 
 /* What the tables say of registers: the HPET's capabilities, low half; the PIIX4's block (82371AB data sheet, chapter 7). */
 #define PC_HPET_ID		0x8086a201	/* Intel, legacy routing, 64 bits, three comparators, revision 1 */

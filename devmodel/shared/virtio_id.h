@@ -4,6 +4,7 @@
 #define KEEL_VIRTIO_ID_H
 
 enum virtio_id {
+	VIRTIO_ID_NET = 1,
 	VIRTIO_ID_RNG = 4,
 };
 

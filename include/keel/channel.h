@@ -50,7 +50,7 @@ struct keel_device {
 	uint16_t first_queue, queues;	/* of the machine's; devices have theirs one after the other, in their order */
 	uint32_t config_bytes;
 	char id[20];			/* a drive's serial number; padded with zeros */
-	uint32_t reserved;
+	uint32_t features;		/* of a virtio device: bits of its kind, below 24, that its guest is offered */
 	/* Of a virtio device as its guest sees it; of a drive struct keel_block_config. */
 	_Alignas(8) uint8_t config[KEEL_DEVICE_CONFIG];
 };

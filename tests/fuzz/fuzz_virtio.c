@@ -74,6 +74,7 @@ static void plug(void)
 	device->mem = &mem;
 	device->channel = channel;
 	device->asked = &asked;
+	device->features = virtio_rng.features;
 	device->queues = 1;
 	virtio_init(device, &queue);
 	vq_device_init(&host, channel, queue.ring, queue.entries, queue.arena, queue.arena_bytes);

@@ -26,12 +26,12 @@ set(KEEL_PC_SOURCES
 	chip/piix4_pm chip/reset_control chip/system_ports
 	disk/ata disk/ata_identify disk/atapi disk/atapi_reply disk/block disk/bmide disk/ide disk/ide_drive
 	pci/i440fx pci/msi pci/pci pci/piix3 pci/piix3_ide pci/piix4_acpi
-	virtio/rng virtio/virtio virtio/virtio_pci virtio/virtio_queue
+	virtio/net virtio/rng virtio/virtio virtio/virtio_pci virtio/virtio_queue
 	vcpu/alu vcpu/decode vcpu/decode_vector vcpu/emulate vcpu/emulate_place vcpu/emulate_run vcpu/emulate_vector vcpu/entry vcpu/lapic vcpu/lapic_bus
 	vcpu/lapic_pv_eoi vcpu/lapic_timer vcpu/reset vcpu/task_switch vcpu/walk
 	machine/link machine/pc machine/pc_boot machine/pc_host machine/pc_irq machine/pc_virtio
 	machine/save machine/save_text machine/transfer)
 list(TRANSFORM KEEL_PC_SOURCES REPLACE "(.+)" "devmodel/cell/\\1.c")
 list(APPEND KEEL_PC_SOURCES devmodel/shared/vq_driver.c)
-set(KEEL_MANIFEST_SOURCES boot complain drive file image_format manifest position processor serial syntax want)
+set(KEEL_MANIFEST_SOURCES boot complain drive file image_format manifest network position processor serial syntax want)
 list(TRANSFORM KEEL_MANIFEST_SOURCES REPLACE "(.+)" "tools/manifest/\\1.c")

@@ -9,7 +9,7 @@ set -euo pipefail
 
 guests=$BUILD/guests
 work=$guests/work
-images=(tiny.iso tiny-lz4.iso media.iso noacpi.iso rng.iso i386.iso memtest.iso grub.iso ipxe.iso debian.img)
+images=(tiny.iso tiny-lz4.iso media.iso noacpi.iso rng.iso network.iso i386.iso memtest.iso grub.iso ipxe.iso debian.img)
 
 linux_words="console=ttyS0,115200 quiet no_timer_check"
 
@@ -126,6 +126,19 @@ rng_inputs() {
 
 make_rng() {
 	pack_linux_iso rng "$linux_words" "$@"
+}
+
+# One with the drivers of virtio's network card.
+network_inputs() {
+	local kernel
+	kernel=$("$ROOT/tools/lib/kernel.sh")
+	printf '%s\n' "$("$ROOT/tools/lib/lz4-kernel.sh")" /bin/busybox "$ROOT/tests/integration/network-init"
+	/sbin/modprobe -d "$kernel/modules" -S "$(cat "$kernel/version")" --show-depends -a virtio_pci virtio_net |
+		sed -nE 's/^insmod (.*\.ko)( .*)?$/\1/p' | awk '!seen[$0]++'
+}
+
+make_network() {
+	pack_linux_iso network "$linux_words" "$@"
 }
 
 i386_inputs() {

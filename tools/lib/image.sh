@@ -10,7 +10,7 @@ set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
 # Kernel modules of the control domain, by name; what they depend on comes along.
-modules=(virtio_pci virtio_blk ext4 tun)
+modules=(virtio_pci virtio_blk ext4 tun bridge)
 # For a machine whose disks are ATA ones, in an archive that is added there.
 ata_modules=(ata_piix sd_mod)
 

@@ -37,6 +37,9 @@ struct loader {
 	bool serial_path_given;
 	bool topology_given;
 	unsigned int sockets, cores, threads;	/* 0: not given, or wrong */
+	/* Of the network at hand. */
+	unsigned int network_kinds;
+	bool mac_given, forward_given;
 };
 
 struct key {
@@ -82,6 +85,10 @@ void drive_parse_disks(struct loader *l, const char *path, json_t *value);
 void drive_parse_cdrom(struct loader *l, const char *path, json_t *value);
 void drive_check(struct loader *l, struct drive_source *s);
 void drive_place_all(struct loader *l);
+
+/* network.c; what is made of the guest's name is made at the end. */
+void network_parse(struct loader *l, const char *path, json_t *value);
+void network_check(struct loader *l);
 
 /* boot.c */
 void boot_parse(struct loader *l, const char *path, json_t *value);

@@ -109,6 +109,7 @@ static const struct key root_keys[] = {
 	{ "require_dma_protection", false, parse_require_dma_protection },
 	{ "disks", false, drive_parse_disks },
 	{ "cdrom", false, drive_parse_cdrom },
+	{ "networks", false, network_parse },
 	{ "rng", false, parse_rng },
 	{ "serial", false, serial_parse },
 	{ "on_poweroff", false, parse_on_poweroff },
@@ -136,6 +137,7 @@ static void check_text(struct loader *l, const char *text, size_t bytes)
 		for (unsigned int i = 0; i < l->source_count; i++)
 			drive_check(l, &l->sources[i]);
 		serial_check(l);
+		network_check(l);
 		boot_check(l);
 		drive_place_all(l);
 	}

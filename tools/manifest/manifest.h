@@ -17,6 +17,9 @@
 #define MANIFEST_CPUS		1024u
 #define MANIFEST_NAME_MAX	63u
 #define MANIFEST_SERIAL_MAX	20u
+#define MANIFEST_NETWORKS	16u
+#define MANIFEST_FORWARDS	32u	/* of a network */
+#define MANIFEST_INTERFACE_MAX	15u
 #define MANIFEST_ERRORS_MOST	20u	/* that are told */
 
 enum manifest_drive_kind { MANIFEST_DRIVE_NONE = 0, MANIFEST_DRIVE_DISK, MANIFEST_DRIVE_CDROM };
@@ -37,6 +40,25 @@ struct manifest_drive {
 	bool stop_on_error;	/* requests that fail are held; else the guest gets the error */
 };
 
+enum manifest_network_kind { MANIFEST_NETWORK_TAP = 0, MANIFEST_NETWORK_BRIDGE, MANIFEST_NETWORK_USER };
+
+/* A port of the host's that is one of the guest's. */
+struct manifest_forward {
+	bool udp;
+	uint16_t host, guest;
+	char address[46];	/* of the host's */
+};
+
+struct manifest_network {
+	enum manifest_network_kind kind;
+	char name[MANIFEST_INTERFACE_MAX + 1];	/* of the tap interface or the bridge */
+	uint8_t mac[6];		/* given, or made of the guest's name and the network's number */
+	bool mac_given;
+	unsigned int mtu;	/* 0: not said */
+	struct manifest_forward forward[MANIFEST_FORWARDS];
+	unsigned int forwards;
+};
+
 struct manifest {
 	char *path;		/* absolute; of a text without a file: FOLDER/- */
 	char *text;		/* what was read */
@@ -52,6 +74,8 @@ struct manifest {
 	bool boot_menu;
 	bool require_dma_protection;
 	bool rng;		/* a virtio entropy device */
+	struct manifest_network network[MANIFEST_NETWORKS];
+	unsigned int networks;
 	enum manifest_boot boot[MANIFEST_BOOTS];
 	unsigned int boots;
 	struct manifest_drive drives[MANIFEST_DRIVES];	/* IDE's in their places, then virtio's in their order */

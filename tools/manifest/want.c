@@ -143,19 +143,21 @@ static char *member_path(const char *path, const char *name)
 	return member;
 }
 
-/* Words that are meant to come, of the manifest itself and of its drives. */
+/* Words that are meant to come, of the manifest itself, of its drives and of its networks. */
 static bool is_planned(const char *path, const char *name)
 {
 	static const char *const root[] = {
-		"allow", "cap", "clock", "cloud_init", "cpu", "graphics", "machine", "networks", "os", "secure_boot", "tpm", NULL,
+		"allow", "cap", "clock", "cloud_init", "cpu", "graphics", "machine", "os", "secure_boot", "tpm", NULL,
 	};
 	static const char *const drive[] = { "cache", "discard", "format", "rate", NULL };
+	static const char *const network[] = { "queues", "rate", "vlan", NULL };
 	bool is_drive = !strncmp(path, "/disks/", 7) || !strncmp(path, "/cdrom", 6);
-	const char *const *word = path[0] ? drive : root;
+	bool is_network = !strncmp(path, "/networks/", 10) && !strstr(path, "/forward");
+	const char *const *word = is_network ? network : path[0] ? drive : root;
 
 	while (*word && strcmp(*word, name))
 		word++;
-	return *word && (is_drive || !path[0]);
+	return *word && (is_drive || is_network || !path[0]);
 }
 
 static void unknown_key(struct loader *l, const char *path, const char *name, const struct key *keys, size_t count)

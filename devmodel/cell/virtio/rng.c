@@ -31,7 +31,7 @@ struct rng {
 
 static bool accepts(const struct keel_device *row, const struct keel_queue *queues)
 {
-	return row->queues == 1 && !row->config_bytes && queues[0].entries <= HOST_ENTRIES;
+	return row->queues == 1 && !row->config_bytes && !row->features && queues[0].entries <= HOST_ENTRIES;
 }
 
 static void start(struct virtio_device *device, const struct keel_queue *queues)

@@ -35,7 +35,7 @@ const struct state_table virtio_state_table = { "virtio", 1, fields, STATE_COUNT
 
 uint64_t virtio_offered(const struct virtio_device *device)
 {
-	return device->ops->features | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX | VIRTIO_F_VERSION_1;
+	return device->features | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX | VIRTIO_F_VERSION_1;
 }
 
 /*

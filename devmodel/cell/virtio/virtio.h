@@ -55,7 +55,7 @@ struct virtio_ops {
 	uint8_t class, subclass;
 	uint16_t queues;		/* at most; a device has as many as its row in the channel */
 	uint16_t entries;		/* of each, at most: a power of two */
-	uint64_t features;		/* of its kind */
+	uint64_t features;		/* of its kind, which all devices have; more are in a row of the channel */
 	size_t bytes;			/* of its struct */
 	/* Whether the row and its queues, which are good ones, are what it can work with. */
 	bool (*accepts)(const struct keel_device *row, const struct keel_queue *queues);
@@ -102,6 +102,7 @@ struct virtio_device {
 	const struct gmem *mem;
 	uint8_t *channel;
 	bool *asked;			/* set: the host should look at the channel soon */
+	uint64_t features;		/* of its kind, that the guest is offered */
 	unsigned int queues;
 	uint32_t config_bytes;
 	uint8_t config[KEEL_DEVICE_CONFIG];	/* as the guest reads it */
@@ -145,6 +146,7 @@ void virtio_pci_init(struct virtio_device *device);
 extern const struct state_table virtio_state_table;
 
 /* The kinds. */
+extern const struct virtio_ops virtio_net;
 extern const struct virtio_ops virtio_rng;
 
 #endif

@@ -222,47 +222,89 @@ void virtio_queue_take(struct virtio_device *device, unsigned int number)
 	device->s.queue[number].avail_index++;
 }
 
-static bool write_pieces(const struct virtio_device *device, struct walk w, const uint8_t *from, uint32_t bytes)
+void virtio_queue_untake(struct virtio_device *device, unsigned int number, unsigned int count)
+{
+	device->s.queue[number].avail_index -= (uint16_t)count;
+}
+
+/* What is copied of a chain, and where it is in this program. */
+struct copy {
+	uint8_t *to;		/* or */
+	const uint8_t *from;	/* for what is written */
+	uint32_t skip, bytes;
+};
+
+static bool copy_part(const struct virtio_device *device, struct copy *copy, const struct vq_desc *desc)
+{
+	uint32_t skipped = desc->length < copy->skip ? desc->length : copy->skip;
+	uint32_t part = desc->length - skipped < copy->bytes ? desc->length - skipped : copy->bytes;
+
+	copy->skip -= skipped;
+	copy->bytes -= part;
+	if (!part)
+		return true;
+	if (copy->from) {
+		copy->from += part;
+		return gmem_write(device->mem, desc->address + skipped, copy->from - part, part);
+	}
+	copy->to += part;
+	return gmem_read(device->mem, desc->address + skipped, copy->to - part, part);
+}
+
+static bool copy_pieces(const struct virtio_device *device, struct walk w, struct copy copy)
 {
 	struct vq_desc desc;
 
-	while (bytes && next_piece(&w, &desc) == STEP_PIECE) {
-		uint32_t part = desc.length < bytes ? desc.length : bytes;
-
-		if (!(desc.flags & VQ_DESC_WRITE) || !part)
-			continue;
-		if (!gmem_write(device->mem, desc.address, from, part))
+	while (copy.bytes && next_piece(&w, &desc) == STEP_PIECE)
+		if (!!(desc.flags & VQ_DESC_WRITE) == !!copy.from && !copy_part(device, &copy, &desc))
 			return false;
-		from += part;
-		bytes -= part;
-	}
-	return !bytes;
+	return !copy.bytes;
 }
 
-bool virtio_queue_write(struct virtio_device *device, unsigned int number, uint16_t head, const uint8_t *from, uint32_t bytes)
+static bool copy_chain(struct virtio_device *device, unsigned int number, uint16_t head, struct copy copy)
 {
 	const struct virtio_queue_state *queue = &device->s.queue[number];
 	struct rings rings;
 
-	if (find_rings(device, queue, &rings) &&
-	    write_pieces(device, start_walk(device, queue, &rings, head), from, bytes))
+	if (find_rings(device, queue, &rings) && copy_pieces(device, start_walk(device, queue, &rings, head), copy))
 		return true;
 	virtio_break(device);
 	return false;
 }
 
-void virtio_queue_give(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t bytes)
+bool virtio_queue_read_at(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t skip, uint8_t *to, uint32_t bytes)
+{
+	return copy_chain(device, number, head, (struct copy){ .to = to, .skip = skip, .bytes = bytes });
+}
+
+bool virtio_queue_write_at(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t skip, const uint8_t *from,
+			   uint32_t bytes)
+{
+	return copy_chain(device, number, head, (struct copy){ .from = from, .skip = skip, .bytes = bytes });
+}
+
+bool virtio_queue_write(struct virtio_device *device, unsigned int number, uint16_t head, const uint8_t *from, uint32_t bytes)
+{
+	return virtio_queue_write_at(device, number, head, 0, from, bytes);
+}
+
+void virtio_queue_give_all(struct virtio_device *device, unsigned int number, const struct vq_used *used, unsigned int count)
 {
 	struct virtio_queue_state *queue = &device->s.queue[number];
-	struct vq_used used = { head, bytes };
 	struct rings rings;
 
 	if (!find_rings(device, queue, &rings)) {
 		virtio_break(device);
 		return;
 	}
-	memcpy(rings.used + RING_HEAD + queue->used_index % queue->size * sizeof(used), &used, sizeof(used));
-	store(rings.used + offsetof(struct vq_head, index), ++queue->used_index);
+	for (unsigned int i = 0; i < count; i++, queue->used_index++)
+		memcpy(rings.used + RING_HEAD + queue->used_index % queue->size * sizeof(used[i]), &used[i], sizeof(used[i]));
+	store(rings.used + offsetof(struct vq_head, index), queue->used_index);
+}
+
+void virtio_queue_give(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t bytes)
+{
+	virtio_queue_give_all(device, number, &(struct vq_used){ head, bytes }, 1);
 }
 
 /* 2.7.7.2 */

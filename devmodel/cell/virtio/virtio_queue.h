@@ -8,6 +8,7 @@
 #ifndef KEEL_VIRTIO_QUEUE_H
 #define KEEL_VIRTIO_QUEUE_H
 
+#include "shared/vq.h"
 #include "virtio/virtio.h"
 
 #define VIRTIO_PIECES_MOST	1024u	/* of a chain with an indirect table */
@@ -33,6 +34,15 @@ bool virtio_queue_is_placed(const struct virtio_device *device, const struct vir
  */
 bool virtio_queue_peek(struct virtio_device *device, unsigned int number, struct virtio_chain *chain);
 void virtio_queue_take(struct virtio_device *device, unsigned int number);
+/* The last 'count' that were taken are the next ones again. */
+void virtio_queue_untake(struct virtio_device *device, unsigned int number, unsigned int count);
+/*
+ * Copies from, or to, what the device may read, or write, of a chain that was taken, or is the next one, behind the first 'skip' bytes
+ * of it. False: as below.
+ */
+bool virtio_queue_read_at(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t skip, uint8_t *to, uint32_t bytes);
+bool virtio_queue_write_at(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t skip, const uint8_t *from,
+			   uint32_t bytes);
 /*
  * Copies to the start of what the device may write of a chain that was taken. False: it does not fit any
  * more, and the device is broken.
@@ -40,6 +50,8 @@ void virtio_queue_take(struct virtio_device *device, unsigned int number);
 bool virtio_queue_write(struct virtio_device *device, unsigned int number, uint16_t head, const uint8_t *from, uint32_t bytes);
 /* Gives a chain back; bytes: written to it. */
 void virtio_queue_give(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t bytes);
+/* The same of several, which the guest finds all at once. */
+void virtio_queue_give_all(struct virtio_device *device, unsigned int number, const struct vq_used *used, unsigned int count);
 /* After some that were given back: an interrupt, if the guest wants one. */
 void virtio_queue_tell(struct virtio_device *device, unsigned int number);
 

@@ -17,12 +17,14 @@
 #include <keel/channel.h>
 
 #include "common/exit.h"
+#include "host/loop.h"
 #include "manifest/manifest.h"
 #include "shared/vq_device.h"
 
 struct backend_plan {
 	struct keel_device device;	/* its row, but for its first queue */
-	uint32_t entries, arena_bytes;	/* of each of its queues */
+	uint32_t entries, arena_bytes;	/* of each of its queues, */
+	unsigned int control;		/* but for so many at the end: these are as small as a queue can be */
 };
 
 struct backend_ops {
@@ -32,6 +34,10 @@ struct backend_ops {
 	/* In a process that is not confined yet. state is all zeros; nothing is left of a failure. */
 	bool (*open)(void *state, const struct manifest *m, unsigned int number, struct failure *failure);
 	void (*close)(void *state);
+	/* May be NULL: it has descriptors that are waited for. */
+	bool (*watch)(void *state, struct loop *loop);
+	/* May be NULL: the guest starts, once more perhaps, and what was in its queues is gone. */
+	void (*start)(void *state);
 	/*
 	 * Answers some requests of those that there are, or all: not more than takes a moment, for it is
 	 * called again before the process sleeps. True: the cell has answers to look at.
@@ -40,6 +46,7 @@ struct backend_ops {
 };
 
 /* The kinds. */
+extern const struct backend_ops backend_net;
 extern const struct backend_ops backend_rng;
 
 #endif

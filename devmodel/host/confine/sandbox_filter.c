@@ -2,6 +2,7 @@
 /* The system calls of keel-dm after its set-up: its loop, and a restart of its guest. Any other fails with EPERM. */
 #include <errno.h>
 #include <linux/fs.h>
+#include <linux/if_tun.h>
 #include <linux/io_uring.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -19,7 +20,7 @@
 static const int allowed[] = {
 	/* the loop, and what is open: sockets, files, events */
 	SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(accept4), SCMP_SYS(recvfrom),
-	SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(pread64), SCMP_SYS(pwrite64),
+	SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(pread64), SCMP_SYS(pwrite64),
 	SCMP_SYS(lseek), SCMP_SYS(close), SCMP_SYS(io_uring_enter), SCMP_SYS(fstat), SCMP_SYS(newfstatat),
 	/* memory and threads of a restarted guest */
 	SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(brk), SCMP_SYS(futex), SCMP_SYS(set_robust_list),
@@ -33,6 +34,7 @@ static const int allowed[] = {
 static const unsigned int requests[] = {
 	KEEL_GET_INFO, KEEL_VM_CREATE, KEEL_VM_MEMORY, KEEL_VM_VCPU, KEEL_VM_DOORBELL, KEEL_VM_START, KEEL_VM_EVENT, KEEL_VM_KILL,
 	KEEL_VM_STATUS, KEEL_VM_APERTURE, KEEL_RUN, BLKGETSIZE64,
+	TUNSETOFFLOAD,
 };
 
 #define THREAD_FLAGS	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Networks of a guest: what is common to all (net.c), and what is behind one: a tap interface (net_tap.c), or passt (net_passt.c).
+ * Frames are not looked into; their headers are, for the cell is not trusted.
+ */
+#ifndef KEEL_NET_BACKEND_H
+#define KEEL_NET_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "common/exit.h"
+#include "host/loop.h"
+#include "manifest/manifest.h"
+#include "shared/net.h"
+
+struct net;
+
+enum net_sent { NET_SENT, NET_WAITS, NET_GONE };
+
+struct net_link_ops {
+	uint64_t features;		/* that a guest is offered for it */
+	/* In a process that is not confined yet. Sets net->source.fd, which is not blocking. On failure nothing is left. */
+	bool (*open)(struct net *net, const struct manifest *m, const struct manifest_network *network, unsigned int number,
+		     struct failure *failure);
+	void (*close)(struct net *net);
+	/* A frame with a header that is good. What the link cannot take is lost, and sent. */
+	enum net_sent (*send)(struct net *net, const struct net_header *header, const uint8_t *frame, uint32_t bytes);
+	/* What it has begun to send. NULL: it never has. */
+	enum net_sent (*flush)(struct net *net);
+	/*
+	 * One frame with its header into pieces that hold any. Its bytes with the header; 0: there is none now; below 0: nor ever again.
+	 * may_read: there may be something to read.
+	 */
+	ssize_t (*receive)(struct net *net, const struct iovec *pieces, int count, bool may_read);
+	/* Of NET_GUEST_OFFLOADS. NULL: it has none. */
+	void (*set_offloads)(struct net *net, uint64_t offloads);
+};
+
+extern const struct net_link_ops net_tap, net_passt;
+
+/* Of the chains that were taken of a queue and not given back, in their order. */
+struct net_chain {
+	uint16_t head;
+	uint32_t offset, bytes;		/* of its one piece; 0 bytes: it has none that is good */
+};
+
+struct net_chains {
+	struct net_chain ring[NET_ENTRIES];
+	unsigned int first, count;
+};
+
+struct net {
+	const struct net_link_ops *ops;
+	struct loop *loop;
+	struct loop_source source;
+	uint32_t ready;			/* events since it was served */
+	bool gone;			/* the link is; what the guest sends is lost */
+	struct net_chains transmit, receive;
+	struct passt *passt;
+	const char *name;		/* of the guest, for its log */
+};
+
+/* The interface's name of a guest's network: "t0-NAME", with a hash where that is too long. */
+#define NET_NAME_ROOM	16u
+void net_tap_name(char name[NET_NAME_ROOM], const char *guest, unsigned int number);
+
+#endif

@@ -1,0 +1,14 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Network cards: two guests with Debian's own drivers on a bridge of the control domain, which they and each other exchange frames with.
+set -uo pipefail
+# shellcheck source=tests/integration/common.sh
+. "$(dirname "$0")/common.sh"
+
+build_tests
+"$ROOT/tools/lib/guests.sh" "$KEEL_BUILD/guests/network.iso"
+script=$TESTS/$name-script
+cat "$ROOT/tests/integration/console.sh" "$ROOT/tests/integration/network-guest.sh" >"$script"
+boot network 500 "$script" --memory 1G --file "$KEEL_BUILD/guests/network.iso:/keel-test/network.iso"
+judge network
+finish
