@@ -10,6 +10,7 @@
 struct options {
 	bool json, console, log, force, all;
 	int timeout;		/* seconds; 0: none was given */
+	const char *unit;	/* the guest whose service starts it; NULL: none does */
 };
 
 enum exit_code command_check(const struct options *options, int count, char **operands);

@@ -6,7 +6,7 @@ _keel() {
 	local word=${COMP_WORDS[COMP_CWORD]} verb='' operands=0 i
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--timeout)	i=$((i + 1)) ;;
+		--timeout | --unit)	i=$((i + 1)) ;;
 		-*)	;;
 		*)	if [ -z "$verb" ]; then
 				verb=${COMP_WORDS[i]}
@@ -17,7 +17,7 @@ _keel() {
 	done
 	COMPREPLY=()
 	case ${COMP_WORDS[COMP_CWORD - 1]} in
-	--timeout | =)	return ;;	# a number
+	--timeout | --unit | =)	return ;;	# a number, a name
 	esac
 	case $verb:$word in
 	:-*)

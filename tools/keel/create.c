@@ -10,6 +10,7 @@
 #include "client.h"
 #include "commands.h"
 #include "manifest/manifest.h"
+#include "notify.h"
 #include "output.h"
 #include "process.h"
 #include "progress.h"
@@ -212,6 +213,8 @@ static enum exit_code tell_start(const struct options *options, const struct man
 	enum exit_code code;
 
 	watch(m->name, process, &steps);
+	if (options->unit)
+		notify_started(steps.event ? 0 : process->pid);
 	if (steps.event) {
 		code = tell_end(options, m, &steps);
 		json_decref(steps.event);
@@ -237,6 +240,14 @@ static enum exit_code tell_console(const struct options *options, const struct m
 	return code;
 }
 
+/* Its service would stop and look for another guest than it has started. */
+static bool is_units(const struct manifest *m, const char *unit, struct failure *failure)
+{
+	return !unit || !strcmp(m->name, unit) ||
+	       failure_set(failure, EXIT_MANIFEST, "keel@%s.service starts the guest \"%s\", but this manifest's name is \"%s\"; "
+			   "give the file that name too, or change \"name\" in it", unit, unit, m->name);
+}
+
 static enum exit_code create(const struct options *options, const struct manifest *m)
 {
 	struct process process;
@@ -245,6 +256,8 @@ static enum exit_code create(const struct options *options, const struct manifes
 	json_t *answer;
 	bool started;
 
+	if (!is_units(m, options->unit, &failure))
+		return output_fail(options->json, &failure);
 	progress_begin(options, "create", m->name, 1, PROCESS_START_SECONDS);
 	started = process_start(m, &process, &answer, &failure);
 	progress_end();

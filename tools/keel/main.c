@@ -14,7 +14,8 @@
 #define TIMEOUT_MOST		86400
 #define FOLDER_MASK		022	/* of log folders: not the caller's */
 
-enum { OPTION_JSON = 1, OPTION_CONSOLE = 2, OPTION_LOG = 4, OPTION_FORCE = 8, OPTION_TIMEOUT = 16, OPTION_ALL = 32 };
+enum { OPTION_JSON = 1, OPTION_CONSOLE = 2, OPTION_LOG = 4, OPTION_FORCE = 8, OPTION_TIMEOUT = 16, OPTION_ALL = 32,
+       OPTION_UNIT = 64 };
 
 struct command {
 	const char *name;
@@ -27,7 +28,7 @@ struct command {
 static const struct command commands[] = {
 	{ "check", command_check, 1, NAMES_MOST, OPTION_JSON, "MANIFEST...", "find the errors of manifests" },
 	{ "check-host", command_check_host, 0, 0, OPTION_JSON, "", "say whether this machine is fit for guests, and what is missing" },
-	{ "create", command_create, 1, 1, OPTION_JSON | OPTION_CONSOLE, "[--console] MANIFEST",
+	{ "create", command_create, 1, 1, OPTION_JSON | OPTION_CONSOLE | OPTION_UNIT, "[--console] [--unit NAME] MANIFEST",
 	  "start a guest; MANIFEST may be - for standard input" },
 	{ "list", command_list, 0, 0, OPTION_JSON | OPTION_ALL, "[--all]", "show the guests that run; --all: and why others ended" },
 	{ "console", command_console, 1, 1, OPTION_LOG, "[--log] NAME", "join a guest's serial console; Ctrl-] leaves" },
@@ -74,6 +75,7 @@ static const struct option known_options[] = {
 	{ "json", no_argument, NULL, OPTION_JSON }, { "console", no_argument, NULL, OPTION_CONSOLE },
 	{ "log", no_argument, NULL, OPTION_LOG }, { "force", no_argument, NULL, OPTION_FORCE },
 	{ "timeout", required_argument, NULL, OPTION_TIMEOUT }, { "all", no_argument, NULL, OPTION_ALL },
+	{ "unit", required_argument, NULL, OPTION_UNIT },
 	{ "help", no_argument, NULL, 'h' }, { 0 },
 };
 
@@ -99,6 +101,8 @@ static enum exit_code help_of(const struct command *command, FILE *to)
 	fprintf(to, "%s: %s\n", command->name, command->help);
 	if (command->options & OPTION_JSON)
 		fprintf(to, "--json: one JSON object on standard output, as output.schema.json describes it\n");
+	if (command->options & OPTION_UNIT)
+		fprintf(to, "--unit: for keel@NAME.service: the manifest must be that guest's, and systemd is told that it runs\n");
 	if (command->options & OPTION_TIMEOUT)
 		fprintf(to, "--timeout: how long to wait, at most %d seconds\n", TIMEOUT_MOST);
 	fputs(exit_codes, to);
@@ -224,13 +228,16 @@ static enum exit_code run(const struct command *command, struct options *options
 	while ((option = getopt_long(argc, argv, ":h", known_options, NULL)) != -1) {
 		if (option == 'h')
 			return help_of(command, stdout);
-		if (option == ':' && command->options & OPTION_TIMEOUT) {
-			failure_set(&failure, EXIT_USAGE, "%s: --timeout needs a number of seconds", command->name);
+		if (option == ':' && is_allowed(command, optopt)) {
+			failure_set(&failure, EXIT_USAGE, "%s: %s", command->name, optopt == OPTION_UNIT ? "--unit needs a guest's name" :
+				    "--timeout needs a number of seconds");
 			return refuse(options, command, &failure);
 		}
 		if (!is_allowed(command, option))
 			return unknown_option(options, command, argv[at]);
 		set_option(options, option);
+		if (option == OPTION_UNIT)
+			options->unit = optarg;
 		if (option == OPTION_TIMEOUT && !parse_timeout(optarg, &options->timeout, &failure))
 			return refuse(options, command, &failure);
 		at = optind;

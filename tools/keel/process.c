@@ -72,7 +72,7 @@ void process_log_path(char path[PATH_MAX], const char *name)
 /* KEEL_DM, beside this program, or where the packages put it. */
 static bool find_device_model(char *path, struct failure *failure)
 {
-	static const char *const places[] = { "", "../libexec/keel/", "../lib/keel/" };
+	static const char *const places[] = { "", "../lib/keel/" };
 	const char *asked = secure_getenv("KEEL_DM");
 	char self[PATH_MAX] = "";
 
@@ -85,7 +85,7 @@ static bool find_device_model(char *path, struct failure *failure)
 		if (snprintf(path, PATH_MAX, "%s/%s" DEVICE_MODEL, self, places[i]) < PATH_MAX && !access(path, X_OK))
 			return true;
 	}
-	return failure_set(failure, EXIT_FAILED, "cannot find " DEVICE_MODEL " beside %s or in ../libexec/keel; set KEEL_DM", self);
+	return failure_set(failure, EXIT_FAILED, "cannot find " DEVICE_MODEL " beside %s or in ../lib/keel; set KEEL_DM", self);
 }
 
 /* The folders that the environment names, whatever the working folder. */
