@@ -1,19 +1,29 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# debian-disk.sh DISK FOLDER: makes a raw disk with Debian 12: one ext4 partition, the stock kernel, systemd, GRUB in the
-# boot record, a login on the serial port; root's password is "keel". No loop device is needed. FOLDER is for work.
+# debian-disk.sh [--mib SIZE] [--add PACKAGE]... [--customize SCRIPT] DISK FOLDER: makes a raw disk with Debian 12: one ext4 partition, the stock kernel, systemd, GRUB in the
+# boot record, a login on the serial port; root's password is "keel". No loop device is needed. FOLDER is for work. More packages
+# can be added, and SCRIPT is called with the tree's path when it is done.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "$0")/common.sh"
 
+disk_mib=2048 customize='' added=()
+while [[ ${1:-} = --* ]]; do
+	case $1 in
+	--mib)		disk_mib=$2 ;;
+	--add)		added+=("$2") ;;
+	--customize)	customize=$2 ;;
+	*)		die "debian-disk.sh: unknown option $1" ;;
+	esac
+	shift 2
+done
 disk=$1 work=$2
-disk_mib=2048
 first_sector=2048	# the partition; the sectors before it hold GRUB's core image
 sector=512
 
 packages=(
 	systemd-sysv udev dbus login passwd kmod iproute2 iputils-ping procps less
-	linux-image-amd64 initramfs-tools grub-pc-bin e2fsprogs
+	linux-image-amd64 initramfs-tools grub-pc-bin e2fsprogs "${added[@]}"
 )
 
 # What the initrd needs to reach its disk; the default would be every driver there is, which takes long to pack and to load. The
@@ -68,6 +78,7 @@ make_tree() {
 		\( -name '*.list' -o -name '*.sources' \) -size +0 2>/dev/null)
 	begin_commands >"$work/begin"
 	setup_commands >"$work/setup"
+	[ -z "$customize" ] || printf '%q "$1"\n' "$customize" >>"$work/setup"
 	# The tools of the initrd would take the tests' ROOT for its root file system.
 	logged "$BUILD/logs/mmdebstrap.log" env -u ROOT mmdebstrap --variant=minbase --include="${packages[*]}" \
 		--aptopt='Apt::Install-Recommends "false"' \

@@ -9,7 +9,7 @@ set -euo pipefail
 
 guests=$BUILD/guests
 work=$guests/work
-images=(tiny.iso tiny-lz4.iso media.iso noacpi.iso rng.iso network.iso i386.iso memtest.iso grub.iso ipxe.iso debian.img)
+images=(tiny.iso tiny-lz4.iso media.iso button.iso noacpi.iso rng.iso network.iso i386.iso memtest.iso grub.iso ipxe.iso debian.img)
 
 linux_words="console=ttyS0,115200 quiet no_timer_check"
 
@@ -87,6 +87,20 @@ media_inputs() {
 
 make_media() {
 	pack_linux_iso media "$linux_words" "$@"
+}
+
+# The same with what tells of the power button, which turns it off.
+button_inputs() {
+	local kernel module
+	kernel=$("$ROOT/tools/lib/kernel.sh")
+	printf '%s\n' "$kernel/vmlinuz" /bin/busybox "$ROOT/tests/integration/button-init"
+	for module in button evdev; do
+		find "$kernel/modules/lib/modules" -name "$module.ko"
+	done
+}
+
+make_button() {
+	pack_linux_iso button "$linux_words" "$@"
 }
 
 # The same on a machine that it takes for one from before ACPI.

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# packages.sh: installs the Debian packages that building, running and testing need, as far as they are missing.
+# packages.sh [PACKAGE...]: installs the Debian packages that building, running and testing need, and those that are named, as far
+# as they are missing.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "$0")/common.sh"
@@ -33,7 +34,7 @@ missing_packages() {
 }
 
 mapfile -t missing < <(missing_packages "${build_packages[@]}" "${image_packages[@]}" \
-	"${emulator_packages[@]}" "${guest_packages[@]}")
+	"${emulator_packages[@]}" "${guest_packages[@]}" "$@")
 [ ${#missing[@]} -gt 0 ] || exit 0
 [ "$(id -u)" -eq 0 ] || die "not root, and these packages are missing: ${missing[*]}"
 
