@@ -77,8 +77,8 @@ enum cell_result cell_leave(struct cpu *cpu, struct cell_context *context)
 }
 
 /*
- * IRETQ to any other address faults in ring 0 (SDM vol. 2, IRET). Where a jump does not check it, an interrupt may come before the fault
- * at the target. The rest of the frame is as ring 3 cannot change it: CS, SS and the flags.
+ * IRETQ to any other address faults in ring 0 (SDM vol. 2, IRET). Where a jump does not check it, an interrupt may
+ * come before the fault at the target. The rest of the frame is as ring 3 cannot change it: CS, SS and the flags.
  */
 static bool may_go_on(struct cell_context *context)
 {

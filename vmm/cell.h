@@ -52,7 +52,7 @@ static inline void cell_rewind(struct cell_context *context)
 	frame->rflags = RFLAGS_FIXED | RFLAGS_IF;
 }
 
-/* cell_call.h has the way in. These are its parts for a context that has the cell: it goes on; it was left, if not by a plain answer. */
+/* cell_call.h has the way in. Its parts for a context that has the cell: it goes on; it was left, if not by a plain answer. */
 enum cell_result cell_resume(struct cpu *cpu, struct cell_context *context);
 enum cell_result cell_leave(struct cpu *cpu, struct cell_context *context);
 

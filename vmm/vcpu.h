@@ -60,8 +60,8 @@ int vcpu_run(struct cpu *cpu, struct vm *vm, uint64_t index, uint64_t armed, str
 int vcpu_run_event(struct cpu *cpu, struct vm *vm, struct vm_run *result);
 
 /*
- * Whether anybody but the guest has a use for this CPU now: asked between an exit that is answered at once and the next entry. An end
- * of the VM is not looked for here: it is found at the end of the stay, or when the control domain kicks the vCPU.
+ * Whether anybody but the guest has a use for this CPU now: asked between an exit that is answered at once and the next entry.
+ * An end of the VM is not looked for here: it is found at the end of the stay, or when the control domain kicks the vCPU.
  */
 static inline bool vcpu_is_due(const struct vcpu *vcpu)
 {

@@ -37,7 +37,7 @@ struct cell_frame {
 #define SEL_USER_CODE	(0x20u | 3)
 #define SEL_TSS		0x28u
 
-/* Runs ring 3 from frame until an interrupt or exception; frame then holds where it was and why. Of an answer it holds but that. */
+/* Runs ring 3 from frame until an interrupt or exception; frame then holds where it was and why, behind an answer but why. */
 #ifdef KEEL_HOST_TEST
 void cell_run(struct cell_frame *frame);
 #else

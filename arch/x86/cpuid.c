@@ -126,7 +126,7 @@ static const struct state_need {
 
 static uint64_t guest_xcr0;
 static bool tsc_aux;
-/* What is asked of the processor once: executed in a guest's stead it takes as long as some exits in all, below another VMM longer. */
+/* Asked of the processor once: executed in a guest's stead a CPUID is dear, and below another VMM an exit of Keel's. */
 static struct cpuid first_leaf;
 static struct cpuid shown[ARRAY_SIZE(policies)];
 

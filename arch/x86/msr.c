@@ -104,16 +104,15 @@ static const struct rule rules[] = {
 /* The rules are in the order of their MSRs. */
 static const struct rule *find(uint32_t msr)
 {
-	size_t first = 0, end = ARRAY_SIZE(rules), middle;
+	const struct rule *rule = rules;
+	size_t left = ARRAY_SIZE(rules), half;
 
-	while (first < end) {
-		middle = (first + end) / 2;
-		if (msr > rules[middle].last)
-			first = middle + 1;
-		else
-			end = middle;
+	for (; left > 1; left -= half) {
+		half = left / 2;
+		if (msr > rule[half - 1].last)
+			rule += half;
 	}
-	return first < ARRAY_SIZE(rules) && msr >= rules[first].first ? &rules[first] : NULL;
+	return msr >= rule->first && msr <= rule->last ? rule : NULL;
 }
 
 /* Where a register is kept: behind those of the rules before. */

@@ -13,8 +13,8 @@ ENTRY_NMI	equ 2
 
 section .text
 
-; What vmx_enter() calls, with its arguments and its result where C has them; of Keel's registers RBX, RBP and RDI are kept. RSP, RIP
-; and RFLAGS are the VMCS's, whose host RIP is vmx_exit.
+; What vmx_enter() calls, with its arguments and its result where C has them; of Keel's registers RBX, RBP and RDI are kept. RSP,
+; RIP and RFLAGS are the VMCS's, whose host RIP is vmx_exit.
 ; NMIs come at any time here: trap.asm moves on to vmx_called_off for one that comes between the last look and the entry.
 global vmx_switch, vmx_window, vmx_called_off
 vmx_switch:
