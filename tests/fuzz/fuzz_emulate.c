@@ -152,6 +152,7 @@ static void check_result(enum emulate_result result, const struct keel_context *
 static const struct io_ops mmio_ops = { .read = mmio_read, .write = mmio_write, .widest = 8 };
 static const struct io_ops port_ops = { .read = port_read, .write = port_write, .widest = 4 };
 static struct bus bus;
+static struct decode_known known;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -179,7 +180,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	shape_context(&ctx, &shape);
 	before = ctx.regs;
 	result = shape.string & 1 ? emulate_string_io(&ctx, current, &bus, MOST, &fault) :
-				    emulate_mmio(&ctx, current, &bus, MOST, &fault);
+				    emulate_mmio(&ctx, current, &bus, &known, MOST, &fault);
 	free(memory);
 	require(traffic.ports <= MOST, "more elements than allowed");
 	check_result(result, &ctx, &before, &fault);

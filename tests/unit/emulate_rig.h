@@ -99,6 +99,7 @@ static const struct io_ops device_ops = { .read = device_read, .write = device_w
 static const struct io_ops port_ops = { .read = port_read, .write = port_write, .widest = 4 };
 static struct io_range device = { .bytes = UINT64_MAX, .ops = &device_ops }, ports = { .bytes = BUS_PORTS, .ops = &port_ops };
 static struct bus bus;
+static struct decode_known known;
 
 static inline void set_up_bus(void)
 {
@@ -134,7 +135,7 @@ static inline enum emulate_result emulate(const uint8_t *bytes, unsigned int len
 {
 	memcpy(ctx.exit.insn, bytes, length);
 	ctx.exit.insn_length = length;
-	return emulate_mmio(&ctx, &mem, &bus, 1000, &fault);
+	return emulate_mmio(&ctx, &mem, &bus, &known, 1000, &fault);
 }
 
 #define EMULATE(...) emulate((const uint8_t[]) { __VA_ARGS__ }, sizeof((const uint8_t[]) { __VA_ARGS__ }))

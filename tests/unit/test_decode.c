@@ -126,6 +126,7 @@ struct oracle {
 };
 
 static struct oracle oracles[3];
+static struct decode_known learnt_insns;
 static uint8_t opcode_map[ZYDIS_MNEMONIC_MAX_VALUE + 1];
 static unsigned long agreed;
 static uint64_t random_state = 1;
@@ -330,17 +331,20 @@ static void compare_vector(enum decode_mode mode, const uint8_t *bytes, const st
 				     o->insn.meta.exception_class == ZYDIS_EXCEPTION_CLASS_AVX1);
 }
 
+/* What was decoded before at the same place was another instruction, or this one. */
 static void check(enum decode_mode mode, const uint8_t *bytes)
 {
 	struct oracle *o = &oracles[mode];
 	enum insn_op op = ask_oracle(o, bytes);
-	enum decode_result result;
+	const struct insn *learnt = decode_again(&learnt_insns, mode, bytes, bytes[1] % 2), *found;
 	struct insn insn;
 
-	result = decode_insn(&insn, mode, bytes, DECODE_LONGEST);
-	AGREE(result == DECODE_OK, op != INSN_NONE);
-	if (result != DECODE_OK)
+	AGREE(learnt != NULL, op != INSN_NONE);
+	found = decode_again(&learnt_insns, mode, bytes, bytes[1] % 2);
+	AGREE(found == learnt, true);
+	if (!found)
 		return;
+	insn = *found;
 	AGREE(insn.op, op);
 	AGREE(insn.length, o->insn.length);
 	AGREE(insn.address_size * 8, o->insn.address_width);
@@ -577,6 +581,52 @@ START_TEST(cut_behind_the_first_byte)
 }
 END_TEST
 
+static void agree_again(enum decode_mode mode, const uint8_t *bytes)
+{
+	const struct insn *found = decode_again(&learnt_insns, mode, bytes, 0);
+	struct insn insn;
+
+	ck_assert_int_eq(found != NULL, decode_insn(&insn, mode, bytes, DECODE_LONGEST) == DECODE_OK);
+	if (!found)
+		return;
+	ck_assert_uint_eq(found->op, insn.op);
+	ck_assert_uint_eq(found->length, insn.length);
+	ck_assert_uint_eq(found->size, insn.size);
+	ck_assert_uint_eq(found->base, insn.base);
+	ck_assert_int_eq(found->displacement, insn.displacement);
+	ck_assert_uint_eq(found->immediate, insn.immediate);
+}
+
+/* An instruction of 15 bytes: none of them can change, nor the mode, without being seen. */
+START_TEST(another_one_at_the_same_place)
+{
+	static const uint8_t insn[DECODE_LONGEST] = { 0x2e, 0x66, 0x67, 0x48, 0xc7, 0x84, 0x81, 1, 2, 3, 4, 5, 6, 7, 8 };
+
+	for (unsigned int i = 0; i < DECODE_LONGEST * 8; i++) {
+		uint8_t bytes[DECODE_LONGEST];
+
+		memcpy(bytes, insn, sizeof(bytes));
+		agree_again(DECODE_64, bytes);
+		bytes[i / 8] ^= 1u << i % 8;
+		agree_again(DECODE_64, bytes);
+	}
+	for (enum decode_mode mode = DECODE_16; mode <= DECODE_64; mode++)
+		agree_again(mode, insn);
+}
+END_TEST
+
+/* The decoder does not know it, whatever the entry was left as. */
+START_TEST(unknown_after_a_known_one)
+{
+	static const uint8_t mov[DECODE_LONGEST] = { 0x8b, 0x02 }, hlt[DECODE_LONGEST] = { 0xf4 };
+
+	agree_again(DECODE_64, mov);
+	agree_again(DECODE_64, hlt);
+	agree_again(DECODE_64, mov);
+	ck_assert_ptr_null(decode_again(&(struct decode_known){ 0 }, DECODE_64, hlt, 0));
+}
+END_TEST
+
 START_TEST(too_long)
 {
 	uint8_t bytes[DECODE_LONGEST + 1];
@@ -606,4 +656,6 @@ SUITE("decode", tests)
 	tcase_add_test(tests, cut_short);
 	tcase_add_test(tests, cut_behind_the_first_byte);
 	tcase_add_test(tests, too_long);
+	tcase_add_test(tests, another_one_at_the_same_place);
+	tcase_add_test(tests, unknown_after_a_known_one);
 }

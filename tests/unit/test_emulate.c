@@ -405,7 +405,7 @@ START_TEST(fetched_over_a_page_boundary)
 	ctx.regs.gpr[KEEL_RBX] = MMIO;
 	ctx.regs.rip = ARENA + PAGE - 3;
 	memcpy(backing + PAGE - 3, store, sizeof(store));
-	ck_assert_int_eq(emulate_mmio(&ctx, &mem, &bus, 1, &fault), EMULATE_DONE);
+	ck_assert_int_eq(emulate_mmio(&ctx, &mem, &bus, &known, 1, &fault), EMULATE_DONE);
 	assert_access(0, true, MMIO, 4, 0x12345678);
 	ck_assert_uint_eq(ctx.regs.rip, ARENA + PAGE + 3);
 	/* They are there to be told. */
@@ -415,18 +415,18 @@ START_TEST(fetched_over_a_page_boundary)
 	ctx.regs.rip = ARENA + PAGE - 3;
 	memcpy(ctx.exit.insn, store, 3);
 	ctx.exit.insn_length = 3;
-	ck_assert_int_eq(emulate_mmio(&ctx, &mem, &bus, 1, &fault), EMULATE_DONE);
+	ck_assert_int_eq(emulate_mmio(&ctx, &mem, &bus, &known, 1, &fault), EMULATE_DONE);
 	assert_access(1, true, MMIO, 4, 0x12345678);
 
 	page_tables();
 	ctx.exit.insn_length = 0;
 	ctx.regs.rip = PAGE - 3;
-	ck_assert_int_eq(emulate_mmio(&ctx, &mem, &bus, 1, &fault), EMULATE_EXCEPTION);
+	ck_assert_int_eq(emulate_mmio(&ctx, &mem, &bus, &known, 1, &fault), EMULATE_EXCEPTION);
 	ck_assert_uint_eq(fault.vector, 14);
 	ck_assert_uint_eq(fault.cr2, PAGE);
 	ctx.regs.rip = MMIO;
 	ctx.sregs.cr0 = CR0_PE;
-	ck_assert_int_eq(emulate_mmio(&ctx, &mem, &bus, 1, &fault), EMULATE_UNKNOWN);
+	ck_assert_int_eq(emulate_mmio(&ctx, &mem, &bus, &known, 1, &fault), EMULATE_UNKNOWN);
 }
 END_TEST
 
@@ -984,7 +984,7 @@ static enum emulate_result go_on(bool io, const uint8_t *code, unsigned int most
 		return emulate_string_io(&ctx, &mem, &bus, most, &fault);
 	ctx.exit.insn_length = code[0] == 0x90 ? 2 : 3;
 	memcpy(ctx.exit.insn, code + 3 - ctx.exit.insn_length, ctx.exit.insn_length);
-	return emulate_mmio(&ctx, &mem, &bus, most, &fault);
+	return emulate_mmio(&ctx, &mem, &bus, &known, most, &fault);
 }
 
 /* Up to the end, a fault, or as many elements as there may be. */
@@ -1052,7 +1052,7 @@ START_TEST(a_page_is_one_call)
 	ctx.regs.gpr[KEEL_RAX] = 0x5a;
 	memcpy(ctx.exit.insn, stosb, sizeof(stosb));
 	ctx.exit.insn_length = sizeof(stosb);
-	ck_assert_int_eq(emulate_mmio(&ctx, &mem, &bus, RUN_ELEMENTS, &fault), EMULATE_DONE);
+	ck_assert_int_eq(emulate_mmio(&ctx, &mem, &bus, &known, RUN_ELEMENTS, &fault), EMULATE_DONE);
 	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RCX], 0);
 	ck_assert_uint_eq(ctx.regs.gpr[KEEL_RDI], RUN_DEVICE + PAGE + 200);
 	ck_assert_uint_eq(run_device.calls, 2);

@@ -74,6 +74,7 @@ static void device_write(void *device, uint64_t gpa, unsigned int bytes, uint64_
 static const struct io_ops device_ops = { .read = device_read, .write = device_write, .widest = 8 };
 static struct io_range device = { .bytes = UINT64_MAX, .ops = &device_ops };
 static struct bus bus;
+static struct decode_known known;
 
 static void set_up(void)
 {
@@ -104,7 +105,7 @@ static enum emulate_result emulate(const uint8_t *bytes, unsigned int length)
 {
 	memcpy(ctx.exit.insn, bytes, length);
 	ctx.exit.insn_length = length;
-	return emulate_mmio(&ctx, &mem, &bus, 1000, &fault);
+	return emulate_mmio(&ctx, &mem, &bus, &known, 1000, &fault);
 }
 
 #define EMULATE(...) emulate((const uint8_t[]) { __VA_ARGS__, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90 },			\
@@ -312,7 +313,7 @@ START_TEST(asked_for_first)
 	memcpy(ctx.exit.insn, (const uint8_t[]){ 0x0f, 0x10, 0x03 }, 3);
 	ctx.exit.insn_length = 3;
 	before = ctx;
-	ck_assert_int_eq(emulate_mmio(&ctx, &mem, &bus, 1, &fault), EMULATE_VECTORS);
+	ck_assert_int_eq(emulate_mmio(&ctx, &mem, &bus, &known, 1, &fault), EMULATE_VECTORS);
 	ck_assert_mem_eq(&before, &ctx, sizeof(ctx));
 	ck_assert_uint_eq(bus_log.count, 0);
 }

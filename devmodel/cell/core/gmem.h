@@ -37,6 +37,15 @@ static inline const uint8_t *gmem_aligned(const struct gmem *mem, uint64_t gpa)
 		return mem->base + gpa;
 	return gmem_at(mem, gpa, 1, false);
 }
+/* Whether it is memory, or memory to be written. */
+static inline bool gmem_has(const struct gmem *mem, uint64_t gpa, bool write)
+{
+#pragma GCC unroll 5
+	for (unsigned int i = 0; i < GMEM_RANGES; i++)
+		if (gpa - mem->range[i].first < mem->range[i].bytes)
+			return !write || !mem->range[i].readonly;
+	return false;
+}
 /* Bytes from an address on that are not memory, or not to be written. */
 uint64_t gmem_gap(const struct gmem *mem, uint64_t gpa, bool write);
 /* Fills read-only memory too: firmware. */

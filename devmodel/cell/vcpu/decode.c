@@ -21,9 +21,6 @@
 #define ESCAPE_0F38	0x38
 #define ESCAPE_0F3A	0x3a
 #define OPCODE_MOV_TO_CR 0x22	/* after 0F */
-#define OPCODE_STORE	0x89
-#define OPCODE_LOAD	0x8b
-#define OPCODE_STORE_IMMEDIATE 0xc7	/* /0 */
 
 #define OPCODE_CONDITION 0x0f	/* of Jcc, SETcc, CMOVcc */
 
@@ -629,48 +626,11 @@ static enum decode_result decode_general(struct decoder *d, struct opcode chosen
 	return take_operands(d, &chosen) ? finish(d) : DECODE_SHORT;
 }
 
-/*
- * What most accesses to registers of devices are made by, without the tables: MOV of 4 or 8 bytes between memory and a register,
- * or from an immediate, with no prefix but REX. False: nothing was taken, it is something else.
- */
-static bool decode_move(struct decoder *d)
-{
-	struct insn *insn = d->insn;
-	unsigned int at = 0;
-
-	if (d->mode == DECODE_16 || d->count < DECODE_LONGEST)
-		return false;
-	if (d->mode == DECODE_64 && (d->bytes[0] & PREFIX_REX_MASK) == PREFIX_REX)
-		d->rex = d->bytes[at++];
-	d->opcode = d->bytes[at++];
-	d->modrm = d->bytes[at++];
-	if ((d->opcode != OPCODE_STORE && d->opcode != OPCODE_LOAD && d->opcode != OPCODE_STORE_IMMEDIATE) ||
-	    modrm_mod(d) == MOD_REGISTER || (d->opcode == OPCODE_STORE_IMMEDIATE && modrm_reg(d) != 0)) {
-		d->rex = 0;
-		return false;
-	}
-	d->at = at;
-	insn->op = INSN_MOV;
-	insn->condition = d->opcode & OPCODE_CONDITION;
-	insn->size = insn->reg_size = d->rex & REX_W ? 8 : 4;
-	insn->address_size = d->mode == DECODE_64 ? 8 : 4;
-	insn->reg = modrm_reg(d) | (d->rex & REX_R ? 8 : 0);
-	take_address_32(d);
-	insn->form = d->opcode == OPCODE_LOAD ? INSN_RM : INSN_MR;
-	if (d->opcode == OPCODE_STORE_IMMEDIATE) {
-		insn->form = INSN_MI;
-		take_immediate(d, F_IMM);
-	}
-	return true;
-}
-
 static enum decode_result decode(struct decoder *d)
 {
 	struct opcode entry;
 	bool vex;
 
-	if (decode_move(d))
-		return finish(d);
 	if (!take_prefixes(d) || decode_vex_follows(d, &vex) != DECODE_OK)
 		return DECODE_SHORT;
 	if (vex) {
@@ -735,6 +695,29 @@ static enum decode_result decode_by(enum decode_result (*function)(struct decode
 enum decode_result decode_insn(struct insn *insn, enum decode_mode mode, const uint8_t *bytes, unsigned int count)
 {
 	return decode_by(decode, insn, mode, bytes, count);
+}
+
+static __attribute__((noinline)) const struct insn *learn(struct decoded *decoded, enum decode_mode mode, const uint8_t *bytes)
+{
+	decoded->mode = 0;
+	if (decode_insn(&decoded->insn, mode, bytes, DECODE_LONGEST) != DECODE_OK)
+		return NULL;
+	memcpy(&decoded->first, bytes, sizeof(decoded->first));
+	memcpy(&decoded->last, bytes + DECODE_LONGEST - sizeof(decoded->last), sizeof(decoded->last));
+	decoded->mode = mode + 1u;
+	return &decoded->insn;
+}
+
+const struct insn *decode_again(struct decode_known *known, enum decode_mode mode, const uint8_t *bytes, uint64_t rip)
+{
+	struct decoded *decoded = &known->entry[(rip ^ rip / DECODE_KNOWN) % DECODE_KNOWN];
+	uint64_t first, last;
+
+	memcpy(&first, bytes, sizeof(first));
+	memcpy(&last, bytes + DECODE_LONGEST - sizeof(last), sizeof(last));
+	if (decoded->first != first || decoded->last != last || decoded->mode != mode + 1u)
+		return learn(decoded, mode, bytes);
+	return &decoded->insn;
 }
 
 enum decode_result decode_cr8_write(struct insn *insn, enum decode_mode mode, const uint8_t *bytes,

@@ -86,6 +86,23 @@ struct insn {
 	uint8_t second;		/* INSERT: the register that the rest comes from */
 };
 
+/*
+ * Instructions that were decoded. All zeros: none. What is found here is what decode_insn makes of the same bytes, so that it never
+ * has to be dropped.
+ */
+#define DECODE_KNOWN	64u
+
+struct decode_known {
+	struct decoded {
+		uint64_t first, last;	/* 8 bytes each, of the longest instruction */
+		uint32_t mode;		/* enum decode_mode + 1; 0: the entry is empty */
+		struct insn insn;
+	} entry[DECODE_KNOWN];
+};
+
+/* DECODE_LONGEST bytes at this RIP, which says where they may be found again. NULL: DECODE_UNKNOWN. */
+const struct insn *decode_again(struct decode_known *known, enum decode_mode mode, const uint8_t *bytes, uint64_t rip);
+
 enum decode_result decode_insn(struct insn *insn, enum decode_mode mode, const uint8_t *bytes, unsigned int count);
 /* MOV to CR8 and nothing else: op MOV, reg and reg_size tell the source. No other operand is set. */
 enum decode_result decode_cr8_write(struct insn *insn, enum decode_mode mode, const uint8_t *bytes,

@@ -630,11 +630,7 @@ static enum emulate_result fetch_page(struct emulator *e, uint8_t *bytes, unsign
 	from = gmem_at(e->mem, gpa, left, false);
 	if (!from)
 		return EMULATE_UNKNOWN;
-	/* Most are in one page, and a copy of a known size is a few moves. */
-	if (left == DECODE_LONGEST)
-		memcpy(bytes, from, DECODE_LONGEST);
-	else
-		memcpy(bytes + *count, from, left);
+	memcpy(bytes + *count, from, left);
 	*count += left;
 	/* The copy is what is decoded; the compiler must not look at the original again. */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
@@ -661,11 +657,11 @@ static enum emulate_result fetch(struct emulator *e,
 	return decoded == DECODE_OK ? EMULATE_DONE : EMULATE_UNKNOWN;
 }
 
-static uint64_t following(const struct emulator *e)
+static uint64_t following(const struct keel_context *ctx, const struct insn *insn, enum decode_mode mode)
 {
-	uint64_t rip = e->ctx->regs.rip + e->insn.length;
+	uint64_t rip = ctx->regs.rip + insn->length;
 
-	return e->mode == DECODE_64 ? rip : (uint32_t)rip;
+	return mode == DECODE_64 ? rip : (uint32_t)rip;
 }
 
 /* Registers and instruction are to follow. */
@@ -682,11 +678,37 @@ static void start(struct emulator *e, struct keel_context *ctx, const struct gme
 	e->last[1].valid = false;
 }
 
-static uint64_t segment_base(const struct emulator *e, unsigned int segment)
+/*
+ * The bytes at RIP come into the exit record, unless they are there. False: not as many as an instruction may have, for the page
+ * ends before, or they cannot be had.
+ */
+static bool take_bytes(struct keel_context *ctx, const struct gmem *mem, enum decode_mode mode, struct emulate_fault *fault)
 {
-	bool flat = e->mode == DECODE_64 && segment != KEEL_SEG_FS && segment != KEEL_SEG_GS;
+	struct keel_exit *exit = &ctx->exit;
+	uint64_t linear = ctx->regs.rip, gpa;
+	const uint8_t *from;
 
-	return flat ? 0 : e->ctx->sregs.seg[segment].base;
+	if (exit->insn_length)
+		return exit->insn_length >= DECODE_LONGEST;
+	if (mode != DECODE_64)
+		linear = (uint32_t)(linear + ctx->sregs.seg[KEEL_SEG_CS].base);
+	if (linear % WALK_PAGE_BYTES > WALK_PAGE_BYTES - DECODE_LONGEST || !walk_translate(ctx, mem, linear, WALK_FETCH, &gpa, fault))
+		return false;
+	/* The rest of the page is like its first byte. */
+	from = gmem_aligned(mem, gpa);
+	if (!from)
+		return false;
+	memcpy(exit->insn, from, DECODE_LONGEST);
+	/* The copy is what is decoded; the compiler must not look at the original again. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	return true;
+}
+
+static uint64_t segment_base(const struct keel_sregs *sregs, enum decode_mode mode, unsigned int segment)
+{
+	bool flat = mode == DECODE_64 && segment != KEEL_SEG_FS && segment != KEEL_SEG_GS;
+
+	return flat ? 0 : sregs->seg[segment].base;
 }
 
 /*
@@ -694,40 +716,46 @@ static uint64_t segment_base(const struct emulator *e, unsigned int segment)
  * not be walked to again. Not so if the operand that the instruction has now would be elsewhere in its page, or written and not
  * read, or if it needs more than one access: then it is none that the processor has seen, or not as a whole.
  */
-static bool move_told(struct emulator *e)
+static bool move_told(struct keel_context *ctx, const struct gmem *mem, struct bus *bus, const struct insn *insn,
+		      enum decode_mode mode)
 {
-	const struct insn *insn = &e->insn;
-	const struct keel_exit *exit = &e->ctx->exit;
-	uint64_t *reg = &e->ctx->regs.gpr[insn->reg];
-	uint64_t linear = segment_base(e, insn->segment) + effective_address(insn, &e->ctx->regs, e->next_rip);
+	const struct keel_exit *exit = &ctx->exit;
+	uint64_t *reg = &ctx->regs.gpr[insn->reg];
+	uint64_t next_rip = following(ctx, insn, mode);
+	uint64_t linear = segment_base(&ctx->sregs, mode, insn->segment) + effective_address(insn, &ctx->regs, next_rip);
 	bool write = insn->form != INSN_RM;
 
 	if ((insn->op != INSN_MOV && insn->op != INSN_MOVZX) || insn->reg_high || (linear ^ exit->gpa) % WALK_PAGE_BYTES != 0 ||
-	    exit->gpa & (insn->size - 1u) || write != !!(exit->access & KEEL_ACCESS_WRITE) ||
-	    gmem_at(e->mem, exit->gpa, insn->size, write))
+	    exit->gpa & (insn->size - 1u) || write != !!(exit->access & KEEL_ACCESS_WRITE) || gmem_has(mem, exit->gpa, write))
 		return false;
+	ctx->regs.rip = next_rip;
 	if (write) {
-		bus_write(e->bus, exit->gpa, insn->size, insn->form == INSN_MI ? insn->immediate : *reg);
+		bus_write(bus, exit->gpa, insn->size, insn->form == INSN_MI ? insn->immediate : *reg);
 	} else {
 		uint64_t keep = insn->reg_size < 4 ? ~alu_mask(insn->reg_size) : 0;
 
-		*reg = (*reg & keep) | bus_read(e->bus, exit->gpa, insn->size);
+		*reg = (*reg & keep) | bus_read(bus, exit->gpa, insn->size);
 	}
-	e->ctx->regs.rip = e->next_rip;
 	return true;
 }
 
-enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *mem, struct bus *bus,
-				 unsigned int most, struct emulate_fault *fault)
+/* known: the instruction, or NULL if it has to be looked at more closely. */
+static __attribute__((noinline)) enum emulate_result carry_out(struct keel_context *ctx, const struct gmem *mem, struct bus *bus,
+							       const struct insn *known, unsigned int most,
+							       struct emulate_fault *fault)
 {
 	struct emulator e;
 	enum decode_result decoded = DECODE_SHORT;
 	enum emulate_result result;
 
 	start(&e, ctx, mem, bus, most, fault);
-	/* The hardware gives nothing, or stops at the end of a page. */
-	if (ctx->exit.insn_length)
+	if (known) {
+		e.insn = *known;
+		decoded = DECODE_OK;
+	} else if (ctx->exit.insn_length) {
+		/* The hardware stops at the end of a page. */
 		decoded = decode_insn(&e.insn, e.mode, ctx->exit.insn, ctx->exit.insn_length);
+	}
 	result = decoded == DECODE_OK ? EMULATE_DONE : EMULATE_UNKNOWN;
 	if (decoded == DECODE_SHORT)
 		result = fetch(&e, decode_insn);
@@ -735,14 +763,27 @@ enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *me
 		return result;
 	if (!handlers[e.insn.op])
 		return EMULATE_UNKNOWN;
-	e.next_rip = following(&e);
-	if (move_told(&e))
+	if (!known && move_told(ctx, mem, bus, &e.insn, e.mode))
 		return EMULATE_DONE;
+	e.next_rip = following(ctx, &e.insn, e.mode);
 	e.regs = ctx->regs;
 	result = handlers[e.insn.op](&e);
 	if (result == EMULATE_DONE)
 		ctx->regs = e.regs;
 	return result;
+}
+
+enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *mem, struct bus *bus, struct decode_known *known,
+				 unsigned int most, struct emulate_fault *fault)
+{
+	enum decode_mode mode = mode_of(&ctx->sregs);
+	const struct insn *insn = NULL;
+
+	if (take_bytes(ctx, mem, mode, fault))
+		insn = decode_again(known, mode, ctx->exit.insn, ctx->regs.rip);
+	if (insn && move_told(ctx, mem, bus, insn, mode))
+		return EMULATE_DONE;
+	return carry_out(ctx, mem, bus, insn, most, fault);
 }
 
 enum emulate_result emulate_cr8_write(struct keel_context *ctx, const struct gmem *mem, uint64_t *value,
@@ -761,7 +802,7 @@ enum emulate_result emulate_cr8_write(struct keel_context *ctx, const struct gme
 		*fault = (struct emulate_fault) { .vector = EXC_GP, .has_error_code = true };
 		return EMULATE_EXCEPTION;
 	}
-	ctx->regs.rip = following(&e);
+	ctx->regs.rip = following(ctx, &e.insn, e.mode);
 	return EMULATE_DONE;
 }
 

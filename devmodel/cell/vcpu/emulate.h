@@ -14,6 +14,7 @@
 
 #include "core/bus.h"
 #include "core/gmem.h"
+#include "vcpu/decode.h"
 
 enum emulate_result {
 	EMULATE_DONE,		/* regs hold the result, rip is past the instruction (or on it: a REP to go on with) */
@@ -33,10 +34,10 @@ struct emulate_fault {
 /*
  * One instruction at CS:RIP of ctx (KEEL_EXIT_F_SREGS must be set), for KEEL_EXIT_MMIO.
  * ctx->exit.insn is used if insn_length is not 0, else the bytes are fetched; ctx->exit.gpa and access are what the processor's
- * access came to. A REP does at most 'most' elements.
+ * access came to. A REP does at most 'most' elements. known is of any vCPU, for all of them.
  * On EMULATE_DONE ctx->regs is updated (gpr, rip, the arithmetic flags in rflags), and ctx->vectors where it says so.
  */
-enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *mem, struct bus *bus,
+enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *mem, struct bus *bus, struct decode_known *known,
 				 unsigned int most, struct emulate_fault *fault);
 
 /*
