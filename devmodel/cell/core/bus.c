@@ -395,7 +395,7 @@ static unsigned int part_of(const struct io_range *range, uint64_t offset, unsig
 	return part;
 }
 
-uint64_t bus_read(struct bus *bus, uint64_t gpa, unsigned int bytes)
+static __attribute__((noinline)) uint64_t read_parts(struct bus *bus, uint64_t gpa, unsigned int bytes)
 {
 	uint64_t value = 0;
 	unsigned int part;
@@ -413,7 +413,18 @@ uint64_t bus_read(struct bus *bus, uint64_t gpa, unsigned int bytes)
 	return value;
 }
 
-void bus_write(struct bus *bus, uint64_t gpa, unsigned int bytes, uint64_t value)
+uint64_t bus_read(struct bus *bus, uint64_t gpa, unsigned int bytes)
+{
+	const struct io_range *range = range_at(bus, gpa);
+	uint64_t offset = gpa - range->base;
+
+	if (!fits(range, offset, bytes))
+		return read_parts(bus, gpa, bytes);
+	bus->timed |= range->ops->timed_reads;
+	return range->ops->read(range->device, offset, bytes) & mask_of(bytes);
+}
+
+static __attribute__((noinline)) void write_parts(struct bus *bus, uint64_t gpa, unsigned int bytes, uint64_t value)
 {
 	unsigned int part;
 
@@ -427,6 +438,19 @@ void bus_write(struct bus *bus, uint64_t gpa, unsigned int bytes, uint64_t value
 		bus->timed |= range->ops->timed;
 		range->ops->write(range->device, offset, part, value >> (8 * done) & mask_of(part));
 	}
+}
+
+void bus_write(struct bus *bus, uint64_t gpa, unsigned int bytes, uint64_t value)
+{
+	const struct io_range *range = range_at(bus, gpa);
+	uint64_t offset = gpa - range->base;
+
+	if (!fits(range, offset, bytes)) {
+		write_parts(bus, gpa, bytes, value);
+		return;
+	}
+	bus->timed |= range->ops->timed;
+	range->ops->write(range->device, offset, bytes, value & mask_of(bytes));
 }
 
 /* Nobody has no registers that a wide access could be split over. */
