@@ -127,8 +127,8 @@ static s64 keel_call_irqs_on(u64 number, struct keel_args *args);
 #include "../../linux/run.c"
 
 /*
- * The guest, with its cell. BUSY: it never halts, and sets the next deadline when it has reached one. Else it is woken at its deadline, runs for a while, sets the next one, runs again and halts. The cell has
- * another deadline far ahead.
+ * The guest, with its cell, which has another deadline far ahead. BUSY: it never halts, and sets the next deadline when it has
+ * reached one. Else it is woken at its deadline, runs for a while, sets the next one, runs again and halts.
  */
 static struct {
 	u64 period, before, after;	/* from one deadline to the next; what it runs before it is set, and then */

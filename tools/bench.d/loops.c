@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * loops NAME...: loads for tools/bench, each in several passes, and a pass between two lines on standard output: "BENCH NAME
- * start" and "BENCH NAME end NANOSECONDS UNITS", with what else is worth knowing at the end of the second one.
+ * start" and "BENCH NAME end NANOSECONDS UNITS", with what else is worth knowing at the end of the second one. Before all of
+ * them the time-stamp counter: "BENCH counter TICKS".
  */
+#define _GNU_SOURCE
 #include <err.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +27,14 @@
 #define FORKS		600u
 #define SYSCALLS	1000000u
 #define SPINS		300000000u
+#define WAKES		100u
+#define WAKE_NS		4000000
+#define DISK		"/dev/sda"
+#define DISK_BYTES	(32u << 20)	/* of it, from the beginning, again and again */
+#define SMALL_BYTES	4096u
+#define SMALL_READS	200u
+#define LARGE_BYTES	(1u << 20)
+#define LARGE_READS	24u
 
 static char note[128];
 
@@ -151,6 +162,41 @@ static unsigned long loop_chase(void)
 	return CHASE_STEPS;
 }
 
+/* A timer ends a halt, and nothing else goes on. */
+static unsigned long loop_wake(void)
+{
+	struct timespec pause = { .tv_nsec = WAKE_NS };
+
+	for (unsigned int i = 0; i < WAKES; i++)
+		nanosleep(&pause, NULL);
+	return WAKES;
+}
+
+/* One request at a time, past the cache. */
+static unsigned long read_disk(size_t bytes, unsigned int count)
+{
+	static _Alignas(PAGE) char buffer[LARGE_BYTES];
+	int fd = open(DISK, O_RDONLY | O_DIRECT);
+
+	if (fd < 0)
+		err(1, DISK);
+	for (size_t i = 0; i < count; i++)
+		if (pread(fd, buffer, bytes, (off_t)(i * bytes % DISK_BYTES)) != (ssize_t)bytes)
+			err(1, "read of " DISK);
+	close(fd);
+	return count;
+}
+
+static unsigned long loop_read_small(void)
+{
+	return read_disk(SMALL_BYTES, SMALL_READS);
+}
+
+static unsigned long loop_read_large(void)
+{
+	return read_disk(LARGE_BYTES, LARGE_READS);
+}
+
 static const struct loop {
 	const char *name;
 	void (*prepare)(void);
@@ -162,6 +208,9 @@ static const struct loop {
 	{ "fork", NULL, loop_fork },
 	{ "chase-4k", prepare_small, loop_chase },
 	{ "chase-2m", prepare_large, loop_chase },
+	{ "wake", NULL, loop_wake },
+	{ "read-4k", NULL, loop_read_small },
+	{ "read-1m", NULL, loop_read_large },
 };
 
 static uint64_t nanoseconds(void)
@@ -206,8 +255,18 @@ static void run(const struct loop *loop)
 		run_pass(loop);
 }
 
+/* From power-on: where the counter counts instructions, how many there have been. */
+static void say_counter(void)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "BENCH counter %llu\n", __builtin_ia32_rdtsc());
+	say(text);
+}
+
 int main(int argc, char **argv)
 {
+	say_counter();
 	for (int i = 1; i < argc; i++) {
 		const struct loop *loop = loops, *end = loops + sizeof(loops) / sizeof(loops[0]);
 
