@@ -35,10 +35,14 @@
 #define TABLES		0x200000u
 #define PAGE_ENTRY	0x67u		/* present, writable, user's, accessed, dirty */
 #define PAGE_LARGE	0x80u
+#define SECTOR		512u
+#define DISK_SECTORS	1000u
 
 struct test_channel {
 	struct keel_channel c;
 	uint8_t firmware[FIRMWARE_BYTES];
+	_Alignas(KEEL_PAGE_SIZE) uint8_t ring[KEEL_PAGE_SIZE];
+	uint8_t arena[KEEL_BLOCK_ARENA];
 };
 
 static const char *image_file;
@@ -122,6 +126,19 @@ static void map_context(unsigned int context)
 	map(stack_end(context) - bytes, bytes, PROT_READ | PROT_WRITE);
 }
 
+static void add_disk(struct keel_machine *m)
+{
+	static const struct keel_block_config config = { .sectors = DISK_SECTORS };
+
+	m->queues = m->devices = 1;
+	m->queue[0] = (struct keel_queue){
+		.ring = offsetof(struct test_channel, ring), .entries = KEEL_BLOCK_ENTRIES,
+		.arena = offsetof(struct test_channel, arena), .arena_bytes = KEEL_BLOCK_ARENA,
+	};
+	m->device[0] = (struct keel_device){ .type = KEEL_DEVICE_IDE_DISK, .queues = 1, .config_bytes = sizeof(config) };
+	memcpy(m->device[0].config, &config, sizeof(config));
+}
+
 static void setup(void)
 {
 	struct keel_machine *m;
@@ -144,6 +161,7 @@ static void setup(void)
 	m->firmware = offsetof(struct test_channel, firmware);
 	m->firmware_bytes = FIRMWARE_BYTES;
 	memset(channel->firmware, 0xea, FIRMWARE_BYTES);
+	add_disk(m);
 	sigaltstack(&own, NULL);
 	for (unsigned int i = 0; i < 3; i++)
 		sigaction((int[]){ SIGSEGV, SIGILL, SIGBUS }[i], &action, NULL);
@@ -221,6 +239,22 @@ static void read_port(struct keel_context *ctx)
 static void write_port(struct keel_context *ctx)
 {
 	access_port(ctx, 0x80, 0);
+}
+
+static void identify_disk(struct keel_context *ctx)
+{
+	access_port(ctx, 0x1f7, 0);
+	ctx->regs.gpr[KEEL_RAX] = 0xec;
+}
+
+static void read_sector(struct keel_context *ctx)
+{
+	access_port(ctx, 0x1f0, KEEL_IO_IN | KEEL_IO_STRING | KEEL_IO_REP);
+	ctx->exit.size = 2;
+	ctx->exit.segment = KEEL_SEG_ES;
+	ctx->exit.address_size = 8;
+	ctx->regs.gpr[KEEL_RCX] = SECTOR / 2;
+	ctx->regs.gpr[KEEL_RDI] = CODE + 0x1000;
 }
 
 /* MOV between EAX and [RDX]; loads and stores are at different places. */
@@ -309,6 +343,8 @@ static const struct {
 	{ "x2APIC: mode", enter_x2apic, KEEL_EXIT_WRMSR, 0 },
 	{ "x2APIC: sent to itself", send_by_x2apic, KEEL_EXIT_WRMSR, 900 },
 	{ "x2APIC: EOI", end_by_x2apic, KEEL_EXIT_WRMSR, 140 },
+	{ "IDE: IDENTIFY DEVICE", identify_disk, KEEL_EXIT_IO, 0 },
+	{ "IDE: REP INSW, a sector", read_sector, KEEL_EXIT_IO, 3000 },
 	{ "HLT", do_nothing, KEEL_EXIT_HLT, 600 },
 	{ "poll", do_nothing, KEEL_EXIT_POLL, 600 },
 	{ "event, the first", do_nothing, KEEL_EXIT_EVENT, 0 },
@@ -362,6 +398,8 @@ START_TEST(exits_stay_short)
 		ck_assert_msg(steps > 0 && (!costs[i].most || steps <= costs[i].most), "%s: %u instructions, over %u",
 			      costs[i].what, steps, costs[i].most);
 	}
+	/* What was read is the drive's (ATA/ATAPI-6, 8.15.35). */
+	ck_assert_uint_eq(((const uint16_t *)(KEEL_CELL_GUEST + CODE + 0x1000))[60], DISK_SECTORS);
 }
 END_TEST
 
