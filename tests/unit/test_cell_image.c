@@ -398,7 +398,7 @@ START_TEST(exits_stay_short)
 		ck_assert_msg(steps > 0 && (!costs[i].most || steps <= costs[i].most), "%s: %u instructions, over %u",
 			      costs[i].what, steps, costs[i].most);
 	}
-	/* What was read is the drive's (ATA/ATAPI-6, 8.15.35). */
+	/* What was read is the drive's: words 60 and 61 are its sectors. */
 	ck_assert_uint_eq(((const uint16_t *)(KEEL_CELL_GUEST + CODE + 0x1000))[60], DISK_SECTORS);
 }
 END_TEST
