@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Fuzz target of the entropy device's back end, the resource half's end of its queue: a cell that keeps to the rules, and from some
- * time on one that writes anything anywhere.
+ * Fuzz target of the entropy device's back end, the resource half's end of its queue: a cell that keeps to the rules, and from
+ * some time on one that writes anything anywhere.
  */
 #include "fuzz.h"
 #include "host/backend/backend.h"
