@@ -20,7 +20,8 @@ pkg_check_modules(LIBURING REQUIRED IMPORTED_TARGET liburing)
 keel_unit_test(vq
 	SOURCES tests/unit/test_vq.c devmodel/shared/vq_device.c devmodel/shared/vq_driver.c)
 keel_unit_test(devices ALLOCATES
-	SOURCES tests/unit/test_devices.c devmodel/host/backend/rng.c devmodel/host/channel.c devmodel/host/devices.c
+	SOURCES tests/unit/test_devices.c devmodel/host/backend/net.c devmodel/host/backend/net_passt.c
+		devmodel/host/backend/net_tap.c devmodel/host/loop.c devmodel/host/backend/rng.c devmodel/host/channel.c devmodel/host/devices.c
 		devmodel/host/firmware/blob.c devmodel/host/rings.c devmodel/cell/machine/link.c
 		devmodel/shared/vq_device.c devmodel/shared/vq_driver.c tools/common/exit.c tools/common/text.c)
 keel_unit_test(disk ALLOCATES

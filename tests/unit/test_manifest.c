@@ -203,12 +203,24 @@ static bool valid_scalar(const json_t *schema, const json_t *value)
 	       (!most || json_integer_value(value) <= json_integer_value(most));
 }
 
+static bool valid_once(const json_t *root, const json_t *schemas, const json_t *value)
+{
+	unsigned int count = 0;
+	json_t *schema;
+	size_t i;
+
+	json_array_foreach(schemas, i, schema)
+		count += valid(root, schema, value);
+	return count == 1;
+}
+
 static bool valid(const json_t *root, const json_t *schema, const json_t *value)
 {
 	static const char known[] = " $schema title description default $defs type required additionalProperties properties "
-		"const enum pattern minLength minimum maximum minItems maxItems uniqueItems items $ref if then else not ";
+		"const enum pattern minLength minimum maximum minItems maxItems uniqueItems items $ref if then else not oneOf ";
 	const json_t *ref = json_object_get(schema, "$ref"), *type = json_object_get(schema, "type");
 	const json_t *condition = json_object_get(schema, "if"), *not = json_object_get(schema, "not");
+	const json_t *one = json_object_get(schema, "oneOf");
 	const char *key;
 	json_t *unused;
 	char word[64];
@@ -224,6 +236,8 @@ static bool valid(const json_t *root, const json_t *schema, const json_t *value)
 	if (condition && !valid(root, json_object_get(schema, valid(root, condition, value) ? "then" : "else"), value))
 		return false;
 	if (not && valid(root, not, value))
+		return false;
+	if (one && !valid_once(root, one, value))
 		return false;
 	return valid_scalar(schema, value) && (!json_is_object(value) || valid_object(root, schema, value)) &&
 	       (!json_is_array(value) || valid_array(root, schema, value));
@@ -358,6 +372,40 @@ START_TEST(values_arrive)
 	ck_assert_int_eq(m.drives[3].kind, MANIFEST_DRIVE_NONE);
 	manifest_report_free(&report);
 	manifest_free(&m);
+}
+END_TEST
+
+/* An address that is not given is the same each time, another one for each card and each guest, and nobody else's. */
+START_TEST(networks)
+{
+	char path[PATH_MAX];
+	struct manifest_report report;
+	struct manifest m;
+	uint8_t first[6];
+
+	snprintf(path, sizeof(path), "%s/good/networks.json", folder);
+	for (unsigned int i = 0; i < 2; i++) {
+		ck_assert(manifest_load(path, &m, &report));
+		ck_assert_uint_eq(m.networks, 3);
+		ck_assert_int_eq(m.network[0].kind, MANIFEST_NETWORK_BRIDGE);
+		ck_assert_str_eq(m.network[0].name, "br0");
+		ck_assert_uint_eq(m.network[0].mac[0] & 3, 2);
+		ck_assert_mem_ne(m.network[0].mac, m.network[2].mac, 6);
+		if (i)
+			ck_assert_mem_eq(m.network[0].mac, first, 6);
+		memcpy(first, m.network[0].mac, 6);
+		ck_assert_mem_eq(m.network[1].mac, ((uint8_t[]){ 2, 0, 0, 0, 0, 10 }), 6);
+		ck_assert_uint_eq(m.network[1].mtu, 9000);
+		ck_assert_int_eq(m.network[2].kind, MANIFEST_NETWORK_USER);
+		ck_assert_uint_eq(m.network[2].forwards, 2);
+		ck_assert_uint_eq(m.network[2].forward[0].guest, 80);
+		ck_assert_str_eq(m.network[2].forward[0].address, "127.0.0.1");
+		ck_assert(m.network[2].forward[1].udp && m.network[2].forward[1].guest == 53);
+		manifest_report_free(&report);
+		manifest_free(&m);
+	}
+	/* Known for good: a guest's system remembers it. */
+	ck_assert_mem_eq(first, ((uint8_t[]){ 0x32, 0xe4, 0x01, 0xf2, 0xf7, 0x6e }), 6);
 }
 END_TEST
 
@@ -787,6 +835,7 @@ int main(void)
 	tcase_add_test(tests, values_arrive);
 	tcase_add_test(tests, topologies);
 	tcase_add_test(tests, virtio_disks);
+	tcase_add_test(tests, networks);
 	tcase_add_test(tests, defaults);
 	tcase_add_test(tests, missing_file);
 	tcase_add_test(tests, other_formats);

@@ -9,6 +9,7 @@
 #include "machine/save.h"
 #include "pci/msi.h"
 #include "roundtrip.h"
+#include "shared/net.h"
 #include "shared/pc_map.h"
 #include "shared/virtio_id.h"
 #include "shared/vq_device.h"
@@ -303,13 +304,20 @@ END_TEST
 START_TEST(no_memory_left)
 {
 	struct keel_machine *m = &channel->c.machine;
+	unsigned int first = m->queues - 1;
 
-	for (unsigned int i = 3; i < 28; i++) {
-		m->device[i] = m->device[2];
-		m->queue[i] = m->queue[2];
-		m->device[i].slot = (uint16_t)(SLOT + i - 2);
-		m->device[i].first_queue = (uint16_t)m->queues++;
-		m->devices++;
+	m->devices--;
+	m->queues--;
+	for (unsigned int i = 0; m->queues + NET_QUEUES <= KEEL_QUEUES; i++) {
+		m->device[m->devices++] = (struct keel_device){
+			.type = KEEL_DEVICE_VIRTIO + VIRTIO_ID_NET, .slot = (uint16_t)(PC_SLOT_FREE + i), .first_queue = (uint16_t)m->queues,
+			.queues = NET_QUEUES, .config_bytes = sizeof(struct net_config),
+		};
+		for (unsigned int j = 0; j < NET_QUEUES; j++) {
+			m->queue[m->queues] = m->queue[first];
+			m->queue[m->queues].arena_bytes = 0x20000;
+			m->queues++;
+		}
 	}
 	ck_assert_uint_eq(event()->action, KEEL_ACTION_END);
 	ck_assert_uint_eq(ctx[EVENT].answer.detail, CELL_REFUSED_DEVICE);

@@ -37,7 +37,7 @@ static void make_mac(uint8_t mac[6], const char *name, unsigned int number)
 	mac[0] = (mac[0] & 0xfc) | 0x02;
 }
 
-/* As Linux has it, and nothing that a terminal or a shell takes for something else. */
+/* As Linux has it, of what can be shown. */
 static const char *want_interface(struct loader *l, const char *path, json_t *value)
 {
 	const char *name = want_string(l, path, value, "the name of an interface");
@@ -45,7 +45,7 @@ static const char *want_interface(struct loader *l, const char *path, json_t *va
 	if (!name)
 		return NULL;
 	for (const char *c = name; *c; c++)
-		if (*c <= ' ' || *c > '~' || strchr("/:\"'\\", *c) || c - name >= (long)MANIFEST_INTERFACE_MAX)
+		if (*c <= ' ' || *c > '~' || *c == '/' || *c == ':' || c - name >= (long)MANIFEST_INTERFACE_MAX)
 			name = "";
 	if (*name && strcmp(name, ".") && strcmp(name, ".."))
 		return name;
