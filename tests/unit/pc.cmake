@@ -13,6 +13,10 @@ keel_unit_test(transfer SOURCES tests/unit/test_transfer.c ${KEEL_PC_SOURCES} de
 keel_unit_test(pc_pci SOURCES tests/unit/test_pc_pci.c ${KEEL_PC_SOURCES})
 keel_unit_test(pc_apertures SOURCES tests/unit/test_pc_apertures.c ${KEEL_PC_SOURCES})
 keel_unit_test(virtio SOURCES tests/unit/test_virtio.c ${KEEL_PC_SOURCES} devmodel/shared/vq_device.c)
+keel_unit_test(virtio_net SOURCES
+	tests/unit/test_virtio_net.c devmodel/cell/virtio/net.c devmodel/cell/virtio/virtio.c devmodel/cell/virtio/virtio_pci.c
+	devmodel/cell/virtio/virtio_queue.c devmodel/cell/pci/msi.c devmodel/cell/pci/pci.c devmodel/cell/core/bus.c
+	devmodel/cell/core/gmem.c devmodel/cell/core/state.c devmodel/shared/vq_device.c devmodel/shared/vq_driver.c)
 
 # The image itself, in a process. Its addresses are the sanitizers' too, so it is built without.
 if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)
