@@ -83,7 +83,13 @@
 #define PC_FUNCTION_ACPI	3
 #define PC_SLOT_FREE		2		/* from here on: devices that a manifest can do without */
 #define PC_SLOT_RNG		4
-#define PC_SLOT_NET		16		/* the first network card of 16, up to the last slot */
+#define PC_SLOT_DISK		16		/* the first virtio disk, and the others behind it, up to the last slot; */
+#define PC_VIRTIO_DISKS		16
+/* network cards: the first eight below the disks, and more from the last slot down, where no disk is. */
+#define PC_SLOT_NET		8
+#define PC_NETWORKS		16
+#define PC_NETWORK_SLOT(number)	((number) < 8 ? PC_SLOT_NET + (number) : 39 - (number))
+#define PC_DISKS_AND_NETWORKS	24
 
 /* What the tables say of registers: the HPET's capabilities, low half; the PIIX4's block (82371AB data sheet, chapter 7). */
 #define PC_HPET_ID		0x8086a201	/* Intel, legacy routing, 64 bits, three comparators, revision 1 */

@@ -5,6 +5,7 @@
 
 enum virtio_id {
 	VIRTIO_ID_NET = 1,
+	VIRTIO_ID_BLOCK = 2,
 	VIRTIO_ID_RNG = 4,
 };
 

@@ -39,7 +39,10 @@ enum keel_device_type {
 	KEEL_DEVICE_NONE = 0,
 	KEEL_DEVICE_IDE_DISK = 1,	/* one queue of block requests: KEEL_BLOCK_ENTRIES, an arena of KEEL_BLOCK_ARENA; */
 	KEEL_DEVICE_IDE_CDROM = 2,	/* and it is read-only */
-	KEEL_DEVICE_VIRTIO = 0x100,	/* + its device ID (VIRTIO 1.2, clause 5), which says what its queues carry */
+	/*
+	 * + its device ID (VIRTIO 1.2, clause 5), which says what its queues carry; those of a block device are block requests.
+	 */
+	KEEL_DEVICE_VIRTIO = 0x100,
 };
 
 /* A device that the resource half serves; what every machine has is not described. */
@@ -126,9 +129,12 @@ struct keel_block_config {
 
 /*
  * A block request is one of virtio's block device (VIRTIO 1.2, 5.2.6): a header that the device reads, the data, of one
- * piece, which a flush does not have, and a byte for the status that the device writes.
+ * piece, which a flush does not have, and a byte for the status that the device writes. The data of discard and write zeroes
+ * is one range, which the device reads. IDE drives have neither.
  */
 #define KEEL_SECTOR		512u
+#define KEEL_BLOCK_ENTRIES_MOST	128u		/* of a queue of block requests */
+#define KEEL_BLOCK_RANGE_MOST	0x80000u	/* sectors of a range: 256 MiB */
 #define KEEL_BLOCK_CHUNKS	8u		/* requests of a drive that may be under way at once */
 #define KEEL_BLOCK_ENTRIES	32u
 #define KEEL_BLOCK_ARENA	(KEEL_BLOCK_CHUNKS * KEEL_BOUNCE_BYTES + 0x1000u)
@@ -137,7 +143,16 @@ enum keel_block_op {
 	KEEL_BLOCK_READ = 0,
 	KEEL_BLOCK_WRITE = 1,
 	KEEL_BLOCK_FLUSH = 4,	/* all completed writes are on stable storage when this completes */
+	KEEL_BLOCK_DISCARD = 11,	/* what is in the range need not be kept */
+	KEEL_BLOCK_WRITE_ZEROES = 13,
 };
+
+struct keel_block_range {
+	uint64_t sector;
+	uint32_t sectors;
+	uint32_t flags;		/* KEEL_BLOCK_UNMAP, of zeroes that need no room */
+};
+#define KEEL_BLOCK_UNMAP	1u
 
 struct keel_block_header {
 	uint32_t op;

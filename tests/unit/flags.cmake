@@ -26,7 +26,7 @@ set(KEEL_PC_SOURCES
 	chip/piix4_pm chip/reset_control chip/system_ports
 	disk/ata disk/ata_identify disk/atapi disk/atapi_reply disk/block disk/bmide disk/ide disk/ide_drive
 	pci/i440fx pci/msi pci/pci pci/piix3 pci/piix3_ide pci/piix4_acpi
-	virtio/net virtio/rng virtio/virtio virtio/virtio_pci virtio/virtio_queue
+	virtio/blk virtio/net virtio/rng virtio/virtio virtio/virtio_pci virtio/virtio_queue
 	vcpu/alu vcpu/decode vcpu/decode_vector vcpu/emulate vcpu/emulate_place vcpu/emulate_run vcpu/emulate_vector vcpu/entry vcpu/lapic vcpu/lapic_bus
 	vcpu/lapic_pv_eoi vcpu/lapic_timer vcpu/reset vcpu/task_switch vcpu/walk
 	machine/link machine/pc machine/pc_boot machine/pc_host machine/pc_irq machine/pc_virtio

@@ -11,6 +11,7 @@
 #include "roundtrip.h"
 #include "shared/net.h"
 #include "shared/pc_map.h"
+#include "shared/virtio_blk.h"
 #include "shared/virtio_id.h"
 #include "shared/vq_device.h"
 #include "suite.h"
@@ -303,20 +304,31 @@ END_TEST
 
 START_TEST(no_memory_left)
 {
+	const struct virtio_blk_config config = { .blk_size = KEEL_SECTOR, .seg_max = 1 };
 	struct keel_machine *m = &channel->c.machine;
-	unsigned int first = m->queues - 1;
+	const struct keel_queue queue = m->queue[m->queues - 1];
+	struct keel_device disk = {
+		.type = KEEL_DEVICE_VIRTIO + VIRTIO_ID_BLOCK, .queues = 1, .config_bytes = sizeof(config),
+	};
+	const struct keel_device network = {
+		.type = KEEL_DEVICE_VIRTIO + VIRTIO_ID_NET, .queues = NET_QUEUES, .config_bytes = sizeof(struct net_config),
+	};
 
+	memcpy(disk.config, &config, sizeof(config));
 	m->devices--;
 	m->queues--;
-	for (unsigned int i = 0; m->queues + NET_QUEUES <= KEEL_QUEUES; i++) {
-		m->device[m->devices++] = (struct keel_device){
-			.type = KEEL_DEVICE_VIRTIO + VIRTIO_ID_NET, .slot = (uint16_t)(PC_SLOT_FREE + i), .first_queue = (uint16_t)m->queues,
-			.queues = NET_QUEUES, .config_bytes = sizeof(struct net_config),
-		};
-		for (unsigned int j = 0; j < NET_QUEUES; j++) {
-			m->queue[m->queues] = m->queue[first];
-			m->queue[m->queues].arena_bytes = 0x20000;
-			m->queues++;
+	for (unsigned int slot = PC_SLOT_FREE; slot < 32; slot++) {
+		struct keel_device *device = &m->device[m->devices];
+
+		*device = slot < PC_SLOT_FREE + PC_NETWORKS ? network : disk;
+		if (m->devices == KEEL_DEVICES || m->queues + device->queues > KEEL_QUEUES)
+			break;
+		m->devices++;
+		device->slot = (uint16_t)slot;
+		device->first_queue = (uint16_t)m->queues;
+		for (unsigned int i = 0; i < device->queues; i++) {
+			m->queue[m->queues] = queue;
+			m->queue[m->queues++].arena_bytes = 0x20000;
 		}
 	}
 	ck_assert_uint_eq(event()->action, KEEL_ACTION_END);

@@ -5,6 +5,7 @@
 #include "core/string.h"
 
 static const struct virtio_ops *const kinds[] = {
+	&virtio_blk,
 	&virtio_net,
 	&virtio_rng,
 };
@@ -46,7 +47,8 @@ static unsigned int add_device(struct pc *pc, const struct keel_device *row)
 	device->mem = &pc->mem;
 	device->channel = link_bytes(&pc->link, 0);
 	device->asked = &pc->link.produced;
-	device->features = ops->features | row->features;
+	device->row = row;
+	device->features = row->features;
 	device->queues = row->queues;
 	device->config_bytes = row->config_bytes;
 	memcpy(device->config, row->config, row->config_bytes);

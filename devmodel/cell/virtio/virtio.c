@@ -117,6 +117,7 @@ void virtio_init(struct virtio_device *device, const struct keel_queue *queues)
 {
 	virtio_pci_init(device);
 	clear_state(device);
+	device->features |= device->ops->features;
 	device->ops->start(device, queues);
 }
 

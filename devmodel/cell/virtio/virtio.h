@@ -102,7 +102,8 @@ struct virtio_device {
 	const struct gmem *mem;
 	uint8_t *channel;
 	bool *asked;			/* set: the host should look at the channel soon */
-	uint64_t features;		/* of its kind, that the guest is offered */
+	const struct keel_device *row;	/* of the channel: a copy that does not change */
+	uint64_t features;		/* of its kind, that the guest is offered: its kind's, its row's and what start adds */
 	unsigned int queues;
 	uint32_t config_bytes;
 	uint8_t config[KEEL_DEVICE_CONFIG];	/* as the guest reads it */
@@ -146,6 +147,7 @@ void virtio_pci_init(struct virtio_device *device);
 extern const struct state_table virtio_state_table;
 
 /* The kinds. */
+extern const struct virtio_ops virtio_blk;
 extern const struct virtio_ops virtio_net;
 extern const struct virtio_ops virtio_rng;
 

@@ -272,18 +272,18 @@ static bool copy_chain(struct virtio_device *device, unsigned int number, uint16
 	return false;
 }
 
-bool virtio_queue_read_at(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t skip, uint8_t *to, uint32_t bytes)
+bool virtio_queue_read_at(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t skip, void *to, uint32_t bytes)
 {
 	return copy_chain(device, number, head, (struct copy){ .to = to, .skip = skip, .bytes = bytes });
 }
 
-bool virtio_queue_write_at(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t skip, const uint8_t *from,
+bool virtio_queue_write_at(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t skip, const void *from,
 			   uint32_t bytes)
 {
 	return copy_chain(device, number, head, (struct copy){ .from = from, .skip = skip, .bytes = bytes });
 }
 
-bool virtio_queue_write(struct virtio_device *device, unsigned int number, uint16_t head, const uint8_t *from, uint32_t bytes)
+bool virtio_queue_write(struct virtio_device *device, unsigned int number, uint16_t head, const void *from, uint32_t bytes)
 {
 	return virtio_queue_write_at(device, number, head, 0, from, bytes);
 }

@@ -40,14 +40,14 @@ void virtio_queue_untake(struct virtio_device *device, unsigned int number, unsi
  * Copies from, or to, what the device may read, or write, of a chain that was taken, or is the next one, behind the first 'skip' bytes
  * of it. False: as below.
  */
-bool virtio_queue_read_at(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t skip, uint8_t *to, uint32_t bytes);
-bool virtio_queue_write_at(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t skip, const uint8_t *from,
+bool virtio_queue_read_at(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t skip, void *to, uint32_t bytes);
+bool virtio_queue_write_at(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t skip, const void *from,
 			   uint32_t bytes);
 /*
  * Copies to the start of what the device may write of a chain that was taken. False: it does not fit any
  * more, and the device is broken.
  */
-bool virtio_queue_write(struct virtio_device *device, unsigned int number, uint16_t head, const uint8_t *from, uint32_t bytes);
+bool virtio_queue_write(struct virtio_device *device, unsigned int number, uint16_t head, const void *from, uint32_t bytes);
 /* Gives a chain back; bytes: written to it. */
 void virtio_queue_give(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t bytes);
 /* The same of several, which the guest finds all at once. */
