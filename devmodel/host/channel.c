@@ -7,6 +7,9 @@
 #include <time.h>
 #include <x86intrin.h>
 
+#include "shared/pc_map.h"
+#include "shared/virtio_blk.h"
+#include "shared/virtio_id.h"
 #include "shared/vq.h"
 
 #define ITEM_ALIGN		8u
@@ -34,24 +37,46 @@ static void place_queue(struct channel_layout *layout, size_t *end, uint32_t ent
 	};
 }
 
+static void plan_ide(struct keel_device *device, unsigned int number, const struct manifest_drive *drive)
+{
+	device->type = drive->kind == MANIFEST_DRIVE_CDROM ? KEEL_DEVICE_IDE_CDROM : KEEL_DEVICE_IDE_DISK;
+	device->slot = (uint16_t)number;
+	device->config_bytes = sizeof(struct keel_block_config);
+}
+
+static void plan_virtio(struct keel_device *device, unsigned int number)
+{
+	device->type = KEEL_DEVICE_VIRTIO + VIRTIO_ID_BLOCK;
+	device->slot = (uint16_t)(PC_SLOT_DISK + number);
+	device->config_bytes = sizeof(struct virtio_blk_config);
+}
+
 static void plan_drive(struct channel_layout *layout, size_t *end, unsigned int number, const struct manifest_drive *drive)
 {
 	struct keel_device *device = &layout->device[layout->devices];
+	bool virtio = drive->bus == MANIFEST_BUS_VIRTIO;
+	unsigned int place = virtio ? number - MANIFEST_IDE_DRIVES : number;
 	char serial[sizeof(device->id) + 1] = "";
 
 	layout->drive[number] = (int)layout->devices++;
 	*device = (struct keel_device){
-		.type = drive->kind == MANIFEST_DRIVE_CDROM ? KEEL_DEVICE_IDE_CDROM : KEEL_DEVICE_IDE_DISK,
-		.flags = drive->mode == MANIFEST_RO ? KEEL_DEVICE_READONLY : 0, .slot = (uint16_t)number,
-		.first_queue = (uint16_t)layout->queues, .queues = 1, .config_bytes = sizeof(struct keel_block_config),
+		.flags = drive->mode == MANIFEST_RO ? KEEL_DEVICE_READONLY : 0,
+		.first_queue = (uint16_t)layout->queues, .queues = 1,
 	};
+	if (virtio)
+		plan_virtio(device, place);
+	else
+		plan_ide(device, place, drive);
 	/* Systems tell drives apart by their serial numbers. */
 	if (drive->serial[0])
 		memcpy(serial, drive->serial, sizeof(device->id));
 	else
-		snprintf(serial, sizeof(serial), "KEEL-%u", number);
+		snprintf(serial, sizeof(serial), virtio ? "KEEL-V%u" : "KEEL-%u", place);
 	memcpy(device->id, serial, sizeof(device->id));
-	place_queue(layout, end, KEEL_BLOCK_ENTRIES, KEEL_BLOCK_ARENA);
+	if (virtio)
+		place_queue(layout, end, KEEL_BLOCK_ENTRIES_MOST, VIRTIO_BLK_ARENA);
+	else
+		place_queue(layout, end, KEEL_BLOCK_ENTRIES, KEEL_BLOCK_ARENA);
 }
 
 static void plan_device(struct channel_layout *layout, size_t *end, struct backend_plan *plan)
@@ -72,7 +97,7 @@ void channel_plan(struct channel_layout *layout, const struct manifest *m, struc
 	size_t end = sizeof(struct keel_channel), item_bytes = 0;
 
 	layout->devices = layout->queues = 0;
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
+	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++) {
 		layout->drive[i] = -1;
 		if (m->drives[i].kind != MANIFEST_DRIVE_NONE)
 			plan_drive(layout, &end, i, &m->drives[i]);
@@ -105,6 +130,38 @@ static void read_clocks(struct keel_machine *machine)
 	}
 }
 
+/* What is written to a snapshot is forgotten soon anyway: there is no discard. Pages of the page cache are its blocks. */
+static struct virtio_blk_config virtio_config(const struct manifest_drive *drive)
+{
+	struct virtio_blk_config config = {
+		.capacity = drive->bytes / KEEL_SECTOR, .seg_max = VIRTIO_BLK_SEGMENTS, .blk_size = KEEL_SECTOR,
+		.physical_block_exp = 3, .min_io_size = 8, .num_queues = 1,
+	};
+
+	if (drive->mode == MANIFEST_RW) {
+		config.max_discard_sectors = KEEL_BLOCK_RANGE_MOST;
+		config.max_discard_seg = 1;
+		config.discard_sector_alignment = 8;
+	}
+	if (drive->mode != MANIFEST_RO) {
+		config.max_write_zeroes_sectors = KEEL_BLOCK_RANGE_MOST;
+		config.max_write_zeroes_seg = 1;
+		config.write_zeroes_may_unmap = 1;
+	}
+	return config;
+}
+
+static void fill_config(struct keel_device *device, const struct manifest_drive *drive)
+{
+	struct keel_block_config ide = { .sectors = drive->bytes / KEEL_SECTOR };
+	struct virtio_blk_config virtio = virtio_config(drive);
+
+	if (drive->bus == MANIFEST_BUS_VIRTIO)
+		memcpy(device->config, &virtio, sizeof(virtio));
+	else
+		memcpy(device->config, &ide, sizeof(ide));
+}
+
 /* How long an image is, is known at each start. */
 static void fill_devices(struct keel_machine *machine, const struct channel_layout *layout, const struct manifest *m)
 {
@@ -112,12 +169,9 @@ static void fill_devices(struct keel_machine *machine, const struct channel_layo
 	machine->queues = layout->queues;
 	memcpy(machine->device, layout->device, sizeof(machine->device));
 	memcpy(machine->queue, layout->queue, sizeof(machine->queue));
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
-		struct keel_block_config config = { .sectors = m->drives[i].bytes / KEEL_SECTOR };
-
+	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++)
 		if (layout->drive[i] >= 0)
-			memcpy(machine->device[layout->drive[i]].config, &config, sizeof(config));
-	}
+			fill_config(&machine->device[layout->drive[i]], &m->drives[i]);
 }
 
 static void fill_items(struct keel_channel *channel, uint32_t at, const struct items *items)

@@ -16,7 +16,7 @@ struct channel_layout {
 	unsigned int devices, queues;
 	struct keel_device device[KEEL_DEVICES];
 	struct keel_queue queue[KEEL_QUEUES];
-	int drive[KEEL_DRIVES];			/* the device that a drive is; below 0: there is none */
+	int drive[MANIFEST_DRIVES];			/* the device that a drive is; below 0: there is none */
 	uint32_t firmware;
 	uint32_t items;		/* one after the other */
 };

@@ -14,8 +14,8 @@ static const struct backend_ops *const kinds[] = {
 #define KINDS		(sizeof(kinds) / sizeof(kinds[0]))
 
 /* Drives have rows and queues of the channel's, too. */
-#define DEVICES_MOST	(KEEL_DEVICES - KEEL_DRIVES)
-#define QUEUES_MOST	(KEEL_QUEUES - KEEL_DRIVES)
+#define DEVICES_MOST	(KEEL_DEVICES - MANIFEST_DRIVES)
+#define QUEUES_MOST	(KEEL_QUEUES - MANIFEST_DRIVES)
 
 static bool open_entry(struct devices *devices, const struct backend_ops *ops, const struct backend_plan *plan,
 		       const struct manifest *m, unsigned int number, struct failure *failure)

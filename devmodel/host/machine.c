@@ -51,7 +51,7 @@ static bool load_firmware(struct machine *m, struct failure *failure)
 
 static bool open_disks(struct machine *m, struct failure *failure)
 {
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
+	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++) {
 		if (!disk_open(&m->disks[i], &m->manifest.drives[i], failure))
 			return false;
 		for (unsigned int j = 0; j < m->disks[i].claim.count; j++)
@@ -63,7 +63,7 @@ static bool open_disks(struct machine *m, struct failure *failure)
 /* Images may have grown since the last run. */
 static bool measure_disks(struct machine *m, struct failure *failure)
 {
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
+	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++) {
 		struct manifest_drive *drive = &m->manifest.drives[i];
 
 		if (!disk_measure(&m->disks[i], drive, failure))
@@ -221,7 +221,7 @@ static bool create_vm(struct machine *m, struct failure *failure)
 static void open_channel(struct machine *m)
 {
 	rings_init(&m->rings, m->vm.channel);
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
+	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++) {
 		const struct keel_queue *queue = channel_drive_queue(&m->layout, i);
 
 		if (!queue)
@@ -267,7 +267,7 @@ static bool join_starter(struct machine *m, struct failure *failure)
 
 static bool has_cdrom(const struct machine *m)
 {
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++)
 		if (m->disks[i].removable)
 			return true;
 	return false;
@@ -275,7 +275,7 @@ static bool has_cdrom(const struct machine *m)
 
 static bool start_engine(struct machine *m, struct disk_engine *engine, struct failure *failure)
 {
-	return disk_engine_init(engine, &m->loop, failure) && disk_engine_start(engine, m->disks, KEEL_DRIVES, failure);
+	return disk_engine_init(engine, &m->loop, failure) && disk_engine_start(engine, m->disks, MANIFEST_DRIVES, failure);
 }
 
 static bool open_all(struct machine *m, struct failure *failure)
@@ -308,7 +308,7 @@ static void close_all(struct machine *m)
 		disk_engine_close(&m->media);
 	machine_drop_change(m);
 	devices_close(&m->devices);
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++)
 		disk_close(&m->disks[i]);
 	if (m->console.loop)
 		console_close(&m->console);
@@ -348,7 +348,7 @@ static bool confine(struct machine *m, struct failure *failure)
 		.link = m->keeper.link, .media = m->media.loop ? m->media.ring.ring_fd : -1,
 	};
 
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
+	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++) {
 		if (m->disks[i].overlay >= 0)
 			sandbox.data += m->disks[i].bytes / (8 * DISK_BLOCK);
 		if (!hand_claim_over(m, i, failure))
@@ -383,7 +383,7 @@ bool machine_start(struct machine *m, struct failure *failure)
 {
 	uint64_t memory = m->manifest.memory;
 
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++)
 		m->disks[i].fd = m->disks[i].overlay = -1;
 	m->change.fd = -1;
 	m->firmware_log.fd = -1;
@@ -422,7 +422,7 @@ static void take_requests_of(struct machine *m, unsigned int drive)
 	uint16_t answered = queue->vq.used_index;
 	struct disk_request request;
 
-	for (unsigned int i = 0; i < KEEL_BLOCK_ENTRIES && block_queue_next(queue, &request); i++) {
+	for (unsigned int i = 0; i < queue->vq.entries && block_queue_next(queue, &request); i++) {
 		request.tag |= drive << TAG_DRIVE_SHIFT;
 		disk_submit(m->disks[drive].removable ? &m->media : &m->engine, &m->disks[drive], &request);
 	}
@@ -435,7 +435,7 @@ static void take_requests_of(struct machine *m, unsigned int drive)
  */
 static void take_requests(struct machine *m)
 {
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++)
 		if (channel_drive_queue(&m->layout, i))
 			take_requests_of(m, i);
 }

@@ -26,7 +26,7 @@ struct signalfd_siginfo;
 
 /* What of the host can fail a guest: a drive, by its number, or a file. */
 enum machine_part {
-	MACHINE_PART_SERIAL = KEEL_DRIVES,
+	MACHINE_PART_SERIAL = MANIFEST_DRIVES,
 	MACHINE_PART_CONSOLE_LOG,
 	MACHINE_PART_FIRMWARE_LOG,
 	MACHINE_PARTS,
@@ -57,8 +57,8 @@ struct machine {
 	struct vm_memory memory;
 	struct vm vm;
 	struct rings rings;
-	struct disk disks[KEEL_DRIVES];
-	struct block_queue queues[KEEL_DRIVES];	/* of drives that there are */
+	struct disk disks[MANIFEST_DRIVES];
+	struct block_queue queues[MANIFEST_DRIVES];	/* of drives that there are */
 	struct disk_engine engine;
 	struct disk_engine media;	/* the CD-ROM drives' */
 	struct media_change change;

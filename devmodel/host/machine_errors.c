@@ -14,7 +14,7 @@ const char *machine_part_name(enum machine_part part)
 		[MACHINE_PART_FIRMWARE_LOG] = "firmware.log",
 	};
 
-	return part < KEEL_DRIVES ? manifest_slots[part] : names[part];
+	return part < MANIFEST_DRIVES ? manifest_slots[part] : names[part];
 }
 
 void machine_note_error(struct machine *m, enum machine_part part, const char *file, const char *text)

@@ -175,7 +175,7 @@ void machine_keep_media(struct machine *m)
 	settle_ejections(m, change.drive);
 	if (change.fd >= 0)
 		set_medium(m, change.drive, change.fd, change.bytes, change.file);
-	if (!disk_engine_restart(&m->media, m->disks, KEEL_DRIVES, &failure)) {
+	if (!disk_engine_restart(&m->media, m->disks, MANIFEST_DRIVES, &failure)) {
 		fprintf(stderr, "%s: %s\n", m->manifest.name, failure.text);
 		keeper_forget(&m->keeper, change.drive);
 		set_medium(m, change.drive, -1, 0, NULL);

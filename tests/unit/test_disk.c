@@ -25,6 +25,7 @@ static bool started;
 static struct disk disk;
 static int last_status;
 static uint32_t last_tag;
+static bool unmap;
 
 static void done(void *owner, uint32_t tag, int status)
 {
@@ -74,7 +75,7 @@ static void open_disk(struct disk *d, enum manifest_mode mode)
 static int ask(uint32_t op, uint64_t offset, uint32_t count)
 {
 	static uint32_t tag;
-	struct disk_request request = { .op = op, .offset = offset, .count = count, .data = bounce, .tag = ++tag };
+	struct disk_request request = { .op = op, .offset = offset, .count = count, .data = bounce, .tag = ++tag, .unmap = unmap };
 
 	last_status = LOST;
 	disk_submit(&engine, &disk, &request);
@@ -95,6 +96,21 @@ static void check_file(const uint8_t *expected)
 	ck_assert_int_eq(memcmp(bytes, expected, sizeof(bytes)), 0);
 }
 
+/* All that there is at most at a time, as a guest would. What is discarded of a file reads as zeroes, and of a snapshot it is kept. */
+static void random_range(void)
+{
+	uint32_t start = (uint32_t)rand() % SECTORS, count = (uint32_t)rand() % (SECTORS - start) + 1;
+	bool discard = rand() % 2;
+
+	unmap = !discard && rand() % 2;
+	if (discard && disk.overlaid) {
+		ck_assert_int_eq(ask(KEEL_BLOCK_DISCARD, start * SECTOR, count * SECTOR), -EOPNOTSUPP);
+		return;
+	}
+	ck_assert_int_eq(ask(discard ? KEEL_BLOCK_DISCARD : KEEL_BLOCK_WRITE_ZEROES, start * SECTOR, count * SECTOR), 0);
+	memset(model + start * SECTOR, 0, count * SECTOR);
+}
+
 static void random_round(void)
 {
 	uint32_t start = (uint32_t)rand() % SECTORS, most = SECTORS - start, count;
@@ -112,6 +128,8 @@ static void random_round(void)
 		ck_assert_int_eq(ask(KEEL_BLOCK_READ, start * SECTOR, count * SECTOR), 0);
 		ck_assert_int_eq(memcmp(bounce, model + start * SECTOR, count * SECTOR), 0);
 	}
+	if (rand() % 10 == 0)
+		random_range();
 	if (rand() % 50 == 0)
 		ck_assert_int_eq(ask(KEEL_BLOCK_FLUSH, 0, 0), 0);
 }
@@ -123,6 +141,27 @@ START_TEST(read_write)
 	for (int i = 0; i < ROUNDS; i++)
 		random_round();
 	check_file(model);
+}
+END_TEST
+
+/* A file system that knows no ranges of zeroes: they are written. */
+START_TEST(without_zero_range)
+{
+	char kept[sizeof(path)];
+
+	strcpy(kept, path);
+	unlink(path);
+	strcpy(path, "/dev/shm/k-XXXXXX");
+	close(mkstemp(path));
+	ck_assert_int_eq(truncate(path, sizeof(model)), 0);
+	open_disk(&disk, MANIFEST_RW);
+	memset(model, 0, sizeof(model));
+	srand(3);
+	for (int i = 0; i < ROUNDS; i++)
+		random_round();
+	check_file(model);
+	unlink(path);
+	strcpy(path, kept);
 }
 END_TEST
 
@@ -153,6 +192,10 @@ START_TEST(hostile_requests)
 	ck_assert_int_eq(ask(KEEL_BLOCK_READ, 0, SECTOR + 1), -EINVAL);
 	ck_assert_int_eq(ask(2, 0, SECTOR), -EINVAL);
 	ck_assert_int_eq(ask(KEEL_BLOCK_FLUSH + 1, 0, SECTOR), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_BLOCK_DISCARD, 0, 0), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_BLOCK_DISCARD, SECTOR, sizeof(model)), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_BLOCK_WRITE_ZEROES, 0, (KEEL_BLOCK_RANGE_MOST + 1) * SECTOR), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_BLOCK_WRITE_ZEROES, 1, SECTOR), -EINVAL);
 	check_file(model);
 }
 END_TEST
@@ -161,6 +204,8 @@ START_TEST(read_only)
 {
 	open_disk(&disk, MANIFEST_RO);
 	ck_assert_int_eq(ask(KEEL_BLOCK_WRITE, 0, SECTOR), -EROFS);
+	ck_assert_int_eq(ask(KEEL_BLOCK_WRITE_ZEROES, 0, SECTOR), -EROFS);
+	ck_assert_int_eq(ask(KEEL_BLOCK_DISCARD, 0, SECTOR), -EROFS);
 	ck_assert_int_eq(ask(KEEL_BLOCK_FLUSH, 0, 0), 0);
 	ck_assert_int_eq(ask(KEEL_BLOCK_READ, 0, SECTOR), 0);
 	ck_assert_int_eq(memcmp(bounce, model, SECTOR), 0);
@@ -402,6 +447,7 @@ int main(void)
 
 	tcase_add_checked_fixture(disks, set_up, tear_down);
 	tcase_add_test(disks, read_write);
+	tcase_add_test(disks, without_zero_range);
 	tcase_add_test(disks, snapshot);
 	tcase_add_test(disks, hostile_requests);
 	tcase_add_test(disks, read_only);

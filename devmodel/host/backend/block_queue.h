@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Block requests of one drive (keel/channel.h), from its queue to what the disk engine does, and back. Nothing in them is trusted. */
+/* Block requests of one disk (keel/channel.h), from its queue to what the disk engine does, and back. Nothing in them is trusted. */
 #ifndef KEEL_BLOCK_QUEUE_H
 #define KEEL_BLOCK_QUEUE_H
 
@@ -17,7 +17,7 @@ struct block_queue {
 	struct {
 		uint32_t status;	/* where it goes, in the channel */
 		uint32_t bytes;		/* that are written when it succeeds */
-	} out[KEEL_BLOCK_ENTRIES];
+	} out[KEEL_BLOCK_ENTRIES_MOST];
 };
 
 void block_queue_init(struct block_queue *queue, struct keel_channel *channel, const struct keel_queue *where);

@@ -20,18 +20,24 @@
 #include "manifest/image_format.h"
 
 #define RING_ENTRIES		256
-#define ENGINE_FILES		(2 * (int)KEEL_DRIVES)
+#define ENGINE_FILES		(2 * (int)MANIFEST_DRIVES)
 #define OVERLAY_FOLDER		"/var/tmp"
 #define OVERLAY_LEAST		(16ull << 20)	/* free in it, or the snapshot is refused */
+
+#define PUNCH			(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+#define ZERO			(FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE)
+
+static const uint8_t zeroes[64 << 10];
 
 /* A piece of a request that is one file's and one operation. */
 struct part {
 	struct disk_job *job;
 	int fd;
-	uint8_t *buffer;
+	uint8_t *buffer;	/* NULL of what is written: zeroes */
 	uint64_t offset;
 	uint32_t count;
 	bool write;
+	int allocation;		/* of fallocate, as long as that may be the way */
 };
 
 /* Some file systems have no files without a name. */
@@ -232,8 +238,26 @@ static void mark_overlaid(struct disk *disk, uint64_t offset)
 static void complete(struct disk_engine *engine, struct disk_job *job)
 {
 	job->busy = false;
+	job->next = engine->free;
+	engine->free = job;
 	engine->busy--;
 	engine->done(engine->owner, job->tag, job->status);
+}
+
+static bool is_range(const struct disk_job *job)
+{
+	return job->op == KEEL_BLOCK_DISCARD || job->op == KEEL_BLOCK_WRITE_ZEROES;
+}
+
+static bool is_write(const struct disk_job *job)
+{
+	return job->op == KEEL_BLOCK_WRITE || job->op == KEEL_BLOCK_WRITE_ZEROES;
+}
+
+/* A file that has no holes is no failure. */
+static bool has_failed(const struct disk_job *job)
+{
+	return job->status && !(job->op == KEEL_BLOCK_DISCARD && job->status == -EOPNOTSUPP);
 }
 
 static void finish(struct disk_engine *engine, struct disk_job *job)
@@ -243,13 +267,13 @@ static void finish(struct disk_engine *engine, struct disk_job *job)
 	if (job->retried)
 		engine->retried--;
 	job->retried = false;
-	if (job->status && engine->failed && engine->failed(engine->owner, job)) {
+	if (has_failed(job) && engine->failed && engine->failed(engine->owner, job)) {
 		job->held = true;
 		engine->held++;
 		return;
 	}
 	/* Blocks count as overlaid once they are: after an error the guest reads what was there before. */
-	if (job->op == KEEL_BLOCK_WRITE && !job->status && job->disk->overlaid)
+	if (is_write(job) && !job->status && job->disk->overlaid)
 		for (uint64_t at = job->offset - job->offset % DISK_BLOCK; at < end; at += DISK_BLOCK)
 			mark_overlaid(job->disk, at);
 	complete(engine, job);
@@ -285,6 +309,10 @@ static int queue(struct disk_engine *engine, struct part *part)
 		file++;
 	if (!part->count)
 		io_uring_prep_fsync(sqe, file, IORING_FSYNC_DATASYNC);
+	else if (part->allocation)
+		io_uring_prep_fallocate(sqe, file, part->allocation, (off_t)part->offset, part->count);
+	else if (part->write && !part->buffer)
+		io_uring_prep_write(sqe, file, zeroes, part->count < sizeof(zeroes) ? part->count : sizeof(zeroes), part->offset);
 	else if (part->write)
 		io_uring_prep_write(sqe, file, part->buffer, part->count, part->offset);
 	else
@@ -309,22 +337,35 @@ static void start_part(struct disk_engine *engine, const struct part *what)
 	}
 }
 
+/* Not every file, and not every device, can do without room for zeroes, or get them without all of them being written. */
+static bool has_other_way(struct part *part, int result)
+{
+	if (!part->allocation || (result != -EOPNOTSUPP && result != -EINVAL && result != -ENODEV) ||
+	    part->job->op != KEEL_BLOCK_WRITE_ZEROES)
+		return false;
+	part->allocation = part->allocation == PUNCH ? ZERO : 0;
+	return true;
+}
+
 /* Fewer bytes than asked for: the rest again, but none at all means that the file has become shorter. */
 static void part_answered(struct disk_engine *engine, struct part *part, int result)
 {
 	struct disk_job *job = part->job;
 	int status = result < 0 ? result : 0;
 
-	if (result == -EINTR || result == -EAGAIN || (result > 0 && (uint32_t)result < part->count)) {
+	if (has_other_way(part, result) || result == -EINTR || result == -EAGAIN || (result > 0 && (uint32_t)result < part->count)) {
 		uint32_t moved = result > 0 ? (uint32_t)result : 0;
 
-		part->buffer += moved;
+		if (part->buffer)
+			part->buffer += moved;
 		part->offset += moved;
 		part->count -= moved;
 		status = queue(engine, part);
 		if (!status)
 			return;
-	} else if (!result && part->count) {
+	} else if (part->allocation && (result == -EINVAL || result == -ENODEV)) {
+		status = -EOPNOTSUPP;
+	} else if (!result && part->count && !part->allocation) {
 		status = -EIO;
 		job->cut = true;
 	}
@@ -391,7 +432,7 @@ static void start_overlay_write(struct disk_engine *engine, struct disk_job *job
 	if (status)
 		job->status = status;
 	else
-		start_part(engine, &(struct part){ job, job->disk->overlay, job->data, job->offset, job->count, true });
+		start_part(engine, &(struct part){ job, job->disk->overlay, job->data, job->offset, job->count, true, 0 });
 }
 
 /* Runs of blocks alternate between the image and the overlay. */
@@ -408,7 +449,7 @@ static void start_overlay_read(struct disk_engine *engine, struct disk_job *job)
 		if (stop > end)
 			stop = end;
 		start_part(engine, &(struct part){ job, overlaid ? job->disk->overlay : job->disk->fd,
-						   job->data + (at - job->offset), at, (uint32_t)(stop - at), false });
+						   job->data + (at - job->offset), at, (uint32_t)(stop - at), false, 0 });
 		at = stop;
 	}
 }
@@ -421,13 +462,15 @@ static void start_parts(struct disk_engine *engine, struct disk_job *job)
 		/* Nothing of a snapshot outlives the process, and a read-only image has nothing to flush. */
 		if (!disk->readonly)
 			start_part(engine, &(struct part){ .job = job, .fd = disk->fd });
-	} else if (disk->overlaid && job->op == KEEL_BLOCK_WRITE) {
+	} else if (disk->overlaid && is_write(job)) {
 		start_overlay_write(engine, job);
 	} else if (disk->overlaid) {
 		start_overlay_read(engine, job);
+	} else if (is_range(job)) {
+		start_part(engine, &(struct part){ job, disk->fd, NULL, job->offset, job->count, true,
+						   job->op == KEEL_BLOCK_DISCARD || job->unmap ? PUNCH : ZERO });
 	} else {
-		start_part(engine, &(struct part){ job, disk->fd, job->data, job->offset, job->count,
-						   job->op == KEEL_BLOCK_WRITE });
+		start_part(engine, &(struct part){ job, disk->fd, job->data, job->offset, job->count, is_write(job), 0 });
 	}
 }
 
@@ -441,34 +484,42 @@ static void start_job(struct disk_engine *engine, struct disk_job *job)
 
 static int check(const struct disk *disk, const struct disk_request *request)
 {
+	uint32_t most = KEEL_BOUNCE_BYTES;
+
 	if (disk->fd < 0)
 		return -ENOMEDIUM;
 	if (request->op == KEEL_BLOCK_FLUSH)
 		return 0;
-	if (request->op != KEEL_BLOCK_READ && request->op != KEEL_BLOCK_WRITE)
+	if (request->op == KEEL_BLOCK_DISCARD || request->op == KEEL_BLOCK_WRITE_ZEROES)
+		most = KEEL_BLOCK_RANGE_MOST * KEEL_SECTOR;
+	else if (request->op != KEEL_BLOCK_READ && request->op != KEEL_BLOCK_WRITE)
 		return -EINVAL;
-	if (!request->count || request->count > KEEL_BOUNCE_BYTES || request->count % IMAGE_SECTOR || request->offset % IMAGE_SECTOR ||
+	if (!request->count || request->count > most || request->count % IMAGE_SECTOR || request->offset % IMAGE_SECTOR ||
 	    request->offset > disk->bytes || request->count > disk->bytes - request->offset)
 		return -EINVAL;
-	return request->op == KEEL_BLOCK_WRITE && disk->readonly && !disk->overlaid ? -EROFS : 0;
+	if (request->op == KEEL_BLOCK_DISCARD && disk->overlaid)
+		return -EOPNOTSUPP;
+	return request->op != KEEL_BLOCK_READ && disk->readonly && !disk->overlaid ? -EROFS : 0;
 }
 
 void disk_submit(struct disk_engine *engine, struct disk *disk, const struct disk_request *request)
 {
-	struct disk_job *job = engine->jobs;
+	struct disk_job *job = engine->free;
 	int status = check(disk, request);
 
-	while (!status && job->busy)
-		if (++job == engine->jobs + DISK_JOBS)
-			status = -EBUSY;
+	if (!status && !job)
+		status = -EBUSY;
 	if (status) {
 		engine->done(engine->owner, request->tag, status);
 		return;
 	}
+	engine->free = job->next;
 	*job = (struct disk_job){
 		.busy = true, .disk = disk, .op = request->op, .tag = request->tag, .offset = request->offset,
-		.count = request->op == KEEL_BLOCK_FLUSH ? 0 : request->count, .data = request->data,
+		.count = request->op == KEEL_BLOCK_FLUSH ? 0 : request->count, .unmap = request->unmap,
 	};
+	if (!is_range(job))
+		job->data = request->data;
 	engine->busy++;
 	start_job(engine, job);
 	io_uring_submit(&engine->ring);
@@ -515,8 +566,9 @@ void disk_describe(const struct disk_job *job, char *text, size_t room)
 {
 	static const char *const verbs[] = {
 		[KEEL_BLOCK_READ] = "read", [KEEL_BLOCK_WRITE] = "write", [KEEL_BLOCK_FLUSH] = "flush",
+		[KEEL_BLOCK_DISCARD] = "discard", [KEEL_BLOCK_WRITE_ZEROES] = "write of zeroes",
 	};
-	bool overlay = job->disk->overlay >= 0 && job->op == KEEL_BLOCK_WRITE;
+	bool overlay = job->disk->overlay >= 0 && is_write(job);
 	const char *why = job->cut ? "the image ends before that; it has become shorter" :
 			  overlay && job->status == -EDQUOT ? "the snapshot has reached its limit" : strerror(-job->status);
 
@@ -565,6 +617,7 @@ static int restrict_to_disks(struct io_uring *ring)
 		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_READ },
 		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_WRITE },
 		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FSYNC },
+		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FALLOCATE },
 		{ .opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_UNREGISTER_FILES },
 		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_FIXED_FILE },
 		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED, .sqe_flags = IOSQE_FIXED_FILE },
@@ -597,6 +650,9 @@ bool disk_engine_init(struct disk_engine *engine, struct loop *loop, struct fail
 	engine->loop = loop;
 	engine->busy = engine->held = engine->retried = 0;
 	memset(engine->jobs, 0, sizeof(engine->jobs));
+	for (unsigned int i = 0; i < DISK_JOBS; i++)
+		engine->jobs[i].next = i + 1 < DISK_JOBS ? &engine->jobs[i + 1] : NULL;
+	engine->free = engine->jobs;
 	engine->source = (struct loop_source){
 		.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .events = EPOLLIN, .ready = on_completions,
 	};
@@ -608,7 +664,7 @@ bool disk_engine_init(struct disk_engine *engine, struct loop *loop, struct fail
 
 static int register_files(struct disk_engine *engine, const struct disk *disks, unsigned int count)
 {
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++) {
+	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++) {
 		bool own = i < count && disks[i].removable == engine->media;
 
 		engine->files[2 * i] = own ? disks[i].fd : -1;

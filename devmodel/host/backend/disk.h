@@ -24,7 +24,7 @@
 #include "manifest/manifest.h"
 
 #define DISK_BLOCK		4096u	/* of the overlay */
-#define DISK_JOBS		(KEEL_DRIVES * KEEL_BLOCK_ENTRIES)
+#define DISK_JOBS		(MANIFEST_DRIVES * KEEL_BLOCK_ENTRIES_MOST)
 
 struct disk {
 	int fd;			/* -1: no medium */
@@ -43,9 +43,11 @@ struct disk_request {
 	uint64_t offset;	/* bytes, as 'count' */
 	uint32_t count;
 	uint8_t *data;		/* until it is done */
+	bool unmap;		/* of zeroes: they need no room */
 };
 
 struct disk_job {
+	struct disk_job *next;	/* of those that are free */
 	bool busy;
 	bool held;		/* failed, and waits for disk_retry; */
 	bool retried;		/* is under way once more */
@@ -55,6 +57,7 @@ struct disk_job {
 	uint64_t offset;
 	uint32_t count;
 	uint8_t *data;
+	bool unmap;
 	unsigned int parts;	/* under way */
 	int status;
 };
@@ -64,8 +67,8 @@ struct disk_engine {
 	struct loop *loop;
 	struct loop_source source;	/* completions */
 	struct io_uring ring;
-	int files[2 * KEEL_DRIVES];	/* as they are registered: image and overlay of each drive */
-	struct disk_job jobs[DISK_JOBS];
+	int files[2 * MANIFEST_DRIVES];	/* as they are registered: image and overlay of each drive */
+	struct disk_job jobs[DISK_JOBS], *free;
 	unsigned int busy;	/* jobs, those that are held among them */
 	unsigned int held, retried;
 	/* Told once for each request, status 0 or a negative errno. */
@@ -90,7 +93,7 @@ bool disk_examine_medium(int fd, const char *file, uint64_t *bytes, struct failu
 void disk_change(struct disk *disk, int fd, uint64_t bytes);
 
 bool disk_engine_init(struct disk_engine *engine, struct loop *loop, struct failure *failure);
-/* The disks, at most KEEL_DRIVES, are open: from now on requests are taken, for those that are this engine's and for no other file. */
+/* The disks, at most MANIFEST_DRIVES, are open: from now on requests are taken, for those that are this engine's and for no other file. */
 bool disk_engine_start(struct disk_engine *engine, const struct disk *disks, unsigned int count, struct failure *failure);
 /* The same once more, for other media. Takes an engine of media, of which nothing is under way. */
 bool disk_engine_restart(struct disk_engine *engine, const struct disk *disks, unsigned int count, struct failure *failure);

@@ -55,6 +55,14 @@ static void add_memory(struct items *items, uint64_t low, uint64_t high)
 	add(items, "etc/e820", 0, map, high ? sizeof(map) : sizeof(map[0]));
 }
 
+static void name_drive(char *name, size_t room, unsigned int drive)
+{
+	if (drive < MANIFEST_IDE_DRIVES)
+		snprintf(name, room, "/pci@i0cf8/ide@1,1/drive@%u/disk@%u", drive / 2, drive % 2);
+	else
+		snprintf(name, room, "/pci@i0cf8/scsi@%x/disk@0,0", PC_SLOT_DISK + drive - MANIFEST_IDE_DRIVES);
+}
+
 /* Open Firmware names of the drives; SeaBIOS wants lines, the last one without a newline but with a zero. */
 static void add_boot_order(struct items *items, const struct manifest *m)
 {
@@ -63,11 +71,12 @@ static void add_boot_order(struct items *items, const struct manifest *m)
 
 	for (unsigned int b = 0; b < m->boots; b++)
 		for (unsigned int i = 0; i < MANIFEST_DRIVES; i++) {
-			size_t used = strlen(order);
+			char name[64];
 
-			if (m->drives[i].kind == kinds[m->boot[b]])
-				snprintf(order + used, sizeof(order) - used, "%s/pci@i0cf8/ide@1,1/drive@%u/disk@%u",
-					 used ? "\n" : "", i / 2, i % 2);
+			if (m->drives[i].kind != kinds[m->boot[b]])
+				continue;
+			name_drive(name, sizeof(name), i);
+			snprintf(order + strlen(order), sizeof(order) - strlen(order), "%s%s", order[0] ? "\n" : "", name);
 		}
 	add(items, "bootorder", 0, order, strlen(order) + 1);
 }
