@@ -44,6 +44,7 @@
 #include <keel/channel.h>
 #include <keel/ioctl.h>
 
+#include "shared/pc_map.h"
 #include "shared/virtio_id.h"
 #include "shared/vq_driver.h"
 
@@ -54,8 +55,9 @@
 #define POLL_NS			5000000
 #define DATA_SHOWN		8
 #define DESCRIPTORS		64
+#define DRIVES			(KEEL_DRIVES + PC_VIRTIO_DISKS)	/* the virtio disks behind the IDE drives */
 #define HEADERS_AT		KEEL_BOUNCE_BYTES	/* in a drive's arena, one for each head; then the status bytes */
-#define STATUSES_AT		(HEADERS_AT + KEEL_BLOCK_ENTRIES * sizeof(struct keel_block_header))
+#define STATUSES_AT		(HEADERS_AT + KEEL_BLOCK_ENTRIES_MOST * sizeof(struct keel_block_header))
 
 int __open_2(const char *path, int flags);
 int __open64_2(const char *path, int flags);
@@ -81,9 +83,9 @@ static int doorbell = -1, vm_fd = -1, vcpu_fd[KEEL_MAX_VCPUS];	/* confined, the 
 static uint32_t requests_made;
 static struct {
 	struct vq_driver driver;
-	struct vq_shadow shadow[KEEL_BLOCK_ENTRIES];
-	uint32_t number[KEEL_BLOCK_ENTRIES];	/* of requests, by their heads */
-} drives[KEEL_DRIVES];
+	struct vq_shadow shadow[KEEL_BLOCK_ENTRIES_MOST];
+	uint32_t number[KEEL_BLOCK_ENTRIES_MOST];	/* of requests, by their heads */
+} drives[DRIVES];
 static struct {
 	const struct keel_queue *queue;		/* NULL: the guest has no such device */
 	struct vq_driver driver;
@@ -315,9 +317,14 @@ static size_t unescape(char *text)
 
 static const struct keel_device *device_of(unsigned int drive)
 {
-	for (unsigned int i = 0; i < channel->machine.devices; i++)
-		if (channel->machine.device[i].type < KEEL_DEVICE_VIRTIO && channel->machine.device[i].slot == drive)
-			return &channel->machine.device[i];
+	for (unsigned int i = 0; i < channel->machine.devices; i++) {
+		const struct keel_device *row = &channel->machine.device[i];
+
+		if (drive < KEEL_DRIVES ? row->type < KEEL_DEVICE_VIRTIO && row->slot == drive :
+					  row->type == KEEL_DEVICE_VIRTIO + VIRTIO_ID_BLOCK &&
+					  row->slot == PC_SLOT_DISK + drive - KEEL_DRIVES)
+			return row;
+	}
 	return NULL;
 }
 
@@ -344,9 +351,9 @@ static uint8_t *arena_of(unsigned int drive)
 
 static void open_drives(void)
 {
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+	for (unsigned int i = 0; i < DRIVES; i++)
 		if (queue_of(i))
-			vq_driver_init(&drives[i].driver, (uint8_t *)channel + queue_of(i)->ring, KEEL_BLOCK_ENTRIES,
+			vq_driver_init(&drives[i].driver, (uint8_t *)channel + queue_of(i)->ring, queue_of(i)->entries,
 				       drives[i].shadow);
 }
 
@@ -393,16 +400,16 @@ static void take_entropy(void)
 	}
 }
 
-/* byte: that a write writes. */
+/* byte: that a write writes; of a range its flags. */
 static void put_request(unsigned int drive, enum keel_block_op op, uint64_t offset, uint32_t count, unsigned int byte)
 {
-	bool writes = op == KEEL_BLOCK_WRITE;
+	bool range = op == KEEL_BLOCK_DISCARD || op == KEEL_BLOCK_WRITE_ZEROES, writes = op == KEEL_BLOCK_WRITE || range;
 	uint16_t head;
 	uint32_t arena;
 	struct vq_piece pieces[3];
 	unsigned int used = 1;
 
-	if (!queue_of(drive)) {
+	if (drive >= DRIVES || !queue_of(drive)) {
 		fprintf(stderr, "stand-in: there is no drive %u\n", drive);
 		return;
 	}
@@ -411,10 +418,13 @@ static void put_request(unsigned int drive, enum keel_block_op op, uint64_t offs
 	pieces[0] = (struct vq_piece){ arena + HEADERS_AT + head * (uint32_t)sizeof(struct keel_block_header), 16 };
 	*(struct keel_block_header *)((uint8_t *)channel + pieces[0].offset) =
 		(struct keel_block_header){ .op = op, .sector = offset / KEEL_SECTOR };
-	if (writes)
+	if (range)
+		*(struct keel_block_range *)arena_of(drive) =
+			(struct keel_block_range){ offset / KEEL_SECTOR, count / KEEL_SECTOR, byte };
+	else if (writes)
 		memset(arena_of(drive), (int)byte, count < KEEL_BOUNCE_BYTES ? count : KEEL_BOUNCE_BYTES);
 	if (op != KEEL_BLOCK_FLUSH)
-		pieces[used++] = (struct vq_piece){ arena, count };
+		pieces[used++] = (struct vq_piece){ arena, range ? (uint32_t)sizeof(struct keel_block_range) : count };
 	pieces[used++] = (struct vq_piece){ (uint32_t)(arena + STATUSES_AT) + head, 1 };
 	if (!vq_driver_send(&drives[drive].driver, pieces, writes ? 2 : 1, used - (writes ? 2 : 1), &head)) {
 		fprintf(stderr, "stand-in: drive %u takes no more requests\n", drive);
@@ -488,6 +498,10 @@ static void obey(char *line)
 		put_request(drive, KEEL_BLOCK_READ, offset, count, 0);
 	} else if (sscanf(line, "write %u %llu %u %u", &drive, &offset, &count, &byte) == 4) {
 		put_request(drive, KEEL_BLOCK_WRITE, offset, count, byte);
+	} else if (sscanf(line, "discard %u %llu %u", &drive, &offset, &count) == 3) {
+		put_request(drive, KEEL_BLOCK_DISCARD, offset, count, 0);
+	} else if (sscanf(line, "zeroes %u %llu %u %u", &drive, &offset, &count, &byte) == 4) {
+		put_request(drive, KEEL_BLOCK_WRITE_ZEROES, offset, count, byte);
 	} else if (sscanf(line, "random %u", &count) == 1) {
 		ask_for_entropy(count);
 	} else if (sscanf(line, "flush %u", &drive) == 1) {
@@ -581,7 +595,7 @@ static int take_event(void)
 	pthread_mutex_lock(&lock);
 	take_commands();
 	take_input();
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+	for (unsigned int i = 0; i < DRIVES; i++)
 		if (queue_of(i))
 			take_answers(i);
 	take_entropy();
@@ -638,7 +652,7 @@ static int read_status(struct keel_vm_status *to)
 
 static void note_drives(void)
 {
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+	for (unsigned int i = 0; i < DRIVES; i++)
 		if (device_of(i))
 			note("drive %u %llu", i, bytes_of(i));
 }

@@ -9,7 +9,7 @@ set -euo pipefail
 
 guests=$BUILD/guests
 work=$guests/work
-images=(tiny.iso tiny-lz4.iso media.iso button.iso noacpi.iso rng.iso network.iso i386.iso memtest.iso grub.iso ipxe.iso debian.img)
+images=(tiny.iso tiny-lz4.iso media.iso button.iso noacpi.iso rng.iso network.iso virtio-blk.iso i386.iso memtest.iso grub.iso ipxe.iso debian.img)
 
 linux_words="console=ttyS0,115200 quiet no_timer_check"
 
@@ -153,6 +153,21 @@ network_inputs() {
 
 make_network() {
 	pack_linux_iso network "$linux_words" "$@"
+}
+
+# One with the driver of virtio's block devices, which it tries.
+virtio-blk_inputs() {
+	local kernel module
+	kernel=$("$ROOT/tools/lib/kernel.sh")
+	printf '%s\n' "$("$ROOT/tools/lib/lz4-kernel.sh")" /bin/busybox "$ROOT/tests/integration/virtio-blk-init"
+	for module in virtio virtio_ring virtio_pci virtio_pci_modern_dev virtio_pci_legacy_dev virtio_blk; do
+		find "$kernel/modules/lib/modules" -name "$module.ko"
+	done
+	with_libraries /usr/sbin/blkdiscard
+}
+
+make_virtio-blk() {
+	pack_linux_iso virtio-blk "$linux_words" "$@"
 }
 
 i386_inputs() {
