@@ -28,16 +28,16 @@ bool gmem_write(const struct gmem *mem, uint64_t gpa, const void *buf, size_t by
  */
 uint8_t *gmem_at(const struct gmem *mem, uint64_t gpa, size_t bytes, bool write);
 /*
- * The same for as much as its alignment, to be read: at most 8 bytes. Ranges are whole pages, so that such a piece is in one or in
- * none. Most of it is in the first range.
+ * The same for what does not go over the end of a page, to be read. Ranges are whole pages, so that it is in one or in none;
+ * most of memory is in the first one.
  */
-static inline const uint8_t *gmem_aligned(const struct gmem *mem, uint64_t gpa)
+static inline const uint8_t *gmem_in_page(const struct gmem *mem, uint64_t gpa)
 {
 	if (gpa - mem->range[0].first < mem->range[0].bytes)
 		return mem->base + gpa;
 	return gmem_at(mem, gpa, 1, false);
 }
-/* Whether it is memory, or memory to be written. */
+/* Whether it is memory, or memory that can be written: likewise. */
 static inline bool gmem_has(const struct gmem *mem, uint64_t gpa, bool write)
 {
 #pragma GCC unroll 5

@@ -87,8 +87,8 @@ struct insn {
 };
 
 /*
- * Instructions that were decoded. All zeros: none. What is found here is what decode_insn makes of the same bytes, so that it never
- * has to be dropped.
+ * Instructions that were decoded. All zeros: none. What is found here is what decode_insn makes of the same bytes, so that it
+ * never has to be dropped.
  */
 #define DECODE_KNOWN	64u
 

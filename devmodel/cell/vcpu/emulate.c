@@ -692,10 +692,11 @@ static bool take_bytes(struct keel_context *ctx, const struct gmem *mem, enum de
 		return exit->insn_length >= DECODE_LONGEST;
 	if (mode != DECODE_64)
 		linear = (uint32_t)(linear + ctx->sregs.seg[KEEL_SEG_CS].base);
-	if (linear % WALK_PAGE_BYTES > WALK_PAGE_BYTES - DECODE_LONGEST || !walk_translate(ctx, mem, linear, WALK_FETCH, &gpa, fault))
+	if (linear % WALK_PAGE_BYTES > WALK_PAGE_BYTES - DECODE_LONGEST ||
+	    !walk_translate(ctx, mem, linear, WALK_FETCH, &gpa, fault))
 		return false;
 	/* The rest of the page is like its first byte. */
-	from = gmem_aligned(mem, gpa);
+	from = gmem_in_page(mem, gpa);
 	if (!from)
 		return false;
 	memcpy(exit->insn, from, DECODE_LONGEST);

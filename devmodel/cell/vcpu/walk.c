@@ -106,7 +106,7 @@ static bool page_fault(const struct walk *w, uint32_t code, struct emulate_fault
 static inline uint64_t load_entry(const struct walk *w, const struct format *format, uint64_t gpa)
 {
 	unsigned int offset = format->entry_bytes == sizeof(uint64_t) ? 0 : gpa % sizeof(uint64_t);
-	const void *at = gmem_aligned(w->mem, gpa - offset);
+	const void *at = gmem_in_page(w->mem, gpa - offset);
 	uint64_t value = at ? __atomic_load_n((const uint64_t *)at, __ATOMIC_RELAXED) : UINT64_MAX;
 
 	return format->entry_bytes == sizeof(value) ? value : (uint32_t)(value >> (8 * offset));
