@@ -152,6 +152,8 @@ static void act(struct bytes *b, struct feeder *f)
 
 	switch (what & 15) {
 	case 0:
+		/* In the middle of a load the ring begins anew at one end alone. */
+		f->honest &= pc->transfer.state == KEEL_TRANSFER_RUNNING;
 		f->at = 0;
 		command(KEEL_COMMAND_LOAD);
 		break;
@@ -216,6 +218,7 @@ static void pass_on(void)
 	size_t bytes, at = 0;
 
 	area()->transfer.state = pc->transfer.state;
+	channel->c.commands = 0;
 	refuse_with = 0;
 	bytes = save(again);
 	bring_back();
