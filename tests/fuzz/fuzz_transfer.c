@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Fuzz target of the transfer: a machine that has not run is to load what comes through the ring, in pieces of any size, with
- * events, kicks and commands in any order, from a stream that a busy machine has saved, whole, cut, changed, or none of it. No vCPU
- * runs before a load is through and told to go on, none ever does after one has failed, and what was loaded can be saved and loaded again.
+ * events, kicks and commands in any order, from a stream that a busy machine has saved, whole, cut, changed, or none of it. No
+ * vCPU runs before a load is through and told to go on, none ever does after one has failed, and what was loaded can be saved and
+ * loaded again.
  */
 #include "fuzz_check.h"
 
@@ -112,8 +113,10 @@ static void check_machine(bool failed, bool refused)
 	require(!pc->end || refused, "the cell has given up");
 	require(!t->loads || t->state == KEEL_TRANSFER_RUNNING || t->state == KEEL_TRANSFER_GOING_ON || pc->running == 0,
 		"a machine runs that is loaded");
-	require(!t->failed || (pc->running == 0 && t->stopped == (1ull << VCPUS) - 1), "a machine may run whose load has failed");
-	require(strnlen(area()->transfer.error, KEEL_TRANSFER_ERROR_BYTES) < KEEL_TRANSFER_ERROR_BYTES, "an error without an end");
+	require(!t->failed || (pc->running == 0 && t->stopped == (1ull << VCPUS) - 1),
+		"a machine may run whose load has failed");
+	require(strnlen(area()->transfer.error, KEEL_TRANSFER_ERROR_BYTES) < KEEL_TRANSFER_ERROR_BYTES,
+		"an error without an end");
 }
 
 /* Some of the stream. */

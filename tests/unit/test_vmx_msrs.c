@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The MSRs that a guest on VMX reads and writes without an exit: those that change hands with it, and its APIC page's; and the top
- * entries of PAE paging, which Keel reads for it.
+ * The MSRs that a guest on VMX reads and writes without an exit: those that change hands with it, and its APIC page's; and the
+ * top entries of PAE paging, which Keel reads for it.
  */
 #include <check.h>
 #include <stdbool.h>
