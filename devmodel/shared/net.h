@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Frames of a network device (VIRTIO 1.2, 5.1) on their way between a guest and the host: each with a header in front that says which
- * work on it was left out. Both halves pass that on and neither does it; each looks whether it makes sense before it does.
+ * Frames of a network device (VIRTIO 1.2, 5.1) on their way between a guest and the host: each with a header in front that says
+ * which work on it was left out. Both halves pass that on and neither does it; each looks whether it makes sense before it does.
  *
  * A network device has three queues in the channel:
- *   0  buffers of NET_BUFFER_BYTES for frames to the guest, each of them a chain. A frame takes as many as it needs, the header at the
- *      start of the first one; header.buffers says how many these are, and they come back one behind the other
+ *   0  buffers of NET_BUFFER_BYTES for frames to the guest, each of them a chain. A frame takes as many as it needs, the header
+ *      at the start of the first one; header.buffers says how many these are, and they come back one behind the other
  *   1  frames of the guest, each of one piece with its header
  *   2  control (5.1.6.5): class and command, what belongs to it, and a byte for the answer. There is NET_CONTROL_OFFLOADS alone
  */

@@ -23,8 +23,9 @@ check "nothing is left" [ -z "$(ls "$KEEL_RUN_DIR")" ]
 manifest missing '"networks": [ { "user": true } ]'
 mkdir "$WORK/few"
 ln -s "$(command -v mkdir)" "$(command -v basename)" "$WORK/few/"
-check "passt missing: its package is named" says "Debian's package passt has it" env PATH="$WORK/bin:$WORK/few" "$WORK/bin/keel" \
-	create "$WORK/missing.json"
+check "passt missing: its package is named" says "Debian's package passt has it" \
+	env PATH="$WORK/bin:$WORK/few" "$WORK/bin/keel-dm" \
+	"$WORK/missing.json"
 
 bridge=kt$$
 if [ "$(id -u)" -ne 0 ] || ! [ -c /dev/net/tun ] || ! ip link add "$bridge" type bridge 2>/dev/null; then
@@ -32,7 +33,8 @@ if [ "$(id -u)" -ne 0 ] || ! [ -c /dev/net/tun ] || ! ip link add "$bridge" type
 else
 	manifest net "\"networks\": [ { \"bridge\": \"$bridge\" }, { \"bridge\": \"$bridge\", \"mtu\": 1400 } ]"
 	check "a guest on a bridge" keel create "$WORK/net.json"
-	check "its interfaces are there" sh -c "ip link show master $bridge | grep t0-net: && ip link show master $bridge | grep t1-net:"
+	check "its interfaces are there" sh -c \
+		"ip link show master $bridge | grep t0-net: && ip link show master $bridge | grep t1-net:"
 	check "up, and with the MTU" sh -c 'ip link show t1-net | grep "mtu 1400" && ip link show t0-net | grep -w UP'
 	order net 'end 2'
 	check "it starts again" noted net start 2
@@ -52,8 +54,8 @@ else
 	manifest user '"networks": [ { "user": true, "forward": [ { "host": 47011, "guest": 22 } ] } ]'
 	check "a guest with passt" keel create "$WORK/user.json"
 	check "which runs" has_passt $((before + 1))
-	check "a port that is taken is told" says 'passt does not start' sh -c \
-		"sed s/user/second/ '$WORK/user.json' | sed 's/\"second\": true/\"user\": true/' >'$WORK/second.json'; keel create '$WORK/second.json'"
+	manifest second '"networks": [ { "user": true, "forward": [ { "host": 47011, "guest": 22 } ] } ]'
+	check "a port that is taken is told" says 'passt does not start' keel create "$WORK/second.json"
 	check "destroy it" keel destroy user
 	check "passt is gone" soon has_passt "$before"
 fi

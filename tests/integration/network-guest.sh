@@ -4,8 +4,9 @@
 
 # guest NUMBER: starts it.
 guest() {
-	printf '{ "version": 1, "name": "net%s", "memory": "128M", "boot": ["cdrom"], "cdrom": { "file": "%s" },
-		"networks": [ { "bridge": "br0", "mac": "02:00:00:00:00:0%s" } ] }' "$1" /keel-test/network.iso "$1" >"/tmp/net$1.json"
+	printf '{ "version": 1, "name": "net%s", "memory": "128M", "boot": ["cdrom"],
+		"cdrom": { "file": "%s" }, "networks": [ { "bridge": "br0", "mac": "02:00:00:00:00:0%s" } ] }' \
+		"$1" /keel-test/network.iso "$1" >"/tmp/net$1.json"
 	keel create "/tmp/net$1.json"
 }
 
@@ -18,7 +19,8 @@ mkdir -p /www
 head -c 4194304 /dev/urandom >/www/blob
 md5sum </www/blob >/www/sum
 printf '{ "version": 1, "name": "none", "memory": "16M", "networks": [ { "bridge": "br0" } ] }' >/tmp/none.json
-check "without the bridge a guest is refused" sh -c '! keel create /tmp/none.json >/tmp/refused 2>&1 && grep "there is no bridge br0" /tmp/refused'
+check "without the bridge a guest is refused" sh -c \
+	'! keel create /tmp/none.json >/tmp/refused 2>&1 && grep "there is no bridge br0" /tmp/refused'
 brctl addbr br0
 ip addr add 10.0.0.254/24 dev br0
 ip link set br0 up

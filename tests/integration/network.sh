@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Network cards: two guests with Debian's own drivers on a bridge of the control domain, which they and each other exchange frames with.
+# Network cards: two guests with Debian's own drivers, which reach the control domain and each other over its bridge.
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"

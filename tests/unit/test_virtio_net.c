@@ -87,7 +87,8 @@ static void plug(void)
 	device->mem = &mem;
 	device->channel = channel;
 	device->asked = &asked;
-	device->features = NET_OFFLOADS | NET_GUEST_OFFLOADS | NET_F_MAC | NET_F_STATUS | NET_F_MRG_RXBUF | NET_F_CTRL_VQ | NET_F_CTRL_RX;
+	device->features = NET_OFFLOADS | NET_GUEST_OFFLOADS | NET_F_MAC | NET_F_STATUS | NET_F_MRG_RXBUF | NET_F_CTRL_VQ |
+			   NET_F_CTRL_RX;
 	device->queues = NET_QUEUES;
 	device->config_bytes = sizeof(config);
 	memcpy(device->config, &config, sizeof(config));

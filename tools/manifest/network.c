@@ -87,8 +87,8 @@ static void parse_mac(struct loader *l, const char *path, json_t *value)
 	if (!text)
 		return;
 	if (strspn(text, "0123456789abcdefABCDEF:") != 17 || text[17] ||
-	    sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4], &mac[5], &end) != 6 ||
-	    end != 17) {
+	    sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4], &mac[5],
+		   &end) != 6 || end != 17) {
 		complain(l, path, "%s: expected an address such as \"02:00:00:00:00:01\"", path + 1);
 		return;
 	}
@@ -246,27 +246,30 @@ void network_parse(struct loader *l, const char *path, json_t *value)
 	}
 }
 
+static void check_pair(struct loader *l, unsigned int first, unsigned int second)
+{
+	const struct manifest_network *a = &l->m->network[first], *b = &l->m->network[second];
+	char path[PATH_ROOM];
+
+	if (b->mac_given && !memcmp(a->mac, b->mac, sizeof(a->mac))) {
+		snprintf(path, sizeof(path), "/networks/%u/mac", second);
+		complain(l, path, "%s: networks/%u has this address already", path + 1, first);
+	}
+	if (a->kind == MANIFEST_NETWORK_TAP && b->kind == MANIFEST_NETWORK_TAP && a->name[0] && !strcmp(a->name, b->name)) {
+		snprintf(path, sizeof(path), "/networks/%u/tap", second);
+		complain(l, path, "%s: networks/%u has this interface already", path + 1, first);
+	}
+}
+
 /* The name may stand behind the networks. */
 void network_check(struct loader *l)
 {
 	struct manifest *m = l->m;
-	char path[PATH_ROOM];
 
 	for (unsigned int i = 0; i < m->networks; i++) {
 		if (!m->network[i].mac_given && m->name)
 			make_mac(m->network[i].mac, m->name, i);
-		for (unsigned int j = 0; j < i; j++) {
-			bool same_tap = m->network[i].kind == MANIFEST_NETWORK_TAP && m->network[j].kind == MANIFEST_NETWORK_TAP &&
-					m->network[i].name[0] && !strcmp(m->network[i].name, m->network[j].name);
-
-			if (m->network[i].mac_given && !memcmp(m->network[i].mac, m->network[j].mac, sizeof(m->network[i].mac))) {
-				snprintf(path, sizeof(path), "/networks/%u/mac", i);
-				complain(l, path, "%s: networks/%u has this address already", path + 1, j);
-			}
-			if (same_tap) {
-				snprintf(path, sizeof(path), "/networks/%u/tap", i);
-				complain(l, path, "%s: networks/%u has this interface already", path + 1, j);
-			}
-		}
+		for (unsigned int j = 0; j < i; j++)
+			check_pair(l, j, i);
 	}
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Network device (VIRTIO 1.2, 5.1): frames are copied between the guest's buffers and the channel's, with their headers. Checksums and
- * segments are computed by the guest or behind the host's end, never here.
+ * Network device (VIRTIO 1.2, 5.1): frames are copied between the guest's buffers and the channel's, with their headers.
+ * Checksums and segments are computed by the guest or behind the host's end, never here.
  *
- * A frame of the guest's is taken when the channel has room for it, and its buffer is free as soon as it is copied; until then it waits
- * in the guest's ring. A frame for a guest without buffers stays in the channel, whose buffers run out then, so that the host reads no
- * more. What a guest has not agreed to, and what makes no sense, is dropped.
+ * A frame of the guest's is taken when the channel has room for it, and its buffer is free as soon as it is copied; until
+ * then it waits in the guest's ring. A frame for a guest without buffers stays in the channel, whose buffers run out then, so
+ * that the host reads no more. What a guest has not agreed to, and what makes no sense, is dropped.
  */
 #include "virtio/virtio.h"
 

@@ -183,8 +183,9 @@ static int make_pieces(struct net *net, struct vq_device *queue, struct iovec *p
 static void give_frame(struct net *net, struct vq_device *queue, uint32_t bytes)
 {
 	uint16_t buffers = (uint16_t)((bytes + NET_BUFFER_BYTES - 1) / NET_BUFFER_BYTES);
+	uint32_t first = chain_at(&net->receive, 0)->offset;
 
-	memcpy(queue->channel + chain_at(&net->receive, 0)->offset + offsetof(struct net_header, buffers), &buffers, sizeof(buffers));
+	memcpy(queue->channel + first + offsetof(struct net_header, buffers), &buffers, sizeof(buffers));
 	for (; buffers; buffers--) {
 		uint32_t part = bytes < NET_BUFFER_BYTES ? bytes : NET_BUFFER_BYTES;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Networks of a guest: what is common to all (net.c), and what is behind one: a tap interface (net_tap.c), or passt (net_passt.c).
- * Frames are not looked into; their headers are, for the cell is not trusted.
+ * Networks of a guest: what is common to all (net.c), and what is behind one: a tap interface (net_tap.c), or passt
+ * (net_passt.c). Frames are not looked into; their headers are, for the cell is not trusted.
  */
 #ifndef KEEL_NET_BACKEND_H
 #define KEEL_NET_BACKEND_H
@@ -31,8 +31,8 @@ struct net_link_ops {
 	/* What it has begun to send. NULL: it never has. */
 	enum net_sent (*flush)(struct net *net);
 	/*
-	 * One frame with its header into pieces that hold any. Its bytes with the header; 0: there is none now; below 0: nor ever again.
-	 * may_read: there may be something to read.
+	 * One frame with its header into pieces that hold any. Its bytes with the header; 0: there is none now; below 0: nor ever
+	 * again. may_read: there may be something to read.
 	 */
 	ssize_t (*receive)(struct net *net, const struct iovec *pieces, int count, bool may_read);
 	/* Of NET_GUEST_OFFLOADS. NULL: it has none. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A network in user mode, by passt(1): a program of its own, which has no right that the user who starts the guest has not. It is
- * connected by a stream socket, in which frames without headers stand behind their lengths, of four bytes, the highest first. It ends
- * when the socket is closed, which is when the guest's process ends.
+ * A network in user mode, by passt(1): a program of its own, which has no right that the user who starts the guest has not. It
+ * is connected by a stream socket, in which frames without headers stand behind their lengths, of four bytes, the highest first.
+ * It ends when the socket is closed, which is when the guest's process ends.
  */
 #include "host/backend/net.h"
 
@@ -107,16 +107,16 @@ static bool start_program(const struct manifest_network *network, int fd, struct
 	make_words(&words, network);
 	error = spawn(&pid, words.list, fd);
 	if (error == ENOENT)
-		return failure_set(failure, EXIT_FAILED, "there is no program " PROGRAM ", which networks in user mode take: Debian's "
-				   "package " PROGRAM " has it");
+		return failure_set(failure, EXIT_FAILED, "there is no program " PROGRAM ", which networks in user mode take: "
+				   "Debian's package " PROGRAM " has it");
 	if (error)
 		return failure_set(failure, EXIT_FAILED, "cannot start " PROGRAM ": %s", strerror(error));
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return failure_set(failure, EXIT_FAILED, "cannot wait for " PROGRAM ": %s", strerror(errno));
 	return (WIFEXITED(status) && !WEXITSTATUS(status)) ||
-	       failure_set(failure, EXIT_FAILED, PROGRAM " does not start, for reasons that are in the guest's log; is a port that is "
-			   "forwarded in use, or has this host no route to others?");
+	       failure_set(failure, EXIT_FAILED, PROGRAM " does not start, for reasons that are in the guest's log; is a port "
+			   "that is forwarded in use, or has this host no route to others?");
 }
 
 static bool open_passt(struct net *net, const struct manifest *m, const struct manifest_network *network, unsigned int number,

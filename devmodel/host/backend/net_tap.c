@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A tap interface, which carries virtio's headers (Documentation/networking/tuntap.rst of Linux). One that is made here is a bridge's
- * port, and lasts as long as its descriptor: it goes with the guest's process, however that ends. One that was there before is used as
- * it is.
+ * A tap interface, which carries virtio's headers (Documentation/networking/tuntap.rst of Linux). One that is made here is a
+ * bridge's port, and lasts as long as its descriptor: it goes with the guest's process, however that ends. One that was there
+ * before is used as it is.
  */
 #include "host/backend/net.h"
 
@@ -53,7 +53,8 @@ static bool attach(int fd, const char *name, struct failure *failure)
 	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
 	if (ioctl(fd, TUNSETIFF, &request)) {
 		if (errno == EBUSY)
-			return failure_set(failure, EXIT_IN_USE, "the tap interface %s is in use by a guest or another program", name);
+			return failure_set(failure, EXIT_IN_USE, "the tap interface %s is in use by a guest or another program",
+					   name);
 		return fail(failure, "use the tap interface", name);
 	}
 	if (ioctl(fd, TUNSETVNETHDRSZ, &header) || ioctl(fd, TUNSETVNETLE, &little_endian))
@@ -120,7 +121,8 @@ static bool make_port(int fd, const struct manifest *m, const struct manifest_ne
 static bool use_existing(int fd, const char *name, struct failure *failure)
 {
 	return if_nametoindex(name) ? attach(fd, name, failure) :
-	       failure_set(failure, EXIT_FAILED, "there is no tap interface %s; ip tuntap add dev %s mode tap makes one", name, name);
+	       failure_set(failure, EXIT_FAILED, "there is no tap interface %s; ip tuntap add dev %s mode tap makes one", name,
+			   name);
 }
 
 static bool open_tap(struct net *net, const struct manifest *m, const struct manifest_network *network, unsigned int number,
@@ -168,8 +170,13 @@ static void set_offloads(struct net *net, uint64_t offloads)
 {
 	unsigned int flags = 0;
 
+	/* The others take it (5.1.3.1). */
 	if (offloads & NET_F_GUEST_CSUM)
-		flags = TUN_F_CSUM | (offloads & NET_F_GUEST_TSO4 ? TUN_F_TSO4 : 0) | (offloads & NET_F_GUEST_TSO6 ? TUN_F_TSO6 : 0);
+		flags |= TUN_F_CSUM;
+	if (flags && offloads & NET_F_GUEST_TSO4)
+		flags |= TUN_F_TSO4;
+	if (flags && offloads & NET_F_GUEST_TSO6)
+		flags |= TUN_F_TSO6;
 	if (ioctl(net->source.fd, TUNSETOFFLOAD, flags))
 		perror("network: offloads");
 }
