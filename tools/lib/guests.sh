@@ -60,6 +60,7 @@ pack_linux_iso() {
 	pack_cpio "$root" "$iso/boot/initrd"
 	gzip -9 -n "$iso/boot/initrd"
 	grub_config >"$iso/boot/grub/grub.cfg" <<-CONFIG
+		${more_config:-}
 		menuentry Linux {
 			linux /boot/vmlinuz $2
 			initrd /boot/initrd.gz
@@ -127,11 +128,12 @@ with_libraries() {
 	ldd "$@" | sed -nE 's/^\t(.* => )?(\/[^ ]+) \(.*/\2/p' | sort -u
 }
 
-# One with the drivers of virtio's entropy device, which it tries, and with what shows and changes PCI functions.
+# One with the drivers of virtio's entropy device, which it tries, and with what shows and changes PCI functions. A disk may
+# have more words for the kernel.
 rng_inputs() {
 	local kernel module
 	kernel=$("$ROOT/tools/lib/kernel.sh")
-	printf '%s\n' "$kernel/vmlinuz" /bin/busybox "$ROOT/tests/integration/rng-init"
+	printf '%s\n' "$("$ROOT/tools/lib/lz4-kernel.sh")" /bin/busybox "$ROOT/tests/integration/rng-init"
 	for module in virtio virtio_ring virtio_pci virtio_pci_modern_dev virtio_pci_legacy_dev virtio-rng; do
 		find "$kernel/modules/lib/modules" -name "$module.ko"
 	done
@@ -139,7 +141,11 @@ rng_inputs() {
 }
 
 make_rng() {
-	pack_linux_iso rng "$linux_words" "$@"
+	# With each program at its own addresses QEMU keeps the code of all runs of it, by page: to clear such a page, at
+	# the guest's end, takes it minutes then.
+	# shellcheck disable=SC2016
+	more_config='if [ -f "(hd0)/words.cfg" ]; then source "(hd0)/words.cfg"; fi' \
+		pack_linux_iso rng "$linux_words norandmaps \$words" "$@"
 }
 
 # One with the drivers of virtio's network card.
