@@ -35,4 +35,8 @@ as_told() {
 rng_boot rng '' 60
 check "rng: registers are where SeaBIOS says that it has put them" as_told rng
 check "rng: ends" keel destroy rng
+rng_boot nomsi pci=nomsi 19
+check "nomsi: ends" keel destroy nomsi
+rng_boot realloc pci=realloc,resource_alignment=20@00:04.0 15
+check "realloc: ends" keel destroy realloc
 echo "tests: end"
