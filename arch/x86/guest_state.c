@@ -150,8 +150,8 @@ static bool exception_ok(const struct keel_sregs *s)
 }
 
 /*
- * In a shadow no NMI goes in: not in that of MOV SS, and with some processors not in that of STI either (SDM vol. 3, 27.3.1.5). AMD's
- * take both (APM vol. 2, 15.20), but the handler would begin in a shadow. One whose delivery was broken off has ended the shadow.
+ * In a shadow no NMI goes in: not in that of MOV SS, and with some processors not in that of STI either (SDM vol. 3, 27.3.1.5).
+ * AMD's take both (APM vol. 2, 15.20), but the handler would begin in a shadow. One whose delivery was broken off has ended it.
  */
 static bool event_ok(const struct keel_state *state)
 {

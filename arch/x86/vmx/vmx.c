@@ -543,7 +543,7 @@ static void requeue(struct vmx_context *context, uint32_t info)
 	context->event = info & (EVENT_VALID | EVENT_ERROR_CODE | EVENT_TYPE | EVENT_VECTOR);
 	if (info & EVENT_ERROR_CODE)
 		context->error_code = (uint32_t)vmread(VMCS_IDT_ERROR_CODE);
-	/* The delivery that was broken off has blocked NMIs; and in a shadow, which it has ended, the entry would fail (27.3.1.5). */
+	/* The delivery that was broken off has blocked NMIs; in a shadow, which it has ended, the entry would fail (27.3.1.5). */
 	if (type == EVENT_NMI)
 		vmwrite(VMCS_GUEST_INTERRUPTIBILITY,
 			vmread(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint64_t)(SHADOW_NMI | SHADOW_INSTRUCTION));
