@@ -116,6 +116,9 @@ static inline void rig_carry_out(struct rig_disk *disk, const struct rig_request
 	case KEEL_BLOCK_FLUSH:
 		disk->flushes++;
 		break;
+	case KEEL_BLOCK_DISCARD:
+	case KEEL_BLOCK_WRITE_ZEROES:
+		ck_abort_msg("an IDE drive asks for neither");
 	}
 }
 
