@@ -32,11 +32,20 @@ as_told() {
 	[ -s /tmp/told ] && [ -z "$(grep -vxFf /tmp/found /tmp/told)" ]
 }
 
+# The kernel has taken the device's registers from where the firmware has put them.
+moved() {
+	now=$(prints "$1" | sed -n 's/^PLACED //p')
+	before=$(tr -d '\r' <"/run/keel/$1/firmware.log" | sed -nE 's/^PCI: map device bdf=00:04.0 +bar 4, addr ([0-9a-f]+), .*/\1/p')
+	echo "$before $now"
+	[ -n "$now" ] && [ -n "$before" ] && [ $((0x$now & ~0xf)) -ne $((0x$before)) ]
+}
+
 rng_boot rng '' 60
 check "rng: registers are where SeaBIOS says that it has put them" as_told rng
 check "rng: ends" keel destroy rng
 rng_boot nomsi pci=nomsi 19
 check "nomsi: ends" keel destroy nomsi
 rng_boot realloc pci=realloc,resource_alignment=20@00:04.0 15
+check "realloc: the kernel has moved registers" moved realloc
 check "realloc: ends" keel destroy realloc
 echo "tests: end"
