@@ -29,7 +29,7 @@ as_told() {
 	tr -d '\r' <"/run/keel/$1/firmware.log" |
 		sed -nE 's/^PCI: map device bdf=([0-9a-f:.]+) +bar ([0-5]), addr ([0-9a-f]+), .*/\1 \2 \3/p' | sort >/tmp/told
 	cat /tmp/found /tmp/told
-	[ -s /tmp/told ] && [ -z "$(grep -vxFf /tmp/found /tmp/told)" ]
+	[ -s /tmp/told ] && ! grep -vxFf /tmp/found /tmp/told
 }
 
 # The kernel has taken the device's registers from where the firmware has put them.
