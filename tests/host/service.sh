@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# keel create as a service of systemd: it tells when the guest is up and which process is the main one, and starts no other guest than
-# the service's.
+# keel create as a service of systemd: it tells when the guest is up and which process is the main one, and starts no other
+# guest than the service's.
 set -u
 # shellcheck source=tests/host/common.sh
 . "$(dirname "$0")/common.sh"
@@ -26,7 +26,8 @@ check "a guest starts as a service" keel create --unit web "$WORK/web.json"
 check "the manager is told" soon told READY=1
 check "and which process is the main one" soon told "MAINPID=$(main_process web)"
 : >"$WORK/told"
-check "another guest's manifest is refused, with both names" says 'starts the guest "other", but this manifest.s name is "web"' keel create --unit other "$WORK/web.json"
+check "another guest's manifest is refused, with both names" \
+	says 'starts the guest "other", but this manifest.s name is "web"' keel create --unit other "$WORK/web.json"
 check "as an error of the manifest" exits 3 keel create --unit other "$WORK/web.json"
 check "and nothing is told" test ! -s "$WORK/told"
 check "a service's name is an argument" exits 2 keel create --unit

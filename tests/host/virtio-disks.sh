@@ -70,7 +70,8 @@ order disks 'read 6 263680 512'
 check "and no further" noted disks 'done 16 0 7878787878787878'
 order disks 'zeroes 6 0 4194304 1'
 check "within its limit" noted disks 'done 17 1 .*'
-check "which is told by name" says 'virtio-2 .*write of zeroes of 4194304 bytes at 0: the snapshot has reached its limit' keel info disks
+check "which is told by name" \
+	says 'virtio-2 .*write of zeroes of 4194304 bytes at 0: the snapshot has reached its limit' keel info disks
 order disks 'end 2'
 check "it starts again" noted disks start 2
 order disks 'read 4 4096 512'

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A server's life with the packages: a Debian on a disk of its own installs them, starts with Keel and a guest by itself, is upgraded,
-# starts without Keel, once more with it, and is rid of it again.
+# A server's life with the packages: a Debian on a disk of its own installs them, starts with Keel and a guest by itself, is
+# upgraded, starts without Keel, once more with it, and is rid of it again.
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
@@ -69,7 +69,8 @@ make_disk() {
 	done
 	customize >"$work/customize"
 	chmod +x "$work/customize"
-	"$ROOT/tools/lib/debian-disk.sh" --mib 4096 "${options[@]}" --customize "$work/customize" "$disk" "$work/tree" >"$logs/disk.log" 2>&1
+	"$ROOT/tools/lib/debian-disk.sh" --mib 4096 "${options[@]}" --customize "$work/customize" "$disk" "$work/tree" \
+		>"$logs/disk.log" 2>&1
 }
 
 # live: the machine, until the script has come to its end.

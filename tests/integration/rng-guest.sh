@@ -35,7 +35,8 @@ as_told() {
 # The kernel has taken the device's registers from where the firmware has put them.
 moved() {
 	now=$(prints "$1" | sed -n 's/^PLACED //p')
-	before=$(tr -d '\r' <"/run/keel/$1/firmware.log" | sed -nE 's/^PCI: map device bdf=00:04.0 +bar 4, addr ([0-9a-f]+), .*/\1/p')
+	before=$(tr -d '\r' <"/run/keel/$1/firmware.log" |
+		sed -nE 's/^PCI: map device bdf=00:04.0 +bar 4, addr ([0-9a-f]+), .*/\1/p')
 	echo "$before $now"
 	[ -n "$now" ] && [ -n "$before" ] && [ $((0x$now & ~0xf)) -ne $((0x$before)) ]
 }

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Virtio disks: a guest starts from one by SeaBIOS and GRUB, and Debian's driver uses them, read-write, read-only and as a snapshot.
+# Virtio disks: a guest starts from one by SeaBIOS and GRUB, and Debian's driver uses them, read-write, read-only and as
+# a snapshot.
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"

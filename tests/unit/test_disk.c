@@ -75,7 +75,9 @@ static void open_disk(struct disk *d, enum manifest_mode mode)
 static int ask(uint32_t op, uint64_t offset, uint32_t count)
 {
 	static uint32_t tag;
-	struct disk_request request = { .op = op, .offset = offset, .count = count, .data = bounce, .tag = ++tag, .unmap = unmap };
+	struct disk_request request = {
+		.op = op, .offset = offset, .count = count, .data = bounce, .tag = ++tag, .unmap = unmap,
+	};
 
 	last_status = LOST;
 	disk_submit(&engine, &disk, &request);
@@ -96,7 +98,7 @@ static void check_file(const uint8_t *expected)
 	ck_assert_int_eq(memcmp(bytes, expected, sizeof(bytes)), 0);
 }
 
-/* All that there is at most at a time, as a guest would. What is discarded of a file reads as zeroes, and of a snapshot it is kept. */
+/* All that there is at most at a time, as a guest would. What is discarded of a file reads as zeroes; of a snapshot it is kept. */
 static void random_range(void)
 {
 	uint32_t start = (uint32_t)rand() % SECTORS, count = (uint32_t)rand() % (SECTORS - start) + 1;

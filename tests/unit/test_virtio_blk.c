@@ -77,8 +77,8 @@ static void config_write(unsigned int reg, unsigned int bytes, uint32_t value)
 static struct virtio_blk_config make_config(void)
 {
 	return (struct virtio_blk_config){
-		.capacity = SECTORS, .seg_max = VIRTIO_BLK_SEGMENTS, .blk_size = KEEL_SECTOR, .physical_block_exp = 3, .num_queues = 1,
-		.max_discard_sectors = 4096, .max_discard_seg = 1, .max_write_zeroes_sectors = 2048, .max_write_zeroes_seg = 1,
+		.capacity = SECTORS, .seg_max = VIRTIO_BLK_SEGMENTS, .blk_size = KEEL_SECTOR, .physical_block_exp = 3,
+		.num_queues = 1, .max_discard_sectors = 4096, .max_discard_seg = 1, .max_write_zeroes_sectors = 2048, .max_write_zeroes_seg = 1,
 	};
 }
 
@@ -513,7 +513,8 @@ START_TEST(scattered)
 	set_desc(TABLE, 0, HEADERS, 7, VQ_DESC_NEXT, 1);		/* the header, too */
 	set_desc(TABLE, 1, HEADERS + 7, 9, VQ_DESC_NEXT, 2);
 	for (unsigned int i = 0; i < 126; i++)
-		set_desc(TABLE, 2 + i, DATA + i * 5000, 1024 + (i % 2 ? 100 : -100), VQ_DESC_NEXT | VQ_DESC_WRITE, (uint16_t)(3 + i));
+		set_desc(TABLE, 2 + i, DATA + i * 5000, 1024 + (i % 2 ? 100 : -100), VQ_DESC_NEXT | VQ_DESC_WRITE,
+			 (uint16_t)(3 + i));
 	set_desc(TABLE, 128, STATUSES, 1, VQ_DESC_WRITE, 0);
 	set_desc(DESC, 0, TABLE, 129 * 16, INDIRECT, 0);
 	make_available(0);

@@ -9,7 +9,10 @@ set -euo pipefail
 
 guests=$BUILD/guests
 work=$guests/work
-images=(tiny.iso tiny-lz4.iso media.iso button.iso noacpi.iso rng.iso network.iso virtio-blk.iso i386.iso memtest.iso grub.iso ipxe.iso debian.img)
+images=(
+	tiny.iso tiny-lz4.iso media.iso button.iso noacpi.iso rng.iso network.iso virtio-blk.iso i386.iso memtest.iso grub.iso ipxe.iso
+	debian.img
+)
 
 linux_words="console=ttyS0,115200 quiet no_timer_check"
 

@@ -116,7 +116,8 @@ static bool parse_drive(struct loader *l, const char *path, json_t *value, enum 
 	if (s->drive.snapshot_limit && s->drive.mode != MANIFEST_SNAPSHOT)
 		complain(l, path, "%s: \"snapshot_limit\" needs \"mode\": \"snapshot\"", path + 1);
 	if (s->drive.bus == MANIFEST_BUS_VIRTIO && s->slot != NO_SLOT)
-		complain(l, path, "%s: \"slot\" is a place on IDE's cables, where a disk with \"bus\": \"virtio\" is not", path + 1);
+		complain(l, path, "%s: \"slot\" is a place on IDE's cables, where a disk with \"bus\": \"virtio\" is not",
+			 path + 1);
 	if (!has_room(l, s->drive.bus)) {
 		free(s->drive.file);
 		s->drive.file = NULL;
@@ -139,8 +140,8 @@ void drive_parse_disks(struct loader *l, const char *path, json_t *value)
 	json_array_foreach(value, i, item) {
 		snprintf(element, sizeof(element), "%s/%zu", path, i);
 		if (!parse_drive(l, element, item, MANIFEST_DRIVE_DISK)) {
-			complain(l, element, "disks: expected at most %u on IDE, and %u more with \"bus\": \"virtio\"", MANIFEST_IDE_DRIVES,
-				 MANIFEST_VIRTIO_DISKS);
+			complain(l, element, "disks: expected at most %u on IDE, and %u more with \"bus\": \"virtio\"",
+				 MANIFEST_IDE_DRIVES, MANIFEST_VIRTIO_DISKS);
 			return;
 		}
 	}

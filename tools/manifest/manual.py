@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-# manual.py SCHEMA: writes keel(5), the manual page of the manifest, from its schema: what a key means stands there, and nowhere else.
+# manual.py SCHEMA: writes keel(5), the manual page of the manifest, from its schema: what a key means stands there alone.
 import json
 import sys
 

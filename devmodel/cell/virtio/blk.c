@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Block device (VIRTIO 1.2, 5.2). A guest's request goes to the host in pieces of PIECE_PAGES at most, each a block request of its
- * own with memory of the queue's arena; several requests and pieces are under way at once and end in any order. What finds no room
- * waits, and new requests with it, in the guest's ring.
+ * Block device (VIRTIO 1.2, 5.2). A guest's request goes to the host in pieces of PIECE_PAGES at most, each a block
+ * request of its own with memory of the queue's arena; several requests and pieces are under way at once and end in any
+ * order. What finds no room waits, and new requests with it, in the guest's ring.
  */
 #include "virtio/virtio.h"
 
@@ -102,8 +102,8 @@ static bool accepts(const struct keel_device *row, const struct keel_queue *queu
 {
 	struct virtio_blk_config config = config_of(row);
 
-	return row->queues == 1 && row->config_bytes == sizeof(config) && !row->features && queues[0].entries <= KEEL_BLOCK_ENTRIES_MOST &&
-	       queues[0].arena_bytes >= 2 * KEEL_PAGE_SIZE && config.capacity <= INT64_MAX / KEEL_SECTOR &&
+	return row->queues == 1 && row->config_bytes == sizeof(config) && !row->features &&
+	       queues[0].entries <= KEEL_BLOCK_ENTRIES_MOST && queues[0].arena_bytes >= 2 * KEEL_PAGE_SIZE && config.capacity <= INT64_MAX / KEEL_SECTOR &&
 	       config.blk_size == KEEL_SECTOR && config.seg_max && config.seg_max <= VIRTIO_BLK_SEGMENTS &&
 	       ranges_are_good(config.max_discard_sectors, config.max_discard_seg) &&
 	       ranges_are_good(config.max_write_zeroes_sectors, config.max_write_zeroes_seg);
@@ -218,7 +218,8 @@ static void send(struct blk *blk, unsigned int number, const struct request *req
 	uint16_t head;
 
 	*record_of(blk, number) = (struct record){
-		.header = { .op = request->op, .sector = request->sector + piece->at / KEEL_SECTOR }, .range = request->range, .status = KEEL_BLOCK_FAILED,
+		.header = { .op = request->op, .sector = request->sector + piece->at / KEEL_SECTOR },
+		.range = request->range, .status = KEEL_BLOCK_FAILED,
 	};
 	if (piece->pages)
 		pieces[used++] = (struct vq_piece){ data_offset(blk, piece), piece->bytes };
@@ -244,8 +245,9 @@ static bool ask(struct blk *blk, struct request *request)
 		return false;
 	number = (unsigned int)__builtin_ctzll(~blk->pieces);
 	piece.bytes = bytes < pages * KEEL_PAGE_SIZE ? bytes : (uint32_t)(pages * KEEL_PAGE_SIZE);
-	if (request->op == KEEL_BLOCK_WRITE && !virtio_queue_read_at(&blk->virtio, 0, request->head, sizeof(struct keel_block_header) + piece.at,
-							    data_of(blk, &piece), piece.bytes)) {
+	if (request->op == KEEL_BLOCK_WRITE &&
+	    !virtio_queue_read_at(&blk->virtio, 0, request->head, sizeof(struct keel_block_header) + piece.at, data_of(blk, &piece),
+				  piece.bytes)) {
 		free_pages(blk, &piece);
 		return false;
 	}
@@ -349,7 +351,9 @@ static bool is_in_disk(const struct blk *blk, uint64_t sector, uint64_t sectors)
 static enum keel_block_status begin_transfer(const struct blk *blk, struct request *request, uint32_t bytes)
 {
 	request->bytes = bytes;
-	return bytes % KEEL_SECTOR == 0 && is_in_disk(blk, request->sector, bytes / KEEL_SECTOR) ? KEEL_BLOCK_OK : KEEL_BLOCK_FAILED;
+	if (bytes % KEEL_SECTOR || !is_in_disk(blk, request->sector, bytes / KEEL_SECTOR))
+		return KEEL_BLOCK_FAILED;
+	return KEEL_BLOCK_OK;
 }
 
 /* 5.2.6.2: bits that nobody knows are refused, and so is one that means nothing to a discard. */
@@ -360,8 +364,8 @@ static enum keel_block_status begin_range(struct blk *blk, struct request *reque
 
 	if (!virtio_has(&blk->virtio, discard ? F_DISCARD : F_WRITE_ZEROES))
 		return KEEL_BLOCK_UNSUPPORTED;
-	if (bytes != sizeof(*range) || !virtio_queue_read_at(&blk->virtio, 0, request->head, sizeof(struct keel_block_header), range,
-							      sizeof(*range)))
+	if (bytes != sizeof(*range) ||
+	    !virtio_queue_read_at(&blk->virtio, 0, request->head, sizeof(struct keel_block_header), range, sizeof(*range)))
 		return KEEL_BLOCK_FAILED;
 	if (range->flags & ~(discard ? 0 : KEEL_BLOCK_UNMAP))
 		return KEEL_BLOCK_UNSUPPORTED;
@@ -444,8 +448,8 @@ static void push_waiting(struct blk *blk)
 }
 
 /*
- * Writes from before a reset may still reach the disk: nothing new is asked for until they have. As many requests as a queue has: a
- * guest that adds to it all the time cannot keep this from ending.
+ * Writes from before a reset may still reach the disk: nothing new is asked for until they have. As many requests as a
+ * queue has: a guest that adds to it all the time cannot keep this from ending.
  */
 static void take_all(struct blk *blk)
 {

@@ -272,7 +272,8 @@ static bool copy_chain(struct virtio_device *device, unsigned int number, uint16
 	return false;
 }
 
-bool virtio_queue_read_at(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t skip, void *to, uint32_t bytes)
+bool virtio_queue_read_at(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t skip, void *to,
+			  uint32_t bytes)
 {
 	return copy_chain(device, number, head, (struct copy){ .to = to, .skip = skip, .bytes = bytes });
 }

@@ -40,7 +40,8 @@ void virtio_queue_untake(struct virtio_device *device, unsigned int number, unsi
  * Copies from, or to, what the device may read, or write, of a chain that was taken, or is the next one, behind the first
  * 'skip' bytes of it. False: as below.
  */
-bool virtio_queue_read_at(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t skip, void *to, uint32_t bytes);
+bool virtio_queue_read_at(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t skip, void *to,
+			  uint32_t bytes);
 bool virtio_queue_write_at(struct virtio_device *device, unsigned int number, uint16_t head, uint32_t skip, const void *from,
 			   uint32_t bytes);
 /*

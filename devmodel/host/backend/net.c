@@ -28,8 +28,8 @@ static bool describe(const struct manifest *m, unsigned int number, struct backe
 	config.mtu = (uint16_t)network->mtu;
 	*plan = (struct backend_plan){
 		.device = {
-			.type = KEEL_DEVICE_VIRTIO + VIRTIO_ID_NET, .slot = (uint16_t)PC_NETWORK_SLOT(number), .queues = NET_QUEUES,
-			.config_bytes = sizeof(config),
+			.type = KEEL_DEVICE_VIRTIO + VIRTIO_ID_NET, .slot = (uint16_t)PC_NETWORK_SLOT(number),
+			.queues = NET_QUEUES, .config_bytes = sizeof(config),
 			.features = (uint32_t)(links[network->kind]->features | NET_F_MAC | NET_F_STATUS | NET_F_MRG_RXBUF |
 					       NET_F_CTRL_VQ | NET_F_CTRL_RX | (network->mtu ? NET_F_MTU : 0)),
 		},
