@@ -98,7 +98,7 @@ static void check_file(const uint8_t *expected)
 	ck_assert_int_eq(memcmp(bytes, expected, sizeof(bytes)), 0);
 }
 
-/* All that there is at most at a time, as a guest would. What is discarded of a file reads as zeroes; of a snapshot it is kept. */
+/* All that there is at most at a time, as a guest would. What is discarded of a file reads as zeroes; a snapshot keeps it. */
 static void random_range(void)
 {
 	uint32_t start = (uint32_t)rand() % SECTORS, count = (uint32_t)rand() % (SECTORS - start) + 1;

@@ -78,7 +78,8 @@ static struct virtio_blk_config make_config(void)
 {
 	return (struct virtio_blk_config){
 		.capacity = SECTORS, .seg_max = VIRTIO_BLK_SEGMENTS, .blk_size = KEEL_SECTOR, .physical_block_exp = 3,
-		.num_queues = 1, .max_discard_sectors = 4096, .max_discard_seg = 1, .max_write_zeroes_sectors = 2048, .max_write_zeroes_seg = 1,
+		.num_queues = 1, .max_discard_sectors = 4096, .max_discard_seg = 1,
+		.max_write_zeroes_sectors = 2048, .max_write_zeroes_seg = 1,
 	};
 }
 

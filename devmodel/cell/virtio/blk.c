@@ -103,7 +103,8 @@ static bool accepts(const struct keel_device *row, const struct keel_queue *queu
 	struct virtio_blk_config config = config_of(row);
 
 	return row->queues == 1 && row->config_bytes == sizeof(config) && !row->features &&
-	       queues[0].entries <= KEEL_BLOCK_ENTRIES_MOST && queues[0].arena_bytes >= 2 * KEEL_PAGE_SIZE && config.capacity <= INT64_MAX / KEEL_SECTOR &&
+	       queues[0].entries <= KEEL_BLOCK_ENTRIES_MOST && queues[0].arena_bytes >= 2 * KEEL_PAGE_SIZE &&
+	       config.capacity <= INT64_MAX / KEEL_SECTOR &&
 	       config.blk_size == KEEL_SECTOR && config.seg_max && config.seg_max <= VIRTIO_BLK_SEGMENTS &&
 	       ranges_are_good(config.max_discard_sectors, config.max_discard_seg) &&
 	       ranges_are_good(config.max_write_zeroes_sectors, config.max_write_zeroes_seg);
@@ -246,8 +247,8 @@ static bool ask(struct blk *blk, struct request *request)
 	number = (unsigned int)__builtin_ctzll(~blk->pieces);
 	piece.bytes = bytes < pages * KEEL_PAGE_SIZE ? bytes : (uint32_t)(pages * KEEL_PAGE_SIZE);
 	if (request->op == KEEL_BLOCK_WRITE &&
-	    !virtio_queue_read_at(&blk->virtio, 0, request->head, sizeof(struct keel_block_header) + piece.at, data_of(blk, &piece),
-				  piece.bytes)) {
+	    !virtio_queue_read_at(&blk->virtio, 0, request->head, sizeof(struct keel_block_header) + piece.at,
+				  data_of(blk, &piece), piece.bytes)) {
 		free_pages(blk, &piece);
 		return false;
 	}
