@@ -435,7 +435,8 @@ static void fill_slots(struct keel_machine *m)
 			.arena = offsetof(struct test_channel, more.arena), .arena_bytes = KEEL_PAGE_SIZE,
 		};
 		m->device[m->devices++] = (struct keel_device){
-			.type = KEEL_DEVICE_VIRTIO + VIRTIO_ID_RNG, .slot = (uint16_t)slot, .queues = 1, .first_queue = (uint16_t)m->queues++,
+			.type = KEEL_DEVICE_VIRTIO + VIRTIO_ID_RNG, .slot = (uint16_t)slot, .queues = 1,
+			.first_queue = (uint16_t)m->queues++,
 		};
 	}
 }

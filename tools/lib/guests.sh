@@ -10,8 +10,8 @@ set -euo pipefail
 guests=$BUILD/guests
 work=$guests/work
 images=(
-	tiny.iso tiny-lz4.iso media.iso button.iso noacpi.iso rng.iso network.iso virtio-blk.iso i386.iso memtest.iso grub.iso ipxe.iso
-	debian.img
+	tiny.iso tiny-lz4.iso media.iso button.iso noacpi.iso rng.iso network.iso virtio-blk.iso i386.iso memtest.iso
+	grub.iso ipxe.iso debian.img
 )
 
 linux_words="console=ttyS0,115200 quiet no_timer_check"
