@@ -32,7 +32,7 @@ struct spinlock vm_lock;
 static struct vm vms[KEEL_MAX_VMS];
 
 /* cell_image.asm: the cell's program. */
-extern const uint8_t cell_image[], cell_image_end[];
+extern const uint8_t cell_image_end[];
 static const struct keel_cell_header *header;
 
 void vm_init(void)

@@ -89,7 +89,6 @@
 #define PC_SLOT_NET		8
 #define PC_NETWORKS		16
 #define PC_NETWORK_SLOT(number)	((number) < 8 ? PC_SLOT_NET + (number) : 39 - (number))
-#define PC_DISKS_AND_NETWORKS	24
 
 /* What the tables say of registers: the HPET's capabilities, low half; the PIIX4's block (82371AB data sheet, chapter 7). */
 #define PC_HPET_ID		0x8086a201	/* Intel, legacy routing, 64 bits, three comparators, revision 1 */

@@ -18,6 +18,7 @@
 #define MANIFEST_NAME_MAX	63u
 #define MANIFEST_SERIAL_MAX	20u
 #define MANIFEST_NETWORKS	16u
+#define MANIFEST_VIRTIO_MOST	24u	/* virtio disks and networks together: each has a slot of the PCI bus */
 #define MANIFEST_FORWARDS	32u	/* of a network */
 #define MANIFEST_INTERFACE_MAX	15u
 #define MANIFEST_ERRORS_MOST	20u	/* that are told */

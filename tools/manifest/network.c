@@ -261,6 +261,20 @@ static void check_pair(struct loader *l, unsigned int first, unsigned int second
 	}
 }
 
+static void check_room(struct loader *l)
+{
+	unsigned int disks = 0, most;
+	char path[PATH_ROOM];
+
+	for (unsigned int i = MANIFEST_IDE_DRIVES; i < MANIFEST_DRIVES; i++)
+		disks += l->m->drives[i].kind != MANIFEST_DRIVE_NONE;
+	most = MANIFEST_VIRTIO_MOST - disks;
+	if (l->m->networks <= most)
+		return;
+	snprintf(path, sizeof(path), "/networks/%u", most);
+	complain(l, path, "networks: expected at most %u beside %u disks with \"bus\": \"virtio\"", most, disks);
+}
+
 /* The name may stand behind the networks. */
 void network_check(struct loader *l)
 {
@@ -272,4 +286,5 @@ void network_check(struct loader *l)
 		for (unsigned int j = 0; j < i; j++)
 			check_pair(l, j, i);
 	}
+	check_room(l);
 }

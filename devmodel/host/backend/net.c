@@ -17,6 +17,9 @@ static const struct net_link_ops *const links[] = {
 	[MANIFEST_NETWORK_TAP] = &net_tap, [MANIFEST_NETWORK_BRIDGE] = &net_tap, [MANIFEST_NETWORK_USER] = &net_passt,
 };
 
+/* The last of the one are not where the last of the other are. */
+_Static_assert(PC_NETWORK_SLOT(MANIFEST_NETWORKS - 1) >= PC_SLOT_DISK + (int)(MANIFEST_VIRTIO_MOST - MANIFEST_NETWORKS), "slots");
+
 static bool describe(const struct manifest *m, unsigned int number, struct backend_plan *plan)
 {
 	const struct manifest_network *network = &m->network[number];

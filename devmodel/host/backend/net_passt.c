@@ -75,7 +75,6 @@ static void make_words(struct words *words, const struct manifest_network *netwo
 /* It gets nothing of this process but the socket and the log. An errno, or 0. */
 static int spawn(pid_t *pid, char **words, int fd)
 {
-	extern char **environ;
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attributes;
 	sigset_t none, pipes;
