@@ -266,8 +266,8 @@ static void check_room(struct loader *l)
 	unsigned int disks = 0, most;
 	char path[PATH_ROOM];
 
-	for (unsigned int i = MANIFEST_IDE_DRIVES; i < MANIFEST_DRIVES; i++)
-		disks += l->m->drives[i].kind != MANIFEST_DRIVE_NONE;
+	for (unsigned int i = 0; i < l->source_count; i++)
+		disks += l->sources[i].drive.bus == MANIFEST_BUS_VIRTIO;
 	most = MANIFEST_VIRTIO_MOST - disks;
 	if (l->m->networks <= most)
 		return;
