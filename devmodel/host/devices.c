@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 static const struct backend_ops *const kinds[] = {
 	&backend_net,
 	&backend_rng,
 };
 
-#define KINDS		(sizeof(kinds) / sizeof(kinds[0]))
+#define KINDS		ARRAY_SIZE(kinds)
 
 /* Drives have rows and queues of the channel's, too. */
 #define DEVICES_MOST	(KEEL_DEVICES - MANIFEST_DRIVES)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <keel/channel.h>
+#include <keel/macros.h>
 
 #define SHORT_RUN_SECONDS	2
 #define SHORT_FAILURES_MOST	5
@@ -42,7 +43,7 @@ static const char *const refusals[] = {
 
 void ending_describe(const struct keel_vm_status *status, char *text, size_t room)
 {
-	const char *name = status->end < sizeof(end_names) / sizeof(end_names[0]) ? end_names[status->end] : NULL;
+	const char *name = status->end < ARRAY_SIZE(end_names) ? end_names[status->end] : NULL;
 
 	if (status->end == ENDING_VCPU_FAILED)
 		snprintf(text, room, "vCPU %u cannot run: %s", (unsigned int)(status->detail >> 32),
@@ -56,7 +57,7 @@ void ending_describe(const struct keel_vm_status *status, char *text, size_t roo
 	else if (status->end == KEEL_END_TRIPLE_FAULT)
 		snprintf(text, room, "%s (vCPU %llu at 0x%llx)", name, (unsigned long long)status->detail,
 			 (unsigned long long)status->address);
-	else if (status->end == KEEL_END_CELL_REFUSED && status->detail < sizeof(refusals) / sizeof(refusals[0]) &&
+	else if (status->end == KEEL_END_CELL_REFUSED && status->detail < ARRAY_SIZE(refusals) &&
 		 refusals[status->detail])
 		snprintf(text, room, "%s: %s", name, refusals[status->detail]);
 	else if (status->detail)

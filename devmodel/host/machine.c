@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <keel/hypercall.h>
+#include <keel/macros.h>
 
 #include "common/clock.h"
 #include "common/device.h"
@@ -100,7 +101,7 @@ static bool is_a_log(const struct machine *m, int fd)
 	const int logs[] = { STDERR_FILENO, m->console.log.fd, m->firmware_log.fd };
 	struct stat file, log;
 
-	for (size_t i = 0; i < sizeof(logs) / sizeof(logs[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(logs); i++)
 		if (!fstat(fd, &file) && !fstat(logs[i], &log) && S_ISREG(file.st_mode) && file.st_dev == log.st_dev &&
 		    file.st_ino == log.st_ino)
 			return true;

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <keel/macros.h>
+
 #include "common/text.h"
 
 #define MIB_SHIFT		20
@@ -197,7 +199,7 @@ void machine_waiter_gone(void *machine)
 	if (m->run_over || m->leave_by_ms || control_is_awaited(&m->control, m->wish))
 		return;
 	m->wish = ENDING_WISH_NONE;
-	for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]) && m->wish == ENDING_WISH_NONE; i++)
+	for (size_t i = 0; i < ARRAY_SIZE(wishes) && m->wish == ENDING_WISH_NONE; i++)
 		if (control_is_awaited(&m->control, wishes[i]))
 			m->wish = wishes[i];
 }
@@ -206,7 +208,7 @@ json_t *machine_handle(void *machine, struct control_connection *connection, con
 {
 	const char *name = json_string_value(json_object_get(request, "command"));
 
-	for (size_t i = 0; name && i < sizeof(commands) / sizeof(commands[0]); i++)
+	for (size_t i = 0; name && i < ARRAY_SIZE(commands); i++)
 		if (!strcmp(commands[i].name, name))
 			return connection->reserved && commands[i].waits ? control_refuse_crowd() :
 			       commands[i].handle(machine, connection, request);

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <keel/macros.h>
+
 #include "host/log.h"
 #include "host/machine.h"
 #include "host/schedule.h"
@@ -52,7 +54,7 @@ static enum exit_code keep(struct machine *m, int ready)
 	const int given[] = { ready, m->starter_console, m->starter_events };
 	struct failure told;
 
-	for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(given); i++)
 		if (given[i] >= 0)
 			close(given[i]);
 	/* What the guest's process makes it do is the guest's as well. If it fails, it does so there too, and is told there. */

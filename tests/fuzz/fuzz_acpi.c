@@ -3,6 +3,8 @@
  * Fuzz target of the reader of ACPI tables: any tables anywhere, over one another too, with right sums or wrong ones. Whatever they
  * say, only names of sleeping states and of tables to hide are changed.
  */
+#include <keel/macros.h>
+
 #include "acpi.h"
 #include "fuzz.h"
 #include "memory.h"
@@ -30,7 +32,7 @@ struct shape {
 
 static const char signatures[][5] = { "APIC", "FACP", "DSDT", "SSDT", "DMAR", "IVRS", "XSDT", "FACS" };
 
-#define SIGNATURES (sizeof(signatures) / sizeof(signatures[0]))
+#define SIGNATURES ARRAY_SIZE(signatures)
 
 uint8_t *memory_test_arena;
 

@@ -12,6 +12,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <keel/macros.h>
+
 #include "fuzz.h"
 #include "host/machine.h"
 
@@ -413,7 +415,7 @@ static const char *const commands[] = {
 	"{\"command\":\"cd-eject\"}\n", "{\"command\":\"cd-insert\"}\n",
 	"{\"command\":\"status\"\n", "{\"command\":\"sta\\u0074us\", \"command\":null}\n", "\xff\n",
 };
-#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+#define COMMANDS ARRAY_SIZE(commands)
 #define COMMANDS_INSERT		14u
 
 static void say_command(struct client *client, struct bytes *b)

@@ -5,6 +5,8 @@
  */
 #include "fuzz_check.h"
 
+#include <keel/macros.h>
+
 #include "../unit/busy_machine.h"
 #include "machine/save.h"
 
@@ -69,7 +71,7 @@ static const uint16_t ports[] = {
 	0xcfc, 0xcfd, 0xcfe, 0xc040, 0xc042, 0xc044, 0xc048, 0xb000, 0xb002, 0xb004, 0xb00c, 0xb00e, 0x402,
 };
 
-#define PORTS		(sizeof(ports) / sizeof(ports[0]))
+#define PORTS		ARRAY_SIZE(ports)
 #define ANY_PORT	200u
 
 static const uint32_t msrs[] = {
@@ -110,7 +112,7 @@ static void access_memory(struct bytes *b, unsigned int vcpu)
 static void access_msr(struct bytes *b, unsigned int vcpu)
 {
 	unsigned int what = take8(b);
-	uint32_t msr = msrs[what % (sizeof(msrs) / sizeof(msrs[0]))];
+	uint32_t msr = msrs[what % ARRAY_SIZE(msrs)];
 
 	if (what & 0x80)
 		rdmsr(vcpu, msr);

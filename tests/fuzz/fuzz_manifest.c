@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <keel/macros.h>
 #include <keel/topology.h>
 
 #include "fuzz.h"
@@ -30,7 +31,7 @@ static const struct {
 	{ "firmware.bin", 65536 }, { "disk.img", 1536 }, { "disk2.img", 2560 }, { "cd.iso", 4096 },
 	{ "odd.img", 513 }, { "empty.img", 0 },
 };
-#define IMAGES (sizeof(images) / sizeof(images[0]))
+#define IMAGES ARRAY_SIZE(images)
 
 static void remove_all(void)
 {
@@ -258,7 +259,7 @@ static void put_string(struct writer *w)
 		"\xff", "\xc3", "\n", "\x1b", "\\x",
 	};
 	size_t count = next(w->state) % (chance(w, 8) ? 200 : 4);
-	size_t good = sizeof(pieces) / sizeof(pieces[0]) - (chance(w, 8) ? 0 : 5);	/* the last ones are broken */
+	size_t good = ARRAY_SIZE(pieces) - (chance(w, 8) ? 0 : 5);	/* the last ones are broken */
 
 	put(w, "\"");
 	while (count--)
@@ -404,7 +405,7 @@ static void put_manifest(struct writer *w)
 	put(w, "{ \"version\": 1, \"name\": \"fuzz\", \"firmware\": \"firmware.bin\", \"memory\": \"");
 	put(w, chance(w, 4) ? PICK(w, memory) : "64M");
 	put(w, "\"");
-	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
 		if (chance(w, 4) && strncmp(members[i], last, strcspn(last, ":") + 1)) {
 			last = members[i];
 			put_member(w, last);

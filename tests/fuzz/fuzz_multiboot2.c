@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Fuzz target of what Keel reads of its loader's information, and of the memory that it finds by it. */
+#include <keel/macros.h>
+
 #include "bootmem.h"
 #include "efi.h"
 #include "fuzz.h"
@@ -157,7 +159,7 @@ static size_t put(uint8_t *input, size_t at, uint64_t value, unsigned int bytes)
 static uint64_t address(uint64_t *state)
 {
 	static const uint64_t near[] = { 0, 0x7f000, 0x100000, 0x101000, 0x200000, 0x40000000, 0x100000000, UINT64_MAX - 0xfff };
-	uint64_t place = near[next(state) % (sizeof(near) / sizeof(near[0]))] + next(state) % 8 * PAGE_SIZE;
+	uint64_t place = near[next(state) % ARRAY_SIZE(near)] + next(state) % 8 * PAGE_SIZE;
 
 	return next(state) % 8 ? place : place + next(state) % 64;
 }

@@ -5,6 +5,8 @@
  */
 #include "fuzz.h"
 
+#include <keel/macros.h>
+
 #include "pci/i440fx.h"
 #include "pci/msi.h"
 #include "pci/pci.h"
@@ -180,7 +182,7 @@ static size_t transfer(struct machine *m, uint8_t *buffer, bool load)
 		parts[FIXED_PARTS + 2 * i] = (struct part){ &pci_function_state_table, &m->card[i].pci.s };
 		parts[FIXED_PARTS + 2 * i + 1] = (struct part){ &msix_state_table, &m->card[i].msix.s };
 	}
-	for (unsigned int i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(parts); i++) {
 		const struct part *p = &parts[i];
 		size_t n = load ? state_load(p->table, i, p->state, buffer + used, STATE_MOST - used) :
 				  state_save(p->table, i, p->state, buffer + used, STATE_MOST - used);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include <keel/hypercall.h>
+#include <keel/macros.h>
 #include <keel/topology.h>
 
 #define MEMORY		(16ull << 20)
@@ -317,7 +318,7 @@ static void check_search(void)
 	uint64_t seen;
 
 	wanted_half = SECRET_HALF + 1;
-	for (size_t i = 0; i < sizeof(decoy) / sizeof(decoy[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(decoy); i++)
 		((volatile uint64_t *)decoy)[i] = wanted_half + SECRET_OTHER;
 	report(search_kcore(&seen) >= sizeof(decoy) / look_every * (look_bytes / sizeof(decoy[0])),
 	       "/proc/kcore shows what is the control domain's", "not found");

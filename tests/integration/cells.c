@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include <keel/cell.h>
+#include <keel/macros.h>
 
 #define MEMORY		0x10000u
 #define SETTLE_MS	100u
@@ -159,7 +160,7 @@ static void run_action(unsigned int number, uint32_t seed)
 int main(int argc, char **argv)
 {
 	int device = machine_device();
-	unsigned int count = sizeof(actions) / sizeof(actions[0]);
+	unsigned int count = ARRAY_SIZE(actions);
 	struct keel_info before = machine_info(device), after;
 
 	for (unsigned int i = 0; i < count; i++) {

@@ -19,6 +19,7 @@
 
 #include <keel/cell.h>
 #include <keel/hypercall.h>
+#include <keel/macros.h>
 
 #define MIB		(1ull << 20)
 #define GIB		(1ull << 30)
@@ -157,7 +158,7 @@ static bool tell(struct machine *m, char character)
 
 static bool is_own(unsigned int page)
 {
-	for (size_t i = 0; i < sizeof(own_pages) / sizeof(own_pages[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(own_pages); i++)
 		if (page >= own_pages[i].first && page <= own_pages[i].last)
 			return true;
 	return false;

@@ -35,6 +35,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <keel/macros.h>
+
 #include "host/backend/disk.h"
 #include "host/confine/sandbox_internal.h"
 
@@ -697,7 +699,7 @@ static const struct attempt {
 	{ "start more threads than it may", more_threads, false, true },
 };
 
-#define ATTEMPTS	(sizeof(attempts) / sizeof(attempts[0]))
+#define ATTEMPTS	ARRAY_SIZE(attempts)
 
 /* Each in a child of its own, whose mounts are its own as well. */
 static bool works_outside(const struct attempt *attempt)

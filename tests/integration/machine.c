@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <keel/hypercall.h>
+#include <keel/macros.h>
 
 #define DEVICE		"/dev/keel"
 #define VGA_HOLE	0xa0000ull
@@ -39,7 +40,7 @@ static const char *const end_names[] = {
 	[KEEL_END_UNHANDLED] = "unhandled",
 	[KEEL_END_DESTROYED] = "destroyed",
 };
-#define END_NAMES (sizeof(end_names) / sizeof(end_names[0]))
+#define END_NAMES ARRAY_SIZE(end_names)
 
 const char *machine_end_name(uint32_t end)
 {

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "memory.h"
 #include "own.h"
 #include "pagetable.h"
@@ -196,7 +198,7 @@ static void reach_table(unsigned int frame, uint64_t page, unsigned int order,
 {
 	for (unsigned int i = 0; i < reached_count; i++)
 		require(reached[i] != frame, "a table is in two places");
-	require(reached_count < sizeof(reached) / sizeof(reached[0]), "more tables than there are");
+	require(reached_count < ARRAY_SIZE(reached), "more tables than there are");
 	reached[reached_count++] = frame;
 	if (visit != NULL)
 		visit(frame, page, order);
@@ -214,7 +216,7 @@ static void reach_table(unsigned int frame, uint64_t page, unsigned int order,
 /* A table is filled in whatever way before it is in use: it counts from the moment on at which a walk can come to it. */
 static void reach(unsigned int root, void (*visit)(unsigned int, uint64_t, unsigned int))
 {
-	bool was[sizeof(reached) / sizeof(reached[0])] = { false };
+	bool was[ARRAY_SIZE(reached)] = { false };
 
 	for (unsigned int i = 0; i < reached_count; i++)
 		was[reached[i]] = true;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* ATAPI CD-ROM drive: packets by PIO and bus master, media, sense. */
+#include <keel/macros.h>
+
 #include "ide_rig.h"
 
 #define CD_SECTORS	700u
@@ -148,7 +150,7 @@ START_TEST(read_by_pio)
 {
 	static const uint16_t limits[] = { 2048, 0xfffe, 512, 2046, 4097, 1, 0, 0xffff };
 
-	for (unsigned int i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(limits); i++) {
 		uint16_t limit = limits[i] == 0 ? 0xffff : limits[i] < 2 ? 0xfffe : limits[i];
 
 		memset(data, 0, sizeof(data));
@@ -177,8 +179,8 @@ START_TEST(read_in_blocks_across_the_window)
 	static const uint16_t limits[] = { 1000, 2046, 2050, 6000, 0xfffe };
 	static const uint32_t counts[] = { KEEL_BOUNCE_BYTES / 2048, KEEL_BOUNCE_BYTES / 2048 + 1, 150 };
 
-	for (unsigned int i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
-		for (unsigned int j = 0; j < sizeof(counts) / sizeof(counts[0]); j++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(limits); i++)
+		for (unsigned int j = 0; j < ARRAY_SIZE(counts); j++) {
 			memset(data, 0, sizeof(data));
 			packet((const uint8_t[12]){ 0xa8, 0, 0, 0, 0, 3, 0, 0, 0, (uint8_t)counts[j] }, limits[i], false);
 			ck_assert_uint_eq(receive(limits[i]), counts[j] * 2048);
@@ -536,7 +538,7 @@ int main(void)
 	TCase *tc = tcase_create("atapi");
 
 	tcase_add_checked_fixture(tc, set_up, rig_end);
-	for (unsigned int i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(tests); i++)
 		tcase_add_test(tc, tests[i]);
 	return rig_run("atapi", tc);
 }

@@ -17,6 +17,7 @@
 
 #include <keel/cell.h>
 #include <keel/channel.h>
+#include <keel/macros.h>
 
 #include "machine/link.h"
 #include "suite.h"
@@ -379,7 +380,7 @@ START_TEST(exits_stay_short)
 	enter(KEEL_CONTEXT_EVENT, KEEL_EXIT_EVENT);
 	enter(0, KEEL_EXIT_POLL);
 	enter_long_mode(ctx);
-	for (unsigned int i = 0; i < sizeof(costs) / sizeof(costs[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(costs); i++) {
 		const struct keel_answer *answer;
 		bool event = costs[i].kind == KEEL_EXIT_EVENT;
 

@@ -10,6 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <keel/macros.h>
+
 #include "host/backend/console.h"
 #include "host/control.h"
 #include "suite.h"
@@ -451,7 +453,7 @@ START_TEST(control_stray_descriptors)
 	int fd = connect_to(path), gone = connect_to(path), waits = connect_to(path);
 	unsigned int connected = open_descriptors();
 
-	for (unsigned int i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(counts); i++) {
 		tell_with(fd, TAKE, counts[i]);
 		ck_assert(!has_taken());
 		ck_assert_uint_eq(open_descriptors(), connected);

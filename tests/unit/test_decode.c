@@ -8,6 +8,7 @@
 
 #include <Zydis/Zydis.h>
 #include <keel/cell.h>
+#include <keel/macros.h>
 #include "vcpu/decode.h"
 #include "suite.h"
 
@@ -141,7 +142,7 @@ static uint64_t random_next(void)
 
 static void set_up(void)
 {
-	for (unsigned int i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(known); i++)
 		opcode_map[known[i].mnemonic] = known[i].op;
 	for (unsigned int mode = DECODE_16; mode <= DECODE_64; mode++)
 		ck_assert(ZYAN_SUCCESS(ZydisDecoderInit(&oracles[mode].decoder, machine_modes[mode], stack_widths[mode])));
@@ -443,7 +444,7 @@ START_TEST(every_opcode_and_prefix)
 			continue;
 		if (opcode == 0x138 || opcode == 0x13a)
 			continue;
-		for (unsigned int i = 0; i < sizeof(prefix_sets) / sizeof(prefix_sets[0]); i++) {
+		for (unsigned int i = 0; i < ARRAY_SIZE(prefix_sets); i++) {
 			unsigned int at = compose(bytes, prefix_sets[i] + 1, prefix_sets[i][0], opcode);
 
 			for (unsigned int reg = 0; reg < 8; reg++) {
@@ -497,7 +498,7 @@ START_TEST(every_address)
 	};
 	uint8_t bytes[DECODE_LONGEST + 3];
 
-	for (unsigned int i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(sets); i++) {
 		for (unsigned int modrm = 0; modrm < 0xc0; modrm++) {
 			unsigned int sibs = (modrm & 7) == 4 ? 256 : 1;
 
@@ -544,7 +545,7 @@ START_TEST(cut_short)
 		{ 0xc4, 0xe3, 0x7d, 0x18, 0x44, 0x24, 0x10, 0x01 },
 	};
 
-	for (unsigned int i = 0; i < sizeof(samples) / sizeof(samples[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(samples); i++) {
 		struct insn insn;
 		unsigned int length;
 

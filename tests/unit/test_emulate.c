@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "vcpu/decode.h"
 #include "emulate_rig.h"
 
@@ -576,7 +578,7 @@ START_TEST(divisions)
 	};
 
 	ctx.regs.gpr[KEEL_RBX] = MMIO;
-	for (unsigned int i = 0; i < sizeof(d) / sizeof(d[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(d); i++) {
 		uint64_t rip = ctx.regs.rip;
 
 		ctx.regs.gpr[KEEL_RAX] = d[i].rax;

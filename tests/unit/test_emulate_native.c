@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <keel/macros.h>
+
 #include "vcpu/decode.h"
 #include "emulate_rig.h"
 
@@ -100,7 +102,7 @@ static const uint16_t native_opcodes[] = {
 	0x69, 0x6b, 0x1a4, 0x1a5, 0x1ac, 0x1ad, 0x1af, 0x1b8, 0x1bc, 0x1bd,
 };
 
-#define NATIVE_OPCODES (sizeof(native_opcodes) / sizeof(native_opcodes[0]))
+#define NATIVE_OPCODES ARRAY_SIZE(native_opcodes)
 
 static void compose(uint8_t *bytes, uint16_t opcode)
 {

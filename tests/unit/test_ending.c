@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "host/ending.h"
 #include "machine/link.h"
 #include "suite.h"
@@ -29,7 +31,7 @@ static const struct {
 	{ KEEL_END_UNHANDLED, true, MANIFEST_PRESERVE },
 	{ KEEL_END_DESTROYED, false, MANIFEST_DESTROY },
 };
-#define ENDS (sizeof(ends) / sizeof(ends[0]))
+#define ENDS ARRAY_SIZE(ends)
 
 START_TEST(vcpu_that_cannot_run_is_a_crash)
 {

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "core/gmem.h"
 #include "suite.h"
 
@@ -136,7 +138,7 @@ START_TEST(gaps)
 	ck_assert_uint_eq(gmem_gap(&mem, ROM, true), UINT64_MAX - ROM);
 	ck_assert_uint_eq(gmem_gap(&mem, END, false), UINT64_MAX - END);
 	ck_assert_uint_eq(gmem_gap(&mem, UINT64_MAX, false), 0);
-	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		ck_assert_int_eq(gmem_at(&mem, cases[i].gpa, cases[i].bytes, false) != NULL, cases[i].readable);
 		ck_assert_int_eq(gmem_at(&mem, cases[i].gpa, cases[i].bytes, true) != NULL, cases[i].writable);
 	}
@@ -150,7 +152,7 @@ int main(void)
 	TCase *tests = tcase_create("gmem");
 
 	tcase_add_checked_fixture(tests, setup, teardown);
-	tcase_add_loop_test(tests, bounds, 0, sizeof(cases) / sizeof(cases[0]));
+	tcase_add_loop_test(tests, bounds, 0, ARRAY_SIZE(cases));
 	tcase_add_test(tests, load_reaches_rom);
 	tcase_add_test(tests, gaps);
 	tcase_add_test(tests, compare_and_exchange);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <keel/hypercall.h>
+#include <keel/macros.h>
 
 #include "hostcheck.h"
 #include "suite.h"
@@ -90,7 +91,7 @@ START_TEST(processors)
 		{ "flags : xsvm nptx npt svme\n", HOSTCHECK_BAD }, { "", HOSTCHECK_BAD },
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		text("/proc/cpuinfo", cases[i].flags);
 		ck_assert_int_eq(look(NULL, "processor")->verdict, cases[i].verdict);
 	}

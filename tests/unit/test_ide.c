@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* ATA disks on a PIIX3 channel, used as firmware, boot loaders and operating systems do. test_ide_dma.c has their bus master. */
+#include <keel/macros.h>
+
 #include "ide_disk_rig.h"
 
 START_TEST(detection)
@@ -139,7 +141,7 @@ START_TEST(tiny_disks)
 		uint32_t sectors, cylinders;
 	} disks[] = { { 1, 2 }, { 63, 2 }, { 300, 2 }, { 1007, 2 }, { 1008, 2 }, { 2015, 2 }, { 2016, 2 }, { 3024, 3 } };
 
-	for (unsigned int i = 0; i < sizeof(disks) / sizeof(disks[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(disks); i++) {
 		rig.ch->drive[0].bytes = disks[i].sectors * 512ull;
 		identify();
 		ck_assert_uint_eq(word(1), disks[i].cylinders);

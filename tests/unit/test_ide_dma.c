@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Bus-master transfers of a disk on a PIIX3 channel, with tables of regions as guests make them, and as they should not. */
+#include <keel/macros.h>
+
 #include "ide_disk_rig.h"
 
 /* Regions end at 4 GiB, even where memory goes on. */
@@ -235,7 +237,7 @@ START_TEST(dma_not_memory)
 		{ 0x10000, 0x200, RIG_HOLE - 4 },
 	};
 
-	for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++)
 		for (unsigned int write = 0; write < 2; write++) {
 			prd(TABLE, 0, bad[i].address, bad[i].count, true);
 			bm_write(2, 1, 0x06);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <keel/cell.h>
+#include <keel/macros.h>
 
 #include "chip/kvmclock.h"
 #include "core/clock.h"
@@ -77,7 +78,7 @@ START_TEST(time_is_right)
 	};
 	const uint64_t hours = 1000ull * 3600 * 1000000000;
 
-	for (unsigned int n = 0; n < sizeof(rates) / sizeof(rates[0]); n++) {
+	for (unsigned int n = 0; n < ARRAY_SIZE(rates); n++) {
 		make(rates[n]);
 		kvmclock_begin(&clock_, 0, 12345 - START_TSC);
 		ck_assert(name(0));
@@ -204,7 +205,7 @@ START_TEST(places_that_are_none)
 	setup();
 	ck_assert(name(0));
 	memcpy(before, memory, sizeof(memory));
-	for (unsigned int i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(places); i++) {
 		ck_assert_msg(!kvmclock_write_msr(&clock_, 0, KEEL_MSR_SYSTEM_TIME, places[i] | 1), "%lx", places[i]);
 		ck_assert(i == 0 || !kvmclock_write_msr(&clock_, 0, KEEL_MSR_WALL_CLOCK, places[i]));
 		ck_assert_mem_eq(memory, before, sizeof(memory));

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Local APIC: priorities, messages, timers, x2APIC rules, against the Intel SDM, volume 3, chapter 11. */
+#include <keel/macros.h>
+
 #include "lapic_rig.h"
 #include "roundtrip.h"
 #include "suite.h"
@@ -326,7 +328,7 @@ START_TEST(timer_divisors)
 	};
 
 	write_reg(0, TIMER, 0x31);
-	for (unsigned int i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(codes); i++) {
 		write_reg(0, DIVIDE, codes[i].code);
 		write_reg(0, INITIAL, 0xffffffff);
 		ck_assert_uint_eq(read_reg(0, DIVIDE), codes[i].code);

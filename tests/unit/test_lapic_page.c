@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The APIC page: what others post, the copies that a guest reads, what a processor that works with it leaves to do. */
+#include <keel/macros.h>
+
 #include "lapic_rig.h"
 #include "suite.h"
 
@@ -275,7 +277,7 @@ START_TEST(copies_of_xapic)
 	};
 
 	settle();
-	for (unsigned int i = 0; i < sizeof(writes) / sizeof(writes[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(writes); i++) {
 		written(3, writes[i].offset, writes[i].value);
 		ck_assert_uint_eq(*word(3, writes[i].offset), writes[i].read);
 		ck_assert_uint_eq(lapic_read(&cpu[3], writes[i].offset, 0), writes[i].read);
@@ -299,7 +301,7 @@ START_TEST(copies_of_x2apic)
 	enable_x2();
 	ck_assert(wrmsr(2, X2(LINT1), 0x400) && wrmsr(2, X2(INITIAL), 77) && wrmsr(2, X2(TPR), 0x21));
 	ck_assert(wrmsr(2, X2(ICR), 0x1234500000000ull | 0x4841));
-	for (unsigned int i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(offsets); i++) {
 		ck_assert_uint_eq(*word(2, offsets[i]), rdmsr(2, X2(offsets[i])));
 		ck_assert_uint_eq(pages[2].reg[offsets[i] / 16].high, 0);
 	}

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <keel/macros.h>
 #include <keel/topology.h>
 
 #include "manifest/manifest.h"
@@ -418,7 +419,7 @@ START_TEST(topologies)
 		{ "alone", 12, 3, 2 }, { "rest", 6, 3, 2 }, { "sockets", 8, 2, 2 }, { "empty", 3, 3, 1 },
 	};
 
-	for (unsigned int i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(good); i++) {
 		struct manifest_report report;
 		char path[PATH_MAX];
 		struct manifest m;
@@ -558,7 +559,7 @@ START_TEST(other_formats)
 	char from[PATH_MAX], to[PATH_MAX];
 
 	make_file("x.img", 4096);
-	for (size_t i = 0; i < sizeof(images) / sizeof(images[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(images); i++) {
 		put_mark(images[i].offset, images[i].bytes, images[i].count);
 		check_image("\"disks\": [ { \"file\": \"../good/images/x.img\" } ]", images[i].says);
 		check_image("\"cdrom\": { \"file\": \"../good/images/x.img\" }", images[i].says);
@@ -680,7 +681,7 @@ START_TEST(mistakes_are_named)
 		{ "{ \"a\": 99999999999999999999 }", "too big", 1, 8 },
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct position at;
 		const char *text = explanation(cases[i].text, strlen(cases[i].text), &at);
 
@@ -732,7 +733,7 @@ START_TEST(large_texts)
 		{ "#", "#\n", "", "no comments" },
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		char *text = mebibyte(cases[i].start, cases[i].unit, cases[i].end);
 		struct manifest_report report;
 		struct manifest m;

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <keel/macros.h>
+
 #include "chip/mc146818.h"
 #include "roundtrip.h"
 #include "suite.h"
@@ -145,11 +147,11 @@ START_TEST(calendar)
 		4102444799, 1614556799,
 	};
 
-	for (unsigned int i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(starts); i++) {
 		static const uint64_t steps[] = { 0, 1, 2, 60, 3600, 86399, 86400, 86401, 86400 * 31, 86400 * 366,
 						  86400ull * 365 * 60 };
 
-		for (unsigned int k = 0; k < sizeof(steps) / sizeof(steps[0]); k++) {
+		for (unsigned int k = 0; k < ARRAY_SIZE(steps); k++) {
 			mc146818_device.init(&chip);
 			mc146818_set_wall(&chip, starts[i] * (int64_t)S);
 			assert_time((time_t)(starts[i] + (int64_t)steps[k]), steps[k] * S);

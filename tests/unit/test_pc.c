@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The machine as a cell sees it. */
+#include <keel/macros.h>
+
 #include "pc_rig.h"
 #include "shared/vq_device.h"
 #include "suite.h"
@@ -1243,7 +1245,7 @@ START_TEST(trips_of_a_large_read)
 	memcpy(guest + 0x1000, regions, sizeof(regions));
 	channel->c.host_asleep = 1;
 	out_by(0, 0xc004, 4, 0x1000);
-	for (unsigned int i = 0; i < sizeof(command) / sizeof(command[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(command); i++)
 		doorbells += (out(0x100 + command[i][0], command[i][1])->flags & KEEL_ANSWER_DOORBELL) != 0;
 	doorbells += (out(0xc000, 9)->flags & KEEL_ANSWER_DOORBELL) != 0;
 	ck_assert_uint_eq(doorbells, 1);
@@ -1279,7 +1281,7 @@ START_TEST(clock_both_ways)
 	static const uint64_t rates[] = { CLOCK_KHZ_LEAST, 999999, 1000000, 2399998, 3700123, CLOCK_KHZ_MOST };
 	struct clock clock;
 
-	for (unsigned int i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(rates); i++) {
 		clock_init(&clock, 5000, rates[i]);
 		ck_assert_uint_eq(clock_ns(&clock, 5000), 0);
 		for (uint64_t ns = 1; ns < 1ull << 54; ns = ns * 5 + 3) {
@@ -1310,7 +1312,7 @@ static uint64_t random_bits(void)
 static uint64_t random_address(void)
 {
 	static const uint64_t bases[] = { APIC, IOAPIC, HPET, 0xfffff000, 0xa0000, 0x1000, 0x9f000, LOW_MEMORY - 16, 0 };
-	uint64_t base = bases[random_bits() % (sizeof(bases) / sizeof(bases[0]))];
+	uint64_t base = bases[random_bits() % ARRAY_SIZE(bases)];
 
 	return base ? base + random_bits() % 0x400 : random_bits();
 }
@@ -1322,7 +1324,7 @@ static uint16_t random_port(void)
 		0x518, 0x600, 0xc000, 0xcf8, 0xcfc, 0xcfc, 0xfffc,
 	};
 
-	return (uint16_t)(ports[random_bits() % (sizeof(ports) / sizeof(ports[0]))] + random_bits() % 8);
+	return (uint16_t)(ports[random_bits() % ARRAY_SIZE(ports)] + random_bits() % 8);
 }
 
 static void random_insn(struct keel_exit *exit)
@@ -1488,7 +1490,7 @@ int main(void)
 
 	tcase_add_checked_fixture(made, make, destroy);
 	tcase_add_test(made, vcpu_before_event);
-	tcase_add_loop_test(made, bad_channel, 0, sizeof(bad) / sizeof(bad[0]));
+	tcase_add_loop_test(made, bad_channel, 0, ARRAY_SIZE(bad));
 	tcase_add_test(made, power_on);
 	tcase_add_test(made, sockets);
 	tcase_set_timeout(started, 30);
@@ -1522,7 +1524,7 @@ int main(void)
 	tcase_add_test(started, unknown_instruction);
 	tcase_add_test(started, vector_registers_are_asked_for);
 	tcase_add_test(started, fetch_from_nowhere);
-	tcase_add_loop_test(started, reset_lines, 0, sizeof(resets) / sizeof(resets[0]));
+	tcase_add_loop_test(started, reset_lines, 0, ARRAY_SIZE(resets));
 	tcase_add_test(started, power_off);
 	tcase_add_test(started, power_button);
 	tcase_add_test(started, media);

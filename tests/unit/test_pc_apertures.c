@@ -2,6 +2,8 @@
 /* Apertures of PCI devices in the machine: what the cell asks of the hypervisor as BARs and what is in front of them move. */
 #include "pc_rig.h"
 
+#include <keel/macros.h>
+
 #include "suite.h"
 
 #define SLOT		6u
@@ -113,7 +115,7 @@ START_TEST(covered)
 	};
 
 	put_at_window();
-	for (unsigned int i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(places); i++) {
 		uint32_t base = places[i] & ~(BYTES - 1);
 
 		address(base);

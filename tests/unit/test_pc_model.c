@@ -5,6 +5,8 @@
  * processor has been told what stands in its page, who has something posted has been kicked, nobody sleeps who could go
  * on, and CR8 is TPR. Exits may wait for the cell while others go on.
  */
+#include <keel/macros.h>
+
 #include "apic_offsets.h"
 #include "pc_rig.h"
 #include "suite.h"
@@ -515,7 +517,7 @@ static void run_guest(unsigned int v)
 	if (!runs(v))
 		return;
 	deliver(v);
-	acts[random_below(sizeof(acts) / sizeof(acts[0]))](v);
+	acts[random_below(ARRAY_SIZE(acts))](v);
 }
 
 /* Nobody's part */

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* PCI configuration mechanism, writability of registers, capabilities, 440FX, PIIX3 interrupt routing, PIIX4 power management. */
+#include <keel/macros.h>
+
 #include "pci_rig.h"
 #include "suite.h"
 
@@ -173,7 +175,7 @@ static void check_writability(unsigned int slot, unsigned int fn, const struct w
 	}
 }
 
-#define CHECK_WRITABILITY(slot, fn, list)	check_writability(slot, fn, list, sizeof(list) / sizeof(list[0]))
+#define CHECK_WRITABILITY(slot, fn, list)	check_writability(slot, fn, list, ARRAY_SIZE(list))
 
 START_TEST(every_register)
 {

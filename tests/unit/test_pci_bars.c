@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Base address registers under random writes: who answers at an address, against a model of registers and masks. */
+#include <keel/macros.h>
+
 #include "pci_rig.h"
 #include "suite.h"
 
@@ -210,7 +212,7 @@ static uint32_t some_value(uint64_t *seed)
 	};
 	unsigned int dice = next_random(seed) % 24;
 
-	return dice < sizeof(values) / sizeof(values[0]) ? values[dice] : next_random(seed);
+	return dice < ARRAY_SIZE(values) ? values[dice] : next_random(seed);
 }
 
 static void step(uint64_t *seed)

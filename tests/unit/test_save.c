@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The whole machine: saved in the middle of everything, loaded into another one, and what is refused. */
+#include <keel/macros.h>
+
 #include "busy_machine.h"
 #include "machine/save.h"
 #include "suite.h"
@@ -203,7 +205,7 @@ static void note_answer(struct notes *notes, const struct keel_answer *answer)
 
 static void note_registers(struct notes *notes)
 {
-	for (unsigned int i = 0; i < sizeof(looks) / sizeof(looks[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(looks); i++)
 		note(notes, in(looks[i], looks[i] == 0x1f0 ? 2 : 1));
 	for (unsigned int i = 0; i < 16; i++) {
 		out(0x70, (uint8_t)i);
@@ -753,7 +755,7 @@ START_TEST(wrong_values)
 {
 	size_t bytes = save_and_make(), own = save(again);
 
-	for (unsigned int i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(wrong); i++) {
 		const char *blamed = wrong[i].blamed;
 
 		set_wrong(i, bytes);
@@ -780,7 +782,7 @@ START_TEST(wrong_boards)
 	size_t bytes = save_and_make(), length, at = find("pc", 0, bytes, &length) + FRAME_BYTES;
 
 	at += 28 + field_bytes(at) + 28;
-	for (unsigned int i = 0; i < sizeof(boards) / sizeof(boards[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(boards); i++) {
 		memcpy(changed, stream, bytes);
 		changed[at + boards[i].offset] ^= boards[i].offset == 24 + VCPUS ? 1 : 0x82;
 		assert_refused(bytes, MACHINE_WRONG_VALUE, "pc", 0);
@@ -890,7 +892,7 @@ SUITE("save", tests)
 	tcase_add_test(tests, cut_anywhere);
 	tcase_add_test(tests, other_sections);
 	tcase_add_test(tests, other_streams);
-	tcase_add_loop_test(tests, other_machines, 0, sizeof(machines) / sizeof(machines[0]));
+	tcase_add_loop_test(tests, other_machines, 0, ARRAY_SIZE(machines));
 	tcase_add_test(tests, nearly_the_same_rate);
 	tcase_add_test(tests, wrong_values);
 	tcase_add_test(tests, wrong_boards);

@@ -41,8 +41,8 @@ static const struct state_field rich_fields[] = {
 	STATE_FIELD_SINCE(3, struct rich, third),
 };
 
-static const struct state_table rich_table = { "rich", 3, rich_fields, STATE_COUNT(rich_fields) };
-static const struct state_table rich_first = { "rich", 1, rich_fields, STATE_COUNT(rich_fields) };
+static const struct state_table rich_table = { "rich", 3, rich_fields, ARRAY_SIZE(rich_fields) };
+static const struct state_table rich_first = { "rich", 1, rich_fields, ARRAY_SIZE(rich_fields) };
 
 static const struct rich rich = {
 	.counter = { { 0x11223344, 1, 9 }, { 0x55667788, 2, 9 }, { 0x99aabbcc, 3, 9 } },
@@ -243,7 +243,7 @@ static const struct state_field bounded_fields[] = {
 	STATE_FIELD(struct bounded, free),
 };
 
-static const struct state_table bounded_table = { "bounded", 1, bounded_fields, STATE_COUNT(bounded_fields) };
+static const struct state_table bounded_table = { "bounded", 1, bounded_fields, ARRAY_SIZE(bounded_fields) };
 
 START_TEST(values_that_are_not_there)
 {

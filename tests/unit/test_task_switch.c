@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <keel/macros.h>
 #include <x86/registers.h>
 
 #include "vcpu/task_switch.h"
@@ -429,7 +430,7 @@ START_TEST(bad_tss)
 		{ SEL_NEW, TSS_FREE_16, TSS_BUSY_16, 0x2a, 10, 10 },
 	};
 
-	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		for (unsigned int by = KEEL_TASK_CALL; by <= KEEL_TASK_GATE; by++) {
 			bool iret = by == KEEL_TASK_IRET;
 
@@ -475,7 +476,7 @@ START_TEST(external)
 		{ KEEL_EVENT_INT3 | 3, 0 },
 	};
 
-	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		set_up();
 		source(KEEL_TASK_GATE);
 		ctx.exit.event = KEEL_INJECT_VALID | cases[i].event;
@@ -526,7 +527,7 @@ START_TEST(bad_segment)
 		{ 0x5c, SEL_TEST, CODE & ~PRESENT, 11, SEL_TEST },
 	};
 
-	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		set_up();
 		descriptor(SEL_TEST, cases[i].test);
 		put16(NEW_TSS + cases[i].offset, (uint16_t)cases[i].selector);
@@ -553,7 +554,7 @@ START_TEST(good_segment)
 		{ 0x5c, SEL_TEST | 2, (DATA & ~RIGHTS(3)) | DPL(2), KEEL_SEG_GS },
 	};
 
-	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		set_up();
 		descriptor(SEL_TEST, cases[i].test);
 		put16(NEW_TSS + cases[i].offset, (uint16_t)cases[i].selector);
@@ -742,7 +743,7 @@ START_TEST(page_faults)
 		{ NEW_TSS, NEW_TSS | P, NEW_TSS, 3, KEEL_TASK_GATE },
 	};
 
-	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		paging();
 		source(cases[i].by);
 		ctx.sregs.cpl = 3;		/* makes no difference to the processor's own accesses */
@@ -990,7 +991,7 @@ START_TEST(double_faults)
 		{ 8, 14, 8, true }, { 17, 10, 10, false },
 	};
 
-	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		paging();
 		source(KEEL_TASK_GATE);
 		ctx.exit.event = EXCEPTION(cases[i].first, false);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* A guest through the channel into another cell, by a resource half and a hypervisor that the test plays; and what is refused. */
+#include <keel/macros.h>
+
 #include "machine/save.h"
 #include "shared/pc_map.h"
 #include "shared/virtio_id.h"
@@ -465,7 +467,7 @@ SUITE("transfer", tcase)
 	tcase_add_test(tcase, stops_when_nothing_is_under_way);
 	tcase_add_test(tcase, an_exit_comes_before_the_stop);
 	tcase_add_test(tcase, needs_an_area);
-	tcase_add_loop_test(tcase, bad_stream, 0, sizeof(changes) / sizeof(changes[0]));
+	tcase_add_loop_test(tcase, bad_stream, 0, ARRAY_SIZE(changes));
 	tcase_add_test(tcase, bad_machine);
 	tcase_add_test(tcase, other_machine);
 	tcase_add_loop_test(tcase, bad_vcpu, 0, 3);

@@ -5,6 +5,8 @@
  */
 #include "pc_rig.h"
 
+#include <keel/macros.h>
+
 #include "core/string.h"
 #include "machine/save.h"
 #include "pci/msi.h"
@@ -1080,7 +1082,7 @@ START_TEST(wrong_states_are_refused)
 
 	enable_messages();
 	start_modern(F_EVENT);
-	for (unsigned int i = 0; i < sizeof(wrong_states) / sizeof(wrong_states[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(wrong_states); i++) {
 		uint8_t *at = device + wrong_states[i].offset;
 
 		memcpy(right, at, wrong_states[i].bytes);

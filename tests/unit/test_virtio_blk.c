@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "roundtrip.h"
 #include "shared/virtio_blk.h"
 #include "shared/vq_device.h"
@@ -960,7 +962,7 @@ SUITE("virtio_blk", tests)
 	tcase_add_checked_fixture(tests, plug, unplug);
 	tcase_add_test(tests, configuration);
 	tcase_add_test(tests, read_only);
-	tcase_add_loop_test(tests, refused_rows, 0, sizeof(refused) / sizeof(refused[0]));
+	tcase_add_loop_test(tests, refused_rows, 0, ARRAY_SIZE(refused));
 	tcase_add_test(tests, reads_and_writes);
 	tcase_add_test(tests, first_and_last_sector);
 	tcase_add_test(tests, larger_than_the_arena);
@@ -969,13 +971,13 @@ SUITE("virtio_blk", tests)
 	tcase_add_test(tests, scattered);
 	tcase_add_test(tests, identifies);
 	tcase_add_test(tests, ranges);
-	tcase_add_loop_test(tests, bad_range, 0, sizeof(bad_ranges) / sizeof(bad_ranges[0]));
+	tcase_add_loop_test(tests, bad_range, 0, ARRAY_SIZE(bad_ranges));
 	tcase_add_test(tests, ranges_not_agreed_on);
 	tcase_add_test(tests, range_of_a_wrong_length);
 	tcase_add_test(tests, without_flush);
 	tcase_add_test(tests, host_fails);
 	tcase_add_test(tests, error_ends_a_large_one);
-	tcase_add_loop_test(tests, malformed_request, 0, sizeof(malformed) / sizeof(malformed[0]));
+	tcase_add_loop_test(tests, malformed_request, 0, ARRAY_SIZE(malformed));
 	tcase_add_test(tests, short_header);
 	tcase_add_test(tests, overlaps);
 	tcase_add_test(tests, chain_changes);

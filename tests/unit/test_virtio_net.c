@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "pci/msi.h"
 #include "shared/net.h"
 #include "shared/vq_device.h"
@@ -616,7 +618,7 @@ int main(void)
 	tcase_add_checked_fixture(running, start_all, unplug);
 	tcase_add_test(running, configuration);
 	tcase_add_test(running, frames_out);
-	tcase_add_loop_test(running, dropped_headers, 0, (int)(sizeof(dropped) / sizeof(dropped[0])));
+	tcase_add_loop_test(running, dropped_headers, 0, (int)ARRAY_SIZE(dropped));
 	tcase_add_test(running, not_agreed);
 	tcase_add_test(running, full_arena);
 	tcase_add_test(running, full_queue);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "shared/vq_device.h"
 #include "shared/vq_driver.h"
 #include "suite.h"
@@ -264,7 +266,7 @@ int main(void)
 	tcase_add_test(tcase, one_chain);
 	tcase_add_test(tcase, many_chains);
 	tcase_add_test(tcase, no_room);
-	tcase_add_loop_test(tcase, driver_lies, 0, (int)(sizeof(bad_chains) / sizeof(bad_chains[0])));
+	tcase_add_loop_test(tcase, driver_lies, 0, (int)ARRAY_SIZE(bad_chains));
 	tcase_add_test(tcase, driver_offers_all_the_time);
 	tcase_add_test(tcase, device_lies);
 	tcase_add_test(tcase, ring_is_rewritten);

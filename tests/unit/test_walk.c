@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <keel/macros.h>
 #include <x86/registers.h>
 
 #include "vcpu/walk.h"
@@ -321,7 +322,7 @@ SUITE("walk", tests)
 	tcase_add_test(tests, long_4_levels);
 	tcase_add_test(tests, long_large);
 	tcase_add_test(tests, long_5_levels);
-	tcase_add_loop_test(tests, rights_of_the_leaf, 0, sizeof(rights) / sizeof(rights[0]));
+	tcase_add_loop_test(tests, rights_of_the_leaf, 0, ARRAY_SIZE(rights));
 	tcase_add_test(tests, upper_levels_restrict);
 	tcase_add_test(tests, tables_in_rom_and_nowhere);
 }

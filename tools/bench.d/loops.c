@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <keel/macros.h>
+
 #define PASSES		5u
 #define PAGE		4096u
 #define CHASE_BYTES	(256u << 20)
@@ -268,7 +270,7 @@ int main(int argc, char **argv)
 {
 	say_counter();
 	for (int i = 1; i < argc; i++) {
-		const struct loop *loop = loops, *end = loops + sizeof(loops) / sizeof(loops[0]);
+		const struct loop *loop = loops, *end = loops + ARRAY_SIZE(loops);
 
 		while (loop < end && strcmp(loop->name, argv[i]))
 			loop++;

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <keel/macros.h>
+
 #include "common/fd.h"
 
 #define PID_FILE		"pid"
@@ -22,7 +24,7 @@
 #define DISKS_BYTES		4096u
 #define RECORDS_MOST		256u
 #define ATTEMPTS		10
-#define KNOWN_FILES		(sizeof(known_files) / sizeof(known_files[0]))
+#define KNOWN_FILES		ARRAY_SIZE(known_files)
 #define USERS_FILE		".users"
 
 static const char *const known_files[] = {

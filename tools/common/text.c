@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #define ESCAPE_MOST		6u	/* \u001b */
 #define CHARACTER_MOST		4u	/* bytes */
 #define CONTINUES(byte)		(((unsigned char)(byte) & 0xc0) == 0x80)
@@ -161,7 +163,7 @@ unsigned int text_distance(const char *a, const char *b)
 	unsigned int row[64];
 	size_t n = strlen(b);
 
-	if (n >= sizeof(row) / sizeof(row[0]) || strlen(a) >= sizeof(row) / sizeof(row[0]))
+	if (n >= ARRAY_SIZE(row) || strlen(a) >= ARRAY_SIZE(row))
 		return UINT_MAX;
 	for (size_t j = 0; j <= n; j++)
 		row[j] = (unsigned int)j;

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <keel/macros.h>
+
 #include "commands.h"
 #include "output.h"
 #include "common/text.h"
@@ -69,7 +71,7 @@ static const char *const synonyms[][2] = {
 	{ "status", "info" }, { "restart", "reboot" }, { "eject", "cd-eject" }, { "insert", "cd-insert" },
 };
 
-#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+#define COMMANDS ARRAY_SIZE(commands)
 
 static const struct option known_options[] = {
 	{ "json", no_argument, NULL, OPTION_JSON }, { "console", no_argument, NULL, OPTION_CONSOLE },
@@ -122,7 +124,7 @@ static const char *nearest_command(const char *name)
 	const char *nearest = NULL;
 	unsigned int best = TEXT_NEAR;
 
-	for (size_t i = 0; i < sizeof(synonyms) / sizeof(synonyms[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(synonyms); i++)
 		if (!strcmp(synonyms[i][0], name))
 			return synonyms[i][1];
 	for (size_t i = 0; i < COMMANDS; i++)

@@ -22,6 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <keel/macros.h>
+
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/member.h"
@@ -81,7 +83,7 @@ static bool find_device_model(char *path, struct failure *failure)
 	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
 		return failure_set(failure, EXIT_FAILED, "cannot find this program's folder: %s", strerror(errno));
 	dirname(self);
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		if (snprintf(path, PATH_MAX, "%s/%s" DEVICE_MODEL, self, places[i]) < PATH_MAX && !access(path, X_OK))
 			return true;
 	}
@@ -254,9 +256,9 @@ static void set_limits(void)
 	};
 	struct rlimit limit;
 
-	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
 		limit_to(fixed[i].resource, fixed[i].value);
-	for (size_t i = 0; i < sizeof(raised) / sizeof(raised[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(raised); i++)
 		if (!getrlimit(raised[i], &limit)) {
 			limit.rlim_cur = limit.rlim_max;
 			setrlimit(raised[i], &limit);
@@ -321,7 +323,7 @@ static void become_device_model(struct launch *l)
 
 /* Signals that end this program while it waits end the child, too. */
 static const int ending[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
-static struct sigaction before[sizeof(ending) / sizeof(ending[0])];
+static struct sigaction before[ARRAY_SIZE(ending)];
 static volatile sig_atomic_t waited_for;
 
 /* With its group, if it has come to have one. */
@@ -342,14 +344,14 @@ static void watch_endings(void)
 {
 	const struct sigaction action = { .sa_handler = on_end };
 
-	for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(ending); i++)
 		if (!sigaction(ending[i], NULL, &before[i]) && before[i].sa_handler == SIG_DFL)
 			sigaction(ending[i], &action, NULL);
 }
 
 static void leave_endings(void)
 {
-	for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(ending); i++)
 		sigaction(ending[i], &before[i], NULL);
 }
 

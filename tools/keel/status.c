@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "common/member.h"
 #include "common/rundir.h"
 #include "output.h"
@@ -269,7 +271,7 @@ static const char *change_of(const char *name, bool listener)
 	if (!rundir_read_record(name, text, &age))
 		return listener && age <= CHANGE_SECONDS ? "starting" : NULL;
 	record = json_loads(text, 0, NULL);
-	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++)
 		if (!strcmp(member_text(record, "state"), changes[i].recorded))
 			change = changes[i].shown;
 	json_decref(record);

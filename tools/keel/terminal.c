@@ -15,6 +15,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <keel/macros.h>
+
 #include "client.h"
 #include "status.h"
 #include "common/clock.h"
@@ -80,19 +82,19 @@ static void watch_signals(void)
 	sigset_t blocked;
 
 	sigemptyset(&blocked);
-	for (size_t i = 0; i < sizeof(watched) / sizeof(watched[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(watched); i++) {
 		sigaction(watched[i], &action, NULL);
 		sigaddset(&blocked, watched[i]);
 	}
 	signal(SIGPIPE, SIG_IGN);
 	sigprocmask(SIG_BLOCK, &blocked, &while_waiting);
-	for (size_t i = 0; i < sizeof(watched) / sizeof(watched[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(watched); i++)
 		sigdelset(&while_waiting, watched[i]);
 }
 
 static void leave_signals(void)
 {
-	for (size_t i = 0; i < sizeof(watched) / sizeof(watched[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(watched); i++)
 		signal(watched[i], SIG_DFL);
 	sigprocmask(SIG_SETMASK, &while_waiting, NULL);
 }

@@ -22,7 +22,7 @@ void boot_parse(struct loader *l, const char *path, json_t *value)
 		size_t before = complaints(l);
 
 		snprintf(element, sizeof(element), "%s/%zu", path, i);
-		boot = want_word(l, element, item, boot_names, COUNT(boot_names));
+		boot = want_word(l, element, item, boot_names, ARRAY_SIZE(boot_names));
 		if (complaints(l) > before)
 			continue;
 		for (unsigned int j = 0; j < l->m->boots; j++)

@@ -37,12 +37,12 @@ static void parse_drive_file(struct loader *l, const char *path, json_t *value)
 
 static void parse_drive_bus(struct loader *l, const char *path, json_t *value)
 {
-	source(l)->drive.bus = want_word(l, path, value, bus_names, COUNT(bus_names));
+	source(l)->drive.bus = want_word(l, path, value, bus_names, ARRAY_SIZE(bus_names));
 }
 
 static void parse_drive_mode(struct loader *l, const char *path, json_t *value)
 {
-	source(l)->drive.mode = want_word(l, path, value, mode_names, COUNT(mode_names));
+	source(l)->drive.mode = want_word(l, path, value, mode_names, ARRAY_SIZE(mode_names));
 }
 
 static void parse_drive_slot(struct loader *l, const char *path, json_t *value)
@@ -68,7 +68,7 @@ static void parse_drive_serial(struct loader *l, const char *path, json_t *value
 
 static void parse_drive_on_error(struct loader *l, const char *path, json_t *value)
 {
-	source(l)->drive.stop_on_error = want_word(l, path, value, on_error_names, COUNT(on_error_names)) == 1;
+	source(l)->drive.stop_on_error = want_word(l, path, value, on_error_names, ARRAY_SIZE(on_error_names)) == 1;
 }
 
 static void parse_drive_limit(struct loader *l, const char *path, json_t *value)
@@ -112,7 +112,7 @@ static bool parse_drive(struct loader *l, const char *path, json_t *value, enum 
 	snprintf(s->path, sizeof(s->path), "%s", path);
 	s->drive.kind = kind;
 	s->drive.mode = cdrom ? MANIFEST_RO : MANIFEST_RW;
-	want_object(l, path, value, cdrom ? cdrom_keys : disk_keys, cdrom ? COUNT(cdrom_keys) : COUNT(disk_keys));
+	want_object(l, path, value, cdrom ? cdrom_keys : disk_keys, cdrom ? ARRAY_SIZE(cdrom_keys) : ARRAY_SIZE(disk_keys));
 	if (s->drive.snapshot_limit && s->drive.mode != MANIFEST_SNAPSHOT)
 		complain(l, path, "%s: \"snapshot_limit\" needs \"mode\": \"snapshot\"", path + 1);
 	if (s->drive.bus == MANIFEST_BUS_VIRTIO && s->slot != NO_SLOT)

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <keel/macros.h>
+
 #define MARK_MOST		24
 #define SECTORS_MOST		(1ull << 48)	/* as ATA counts them */
 
@@ -56,7 +58,7 @@ static bool has_mark(int fd, uint64_t bytes, const struct mark *mark)
 
 const struct image_format *image_format_find(int fd, uint64_t bytes)
 {
-	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(marks); i++)
 		if (has_mark(fd, bytes, &marks[i]))
 			return &marks[i].format;
 	return NULL;

@@ -12,12 +12,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include <keel/macros.h>
+
 #include "manifest/manifest.h"
 #include "manifest/position.h"
 
 #define MIB			(1ull << 20)
 #define PATH_ROOM		256
-#define COUNT(array)		(sizeof(array) / sizeof((array)[0]))
 
 struct stat;
 

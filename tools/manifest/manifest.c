@@ -74,17 +74,17 @@ static void parse_rng(struct loader *l, const char *path, json_t *value)
 
 static void parse_on_poweroff(struct loader *l, const char *path, json_t *value)
 {
-	l->m->on_poweroff = want_word(l, path, value, action_names, COUNT(action_names));
+	l->m->on_poweroff = want_word(l, path, value, action_names, ARRAY_SIZE(action_names));
 }
 
 static void parse_on_reboot(struct loader *l, const char *path, json_t *value)
 {
-	l->m->on_reboot = want_word(l, path, value, action_names, COUNT(action_names));
+	l->m->on_reboot = want_word(l, path, value, action_names, ARRAY_SIZE(action_names));
 }
 
 static void parse_on_crash(struct loader *l, const char *path, json_t *value)
 {
-	l->m->on_crash = want_word(l, path, value, action_names, COUNT(action_names));
+	l->m->on_crash = want_word(l, path, value, action_names, ARRAY_SIZE(action_names));
 }
 
 static void parse_ignored(struct loader *l, const char *path, json_t *value)
@@ -129,7 +129,7 @@ static void check_text(struct loader *l, const char *text, size_t bytes)
 		complain_report(l->report, at, told);
 		return;
 	}
-	if (want_object(l, "", root, root_keys, COUNT(root_keys))) {
+	if (want_object(l, "", root, root_keys, ARRAY_SIZE(root_keys))) {
 		processor_check(l);
 		if (!l->m->vcpus)
 			l->m->vcpus = 1;

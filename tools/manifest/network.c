@@ -106,7 +106,7 @@ static void parse_model(struct loader *l, const char *path, json_t *value)
 	if (word && (!strcmp(word, "e1000") || !strcmp(word, "e1000e")))
 		complain(l, path, "%s: \"%s\" is not there yet; without \"model\" it is \"virtio\"", path + 1, word);
 	else
-		want_word(l, path, value, models, COUNT(models));
+		want_word(l, path, value, models, ARRAY_SIZE(models));
 }
 
 static void parse_mtu(struct loader *l, const char *path, json_t *value)
@@ -134,7 +134,7 @@ static void parse_guest_port(struct loader *l, const char *path, json_t *value)
 
 static void parse_protocol(struct loader *l, const char *path, json_t *value)
 {
-	forward(l)->udp = want_word(l, path, value, protocol_names, COUNT(protocol_names));
+	forward(l)->udp = want_word(l, path, value, protocol_names, ARRAY_SIZE(protocol_names));
 }
 
 static void parse_address(struct loader *l, const char *path, json_t *value)
@@ -191,7 +191,7 @@ static void parse_forward(struct loader *l, const char *path, json_t *value)
 			return;
 		}
 		*forward(l) = (struct manifest_forward){ .address = "127.0.0.1" };
-		want_object(l, element, item, forward_keys, COUNT(forward_keys));
+		want_object(l, element, item, forward_keys, ARRAY_SIZE(forward_keys));
 		if (!forward(l)->guest)
 			forward(l)->guest = forward(l)->host;
 		check_forward(l, element);
@@ -218,7 +218,7 @@ static void parse_network(struct loader *l, const char *path, json_t *value)
 	l->forward_given = l->mac_given = false;
 	if (json_is_string(value))
 		complain(l, path, "%s: a string is not there yet; { \"bridge\": \"br0\" } is what it will stand for", path + 1);
-	else if (want_object(l, path, value, network_keys, COUNT(network_keys)) && l->network_kinds != 1)
+	else if (want_object(l, path, value, network_keys, ARRAY_SIZE(network_keys)) && l->network_kinds != 1)
 		complain(l, path, "%s: expected one of \"bridge\", \"tap\" and \"user\"", path + 1);
 	else if (complaints(l) == before && l->forward_given && network(l)->kind != MANIFEST_NETWORK_USER)
 		complain(l, path, "%s: \"forward\" goes with \"user\" alone", path + 1);

@@ -51,7 +51,7 @@ void processor_parse_topology(struct loader *l, const char *path, json_t *value)
 {
 	size_t before = complaints(l);
 
-	want_object(l, path, value, topology_keys, COUNT(topology_keys));
+	want_object(l, path, value, topology_keys, ARRAY_SIZE(topology_keys));
 	l->topology_given = complaints(l) == before;
 }
 

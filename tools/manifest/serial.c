@@ -6,7 +6,7 @@ static const char *const serial_names[] = { "pty", "socket", "file" };
 
 static void parse_serial_type(struct loader *l, const char *path, json_t *value)
 {
-	l->m->serial = want_word(l, path, value, serial_names, COUNT(serial_names));
+	l->m->serial = want_word(l, path, value, serial_names, ARRAY_SIZE(serial_names));
 }
 
 static void parse_serial_path(struct loader *l, const char *path, json_t *value)
@@ -35,7 +35,7 @@ void serial_parse(struct loader *l, const char *path, json_t *value)
 {
 	size_t before = complaints(l);
 
-	if (!want_object(l, path, value, serial_keys, COUNT(serial_keys)) || complaints(l) > before)
+	if (!want_object(l, path, value, serial_keys, ARRAY_SIZE(serial_keys)) || complaints(l) > before)
 		return;
 	if (l->m->serial == MANIFEST_SERIAL_PTY && l->serial_path_given)
 		complain(l, path, "serial: \"path\" does not go with \"pty\"; the pty is linked to as /run/keel/NAME/console");

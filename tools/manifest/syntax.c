@@ -5,7 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
-#define COUNT(array)		(sizeof(array) / sizeof((array)[0]))
+#include <keel/macros.h>
+
 #define BLANKS			" \t\r\n"
 #define WORD_LETTERS		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-."
 #define A_MANIFEST_IS		"; a manifest is a JSON object: { \"version\": 1, \"name\": \"a\", \"memory\": \"512M\" }"
@@ -129,7 +130,7 @@ static const char *explain_word(struct text text, const struct place *p)
 		return "a key stands in double quotes: \"key\": value";
 	if (starts(text, p->token.start, "="))
 		return "JSON has ':' between a key and its value";
-	for (size_t i = 0; i < COUNT(others); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		if (length == strlen(others[i]) && !strncasecmp(text.bytes + p->token.start, others[i], length))
 			return "of words without quotes JSON has true, false and null";
 	return number ? number : "a text stands in double quotes: \"text\"";

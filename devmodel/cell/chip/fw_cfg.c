@@ -2,6 +2,8 @@
 /* fw_cfg: items, directory, data port and DMA. */
 #include "chip/fw_cfg.h"
 
+#include <keel/macros.h>
+
 #include "core/string.h"
 
 #define SIGNATURE		"QEMU"
@@ -43,7 +45,7 @@ static const struct state_field fw_cfg_fields[] = {
 };
 
 const struct state_table fw_cfg_state_table = {
-	"fw_cfg", 1, fw_cfg_fields, sizeof(fw_cfg_fields) / sizeof(fw_cfg_fields[0])
+	"fw_cfg", 1, fw_cfg_fields, ARRAY_SIZE(fw_cfg_fields)
 };
 
 static void find(struct fw_cfg *cfg, uint16_t key)

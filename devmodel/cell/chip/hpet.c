@@ -2,6 +2,8 @@
 /* High precision event timer. Section numbers are those of the IA-PC HPET Specification 1.0a. */
 #include "chip/hpet.h"
 
+#include <keel/macros.h>
+
 #include "core/time.h"
 
 /* Registers (2.3.1), 64 bits each. */
@@ -66,7 +68,7 @@ const struct state_table hpet_state_table = {
 	.name = "hpet",
 	.version = 1,
 	.fields = fields,
-	.count = sizeof(fields) / sizeof(fields[0]),
+	.count = ARRAY_SIZE(fields),
 };
 
 static bool running(const struct hpet *hpet)

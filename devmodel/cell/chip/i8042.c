@@ -2,6 +2,8 @@
 /* Intel 8042 keyboard controller with keyboard and mouse. */
 #include "chip/i8042.h"
 
+#include <keel/macros.h>
+
 #include "core/string.h"
 
 
@@ -150,7 +152,7 @@ const struct state_table i8042_state_table = {
 	.name = "i8042",
 	.version = 1,
 	.fields = i8042_fields,
-	.count = sizeof(i8042_fields) / sizeof(i8042_fields[0]),
+	.count = ARRAY_SIZE(i8042_fields),
 };
 
 static void update(struct i8042 *chip)

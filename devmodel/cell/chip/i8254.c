@@ -2,6 +2,8 @@
 /* Intel 8254 interval timer and system control port B. */
 #include "chip/i8254.h"
 
+#include <keel/macros.h>
+
 #include "core/string.h"
 
 enum i8254_mode {
@@ -81,7 +83,7 @@ const struct state_table i8254_state_table = {
 	.name = "i8254",
 	.version = 1,
 	.fields = i8254_fields,
-	.count = sizeof(i8254_fields) / sizeof(i8254_fields[0]),
+	.count = ARRAY_SIZE(i8254_fields),
 };
 
 static uint64_t tick_of(const struct i8254 *chip)

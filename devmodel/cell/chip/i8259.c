@@ -2,6 +2,8 @@
 /* Intel 8259A interrupt controller. */
 #include "chip/i8259.h"
 
+#include <keel/macros.h>
+
 #include "core/string.h"
 
 enum i8259_bits {
@@ -62,7 +64,7 @@ const struct state_table i8259_state_table = {
 	.name = "i8259",
 	.version = 1,
 	.fields = i8259_fields,
-	.count = sizeof(i8259_fields) / sizeof(i8259_fields[0]),
+	.count = ARRAY_SIZE(i8259_fields),
 };
 
 static uint8_t cascade_mask(const struct i8259 *chip)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* I/O APIC. Section numbers are those of the Intel 82093AA data sheet (290566-001). */
+#include <keel/macros.h>
+
 #include "chip/ioapic.h"
 
 /* The window (3.1) and the EOI register. */
@@ -41,7 +43,7 @@ const struct state_table ioapic_state_table = {
 	.name = "ioapic",
 	.version = 1,
 	.fields = fields,
-	.count = sizeof(fields) / sizeof(fields[0]),
+	.count = ARRAY_SIZE(fields),
 };
 
 static void init(void *device)

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include <keel/cell.h>
+#include <keel/macros.h>
 
 #include "core/clock.h"
 #include "core/string.h"
@@ -42,7 +43,7 @@ const struct state_table kvmclock_state_table = {
 	.name = "kvmclock",
 	.version = 1,
 	.fields = fields,
-	.count = sizeof(fields) / sizeof(fields[0]),
+	.count = ARRAY_SIZE(fields),
 };
 
 /* The multiplier with all of its 32 bits in use: so it is right to a part in 2^31, a second in 68 years. */

@@ -2,6 +2,8 @@
 /* Motorola MC146818A real-time clock. */
 #include "chip/mc146818.h"
 
+#include <keel/macros.h>
+
 #include "core/string.h"
 
 enum mc146818_register {
@@ -71,7 +73,7 @@ const struct state_table mc146818_state_table = {
 	.name = "mc146818",
 	.version = 1,
 	.fields = mc146818_fields,
-	.count = sizeof(mc146818_fields) / sizeof(mc146818_fields[0]),
+	.count = ARRAY_SIZE(mc146818_fields),
 };
 
 static uint8_t encode(const struct mc146818 *chip, unsigned int value)

@@ -2,6 +2,8 @@
 /* National Semiconductor PC16550D serial port. */
 #include "chip/ns16550.h"
 
+#include <keel/macros.h>
+
 #include "core/string.h"
 
 enum ns16550_register {
@@ -87,7 +89,7 @@ const struct state_table ns16550_state_table = {
 	.name = "ns16550",
 	.version = 1,
 	.fields = ns16550_fields,
-	.count = sizeof(ns16550_fields) / sizeof(ns16550_fields[0]),
+	.count = ARRAY_SIZE(ns16550_fields),
 };
 
 static unsigned int depth_by(uint8_t fcr)

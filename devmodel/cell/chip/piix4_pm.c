@@ -2,6 +2,8 @@
 /* Power management of the PIIX4: ACPI registers, PM timer, SCI. Sections are those of ACPI 4.0a. */
 #include "chip/piix4_pm.h"
 
+#include <keel/macros.h>
+
 #include "core/time.h"
 
 enum {
@@ -47,7 +49,7 @@ const struct state_table piix4_pm_state_table = {
 	.name = "piix4_pm",
 	.version = 1,
 	.fields = fields,
-	.count = sizeof(fields) / sizeof(fields[0]),
+	.count = ARRAY_SIZE(fields),
 };
 
 /* In legacy mode events raise SMIs, which this machine does not have. */

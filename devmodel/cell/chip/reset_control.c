@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Reset control register of the PIIX3. */
+#include <keel/macros.h>
+
 #include "chip/reset_control.h"
 
 #define HARD_RESET	(1u << 1)	/* the kind that the next reset will be */
@@ -13,7 +15,7 @@ const struct state_table reset_control_state_table = {
 	.name = "reset_control",
 	.version = 1,
 	.fields = fields,
-	.count = sizeof(fields) / sizeof(fields[0]),
+	.count = ARRAY_SIZE(fields),
 };
 
 static void init(void *device)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* System control port A and the register for power-on tests. */
+#include <keel/macros.h>
+
 #include "chip/system_ports.h"
 
 #define CONTROL_RESET	(1u << 0)	/* its rise resets */
@@ -14,7 +16,7 @@ const struct state_table system_ports_state_table = {
 	.name = "system_ports",
 	.version = 1,
 	.fields = fields,
-	.count = sizeof(fields) / sizeof(fields[0]),
+	.count = ARRAY_SIZE(fields),
 };
 
 static void init(void *device)

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <keel/macros.h>
+
 enum state_kind { STATE_KIND_VALUES, STATE_KIND_STRUCTS, STATE_KIND_BLOB };
 
 struct state_field {
@@ -31,11 +33,10 @@ struct state_field {
 	const struct state_field *nested;
 };
 
-#define STATE_COUNT(array)	(sizeof(array) / sizeof((array)[0]))
 #define STATE_MEMBER(type, member) \
 	.name = #member, .offset = offsetof(type, member)
 #define STATE_ELEMENTS(type, member) \
-	STATE_MEMBER(type, member), .width = sizeof(((type *)0)->member[0]), .count = STATE_COUNT(((type *)0)->member)
+	STATE_MEMBER(type, member), .width = sizeof(((type *)0)->member[0]), .count = ARRAY_SIZE(((type *)0)->member)
 
 #define STATE_FIELD(type, member) \
 	{ STATE_MEMBER(type, member), .width = sizeof(((type *)0)->member), .count = 1 }
@@ -53,10 +54,10 @@ struct state_field {
 	{ STATE_MEMBER(type, member), .width = sizeof(((type *)0)->member), .count = 1, .since = (version) }
 /* fields: an array, of an element's fields. */
 #define STATE_STRUCTS(type, member, fields) \
-	{ .kind = STATE_KIND_STRUCTS, STATE_ELEMENTS(type, member), .members = STATE_COUNT(fields), .nested = (fields) }
+	{ .kind = STATE_KIND_STRUCTS, STATE_ELEMENTS(type, member), .members = ARRAY_SIZE(fields), .nested = (fields) }
 #define STATE_STRUCT(type, member, fields) \
 	{ .kind = STATE_KIND_STRUCTS, STATE_MEMBER(type, member), .width = sizeof(((type *)0)->member), .count = 1, \
-	  .members = STATE_COUNT(fields), .nested = (fields) }
+	  .members = ARRAY_SIZE(fields), .nested = (fields) }
 /* member: an array of bytes, of which as many are saved as the uint32_t 'bytes' beside it says. */
 #define STATE_BLOB(type, member, bytes) \
 	{ .kind = STATE_KIND_BLOB, STATE_ELEMENTS(type, member), .length = offsetof(type, bytes) }

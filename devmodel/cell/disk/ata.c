@@ -2,6 +2,8 @@
 /* ATA disk: commands, addressing and identification. */
 #include "disk/ata.h"
 
+#include <keel/macros.h>
+
 #include "disk/ata_identify.h"
 
 enum ata_command {
@@ -166,7 +168,7 @@ static void set_address(struct ide_drive_state *s, bool ext, uint64_t lba)
 
 static const struct move *find_move(uint8_t command)
 {
-	for (unsigned int i = 0; i < sizeof(moves) / sizeof(moves[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(moves); i++)
 		if (moves[i].command == command)
 			return &moves[i];
 	return NULL;

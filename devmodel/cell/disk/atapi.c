@@ -2,6 +2,8 @@
 /* ATAPI CD-ROM: commands in registers, packets that move data, sense. What drives say of themselves is in atapi_reply.c. */
 #include "disk/atapi.h"
 
+#include <keel/macros.h>
+
 #include "disk/ata.h"
 #include "disk/ata_identify.h"
 #include "disk/atapi_reply.h"
@@ -393,7 +395,7 @@ static const struct packet_entry {
 
 static const struct packet_entry *find_packet(uint8_t code)
 {
-	for (unsigned int i = 0; i < sizeof(packets) / sizeof(packets[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(packets); i++)
 		if (packets[i].code == code)
 			return &packets[i];
 	return NULL;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Replies of an ATAPI CD-ROM drive: byte layouts of SPC-3 and MMC-3. */
+#include <keel/macros.h>
+
 #include "disk/atapi_reply.h"
 
 #define SENSE_BYTES		18u
@@ -335,7 +337,7 @@ uint32_t atapi_reply_configuration(struct ide_drive *d, const uint8_t *packet)
 
 	if (type > CONFIGURATION_ONE)
 		return 0;
-	for (unsigned int i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(features); i++) {
 		const struct feature *f = &features[i];
 
 		if (f->code < first || (type == CONFIGURATION_ONE && f->code != first) ||

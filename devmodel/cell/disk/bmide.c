@@ -2,6 +2,8 @@
 /* Bus-master IDE: registers and physical region descriptors. */
 #include "disk/bmide.h"
 
+#include <keel/macros.h>
+
 #include "core/string.h"
 
 #define BM_COMMAND		0u
@@ -37,7 +39,7 @@ static const struct state_field bmide_fields[] = {
 };
 
 const struct state_table bmide_state_table = {
-	"bmide", 1, bmide_fields, sizeof(bmide_fields) / sizeof(bmide_fields[0])
+	"bmide", 1, bmide_fields, ARRAY_SIZE(bmide_fields)
 };
 
 const char *bmide_invalid(const struct bmide_state *s)

@@ -2,6 +2,8 @@
 /* IDE channel: drive selection, registers, resets, interrupt line. */
 #include "disk/ide.h"
 
+#include <keel/macros.h>
+
 #include "disk/ata.h"
 #include "disk/atapi.h"
 
@@ -21,7 +23,7 @@ static const struct state_field channel_fields[] = {
 };
 
 const struct state_table ide_channel_state_table = {
-	"ide-channel", 1, channel_fields, sizeof(channel_fields) / sizeof(channel_fields[0])
+	"ide-channel", 1, channel_fields, ARRAY_SIZE(channel_fields)
 };
 
 static bool present(const struct ide_drive *d)

@@ -2,6 +2,8 @@
 /* ATA and ATAPI drives: the course of a command between guest and host. */
 #include "disk/ide_drive.h"
 
+#include <keel/macros.h>
+
 #include "disk/ata.h"
 #include "disk/atapi.h"
 
@@ -39,7 +41,7 @@ static const struct state_field drive_fields[] = {
 };
 
 const struct state_table ide_drive_state_table = {
-	"ide-drive", 1, drive_fields, sizeof(drive_fields) / sizeof(drive_fields[0])
+	"ide-drive", 1, drive_fields, ARRAY_SIZE(drive_fields)
 };
 
 static uint32_t unit(const struct ide_drive *d)

@@ -2,6 +2,8 @@
 /* The wiring diagram of the machine: its devices, where they answer, and what their lines lead to. */
 #include "machine/pc.h"
 
+#include <keel/macros.h>
+
 #include "core/string.h"
 #include "shared/pc_map.h"
 
@@ -40,7 +42,7 @@ const struct device pc_devices[] = {
 	DEVICE(piix4_acpi, 0, acpi),
 };
 
-const unsigned int pc_device_count = sizeof(pc_devices) / sizeof(pc_devices[0]);
+const unsigned int pc_device_count = ARRAY_SIZE(pc_devices);
 
 /* Where they answer, if the guest cannot move them. What comes later covers what is before. */
 #define PORTS(base, bytes, ops, member)		{ BUS_PORT_SPACE, base, bytes, &(ops), offsetof(struct pc, member) }
@@ -78,7 +80,7 @@ static const struct {
 	MEMORY(PC_HPET, PC_HPET_BYTES, hpet_io, hpet),
 };
 
-_Static_assert(sizeof(ranges) / sizeof(ranges[0]) == PC_RANGES, "struct pc has one for each");
+_Static_assert(ARRAY_SIZE(ranges) == PC_RANGES, "struct pc has one for each");
 
 static void *at(struct pc *pc, size_t place)
 {

@@ -2,6 +2,8 @@
 /* The virtio devices of the machine: those that the channel has rows for. */
 #include "machine/pc.h"
 
+#include <keel/macros.h>
+
 #include "core/string.h"
 
 static const struct virtio_ops *const kinds[] = {
@@ -10,7 +12,7 @@ static const struct virtio_ops *const kinds[] = {
 	&virtio_rng,
 };
 
-#define KINDS		(sizeof(kinds) / sizeof(kinds[0]))
+#define KINDS		ARRAY_SIZE(kinds)
 #define MEMORY_ALIGN	16u
 
 static const struct virtio_ops *find_kind(uint32_t type)

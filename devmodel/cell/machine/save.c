@@ -84,10 +84,10 @@ static const struct state_field board_fields[] = {
 	STATE_ARRAY_MOST(struct board, halted, 1),
 };
 
-static const struct state_table header_table = { "keel-machine", 1, header_fields, STATE_COUNT(header_fields) };
-static const struct state_table frame_table = { "device", 1, frame_fields, STATE_COUNT(frame_fields) };
-static const struct state_table facts_table = { "facts", 1, facts_fields, STATE_COUNT(facts_fields) };
-static const struct state_table board_table = { "board", 1, board_fields, STATE_COUNT(board_fields) };
+static const struct state_table header_table = { "keel-machine", 1, header_fields, ARRAY_SIZE(header_fields) };
+static const struct state_table frame_table = { "device", 1, frame_fields, ARRAY_SIZE(frame_fields) };
+static const struct state_table facts_table = { "facts", 1, facts_fields, ARRAY_SIZE(facts_fields) };
+static const struct state_table board_table = { "board", 1, board_fields, ARRAY_SIZE(board_fields) };
 
 struct part {
 	const struct state_table *table;

@@ -2,6 +2,8 @@
 /* Stops the machine, and moves it through the channel record by record. */
 #include "machine/transfer.h"
 
+#include <keel/macros.h>
+
 #include "core/string.h"
 #include "machine/pc.h"
 #include "machine/save.h"
@@ -364,7 +366,7 @@ static bool put_vcpu(struct pc *pc)
 	}
 	if (t->refused != KEEL_STATE_TAKEN) {
 		fail_record(pc, MACHINE_WRONG_VALUE,
-			    t->refused < sizeof(vcpu_parts) / sizeof(vcpu_parts[0]) ? vcpu_parts[t->refused] : NULL);
+			    t->refused < ARRAY_SIZE(vcpu_parts) ? vcpu_parts[t->refused] : NULL);
 		return false;
 	}
 	return true;

@@ -2,6 +2,8 @@
 /* MSI and MSI-X of PCI functions. Section numbers are those of PCI Local Bus 3.0. */
 #include "pci/msi.h"
 
+#include <keel/macros.h>
+
 #include "core/string.h"
 
 /* MSI (6.8.1): the capability; what follows the address is behind its upper half, if it has one. */
@@ -43,7 +45,7 @@ static const struct state_field msix_fields[] = {
 };
 
 const struct state_table msix_state_table = {
-	"msix", 1, msix_fields, sizeof(msix_fields) / sizeof(msix_fields[0])
+	"msix", 1, msix_fields, ARRAY_SIZE(msix_fields)
 };
 
 static void send(const struct pci_function *fn, uint64_t address, uint32_t data)

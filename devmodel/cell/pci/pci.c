@@ -2,6 +2,8 @@
 /* PCI configuration mechanism #1, configuration spaces, base address registers and INTx. */
 #include "pci/pci.h"
 
+#include <keel/macros.h>
+
 #include "core/string.h"
 #include "pci/msi.h"
 
@@ -37,7 +39,7 @@ static const struct state_field pci_fields[] = {
 	STATE_FIELD(struct pci_state, address),
 };
 
-const struct state_table pci_state_table = { "pci", 1, pci_fields, sizeof(pci_fields) / sizeof(pci_fields[0]) };
+const struct state_table pci_state_table = { "pci", 1, pci_fields, ARRAY_SIZE(pci_fields) };
 
 static const struct state_field function_fields[] = {
 	STATE_ARRAY(struct pci_function_state, config),
@@ -45,7 +47,7 @@ static const struct state_field function_fields[] = {
 };
 
 const struct state_table pci_function_state_table = {
-	"pci-function", 2, function_fields, sizeof(function_fields) / sizeof(function_fields[0])
+	"pci-function", 2, function_fields, ARRAY_SIZE(function_fields)
 };
 
 static uint64_t all_ones(unsigned int bytes)

@@ -2,6 +2,8 @@
 /* Intel 82371SB ISA bridge: PCI interrupt routing. */
 #include "pci/piix3.h"
 
+#include <keel/macros.h>
+
 #include "core/string.h"
 
 #define PIIX3_PIRQRC		0x60u
@@ -33,7 +35,7 @@ static const struct state_field piix3_fields[] = {
 };
 
 const struct state_table piix3_state_table = {
-	"piix3", 1, piix3_fields, sizeof(piix3_fields) / sizeof(piix3_fields[0])
+	"piix3", 1, piix3_fields, ARRAY_SIZE(piix3_fields)
 };
 
 static uint16_t routed_lines(const struct piix3 *piix)
@@ -81,7 +83,7 @@ void piix3_init(void *device)
 	fn->ops = &piix3_ops;
 	pci_function_set(fn, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	pci_function_set(fn, PCI_STATUS, 2, PCI_STATUS_DEVSEL_MEDIUM);
-	for (unsigned int i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(kept); i++) {
 		fn->s.config[kept[i].offset] = kept[i].value;
 		fn->writable[kept[i].offset] = kept[i].writable;
 	}

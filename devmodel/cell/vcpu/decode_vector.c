@@ -2,6 +2,8 @@
 /* Moves between memory and vector registers: SSE to SSE4 and AVX, AVX2 (Intel SDM vol. 2, 2.3 and chapters 4, 5). */
 #include <stddef.h>
 
+#include <keel/macros.h>
+
 #include "vcpu/decode_internal.h"
 
 #define PREFIX_VEX3	0xc4
@@ -173,7 +175,7 @@ static const struct vector_opcode *find(const struct decoder *d)
 {
 	enum prefix prefix = prefix_of(d);
 
-	for (unsigned int i = 0; i < sizeof(vector_opcodes) / sizeof(vector_opcodes[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(vector_opcodes); i++) {
 		const struct vector_opcode *v = &vector_opcodes[i];
 
 		if (v->opcode == d->opcode && v->map == d->map && v->prefix == prefix)

@@ -2,6 +2,7 @@
 /* Exits in, answers out. */
 #include "vcpu/entry.h"
 
+#include <keel/macros.h>
 #include <x86/msr.h>
 #include <x86/registers.h>
 
@@ -262,7 +263,7 @@ static void (*const exits[])(struct pc *pc, struct keel_context *ctx) = {
 
 static void act(struct pc *pc, struct keel_context *ctx, uint32_t kind)
 {
-	if (kind < sizeof(exits) / sizeof(exits[0]))
+	if (kind < ARRAY_SIZE(exits))
 		exits[kind](pc, ctx);
 	else
 		exit_unknown(pc, ctx);

@@ -3,6 +3,7 @@
 #include "vcpu/lapic_internal.h"
 
 #include <keel/cell.h>
+#include <keel/macros.h>
 
 #include "core/string.h"
 #include "core/time.h"
@@ -103,7 +104,7 @@ const struct state_table lapic_state_table = {
 	.name = "lapic",
 	.version = 4,
 	.fields = fields,
-	.count = sizeof(fields) / sizeof(fields[0]),
+	.count = ARRAY_SIZE(fields),
 };
 
 #define PAGE_FIELD(number)	STATE_FIELD(struct lapic_page, reg[number].value)
@@ -125,7 +126,7 @@ const struct state_table lapic_page_table = {
 	.name = "lapic-page",
 	.version = 1,
 	.fields = page_fields,
-	.count = sizeof(page_fields) / sizeof(page_fields[0]),
+	.count = ARRAY_SIZE(page_fields),
 };
 
 uint8_t lapic_tpr(const struct lapic *lapic)

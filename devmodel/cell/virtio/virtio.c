@@ -31,7 +31,7 @@ static const struct state_field fields[] = {
 	STATE_STRUCTS(struct virtio_state, queue, queue_fields),
 };
 
-const struct state_table virtio_state_table = { "virtio", 1, fields, STATE_COUNT(fields) };
+const struct state_table virtio_state_table = { "virtio", 1, fields, ARRAY_SIZE(fields) };
 
 uint64_t virtio_offered(const struct virtio_device *device)
 {
@@ -172,7 +172,7 @@ static const struct state_field config_fields[] = {
 	STATE_ARRAY(struct virtio_config, byte),
 };
 
-static const struct state_table config_table = { "virtio-config", 1, config_fields, STATE_COUNT(config_fields) };
+static const struct state_table config_table = { "virtio-config", 1, config_fields, ARRAY_SIZE(config_fields) };
 
 static const struct device_part parts[] = {
 	DEVICE_PART(pci_function_state_table, 0, struct virtio_device, pci.s),

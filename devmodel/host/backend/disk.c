@@ -16,6 +16,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <keel/macros.h>
+
 #include "host/confine/sandbox.h"
 #include "manifest/image_format.h"
 
@@ -623,7 +625,7 @@ static int restrict_to_disks(struct io_uring *ring)
 		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED, .sqe_flags = IOSQE_FIXED_FILE },
 	};
 
-	return restrict_ring(ring, restrictions, sizeof(restrictions) / sizeof(restrictions[0]));
+	return restrict_ring(ring, restrictions, ARRAY_SIZE(restrictions));
 }
 
 /* To put them away and register others lets go of a file at once; to replace one does so a second later, on kernels before 6.4. */
@@ -637,7 +639,7 @@ static int restrict_to_media(struct io_uring *ring)
 		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED, .sqe_flags = IOSQE_FIXED_FILE },
 	};
 
-	return restrict_ring(ring, restrictions, sizeof(restrictions) / sizeof(restrictions[0]));
+	return restrict_ring(ring, restrictions, ARRAY_SIZE(restrictions));
 }
 
 bool disk_engine_init(struct disk_engine *engine, struct loop *loop, struct failure *failure)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <keel/ioctl.h>
+#include <keel/macros.h>
 
 #include "host/confine/sandbox_internal.h"
 
@@ -89,10 +90,10 @@ static bool allow_for(scmp_filter_ctx filter, const struct sandbox *sandbox)
 
 static bool allow_by_arguments(scmp_filter_ctx filter)
 {
-	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++)
 		if (!allow_where(filter, SCMP_SYS(ioctl), (struct scmp_arg_cmp)MASKED(1, 0xffffffffu, requests[i])))
 			return false;
-	for (size_t i = 0; i < sizeof(conditional) / sizeof(conditional[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(conditional); i++)
 		if (seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, conditional[i].call, conditional[i].conditions,
 					   conditional[i].condition))
 			return false;
@@ -101,7 +102,7 @@ static bool allow_by_arguments(scmp_filter_ctx filter)
 
 static bool fill(scmp_filter_ctx filter, const struct sandbox *sandbox)
 {
-	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
 		if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0))
 			return false;
 	/* Its flags are in memory, where a filter does not see them: the C library then takes clone. */

@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <keel/macros.h>
+
 #include "host/confine/sandbox_internal.h"
 
 /* Landlock's interface by its version (landlock(7)); headers may be older than the kernel. */
@@ -94,7 +96,7 @@ const char *sandbox_landlock(void)
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_VERSION);
 	struct landlock_rules rules = { 0, 3, 3 };	/* TCP to and from it; abstract sockets and signals to others */
 	size_t bytes = version < 4 ? 8 : version < 6 ? 16 : 24;
-	long last = sizeof(files) / sizeof(files[0]);
+	long last = ARRAY_SIZE(files);
 	int fd;
 
 	if (version < 1)

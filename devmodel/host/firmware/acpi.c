@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "dsdt.hex"
 #include "shared/pc_map.h"
 
@@ -277,7 +279,7 @@ static size_t add_madt(struct acpi_tables *acpi, unsigned int vcpus, const struc
 		blob_add(&acpi->tables, &local, sizeof(local));
 	}
 	blob_add(&acpi->tables, &io, sizeof(io));
-	for (size_t i = 0; i < sizeof(overrides) / sizeof(overrides[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(overrides); i++) {
 		struct madt_override o = {
 			MADT_OVERRIDE, sizeof(o), 0, overrides[i].irq, overrides[i].gsi, overrides[i].flags,
 		};

@@ -6,6 +6,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #define PACKED			__attribute__((packed))
 
 #define MIB			(1ull << 20)
@@ -159,7 +161,7 @@ static void add(struct builder *b, const void *structure, size_t bytes, const ch
 
 #define ADD(b, s, ...) do {									\
 		const char *const strings_[] = { __VA_ARGS__ };					\
-		add(b, &(s), sizeof(s), strings_, sizeof(strings_) / sizeof(strings_[0]));	\
+		add(b, &(s), sizeof(s), strings_, ARRAY_SIZE(strings_));	\
 	} while (0)
 
 /* Since 2.6 the first three fields of the UUID are little-endian (7.2.1). */
