@@ -54,6 +54,9 @@ setup_commands() {
 		[ -s "$1/initrd.img" ] || { echo "no initrd where the boot menu looks for it" >&2; exit 1; }
 		echo keel-debian >"$1/etc/hostname"
 		echo "LABEL=keel-root / ext4 errors=remount-ro 0 1" >"$1/etc/fstab"
+		# On a machine that others use, the serial port's login must not be given up for being late.
+		mkdir -p "$1/etc/systemd/system.conf.d"
+		printf '[Manager]\nDefaultDeviceTimeoutSec=1h\nDefaultTimeoutStartSec=1h\n' >"$1/etc/systemd/system.conf.d/keel.conf"
 		echo root:keel | chroot "$1" chpasswd
 		mkdir -p "$1/boot/grub"
 		cp -r "$1/usr/lib/grub/i386-pc" "$1/boot/grub/"
