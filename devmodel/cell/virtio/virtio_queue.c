@@ -42,9 +42,11 @@ void virtio_queue_place_legacy(struct virtio_queue_state *queue)
 	queue->device = (end + LEGACY_ALIGN - 1) & ~(uint64_t)(LEGACY_ALIGN - 1);
 }
 
-/* Alignments: 2.7. */
+/* Alignments: 2.7. A legacy driver may have taken the queue away while the host had something of it. */
 static bool find_rings(const struct virtio_device *device, const struct virtio_queue_state *queue, struct rings *rings)
 {
+	if (!queue->enabled)
+		return false;
 	if (queue->desc % sizeof(struct vq_desc) || queue->driver % sizeof(uint16_t) || queue->device % sizeof(uint32_t))
 		return false;
 	rings->desc = gmem_at(device->mem, queue->desc, desc_bytes(queue->size), false);
