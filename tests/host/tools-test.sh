@@ -45,7 +45,7 @@ make_test nap 'sleep 4'
 make_test gate "until [ -e '$WORK/go' ]; do sleep 0.2; done"
 make_test long-nap 'sleep 63'
 make_test busy 'while :; do :; done' 2
-make_test leaves 'setsid sleep 300 & echo $! >>"$MACHINE_PIDS"'
+make_test leaves 'for _ in {1..50}; do setsid sleep 300 & echo $! >>"$MACHINE_PIDS"; done'
 make_test boots '"$ROOT/tools/run" --no-build --expect never; echo "it came back"'
 
 test_copies() {
