@@ -14,7 +14,7 @@ tree="$WORK/a tree"
 make_tree() {
 	local script
 	mkdir -p "$tree/tests" "$tree/build/image" "$tree/build/bench" "$tree/build/guests"
-	cp -a "$ROOT/tools" "$tree/"
+	cp -a "$ROOT/tools" "$ROOT/include" "$tree/"
 	cp -a "$ROOT/tests/guests" "$tree/tests/"
 	for script in build guests; do
 		printf '#!/bin/sh\n' >"$tree/tools/lib/$script.sh"

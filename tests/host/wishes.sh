@@ -109,13 +109,14 @@ check "by its own doing" grep -q 'ended: the guest switched its machine off' "$K
 
 start twice
 pid=$(cat "$KEEL_RUN_DIR/twice/pid")
+keeper=$(ps -o ppid= -p "$pid" | tr -d ' ')
+# One behind the other: what comes within a second is one.
 kill -INT "$pid"
+kill -TERM "$keeper"
 check "SIGINT presses the power button" noted twice 'power button'
-kill -TERM "$(ps -o ppid= -p "$pid")"
-sleep 0.3
 check "what its keeper hands on at once is the same signal" says '^twice +running' keel list
-sleep 1
-kill -TERM "$(ps -o ppid= -p "$pid")"
+sleep 1.5
+kill -TERM "$keeper"
 check "a second signal, by the keeper, destroys" gone twice
 check "and the log says so" grep -q 'ended: destroyed by its owner' "$KEEL_LOG_DIR/twice.log"
 finish
