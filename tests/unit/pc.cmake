@@ -21,6 +21,11 @@ keel_unit_test(virtio_blk SOURCES tests/unit/test_virtio_blk.c
 	devmodel/cell/virtio/blk.c devmodel/cell/virtio/virtio.c devmodel/cell/virtio/virtio_pci.c
 	devmodel/cell/virtio/virtio_queue.c devmodel/cell/pci/msi.c devmodel/cell/pci/pci.c devmodel/cell/core/bus.c
 	devmodel/cell/core/gmem.c devmodel/cell/core/state.c devmodel/shared/vq_device.c devmodel/shared/vq_driver.c)
+keel_unit_test(virtio_held SOURCES tests/unit/test_virtio_held.c
+	devmodel/cell/virtio/blk.c devmodel/cell/virtio/net.c devmodel/cell/virtio/rng.c
+	devmodel/cell/virtio/virtio.c devmodel/cell/virtio/virtio_pci.c
+	devmodel/cell/virtio/virtio_queue.c devmodel/cell/pci/msi.c devmodel/cell/pci/pci.c devmodel/cell/core/bus.c
+	devmodel/cell/core/gmem.c devmodel/cell/core/state.c devmodel/shared/vq_device.c devmodel/shared/vq_driver.c)
 
 # The image itself, in a process. Its addresses are the sanitizers' too, so it is built without.
 if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)

@@ -903,34 +903,6 @@ START_TEST(resets)
 }
 END_TEST
 
-/* A legacy driver takes the queue away while something of it is under way: nothing is written where it was. */
-START_TEST(queue_taken_away)
-{
-	struct vq_chain chain;
-
-	put(0x14, 1, 0);
-	added = 0;
-	bus_port_write(&bus, PORTS + 0x12, 1, 3);
-	bus_port_write(&bus, PORTS + 0x04, 4, 0);
-	bus_port_write(&bus, PORTS + 0x0e, 2, 0);
-	bus_port_write(&bus, PORTS + 0x08, 4, DESC >> 12);
-	bus_port_write(&bus, PORTS + 0x12, 1, 7);
-	set_header(0, KEEL_BLOCK_READ, 0);
-	set_desc(DESC, 0, HEADERS, 16, VQ_DESC_NEXT, 1);
-	set_desc(DESC, 1, DATA, 512, VQ_DESC_WRITE | VQ_DESC_NEXT, 2);
-	set_desc(DESC, 2, STATUSES, 1, VQ_DESC_WRITE, 0);
-	memcpy(memory + DESC + SIZE * 16 + 2, &(uint16_t){ 1 }, 2);
-	kick();
-	ck_assert(take_chain(&chain));
-	bus_port_write(&bus, PORTS + 0x08, 4, 0);
-	carry_out(&chain, KEEL_BLOCK_OK);
-	virtio_work(device);
-	ck_assert_uint_eq(memory[DATA + 1], 0);
-	ck_assert_uint_eq(status_of(0), UNTOUCHED);
-	ck_assert(bus_port_read(&bus, PORTS + 0x12, 1) & VIRTIO_STATUS_NEEDS_RESET);
-}
-END_TEST
-
 /* Saved state: a machine that is quiet goes on elsewhere. */
 START_TEST(saved)
 {
@@ -983,6 +955,5 @@ SUITE("virtio_blk", tests)
 	tcase_add_test(tests, chain_changes);
 	tcase_add_test(tests, reset_under_load);
 	tcase_add_test(tests, resets);
-	tcase_add_test(tests, queue_taken_away);
 	tcase_add_test(tests, saved);
 }

@@ -62,8 +62,8 @@ struct virtio_ops {
 	/* Its wiring is complete. queues: of the channel, as many as the row says. */
 	void (*start)(struct virtio_device *device, const struct keel_queue *queues);
 	/*
-	 * The guest has reset it: nothing of its memory may be touched for what was asked of the host
-	 * before.
+	 * The guest has reset it, or has taken a queue away: nothing of its memory may be touched for what was
+	 * asked of the host before.
 	 */
 	void (*reset)(struct virtio_device *device);
 	/*

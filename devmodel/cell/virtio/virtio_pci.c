@@ -383,13 +383,15 @@ static uint32_t legacy_register(struct virtio_device *device, unsigned int reg)
 
 static const struct block legacy_block = { legacy_widths, legacy_register };
 
-/* Page 0 takes the queue away (4.1.5.1.3.1), and its indices with it. */
+/* Page 0 takes the queue away (4.1.5.1.3.1), its indices and what was taken of it. */
 static void place_queue(struct virtio_device *device, struct virtio_queue_state *queue, uint32_t page)
 {
 	uint16_t vector = queue->vector;
 
 	if (page && queue->enabled)
 		return;
+	if (queue->enabled)
+		device->ops->reset(device);
 	*queue = (struct virtio_queue_state){
 		.size = queue->size, .vector = vector, .desc = (uint64_t)page << LEGACY_PAGE_SHIFT,
 	};

@@ -42,7 +42,7 @@ void virtio_queue_place_legacy(struct virtio_queue_state *queue)
 	queue->device = (end + LEGACY_ALIGN - 1) & ~(uint64_t)(LEGACY_ALIGN - 1);
 }
 
-/* Alignments: 2.7. A legacy driver may have taken the queue away while the host had something of it. */
+/* Alignments: 2.7. */
 static bool find_rings(const struct virtio_device *device, const struct virtio_queue_state *queue, struct rings *rings)
 {
 	if (!queue->enabled)
