@@ -107,6 +107,7 @@ static void set_up(struct bytes *b)
 	memset(&channel, 0, sizeof(channel));
 	channel.irq = (struct line){ set_line, NULL, 14 };
 	channel.bm.mem = &mem;
+	channel.bm.master = true;
 	refuses = level = false;
 	for (unsigned int i = 0; i < DRIVES; i++) {
 		struct ide_drive *d = &channel.drive[i];

@@ -17,7 +17,7 @@ static inline void set_up(void)
 	rig_drive(0, KEEL_DEVICE_IDE_DISK, DISK_BYTES);
 	rig_drive(1, KEEL_DEVICE_IDE_DISK, DISK_BYTES);
 	rig.ch->drive[1].flags = KEEL_DEVICE_READONLY;
-	piix3_ide_init(&rig.ide);
+	rig_power_on();
 }
 
 static inline const uint8_t *image(uint64_t lba)

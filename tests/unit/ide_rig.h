@@ -218,6 +218,13 @@ static inline void rig_end(void)
 	free(rig.memory);
 }
 
+/* As firmware leaves it. */
+static inline void rig_power_on(void)
+{
+	piix3_ide_init(&rig.ide);
+	pci_function_write(&rig.ide.pci, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MASTER);
+}
+
 static inline uint8_t in(unsigned int reg)
 {
 	return (uint8_t)ide_command_io.read(rig.ch, reg, 1);

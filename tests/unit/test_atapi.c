@@ -15,7 +15,7 @@ static void set_up(void)
 	rig_begin();
 	rig_drive(0, KEEL_DEVICE_IDE_DISK, 64 * 512);
 	rig_drive(CD, KEEL_DEVICE_IDE_CDROM, CD_SECTORS * 2048ull);
-	piix3_ide_init(&rig.ide);
+	rig_power_on();
 	select_drive(1);
 }
 
@@ -451,7 +451,7 @@ START_TEST(save_and_load_in_mid_block)
 	ck_assert_uint_eq(interrupt(), READY | DRQ);
 	read_data(data, 1000);
 	n = rig_save(rig.ch, one, sizeof(one));
-	piix3_ide_init(&rig.ide);
+	rig_power_on();
 	ck_assert(rig_load(rig.ch, one, n));
 	ck_assert_uint_eq(rig_save(rig.ch, two, sizeof(two)), n);
 	ck_assert_mem_eq(one, two, n);

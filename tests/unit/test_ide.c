@@ -529,7 +529,7 @@ START_TEST(reset_with_request_in_flight)
 	/* A power-on reset too. */
 	soft_reset();
 	lba28(0, 1, 0x20);
-	piix3_ide_init(&rig.ide);
+	rig_power_on();
 	rig_answer_all();
 	ck_assert(!rig.level);
 	identify();
@@ -548,7 +548,7 @@ START_TEST(save_and_load_in_mid_transfer)
 	read_data(data, 700);
 	n = rig_save(rig.ch, one, sizeof(one));
 	ck_assert_uint_gt(n, 2 * IDE_BUFFER_BYTES);
-	piix3_ide_init(&rig.ide);
+	rig_power_on();
 	ck_assert(rig_load(rig.ch, one, n));
 	ck_assert_uint_eq(rig_save(rig.ch, two, sizeof(two)), n);
 	ck_assert_mem_eq(one, two, n);
@@ -609,7 +609,7 @@ START_TEST(bad_states_are_refused)
 				data_write(2, 0xffff);
 			bm_write(0, 1, 1);
 		}
-		piix3_ide_init(&rig.ide);
+		rig_power_on();
 		rig_answer_all();
 	}
 }

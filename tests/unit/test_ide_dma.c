@@ -10,7 +10,7 @@ START_TEST(dma_has_32_address_lines)
 	static uint8_t memory[0x20000];
 	const uint64_t first = 0xffff0000u;
 	struct gmem mem = { .count = 1, .range = { { .first = first, .bytes = sizeof(memory) } } };
-	struct bmide bm = { .mem = &mem };
+	struct bmide bm = { .mem = &mem, .master = true };
 	uint32_t moved;
 
 	mem.base = (uint8_t *)((uintptr_t)memory - first);
@@ -296,6 +296,76 @@ START_TEST(dma_stopped_midway)
 }
 END_TEST
 
+static void set_master(bool master)
+{
+	pci_function_write(&rig.ide.pci, PCI_COMMAND, 2, PCI_COMMAND_IO | (master ? PCI_COMMAND_MASTER : 0));
+}
+
+/* A function that may not reach memory does not, whatever the host is done with meanwhile, and goes on when it may. */
+START_TEST(dma_without_master)
+{
+	bool write = _i & 1, in_flight = _i & 2;
+
+	set_master(in_flight);
+	start_large(write);
+	ck_assert_uint_eq(rig.disk[0].pending, in_flight ? KEEL_BLOCK_CHUNKS : 0);
+	set_master(false);
+	if (in_flight)
+		rig_answer_chunk(0, 0, 0);
+	rig_answer_all();
+	ck_assert(!rig.level);
+	ck_assert_uint_eq(bm_read(2, 1) & 1, 1);
+	ck_assert_uint_eq(rig.disk[0].writes, write && in_flight ? KEEL_BLOCK_CHUNKS : 0);
+	for (uint32_t i = 0; !write && i < LARGE_SECTORS * 512; i++)
+		ck_assert_uint_eq(rig.memory[LARGE + i], 0);
+	set_master(true);
+	rig_answer_all();
+	ck_assert_uint_eq(interrupt(), READY);
+	ck_assert_mem_eq(rig.memory + LARGE, image(100), LARGE_SECTORS * 512);
+}
+END_TEST
+
+/* Registers that are elsewhere, or nowhere, change nothing for what has been started. */
+START_TEST(dma_registers_away)
+{
+	start_large(false);
+	pci_function_write(&rig.ide.pci, PCI_BAR0 + 4 * PIIX3_IDE_BM_BAR, 4, 0xd000);
+	pci_function_write(&rig.ide.pci, PCI_COMMAND, 2, PCI_COMMAND_MASTER);
+	rig_answer_all();
+	ck_assert_uint_eq(interrupt(), READY);
+	ck_assert_mem_eq(rig.memory + LARGE, image(100), LARGE_SECTORS * 512);
+}
+END_TEST
+
+/* The channel is reset while the host holds requests: they come to nothing, and the next command waits for them. */
+START_TEST(dma_reset_in_flight)
+{
+	unsigned int submitted;
+
+	start_large(_i);
+	submitted = rig.disk[0].submitted;
+	control_write(4);
+	control_write(0);
+	rig_answer_chunk(0, 0, 0);
+	memset(rig.memory + LARGE, 0x5a, LARGE_SECTORS * 512);
+	prd(TABLE, 0, 0x10000, 0x200, true);
+	bm_write(0, 1, 0);
+	lba28(4, 1, 0xc8);
+	bm_write(0, 1, 0x09);
+	while (rig.disk[0].pending > 1) {
+		ck_assert(!rig.level);
+		ck_assert_uint_eq(rig.disk[0].submitted, submitted);
+		rig_answer(0, 0);
+	}
+	rig_answer_all();
+	ck_assert_uint_eq(rig.disk[0].submitted, submitted + 1);
+	ck_assert_uint_eq(interrupt(), READY);
+	ck_assert_mem_eq(rig.memory + 0x10000, image(4), 512);
+	for (uint32_t i = 0; i < LARGE_SECTORS * 512; i++)
+		ck_assert_uint_eq(rig.memory[LARGE + i], 0x5a);
+}
+END_TEST
+
 SUITE("ide_dma", tests)
 {
 	tcase_add_checked_fixture(tests, set_up, rig_end);
@@ -309,4 +379,7 @@ SUITE("ide_dma", tests)
 	tcase_add_test(tests, dma_not_memory);
 	tcase_add_test(tests, dma_table_without_end);
 	tcase_add_test(tests, dma_stopped_midway);
+	tcase_add_loop_test(tests, dma_without_master, 0, 4);
+	tcase_add_test(tests, dma_registers_away);
+	tcase_add_loop_test(tests, dma_reset_in_flight, 0, 2);
 }

@@ -119,7 +119,7 @@ void bmide_interrupt(struct bmide *bm)
 
 bool bmide_active(const struct bmide *bm)
 {
-	return bm->s.status & BM_STATUS_ACTIVE;
+	return bm->master && bm->s.status & BM_STATUS_ACTIVE;
 }
 
 static bool next_region(struct bmide *bm)

@@ -29,6 +29,7 @@ struct bmide_state {
 
 struct bmide {
 	const struct gmem *mem;		/* wiring */
+	bool master;			/* the function may reach memory (COMMAND.MASTER) */
 	struct bmide_state s;
 };
 
@@ -38,7 +39,7 @@ uint8_t bmide_read(const struct bmide *bm, unsigned int offset);
 bool bmide_write(struct bmide *bm, unsigned int offset, uint8_t value);
 /* The drive's interrupt line went up. */
 void bmide_interrupt(struct bmide *bm);
-/* The engine runs: it has been started and has neither met the table's end nor failed. */
+/* The engine runs: it has been started, has neither met the table's end nor failed, and may reach memory. */
 bool bmide_active(const struct bmide *bm);
 /*
  * Moves up to 'bytes' bytes; *moved tells how many: fewer when the table ends or the engine does not run.

@@ -278,12 +278,25 @@ uint8_t ide_bm_read(const struct ide_channel *ch, unsigned int offset)
 	return bmide_read(&ch->bm, offset);
 }
 
-void ide_bm_write(struct ide_channel *ch, unsigned int offset, uint8_t value)
+static void step_drives(struct ide_channel *ch)
 {
-	if (!bmide_write(&ch->bm, offset, value))
-		return;
 	for (unsigned int i = 0; i < IDE_CHANNEL_DRIVES; i++)
 		ide_drive_step(&ch->drive[i]);
+}
+
+void ide_bm_write(struct ide_channel *ch, unsigned int offset, uint8_t value)
+{
+	if (bmide_write(&ch->bm, offset, value))
+		step_drives(ch);
+}
+
+void ide_bm_master(struct ide_channel *ch, bool master)
+{
+	bool begins = master && !ch->bm.master;
+
+	ch->bm.master = master;
+	if (begins)
+		step_drives(ch);
 }
 
 void ide_complete(struct ide_channel *ch, unsigned int drive, unsigned int chunk, int32_t status)

@@ -36,6 +36,8 @@ void ide_init(struct ide_channel *ch);
 extern const struct io_ops ide_command_io, ide_control_io;
 uint8_t ide_bm_read(const struct ide_channel *ch, unsigned int offset);
 void ide_bm_write(struct ide_channel *ch, unsigned int offset, uint8_t value);
+/* Whether the function may reach memory. What the engine has been started for waits until it may. */
+void ide_bm_master(struct ide_channel *ch, bool master);
 /* The request of this drive with this chunk is done: 0, or it failed. One that nobody waits for is ignored. */
 void ide_complete(struct ide_channel *ch, unsigned int drive, unsigned int chunk, int32_t status);
 /* The button of a CD-ROM drive is pressed. */

@@ -33,6 +33,19 @@ static void bm_write(void *device, uint64_t offset, unsigned int bytes, uint64_t
 
 static const struct io_ops bm_ops = { .read = bm_read, .write = bm_write, .widest = sizeof(uint32_t) };
 
+static void config_written(struct pci_function *fn, unsigned int offset, unsigned int bytes)
+{
+	struct piix3_ide *ide = (struct piix3_ide *)(void *)((char *)fn - offsetof(struct piix3_ide, pci));
+
+	(void)bytes;
+	if (offset != PCI_COMMAND)
+		return;
+	for (unsigned int i = 0; i < PIIX3_IDE_CHANNELS; i++)
+		ide_bm_master(&ide->channel[i], pci_function_is_master(fn));
+}
+
+static const struct pci_ops pci_ops = { .written = config_written };
+
 void piix3_ide_init(void *device)
 {
 	struct piix3_ide *ide = device;
@@ -43,6 +56,7 @@ void piix3_ide_init(void *device)
 	struct pci_function *fn = &ide->pci;
 
 	pci_function_init(fn, &identity);
+	fn->ops = &pci_ops;
 	pci_function_set(fn, PCI_STATUS, 2, PCI_STATUS_DEVSEL_MEDIUM | PCI_STATUS_FAST_BACK);
 	pci_function_bar(fn, PIIX3_IDE_BM_BAR, PCI_BAR_IO, PIIX3_IDE_BM_PORTS, &bm_ops, ide);
 	fn->writable[PCI_COMMAND] |= PCI_COMMAND_MASTER;
@@ -50,8 +64,10 @@ void piix3_ide_init(void *device)
 	for (unsigned int i = PIIX3_IDETIM; i <= PIIX3_SIDETIM; i++)
 		fn->writable[i] = 0xff;
 
-	for (unsigned int i = 0; i < PIIX3_IDE_CHANNELS; i++)
+	for (unsigned int i = 0; i < PIIX3_IDE_CHANNELS; i++) {
 		ide_init(&ide->channel[i]);
+		ide->channel[i].bm.master = false;
+	}
 }
 
 #define CHANNEL_PARTS(n) \
@@ -88,8 +104,10 @@ static void restored(void *device)
 	struct piix3_ide *ide = device;
 
 	pci_function_restored(&ide->pci);
-	for (unsigned int i = 0; i < PIIX3_IDE_CHANNELS; i++)
+	for (unsigned int i = 0; i < PIIX3_IDE_CHANNELS; i++) {
+		ide->channel[i].bm.master = pci_function_is_master(&ide->pci);
 		ide_restored(&ide->channel[i]);
+	}
 }
 
 const struct device_ops piix3_ide_device = {
