@@ -22,6 +22,10 @@ keel_fuzz_target(emulate
 	SOURCES ${KEEL_EMULATE_SOURCES})
 keel_fuzz_target(fw_cfg
 	SOURCES devmodel/cell/chip/fw_cfg.c devmodel/cell/core/gmem.c devmodel/cell/core/state.c)
+# A vCPU's state from a cell.
+keel_fuzz_target(guest_state
+	SOURCES arch/x86/guest_state.c arch/x86/msr.c
+	INCLUDES vmm arch/x86)
 keel_fuzz_target(ide
 	SOURCES ${KEEL_IDE_SOURCES})
 # The readers of what the firmware says of IOMMUs.
