@@ -187,7 +187,8 @@ static void tsc_moved(struct vcpu *v)
 static const struct hv_ops ops = { .vcpu.state_out = state_out, .vcpu.state_in = state_in, .vcpu.tsc_moved = tsc_moved };
 const struct hv_ops *hv = &ops;
 
-static void set_segment(struct keel_state *state, enum keel_segment which, uint16_t selector, uint16_t attributes, uint32_t limit)
+static void set_segment(struct keel_state *state, enum keel_segment which, uint16_t selector, uint16_t attributes,
+			uint32_t limit)
 {
 	state->sregs.seg[which] = (struct keel_segment_register){ selector, attributes, limit, 0 };
 }
@@ -222,8 +223,8 @@ static void make_good(struct keel_state *state, unsigned int mode)
 
 static const uint64_t values[] = {
 	0, 1, 2, 3, 15, 16, 0x80000000u, 0x80000b0eu, 0x80000202u, UINT32_MAX, 1ull << 32, HIGH - 1, HIGH, 0x800000000000ull,
-	1ull << 40, 1ull << 52, UINT64_MAX, MSR_TSC, MSR_PAT, MSR_EFER, MSR_MISC_ENABLE, MSR_HWCR, MSR_MTRR_DEF_TYPE, 0x0007040600070406ull,
-	CR0_PG, CR0_CD | CR0_NW, CR4_PCIDE, CR4_VMXE, EFER_LME, EFER_LMA, EFER_SVME, RFLAGS_VM,
+	1ull << 40, 1ull << 52, UINT64_MAX, MSR_TSC, MSR_PAT, MSR_EFER, MSR_MISC_ENABLE, MSR_HWCR, MSR_MTRR_DEF_TYPE,
+	0x0007040600070406ull, CR0_PG, CR0_CD | CR0_NW, CR4_PCIDE, CR4_VMXE, EFER_LME, EFER_LMA, EFER_SVME, RFLAGS_VM,
 };
 
 /* Bits, bytes, and whole fields of what may matter. */
