@@ -300,7 +300,8 @@ static bool kept_msrs_ok(const struct keel_state *state, uint32_t *at)
 
 bool guest_state_may_answer(const struct keel_sregs *sregs)
 {
-	return sregs->cpl <= PRIVILEGE_MOST && !(sregs->efer & ~(EFER_GUEST | EFER_LMA)) && !(sregs->cr4 & CR4_VMXE);
+	return sregs->cpl <= PRIVILEGE_MOST && !(sregs->efer & ~(EFER_GUEST | EFER_LMA)) &&
+	       !(sregs->cr4 & ~cpuid_guest_cr4());
 }
 
 enum keel_state_part guest_state_check(const struct keel_state *state, uint32_t *at)

@@ -378,7 +378,7 @@ START_TEST(answers)
 	} values[] = {
 		{ 0, 0, 0, true }, { EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE, CR4_PAE, 3, true }, { 1u << 1, 0, 0, false },
 		{ EFER_SVME, 0, 0, false }, { 1u << 13, 0, 0, false }, { 1u << 14, 0, 0, false }, { 1ull << 63, 0, 0, false },
-		{ 0, CR4_VMXE, 0, false }, { 0, 0, 4, false },
+		{ 0, CR4_VMXE, 0, false }, { 0, CR4_CET, 0, false }, { 0, CR4_LA57, 0, false }, { 0, 0, 4, false },
 	};
 	struct keel_sregs sregs = { .efer = values[_i].efer, .cr4 = values[_i].cr4, .cpl = values[_i].cpl };
 
@@ -400,7 +400,7 @@ int main(void)
 	tcase_add_loop_test(tests, events, 0, 15);
 	tcase_add_test(tests, modes);
 	tcase_add_test(tests, flipped_bits);
-	tcase_add_loop_test(tests, answers, 0, 9);
+	tcase_add_loop_test(tests, answers, 0, 11);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -125,6 +125,13 @@ void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t host_pa, uint6
 	vmcb.shadow |= shadow_left;
 }
 
+#define SHOWN_CR4	(CR4_CLASSIC | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP)
+
+uint64_t cpuid_guest_cr4(void)
+{
+	return SHOWN_CR4;
+}
+
 static void set_up(void)
 {
 	memset(&cpu, 0, sizeof(cpu));
@@ -508,6 +515,76 @@ START_TEST(answers_until_asked)
 }
 END_TEST
 
+/* A write of CR4 exits where decode assists say from where: what the guest is not shown it cannot set. */
+static const struct {
+	uint64_t efer, cr3, before, value;
+	bool code64, good;
+} cr4_writes[] = {
+	{ EFER_LMA, 0, CR4_PAE, CR4_PAE | CR4_PGE | CR4_SMEP, true, true },
+	{ EFER_LMA, 0, CR4_PAE | CR4_PGE, CR4_PAE, true, true },
+	{ EFER_LMA, 0, CR4_PAE, CR4_PAE, true, true },
+	{ EFER_LMA, 0, CR4_PAE, CR4_PAE | CR4_CET, true, false },
+	{ EFER_LMA, 0, CR4_PAE, CR4_PAE | CR4_LA57, true, false },
+	{ EFER_LMA, 0, CR4_PAE, CR4_PAE | CR4_VMXE, true, false },
+	{ EFER_LMA, 0, CR4_PAE, CR4_PAE | CR4_SMAP, true, false },	/* a processor without it */
+	{ EFER_LMA, 0, CR4_PAE, CR4_PAE | 1ull << 32, true, false },
+	{ EFER_LMA, 0, CR4_PAE, CR4_PAE | 1ull << 32, false, true },	/* compatibility mode: 32 bits are read */
+	{ 0, 0, 0, CR4_PSE | 1ull << 40, false, true },
+	{ EFER_LMA, 0, CR4_PAE, 0, true, false },
+	{ 0, 0, CR4_PAE, 0, false, true },
+	{ EFER_LMA, 0x1000, CR4_PAE, CR4_PAE | CR4_PCIDE, true, true },
+	{ EFER_LMA, 0x1001, CR4_PAE, CR4_PAE | CR4_PCIDE, true, false },
+	{ EFER_LMA, 0x1001, CR4_PAE | CR4_PCIDE, CR4_PAE | CR4_PCIDE | CR4_PGE, true, true },
+	{ EFER_LMA, 0x1001, CR4_PAE | CR4_PCIDE, CR4_PAE, true, true },
+	{ 0, 0, CR4_PAE, CR4_PAE | CR4_PCIDE, false, false },
+};
+
+START_TEST(writes_of_cr4)
+{
+	uint64_t value = cr4_writes[_i].code64 ? cr4_writes[_i].value : (uint32_t)cr4_writes[_i].value;
+
+	block.cr4 = SHOWN_CR4;
+	vmcb.efer = EFER_SVME | cr4_writes[_i].efer;
+	vmcb.seg[KEEL_SEG_CS].attributes = cr4_writes[_i].code64 ? SVM_SEGMENT_LONG : 0;
+	vmcb.cr3 = cr4_writes[_i].cr3;
+	vmcb.cr4 = cr4_writes[_i].before;
+	vmcb.shadow = SVM_SHADOW;
+	vmcb.exit_info1 = 1ull << 63 | KEEL_R9;
+	vmcb.next_rip = RIP + 4;
+	page.regs.gpr[KEEL_R9] = cr4_writes[_i].value;
+	block.vcpu.last_cpu = &cpu;
+	block.asid_generation = svm.asid_generation;
+	ck_assert_int_eq(enter(SVM_EXIT_CR4_WRITE), HV_EXIT_NONE);
+	if (!cr4_writes[_i].good) {
+		ck_assert_uint_eq(vmcb.cr4, cr4_writes[_i].before);
+		ck_assert_uint_eq(page.regs.rip, RIP);
+		ck_assert_uint_eq(vmcb.event, EXCEPTION(EXC_GP) | SVM_EVENT_ERROR_CODE);
+		return;
+	}
+	ck_assert_uint_eq(vmcb.cr4, value);
+	ck_assert_uint_eq(page.regs.rip, RIP + 4);
+	ck_assert_uint_eq(vmcb.shadow, 0);
+	ck_assert_uint_eq(vmcb.event, 0);
+	/* Translations of before are used no more. */
+	ck_assert_int_eq(block.vcpu.last_cpu == NULL, value != cr4_writes[_i].before);
+}
+END_TEST
+
+static _Alignas(4096) uint8_t arena[16 * 4096];
+
+START_TEST(cr4_exits)
+{
+	struct vcpu_svm *made = (struct vcpu_svm *)(void *)(arena + 4096);
+
+	memory_test_arena = arena;
+	made->vcpu.vm = &vm;
+	svm_features.decode = _i;
+	svm_ops.vcpu.init(&made->vcpu);
+	ck_assert_int_eq(made->vmcb->intercept[0] >> SVM_EXIT_CR4_WRITE & 1, _i);
+	ck_assert_uint_eq(made->cr4, SHOWN_CR4);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("svm_guest");
@@ -527,6 +604,8 @@ int main(void)
 	tcase_add_loop_test(tests, registers_come_back, 0, 2);
 	tcase_add_loop_test(tests, answers_at_once, 0, ARRAY_SIZE(at_once));
 	tcase_add_loop_test(tests, answers_until_asked, 0, 3);
+	tcase_add_loop_test(tests, writes_of_cr4, 0, ARRAY_SIZE(cr4_writes));
+	tcase_add_loop_test(tests, cr4_exits, 0, 2);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -9,6 +9,7 @@
 
 /* Nobody calls them. */
 #pragma weak cpuid_guest
+#pragma weak cpuid_guest_cr4
 #pragma weak msr_guest_read
 #pragma weak svm_io_exit
 #pragma weak rdmsr

@@ -47,6 +47,7 @@ struct vcpu_svm {
 	struct vmcb *vmcb;
 	uint64_t vmcb_pa;
 	uint64_t asid_generation;
+	uint64_t cr4;			/* what the guest may set in it */
 	struct svm_nmi nmi;
 	bool window;			/* the cell waits for a window or for CR8 to fall */
 	bool window_later;		/* the cell wants a window behind the interrupt at hand */

@@ -7,6 +7,7 @@
 
 #include "answer.h"
 #include "cpu.h"
+#include "cpuid.h"
 #include "event.h"
 #include "image.h"
 #include "memory.h"
@@ -14,6 +15,8 @@
 #include "vm.h"
 
 #define LENGTH_2	2u	/* CPUID, INVD, RDMSR, WBINVD, WRMSR */
+#define LENGTH_3	3u	/* MOV to CRx */
+#define CR3_PCID	0xfffull
 #define DR_INTERCEPTS	0x00ff00ffu	/* reads and writes of DR0-7 */
 #define EXCEPTION_INTERCEPTS (1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC)
 #define PAUSE_COUNT	3000u
@@ -54,12 +57,15 @@ void svm_vcpu_init(struct vcpu *vcpu)
 
 	svm_of(vcpu)->vmcb = vmcb;
 	svm_of(vcpu)->vmcb_pa = virt_to_phys(vmcb);
+	svm_of(vcpu)->cr4 = cpuid_guest_cr4();
 	for (i = 0; i < ARRAY_SIZE(intercepts); i++)
 		svm_intercept(vmcb, intercepts[i], true);
 	if (svm_features.pause) {
 		svm_intercept(vmcb, SVM_EXIT_PAUSE, true);
 		vmcb->pause_count = PAUSE_COUNT;
 	}
+	/* From where only decode assists tell. Of processors without them just emulators have more in CR4 than is shown. */
+	svm_intercept(vmcb, SVM_EXIT_CR4_WRITE, svm_features.decode);
 	vmcb->intercept[SVM_EXIT_DR_FIRST / 32] = DR_INTERCEPTS;
 	vmcb->intercept[SVM_EXIT_EXCEPTION / 32] = EXCEPTION_INTERCEPTS;
 	vmcb->iopm = image_to_phys(svm_guest_iopm);
@@ -196,6 +202,36 @@ static void cr8_exit(struct vcpu *vcpu, struct hv_exit *exit)
 	exit->reason = HV_EXIT_CR8_WRITE;
 }
 
+/* What the processor would refuse (APM vol. 2, 3.1.3, 5.5.1), where it knows no more bits than the guest is shown. */
+static bool cr4_is_valid(const struct vcpu_svm *svm, uint64_t value)
+{
+	const struct vmcb *vmcb = svm->vmcb;
+	bool long_mode = vmcb->efer & EFER_LMA, pcids = value & ~vmcb->cr4 & CR4_PCIDE;
+
+	return !(value & ~svm->cr4) && (!long_mode || value & CR4_PAE) &&
+	       (!pcids || (long_mode && !(vmcb->cr3 & CR3_PCID)));
+}
+
+/* Translations are dropped if any bit changes: of few bits they need not be. */
+static void cr4_exit(struct vcpu *vcpu, struct hv_exit *exit)
+{
+	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
+	bool code64 = vmcb->efer & EFER_LMA && vmcb->seg[KEEL_SEG_CS].attributes & SVM_SEGMENT_LONG;
+	uint64_t value = vcpu->cell.page->regs.gpr[vmcb->exit_info1 & SVM_CR_GPR];
+
+	exit->reason = HV_EXIT_NONE;
+	value = code64 ? value : (uint32_t)value;
+	if (!cr4_is_valid(svm_of(vcpu), value)) {
+		if (!raise(vcpu, KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | EXC_GP, 0))
+			exit->reason = HV_EXIT_TRIPLE_FAULT;
+		return;
+	}
+	if (value != vmcb->cr4)
+		vcpu->last_cpu = NULL;
+	vmcb->cr4 = value;
+	svm_vcpu_advance(vcpu, svm_next_rip(vmcb, LENGTH_3));
+}
+
 static void use_debug_registers(struct cpu *cpu, struct vcpu *vcpu)
 {
 	svm_of(vcpu)->vmcb->intercept[SVM_EXIT_DR_FIRST / 32] = 0;
@@ -227,6 +263,9 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit
 		break;
 	case SVM_EXIT_VINTR:
 		window_exit(vcpu, exit);
+		break;
+	case SVM_EXIT_CR4_WRITE:
+		cr4_exit(vcpu, exit);
 		break;
 	case SVM_EXIT_CR8_WRITE:
 		cr8_exit(vcpu, exit);

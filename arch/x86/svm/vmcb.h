@@ -10,6 +10,7 @@
 
 /* Appendix C. An exit's code is also the number of the intercept: index of the word * 32 + bit. */
 enum svm_exit_code {
+	SVM_EXIT_CR4_WRITE		= 0x14,
 	SVM_EXIT_CR8_WRITE		= 0x18,
 	SVM_EXIT_DR_FIRST		= 0x20,
 	SVM_EXIT_DR_LAST		= 0x3f,
@@ -96,6 +97,8 @@ enum svm_exit_code {
 #define SVM_IO_SEGMENT_SHIFT	10
 #define SVM_IO_SEGMENT		(7u << 10)
 #define SVM_IO_PORT_SHIFT	16
+
+#define SVM_CR_GPR		0xfull		/* EXITINFO1 of a MOV to or from CRx, with decode assists (15.8.1) */
 
 /* EXITINFO1 of a nested page fault (15.25.6). */
 #define SVM_NPF_WRITE		(1ull << 1)
