@@ -129,7 +129,7 @@ static void init_card(struct card *card)
 	at = pci_capability_add(fn, PCI_CAPABILITY_VENDOR, 12);
 	memset(&fn->writable[at + 4], 0xff, 8);
 	msi_add(fn, 1u << (2 * card->number), card->number ? MSI_64 | MSI_MASKS : 0);
-	msix_add(fn, &card->msix, MSIX_BAR, 4 + 60 * card->number);
+	msix_add(fn, &card->msix, MSIX_BAR, 1 + 8 * card->number);
 	memcpy(card->initial, fn->s.config, sizeof(card->initial));
 }
 
@@ -247,10 +247,10 @@ static void check_card(const struct card *card)
 
 		require(pending || ((fn->s.config[i] ^ card->initial[i]) & fixed) == 0, "a read-only bit has changed");
 	}
-	for (unsigned int i = 0; i < MSIX_MOST; i++) {
+	for (unsigned int i = 0; i < MSIX_PENDING_WORDS * 32; i++)
 		require(i < fn->msix->vectors || !(fn->msix->s.pending[i / 32] >> (i % 32) & 1), "a vector that is not there");
+	for (unsigned int i = 0; i < MSIX_MOST; i++)
 		require(fn->msix->s.table[4 * i] % 4 == 0 && fn->msix->s.table[4 * i + 3] <= 1, "reserved bits of the table");
-	}
 }
 
 /* Each line is the OR over what leads there. */

@@ -6,7 +6,8 @@
 #define SLOT		5u
 #define MSIX_BAR	1u
 #define MSIX_BASE	0xc0010000ull
-#define VECTORS		70u		/* more than a word and a quad of pending bits */
+#define VECTORS		MSIX_MOST
+#define LAST		(VECTORS - 1)
 #define FEE		0xfee00000u
 
 static struct pci_function fn;
@@ -81,9 +82,9 @@ START_TEST(masks_of_msix)
 	ck_assert(!isa_level[10]);
 	control(0x8000);
 	put_entry(2, FEE | 0x3000, 0x41, 0);
-	put_entry(69, 0x123456789cull, 0xabcdef01, 0);
+	put_entry(LAST, 0x123456789cull, 0xabcdef01, 0);
 	pci_signal(&fn, 2);
-	pci_signal(&fn, 69);
+	pci_signal(&fn, LAST);
 	ck_assert_uint_eq(messages, 2);
 	ck_assert_uint_eq(message[0].address, FEE | 0x3000);
 	ck_assert_uint_eq(message[0].data, 0x41);
@@ -93,13 +94,13 @@ START_TEST(masks_of_msix)
 	pci_signal(&fn, 0xffff);
 	ck_assert_uint_eq(messages, 2);
 
-	put_entry(69, FEE, 0x51, 1);
-	pci_signal(&fn, 69);
-	pci_signal(&fn, 69);
+	put_entry(LAST, FEE, 0x51, 1);
+	pci_signal(&fn, LAST);
+	pci_signal(&fn, LAST);
 	ck_assert_uint_eq(messages, 2);
-	ck_assert_uint_eq(pending_bits(1), 1u << 5);
+	ck_assert_uint_eq(pending_bits(LAST / 64), 1ull << LAST % 64);
 	control(0xc000);
-	bus_write(&bus, MSIX_BASE + 16 * 69 + 12, 4, 0);
+	bus_write(&bus, MSIX_BASE + 16 * LAST + 12, 4, 0);
 	ck_assert_uint_eq(messages, 2);			/* the function's mask */
 	control(0x8000);
 	ck_assert_uint_eq(messages, 3);			/* once */

@@ -50,7 +50,7 @@
 #define PC_ISA_IRQS	16u
 #define PC_RANGES	24u		/* that the guest cannot move */
 #define PC_CDROM_SECTOR	2048u
-#define PC_VIRTIO_BYTES	0x39000u	/* for all virtio devices: 16 network cards with 8 disks take most */
+#define PC_VIRTIO_BYTES	0x2e000u	/* for all virtio devices: 16 network cards with 8 disks take most */
 
 /* Who pulls an ISA interrupt line; its level is the OR. */
 enum pc_irq_source { PC_IRQ_ISA, PC_IRQ_PIRQ, PC_IRQ_SCI, PC_IRQ_HPET, PC_IRQ_SOURCES };

@@ -232,7 +232,7 @@ void msi_flush(struct pci_function *fn)
 		flush_msi(fn);
 	if (!fn->msix || !may_send(fn))
 		return;
-	for (unsigned int i = 0; i < MSIX_MOST / WORD_BITS; i++)
+	for (unsigned int i = 0; i < MSIX_PENDING_WORDS; i++)
 		flush_vectors(fn, i);
 }
 
@@ -321,11 +321,11 @@ static bool entry_is_valid(const struct msix *msix, const uint32_t *entry, unsig
 
 const char *msix_invalid(const struct msix *msix, const struct msix_state *s)
 {
-	for (unsigned int i = 0; i < MSIX_MOST; i++) {
+	for (unsigned int i = 0; i < MSIX_MOST; i++)
 		if (!entry_is_valid(msix, &s->table[i * MSIX_ENTRY_WORDS], i))
 			return "table";
+	for (unsigned int i = 0; i < MSIX_PENDING_WORDS * WORD_BITS; i++)
 		if (i >= msix->vectors && s->pending[i / WORD_BITS] >> (i % WORD_BITS) & 1)
 			return "pending";
-	}
 	return NULL;
 }

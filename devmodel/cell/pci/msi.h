@@ -15,7 +15,8 @@
 #include "core/state.h"
 #include "pci/pci.h"
 
-#define MSIX_MOST		128u	/* vectors of a function: queues for 64 vCPUs and some more */
+#define MSIX_MOST		17u	/* vectors of a function: each device has memory for so many, in its saved state, too */
+#define MSIX_PENDING_WORDS	((MSIX_MOST + 31) / 32)
 #define MSIX_ENTRY_WORDS	4u
 #define MSIX_BAR_BYTES		0x1000u
 #define MSIX_PBA		0x800u	/* the pending bits in the BAR, behind the table */
@@ -28,7 +29,7 @@ bool msi_enabled(const struct pci_function *fn);
 
 struct msix_state {
 	uint32_t table[MSIX_MOST * MSIX_ENTRY_WORDS];
-	uint32_t pending[MSIX_MOST / 32];
+	uint32_t pending[MSIX_PENDING_WORDS];
 };
 
 struct msix {

@@ -120,6 +120,8 @@ static const uint8_t legacy_widths[LEGACY_END_MSIX] = {
 
 #define LEGACY_PAGE_SHIFT	12
 
+_Static_assert(VIRTIO_QUEUES_MOST + 1 <= MSIX_MOST, "a vector for each queue and one");
+
 /* A block of registers: each is written whole, and read in whatever parts. */
 struct block {
 	const uint8_t *widths;
