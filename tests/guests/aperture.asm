@@ -21,6 +21,8 @@ MARK		equ 0x20
 MARK_READONLY	equ 0x24
 ROUNDS_DONE	equ 0x30
 CODE		equ 0x5000
+TABLES		equ 0x6000
+READ_REGISTER	equ 0xc310468b			; MOV EAX, [RSI + 0x10]; RET
 
 ; Each after the one before: beside it, in other tables, in the table that memory has.
 align 4
@@ -176,6 +178,36 @@ check_code:
 	mov dword [r13 + CODE], PATTERN | CODE >> 12
 	ret
 
+; An instruction there that reads a register, and page tables there by which one is read: the cell looks for both.
+check_emulated:
+	mov esi, IOAPIC
+	mov dword [rsi], 1
+	mov dword [r13 + CODE], READ_REGISTER
+	lea rax, [r13 + CODE]
+	call rax
+	cmp al, 0x20
+	VERIFY e, "an instruction there does not read a register"
+	mov dword [r13 + CODE], PATTERN | CODE >> 12
+	mov rbx, cr3
+	mov rsi, rbx
+	lea rdi, [r13 + TABLES]
+	mov ecx, 0x1000 / 8
+	cld
+	rep movsq
+	lea rax, [r13 + TABLES]
+	mov cr3, rax
+	mov esi, IOAPIC
+	mov eax, [rsi + 0x10]
+	mov cr3, rbx
+	cmp al, 0x20
+	VERIFY e, "by page tables there a register is not read"
+	lea rdi, [r13 + TABLES]
+	mov ecx, 0x1000 / 8
+	xor eax, eax
+	rep stosq
+	mov dword [r13 + TABLES], PATTERN | TABLES >> 12
+	ret
+
 guest_main:
 	mov r13d, [places]
 	mov eax, CARD | BAR_READONLY
@@ -193,6 +225,7 @@ guest_main:
 	call check_memory
 	call check_registers
 	call check_code
+	call check_emulated
 	mov [abs writers_at], r13
 	call start_all
 	cmp dword [abs cpus], MOST_CPUS

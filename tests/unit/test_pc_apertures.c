@@ -191,6 +191,91 @@ START_TEST(served_by_the_bus)
 }
 END_TEST
 
+#define FLAT_WINDOW	(WINDOW + 0x1000)
+#define PDE_PAGE	0x83u		/* present, writable, 4 MiB */
+#define PDE_ACCESSED	0x20u
+#define PDE_SHIFT	22
+#define OPCODE_BYTES	5u
+
+static uint32_t *shown_word(uint32_t offset)
+{
+	return (uint32_t *)(void *)(shown() + offset);
+}
+
+/* The processor has told where it was and no bytes: a MOV of EAX to the HPET's configuration, wherever it lies. */
+static struct keel_answer *store_from(uint32_t rip, uint32_t value)
+{
+	ctx[0].regs.gpr[KEEL_RAX] = value;
+	ctx[0].regs.rip = rip;
+	mmio_record(0, 0xa3, HPET + 0x10);
+	memset(ctx[0].exit.insn, 0, sizeof(ctx[0].exit.insn));
+	ctx[0].exit.insn_length = 0;
+	return enter(0, KEEL_EXIT_MMIO);
+}
+
+static const uint8_t store[OPCODE_BYTES] = { 0xa3, (HPET + 0x10) & 0xff, (HPET + 0x10) >> 8 & 0xff, 0xd0, 0xfe };
+
+static void expect_store(uint32_t rip)
+{
+	ck_assert_uint_eq(store_from(rip, 1)->action, KEEL_ACTION_RESUME);
+	ck_assert_uint_eq(ctx[0].regs.rip, rip + OPCODE_BYTES);
+	ck_assert_uint_eq(mmio_read(0, HPET + 0x10) & 1, 1);
+	ctx[0].regs.rip = 0x100000;
+	mmio_write(0, HPET + 0x10, 0);
+}
+
+/* In the middle of a page, at its end, and over the end of it. */
+START_TEST(instructions)
+{
+	static const uint32_t offsets[] = { 0x1234, 0x2000 - OPCODE_BYTES, 0x2000 - 2 };
+
+	put_at_window();
+	memcpy(shown() + offsets[_i], store, sizeof(store));
+	expect_store(WINDOW + offsets[_i]);
+	/* Elsewhere, and not where it was. */
+	address(WINDOW + 5 * BYTES);
+	expect_store(WINDOW + 5 * BYTES + offsets[_i]);
+	ck_assert_uint_eq(store_from(WINDOW + offsets[_i], 1)->action, KEEL_ACTION_END);
+}
+END_TEST
+
+/* Page tables in it: the accessed bits are set there, but not where the guest cannot write. */
+START_TEST(page_tables)
+{
+	uint32_t tables = FLAT_WINDOW, code = 0x100000, flags = _i ? KEEL_APERTURE_READONLY : 0;
+
+	put_at_window();
+	if (flags) {
+		aperture_show(&pc->apertures, 2, &card.bar[0].range, OFFSET, flags);
+		poll(0);
+	}
+	*shown_word(0x1000) = PDE_PAGE;
+	*shown_word(0x1000 + 4 * (HPET >> PDE_SHIFT)) = (HPET >> PDE_SHIFT << PDE_SHIFT) | PDE_PAGE;
+	memcpy(guest + code, store, sizeof(store));
+	ctx[0].sregs.cr3 = tables;
+	ctx[0].sregs.cr4 = 0x10;
+	ctx[0].sregs.cr0 |= 0x80000000u;
+	expect_store(code);
+	ck_assert_uint_eq(*shown_word(0x1000) & PDE_ACCESSED, _i ? 0 : PDE_ACCESSED);
+	/* The host may write there, too: what it writes is what a guest could have written. */
+	*shown_word(0x1000) = 0;
+	store_from(code, 1);
+	ck_assert_uint_eq(ctx[0].answer.inject, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | 14);
+}
+END_TEST
+
+/* A device's DMA is to memory, and an aperture is none. */
+START_TEST(no_dma)
+{
+	uint8_t byte = 0x5a;
+
+	put_at_window();
+	ck_assert(!gmem_write(&pc->mem, WINDOW, &byte, 1));
+	ck_assert(!gmem_read(&pc->mem, WINDOW, &byte, 1));
+	ck_assert_ptr_eq(gmem_at(&pc->mem, WINDOW, 1, false), NULL);
+}
+END_TEST
+
 START_TEST(read_only)
 {
 	put_at_window();
@@ -248,6 +333,9 @@ int main(void)
 	tcase_add_test(tc, another_device_in_front);
 	tcase_add_test(tc, local_apic_in_front);
 	tcase_add_test(tc, served_by_the_bus);
+	tcase_add_loop_test(tc, instructions, 0, 3);
+	tcase_add_loop_test(tc, page_tables, 0, 2);
+	tcase_add_test(tc, no_dma);
 	tcase_add_test(tc, read_only);
 	tcase_add_test(tc, end_of_interrupt);
 	tcase_add_test(tc, small_range);

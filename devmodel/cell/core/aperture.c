@@ -4,6 +4,8 @@
 
 #include "core/string.h"
 
+_Static_assert(KEEL_APERTURES <= GMEM_WINDOWS, "a window each");
+
 void aperture_show(struct apertures *apertures, unsigned int number, const struct io_range *range, uint32_t offset,
 		   uint32_t flags)
 {
@@ -50,6 +52,15 @@ static struct keel_aperture wanted(const struct apertures *apertures, const stru
 	return place;
 }
 
+/* The guest's instructions and page tables are where it has them from this answer on. */
+static void open_window(struct apertures *apertures, unsigned int number, const struct keel_aperture *place)
+{
+	apertures->mem->window[number] = (struct gmem_window){
+		.first = place->gpa, .bytes = place->pages * KEEL_PAGE_SIZE, .memory = apertures->of[number].memory,
+		.readonly = place->flags & KEEL_APERTURE_READONLY,
+	};
+}
+
 void apertures_answer(struct apertures *apertures, struct keel_context *ctx)
 {
 	if (!apertures->bus->moved)
@@ -62,6 +73,7 @@ void apertures_answer(struct apertures *apertures, struct keel_context *ctx)
 		if (!memcmp(&place, &aperture->told, sizeof(place)))
 			continue;
 		aperture->told = place;
+		open_window(apertures, i, &place);
 		ctx->aperture[i] = place;
 		ctx->answer.apertures |= 1u << i;
 	}

@@ -30,7 +30,7 @@ struct aperture {
 struct apertures {
 	/* Wiring. covered: whether the processors have something of their own in front of an address of the range. */
 	struct bus *bus;
-	const struct gmem *mem;
+	struct gmem *mem;
 	uint8_t *channel;
 	uint64_t limit;			/* of guest-physical addresses */
 	bool (*covered)(void *owner, uint64_t first, uint64_t last);

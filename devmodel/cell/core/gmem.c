@@ -16,6 +16,19 @@ uint8_t *gmem_at(const struct gmem *mem, uint64_t gpa, size_t bytes, bool write)
 	return NULL;
 }
 
+uint8_t *gmem_of_guest(const struct gmem *mem, uint64_t gpa, bool write)
+{
+	uint8_t *at = gmem_at(mem, gpa, 1, write);
+
+	for (unsigned int i = 0; !at && i < GMEM_WINDOWS; i++) {
+		const struct gmem_window *window = &mem->window[i];
+
+		if (gpa - window->first < window->bytes && !(write && window->readonly))
+			at = window->memory + (gpa - window->first);
+	}
+	return at;
+}
+
 uint64_t gmem_gap(const struct gmem *mem, uint64_t gpa, bool write)
 {
 	uint64_t gap = UINT64_MAX - gpa;
@@ -74,10 +87,8 @@ bool gmem_load(const struct gmem *mem, uint64_t gpa, const void *buf, size_t byt
 		*old = expected;							\
 	})
 
-bool gmem_cmpxchg(const struct gmem *mem, uint64_t gpa, unsigned int bytes, uint64_t *old, uint64_t new)
+static bool cmpxchg(void *at, unsigned int bytes, uint64_t *old, uint64_t new)
 {
-	void *at = gpa & (bytes - 1) ? NULL : gmem_at(mem, gpa, bytes, true);
-
 	if (!at)
 		return false;
 	switch (bytes) {
@@ -95,4 +106,15 @@ bool gmem_cmpxchg(const struct gmem *mem, uint64_t gpa, unsigned int bytes, uint
 		return true;
 	}
 	return false;
+}
+
+bool gmem_cmpxchg(const struct gmem *mem, uint64_t gpa, unsigned int bytes, uint64_t *old, uint64_t new)
+{
+	return cmpxchg(gpa & (bytes - 1) ? NULL : gmem_at(mem, gpa, bytes, true), bytes, old, new);
+}
+
+/* Aligned, so that it is in one page. */
+bool gmem_cmpxchg_entry(const struct gmem *mem, uint64_t gpa, unsigned int bytes, uint64_t *old, uint64_t new)
+{
+	return cmpxchg(gpa & (bytes - 1) ? NULL : gmem_of_guest(mem, gpa, true), bytes, old, new);
 }

@@ -627,7 +627,7 @@ static enum emulate_result fetch_page(struct emulator *e, uint8_t *bytes, unsign
 		return EMULATE_EXCEPTION;
 	if (left > room)
 		left = room;
-	from = gmem_at(e->mem, gpa, left, false);
+	from = gmem_in_page(e->mem, gpa);
 	if (!from)
 		return EMULATE_UNKNOWN;
 	memcpy(bytes + *count, from, left);

@@ -218,7 +218,7 @@ static __attribute__((noinline)) bool mark_used(const struct walk *w)
 			bits |= PTE_DIRTY;
 		if ((value & bits) == bits)
 			continue;
-		if (gmem_cmpxchg(w->mem, w->entry[level].gpa, w->format->entry_bytes, &old, value | bits) && old != value)
+		if (gmem_cmpxchg_entry(w->mem, w->entry[level].gpa, w->format->entry_bytes, &old, value | bits) && old != value)
 			return false;
 	}
 	return true;
