@@ -339,17 +339,17 @@ static const struct {
 	{ "MMIO read, fetched", read_hpet, KEEL_EXIT_MMIO, 1200 },
 	{ "MMIO read, bytes given", read_hpet_given, KEEL_EXIT_MMIO, 850 },
 	{ "xAPIC: switched on", enable_xapic, KEEL_EXIT_MMIO, 0 },
-	{ "xAPIC: sent to itself", send_by_xapic, KEEL_EXIT_MMIO, 1800 },
+	{ "xAPIC: sent to itself", send_by_xapic, KEEL_EXIT_MMIO, 1600 },
 	{ "xAPIC: EOI", end_by_xapic, KEEL_EXIT_MMIO, 1300 },
 	{ "x2APIC: mode", enter_x2apic, KEEL_EXIT_WRMSR, 0 },
-	{ "x2APIC: sent to itself", send_by_x2apic, KEEL_EXIT_WRMSR, 900 },
+	{ "x2APIC: sent to itself", send_by_x2apic, KEEL_EXIT_WRMSR, 240 },
 	{ "x2APIC: EOI", end_by_x2apic, KEEL_EXIT_WRMSR, 140 },
 	{ "IDE: IDENTIFY DEVICE", identify_disk, KEEL_EXIT_IO, 0 },
 	{ "IDE: REP INSW, a sector", read_sector, KEEL_EXIT_IO, 3000 },
 	{ "HLT", do_nothing, KEEL_EXIT_HLT, 600 },
 	{ "poll", do_nothing, KEEL_EXIT_POLL, 600 },
 	{ "event, the first", do_nothing, KEEL_EXIT_EVENT, 0 },
-	{ "event", do_nothing, KEEL_EXIT_EVENT, 350 },
+	{ "event", do_nothing, KEEL_EXIT_EVENT, 480 },
 };
 
 static void enter_long_mode(struct keel_context *ctx)

@@ -669,6 +669,52 @@ START_TEST(short_end_of_interrupt)
 }
 END_TEST
 
+/* So does that of a self-IPI: the vector is in service as if it had been requested and taken. */
+START_TEST(short_self_ipi)
+{
+	enable_x2();
+	cpu[1].s.wait_sipi = 0;
+	ck_assert(!lapic_self_ipi_alone(at(1), 0x0f, 0));	/* an error */
+	ck_assert(!lapic_self_ipi_alone(at(1), 0x145, 0));	/* #GP */
+	ck_assert(!lapic_self_ipi_alone(at(1), 1ull << 32 | 0x45, 0));
+	ck_assert(!lapic_self_ipi_alone(at(1), 0x45, 3));	/* CR8 has changed */
+	cpu[1].s.eoi_offered = 1;
+	ck_assert(!lapic_self_ipi_alone(&cpu[1], 0x45, 0));
+	cpu[1].s.eoi_offered = 0;
+	cpu[1].s.nmi_pending = 1;
+	ck_assert(!lapic_self_ipi_alone(at(1), 0x45, 0));
+	cpu[1].s.nmi_pending = 0;
+	ck_assert(wrmsr(1, X2(TPR), 0x40));
+	ck_assert(!lapic_self_ipi_alone(at(1), 0x45, 0));	/* held back */
+	ck_assert(wrmsr(1, X2(TPR), 0));
+	ck_assert_uint_eq(rdmsr(1, X2(ISR + 0x20)), 0);
+	ck_assert(lapic_self_ipi_alone(at(1), 0x45, 0));
+	ck_assert_uint_eq(rdmsr(1, X2(ISR + 0x20)), 1u << 5);
+	ck_assert_uint_eq(requested(0x45), 0);
+	ck_assert(!lapic_self_ipi_alone(at(1), 0x4f, 0));	/* of the class in service */
+	ck_assert(lapic_self_ipi_alone(at(1), 0x50, 0));
+	ck_assert(lapic_eoi_alone(at(1), 0, 0));
+	ck_assert_uint_eq(rdmsr(1, X2(ISR + 0x20)), 1u << 5);
+	ck_assert(lapic_eoi_alone(at(1), 0, 0));
+	fixed(1, LAPIC_PHYSICAL, 0x23);
+	ck_assert(!lapic_self_ipi_alone(at(1), 0x45, 0));	/* another one waits */
+	acknowledge(1);
+	/* The trigger mode is to be changed. */
+	lapic_deliver(&bus, 1, LAPIC_PHYSICAL, LAPIC_FIXED, 0x71, true, LAPIC_LEVEL);
+	acknowledge(1);
+	ck_assert(wrmsr(1, X2(EOI), 0));
+	ck_assert(!lapic_self_ipi_alone(at(1), 0x71, 0));
+	ck_assert(lapic_self_ipi_alone(at(1), 0x72, 0));
+	ck_assert(lapic_eoi_alone(at(1), 0, 0));
+	/* Switched off by software, and in the older mode. */
+	ck_assert(wrmsr(1, X2(SVR), 0xff));
+	ck_assert(!lapic_self_ipi_alone(at(1), 0x72, 0));
+	enable();
+	cpu[1].s.wait_sipi = 0;
+	ck_assert(!lapic_self_ipi_alone(at(1), 0x45, 0));
+}
+END_TEST
+
 /* The TSC is moved under a deadline that is set by it. */
 START_TEST(tsc_is_moved)
 {
@@ -823,6 +869,7 @@ SUITE("lapic", tests)
 	tcase_add_test(tests, x2apic_messages);
 	tcase_add_test(tests, identifiers_with_gaps);
 	tcase_add_test(tests, short_end_of_interrupt);
+	tcase_add_test(tests, short_self_ipi);
 	tcase_add_test(tests, tsc_is_moved);
 	tcase_add_test(tests, save_load_save);
 	tcase_add_test(tests, random_accesses);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The machine as a cell sees it. */
 #include <keel/macros.h>
+#include <x86/msr.h>
 
 #include "pc_rig.h"
 #include "shared/vq_device.h"
@@ -702,6 +703,49 @@ START_TEST(msr_refused)
 	ck_assert_uint_ne(answer->inject, 0);
 	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_APIC_BASE), 0xfee00900);
 	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_REGS | KEEL_ANSWER_RIP);
+}
+END_TEST
+
+#define INTERRUPT(vector) (KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | (vector))
+
+/* What a vCPU sends to itself goes in with the same answer, where it can be taken; else it waits. */
+START_TEST(self_ipi)
+{
+	struct keel_answer *answer = &ctx[0].answer;
+
+	flat(0);
+	mmio_write(0, APIC + 0xf0, 0x1ff);
+	ctx[0].regs.rflags = 2 | IF;
+	out(0x80, 0);
+	ck_assert(pc->vcpu[0].quiet);
+	mmio_write(0, APIC + 0x300, 0x40051);
+	ck_assert_uint_eq(answer->inject, INTERRUPT(0x51));
+	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_REGS | KEEL_ANSWER_RFLAGS | KEEL_ANSWER_RIP);
+	ck_assert(pc->vcpu[0].quiet);
+	mmio_write(0, APIC + 0x300, 0x40052);			/* of the class in service */
+	ck_assert_uint_eq(answer->inject, 0);
+	mmio_write(0, APIC + 0xb0, 0);
+	ck_assert_uint_eq(answer->inject, INTERRUPT(0x52));
+	mmio_write(0, APIC + 0xb0, 0);
+	ck_assert_uint_eq(answer->inject, 0);
+
+	wrmsr(0, KEEL_MSR_APIC_BASE, 0xfee00d00);
+	ck_assert_uint_eq(wrmsr(0, MSR_X2APIC_SELF_IPI, 0x51)->inject, INTERRUPT(0x51));
+	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_RIP);
+	ck_assert_uint_eq(wrmsr(0, MSR_X2APIC_SELF_IPI, 0x62)->inject, INTERRUPT(0x62));
+	ck_assert_uint_eq(wrmsr(0, MSR_X2APIC_EOI, 0)->inject, 0);
+	ck_assert_uint_eq(wrmsr(0, MSR_X2APIC_EOI, 0)->inject, 0);
+	ctx[0].regs.rflags = 2;
+	ck_assert_uint_eq(wrmsr(0, MSR_X2APIC_SELF_IPI, 0x51)->inject, 0);
+	ck_assert_uint_ne(answer->flags & KEEL_ANSWER_WINDOW, 0);
+	ctx[0].regs.rflags = 2 | IF;
+	/* The higher one first, and the other is not forgotten. */
+	ck_assert_uint_eq(wrmsr(0, MSR_X2APIC_SELF_IPI, 0x62)->inject, INTERRUPT(0x62));
+	ck_assert_uint_eq(answer->flags & KEEL_ANSWER_WINDOW, 0);
+	ck_assert_uint_eq(wrmsr(0, MSR_X2APIC_EOI, 0)->inject, INTERRUPT(0x51));
+	ck_assert_uint_eq(wrmsr(0, MSR_X2APIC_EOI, 0)->inject, 0);
+	ck_assert_uint_eq(wrmsr(0, MSR_X2APIC_SELF_IPI, 0x151)->inject,
+			  KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | 13);
 }
 END_TEST
 
@@ -1515,6 +1559,7 @@ int main(void)
 	tcase_add_test(started, guest_clock);
 	tcase_add_test(started, end_of_interrupt_by_memory);
 	tcase_add_test(started, msr_refused);
+	tcase_add_test(started, self_ipi);
 	tcase_add_test(started, start_of_second_cpu);
 	tcase_add_test(started, start_with_interrupts);
 	tcase_add_test(started, init_on_the_way);

@@ -516,12 +516,33 @@ static void run_port(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx)
 	end(pc, v, ctx);
 }
 
+/*
+ * All that is new is one request of the vCPU's own local APIC, and the guest takes it now: an interrupt that a processor has sent
+ * to itself. False: there is more to see to.
+ */
+static bool deliver_at_once(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx)
+{
+	int vector;
+
+	if ((ctx->exit.flags & (KEEL_EXIT_F_INTERRUPTIBLE | KEEL_EXIT_F_APIC)) != KEEL_EXIT_F_INTERRUPTIBLE ||
+	    !lapic_only_requests(&v->lapic, ctx->exit.tpr) || ctx->answer.inject || ctx->answer.flags & KEEL_ANSWER_WANT_VECTORS)
+		return false;
+	vector = lapic_pending(&v->lapic);
+	if (vector < 0)
+		return false;
+	inject_interrupt(pc, v, ctx, vector);
+	if (v->lapic.s.requesting)
+		return false;
+	lapic_offer_eoi(&v->lapic);
+	return true;
+}
+
 static void run_plain(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx)
 {
 	stand(&ctx->answer);
 	exits[ctx->exit.kind](pc, ctx);
-	if (lapic_stays_quiet(&v->lapic, ctx->exit.tpr, ctx->exit.flags & KEEL_EXIT_F_APIC) &&
-	    lapic_deadline(&v->lapic) == v->deadline && stays_quiet(pc))
+	if (lapic_deadline(&v->lapic) == v->deadline && stays_quiet(pc) &&
+	    (lapic_stays_quiet(&v->lapic, ctx->exit.tpr, ctx->exit.flags & KEEL_EXIT_F_APIC) || deliver_at_once(pc, v, ctx)))
 		return;
 	end(pc, v, ctx);
 }
@@ -613,9 +634,31 @@ static __attribute__((noinline)) void run_other(struct pc *pc, const struct entr
 		refuse(&ctx->answer, CELL_REFUSED_CONTEXT);
 }
 
-static bool is_x2apic_eoi(const struct keel_exit *exit)
+/* What a processor sends to itself, and takes behind the instruction. */
+static bool self_ipi(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx)
 {
-	return exit->kind == KEEL_EXIT_WRMSR && exit->msr == MSR_X2APIC_EOI && !(exit->flags & KEEL_EXIT_F_APIC);
+	uint64_t value = (uint32_t)ctx->regs.gpr[KEEL_RAX] | ctx->regs.gpr[KEEL_RDX] << 32;
+
+	if (!v->quiet || !(ctx->exit.flags & KEEL_EXIT_F_INTERRUPTIBLE) || pc->intr ||
+	    !lapic_self_ipi_alone(&v->lapic, value, ctx->exit.tpr))
+		return false;
+	stand(&ctx->answer);
+	finish_instruction(ctx);
+	ctx->answer.inject = KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | (uint8_t)value;
+	lapic_offer_eoi(&v->lapic);
+	return true;
+}
+
+/* Not for the other exits to make room on the stack for. */
+static __attribute__((noinline)) void run_self_ipi(struct pc *pc, struct pc_vcpu *v, struct keel_context *ctx, uint64_t tsc)
+{
+	if (!self_ipi(pc, v, ctx))
+		run_vcpu(pc, v, ctx, tsc);
+}
+
+static bool writes_x2apic(const struct keel_exit *exit, uint32_t msr)
+{
+	return exit->kind == KEEL_EXIT_WRMSR && exit->msr == msr && !(exit->flags & KEEL_EXIT_F_APIC);
 }
 
 void entry_run(struct pc *pc, const struct entry_place *place, struct keel_context *ctx, uint64_t tsc)
@@ -624,6 +667,8 @@ void entry_run(struct pc *pc, const struct entry_place *place, struct keel_conte
 
 	if (context >= pc->running)
 		run_other(pc, place, ctx, tsc);
-	else if (!is_x2apic_eoi(&ctx->exit) || !end_of_interrupt(&pc->vcpu[context], ctx))
+	else if (writes_x2apic(&ctx->exit, MSR_X2APIC_SELF_IPI))
+		run_self_ipi(pc, &pc->vcpu[context], ctx, tsc);
+	else if (!writes_x2apic(&ctx->exit, MSR_X2APIC_EOI) || !end_of_interrupt(&pc->vcpu[context], ctx))
 		run_vcpu(pc, &pc->vcpu[context], ctx, tsc);
 }

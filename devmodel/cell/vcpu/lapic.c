@@ -305,6 +305,19 @@ bool lapic_eoi_alone(struct lapic *lapic, uint64_t value, uint32_t cr8)
 	return true;
 }
 
+bool lapic_self_ipi_alone(struct lapic *lapic, uint64_t value, uint32_t cr8)
+{
+	unsigned int word = value / VECTORS_EACH;
+	uint32_t bit = 1u << value % VECTORS_EACH;
+
+	if (value > VECTOR_MASK || value < VECTOR_FIRST || cr8 != lapic->s.cr8 || !lapic_x2apic(lapic) || lapic->s.attention ||
+	    lapic->s.eoi_offered || !(lapic->s.svr & SVR_ENABLE) || lapic->page->reg[REG_TMR + word].value & bit ||
+	    lapic_class_of((int)value) <= lapic_class_of(lapic_processor_priority(lapic)))
+		return false;
+	lapic->page->reg[REG_ISR + word].value |= bit;
+	return true;
+}
+
 /* 11.4.7.2: while the APIC is disabled by software, every entry is masked and stays so. */
 static void write_svr(struct lapic *lapic, uint32_t value)
 {
@@ -658,6 +671,12 @@ void lapic_set_tpr(struct lapic *lapic, uint8_t tpr)
 		return;
 	lapic->s.cr8 = class;
 	set_tpr(lapic, tpr);
+}
+
+bool lapic_only_requests(const struct lapic *lapic, uint32_t cr8)
+{
+	return lapic->s.requesting && !(lapic->s.attention & ~LAPIC_ATTENTION_REQUESTING) && !(lapic->news & NEWS_MODE) &&
+	       lapic_tpr(lapic) >> CLASS_SHIFT == cr8;
 }
 
 bool lapic_stays_quiet(const struct lapic *lapic, uint32_t cr8, bool by_processor)

@@ -147,6 +147,8 @@ static inline bool lapic_is_quiet(const struct lapic *lapic, uint32_t cr8, bool 
 	return !lapic->s.attention && lapic->s.cr8 == cr8;
 }
 bool lapic_stays_quiet(const struct lapic *lapic, uint32_t cr8, bool by_processor);
+/* The same of one that the processor does not work with, but for requests, which it has: lapic_pending says of them. */
+bool lapic_only_requests(const struct lapic *lapic, uint32_t cr8);
 /*
  * An entry ends. True: IRR, ISR, TMR or the mode are not as the processor left them, and it must be told what the page
  * says now, by KEEL_ANSWER_APIC. One that does not work with the page is told of the mode alone.
@@ -179,6 +181,11 @@ bool lapic_write_msr(struct lapic *lapic, uint32_t msr, uint64_t value, uint64_t
  * False: nothing was done, and the write goes the ordinary way.
  */
 bool lapic_eoi_alone(struct lapic *lapic, uint64_t value, uint32_t cr8);
+/*
+ * A vector that the processor sends to itself by x2APIC, taken into service at once: it is above all that is in service, nothing
+ * is requested, CR8 is as it was. False likewise.
+ */
+bool lapic_self_ipi_alone(struct lapic *lapic, uint64_t value, uint32_t cr8);
 /* The processor has ended an interrupt in the page: what follows where that was level-triggered. */
 void lapic_ended(struct lapic *lapic, uint8_t vector);
 /* The guest's value of a register stands in the page at this offset. Not to be called when an INIT has reset the page. */
