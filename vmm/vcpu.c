@@ -392,8 +392,8 @@ static bool apply_changes(struct cpu *cpu, struct vcpu *vcpu, const struct keel_
 	return true;
 }
 
-/* Likewise. An interrupt goes in only where the guest takes it. */
-static bool apply_event(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
+/* Likewise. An interrupt goes in only where the guest takes it. Not for the answers without one to have its registers saved. */
+static __attribute__((noinline)) bool apply_event(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
 {
 	unsigned int vector = inject & KEEL_INJECT_VECTOR;
 
@@ -438,6 +438,11 @@ static bool repeat(struct cpu *cpu, struct vcpu *vcpu, uint32_t flags)
 	return flags & KEEL_ANSWER_WANT_VECTORS ? repeat_with_vectors(vcpu, flags) : move_state(cpu, vcpu, flags);
 }
 
+static unsigned int refuse_answer(struct vcpu *vcpu, uint32_t flags)
+{
+	return end(vcpu, KEEL_END_CELL_ANSWER, flags);
+}
+
 /* An answer that asks for anything; flags and inject are looked at in a copy. */
 static __attribute__((noinline)) unsigned int apply_wishes(struct cpu *cpu, struct vcpu *vcpu, uint32_t flags, uint32_t inject,
 							   struct vm_run *run)
@@ -473,22 +478,23 @@ static __attribute__((noinline)) unsigned int apply_wishes(struct cpu *cpu, stru
 	return result;
 
 refuse:
-	vm_end(vcpu->vm, KEEL_END_CELL_ANSWER, flags, page->regs.rip);
-	return result | KEEL_RUN_ENDED;
+	return result | refuse_answer(vcpu, flags);
 }
 
-/* By far the most answers end the instruction, and ask for nothing. */
+/* By far the most answers end the instruction, and ask for nothing, or for an event alone. */
 static unsigned int apply_answer(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 {
 	const struct keel_answer *answer = &vcpu->cell.page->answer;
 	uint32_t flags = __atomic_load_n(&answer->flags, __ATOMIC_RELAXED);
 	uint32_t inject = __atomic_load_n(&answer->inject, __ATOMIC_RELAXED);
-	uint64_t wishes = (flags & ~PLAIN) | inject | answer->action | answer->tpr_threshold | answer->kick | vcpu->window;
+	uint64_t wishes = (flags & ~PLAIN) | answer->action | answer->tpr_threshold | answer->kick | vcpu->window;
 
 	if (wishes)
 		return apply_wishes(cpu, vcpu, flags, inject, run);
 	if (flags & KEEL_ANSWER_RIP)
 		hv->vcpu.advance(vcpu, vcpu->cell.page->regs.rip);
+	if (inject & KEEL_INJECT_VALID && !apply_event(vcpu, inject, answer->error_code))
+		return refuse_answer(vcpu, flags);
 	vcpu->deadline = answer->deadline;
 	return vcpu->deadline < vcpu->armed ? KEEL_RUN_DEADLINE : 0;
 }
