@@ -426,6 +426,7 @@ static void segments_out(const struct vmcb *vmcb, struct keel_sregs *sregs)
 {
 	unsigned int i;
 
+#pragma GCC unroll 6
 	for (i = 0; i < SVM_SEGMENTS; i++)
 		sregs->seg[i] = vmcb->seg[i];
 	sregs->seg[KEEL_SEG_LDTR] = vmcb->ldtr;
