@@ -216,6 +216,12 @@ hook_end_xapic:
 	mov dword [rdx], 0
 	ret
 
+hook_wake:
+	READ_CLOCK
+	sub rax, [deadline]
+	add [part], rax
+	jmp hook_end
+
 hook_timed_end_xapic:
 	rdtsc
 	mov r8d, eax
@@ -225,12 +231,6 @@ hook_timed_end_xapic:
 	sub eax, r8d
 	add [part], rax
 	ret
-
-hook_wake:
-	READ_CLOCK
-	sub rax, [deadline]
-	add [part], rax
-	jmp hook_end
 
 ; ECX: register, EAX: value below 4 Gi.
 write_msr:
