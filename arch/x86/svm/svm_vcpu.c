@@ -322,11 +322,12 @@ static bool answer(struct vcpu *vcpu, struct vmcb *vmcb, struct keel_regs *regs)
 
 	if (vmcb->exit_code != SVM_EXIT_CPUID && !read)
 		return false;
-	regs->gpr[KEEL_RAX] = vmcb->rax;
-	if (!read)
+	if (!read) {
+		regs->gpr[KEEL_RAX] = vmcb->rax;
 		answer_cpuid(vcpu, regs);
-	else if (!answer_rdmsr(vcpu, regs))
+	} else if (!answer_rdmsr(vcpu, regs)) {
 		return false;
+	}
 	vmcb->rax = regs->gpr[KEEL_RAX];
 	vmcb->rip = svm_next_rip(vmcb, LENGTH_2);
 	svm_advance(vmcb, &vmcb->rflags);
