@@ -6,46 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define APIC_REG_ID		0x20u
-#define APIC_REG_VERSION	0x30u
-#define APIC_REG_EOI		0xb0u
-#define APIC_REG_LDR		0xd0u
-#define APIC_REG_DFR		0xe0u
-#define APIC_REG_SPURIOUS	0xf0u
-#define APIC_REG_ISR		0x100u	/* and on, 32 vectors each, as are the next two */
-#define APIC_REG_TMR		0x180u
-#define APIC_REG_IRR		0x200u
-#define APIC_REG_ERROR		0x280u
-#define APIC_REG_LVT_CMCI	0x2f0u
-#define APIC_REG_ICR_LOW	0x300u
-#define APIC_REG_ICR_HIGH	0x310u
-#define APIC_REG_LVT_TIMER	0x320u
-#define APIC_REG_LVT_THERMAL	0x330u
-#define APIC_REG_LVT_PERFORMANCE 0x340u
-#define APIC_REG_LVT_LINT0	0x350u
-#define APIC_REG_LVT_LINT1	0x360u
-#define APIC_REG_LVT_ERROR	0x370u
-#define APIC_REG_TIMER_COUNT	0x380u
-#define APIC_REG_TIMER_DIVIDE	0x3e0u
-
-#define APIC_REG_UNALIGNED	0xfu
-
-#define LVT_MASKED		(1u << 16)
-#define SPURIOUS_RESET		0xffu	/* the register's value after INIT */
-#define SPURIOUS_ENABLE		(1u << 8)
-
-#define ICR_VECTOR		0xffu
-#define ICR_MODE		(7u << 8)
-#define ICR_MODE_NMI		(4u << 8)
-#define ICR_MODE_INIT		(5u << 8)
-#define ICR_MODE_SIPI		(6u << 8)
-#define ICR_LOGICAL		(1u << 11)
-#define ICR_PENDING		(1u << 12)
-#define ICR_ASSERT		(1u << 14)
-#define ICR_LEVEL		(1u << 15)
-#define ICR_SHORTHAND		(3u << 18)
-#define ICR_ALL_BUT_SELF	(3u << 18)
-#define ICR_WRITABLE		(ICR_VECTOR | ICR_MODE | ICR_LOGICAL | ICR_ASSERT | ICR_LEVEL | ICR_SHORTHAND)
+#include <x86/apic.h>
 
 /* Of this CPU, at any time. The other functions need its own stack. */
 uint32_t apic_id(void);

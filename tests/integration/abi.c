@@ -32,7 +32,7 @@
 #define SAMPLE_BYTES	128u
 #define SAMPLE_EVERY	0x1000u	/* a guest's page has the pattern everywhere */
 #define STRAY_WORDS	64u		/* this program's own registers and stack hold the pattern too; a page of it is 512, or 16 of a sample */
-/* guests/secret.asm: the pattern is the sum. */
+/* guests/secret.c: the pattern is the sum. */
 #define SECRET_HALF	0x2b1e5c3a4d6f7091ull
 #define SECRET_OTHER	0x3141592653589793ull
 

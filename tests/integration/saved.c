@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * saved: stops guests/saved.asm, saves it, and lets it go on, in its own VM and in a fresh one; and what of a saved machine is
+ * saved: stops guests/saved.c, saves it, and lets it go on, in its own VM and in a fresh one; and what of a saved machine is
  * refused. One line for each check on standard output.
  */
 #define _GNU_SOURCE
@@ -30,7 +30,7 @@
 #define RECORD_PAGE	3u
 #define SECTION_HEADER	28u
 #define SECTION_TSC	(RECORD_BYTES + SECTION_HEADER + 16u)
-#define COUNT_GPA	0x30000u	/* guests/saved.asm */
+#define COUNT_GPA	0x30000u	/* guests/saved.c */
 
 struct stream {
 	uint8_t *bytes;

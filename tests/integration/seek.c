@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * seek: looks through a file for the secret of tests/guests/secret.asm, and for marks that are put into memory to see that what is
+ * seek: looks through a file for the secret of tests/guests/secret.c, and for marks that are put into memory to see that what is
  * there would be found.
  */
 #include <err.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A kernel module of the control domain that looks at all processors and all memory: whether each processor that is on line runs
- * under the hypervisor, and whether a page of RAM can be read that holds the secret of tests/guests/secret.asm. To be loaded
+ * under the hypervisor, and whether a page of RAM can be read that holds the secret of tests/guests/secret.c. To be loaded
  * after an event that might take one of them out of the hypervisor's hands. Its verdicts are in the kernel's log, each with the
  * label; peek-guest.sh shows them.
  */
