@@ -21,7 +21,7 @@ MARK		equ 0x20
 MARK_READONLY	equ 0x24
 ROUNDS_DONE	equ 0x30
 CODE		equ 0x5000
-TABLES		equ 0x6000
+CARD_TABLES	equ 0x6000
 READ_REGISTER	equ 0xc310468b			; MOV EAX, [RSI + 0x10]; RET
 
 ; Each after the one before: beside it, in other tables, in the table that memory has.
@@ -190,22 +190,22 @@ check_emulated:
 	mov dword [r13 + CODE], PATTERN | CODE >> 12
 	mov rbx, cr3
 	mov rsi, rbx
-	lea rdi, [r13 + TABLES]
+	lea rdi, [r13 + CARD_TABLES]
 	mov ecx, 0x1000 / 8
 	cld
 	rep movsq
-	lea rax, [r13 + TABLES]
+	lea rax, [r13 + CARD_TABLES]
 	mov cr3, rax
 	mov esi, IOAPIC
 	mov eax, [rsi + 0x10]
 	mov cr3, rbx
 	cmp al, 0x20
 	VERIFY e, "by page tables there a register is not read"
-	lea rdi, [r13 + TABLES]
+	lea rdi, [r13 + CARD_TABLES]
 	mov ecx, 0x1000 / 8
 	xor eax, eax
 	rep stosq
-	mov dword [r13 + TABLES], PATTERN | TABLES >> 12
+	mov dword [r13 + CARD_TABLES], PATTERN | CARD_TABLES >> 12
 	ret
 
 guest_main:
