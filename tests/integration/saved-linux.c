@@ -347,6 +347,17 @@ static void check_lines(unsigned int expected)
 	report(!fault && line.count >= expected, "no line is missing, no time has passed, and its kernel says nothing", why);
 }
 
+/* Where something is wrong, what its kernel has said last. The counting ends. */
+static void tell(struct guest *g)
+{
+	static const char asking[] = "\x03" "dmesg | tail -n 6; echo to''ld\r";
+	size_t from = output_bytes;
+
+	type(g, asking);
+	shows(g, "\ntold", 20);
+	printf("its kernel, in the end:%s\n", output + from);
+}
+
 static bool move(struct guest *g, unsigned int *line)
 {
 	if (!save(g))
@@ -385,6 +396,8 @@ int main(int argc, char **argv)
 	describe(argv[2], argv[1]);
 	if (run(&guest, &line))
 		check_lines(line);
+	if (failed)
+		tell(&guest);
 	vm_destroy(&guest.vm);
 	printf("%zu bytes saved\n%u passed, %u failed\n", stream_bytes, passed, failed);
 	return failed || !passed;
