@@ -304,7 +304,8 @@ static void come_and_go(void)
 
 	look(&one);
 	require(vcpu_state_out(&cpu, &vcpu, ADDRESS), "a state does not come out");
-	require(vcpu_state_in(&cpu, &vcpu, ADDRESS) && page.exit.refused == KEEL_STATE_TAKEN, "a state that was taken is refused");
+	require(vcpu_state_in(&cpu, &vcpu, ADDRESS) && page.exit.refused == KEEL_STATE_TAKEN,
+		"a state that was taken is refused");
 	look(&two);
 	require(!memcmp(&one, &two, sizeof(one)), "a state is another one when it comes back");
 }

@@ -27,7 +27,7 @@
 #define PV_EOI_PLACE	0x208u
 
 static uint8_t pv_memory[0x1000];
-static const struct gmem pv_gmem = { pv_memory, 1, { { 0, sizeof(pv_memory), false } } };
+static const struct gmem pv_gmem = { .base = pv_memory, .count = 1, .range = { { 0, sizeof(pv_memory), false } } };
 
 static struct lapic cpu[CPUS];
 static struct lapic_page pages[CPUS];

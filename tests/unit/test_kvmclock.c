@@ -19,7 +19,7 @@
 
 static uint8_t memory[2 * BYTES];
 /* Memory, and behind it what the guest can read only. */
-static const struct gmem mem = { memory, 2, { { 0, BYTES, false }, { BYTES, BYTES, true } } };
+static const struct gmem mem = { .base = memory, .count = 2, .range = { { 0, BYTES, false }, { BYTES, BYTES, true } } };
 static struct kvmclock clock_;
 
 static uint64_t read_bytes(unsigned int place, unsigned int bytes)

@@ -4,7 +4,7 @@
 #include "suite.h"
 
 static uint8_t pv_firmware[0x1000];
-static const struct gmem pv_readonly = { pv_firmware, 1, { { 0, sizeof(pv_firmware), true } } };
+static const struct gmem pv_readonly = { .base = pv_firmware, .count = 1, .range = { { 0, sizeof(pv_firmware), true } } };
 
 static uint32_t *pv_word(void)
 {
