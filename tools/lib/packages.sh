@@ -18,7 +18,7 @@ emulator_packages=(
 	qemu-system-x86 qemu-utils ovmf bochs bochsbios vgabios socat
 )
 guest_packages=(
-	mmdebstrap memtest86+ ipxe pciutils python3 python3-jsonschema procps mount
+	mmdebstrap memtest86+ ipxe passt pciutils python3 python3-jsonschema procps mount
 )
 
 # One dpkg-query for all: it names what it does not know on standard error only.
