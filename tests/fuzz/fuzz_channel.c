@@ -146,6 +146,8 @@ static void take_requests(void)
 			request.tag += i * KEEL_BLOCK_ENTRIES;
 			disk_submit(i == MEDIUM ? &media : &engine, &disks[i], &request);
 		}
+	disk_start(&engine);
+	disk_start(&media);
 }
 
 static void make_memory(struct drive *drive)

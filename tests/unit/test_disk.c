@@ -24,12 +24,14 @@ static struct disk_engine engine;
 static bool started;
 static struct disk disk;
 static int last_status;
+static unsigned int answers;
 static uint32_t last_tag;
 static bool unmap;
 
 static void done(void *owner, uint32_t tag, int status)
 {
 	(void)owner;
+	answers++;
 	last_tag = tag;
 	last_status = status;
 }
@@ -81,6 +83,7 @@ static int ask(uint32_t op, uint64_t offset, uint32_t count)
 
 	last_status = LOST;
 	disk_submit(&engine, &disk, &request);
+	disk_start(&engine);
 	for (int i = 0; i < 100 && last_status == LOST; i++)
 		loop_step(&loop, 1000);
 	ck_assert_int_ne(last_status, LOST);
@@ -250,6 +253,7 @@ START_TEST(held_requests)
 	engine.failed = hold;
 	last_status = LOST;
 	disk_submit(&engine, &disk, &request);
+	disk_start(&engine);
 	step();
 	ck_assert_uint_eq(engine.held, 1);
 	disk_retry(&engine);
@@ -298,6 +302,7 @@ START_TEST(media)
 		ck_assert(disk_engine_restart(&own, &tray, 1, &failure));
 		last_status = LOST;
 		disk_submit(&own, &tray, &request);
+		disk_start(&own);
 		/* Out, while it is read. */
 		disk_change(&tray, -1, 0);
 		ck_assert_int_lt(fcntl(fd, F_GETFD), 0);
@@ -392,6 +397,35 @@ START_TEST(locks)
 }
 END_TEST
 
+/* Whether the kernel is through with them at once or later, each is told of once, and none before it was started. */
+START_TEST(started_together)
+{
+	static uint8_t bytes[4][SECTOR];
+
+	open_disk(&disk, MANIFEST_RW);
+	answers = 0;
+	for (unsigned int i = 0; i < 4; i++)
+		disk_submit(&engine, &disk, &(struct disk_request){
+			.op = KEEL_BLOCK_READ, .offset = i * SECTOR, .count = SECTOR, .data = bytes[i], .tag = i,
+		});
+	loop_step(&loop, 0);
+	ck_assert_uint_eq(answers, 0);
+	disk_start(&engine);
+	for (int i = 0; i < 10 && engine.busy; i++)
+		loop_step(&loop, 1000);
+	ck_assert_uint_eq(answers, 4);
+	ck_assert_int_eq(memcmp(bytes, model, sizeof(bytes)), 0);
+	/* What was reaped is not told of again, by the loop or by a start of nothing. */
+	disk_start(&engine);
+	loop_step(&loop, 0);
+	ck_assert_uint_eq(answers, 4);
+	/* One that nobody has started does not keep the end waiting. */
+	disk_submit(&engine, &disk, &(struct disk_request){ .op = KEEL_BLOCK_READ, .count = SECTOR, .data = bytes[0] });
+	disk_drain(&engine);
+	ck_assert_uint_eq(answers, 5);
+}
+END_TEST
+
 START_TEST(rings_and_a_hostile_cell)
 {
 	static struct keel_channel channel;
@@ -455,6 +489,7 @@ int main(void)
 	tcase_add_test(disks, read_only);
 	tcase_add_test(disks, shrunken_image);
 	tcase_add_test(disks, held_requests);
+	tcase_add_test(disks, started_together);
 	tcase_add_test(disks, media);
 	tcase_add_test(disks, sent_media);
 	tcase_add_test(disks, locks);

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -391,12 +390,8 @@ static void reap(struct disk_engine *engine)
 
 static void on_completions(struct loop_source *source, uint32_t events)
 {
-	struct disk_engine *engine = (struct disk_engine *)((char *)source - offsetof(struct disk_engine, source));
-	uint64_t count;
-
 	(void)events;
-	if (read(source->fd, &count, sizeof(count)) > 0)
-		reap(engine);
+	reap((struct disk_engine *)((char *)source - offsetof(struct disk_engine, source)));
 }
 
 /* Copies the block around an unaligned end of a write into the overlay, before the write changes a part of it. */
@@ -523,8 +518,18 @@ void disk_submit(struct disk_engine *engine, struct disk *disk, const struct dis
 	if (!is_range(job))
 		job->data = request->data;
 	engine->busy++;
+	engine->waiting = true;
 	start_job(engine, job);
+}
+
+void disk_start(struct disk_engine *engine)
+{
+	if (!engine->waiting)
+		return;
+	engine->waiting = false;
 	io_uring_submit(&engine->ring);
+	/* What the page cache has is there already. */
+	reap(engine);
 }
 
 static void let_go(struct disk_engine *engine, struct disk_job *job)
@@ -585,6 +590,7 @@ void disk_drain(struct disk_engine *engine)
 {
 	struct io_uring_cqe *cqe;
 
+	disk_start(engine);
 	give_up(engine);
 	while (engine->busy && !io_uring_wait_cqe(&engine->ring, &cqe)) {
 		reap(engine);
@@ -651,15 +657,14 @@ bool disk_engine_init(struct disk_engine *engine, struct loop *loop, struct fail
 				   strerror(-error));
 	engine->loop = loop;
 	engine->busy = engine->held = engine->retried = 0;
+	engine->waiting = false;
 	memset(engine->jobs, 0, sizeof(engine->jobs));
 	for (unsigned int i = 0; i < DISK_JOBS; i++)
 		engine->jobs[i].next = i + 1 < DISK_JOBS ? &engine->jobs[i + 1] : NULL;
 	engine->free = engine->jobs;
-	engine->source = (struct loop_source){
-		.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .events = EPOLLIN, .ready = on_completions,
-	};
-	if (engine->source.fd < 0 || io_uring_register_eventfd(&engine->ring, engine->source.fd) ||
-	    !loop_add(loop, &engine->source))
+	/* As long as there are completions in it. An event descriptor would tell of those, too, that were reaped meanwhile. */
+	engine->source = (struct loop_source){ .fd = engine->ring.ring_fd, .events = EPOLLIN, .ready = on_completions };
+	if (!loop_add(loop, &engine->source))
 		return failure_set(failure, EXIT_FAILED, "cannot watch the completions of io_uring");
 	return true;
 }
@@ -698,7 +703,6 @@ void disk_engine_close(struct disk_engine *engine)
 {
 	disk_drain(engine);
 	loop_remove(engine->loop, &engine->source);
-	close(engine->source.fd);
 	/* The kernel takes a ring apart later: by then others may want the images. */
 	io_uring_unregister_files(&engine->ring);
 	io_uring_queue_exit(&engine->ring);

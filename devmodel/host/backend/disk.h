@@ -71,6 +71,7 @@ struct disk_engine {
 	struct disk_job jobs[DISK_JOBS], *free;
 	unsigned int busy;	/* jobs, those that are held among them */
 	unsigned int held, retried;
+	bool waiting;		/* requests have come since disk_start */
 	/* Told once for each request, status 0 or a negative errno. */
 	void (*done)(void *owner, uint32_t tag, int status);
 	/* A request failed by the host's doing. True: it is held, and done is told later. May be NULL. */
@@ -99,10 +100,12 @@ bool disk_engine_start(struct disk_engine *engine, const struct disk *disks, uns
 bool disk_engine_restart(struct disk_engine *engine, const struct disk *disks, unsigned int count, struct failure *failure);
 void disk_engine_close(struct disk_engine *engine);
 /*
- * Starts a request, which may come from anywhere: what is wrong with it is told to done.
+ * Takes a request, which may come from anywhere: what is wrong with it is told to done.
  * At most DISK_JOBS at once.
  */
 void disk_submit(struct disk_engine *engine, struct disk *disk, const struct disk_request *request);
+/* Has the kernel start what was taken, with one call for all; of those that it is through with at once done is told. */
+void disk_start(struct disk_engine *engine);
 /* Starts all that is held once more. */
 void disk_retry(struct disk_engine *engine);
 /* For people: "write of 4096 bytes at 8192: No space left on device". */
