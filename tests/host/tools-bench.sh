@@ -16,6 +16,7 @@ make_tree() {
 	mkdir -p "$tree/tests" "$tree/build/image" "$tree/build/bench" "$tree/build/guests"
 	cp -a "$ROOT/tools" "$ROOT/include" "$tree/"
 	cp -a "$ROOT/tests/guests" "$tree/tests/"
+	cp -a "$ROOT/include" "$tree/"
 	for script in build guests; do
 		printf '#!/bin/sh\n' >"$tree/tools/lib/$script.sh"
 	done
