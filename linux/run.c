@@ -19,7 +19,11 @@
 
 #define NEVER		(~0ull)
 #define LONGEST_MS	(3600u * 1000u)		/* a timer is set for an hour at most, and then again */
-#define BACKSTOP_MS	1u			/* so long the deadlines of a guest that was woken may stay untold */
+/*
+ * So long the deadlines of a guest that was woken may stay untold: longer than one mostly runs then, and shorter than most
+ * deadlines that it sets, for a nearer one is told at once.
+ */
+#define BACKSTOP_US	250u
 #define RUN_AGAIN	1
 
 void keel_vcpu_kick(struct keel_vcpu *vcpu)
@@ -80,7 +84,7 @@ static void set_deadline(struct keel_vcpu *vcpu, u64 deadline)
 static void set_backstop(struct keel_vcpu *vcpu)
 {
 	if (!hrtimer_is_queued(&vcpu->timer))
-		set_deadline(vcpu, rdtsc_ordered() + (u64)tsc_khz * BACKSTOP_MS);
+		set_deadline(vcpu, rdtsc_ordered() + (u64)tsc_khz * BACKSTOP_US / USEC_PER_MSEC);
 }
 
 /*

@@ -52,6 +52,7 @@ struct hrtimer {
 #define min_t(type, a, b)	((type)(a) < (type)(b) ? (type)(a) : (type)(b))
 #define mul_u64_u64_div_u64(a, b, c) ((u64)((unsigned __int128)(a) * (b) / (c)))
 #define NSEC_PER_MSEC		1000000ull
+#define USEC_PER_MSEC		1000ull
 #define ns_to_ktime(ns)		(ns)
 #define HRTIMER_MODE_REL	1
 #define spin_lock_irqsave(lock, flags)	((void)(lock), (flags) = 0)
@@ -305,6 +306,14 @@ START_TEST(one_call_a_wake_up)
 }
 END_TEST
 
+/* As with a tick and a timer of Linux's that is a while behind it. */
+START_TEST(deadlines_at_half_a_millisecond)
+{
+	sleep_and_wake(500 * USEC, 20 * USEC, 20 * USEC);
+	ck_assert_uint_le(calls, WAKE_UPS + 1);
+}
+END_TEST
+
 /* Its deadline would pass before the stand-in goes off, so it must be told. */
 START_TEST(near_deadlines_are_told)
 {
@@ -338,6 +347,7 @@ int main(void)
 	TCase *tests = tcase_create("run");
 
 	tcase_add_test(tests, one_call_a_wake_up);
+	tcase_add_test(tests, deadlines_at_half_a_millisecond);
 	tcase_add_test(tests, near_deadlines_are_told);
 	tcase_add_test(tests, longer_than_the_stand_in);
 	tcase_add_test(tests, deadlines_of_one_that_never_halts);
