@@ -2,8 +2,8 @@
 /*
  * loops NAME...: loads for tools/bench, each in several passes, and a pass between two lines on standard output: "BENCH NAME
  * start" and "BENCH NAME end NANOSECONDS UNITS", with what else is worth knowing at the end of the second one. Before all of
- * them the time-stamp counter: "BENCH counter TICKS". Those whose exits are counted write to a port of their own, where nothing is, at
- * both ends of a pass: the emulator's log of exits has them in their place.
+ * them the time-stamp counter: "BENCH counter TICKS". Those whose exits are counted write to a port of their own, where nothing
+ * is, at both ends of a pass: the emulator's log of exits has them in their place.
  */
 #define _GNU_SOURCE
 #include <err.h>
