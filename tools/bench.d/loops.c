@@ -178,7 +178,7 @@ static unsigned long loop_wake(void)
 
 static char *buffer;
 
-/* In one piece: how many commands a read takes is not to depend on where its pages happen to be. */
+/* In one piece where the kernel has large pages, which it wants 512 MiB for: else its pages' places decide on the commands. */
 static void prepare_buffer(void)
 {
 	char *memory = map(2 * LARGE_PAGE, MADV_HUGEPAGE);
