@@ -14,7 +14,7 @@ bool button_is_free(const struct button *button, uint64_t now_ms)
 	return !left(button, now_ms, BUTTON_GAP_MS);
 }
 
-uint64_t button_due_ms(const struct button *button, uint64_t now_ms, uint32_t taken)
+uint64_t button_due_ms(const struct button *button, uint64_t now_ms, uint64_t taken)
 {
 	return left(button, now_ms, taken == button->taken ? BUTTON_AGAIN_MS : BUTTON_TAKEN_MS);
 }

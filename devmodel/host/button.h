@@ -15,12 +15,12 @@
 
 struct button {
 	uint64_t pressed_ms;	/* 0: never */
-	uint32_t taken;		/* the guest's count at that time */
+	uint64_t taken;		/* the guest's count at that time */
 };
 
 /* Whether a new command may press it now. */
 bool button_is_free(const struct button *button, uint64_t now_ms);
 /* For those who wait: how long until it is to be pressed; 0: now. taken: the guest's count. */
-uint64_t button_due_ms(const struct button *button, uint64_t now_ms, uint32_t taken);
+uint64_t button_due_ms(const struct button *button, uint64_t now_ms, uint64_t taken);
 
 #endif

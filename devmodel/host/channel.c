@@ -7,6 +7,7 @@
 #include <time.h>
 #include <x86intrin.h>
 
+#include "host/backend/stream.h"
 #include "shared/pc_map.h"
 #include "shared/virtio_blk.h"
 #include "shared/virtio_id.h"
@@ -37,11 +38,19 @@ static void place_queue(struct channel_layout *layout, size_t *end, uint32_t ent
 	};
 }
 
+/* Queues for messages to and from a device. */
+static void place_messages(struct channel_layout *layout, size_t *end)
+{
+	for (unsigned int i = 0; i < 2; i++)
+		place_queue(layout, end, KEEL_MESSAGE_ENTRIES, (uint32_t)KEEL_PAGE_SIZE);
+}
+
 static void plan_ide(struct keel_device *device, unsigned int number, const struct manifest_drive *drive)
 {
 	device->type = drive->kind == MANIFEST_DRIVE_CDROM ? KEEL_DEVICE_IDE_CDROM : KEEL_DEVICE_IDE_DISK;
 	device->slot = (uint16_t)number;
 	device->config_bytes = sizeof(struct keel_block_config);
+	device->queues = drive->kind == MANIFEST_DRIVE_CDROM ? 3 : 1;
 }
 
 static void plan_virtio(struct keel_device *device, unsigned int number)
@@ -49,6 +58,7 @@ static void plan_virtio(struct keel_device *device, unsigned int number)
 	device->type = KEEL_DEVICE_VIRTIO + VIRTIO_ID_BLOCK;
 	device->slot = (uint16_t)(PC_SLOT_DISK + number);
 	device->config_bytes = sizeof(struct virtio_blk_config);
+	device->queues = 1;
 }
 
 static void plan_drive(struct channel_layout *layout, size_t *end, unsigned int number, const struct manifest_drive *drive)
@@ -60,8 +70,7 @@ static void plan_drive(struct channel_layout *layout, size_t *end, unsigned int 
 
 	layout->drive[number] = (int)layout->devices++;
 	*device = (struct keel_device){
-		.flags = drive->mode == MANIFEST_RO ? KEEL_DEVICE_READONLY : 0,
-		.first_queue = (uint16_t)layout->queues, .queues = 1,
+		.flags = drive->mode == MANIFEST_RO ? KEEL_DEVICE_READONLY : 0, .first_queue = (uint16_t)layout->queues,
 	};
 	if (virtio)
 		plan_virtio(device, place);
@@ -77,6 +86,28 @@ static void plan_drive(struct channel_layout *layout, size_t *end, unsigned int 
 		place_queue(layout, end, KEEL_BLOCK_ENTRIES_MOST, VIRTIO_BLK_ARENA);
 	else
 		place_queue(layout, end, KEEL_BLOCK_ENTRIES, KEEL_BLOCK_ARENA);
+	if (device->queues > 1)
+		place_messages(layout, end);
+}
+
+/* A row of a kind that has one place. Its queues are placed next. */
+static void plan_board_device(struct channel_layout *layout, enum keel_device_type type, unsigned int queues)
+{
+	layout->device[layout->devices++] = (struct keel_device){
+		.type = type, .first_queue = (uint16_t)layout->queues, .queues = (uint16_t)queues,
+	};
+}
+
+/* What every machine has. A guest may put out its characters one by one: there are many small buffers for them. */
+static void plan_board(struct channel_layout *layout, size_t *end)
+{
+	plan_board_device(layout, KEEL_DEVICE_CONSOLE, 2);
+	place_queue(layout, end, STREAM_BUFFERS, CHANNEL_STREAM_BYTES);
+	place_queue(layout, end, KEEL_STREAM_ENTRIES_MOST, CHANNEL_STREAM_BYTES);
+	plan_board_device(layout, KEEL_DEVICE_DEBUG, 1);
+	place_queue(layout, end, KEEL_STREAM_ENTRIES_MOST, CHANNEL_STREAM_BYTES);
+	plan_board_device(layout, KEEL_DEVICE_PANEL, 2);
+	place_messages(layout, end);
 }
 
 static void plan_device(struct channel_layout *layout, size_t *end, struct backend_plan *plan)
@@ -104,6 +135,7 @@ void channel_plan(struct channel_layout *layout, const struct manifest *m, struc
 	}
 	for (unsigned int i = 0; i < devices->count; i++)
 		plan_device(layout, &end, &devices->entry[i].plan);
+	plan_board(layout, &end);
 	layout->firmware = place(&end, firmware->bytes);
 	for (unsigned int i = 0; i < items->count; i++)
 		item_bytes += padded(items->entry[i].data.bytes);

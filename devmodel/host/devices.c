@@ -15,9 +15,9 @@ static const struct backend_ops *const kinds[] = {
 
 #define KINDS		ARRAY_SIZE(kinds)
 
-/* Drives have rows and queues of the channel's, too. */
-#define DEVICES_MOST	(KEEL_DEVICES - MANIFEST_DRIVES)
-#define QUEUES_MOST	(KEEL_QUEUES - MANIFEST_DRIVES)
+/* Drives have rows and queues of the channel's, too, and so have console, debug port and panel. */
+#define DEVICES_MOST	(KEEL_DEVICES - MANIFEST_DRIVES - 3u)
+#define QUEUES_MOST	(KEEL_QUEUES - MANIFEST_DRIVES - 2u * MANIFEST_IDE_DRIVES - 5u)
 
 static bool open_entry(struct devices *devices, const struct backend_ops *ops, const struct backend_plan *plan,
 		       const struct manifest *m, unsigned int number, struct failure *failure)

@@ -21,7 +21,7 @@
 #include "host/schedule.h"
 #include "shared/pc_map.h"
 
-#define CHUNK			4096u
+#define CHUNK			CHANNEL_STREAM_BYTES
 #define CONSOLE_LOG_LIMIT	(8u << 20)
 #define FIRMWARE_LOG_LIMIT	(1u << 20)
 #define INPUT_POLL_MS		20	/* the cell does not ring when it has taken input */
@@ -219,7 +219,7 @@ static bool create_vm(struct machine *m, struct failure *failure)
 
 static void open_channel(struct machine *m)
 {
-	rings_init(&m->rings, m->vm.channel);
+	rings_init(&m->rings, m->vm.channel, m->layout.device, m->layout.devices, m->layout.queue);
 	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++) {
 		const struct keel_queue *queue = channel_drive_queue(&m->layout, i);
 
@@ -449,18 +449,14 @@ static void keep_debug(struct machine *m, const uint8_t *bytes, size_t count)
 		machine_note_error(m, MACHINE_PART_FIRMWARE_LOG, NULL, strerror(error));
 }
 
-static void take_characters(struct machine *m)
+/* wants: how much of the serial port's output, CHUNK at most. */
+static void take_characters(struct machine *m, size_t wants)
 {
-	uint8_t bytes[KEEL_RING_BYTES];
-	size_t wants, n;
-	bool was_full;
+	uint8_t bytes[CHUNK];
+	size_t n = rings_take_output(&m->rings, bytes, wants);
 
-	wants = console_wants(&m->console);
-	n = wants ? rings_take_output(&m->rings, bytes, wants < sizeof(bytes) ? wants : sizeof(bytes), &was_full) : 0;
-	if (n) {
+	if (n)
 		console_write(&m->console, bytes, n);
-		m->event_needed |= was_full;
-	}
 	n = rings_take_debug(&m->rings, bytes, sizeof(bytes));
 	if (n)
 		keep_debug(m, bytes, n);
@@ -471,7 +467,9 @@ static void serve(struct machine *m)
 {
 	take_requests(m);
 	m->event_needed |= devices_serve(&m->devices);
-	take_characters(m);
+	take_characters(m, console_wants(&m->console));
+	rings_serve(&m->rings);
+	m->event_needed |= rings_event_wanted(&m->rings);
 	if (m->event_needed)
 		vm_event(&m->vm);
 	m->event_needed = false;
@@ -551,7 +549,8 @@ static void end_run(struct machine *m)
 		disk_drain(&m->engine);
 		if (m->media.loop)
 			disk_drain(&m->media);
-		take_characters(m);
+		/* All that the guest has put out; a reader who does not read has had his time. */
+		take_characters(m, CHUNK);
 		machine_keep_media(m);
 		m->state = MACHINE_STOPPED;
 	}
@@ -601,7 +600,7 @@ static void keep_time(struct machine *m)
 }
 
 /* How long nothing is due by the clock; -1: for ever. */
-static int patience(const struct machine *m, bool output_wanted)
+static int patience(struct machine *m, bool output_wanted)
 {
 	int power = machine_power_due(m), poll = -1;
 

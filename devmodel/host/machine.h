@@ -63,7 +63,7 @@ struct machine {
 	struct disk_engine media;	/* the CD-ROM drives' */
 	struct media_change change;
 	struct devices devices;		/* all others */
-	uint32_t ejected[KEEL_DRIVES];	/* KEEL_DOOR_EJECTED of this run, as far as it was acted on */
+	uint64_t ejected[KEEL_DRIVES];	/* by the guest in this run, as far as it was acted on */
 	struct console console;
 	struct control control;
 	struct logfile firmware_log;
@@ -106,7 +106,7 @@ void machine_press_button(struct machine *machine);
 void machine_leave(struct machine *machine, const struct signalfd_siginfo *signal);
 /* Does what is due by the clock; the other: in how many milliseconds something will be, or -1. */
 void machine_keep_power(struct machine *machine);
-int machine_power_due(const struct machine *machine);
+int machine_power_due(struct machine *machine);
 
 /* machine_errors.c: what the host could not do. file may be NULL. */
 const char *machine_part_name(enum machine_part part);

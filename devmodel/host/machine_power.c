@@ -13,7 +13,7 @@
 static void press(struct machine *m)
 {
 	m->button = (struct button){ clock_ms(), rings_buttons_taken(&m->rings) };
-	rings_command(&m->rings, KEEL_COMMAND_POWER_BUTTON);
+	rings_press(&m->rings, KEEL_MESSAGE_POWER_BUTTON);
 	m->event_needed = true;
 }
 
@@ -57,7 +57,7 @@ void machine_keep_power(struct machine *m)
 	}
 }
 
-int machine_power_due(const struct machine *m)
+int machine_power_due(struct machine *m)
 {
 	uint64_t now = clock_ms(), due;
 

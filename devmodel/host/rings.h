@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The resource half's end of the channel (keel/channel.h). The cell's end is not trusted: entries are copied before they are
- * looked at, this end's indices are kept here and never read back, and counts are clamped.
+ * The resource half's end of the channel (keel/channel.h): which of its queues are looked at before a sleep; characters;
+ * messages of the panel and of CD-ROM drives. The cell's end is not trusted (backend/stream.h).
  */
 #ifndef KEEL_RINGS_H
 #define KEEL_RINGS_H
@@ -12,39 +12,63 @@
 
 #include <keel/channel.h>
 
+#include "host/backend/stream.h"
 #include "shared/vq_device.h"
+
+/* A device's messages, there and back. */
+struct rings_messages {
+	struct stream_sink to;
+	struct stream_source from;
+	uint32_t pending;		/* bits by enum keel_message_kind, for which there was no buffer yet */
+	uint64_t sectors;		/* of a medium */
+	struct keel_message last;	/* of the cell's */
+};
 
 struct rings {
 	struct keel_channel *channel;
-	uint32_t output_tail, input_head, debug_tail;
 	const struct vq_device *queue[KEEL_QUEUES];	/* that must be empty before a sleep */
 	unsigned int queues;
+	struct stream_source output, debug;
+	struct stream_sink input;
+	struct rings_messages panel, drive[KEEL_DRIVES];
+	bool awaited;			/* the cell waits for room that there is */
 };
 
-void rings_init(struct rings *rings, struct keel_channel *channel);
+struct rings_door {
+	bool locked;			/* the guest keeps it shut */
+	uint64_t ejected;		/* how often the guest has opened it with a medium in it */
+};
+
+/* devices and their queues are what the channel was filled with. Those of other kinds are their owners' to watch. */
+void rings_init(struct rings *rings, struct keel_channel *channel, const struct keel_device *devices, unsigned int count,
+		const struct keel_queue *queues);
 
 /* A queue of the channel's, which lives as long. */
 void rings_watch(struct rings *rings, const struct vq_device *queue);
 
-/* Up to 'room' characters; *was_full: the cell may wait for room. */
-size_t rings_take_output(struct rings *rings, uint8_t *to, size_t room, bool *was_full);
+/* Up to 'room' characters. */
+size_t rings_take_output(struct rings *rings, uint8_t *to, size_t room);
 size_t rings_take_debug(struct rings *rings, uint8_t *to, size_t room);
 
-size_t rings_input_room(const struct rings *rings);
+size_t rings_input_room(struct rings *rings);
 /* count is at most rings_input_room. */
 void rings_put_input(struct rings *rings, const uint8_t *from, size_t count);
 
-/* KEEL_COMMAND_* */
-void rings_command(struct rings *rings, uint32_t bits);
+/* The panel's buttons. The cell hears of this and what follows by an event. */
+void rings_press(struct rings *rings, enum keel_message_kind button);
+/* A CD-ROM drive, by its number, has another medium of so many bytes, or none (0). */
+void rings_set_medium(struct rings *rings, unsigned int drive, uint64_t bytes);
+/* The eject buttons of CD-ROM drives. */
+void rings_press_eject(struct rings *rings);
 
-/* A drive, by the number of its device, has another medium of so many bytes, or none (0). */
-void rings_set_medium(struct rings *rings, unsigned int device, uint64_t bytes);
+/* The cell's word: of a drive, and how many presses of the power button the guest has taken since its start. */
+struct rings_door rings_door(struct rings *rings, unsigned int drive);
+uint64_t rings_buttons_taken(struct rings *rings);
 
-/* KEEL_DOOR_* of a drive, the cell's word. */
-uint32_t rings_door(const struct rings *rings, unsigned int drive);
-
-/* How many presses of the power button the guest has taken since its start; the cell's word. */
-uint32_t rings_buttons_taken(const struct rings *rings);
+/* Looks at messages, and sends what there was no buffer for. */
+void rings_serve(struct rings *rings);
+/* The cell waits for room that was made since it was asked last: it wants an event. */
+bool rings_event_wanted(struct rings *rings);
 
 /* Before sleeping: announces it; false: there is work, do not sleep. After it: rings_awake. */
 bool rings_sleep(struct rings *rings, bool output_wanted);

@@ -3,8 +3,9 @@
  * The queues between the two halves of a device model: split virtqueues (VIRTIO 1.2, 2.7) in the channel. The register half is
  * the driver (vq_driver.h), the resource half the device (vq_device.h).
  *
- * A descriptor's address is an offset into the channel. Buffers lie in the queue's arena, of which the driver disposes. There are no
- * indirect descriptors and no event indices; who sleeps says so in the channel. Neither end trusts the other: each keeps its own
+ * A descriptor's address is an offset into the channel. Buffers lie in the queue's arena, of which the driver disposes. There
+ * are no indirect descriptors and no event indices; who sleeps says so in the channel, and a driver of which a device only
+ * takes says by the flag of its area whether it waits. Neither end trusts the other: each keeps its own
  * indices to itself, and copies what it reads before it looks at it.
  */
 #ifndef KEEL_VQ_H
@@ -20,6 +21,9 @@
 
 #define VQ_DESC_NEXT		1u
 #define VQ_DESC_WRITE		2u		/* for the device to write */
+
+/* A flag of the driver area: the driver does not wait for what the device gives back. */
+#define VQ_AVAIL_NO_INTERRUPT	1u
 
 struct vq_desc {
 	uint64_t address;

@@ -84,3 +84,10 @@ void vq_device_give(struct vq_device *vq, uint16_t head, uint32_t bytes)
 	VQ_STORE(vq_used_head(ring_of(vq), vq->entries)->index, ++vq->used_index);
 	vq->outstanding--;
 }
+
+bool vq_device_is_awaited(const struct vq_device *vq)
+{
+	/* The driver sets its flag, then looks at what was given. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return !(VQ_LOAD(vq_avail_head(ring_of(vq), vq->entries)->flags) & VQ_AVAIL_NO_INTERRUPT);
+}

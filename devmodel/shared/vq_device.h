@@ -31,5 +31,7 @@ bool vq_device_has(const struct vq_device *vq);
 bool vq_device_take(struct vq_device *vq, struct vq_chain *chain);
 /* bytes: written to the chain's pieces. */
 void vq_device_give(struct vq_device *vq, uint16_t head, uint32_t bytes);
+/* After something was given back: whether the driver waits for it. */
+bool vq_device_is_awaited(const struct vq_device *vq);
 
 #endif

@@ -69,3 +69,10 @@ bool vq_driver_receive(struct vq_driver *vq, uint16_t *head, uint32_t *bytes)
 	}
 	return false;
 }
+
+void vq_driver_wait(struct vq_driver *vq, bool waits)
+{
+	VQ_STORE(vq_avail_head(vq->ring, vq->entries)->flags, waits ? 0 : VQ_AVAIL_NO_INTERRUPT);
+	/* The device gives, then looks at the flag. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}

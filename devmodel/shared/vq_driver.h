@@ -32,4 +32,10 @@ bool vq_driver_send(struct vq_driver *vq, const struct vq_piece *pieces, unsigne
  */
 bool vq_driver_receive(struct vq_driver *vq, uint16_t *head, uint32_t *bytes);
 
+/*
+ * Whether the device has to tell when it gives something back, which it has until told otherwise. Who begins to wait looks at
+ * what there is once more.
+ */
+void vq_driver_wait(struct vq_driver *vq, bool waits);
+
 #endif

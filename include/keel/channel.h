@@ -5,10 +5,8 @@
  *
  * The resource half fills header, machine and items before KEEL_VM_START; the cell reads them at
  * its first entry and never again (but for the bytes of items, which it only passes on).
- * What has requests and answers goes by queues: split virtqueues (VIRTIO 1.2, 2.7) whose descriptors have offsets into the
- * channel. The cell is their driver, and disposes of the arena in which their buffers lie. Streams of characters go by
- * rings, with one producer and one consumer: head (producer) and tail (consumer) run freely; index = value & (SIZE - 1).
- * A producer writes the entry, then head (release); a consumer reads head (acquire), the entry, then writes tail.
+ * All else goes by queues: split virtqueues (VIRTIO 1.2, 2.7) whose descriptors have offsets into the channel. The cell is
+ * their driver, and disposes of the arena in which their buffers lie.
  */
 #ifndef KEEL_CHANNEL_H
 #define KEEL_CHANNEL_H
@@ -16,15 +14,14 @@
 #include "abi.h"
 
 #define KEEL_CHANNEL_MAGIC	0x4e41484cu
-#define KEEL_CHANNEL_VERSION	6u
+#define KEEL_CHANNEL_VERSION	7u
 
 #define KEEL_DEVICES		32u
 #define KEEL_DEVICE_CONFIG	64u		/* bytes */
-#define KEEL_QUEUES		64u
+#define KEEL_QUEUES		80u
 #define KEEL_DRIVES		4u		/* primary master, primary slave, secondary master, secondary slave */
 #define KEEL_BOUNCE_BYTES	0x20000u	/* most data of one request of a drive: 128 KiB */
 #define KEEL_ITEMS		64u
-#define KEEL_RING_BYTES		4096u
 
 /* Offsets in the channel: of the ring, on 16 bytes, and of the arena, on a page. */
 struct keel_queue {
@@ -38,7 +35,10 @@ struct keel_queue {
 enum keel_device_type {
 	KEEL_DEVICE_NONE = 0,
 	KEEL_DEVICE_IDE_DISK = 1,	/* one queue of block requests: KEEL_BLOCK_ENTRIES, an arena of KEEL_BLOCK_ARENA; */
-	KEEL_DEVICE_IDE_CDROM = 2,	/* and it is read-only */
+	KEEL_DEVICE_IDE_CDROM = 2,	/* and it is read-only; then two of messages, to the drive and of it */
+	KEEL_DEVICE_CONSOLE = 3,	/* the serial port: two streams, to the guest and of it */
+	KEEL_DEVICE_DEBUG = 4,		/* the debug port: one stream, of the guest */
+	KEEL_DEVICE_PANEL = 5,		/* the machine's buttons: two queues of messages, to the machine and of it */
 	/*
 	 * + its device ID (VIRTIO 1.2, clause 5), which says what its queues carry; those of a block device are block requests.
 	 */
@@ -49,7 +49,8 @@ enum keel_device_type {
 struct keel_device {
 	uint32_t type;
 	uint16_t flags;			/* KEEL_DEVICE_READONLY */
-	uint16_t slot;			/* of an IDE drive its number; else the PCI slot, function 0. No two are in one place */
+	/* Of a virtio device the PCI slot, function 0; of an IDE drive its number; else 0. No two are in one place. */
+	uint16_t slot;
 	uint16_t first_queue, queues;	/* of the machine's; devices have theirs one after the other, in their order */
 	uint32_t config_bytes;
 	char id[20];			/* a drive's serial number; padded with zeros */
@@ -115,10 +116,18 @@ enum keel_transfer_state {
 	KEEL_TRANSFER_GOING_ON,	/* vCPUs get their time back and run again */
 };
 
+/*
+ * From the command on the resource half brings events to the cell until the state is the one that it waits for, as each moves
+ * some of the machine; it may sleep between them as always.
+ */
+#define KEEL_TRANSFER_SAVE	(1u << 0)	/* RUNNING or HELD: stop, and give the machine away; then HELD */
+#define KEEL_TRANSFER_LOAD	(1u << 1)	/* before the first vCPU runs: take one; then HELD */
+#define KEEL_TRANSFER_GO_ON	(1u << 2)	/* ends what SAVE has begun, or a load that is through; then RUNNING */
+
 struct keel_transfer {
 	uint32_t head, tail;
 	uint32_t state;		/* enum keel_transfer_state */
-	uint32_t reserved;
+	uint32_t commands;	/* KEEL_TRANSFER_*, set by the resource half, taken (exchanged with 0) by the cell at an event */
 	char error[KEEL_TRANSFER_ERROR_BYTES];	/* ends with a 0 */
 };
 
@@ -178,45 +187,49 @@ enum cell_refusal {
 	CELL_REFUSED_CONTEXT,		/* entered for a vCPU before the first event, or for one that is not there */
 	CELL_REFUSED_EXIT,		/* an exit record that makes no sense */
 	CELL_REFUSED_NO_MEMORY,		/* the guest has instructions or page tables where there is no memory */
-	/* The guest used an instruction on device memory that is not known; its bytes are in the debug ring. */
+	/* The guest used an instruction on device memory that is not known; its bytes are told by the debug port. */
 	CELL_REFUSED_INSTRUCTION,
 	CELL_REFUSED_APERTURE,
 	CELL_REFUSED_TRANSFER,
 };
 
-/* Bits of keel_channel.commands, set by the resource half, taken (exchanged with 0) by the cell at an event. */
-#define KEEL_COMMAND_POWER_BUTTON	(1u << 0)
-#define KEEL_COMMAND_NMI		(1u << 1)
-#define KEEL_COMMAND_MEDIUM_CHANGED	(1u << 2)	/* the cell reads the configuration of CD-ROM drives again */
-#define KEEL_COMMAND_EJECT_REQUEST	(1u << 3)	/* the eject button of the CD-ROM drives, which ask their guest */
 /*
- * With a transfer area alone. From the command on the resource half brings events to the cell until the state is the one that it
- * waits for, as each moves some of the machine; it may sleep between them as always.
+ * A stream is bytes in buffers, one to a chain, as of a port of virtio's console (VIRTIO 1.2, 5.3.6). What the guest has put
+ * out is in the queue before it goes on.
  */
-#define KEEL_COMMAND_SAVE		(1u << 4)	/* RUNNING or HELD: stop, and give the machine away; then HELD */
-#define KEEL_COMMAND_LOAD		(1u << 5)	/* before the first vCPU runs: take one; then HELD */
-#define KEEL_COMMAND_GO_ON		(1u << 6)	/* ends what SAVE has begun, or a load that is through; then RUNNING */
+#define KEEL_STREAM_ENTRIES_MOST	1024u
 
-/* A byte of keel_channel.doors for each CD-ROM drive. */
-#define KEEL_DOOR_LOCKED	0x80u		/* the guest keeps it shut; */
-#define KEEL_DOOR_EJECTED	0x7fu		/* how often the guest has opened it with a medium in it, modulo 128 */
-#define KEEL_DOOR(doors, drive)	((doors) >> 8 * (drive) & 0xffu)
+/*
+ * A message is one buffer of its own. What one says holds until the next of its kind, so that its sender may leave out what is
+ * out of date when the queue is full.
+ */
+#define KEEL_MESSAGE_ENTRIES		16u
+
+enum keel_message_kind {
+	/* To the panel: a button is pressed. */
+	KEEL_MESSAGE_POWER_BUTTON = 0,
+	KEEL_MESSAGE_NMI = 1,
+	/* Of the panel. number: presses of the power button that the guest's ACPI handler has taken until now. */
+	KEEL_MESSAGE_TAKEN = 2,
+	/* To a CD-ROM drive. number: the sectors, as in its configuration, of what is in it from now on. */
+	KEEL_MESSAGE_MEDIUM = 3,
+	KEEL_MESSAGE_EJECT_BUTTON = 4,	/* the drive asks its guest to eject */
+	/* Of a CD-ROM drive. number: how often the guest has opened its door with a medium in it. */
+	KEEL_MESSAGE_DOOR = 5,
+};
+
+struct keel_message {
+	uint32_t kind;
+	uint32_t flags;			/* KEEL_MESSAGE_LOCKED, of a door: the guest keeps it shut */
+	uint64_t number;
+};
+#define KEEL_MESSAGE_LOCKED		1u
 
 struct keel_channel {
 	uint32_t magic, version;
 	uint64_t bytes;			/* of the whole channel */
 	uint32_t host_asleep;		/* the resource half sets it before it sleeps; the cell rings only when it is set */
-	uint32_t commands;
-	uint32_t output_head, output_tail;	/* serial console, guest to owner */
-	uint32_t input_head, input_tail;	/* owner to guest */
-	uint32_t debug_head, debug_tail;	/* debug port 0x402, guest to log */
-	/* Presses of the power button that the guest's ACPI handler has taken; written by the cell. */
-	uint32_t buttons_taken;
-	/* Of the drives; written by the cell. */
-	uint32_t doors;
-	uint8_t output[KEEL_RING_BYTES];
-	uint8_t input[KEEL_RING_BYTES];
-	uint8_t debug[KEEL_RING_BYTES];
+	uint32_t reserved;
 	struct keel_machine machine;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Fuzz target of the resource half's end of the channel: a cell that keeps to the rules of the rings, one that writes anything
+ * Fuzz target of the resource half's end of the channel: a cell that keeps to the rules of the queues, one that writes anything
  * anywhere, and one that does so meanwhile, over images of all modes. Skipped where there is no io_uring.
  */
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/stream.h"
 #include "fuzz.h"
 #include "host/backend/block_queue.h"
 #include "host/rings.h"
@@ -25,7 +26,10 @@
 #define IMAGE_BYTE(drive)	(0x10u + (drive))
 #define GUEST_BYTE		0x20u	/* to 0x2f */
 #define INPUT_BYTES		1500u
-#define TAKEN_MOST		(2 * KEEL_RING_BYTES)
+#define STREAM_QUEUES		7u
+#define STREAM_ENTRIES		16u
+#define STREAM_BYTES		4096u
+#define TAKEN_MOST		(2 * STREAM_BYTES)
 
 enum cell { CELL_HONEST, CELL_HOSTILE, CELL_RACING, CELLS };
 
@@ -60,7 +64,20 @@ static struct drive drives[KEEL_DRIVES];
 static struct loop loop;
 static struct disk_engine engine, media;
 static struct rings rings;
-static struct keel_channel *channel;
+/* The other rows' queues: console in and out, debug port, panel and CD-ROM drive, to and from each. */
+static struct peer {
+	struct keel_channel c;
+	struct {
+		_Alignas(16) uint8_t ring[KEEL_PAGE_SIZE];
+		uint8_t arena[STREAM_BYTES];
+	} queue[STREAM_QUEUES];
+} *channel;
+static struct keel_queue queues[STREAM_QUEUES];
+static struct vq_shadow shadows[STREAM_QUEUES][STREAM_ENTRIES];
+static struct stream_in input_in, panel_in, medium_in;
+static struct stream_out output_out, debug_out, panel_out, medium_out;
+static uint8_t input_put, input_got, output_put, output_got, debug_put, debug_got;
+static uint64_t taken;
 static enum cell cell;
 static unsigned int flying;
 static bool cut, holds;
@@ -235,14 +252,43 @@ static void start_drive(struct drive *drive)
 	rings_watch(&rings, &drive->queue.vq);
 }
 
+/* Of a cell that does not keep to the rules they are what it makes of them. */
+static void start_streams(void)
+{
+	static const struct keel_device devices[] = {
+		{ .type = KEEL_DEVICE_CONSOLE, .first_queue = 0, .queues = 2 },
+		{ .type = KEEL_DEVICE_DEBUG, .first_queue = 2, .queues = 1 },
+		{ .type = KEEL_DEVICE_PANEL, .first_queue = 3, .queues = 2 },
+		/* Its first queue is the drive's, which is elsewhere. */
+		{ .type = KEEL_DEVICE_IDE_CDROM, .slot = MEDIUM, .first_queue = 4, .queues = 3 },
+	};
+	uint8_t *base = (uint8_t *)channel;
+
+	memset(channel, 0, sizeof(*channel));
+	for (unsigned int i = 0; i < STREAM_QUEUES; i++)
+		queues[i] = (struct keel_queue){
+			(uint32_t)(channel->queue[i].ring - base), STREAM_ENTRIES,
+			(uint32_t)(channel->queue[i].arena - base), STREAM_BYTES,
+		};
+	rings_init(&rings, &channel->c, devices, 4, queues);
+	stream_in_init(&input_in, base, &queues[0], shadows[0]);
+	stream_out_init(&output_out, base, &queues[1], shadows[1]);
+	stream_out_init(&debug_out, base, &queues[2], shadows[2]);
+	stream_in_init(&panel_in, base, &queues[3], shadows[3]);
+	stream_out_init(&panel_out, base, &queues[4], shadows[4]);
+	stream_in_init(&medium_in, base, &queues[5], shadows[5]);
+	stream_out_init(&medium_out, base, &queues[6], shadows[6]);
+	input_put = input_got = output_put = output_got = debug_put = debug_got = 0;
+	taken = 0;
+}
+
 /* A machine that starts: nothing is under way, and the channel is new. */
 static void start(void)
 {
 	disk_drain(&engine);
 	disk_drain(&media);
 	require(!engine.busy && !media.busy && !flying, "requests without an answer");
-	memset(channel, 0, sizeof(*channel));
-	rings_init(&rings, channel);
+	start_streams();
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
 		start_drive(&drives[i]);
 }
@@ -355,52 +401,84 @@ static void scribble(struct bytes *b)
 		base[at + i] = base == (uint8_t *)channel || at + i < ARENA || at + i >= HEADERS ? take8(b) : GUEST_BYTE;
 }
 
-static void move_index(struct bytes *b)
+/* What an honest cell has put out, or was told, comes whole and in order. */
+static void check_order(uint8_t byte, uint8_t *expected, const char *what)
 {
-	uint32_t *const indices[] = {
-		&channel->output_head, &channel->input_tail, &channel->debug_head,
-		/* The other end's, which it must not read back. */
-		&channel->output_tail, &channel->input_head, &channel->debug_tail,
-	};
-	uint8_t which = take8(b);
-	uint32_t value = take32(b);
-
-	if (cell != CELL_HONEST)
-		*indices[which % 6] = which & 0x80 ? value : *indices[which % 6] + value % 40;
+	require(cell != CELL_HONEST || byte == *expected, what);
+	(*expected)++;
 }
 
 static void print(struct bytes *b, bool debug)
 {
-	uint32_t *head = debug ? &channel->debug_head : &channel->output_head;
-	uint32_t tail = debug ? rings.debug_tail : rings.output_tail, count = take32(b) % 5000;
-	uint8_t *ring = debug ? channel->debug : channel->output;
+	struct stream_out *stream = debug ? &debug_out : &output_out;
+	uint8_t *next_byte = debug ? &debug_put : &output_put;
 
-	for (; count && *head - tail < KEEL_RING_BYTES; count--)
-		ring[(*head)++ % KEEL_RING_BYTES] = (uint8_t)count;
+	for (unsigned int count = take32(b) % 5000; count && stream_put(stream, *next_byte); count--) {
+		++*next_byte;
+		/* As an answer does. */
+		if (take8(b) % 2)
+			stream_flush(stream);
+	}
+	stream_flush(stream);
+}
+
+static void read_input(struct bytes *b)
+{
+	uint8_t byte;
+
+	for (unsigned int count = take8(b); count && stream_get(&input_in, &byte); count--)
+		check_order(byte, &input_got, "input that was not typed");
 }
 
 static void take_characters(struct bytes *b, bool debug)
 {
 	size_t room = take32(b) % TAKEN_MOST, count;
 	uint8_t *to = malloc(room ? room : 1);
-	bool was_full = false;
 
 	require(to != NULL, "no memory");
-	count = debug ? rings_take_debug(&rings, to, room) : rings_take_output(&rings, to, room, &was_full);
-	require(count <= room && count <= KEEL_RING_BYTES, "more characters than there is room for");
+	count = debug ? rings_take_debug(&rings, to, room) : rings_take_output(&rings, to, room);
+	require(count <= room && count <= STREAM_BYTES, "more characters than there is room for");
+	for (size_t i = 0; i < count; i++)
+		check_order(to[i], debug ? &debug_got : &output_got, "output that was not put");
 	free(to);
+	require(cell != CELL_HONEST || debug || !output_out.waits || !count || rings_event_wanted(&rings),
+		"a cell that waits is not told");
 }
 
 static void type(struct bytes *b)
 {
 	size_t room = rings_input_room(&rings), count = take32(b) % TAKEN_MOST;
-	uint8_t *from = calloc(1, count ? count : 1);
+	uint8_t *from = malloc(count ? count : 1);
 
-	require(from && room <= KEEL_RING_BYTES, "more room than the ring has");
-	rings_put_input(&rings, from, count < room ? count : room);
+	require(from && room <= (size_t)STREAM_BUFFERS * STREAM_BYTES, "more room than was offered");
+	require(cell != CELL_HONEST || room <= STREAM_BYTES, "more room than there is");
+	count = count < room ? count : room;
+	/* What a buffer has room for behind the last character is lost as room alone. */
+	for (size_t i = 0; i < count; i++)
+		from[i] = input_put++;
+	rings_put_input(&rings, from, count);
 	free(from);
-	if (take8(b) % 2)
-		channel->input_tail = rings.input_head;
+}
+
+/* Of messages the last one counts. */
+static void exchange_messages(struct bytes *b)
+{
+	struct keel_message message = { .kind = KEEL_MESSAGE_TAKEN, .number = taken + 1 };
+	bool sent = stream_send(&panel_out, &message);
+
+	taken += sent;
+	rings_press(&rings, take8(b) % 2 ? KEEL_MESSAGE_NMI : KEEL_MESSAGE_POWER_BUTTON);
+	rings_set_medium(&rings, MEDIUM, disks[MEDIUM].bytes);
+	rings_press_eject(&rings);
+	rings_door(&rings, MEDIUM);
+	rings_serve(&rings);
+	require(cell != CELL_HONEST || rings_buttons_taken(&rings) == taken, "another message");
+	for (unsigned int i = 0; i < KEEL_MESSAGE_ENTRIES && stream_receive(&panel_in, &message); i++)
+		require(cell != CELL_HONEST || message.kind <= KEEL_MESSAGE_NMI, "a message that is not the panel's");
+	for (unsigned int i = 0; i < KEEL_MESSAGE_ENTRIES && stream_receive(&medium_in, &message); i++)
+		require(cell != CELL_HONEST || message.kind == KEEL_MESSAGE_EJECT_BUTTON ||
+			(message.kind == KEEL_MESSAGE_MEDIUM && message.number == disks[MEDIUM].bytes / KEEL_SECTOR),
+			"a message that is not the drive's");
 }
 
 static void wait_for_disks(void)
@@ -459,10 +537,7 @@ static void act_host(struct bytes *b)
 		take_characters(b, true);
 		break;
 	case 7:
-		rings_command(&rings, KEEL_COMMAND_NMI);
-		rings_buttons_taken(&rings);
-		rings_door(&rings, MEDIUM);
-		rings_set_medium(&rings, MEDIUM, disks[MEDIUM].bytes);
+		exchange_messages(b);
 		break;
 	case 8:
 		if (rings_sleep(&rings, take8(b) % 2))
@@ -486,7 +561,7 @@ static void act(struct bytes *b)
 	else if (what == 7)
 		scribble(b);
 	else if (what == 8)
-		move_index(b);
+		read_input(b);
 	else if (what == 9)
 		print(b, take8(b) % 2);
 	else if (what == 10)
@@ -500,6 +575,17 @@ static void act(struct bytes *b)
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
 		out += drives[i].queue.vq.outstanding;
 	require(out == flying && engine.held <= engine.busy && engine.busy + media.busy <= flying, "counts of requests disagree");
+}
+
+static void race_stream(uint32_t value)
+{
+	uint8_t *ring = channel->queue[value >> 5 & 7 ? value % STREAM_QUEUES : 0].ring;
+	struct vq_desc *desc = &vq_descs(ring)[value >> 8 & (STREAM_ENTRIES - 1)];
+
+	__atomic_store_n(&vq_avail_head(ring, STREAM_ENTRIES)->index, (uint16_t)value, __ATOMIC_RELAXED);
+	__atomic_store_n(&desc->address, value >> 14 & 1 ? value : queues[value % STREAM_QUEUES].arena, __ATOMIC_RELAXED);
+	__atomic_store_n(&desc->length, value >> 15 & 1 ? value : value & 31, __ATOMIC_RELAXED);
+	__atomic_store_n(&desc->flags, value >> 16 & 3, __ATOMIC_RELAXED);
 }
 
 /* Writes what the cell may write while the other end is at it. */
@@ -523,9 +609,7 @@ static void *race(void *unused)
 		__atomic_store_n(&desc->next, value >> 17 & 31, __ATOMIC_RELAXED);
 		__atomic_store_n(&header->op, value >> 18 & 7, __ATOMIC_RELAXED);
 		__atomic_store_n(&header->sector, value >> 14 & 1 ? 1 : (uint64_t)value << 20, __ATOMIC_RELAXED);
-		__atomic_store_n(&channel->output_head, value >> 15 & 1 ? value : channel->output_tail + 100, __ATOMIC_RELAXED);
-		__atomic_store_n(&channel->debug_head, value, __ATOMIC_RELAXED);
-		__atomic_store_n(&channel->input_tail, value, __ATOMIC_RELAXED);
+		race_stream(value);
 	}
 	return NULL;
 }

@@ -41,8 +41,8 @@
 /* All that a machine is of, but for its guest's memory. */
 struct snapshot {
 	struct pc pc;
-	struct keel_channel channel;
-	uint8_t ring[KEEL_PAGE_SIZE];
+	struct test_channel channel;
+	struct rings host;
 	uint8_t virtio_ring[VIRTIO_QUEUES][KEEL_PAGE_SIZE];
 	struct lapic_page apics[2 * VCPUS];
 	struct keel_context ctx[EVENT + 1];
@@ -55,14 +55,14 @@ static uint64_t memory[STREAM_ROOM / 8];
 
 static struct snapshot *keep(void)
 {
-	struct snapshot *s = malloc(sizeof(*s));
+	struct snapshot *s = aligned_alloc(_Alignof(struct snapshot), sizeof(*s));
 
 	require(s != NULL, "no memory");
 	s->pc = *pc;
-	s->channel = channel->c;
-	memcpy(s->ring, channel->queue[0].ring, sizeof(s->ring));
+	s->channel = *channel;
 	for (unsigned int q = 0; q < VIRTIO_QUEUES; q++)
 		memcpy(s->virtio_ring[q], (uint8_t *)channel + VIRTIO_RING(q), KEEL_PAGE_SIZE);
+	s->host = host;
 	memcpy(s->apics, apics, sizeof(apics));
 	memcpy(s->ctx, ctx, sizeof(ctx));
 	s->tsc = tsc;
@@ -72,10 +72,10 @@ static struct snapshot *keep(void)
 static void bring_back(const struct snapshot *s)
 {
 	*pc = s->pc;
-	channel->c = s->channel;
-	memcpy(channel->queue[0].ring, s->ring, sizeof(s->ring));
+	*channel = s->channel;
 	for (unsigned int q = 0; q < VIRTIO_QUEUES; q++)
 		memcpy((uint8_t *)channel + VIRTIO_RING(q), s->virtio_ring[q], KEEL_PAGE_SIZE);
+	host = s->host;
 	memcpy(apics, s->apics, sizeof(apics));
 	memcpy(ctx, s->ctx, sizeof(ctx));
 	tsc = s->tsc;
@@ -134,6 +134,7 @@ static void add_virtio(void)
 				.arena = VIRTIO_RING(q) + (uint32_t)KEEL_PAGE_SIZE, .arena_bytes = VIRTIO_ARENA,
 			};
 	}
+	open_host();
 }
 
 static uint64_t virtio_get(unsigned int d, unsigned int offset, unsigned int bytes)
@@ -335,6 +336,29 @@ static void let_time_pass(struct bytes *b)
 	tsc += (uint64_t)take16(b) << (what % 24);
 }
 
+/* The resource half types, takes output and messages, presses buttons, and now and then breaks the queues of all that. */
+static void talk(struct bytes *b)
+{
+	uint8_t bytes[64], what = take8(b);
+	size_t room = rings_input_room(&host), count = take8(b) % sizeof(bytes);
+
+	memset(bytes, 'k', sizeof(bytes));
+	rings_put_input(&host, bytes, count < room ? count : room);
+	rings_take_output(&host, bytes, what % sizeof(bytes));
+	rings_take_debug(&host, bytes, sizeof(bytes));
+	if (what & 0x40)
+		rings_press(&host, what & 1 ? KEEL_MESSAGE_POWER_BUTTON : KEEL_MESSAGE_NMI);
+	if (what & 0x80)
+		rings_set_medium(&host, 2, take32(b));
+	if (what % 16 == 9)
+		rings_press_eject(&host);
+	rings_serve(&host);
+	if (what % 16 == 3)
+		((uint8_t *)channel->stream)[take32(b) % sizeof(channel->stream)] = take8(b);
+	if (what % 16 == 4)
+		((uint8_t *)channel->message)[take32(b) % sizeof(channel->message)] = take8(b);
+}
+
 static void act(struct bytes *b)
 {
 	unsigned int what = take8(b), vcpu = what >> 4 & 3;
@@ -375,8 +399,7 @@ static void act(struct bytes *b)
 		be_virtio_host(b);
 		break;
 	case 8:
-		channel->c.input_head += take8(b) % 20;
-		channel->c.output_tail += take8(b);
+		talk(b);
 		break;
 	default:
 		access_port(b, vcpu);

@@ -158,14 +158,14 @@ static void act(struct bytes *b, struct feeder *f)
 		/* In the middle of a load the ring begins anew at one end alone. */
 		f->honest &= pc->transfer.state == KEEL_TRANSFER_RUNNING;
 		f->at = 0;
-		command(KEEL_COMMAND_LOAD);
+		command(KEEL_TRANSFER_LOAD);
 		break;
 	case 1:
 		f->honest = false;
-		channel->c.commands |= KEEL_COMMAND_SAVE;
+		area()->transfer.commands |= KEEL_TRANSFER_SAVE;
 		break;
 	case 2:
-		channel->c.commands |= KEEL_COMMAND_GO_ON;
+		area()->transfer.commands |= KEEL_TRANSFER_GO_ON;
 		break;
 	case 3:
 		bring_event(false);
@@ -221,11 +221,11 @@ static void pass_on(void)
 	size_t bytes, at = 0;
 
 	area()->transfer.state = pc->transfer.state;
-	channel->c.commands = 0;
+	area()->transfer.commands = 0;
 	refuse_with = 0;
 	bytes = save(again);
 	bring_back();
-	command(KEEL_COMMAND_LOAD);
+	command(KEEL_TRANSFER_LOAD);
 	for (unsigned int i = 0; i < ROUNDS && (!i || state() == KEEL_TRANSFER_LOADING); i++) {
 		feed(again, bytes, &at);
 		bring_event(true);

@@ -9,12 +9,13 @@ keel_fuzz_target(acpi
 	INCLUDES vmm arch/x86)
 keel_fuzz_target(channel ALLOCATES
 	SOURCES devmodel/host/backend/block_queue.c devmodel/host/backend/claim.c devmodel/host/backend/disk.c devmodel/host/loop.c
-		devmodel/host/rings.c devmodel/shared/vq_device.c devmodel/shared/vq_driver.c
+		devmodel/host/backend/stream.c devmodel/host/rings.c devmodel/cell/core/stream.c
+		devmodel/shared/vq_device.c devmodel/shared/vq_driver.c
 		tools/common/rundir.c tools/common/exit.c tools/common/text.c tools/manifest/image_format.c
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING)
 keel_fuzz_target(control ALLOCATES
 	SOURCES devmodel/host/backend/console.c devmodel/host/control.c devmodel/host/ending.c devmodel/host/backend/logfile.c
-		devmodel/host/loop.c devmodel/host/machine_control.c devmodel/host/machine_media.c devmodel/host/rings.c
+		devmodel/host/loop.c devmodel/host/machine_control.c devmodel/host/machine_media.c devmodel/host/backend/stream.c devmodel/host/rings.c
 		devmodel/shared/vq_device.c
 		devmodel/host/backend/claim.c tools/common/rundir.c tools/common/exit.c tools/common/text.c
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING util)
@@ -33,7 +34,7 @@ keel_fuzz_target(iommu
 	SOURCES arch/x86/amdvi.c arch/x86/vtd.c
 	INCLUDES vmm arch/x86)
 keel_fuzz_target(machine
-	SOURCES ${KEEL_PC_SOURCES} devmodel/shared/vq_device.c)
+	SOURCES ${KEEL_PC_SOURCES})
 keel_fuzz_target(manifest ALLOCATES
 	SOURCES ${KEEL_MANIFEST_SOURCES} tools/common/text.c
 	LIBS PkgConfig::JANSSON)
@@ -42,7 +43,7 @@ keel_fuzz_target(rng
 		tools/common/exit.c tools/common/text.c
 	LIBS PkgConfig::JANSSON)
 keel_fuzz_target(transfer
-	SOURCES ${KEEL_PC_SOURCES} devmodel/shared/vq_device.c)
+	SOURCES ${KEEL_PC_SOURCES})
 keel_fuzz_target(virtio
 	SOURCES devmodel/cell/virtio/rng.c devmodel/cell/virtio/virtio.c devmodel/cell/virtio/virtio_pci.c
 		devmodel/cell/virtio/virtio_queue.c devmodel/cell/pci/msi.c devmodel/cell/pci/pci.c

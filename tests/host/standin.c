@@ -44,6 +44,7 @@
 #include <keel/channel.h>
 #include <keel/ioctl.h>
 
+#include "core/stream.h"
 #include "shared/pc_map.h"
 #include "shared/virtio_id.h"
 #include "shared/vq_driver.h"
@@ -54,6 +55,7 @@
 #define LINE_ROOM		8192
 #define POLL_NS			5000000
 #define DATA_SHOWN		8
+#define CHANNEL_ROOM		4096	/* of input at a time */
 #define DESCRIPTORS		64
 #define DRIVES			(KEEL_DRIVES + PC_VIRTIO_DISKS)	/* the virtio disks behind the IDE drives */
 #define HEADERS_AT		KEEL_BOUNCE_BYTES	/* in a drive's arena, one for each head; then the status bytes */
@@ -91,6 +93,12 @@ static struct {
 	struct vq_driver driver;
 	struct vq_shadow shadow[VQ_ENTRIES_MOST];
 } entropy;
+static struct {
+	struct stream_in console_in, panel_in, drive_in[KEEL_DRIVES];
+	struct stream_out console_out, debug, panel_out, drive_out[KEEL_DRIVES];
+	struct vq_shadow shadow[KEEL_QUEUES][KEEL_STREAM_ENTRIES_MOST];
+	struct keel_message door[KEEL_DRIVES], taken;
+} streams;
 static volatile bool killed;
 
 /* The functions that this library hides. */
@@ -280,17 +288,15 @@ static void nap(void)
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
 }
 
-/* Waits for room, as a guest's serial port does. */
-static void put_bytes(uint8_t *to, uint32_t *head, uint32_t *tail, const char *bytes, size_t count)
+/* Waits for room, as a guest's serial port does. What has been put out is there before the next byte, for the guest may end. */
+static void put_bytes(struct stream_out *to, const char *bytes, size_t count)
 {
 	for (size_t i = 0; i < count && !killed; i++) {
-		while (__atomic_load_n(head, __ATOMIC_RELAXED) - __atomic_load_n(tail, __ATOMIC_ACQUIRE) >= KEEL_RING_BYTES &&
-		       !killed) {
+		while (!stream_put(to, (uint8_t)bytes[i]) && !killed) {
 			ring();
 			nap();
 		}
-		to[*head % KEEL_RING_BYTES] = (uint8_t)bytes[i];
-		__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
+		stream_flush(to);
 	}
 	ring();
 }
@@ -320,7 +326,7 @@ static const struct keel_device *device_of(unsigned int drive)
 	for (unsigned int i = 0; i < channel->machine.devices; i++) {
 		const struct keel_device *row = &channel->machine.device[i];
 
-		if (drive < KEEL_DRIVES ? row->type < KEEL_DEVICE_VIRTIO && row->slot == drive :
+		if (drive < KEEL_DRIVES ? row->type <= KEEL_DEVICE_IDE_CDROM && row->slot == drive :
 					  row->type == KEEL_DEVICE_VIRTIO + VIRTIO_ID_BLOCK &&
 					  row->slot == PC_SLOT_DISK + drive - KEEL_DRIVES)
 			return row;
@@ -355,6 +361,45 @@ static void open_drives(void)
 		if (queue_of(i))
 			vq_driver_init(&drives[i].driver, (uint8_t *)channel + queue_of(i)->ring, queue_of(i)->entries,
 				       drives[i].shadow);
+}
+
+static struct stream_in stream_in_of(const struct keel_device *row, unsigned int number)
+{
+	struct stream_in stream;
+
+	stream_in_init(&stream, (uint8_t *)channel, &channel->machine.queue[row->first_queue + number],
+		       streams.shadow[row->first_queue + number]);
+	return stream;
+}
+
+static struct stream_out stream_out_of(const struct keel_device *row, unsigned int number)
+{
+	struct stream_out stream;
+
+	stream_out_init(&stream, (uint8_t *)channel, &channel->machine.queue[row->first_queue + number],
+			streams.shadow[row->first_queue + number]);
+	return stream;
+}
+
+static void open_streams(void)
+{
+	memset(&streams, 0, sizeof(streams));
+	for (unsigned int i = 0; i < channel->machine.devices; i++) {
+		const struct keel_device *row = &channel->machine.device[i];
+
+		if (row->type == KEEL_DEVICE_CONSOLE) {
+			streams.console_in = stream_in_of(row, 0);
+			streams.console_out = stream_out_of(row, 1);
+		} else if (row->type == KEEL_DEVICE_DEBUG) {
+			streams.debug = stream_out_of(row, 0);
+		} else if (row->type == KEEL_DEVICE_PANEL) {
+			streams.panel_in = stream_in_of(row, 0);
+			streams.panel_out = stream_out_of(row, 1);
+		} else if (row->type == KEEL_DEVICE_IDE_CDROM) {
+			streams.drive_in[row->slot] = stream_in_of(row, 1);
+			streams.drive_out[row->slot] = stream_out_of(row, 2);
+		}
+	}
 }
 
 static void open_entropy(void)
@@ -440,10 +485,13 @@ static void flood(void)
 	bool has_drive = queue_of(0);
 	uint8_t *queue = (uint8_t *)channel + (has_drive ? queue_of(0)->ring : 0);
 	struct vq_head *avail = vq_avail_head(queue, KEEL_BLOCK_ENTRIES), *used = vq_used_head(queue, KEEL_BLOCK_ENTRIES);
+	struct stream_out *out[] = { &streams.console_out, &streams.debug };
 
 	while (!killed) {
-		__atomic_fetch_add(&channel->output_head, 1, __ATOMIC_RELEASE);
-		__atomic_fetch_add(&channel->debug_head, 1, __ATOMIC_RELEASE);
+		for (unsigned int i = 0; i < 2; i++) {
+			stream_put(out[i], 'f');
+			stream_flush(out[i]);
+		}
 		if (has_drive)
 			VQ_STORE(avail->index, (uint16_t)(VQ_LOAD(used->index) + 1));
 		ring();
@@ -452,12 +500,23 @@ static void flood(void)
 
 static void move_door(unsigned int drive, bool locked, bool ejected)
 {
-	uint32_t door = (KEEL_DOOR(channel->doors, drive) + ejected) & KEEL_DOOR_EJECTED;
+	struct keel_message *door = &streams.door[drive % KEEL_DRIVES];
 
-	door |= locked ? KEEL_DOOR_LOCKED : 0;
-	__atomic_store_n(&channel->doors, (channel->doors & ~(0xffu << 8 * drive)) | door << 8 * drive, __ATOMIC_RELEASE);
-	if (ejected)
-		ring();
+	door->kind = KEEL_MESSAGE_DOOR;
+	door->flags = locked ? KEEL_MESSAGE_LOCKED : 0;
+	door->number += ejected;
+	if (!stream_send(&streams.drive_out[drive % KEEL_DRIVES], door))
+		fprintf(stderr, "stand-in: drive %u takes no more messages\n", drive);
+	ring();
+}
+
+static void take_button(void)
+{
+	streams.taken.kind = KEEL_MESSAGE_TAKEN;
+	streams.taken.number++;
+	if (!stream_send(&streams.panel_out, &streams.taken))
+		fprintf(stderr, "stand-in: the panel takes no more messages\n");
+	ring();
 }
 
 static void obey(char *line)
@@ -468,7 +527,7 @@ static void obey(char *line)
 
 	text = text ? text + 1 : line + strlen(line);
 	if (!strncmp(line, "say ", 4)) {
-		put_bytes(channel->output, &channel->output_head, &channel->output_tail, text, unescape(text));
+		put_bytes(&streams.console_out, text, unescape(text));
 	} else if (!strcmp(line, "flood")) {
 		flood();
 	} else if (!strcmp(line, "babble")) {
@@ -479,7 +538,7 @@ static void obey(char *line)
 	} else if (sscanf(line, "scrub %u", &scrub_seconds) == 1) {
 		return;
 	} else if (!strcmp(line, "take")) {
-		__atomic_store_n(&channel->buttons_taken, channel->buttons_taken + 1, __ATOMIC_RELEASE);
+		take_button();
 	} else if (sscanf(line, "lock %u", &drive) == 1) {
 		move_door(drive, true, false);
 	} else if (sscanf(line, "unlock %u", &drive) == 1) {
@@ -487,7 +546,7 @@ static void obey(char *line)
 	} else if (sscanf(line, "open %u", &drive) == 1) {
 		move_door(drive, false, true);
 	} else if (!strncmp(line, "debug ", 6)) {
-		put_bytes(channel->debug, &channel->debug_head, &channel->debug_tail, text, unescape(text));
+		put_bytes(&streams.debug, text, unescape(text));
 	} else if (!strncmp(line, "end ", 4)) {
 		unsigned long long detail = 0, address = 0;
 
@@ -541,38 +600,28 @@ static int run(int fd)
 	return 0;
 }
 
-/* What the cell reads again. */
-static void note_media(void)
+static void take_messages(void)
 {
+	struct keel_message message;
+
+	while (stream_receive(&streams.panel_in, &message))
+		note("%s", message.kind == KEEL_MESSAGE_POWER_BUTTON ? "power button" : "nmi");
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		if (device_of(i) && device_of(i)->type == KEEL_DEVICE_IDE_CDROM)
-			note("medium %u %llu", i, bytes_of(i));
-}
-
-static void take_commands(void)
-{
-	uint32_t commands = __atomic_exchange_n(&channel->commands, 0, __ATOMIC_ACQ_REL);
-
-	if (commands & KEEL_COMMAND_POWER_BUTTON)
-		note("power button");
-	if (commands & KEEL_COMMAND_NMI)
-		note("nmi");
-	if (commands & KEEL_COMMAND_MEDIUM_CHANGED)
-		note_media();
-	if (commands & KEEL_COMMAND_EJECT_REQUEST)
-		note("eject button");
+		while (stream_receive(&streams.drive_in[i], &message))
+			if (message.kind == KEEL_MESSAGE_MEDIUM)
+				note("medium %u %llu", i, (unsigned long long)message.number * KEEL_SECTOR);
+			else
+				note("eject button");
 }
 
 static void take_input(void)
 {
-	uint32_t head = __atomic_load_n(&channel->input_head, __ATOMIC_ACQUIRE), tail = channel->input_tail;
-	char text[KEEL_RING_BYTES + 1];
+	char text[CHANNEL_ROOM + 1];
 	size_t n = 0;
 
-	while (tail != head && n < KEEL_RING_BYTES)
-		text[n++] = (char)channel->input[tail++ % KEEL_RING_BYTES];
+	while (n < CHANNEL_ROOM && stream_get(&streams.console_in, (uint8_t *)&text[n]))
+		n++;
 	text[n] = '\0';
-	__atomic_store_n(&channel->input_tail, tail, __ATOMIC_RELEASE);
 	if (n)
 		note("input %s", text);
 }
@@ -593,7 +642,7 @@ static void take_answers(unsigned int drive)
 static int take_event(void)
 {
 	pthread_mutex_lock(&lock);
-	take_commands();
+	take_messages();
 	take_input();
 	for (unsigned int i = 0; i < DRIVES; i++)
 		if (queue_of(i))
@@ -721,6 +770,7 @@ static int answer(int fd, unsigned long request, void *argument)
 		if (fails(START))
 			return -1;
 		open_drives();
+		open_streams();
 		open_entropy();
 		note("start");
 		note_drives();

@@ -26,7 +26,13 @@
 #define SERVE_MS	20
 #define NSEC_PER_SEC	1000000000ll
 
-_Static_assert(sizeof(struct keel_channel) <= FIRMWARE_OFFSET, "the firmware lies behind the channel's header");
+/* The console's queues, between the channel's header and the firmware. */
+#define STREAM_BYTES	4096u
+#define INPUT_OFFSET	0x4000u
+#define OUTPUT_OFFSET	0x6000u
+#define ARENA_OFFSET	(FIRMWARE_OFFSET - STREAM_BYTES)
+
+_Static_assert(sizeof(struct keel_channel) <= INPUT_OFFSET, "queues and firmware lie behind the channel's header");
 
 static const char *const end_names[] = {
 	[KEEL_END_NONE] = "running",
@@ -118,6 +124,19 @@ static uint64_t rdtsc(void)
 	return __builtin_ia32_rdtsc();
 }
 
+/* The only device; what the debug port says is dropped. */
+static void add_console(struct machine *m)
+{
+	struct keel_machine *machine = &m->channel->machine;
+
+	machine->devices = 1;
+	machine->device[0] = (struct keel_device){ .type = KEEL_DEVICE_CONSOLE, .queues = 2 };
+	machine->queues = 2;
+	machine->queue[0] = (struct keel_queue){ INPUT_OFFSET, VQ_ENTRIES_LEAST, INPUT_OFFSET + KEEL_PAGE_SIZE, STREAM_BYTES };
+	machine->queue[1] = (struct keel_queue){ OUTPUT_OFFSET, KEEL_STREAM_ENTRIES_MOST, ARENA_OFFSET, STREAM_BYTES };
+	rings_init(&m->rings, m->channel, machine->device, machine->devices, machine->queue);
+}
+
 static void describe(struct machine *m, uint64_t memory, const void *firmware, size_t bytes, uint64_t tsc_khz)
 {
 	struct keel_channel *c = m->channel;
@@ -136,6 +155,7 @@ static void describe(struct machine *m, uint64_t memory, const void *firmware, s
 	c->machine.firmware = FIRMWARE_OFFSET;
 	c->machine.firmware_bytes = (uint32_t)bytes;
 	memcpy((uint8_t *)c + FIRMWARE_OFFSET, firmware, bytes);
+	add_console(m);
 }
 
 void machine_make(struct machine *m, unsigned int vcpus, uint64_t memory, const void *firmware, size_t bytes)
@@ -218,21 +238,16 @@ static void take_character(struct machine *m, char character)
 		m->output[m->output_bytes++] = character;
 }
 
-/* True: there was something. A cell that lies about its ring gets no more than the ring. */
+/* True: there was something, or the serial port waits for room. */
 static bool drain(struct machine *m)
 {
-	struct keel_channel *c = m->channel;
-	uint32_t head = __atomic_load_n(&c->output_head, __ATOMIC_ACQUIRE), tail = c->output_tail, count = head - tail;
-	uint32_t debug = __atomic_load_n(&c->debug_head, __ATOMIC_ACQUIRE);
+	uint8_t bytes[STREAM_BYTES];
+	size_t count = rings_take_output(&m->rings, bytes, sizeof(bytes));
 
-	if (count > KEEL_RING_BYTES)
-		count = KEEL_RING_BYTES;
-	for (uint32_t i = 0; i < count; i++)
-		take_character(m, (char)c->output[(tail + i) % KEEL_RING_BYTES]);
-	__atomic_store_n(&c->output_tail, head, __ATOMIC_RELEASE);
-	__atomic_store_n(&c->debug_tail, debug, __ATOMIC_RELEASE);
+	for (size_t i = 0; i < count; i++)
+		take_character(m, (char)bytes[i]);
 	fflush(stdout);
-	return count != 0;
+	return rings_event_wanted(&m->rings) || count != 0;
 }
 
 struct keel_vm_status machine_status(const struct machine *m)
@@ -280,19 +295,17 @@ struct keel_vm_status machine_wait(struct machine *m, unsigned int milliseconds)
 
 void machine_type(struct machine *m, char character)
 {
-	struct keel_channel *c = m->channel;
-	uint32_t head = c->input_head;
-
 	memset(m->output, 0, sizeof(m->output));
 	m->output_bytes = 0;
-	c->input[head % KEEL_RING_BYTES] = (uint8_t)character;
-	__atomic_store_n(&c->input_head, head + 1, __ATOMIC_RELEASE);
+	if (!rings_input_room(&m->rings))
+		errx(2, "no room for what is typed");
+	rings_put_input(&m->rings, (const uint8_t *)&character, 1);
 	look_at_channel(m);
 }
 
 bool machine_printed(const struct machine *m)
 {
-	return __atomic_load_n(&m->channel->output_head, __ATOMIC_ACQUIRE) != m->channel->output_tail;
+	return stream_source_has(&m->rings.output);
 }
 
 static void *poke(void *argument)

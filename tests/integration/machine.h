@@ -14,6 +14,8 @@
 #include <keel/channel.h>
 #include <keel/ioctl.h>
 
+#include "host/rings.h"
+
 #define MACHINE_HIGH_MEMORY	0x100000000ull
 #define MACHINE_FIRMWARE_BYTES	0x10000u
 #define MACHINE_CHANNEL_BYTES	(64u * 1024u + 2u * MACHINE_FIRMWARE_BYTES)
@@ -25,6 +27,7 @@ struct machine {
 	pthread_t thread[KEEL_MAX_VCPUS], event;
 	bool poked;
 	struct keel_channel *channel;
+	struct rings rings;
 	bool quiet;			/* the guest's output is not passed on */
 	char output[8192];		/* what the guest printed, the first part of it */
 	size_t output_bytes;

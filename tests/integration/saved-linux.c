@@ -144,10 +144,10 @@ static void start(struct guest *g, uint32_t command)
 	g->vm.channel->machine.transfer_bytes = (uint32_t)KEEL_PAGE_SIZE + RING_BYTES;
 	g->transfer = (struct keel_transfer *)(void *)((uint8_t *)g->vm.channel + area);
 	g->ring = (uint8_t *)g->transfer + KEEL_PAGE_SIZE;
-	rings_init(&g->rings, g->vm.channel);
+	rings_init(&g->rings, g->vm.channel, layout.device, layout.devices, layout.queue);
 	block_queue_init(&g->queue, g->vm.channel, channel_drive_queue(&layout, CDROM));
 	rings_watch(&g->rings, &g->queue.vq);
-	rings_command(&g->rings, command);
+	g->transfer->commands = command;
 	if (!vm_start(&g->vm, &failure))
 		errx(2, "%s", failure.text);
 }
@@ -177,13 +177,13 @@ static bool answer_requests(struct guest *g)
 
 static bool take_output(struct guest *g)
 {
-	uint8_t debug[KEEL_RING_BYTES];
-	bool was_full;
+	uint8_t debug[CHANNEL_STREAM_BYTES];
 
 	while (rings_take_debug(&g->rings, debug, sizeof(debug)))
 		;
-	output_bytes += rings_take_output(&g->rings, (uint8_t *)output + output_bytes, OUTPUT_ROOM - 1 - output_bytes, &was_full);
-	return was_full;
+	output_bytes += rings_take_output(&g->rings, (uint8_t *)output + output_bytes, OUTPUT_ROOM - 1 - output_bytes);
+	rings_serve(&g->rings);
+	return rings_event_wanted(&g->rings);
 }
 
 static void serve(struct guest *g)
@@ -214,6 +214,8 @@ static bool shows(struct guest *g, const char *text, unsigned int seconds)
 
 static void type(struct guest *g, const char *text)
 {
+	if (rings_input_room(&g->rings) < strlen(text))
+		errx(2, "no room for what is typed");
 	rings_put_input(&g->rings, (const uint8_t *)text, strlen(text));
 	vm_event(&g->vm);
 }
@@ -267,7 +269,7 @@ static bool save(struct guest *g)
 {
 	stream_bytes = 0;
 	g->transfer->head = g->transfer->tail = 0;
-	rings_command(&g->rings, KEEL_COMMAND_SAVE);
+	__atomic_fetch_or(&g->transfer->commands, KEEL_TRANSFER_SAVE, __ATOMIC_ACQ_REL);
 	if (!reaches(g, "it is saved", KEEL_TRANSFER_HELD, true, false))
 		return false;
 	/* What it has put out before is not the next machine's. */
@@ -278,10 +280,10 @@ static bool save(struct guest *g)
 
 static bool load(struct guest *g)
 {
-	start(g, KEEL_COMMAND_LOAD);
+	start(g, KEEL_TRANSFER_LOAD);
 	if (!reaches(g, "it is loaded into a fresh VM", KEEL_TRANSFER_HELD, false, true))
 		return false;
-	rings_command(&g->rings, KEEL_COMMAND_GO_ON);
+	__atomic_fetch_or(&g->transfer->commands, KEEL_TRANSFER_GO_ON, __ATOMIC_ACQ_REL);
 	return reaches(g, "it goes on", KEEL_TRANSFER_RUNNING, false, false);
 }
 

@@ -83,7 +83,7 @@ static void command(struct machine *m, uint32_t bits)
 	struct keel_transfer *t = transfer_of(m);
 
 	t->head = t->tail = 0;
-	__atomic_fetch_or(&m->channel->commands, bits, __ATOMIC_ACQ_REL);
+	__atomic_fetch_or(&t->commands, bits, __ATOMIC_ACQ_REL);
 }
 
 static void event(struct machine *m)
@@ -145,7 +145,7 @@ static struct stream save(struct machine *m, const char *name)
 {
 	struct stream s = { .bytes = malloc(STREAM_ROOM) };
 
-	command(m, KEEL_COMMAND_SAVE);
+	command(m, KEEL_TRANSFER_SAVE);
 	reach(m, name, work(m, &s, NULL, 1u << KEEL_TRANSFER_HELD | 1u << KEEL_TRANSFER_FAILED), KEEL_TRANSFER_HELD);
 	return s;
 }
@@ -153,14 +153,14 @@ static struct stream save(struct machine *m, const char *name)
 static uint32_t load(struct machine *m, const struct stream *s)
 {
 	make(m, BACK_NS);
-	command(m, KEEL_COMMAND_LOAD);
+	command(m, KEEL_TRANSFER_LOAD);
 	machine_start(m, true);
 	return work(m, NULL, s, 1u << KEEL_TRANSFER_HELD | 1u << KEEL_TRANSFER_FAILED);
 }
 
 static void go_on(struct machine *m, const char *name)
 {
-	command(m, KEEL_COMMAND_GO_ON);
+	command(m, KEEL_TRANSFER_GO_ON);
 	reach(m, name, work(m, NULL, NULL, 1u << KEEL_TRANSFER_RUNNING), KEEL_TRANSFER_RUNNING);
 }
 

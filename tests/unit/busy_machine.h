@@ -107,11 +107,10 @@ static inline void busy_consoles(void)
 	out(0x64, 0x60);		/* the command byte is to come */
 	out(0x3fa, 0x81);
 	out(0x3f9, 0x0f);
-	memcpy(channel->c.input, "three more", 10);
-	channel->c.input_head = 10;
+	type_in("three more");
 	event();
 	in(0x3f8, 1);
-	for (unsigned int i = 0; i < KEEL_RING_BYTES + 5; i++)
+	for (unsigned int i = 0; i < KEEL_STREAM_ENTRIES_MOST + 5; i++)
 		out(0x3f8, (uint8_t)('a' + i % 26));
 	out(0x80, 0x77);
 	out(0x92, 0x02);

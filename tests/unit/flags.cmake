@@ -21,7 +21,7 @@ set(KEEL_IDE_SOURCES devmodel/cell/disk/ide.c devmodel/cell/disk/ide_drive.c dev
 	devmodel/cell/core/state.c)
 # The machine: all of a cell but its frame.
 set(KEEL_PC_SOURCES
-	core/aperture core/bus core/gmem core/state
+	core/aperture core/bus core/gmem core/state core/stream
 	chip/debugport chip/fw_cfg chip/hpet chip/i8042 chip/i8254 chip/i8259 chip/ioapic chip/kvmclock chip/mc146818 chip/ns16550
 	chip/piix4_pm chip/reset_control chip/system_ports
 	disk/ata disk/ata_identify disk/atapi disk/atapi_reply disk/block disk/bmide disk/ide disk/ide_drive
@@ -33,5 +33,7 @@ set(KEEL_PC_SOURCES
 	machine/save machine/save_text machine/transfer)
 list(TRANSFORM KEEL_PC_SOURCES REPLACE "(.+)" "devmodel/cell/\\1.c")
 list(APPEND KEEL_PC_SOURCES devmodel/shared/vq_driver.c)
+# The other end of the channel, which their rig has.
+list(APPEND KEEL_PC_SOURCES devmodel/host/backend/stream.c devmodel/host/rings.c devmodel/shared/vq_device.c)
 set(KEEL_MANIFEST_SOURCES boot complain drive file image_format manifest network position processor serial syntax want)
 list(TRANSFORM KEEL_MANIFEST_SOURCES REPLACE "(.+)" "tools/manifest/\\1.c")

@@ -5,14 +5,14 @@ keel_unit_test(gmem SOURCES tests/unit/test_gmem.c devmodel/cell/core/gmem.c)
 keel_unit_test(fw_cfg SOURCES
 	tests/unit/test_fw_cfg.c devmodel/cell/chip/fw_cfg.c devmodel/cell/core/gmem.c devmodel/cell/core/state.c)
 
-keel_unit_test(pc SOURCES tests/unit/test_pc.c ${KEEL_PC_SOURCES} devmodel/shared/vq_device.c)
+keel_unit_test(pc SOURCES tests/unit/test_pc.c ${KEEL_PC_SOURCES})
 keel_unit_test(pc_apic SOURCES tests/unit/test_pc_apic.c ${KEEL_PC_SOURCES})
 keel_unit_test(pc_model SOURCES tests/unit/test_pc_model.c ${KEEL_PC_SOURCES})
-keel_unit_test(save SOURCES tests/unit/test_save.c ${KEEL_PC_SOURCES} devmodel/shared/vq_device.c)
-keel_unit_test(transfer SOURCES tests/unit/test_transfer.c ${KEEL_PC_SOURCES} devmodel/shared/vq_device.c)
+keel_unit_test(save SOURCES tests/unit/test_save.c ${KEEL_PC_SOURCES})
+keel_unit_test(transfer SOURCES tests/unit/test_transfer.c ${KEEL_PC_SOURCES})
 keel_unit_test(pc_pci SOURCES tests/unit/test_pc_pci.c ${KEEL_PC_SOURCES})
 keel_unit_test(pc_apertures SOURCES tests/unit/test_pc_apertures.c ${KEEL_PC_SOURCES})
-keel_unit_test(virtio SOURCES tests/unit/test_virtio.c ${KEEL_PC_SOURCES} devmodel/shared/vq_device.c)
+keel_unit_test(virtio SOURCES tests/unit/test_virtio.c ${KEEL_PC_SOURCES})
 keel_unit_test(virtio_net SOURCES
 	tests/unit/test_virtio_net.c devmodel/cell/virtio/net.c devmodel/cell/virtio/virtio.c devmodel/cell/virtio/virtio_pci.c
 	devmodel/cell/virtio/virtio_queue.c devmodel/cell/pci/msi.c devmodel/cell/pci/pci.c devmodel/cell/core/bus.c
@@ -33,7 +33,7 @@ if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)
 endif()
 if(TARGET keel_cell)
 	add_executable(unit-cell_image test_cell_image.c)
-	target_include_directories(unit-cell_image PRIVATE ${KEEL_ROOT}/include ${KEEL_ROOT}/devmodel/cell)
+	target_include_directories(unit-cell_image PRIVATE ${KEEL_ROOT}/include ${KEEL_ROOT}/devmodel ${KEEL_ROOT}/devmodel/cell)
 	target_compile_definitions(unit-cell_image PRIVATE _GNU_SOURCE)
 	target_compile_options(unit-cell_image PRIVATE
 		-std=gnu11 -O2 -g -Wall -Wextra -Werror -Wmissing-prototypes -Wshadow -Wstrict-prototypes -Wundef -fPIE)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "host/rings.h"
 #include "vcpu/entry.h"
 
 #define TSC_KHZ		2000000ull	/* two ticks a nanosecond */
@@ -17,6 +18,7 @@
 #define GUEST_BYTES	0x100000000ull
 #define FIRMWARE_BYTES	0x40000u
 #define DISK_BYTES	0x100000u
+#define STREAM_BYTES	KEEL_PAGE_SIZE
 #define EVENT		KEEL_CONTEXT_EVENT
 #define NEVER		UINT64_MAX
 #define IF		0x200u
@@ -34,14 +36,32 @@ struct test_channel {
 		_Alignas(KEEL_PAGE_SIZE) uint8_t ring[KEEL_PAGE_SIZE];
 		uint8_t arena[KEEL_BLOCK_ARENA];
 	} queue[2];
+	/* Console in, console out, debug port. */
+	struct {
+		_Alignas(KEEL_PAGE_SIZE) uint8_t ring[7 * KEEL_PAGE_SIZE];
+		uint8_t arena[STREAM_BYTES];
+	} stream[3];
+	/* To and from CD-ROM drive and panel. */
+	struct {
+		_Alignas(KEEL_PAGE_SIZE) uint8_t ring[KEEL_PAGE_SIZE];
+		uint8_t arena[KEEL_PAGE_SIZE];
+	} message[4];
 };
 
+#define RIG_DEVICES	5u
+#define RIG_QUEUES	9u
+
+#define TEST_QUEUE_OF(member, count) (struct keel_queue){ \
+	.ring = offsetof(struct test_channel, member.ring), .entries = (count), \
+	.arena = offsetof(struct test_channel, member.arena), .arena_bytes = sizeof(((struct test_channel *)0)->member.arena), \
+}
 #define TEST_QUEUE(n) { \
 	.ring = offsetof(struct test_channel, queue[n].ring), .entries = KEEL_BLOCK_ENTRIES, \
 	.arena = offsetof(struct test_channel, queue[n].arena), .arena_bytes = KEEL_BLOCK_ARENA, \
 }
 
 static struct test_channel *channel;
+static struct rings host;		/* the resource half's end of it */
 static uint8_t *guest;
 static struct pc *pc;
 static struct keel_context ctx[EVENT + 1];
@@ -245,7 +265,8 @@ static inline void fill_machine(struct keel_machine *m)
 	m->wall_ns = 86400ll * 365 * 1000000000ll;	/* 1 January 1971 */
 	m->firmware = offsetof(struct test_channel, firmware);
 	m->firmware_bytes = FIRMWARE_BYTES;
-	m->devices = m->queues = 2;
+	m->devices = RIG_DEVICES;
+	m->queues = RIG_QUEUES;
 	m->queue[0] = (struct keel_queue)TEST_QUEUE(0);
 	m->queue[1] = (struct keel_queue)TEST_QUEUE(1);
 	m->device[0] = (struct keel_device){
@@ -253,11 +274,36 @@ static inline void fill_machine(struct keel_machine *m)
 	};
 	set_sectors(0, DISK_BYTES / KEEL_SECTOR);
 	m->device[1] = (struct keel_device){
-		.type = KEEL_DEVICE_IDE_CDROM, .slot = 2, .first_queue = 1, .queues = 1, .config_bytes = 8,
+		.type = KEEL_DEVICE_IDE_CDROM, .slot = 2, .first_queue = 1, .queues = 3, .config_bytes = 8,
 	};
+	m->queue[2] = TEST_QUEUE_OF(message[0], KEEL_MESSAGE_ENTRIES);
+	m->queue[3] = TEST_QUEUE_OF(message[1], KEEL_MESSAGE_ENTRIES);
+	m->device[2] = (struct keel_device){ .type = KEEL_DEVICE_CONSOLE, .first_queue = 4, .queues = 2 };
+	m->queue[4] = TEST_QUEUE_OF(stream[0], STREAM_BUFFERS);
+	m->queue[5] = TEST_QUEUE_OF(stream[1], KEEL_STREAM_ENTRIES_MOST);
+	m->device[3] = (struct keel_device){ .type = KEEL_DEVICE_DEBUG, .first_queue = 6, .queues = 1 };
+	m->queue[6] = TEST_QUEUE_OF(stream[2], KEEL_STREAM_ENTRIES_MOST);
+	m->device[4] = (struct keel_device){ .type = KEEL_DEVICE_PANEL, .first_queue = 7, .queues = 2 };
+	m->queue[7] = TEST_QUEUE_OF(message[2], KEEL_MESSAGE_ENTRIES);
+	m->queue[8] = TEST_QUEUE_OF(message[3], KEEL_MESSAGE_ENTRIES);
 	m->items = 2;
 	m->item[0] = (struct keel_item){ .name = "etc/e820", .size = 20, .offset = offsetof(struct test_channel, item) };
 	m->item[1] = (struct keel_item){ .key = 0x8003, .size = 4, .offset = offsetof(struct test_channel, item) };
+}
+
+/* The rings of a channel that is new, or that has moved. */
+static inline void open_host(void)
+{
+	const struct keel_machine *m = &channel->c.machine;
+
+	rings_init(&host, &channel->c, m->device, RIG_DEVICES, m->queue);
+}
+
+/* Types on the serial console. */
+static inline void type_in(const char *text)
+{
+	ck_assert_uint_le(strlen(text), rings_input_room(&host));
+	rings_put_input(&host, (const uint8_t *)text, strlen(text));
 }
 
 static inline void make(void)
@@ -278,6 +324,7 @@ static inline void make(void)
 	for (unsigned int i = 0; i < sizeof(channel->item); i++)
 		channel->item[i] = (uint8_t)('a' + i);
 	fill_machine(&channel->c.machine);
+	open_host();
 }
 
 static inline void destroy(void)

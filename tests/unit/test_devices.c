@@ -40,7 +40,7 @@ static void start(void)
 	channel = aligned_alloc(KEEL_PAGE_SIZE, layout.bytes);
 	memset(channel, 0, layout.bytes);
 	channel_fill(channel, &layout, &manifest, &memory, &firmware, &items, 2000000);
-	rings_init(&rings, channel);
+	rings_init(&rings, channel, layout.device, layout.devices, layout.queue);
 	devices_start(&devices, channel, layout.queue, &rings);
 }
 
@@ -77,7 +77,9 @@ START_TEST(nothing)
 	manifest = (struct manifest){ .vcpus = 1 };
 	start();
 	expect_taken();
-	ck_assert_uint_eq(layout.devices, 0);
+	ck_assert_uint_eq(layout.devices, 3);
+	ck_assert_uint_eq(layout.device[0].type, KEEL_DEVICE_CONSOLE);
+	ck_assert_uint_eq(layout.device[2].type, KEEL_DEVICE_PANEL);
 	ck_assert(!devices_serve(&devices));
 }
 END_TEST
@@ -91,8 +93,8 @@ START_TEST(all)
 	manifest.drives[2] = (struct manifest_drive){ .kind = MANIFEST_DRIVE_CDROM, .mode = MANIFEST_RO };
 	start();
 	expect_taken();
-	ck_assert_uint_eq(layout.devices, 3);
-	ck_assert_uint_eq(layout.queues, 3);
+	ck_assert_uint_eq(layout.devices, 6);
+	ck_assert_uint_eq(layout.queues, 10);
 	ck_assert_int_eq(layout.drive[0], -1);
 	ck_assert_int_eq(layout.drive[1], 0);
 	ck_assert_ptr_null(channel_drive_queue(&layout, 3));
@@ -103,9 +105,8 @@ START_TEST(all)
 	ck_assert_str_eq(channel->machine.device[1].id, "KEEL-2");
 	ck_assert_uint_eq(channel->machine.device[2].type, KEEL_DEVICE_VIRTIO + VIRTIO_ID_RNG);
 	ck_assert_uint_eq(channel->machine.device[2].slot, PC_SLOT_RNG);
-	rings_set_medium(&rings, (unsigned int)layout.drive[2], 4096);
-	ck_assert_uint_eq(link_block_sectors(&channel->machine.device[1]), 8);
-	expect_taken();
+	ck_assert_uint_eq(channel->machine.device[0].queues, 1);
+	ck_assert_uint_eq(channel->machine.device[1].queues, 3);
 }
 END_TEST
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "host/backend/disk.h"
+#include "core/stream.h"
 #include "host/rings.h"
 #include "suite.h"
 
@@ -426,60 +427,144 @@ START_TEST(started_together)
 }
 END_TEST
 
+/* The rings */
+
+#define CONSOLE_ENTRIES	16u
+#define CONSOLE_BUFFER	256u
+
+static struct {
+	struct keel_channel c;
+	struct {
+		_Alignas(KEEL_PAGE_SIZE) uint8_t ring[KEEL_PAGE_SIZE];
+		uint8_t arena[CONSOLE_ENTRIES * CONSOLE_BUFFER];
+	} queue[4];
+} peer;
+static struct keel_queue queues[4];
+static struct vq_shadow shadows[4][CONSOLE_ENTRIES];
+static struct rings rings;
+
+/* A console and a panel; the cell has offered nothing yet. */
+static void open_rings(void)
+{
+	static const struct keel_device devices[] = {
+		{ .type = KEEL_DEVICE_CONSOLE, .first_queue = 0, .queues = 2 },
+		{ .type = KEEL_DEVICE_PANEL, .first_queue = 2, .queues = 2 },
+	};
+
+	memset(&peer, 0, sizeof(peer));
+	for (unsigned int i = 0; i < 4; i++)
+		queues[i] = (struct keel_queue){
+			(uint32_t)((uint8_t *)peer.queue[i].ring - (uint8_t *)&peer), CONSOLE_ENTRIES,
+			(uint32_t)((uint8_t *)peer.queue[i].arena - (uint8_t *)&peer), sizeof(peer.queue[i].arena),
+		};
+	rings_init(&rings, &peer.c, devices, 2, queues);
+}
+
 START_TEST(rings_and_a_hostile_cell)
 {
-	static struct keel_channel channel;
-	uint8_t bytes[2 * KEEL_RING_BYTES];
-	struct rings rings;
-	bool full;
+	uint8_t bytes[2 * CONSOLE_ENTRIES * CONSOLE_BUFFER];
+	struct vq_piece pieces[2];
+	struct vq_driver cell;
+	uint16_t head;
 
-	memset(&channel, 0, sizeof(channel));
-	rings_init(&rings, &channel);
-	channel.output_head = 0xfffffff0u;
-	ck_assert_uint_eq(rings_take_output(&rings, bytes, sizeof(bytes), &full), KEEL_RING_BYTES);
-	ck_assert(full);
-	channel.input_tail = 0x1234567;
+	open_rings();
+	vq_driver_init(&cell, peer.queue[1].ring, CONSOLE_ENTRIES, shadows[1]);
+	pieces[0] = (struct vq_piece){ queues[1].arena, sizeof(peer.queue[1].arena) };
+	/* All of the arena in each buffer: no more than an arena at a time. */
+	for (unsigned int i = 0; i < CONSOLE_ENTRIES; i++)
+		ck_assert(vq_driver_send(&cell, pieces, 1, 0, &head));
+	ck_assert_uint_eq(rings_take_output(&rings, bytes, sizeof(bytes)), sizeof(peer.queue[1].arena));
+	/* Chains that are no buffer have nothing, wherever they are; made up ones come to an end. */
+	vq_avail_head(peer.queue[1].ring, CONSOLE_ENTRIES)->index += 0x5000;
+	for (unsigned int i = 0; i < 10; i++)
+		ck_assert_uint_le(rings_take_output(&rings, bytes, sizeof(bytes)), sizeof(peer.queue[1].arena));
+	/* Of input there is as much room as was offered, in the arena. */
 	ck_assert_uint_eq(rings_input_room(&rings), 0);
-	channel.input_tail = 0;
-	ck_assert_uint_eq(rings_input_room(&rings), KEEL_RING_BYTES);
+	vq_driver_init(&cell, peer.queue[0].ring, CONSOLE_ENTRIES, shadows[0]);
+	pieces[0] = (struct vq_piece){ 0, 64 };
+	ck_assert(vq_driver_send(&cell, pieces, 0, 1, &head));
+	pieces[0] = (struct vq_piece){ queues[0].arena, 100 };
+	pieces[1] = (struct vq_piece){ queues[0].arena + 100, 20 };
+	ck_assert(vq_driver_send(&cell, pieces, 0, 2, &head));
+	ck_assert(vq_driver_send(&cell, pieces, 1, 0, &head));
+	ck_assert_uint_eq(rings_input_room(&rings), 0);
+	ck_assert(vq_driver_send(&cell, pieces, 0, 1, &head));
+	ck_assert_uint_eq(rings_input_room(&rings), 100);
 	memset(bytes, 'x', sizeof(bytes));
-	rings_put_input(&rings, bytes, KEEL_RING_BYTES);
+	rings_put_input(&rings, bytes, 100);
 	ck_assert_uint_eq(rings_input_room(&rings), 0);
-	ck_assert_uint_eq(channel.input[KEEL_RING_BYTES - 1], 'x');
+	ck_assert_uint_eq(peer.queue[0].arena[99], 'x');
+	ck_assert_uint_eq(peer.queue[0].arena[100], 0);
+	ck_assert_uint_eq(peer.c.magic, 0);
+}
+END_TEST
+
+/* Messages for which there is no buffer wait, each once. */
+START_TEST(messages_wait)
+{
+	struct keel_message message = { .kind = KEEL_MESSAGE_TAKEN, .number = 7 };
+	struct stream_in in;
+	struct stream_out out;
+
+	open_rings();
+	for (unsigned int i = 0; i < 3; i++) {
+		rings_press(&rings, KEEL_MESSAGE_NMI);
+		rings_press(&rings, KEEL_MESSAGE_POWER_BUTTON);
+	}
+	stream_in_init(&in, (uint8_t *)&peer, &queues[2], shadows[2]);
+	stream_out_init(&out, (uint8_t *)&peer, &queues[3], shadows[3]);
+	ck_assert(!stream_receive(&in, &message));
+	ck_assert_uint_eq(rings_buttons_taken(&rings), 0);
+	rings_serve(&rings);
+	ck_assert(stream_receive(&in, &message));
+	ck_assert_uint_eq(message.kind, KEEL_MESSAGE_POWER_BUTTON);
+	ck_assert(stream_receive(&in, &message));
+	ck_assert_uint_eq(message.kind, KEEL_MESSAGE_NMI);
+	ck_assert(!stream_receive(&in, &message));
+	message = (struct keel_message){ .kind = KEEL_MESSAGE_TAKEN, .number = 7 };
+	ck_assert(stream_send(&out, &message));
+	ck_assert(!rings_sleep(&rings, false));
+	ck_assert_uint_eq(rings_buttons_taken(&rings), 7);
+	/* One of a kind that is not the panel's, and one that is cut short. */
+	message = (struct keel_message){ .kind = KEEL_MESSAGE_DOOR, .number = 9 };
+	ck_assert(stream_send(&out, &message));
+	stream_put(&out, 1);
+	stream_flush(&out);
+	ck_assert_uint_eq(rings_buttons_taken(&rings), 7);
+	ck_assert(rings_sleep(&rings, false));
 }
 END_TEST
 
 START_TEST(sleeping)
 {
-	static struct keel_channel channel;
-	struct rings rings;
+	struct stream_out out;
 	uint8_t bytes[8];
-	bool full;
 
-	memset(&channel, 0, sizeof(channel));
-	rings_init(&rings, &channel);
+	open_rings();
 	ck_assert(rings_sleep(&rings, true));
-	ck_assert_uint_eq(channel.host_asleep, 1);
+	ck_assert_uint_eq(peer.c.host_asleep, 1);
 	rings_awake(&rings);
-	ck_assert_uint_eq(channel.host_asleep, 0);
-	channel.output[0] = 'a';
-	channel.output_head = 1;
-	ck_assert(!rings_sleep(&rings, true));
-	ck_assert_uint_eq(channel.host_asleep, 0);
-	/* Output that nobody wants now does not keep this end awake. */
-	ck_assert(rings_sleep(&rings, false));
-	ck_assert_uint_eq(rings_take_output(&rings, bytes, sizeof(bytes), &full), 1);
+	ck_assert_uint_eq(peer.c.host_asleep, 0);
+	stream_out_init(&out, (uint8_t *)&peer, &queues[1], shadows[1]);
+	stream_put(&out, 'a');
+	stream_put(&out, 'b');
 	ck_assert(rings_sleep(&rings, true));
-	rings_command(&rings, KEEL_COMMAND_POWER_BUTTON);
-	rings_command(&rings, KEEL_COMMAND_NMI);
-	ck_assert_uint_eq(channel.commands, KEEL_COMMAND_POWER_BUTTON | KEEL_COMMAND_NMI);
+	stream_flush(&out);
+	ck_assert(!rings_sleep(&rings, true));
+	ck_assert_uint_eq(peer.c.host_asleep, 0);
+	/* Output that nobody wants now does not keep this end awake; a part of it that is left does. */
+	ck_assert(rings_sleep(&rings, false));
+	ck_assert_uint_eq(rings_take_output(&rings, bytes, 1), 1);
+	ck_assert(!rings_sleep(&rings, true));
+	ck_assert_uint_eq(rings_take_output(&rings, bytes, sizeof(bytes)), 1);
+	ck_assert(rings_sleep(&rings, true));
 }
 END_TEST
 
 int main(void)
 {
 	Suite *suite = suite_create("disk");
-	TCase *disks = tcase_create("disks"), *rings = tcase_create("rings");
+	TCase *disks = tcase_create("disks"), *queued = tcase_create("rings");
 
 	tcase_add_checked_fixture(disks, set_up, tear_down);
 	tcase_add_test(disks, read_write);
@@ -493,9 +578,10 @@ int main(void)
 	tcase_add_test(disks, media);
 	tcase_add_test(disks, sent_media);
 	tcase_add_test(disks, locks);
-	tcase_add_test(rings, rings_and_a_hostile_cell);
-	tcase_add_test(rings, sleeping);
+	tcase_add_test(queued, rings_and_a_hostile_cell);
+	tcase_add_test(queued, messages_wait);
+	tcase_add_test(queued, sleeping);
 	suite_add_tcase(suite, disks);
-	suite_add_tcase(suite, rings);
+	suite_add_tcase(suite, queued);
 	return run_suite(suite);
 }

@@ -53,13 +53,20 @@ static const struct {
 	BAD(machine.firmware, sizeof(struct test_channel) - FIRMWARE_BYTES + 1, CELL_REFUSED_FIRMWARE),
 	BAD(machine.firmware, 0, CELL_REFUSED_FIRMWARE),
 	BAD(machine.devices, KEEL_DEVICES + 1, CELL_REFUSED_DEVICE),
-	BAD(machine.devices, 3, CELL_REFUSED_DEVICE),
+	BAD(machine.devices, RIG_DEVICES + 1, CELL_REFUSED_DEVICE),
 	BAD(machine.devices, 1, CELL_REFUSED_DEVICE),
 	BAD(machine.queues, KEEL_QUEUES + 1, CELL_REFUSED_DEVICE),
 	BAD(machine.queues, 1, CELL_REFUSED_DEVICE),
-	BAD(machine.queues, 3, CELL_REFUSED_DEVICE),
+	BAD(machine.queues, RIG_QUEUES + 1, CELL_REFUSED_DEVICE),
 	BAD(machine.device[0].type, 0, CELL_REFUSED_DEVICE),
 	BAD(machine.device[0].type, 3, CELL_REFUSED_DEVICE),
+	BAD(machine.device[2].type, 6, CELL_REFUSED_DEVICE),
+	BAD(machine.device[2].slot, 1, CELL_REFUSED_DEVICE),
+	BAD(machine.device[3].type, KEEL_DEVICE_CONSOLE, CELL_REFUSED_DEVICE),
+	BAD(machine.device[4].slot, UINT16_MAX, CELL_REFUSED_DEVICE),
+	BAD(machine.queue[5].entries, 2 * KEEL_STREAM_ENTRIES_MOST, CELL_REFUSED_DEVICE),
+	BAD(machine.queue[3].entries, 2 * KEEL_MESSAGE_ENTRIES, CELL_REFUSED_DEVICE),
+	BAD(machine.queue[7].entries, 2 * KEEL_MESSAGE_ENTRIES, CELL_REFUSED_DEVICE),
 	BAD(machine.device[0].type, UINT32_MAX, CELL_REFUSED_DEVICE),
 	BAD(machine.device[0].slot, KEEL_DRIVES, CELL_REFUSED_DEVICE),
 	BAD(machine.device[0].slot, 2, CELL_REFUSED_DEVICE),
@@ -83,7 +90,7 @@ static const struct {
 	BAD(machine.queue[0].arena, 0, CELL_REFUSED_DEVICE),
 	BAD(machine.queue[0].arena, UINT32_MAX & ~4095u, CELL_REFUSED_DEVICE),
 	BAD(machine.queue[0].arena, offsetof(struct test_channel, queue[0].arena) + 512, CELL_REFUSED_DEVICE),
-	BAD(machine.queue[0].arena, offsetof(struct test_channel, queue[1].arena) + 4096, CELL_REFUSED_DEVICE),
+	BAD(machine.queue[0].arena, (uint32_t)sizeof(struct test_channel) - KEEL_BLOCK_ARENA + 4096, CELL_REFUSED_DEVICE),
 	BAD(machine.queue[0].arena_bytes, KEEL_BLOCK_ARENA - 4096, CELL_REFUSED_DEVICE),
 	BAD(machine.queue[0].arena_bytes, 0, CELL_REFUSED_DEVICE),
 	BAD(machine.aperture[0].bytes, KEEL_PAGE_SIZE, CELL_REFUSED_APERTURE),		/* the channel's header */
@@ -257,43 +264,90 @@ END_TEST
 
 /* The channel */
 
-START_TEST(debug_ring)
+/* All that the resource half finds; it may be more than there is room for. */
+static size_t take(size_t (*from)(struct rings *, uint8_t *, size_t), uint8_t *to)
 {
+	size_t count = 0, n;
+
+	while ((n = from(&host, to + count, STREAM_BYTES)) > 0)
+		count += n;
+	return count;
+}
+
+/* What does not fit is dropped, and what was before it is not. */
+START_TEST(debug_port)
+{
+	static uint8_t text[2 * STREAM_BYTES];
+
 	ck_assert_uint_eq(out(0x402, '\n')->flags & KEEL_ANSWER_DOORBELL, 0);
 	channel->c.host_asleep = 1;
 	ck_assert_uint_eq(out(0x402, 'x')->flags & KEEL_ANSWER_DOORBELL, 0);
 	ck_assert_uint_eq(out(0x402, '\n')->flags & KEEL_ANSWER_DOORBELL, KEEL_ANSWER_DOORBELL);
 	ck_assert_uint_eq(poll(0)->flags & KEEL_ANSWER_DOORBELL, 0);
-	ck_assert_uint_eq(channel->c.debug_head, 3);
-	ck_assert_int_eq(memcmp(channel->c.debug, "\nx\n", 3), 0);
-	for (unsigned int i = 0; i < 2 * KEEL_RING_BYTES; i++)
-		out(0x402, '.');
-	ck_assert_uint_eq(channel->c.debug_head, KEEL_RING_BYTES);
-	channel->c.debug_tail = 77777;	/* nonsense: taken as full */
-	out(0x402, '.');
-	ck_assert_uint_eq(channel->c.debug_head, KEEL_RING_BYTES);
+	out(0x402, 'y');
+	ck_assert_uint_eq(take(rings_take_debug, text), 4);
+	ck_assert_int_eq(memcmp(text, "\nx\ny", 4), 0);
+	for (unsigned int i = 0; i < 2 * KEEL_STREAM_ENTRIES_MOST; i++)
+		out(0x402, (uint8_t)i);
+	ck_assert_uint_eq(take(rings_take_debug, text), KEEL_STREAM_ENTRIES_MOST);
+	for (unsigned int i = 0; i < KEEL_STREAM_ENTRIES_MOST; i++)
+		ck_assert_uint_eq(text[i], (uint8_t)i);
+	out(0x402, 'z');
+	ck_assert_uint_eq(take(rings_take_debug, text), 1);
+	ck_assert(!rings_event_wanted(&host));
 }
 END_TEST
 
 START_TEST(serial_console)
 {
+	static uint8_t text[2 * STREAM_BYTES];
+
 	channel->c.host_asleep = 1;
 	ck_assert_uint_eq(out(0x3f8, 'H')->flags & KEEL_ANSWER_DOORBELL, KEEL_ANSWER_DOORBELL);
+	/* Whatever becomes of the guest now, this is there. */
+	ck_assert_uint_eq(take(rings_take_output, text), 1);
 	out(0x3f8, 'i');
-	ck_assert_uint_eq(channel->c.output_head, 2);
-	ck_assert_int_eq(memcmp(channel->c.output, "Hi", 2), 0);
+	ck_assert_uint_eq(take(rings_take_output, text + 1), 1);
+	ck_assert_int_eq(memcmp(text, "Hi", 2), 0);
+	ck_assert(!rings_event_wanted(&host));
 
 	/* The other end does not read: the transmitter shows busy, nothing is lost, an event lets it go on. */
-	for (unsigned int i = 2; i < KEEL_RING_BYTES; i++)
-		out(0x3f8, '.');
+	for (unsigned int i = 0; i < KEEL_STREAM_ENTRIES_MOST; i++)
+		out(0x3f8, (uint8_t)i);
+	ck_assert_uint_eq(in(0x3fd, 1) & 0x60, 0x60);
 	out(0x3f8, 'A');
 	ck_assert_uint_eq(in(0x3fd, 1) & 0x40, 0);
-	ck_assert_uint_eq(channel->c.output_head, KEEL_RING_BYTES);
-	channel->c.output_tail = 10;
+	ck_assert_uint_eq(rings_take_output(&host, text, 10), 10);
+	ck_assert(rings_event_wanted(&host));
 	event();
-	ck_assert_uint_eq(channel->c.output_head, KEEL_RING_BYTES + 1);
-	ck_assert_uint_eq(channel->c.output[0], 'A');
+	ck_assert_uint_eq(take(rings_take_output, text + 10), KEEL_STREAM_ENTRIES_MOST - 10 + 1);
+	for (unsigned int i = 0; i < KEEL_STREAM_ENTRIES_MOST; i++)
+		ck_assert_uint_eq(text[i], (uint8_t)i);
+	ck_assert_uint_eq(text[KEEL_STREAM_ENTRIES_MOST], 'A');
+	ck_assert(!rings_event_wanted(&host));
 	ck_assert_uint_eq(in(0x3fd, 1) & 0x60, 0x60);
+}
+END_TEST
+
+/* What a guest types ahead waits, in order, however it comes. */
+START_TEST(serial_input_waits)
+{
+	char text[3000];
+
+	for (unsigned int i = 0; i < sizeof(text); i++)
+		text[i] = (char)('a' + i % 26);
+	ck_assert_uint_eq(rings_input_room(&host), STREAM_BYTES);
+	rings_put_input(&host, (uint8_t *)text, 1);
+	rings_put_input(&host, (uint8_t *)text + 1, 2000);
+	event();
+	rings_put_input(&host, (uint8_t *)text + 2001, sizeof(text) - 2001);
+	for (unsigned int i = 0; i < sizeof(text); i++) {
+		ck_assert_uint_eq(in(0x3fd, 1) & 1, 1);
+		ck_assert_uint_eq(in(0x3f8, 1), (uint8_t)text[i]);
+	}
+	ck_assert_uint_eq(in(0x3fd, 1) & 1, 0);
+	/* All of it has room again. */
+	ck_assert_uint_eq(rings_input_room(&host), STREAM_BYTES);
 }
 END_TEST
 
@@ -305,8 +359,7 @@ START_TEST(serial_input_interrupts)
 	out(0x3fc, 0x0b);
 	ctx[0].regs.rflags |= IF;
 	ck_assert_uint_eq(poll(0)->inject, 0);
-	memcpy(channel->c.input, "ls", 2);
-	channel->c.input_head = 2;
+	type_in("ls");
 	ck_assert_uint_eq(event()->kick, 1);
 	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x24));
 	ck_assert_uint_eq(in(0x3f8, 1), 'l');
@@ -846,9 +899,8 @@ START_TEST(nmi_button)
 	mmio_write(0, APIC + 0xf0, 0x1ff);
 	mmio_write(0, APIC + 0x360, 0x400);
 	ck_assert_uint_eq(enter(0, KEEL_EXIT_HLT)->action, KEEL_ACTION_WAIT);
-	channel->c.commands = KEEL_COMMAND_NMI;
+	rings_press(&host, KEEL_MESSAGE_NMI);
 	ck_assert_uint_eq(event()->kick, 1);
-	ck_assert_uint_eq(channel->c.commands, 0);
 	ck_assert_uint_eq(poll(0)->flags, KEEL_ANSWER_NMI);
 	ck_assert_uint_eq(ctx[0].answer.action, KEEL_ACTION_RESUME);
 	ck_assert_uint_eq(poll(0)->flags, 0);
@@ -896,6 +948,7 @@ END_TEST
 START_TEST(unknown_instruction)
 {
 	static const uint8_t fld[] = { 0xd9, 0x00 };
+	static uint8_t text[STREAM_BYTES];
 	struct keel_answer *answer;
 
 	memcpy(guest + ctx[0].regs.rip, fld, sizeof(fld));
@@ -903,7 +956,7 @@ START_TEST(unknown_instruction)
 	ck_assert_uint_eq(answer->action, KEEL_ACTION_END);
 	ck_assert_uint_eq(answer->end, KEEL_END_CELL_REFUSED);
 	ck_assert_uint_eq(answer->detail, CELL_REFUSED_INSTRUCTION);
-	ck_assert_ptr_nonnull(memmem(channel->c.debug, channel->c.debug_head, ": d9 00 00 00 d0 ", 17));
+	ck_assert_ptr_nonnull(memmem(text, take(rings_take_debug, text), ": d9 00 00 00 d0 ", 17));
 }
 END_TEST
 
@@ -995,13 +1048,13 @@ START_TEST(power_button)
 	out_by(0, 0x602, 2, 0x100);
 	ck_assert_uint_eq(in(0x604, 2) & 1, 1);
 	ctx[0].regs.rflags |= IF;
-	channel->c.commands = KEEL_COMMAND_POWER_BUTTON;
+	rings_press(&host, KEEL_MESSAGE_POWER_BUTTON);
 	ck_assert_uint_eq(event()->kick, 1);
 	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x29));
 	ck_assert_uint_eq(in(0x600, 2) & 0x100, 0x100);
-	ck_assert_uint_eq(channel->c.buttons_taken, 0);
+	ck_assert_uint_eq(rings_buttons_taken(&host), 0);
 	out_by(0, 0x600, 2, 0x100);
-	ck_assert_uint_eq(channel->c.buttons_taken, 1);
+	ck_assert_uint_eq(rings_buttons_taken(&host), 1);
 }
 END_TEST
 
@@ -1024,8 +1077,7 @@ static unsigned int cd_error(void)
 
 static void change_cd(uint64_t bytes)
 {
-	set_sectors(1, bytes / KEEL_SECTOR);
-	channel->c.commands = KEEL_COMMAND_MEDIUM_CHANGED;
+	rings_set_medium(&host, 2, bytes);
 	event();
 }
 
@@ -1039,19 +1091,23 @@ START_TEST(media)
 	ck_assert_uint_eq(cd_error(), 6);
 	ck_assert(cd_packet(0x00, 0));
 	ck_assert(cd_packet(0x1e, 1));
-	ck_assert_uint_eq(channel->c.doors, (uint32_t)KEEL_DOOR_LOCKED << 16);
-	channel->c.commands = KEEL_COMMAND_EJECT_REQUEST;
+	ck_assert(rings_door(&host, 2).locked);
+	rings_press_eject(&host);
 	event();
 	ck_assert(cd_packet(0x00, 0));
 	ck_assert(!cd_packet(0x1b, 2));
 	ck_assert(cd_packet(0x1e, 0));
-	ck_assert_uint_eq(channel->c.doors, 0);
+	ck_assert(!rings_door(&host, 2).locked);
 	channel->c.host_asleep = 1;
 	for (uint32_t i = 1; i < 300; i++) {
 		ck_assert(cd_packet(0x1b, 2));
-		/* As it was never written by anybody else. */
-		ck_assert_uint_eq(channel->c.doors, (i % 128) << 16);
-		channel->c.doors = 0xffffffff;
+		/* Told or not, the last one says all. */
+		if (i % 40 == 0) {
+			ck_assert_uint_lt(rings_door(&host, 2).ejected, i);
+			ck_assert(rings_event_wanted(&host));
+			event();
+			ck_assert_uint_eq(rings_door(&host, 2).ejected, i);
+		}
 		ck_assert(cd_packet(0x1b, 3));
 		ck_assert(!cd_packet(0x00, 0));
 	}
@@ -1482,13 +1538,11 @@ static void check_answer(unsigned int context)
 
 static void scramble_channel(void)
 {
-	struct keel_channel *c = &channel->c;
-
 	switch (random_bits() % 8) {
-	case 0: c->commands = (uint32_t)random_bits(); break;
-	case 1: c->output_tail = (uint32_t)random_bits(); break;
+	case 0: ((uint8_t *)channel->message)[random_bits() % sizeof(channel->message)] = (uint8_t)random_bits(); break;
+	case 1: ((uint8_t *)channel->stream)[random_bits() % sizeof(channel->stream)] = (uint8_t)random_bits(); break;
 	case 2: use((unsigned int)(random_bits() % 2), (uint32_t)(random_bits() % (KEEL_BLOCK_ENTRIES + 2))); break;
-	case 3: c->input_head = (uint32_t)random_bits(); break;
+	case 3: rings_set_medium(&host, 2, random_bits()); rings_press(&host, random_bits() % 2); rings_serve(&host); break;
 	case 4: ring_of(random_bits() % 2)[random_bits() % vq_bytes(KEEL_BLOCK_ENTRIES)] = (uint8_t)random_bits(); break;
 	case 5: channel->queue[random_bits() % 2].arena[KEEL_BOUNCE_BYTES + random_bits() % 32] = (uint8_t)random_bits(); break;
 	case 6: set_sectors(1, random_bits()); break;
@@ -1542,8 +1596,9 @@ int main(void)
 	tcase_add_test(started, port_map);
 	tcase_add_test(started, boot_data);
 	tcase_add_test(started, fw_cfg_dma);
-	tcase_add_test(started, debug_ring);
+	tcase_add_test(started, debug_port);
 	tcase_add_test(started, serial_console);
+	tcase_add_test(started, serial_input_waits);
 	tcase_add_test(started, serial_input_interrupts);
 	tcase_add_test(started, pit_through_8259);
 	tcase_add_test(started, pit_through_ioapic);

@@ -207,7 +207,7 @@ START_TEST(event_leaves_pages_alone)
 	out(0x3fc, 0x0b);
 	poll(0);
 	before = apics[0];
-	channel->c.input_head = 1;
+	type_in("x");
 	event();
 	assert_posted(&before, &ctx[EVENT].answer, 0x45);
 }

@@ -547,7 +547,7 @@ static void run_devices(unsigned int v)
 /* The button pulls LINT1 of all. */
 static void run_event(void)
 {
-	channel->c.commands = KEEL_COMMAND_NMI;
+	rings_press(&host, KEEL_MESSAGE_NMI);
 	kick(event()->kick);
 	check_all();
 }

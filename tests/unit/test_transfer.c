@@ -20,7 +20,7 @@ static uint32_t load(const uint8_t *from, size_t bytes)
 {
 	size_t at = 0;
 
-	command(KEEL_COMMAND_LOAD);
+	command(KEEL_TRANSFER_LOAD);
 	for (unsigned int i = 0; i < ROUNDS; i++) {
 		feed(from, bytes, &at);
 		look();
@@ -34,7 +34,7 @@ static uint32_t load(const uint8_t *from, size_t bytes)
 
 static void go_on(void)
 {
-	command(KEEL_COMMAND_GO_ON);
+	command(KEEL_TRANSFER_GO_ON);
 	for (unsigned int i = 0; i < ROUNDS && state() != KEEL_TRANSFER_RUNNING; i++)
 		look();
 	ck_assert_uint_eq(state(), KEEL_TRANSFER_RUNNING);
@@ -171,11 +171,11 @@ END_TEST
 START_TEST(stop_is_called_off)
 {
 	start_with_area();
-	command(KEEL_COMMAND_SAVE);
+	command(KEEL_TRANSFER_SAVE);
 	ck_assert_uint_eq(enter_with(EVENT, KEEL_EXIT_EVENT, 0)->kick, 0xf);
 	ck_assert_uint_eq(kicked(0)->action, KEEL_ACTION_WAIT);
 	ck_assert_uint_eq(state(), KEEL_TRANSFER_STOPPING);
-	command(KEEL_COMMAND_GO_ON);
+	command(KEEL_TRANSFER_GO_ON);
 	ck_assert_uint_eq(enter_with(EVENT, KEEL_EXIT_EVENT, 0)->kick, 0xf);
 	ck_assert_uint_eq(state(), KEEL_TRANSFER_RUNNING);
 	ck_assert_uint_eq(kicked(0)->action, KEEL_ACTION_RESUME);
@@ -192,7 +192,7 @@ START_TEST(stops_when_nothing_is_under_way)
 	for (unsigned int i = 0; i < 2048; i++)
 		in(0x1f0, 2);
 	start_reading();
-	command(KEEL_COMMAND_SAVE);
+	command(KEEL_TRANSFER_SAVE);
 	look();
 	look();
 	ck_assert_uint_eq(state(), KEEL_TRANSFER_STOPPING);
@@ -206,7 +206,7 @@ END_TEST
 START_TEST(an_exit_comes_before_the_stop)
 {
 	start_with_area();
-	command(KEEL_COMMAND_SAVE);
+	command(KEEL_TRANSFER_SAVE);
 	enter_with(EVENT, KEEL_EXIT_EVENT, 0);
 	in(0x61, 1);
 	ck_assert_uint_eq(ctx[0].answer.flags & KEEL_ANSWER_RIP, KEEL_ANSWER_RIP);
@@ -219,7 +219,8 @@ END_TEST
 START_TEST(needs_an_area)
 {
 	start();
-	channel->c.commands = KEEL_COMMAND_SAVE;
+	/* Where it would be. */
+	((struct keel_transfer *)(void *)channel->more.arena)->commands = KEEL_TRANSFER_SAVE;
 	event();
 	ck_assert_uint_eq(poll(0)->action, KEEL_ACTION_RESUME);
 }
@@ -234,7 +235,7 @@ static void assert_refused(const char *text)
 /* A load that has failed is for good. */
 static void assert_never_runs(void)
 {
-	command(KEEL_COMMAND_GO_ON | KEEL_COMMAND_LOAD | KEEL_COMMAND_SAVE);
+	command(KEEL_TRANSFER_GO_ON | KEEL_TRANSFER_LOAD | KEEL_TRANSFER_SAVE);
 	for (unsigned int i = 0; i < 4; i++)
 		look();
 	ck_assert_uint_eq(state(), KEEL_TRANSFER_FAILED);
@@ -333,7 +334,7 @@ START_TEST(cut_short)
 		0, 1, 15, 16, 17, 1000, find(RECORD_VCPU, 1) + 3, find(RECORD_PAGE, 3) + 40, stream_bytes - 1,
 	};
 	ck_assert_uint_eq(load(stream, lengths[_i]), KEEL_TRANSFER_LOADING);
-	command(KEEL_COMMAND_GO_ON);
+	command(KEEL_TRANSFER_GO_ON);
 	look();
 	for (unsigned int i = 0; i < VCPUS; i++)
 		ck_assert_uint_eq(kicked(i)->action, KEEL_ACTION_WAIT);
@@ -356,7 +357,7 @@ START_TEST(bad_indices)
 {
 	start_with_area();
 	memset(area()->ring, 0x5c, RING_BYTES);
-	command(KEEL_COMMAND_SAVE);
+	command(KEEL_TRANSFER_SAVE);
 	for (unsigned int i = 0; i < 200; i++) {
 		area()->transfer.tail = i * 0x12345677u;
 		area()->transfer.head = ~i;
@@ -365,7 +366,7 @@ START_TEST(bad_indices)
 	ck_assert_uint_eq(state(), KEEL_TRANSFER_SAVING);
 	go_on();
 	make_second();
-	command(KEEL_COMMAND_LOAD);
+	command(KEEL_TRANSFER_LOAD);
 	for (unsigned int i = 0; i < 200; i++) {
 		area()->transfer.head = 0x80000000u + i * 0x12345677u;
 		area()->transfer.tail = i;
@@ -384,7 +385,7 @@ START_TEST(any_commands)
 	for (unsigned int i = 0; i < 3000; i++) {
 		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
 		if (seed >> 60 < 4)
-			channel->c.commands |= 1u << (4 + (seed >> 40) % 3);
+			area()->transfer.commands |= 1u << (seed >> 40) % 3;
 		if (seed >> 60 == 5)
 			area()->transfer.tail = area()->transfer.head;
 		if (seed >> 60 == 6)

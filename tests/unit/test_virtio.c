@@ -44,7 +44,7 @@ enum { FEATURES = 0x04, DRIVER_SELECT = 0x08, DRIVER = 0x0c, CONFIG_VECTOR = 0x1
        QUEUE_SIZE = 0x18, QUEUE_VECTOR = 0x1a, QUEUE_ENABLE = 0x1c, QUEUE_DESC = 0x20, QUEUE_DRIVER = 0x28, QUEUE_DEVICE = 0x30,
        ISR = 0x1000, NOTIFY = 0x3000 };
 
-static struct vq_device host;
+static struct vq_device half;
 static uint64_t desc_at, avail_at, used_at;
 static uint16_t added;
 
@@ -59,7 +59,7 @@ static void add_row(void)
 	m->device[m->devices++] = (struct keel_device){
 		.type = KEEL_DEVICE_VIRTIO + VIRTIO_ID_RNG, .slot = SLOT, .first_queue = (uint16_t)m->queues++, .queues = 1,
 	};
-	vq_device_init(&host, channel, offsetof(struct test_channel, more.ring), HOST_ENTRIES,
+	vq_device_init(&half, channel, offsetof(struct test_channel, more.ring), HOST_ENTRIES,
 		       offsetof(struct test_channel, more.arena), sizeof(channel->more.arena));
 }
 
@@ -218,10 +218,10 @@ static void answer_with(uint8_t first, uint32_t bytes)
 {
 	struct vq_chain chain;
 
-	ck_assert(vq_device_take(&host, &chain) && chain.good && chain.in == 1 && !chain.out);
+	ck_assert(vq_device_take(&half, &chain) && chain.good && chain.in == 1 && !chain.out);
 	for (uint32_t i = 0; i < chain.piece[0].bytes; i++)
 		((uint8_t *)channel)[chain.piece[0].offset + i] = (uint8_t)(first + i);
-	vq_device_give(&host, chain.head, bytes);
+	vq_device_give(&half, chain.head, bytes);
 }
 
 static void answer(uint8_t first)
@@ -257,14 +257,14 @@ START_TEST(refused_rows)
 {
 	struct keel_machine *m = &channel->c.machine;
 
-	m->device[2].type = refused[_i].type;
-	m->device[2].slot = refused[_i].slot;
-	m->device[2].queues = refused[_i].queues;
-	m->device[2].config_bytes = refused[_i].config_bytes;
-	m->queue[2].entries = refused[_i].entries;
-	m->queue[2].arena_bytes = refused[_i].arena_bytes;
+	m->device[RIG_DEVICES].type = refused[_i].type;
+	m->device[RIG_DEVICES].slot = refused[_i].slot;
+	m->device[RIG_DEVICES].queues = refused[_i].queues;
+	m->device[RIG_DEVICES].config_bytes = refused[_i].config_bytes;
+	m->queue[RIG_QUEUES].entries = refused[_i].entries;
+	m->queue[RIG_QUEUES].arena_bytes = refused[_i].arena_bytes;
 	/* One more, so that two would be there. */
-	m->queue[3] = m->queue[2];
+	m->queue[RIG_QUEUES + 1] = m->queue[RIG_QUEUES];
 	m->queues += refused[_i].queues == 2;
 	ck_assert_uint_eq(event()->action, KEEL_ACTION_END);
 	ck_assert_uint_eq(ctx[EVENT].answer.detail, CELL_REFUSED_DEVICE);
@@ -277,11 +277,12 @@ START_TEST(several)
 	struct keel_machine *m = &channel->c.machine;
 
 	for (unsigned int i = 3; i < 5; i++) {
-		m->device[i] = m->device[2];
-		m->queue[i] = m->queue[2];
-		m->device[i].slot = (uint16_t)(SLOT + i);
-		m->device[i].first_queue = (uint16_t)m->queues++;
-		m->devices++;
+		struct keel_device *device = &m->device[m->devices++];
+
+		*device = m->device[RIG_DEVICES];
+		m->queue[m->queues] = m->queue[RIG_QUEUES];
+		device->slot = (uint16_t)(SLOT + i);
+		device->first_queue = (uint16_t)m->queues++;
 	}
 	ck_assert_uint_eq(event()->action, KEEL_ACTION_RESUME);
 	poll(0);
@@ -295,9 +296,9 @@ START_TEST(same_slot)
 {
 	struct keel_machine *m = &channel->c.machine;
 
-	m->device[3] = m->device[2];
-	m->queue[3] = m->queue[2];
-	m->device[3].first_queue = (uint16_t)m->queues++;
+	m->device[RIG_DEVICES + 1] = m->device[RIG_DEVICES];
+	m->queue[RIG_QUEUES + 1] = m->queue[RIG_QUEUES];
+	m->device[RIG_DEVICES + 1].first_queue = (uint16_t)m->queues++;
 	m->devices++;
 	ck_assert_uint_eq(event()->action, KEEL_ACTION_END);
 	ck_assert_uint_eq(ctx[EVENT].answer.detail, CELL_REFUSED_DEVICE);
@@ -708,7 +709,7 @@ START_TEST(full)
 		event();
 		ck_assert_uint_eq(used_count(), i + 1);
 	}
-	ck_assert(!vq_device_has(&host));
+	ck_assert(!vq_device_has(&half));
 	for (unsigned int i = 0; i < SIZE; i++)
 		ck_assert_uint_eq(guest[BUFFER + i * 64], (uint8_t)i);
 	ck_assert(!needs_reset());
@@ -752,7 +753,7 @@ START_TEST(no_master)
 	add_buffer(0, BUFFER, 64);
 	ck_assert_uint_eq(kick()->flags & KEEL_ANSWER_DOORBELL, 0);
 	pci_put(SLOT, 0, 0x04, 2, 7);
-	ck_assert(vq_device_has(&host));
+	ck_assert(vq_device_has(&half));
 	pci_put(SLOT, 0, 0x04, 2, 3);
 	answer(0x10);
 	event();
@@ -771,9 +772,9 @@ START_TEST(told_while_moved)
 	pci_put(SLOT, 0, 0x20, 4, MODERN + 0x10000);
 	add_buffer(0, BUFFER, 64);
 	put(NOTIFY, 2, 0);
-	ck_assert(!vq_device_has(&host));
+	ck_assert(!vq_device_has(&half));
 	pci_put(SLOT, 0, 0x20, 4, MODERN);
-	ck_assert(vq_device_has(&host));
+	ck_assert(vq_device_has(&half));
 }
 END_TEST
 
@@ -789,9 +790,9 @@ START_TEST(host_lies)
 	ck_assert_uint_eq(guest[BUFFER + 64], 0);
 	add_buffer(0, BUFFER, 64);
 	kick();
-	vq_device_give(&host, 99, 64);
-	vq_device_give(&host, 5, 64);
-	host.outstanding = 0;
+	vq_device_give(&half, 99, 64);
+	vq_device_give(&half, 5, 64);
+	half.outstanding = 0;
 	event();
 	ck_assert_uint_eq(used_count(), 1);
 	ck_assert(!needs_reset());

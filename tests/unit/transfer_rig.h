@@ -79,7 +79,7 @@ static inline void look(void)
 static inline void command(uint32_t command)
 {
 	area()->transfer.head = area()->transfer.tail = 0;
-	channel->c.commands |= command;
+	area()->transfer.commands |= command;
 }
 
 static inline void make_with_area(void)
@@ -92,6 +92,7 @@ static inline void make_with_area(void)
 	free(channel);
 	channel = &with->channel;
 	channel->c.bytes = sizeof(*with);
+	open_host();
 	channel->c.machine.transfer = offsetof(struct area, transfer);
 	channel->c.machine.transfer_bytes = KEEL_PAGE_SIZE + RING_BYTES;
 }
@@ -132,7 +133,7 @@ static inline size_t save(uint8_t *to)
 {
 	size_t bytes = 0;
 
-	command(KEEL_COMMAND_SAVE);
+	command(KEEL_TRANSFER_SAVE);
 	for (unsigned int i = 0; i < ROUNDS; i++) {
 		look();
 		drain(to, &bytes);

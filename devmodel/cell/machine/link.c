@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The register half's end of the channel: checks and rings. */
+/* The register half's end of the channel: checks, characters, messages. */
 #include "machine/link.h"
 
 #include <keel/cell.h>
+#include <keel/macros.h>
 #include <keel/topology.h>
 
 #include "core/clock.h"
@@ -17,7 +18,6 @@
 #define CDROM_SECTOR		2048u
 
 #define LOAD(p)			__atomic_load_n(&(p), __ATOMIC_ACQUIRE)
-#define STORE(p, value)		__atomic_store_n(&(p), value, __ATOMIC_RELEASE)
 
 static bool inside(uint64_t channel_bytes, uint32_t offset, uint32_t bytes)
 {
@@ -47,34 +47,63 @@ static bool drive_is_good(const struct keel_device *drive, const struct keel_que
 	uint32_t sectors = drive->type == KEEL_DEVICE_IDE_CDROM ? CDROM_SECTOR / KEEL_SECTOR : 1;
 	uint64_t has = link_block_sectors(drive);
 
-	return drive->slot < KEEL_DRIVES && drive->queues == 1 && queue->entries == KEEL_BLOCK_ENTRIES &&
-	       queue->arena_bytes == KEEL_BLOCK_ARENA && drive->config_bytes == sizeof(struct keel_block_config) &&
-	       has % sectors == 0 && has <= INT64_MAX / KEEL_SECTOR;
+	return queue->entries == KEEL_BLOCK_ENTRIES && queue->arena_bytes == KEEL_BLOCK_ARENA &&
+	       drive->config_bytes == sizeof(struct keel_block_config) && has % sectors == 0 && has <= INT64_MAX / KEEL_SECTOR;
+}
+
+/* What has no slot of the PCI bus; the places of those are in front of all others. Queues of messages are a row's last. */
+static const struct {
+	uint32_t type;
+	unsigned int place, slots, queues, message_queues;
+	bool (*is_good)(const struct keel_device *device, const struct keel_queue *queues);
+} kinds[] = {
+	{ KEEL_DEVICE_IDE_DISK, PCI_SLOTS, KEEL_DRIVES, 1, 0, drive_is_good },
+	{ KEEL_DEVICE_IDE_CDROM, PCI_SLOTS, KEEL_DRIVES, 3, 2, drive_is_good },
+	{ KEEL_DEVICE_CONSOLE, PCI_SLOTS + KEEL_DRIVES, 1, 2, 0, NULL },
+	{ KEEL_DEVICE_DEBUG, PCI_SLOTS + KEEL_DRIVES + 1, 1, 1, 0, NULL },
+	{ KEEL_DEVICE_PANEL, PCI_SLOTS + KEEL_DRIVES + 2, 1, 2, 2, NULL },
+};
+
+static bool takes_messages(const struct keel_queue *queues, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		if (queues[i].entries > KEEL_MESSAGE_ENTRIES)
+			return false;
+	return true;
+}
+
+/* *place: among all. */
+static bool board_device_is_good(const struct keel_device *device, const struct keel_queue *queues, unsigned int *place)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (kinds[i].type != device->type)
+			continue;
+		*place = kinds[i].place + device->slot;
+		return device->slot < kinds[i].slots && device->queues == kinds[i].queues &&
+		       takes_messages(queues + kinds[i].queues - kinds[i].message_queues, kinds[i].message_queues) &&
+		       (!kinds[i].is_good || kinds[i].is_good(device, queues));
+	}
+	return false;
 }
 
 /* Whether there is such a device, and what its fields mean to it, is looked at when it is made. */
-static bool virtio_is_good(const struct keel_device *device)
+static bool virtio_is_good(const struct keel_device *device, unsigned int *place)
 {
+	*place = device->slot;
 	return device->slot >= PC_SLOT_FREE && device->slot < PCI_SLOTS && device->config_bytes <= KEEL_DEVICE_CONFIG;
-}
-
-static bool is_drive(const struct keel_device *device)
-{
-	return device->type == KEEL_DEVICE_IDE_DISK || device->type == KEEL_DEVICE_IDE_CDROM;
 }
 
 /* *places: a bit for each that is taken. */
 static bool device_is_good(const struct keel_machine *machine, const struct keel_device *device, uint64_t *places)
 {
-	uint64_t place;
+	const struct keel_queue *queues = &machine->queue[device->first_queue];
+	unsigned int place;
 
-	if (is_drive(device) ? !drive_is_good(device, &machine->queue[device->first_queue]) :
-			       device->type < KEEL_DEVICE_VIRTIO || !virtio_is_good(device))
+	if (device->type >= KEEL_DEVICE_VIRTIO ? !virtio_is_good(device, &place) : !board_device_is_good(device, queues, &place))
 		return false;
-	place = 1ull << (is_drive(device) ? PCI_SLOTS + device->slot : device->slot);
-	if (*places & place)
+	if (*places >> place & 1)
 		return false;
-	*places |= place;
+	*places |= 1ull << place;
 	return true;
 }
 
@@ -152,10 +181,42 @@ static unsigned int check_machine(const struct keel_machine *machine, uint64_t c
 	return 0;
 }
 
+static void open_messages(struct link *link, struct link_messages *messages, const struct keel_queue *queues)
+{
+	stream_in_init(&messages->in, (uint8_t *)link->channel, &queues[0], messages->shadow[0]);
+	stream_out_init(&messages->out, (uint8_t *)link->channel, &queues[1], messages->shadow[1]);
+}
+
+static void open_device(struct link *link, const struct keel_device *device, const struct keel_queue *queues)
+{
+	uint8_t *channel = (uint8_t *)link->channel;
+
+	switch (device->type) {
+	case KEEL_DEVICE_IDE_CDROM:
+		open_messages(link, &link->drive[device->slot], queues + 1);
+		link->talking |= 1u << device->slot;
+		break;
+	case KEEL_DEVICE_CONSOLE:
+		stream_in_init(&link->input, channel, &queues[0], link->input_shadow);
+		stream_out_init(&link->output, channel, &queues[1], link->output_shadow);
+		break;
+	case KEEL_DEVICE_DEBUG:
+		stream_out_init(&link->debug, channel, &queues[0], link->debug_shadow);
+		break;
+	case KEEL_DEVICE_PANEL:
+		open_messages(link, &link->panel, queues);
+		break;
+	default:
+		/* Queues of block requests and of virtio devices are opened by who has them. */
+		break;
+	}
+}
+
 unsigned int link_init(struct link *link, void *channel, struct keel_machine *machine)
 {
 	struct keel_channel *c = channel;
 	uint64_t bytes = LOAD(c->bytes);
+	unsigned int refusal;
 
 	memset(link, 0, sizeof(*link));
 	link->channel = c;
@@ -165,56 +226,35 @@ unsigned int link_init(struct link *link, void *channel, struct keel_machine *ma
 	memcpy(machine, &c->machine, sizeof(*machine));
 	/* What follows is decided on the copy: the compiler must not go back to the original. */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	return check_machine(machine, bytes);
-}
-
-/* Entries between a consumer and its producer; an index that cannot be is taken as a full ring. */
-static uint32_t in_ring(uint32_t head, uint32_t tail, uint32_t size)
-{
-	return head - tail > size ? size : head - tail;
-}
-
-bool link_output_room(const struct link *link)
-{
-	return in_ring(link->output_head, LOAD(link->channel->output_tail), KEEL_RING_BYTES) < KEEL_RING_BYTES;
+	refusal = check_machine(machine, bytes);
+	for (unsigned int i = 0; !refusal && i < machine->devices; i++)
+		open_device(link, &machine->device[i], &machine->queue[machine->device[i].first_queue]);
+	return refusal;
 }
 
 bool link_output(struct link *link, uint8_t character)
 {
-	struct keel_channel *c = link->channel;
+	bool taken = stream_put(&link->output, character);
 
-	if (!link_output_room(link))
-		return false;
-	c->output[link->output_head % KEEL_RING_BYTES] = character;
-	STORE(c->output_head, ++link->output_head);
-	link->produced = true;
-	return true;
+	link->produced |= taken;
+	return taken;
 }
 
-int link_input(struct link *link)
+bool link_input(struct link *link, uint8_t *character)
 {
-	struct keel_channel *c = link->channel;
-	uint8_t character;
-
-	if (LOAD(c->input_head) == link->input_tail)
-		return -1;
-	character = c->input[link->input_tail % KEEL_RING_BYTES];
-	STORE(c->input_tail, ++link->input_tail);
-	return character;
+	return stream_get(&link->input, character);
 }
 
-/* Log lines are not urgent: the other end is woken for whole lines, or when the ring fills. */
+/* Log lines are not urgent: the other end is woken for whole lines, or when the queue fills. */
 void link_debug(struct link *link, uint8_t character)
 {
-	struct keel_channel *c = link->channel;
-	uint32_t used = in_ring(link->debug_head, LOAD(c->debug_tail), KEEL_RING_BYTES);
-
-	if (used == KEEL_RING_BYTES)
+	if (!stream_put(&link->debug, character))
 		return;
-	c->debug[link->debug_head % KEEL_RING_BYTES] = character;
-	STORE(c->debug_head, ++link->debug_head);
-	if (character == '\n' || used > KEEL_RING_BYTES / 2)
+	if (character == '\n' || stream_under_way(&link->debug) > link->debug.queue.entries / 2u)
 		link->produced = true;
+	/* Without anything else to be told nobody comes by before the guest goes on. */
+	else
+		stream_flush(&link->debug);
 }
 
 void link_debug_bytes(struct link *link, const char *text, const uint8_t *bytes, unsigned int count)
@@ -231,26 +271,50 @@ void link_debug_bytes(struct link *link, const char *text, const uint8_t *bytes,
 	link_debug(link, '\n');
 }
 
-uint32_t link_commands(struct link *link, uint32_t which)
+bool link_panel_message(struct link *link, struct keel_message *message)
 {
-	if (!(LOAD(link->channel->commands) & which))
-		return 0;
-	return __atomic_fetch_and(&link->channel->commands, ~which, __ATOMIC_ACQ_REL) & which;
+	return stream_receive(&link->panel.in, message);
+}
+
+bool link_drive_message(struct link *link, unsigned int drive, struct keel_message *message)
+{
+	return stream_receive(&link->drive[drive].in, message);
+}
+
+static void tell(struct link *link, struct link_messages *messages)
+{
+	messages->untold = !stream_send(&messages->out, &messages->last);
+	link->untold |= messages->untold;
+	link->produced = true;
 }
 
 void link_button_taken(struct link *link)
 {
-	STORE(link->channel->buttons_taken, ++link->buttons_taken);
+	link->panel.last.kind = KEEL_MESSAGE_TAKEN;
+	link->panel.last.number++;
+	tell(link, &link->panel);
 }
 
 void link_door(struct link *link, unsigned int drive, bool locked, bool ejected)
 {
-	uint32_t door = KEEL_DOOR(link->doors, drive);
+	struct keel_message *last = &link->drive[drive].last;
 
-	door = ((door + ejected) & KEEL_DOOR_EJECTED) | (locked ? KEEL_DOOR_LOCKED : 0);
-	link->doors = (link->doors & ~(0xffu << 8 * drive)) | door << 8 * drive;
-	STORE(link->channel->doors, link->doors);
-	link->produced |= ejected;
+	last->kind = KEEL_MESSAGE_DOOR;
+	last->flags = locked ? KEEL_MESSAGE_LOCKED : 0;
+	last->number += ejected;
+	tell(link, &link->drive[drive]);
+}
+
+void link_tell(struct link *link)
+{
+	if (!link->untold)
+		return;
+	link->untold = false;
+	if (link->panel.untold)
+		tell(link, &link->panel);
+	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
+		if (link->drive[i].untold)
+			tell(link, &link->drive[i]);
 }
 
 bool link_doorbell(struct link *link)
@@ -258,7 +322,9 @@ bool link_doorbell(struct link *link)
 	if (!link->produced)
 		return false;
 	link->produced = false;
-	/* What was produced must be visible before the flag is read: the other end sets the flag, then looks at the rings. */
+	stream_flush(&link->output);
+	stream_flush(&link->debug);
+	/* What was produced must be visible before the flag is read: the other end sets the flag, then looks at the queues. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return LOAD(link->channel->host_asleep);
 }

@@ -235,7 +235,7 @@ static void wire_ide(struct pc *pc)
 		pc->ide.channel[i].bm.mem = &pc->mem;
 	}
 	for (unsigned int i = 0; i < pc->machine.devices; i++)
-		if (pc->machine.device[i].type < KEEL_DEVICE_VIRTIO)
+		if (link_is_drive(&pc->machine.device[i]))
 			wire_drive(pc, &pc->machine.device[i]);
 }
 

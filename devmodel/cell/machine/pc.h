@@ -155,7 +155,7 @@ void pc_lapic_eoi(void *pc, uint8_t vector);
 bool pc_extint_pending(const struct pc *pc);
 uint8_t pc_extint_acknowledge(struct pc *pc);
 
-/* pc_host.c. Looks at the channel: commands, completions, console. */
+/* pc_host.c. Looks at the channel: messages, completions, console. */
 void pc_event(struct pc *pc);
 /* What the chips ask of the resource half; owner is a struct pc. */
 void pc_debug_character(void *pc, uint8_t character);

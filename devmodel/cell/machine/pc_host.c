@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the machine has of the resource half: characters, disk requests, commands. */
+/* What the machine has of the resource half: characters, disk requests, messages. */
 #include "machine/pc.h"
 
 void pc_debug_character(void *owner, uint8_t character)
@@ -37,26 +37,6 @@ static void complete(struct pc *pc, unsigned int drive)
 		ide_complete(&pc->ide.channel[drive / IDE_CHANNEL_DRIVES], drive % IDE_CHANNEL_DRIVES, chunk, status);
 }
 
-/* The size of a CD-ROM's new medium is where the first one's was; it is the only part of the machine that is read again. */
-static void media_changed(struct pc *pc)
-{
-	for (unsigned int i = 0; i < pc->machine.devices; i++) {
-		uint64_t sectors = link_block_sectors(&pc->link.channel->machine.device[i]);
-		unsigned int drive = pc->machine.device[i].slot;
-
-		if (pc->machine.device[i].type != KEEL_DEVICE_IDE_CDROM || sectors > INT64_MAX / KEEL_SECTOR)
-			continue;
-		ide_medium_changed(&pc->ide.channel[drive / IDE_CHANNEL_DRIVES], drive % IDE_CHANNEL_DRIVES,
-				   sectors * KEEL_SECTOR / PC_CDROM_SECTOR * PC_CDROM_SECTOR);
-	}
-}
-
-static void eject_buttons(struct pc *pc)
-{
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		ide_eject_request(&pc->ide.channel[i / IDE_CHANNEL_DRIVES], i % IDE_CHANNEL_DRIVES);
-}
-
 /* The NMI button is wired to LINT1 of all processors. */
 static void nmi_button(struct pc *pc)
 {
@@ -66,13 +46,50 @@ static void nmi_button(struct pc *pc)
 	}
 }
 
+static void take_panel_message(struct pc *pc, const struct keel_message *message)
+{
+	if (message->kind == KEEL_MESSAGE_POWER_BUTTON)
+		piix4_pm_power_button(&pc->pm);
+	else if (message->kind == KEEL_MESSAGE_NMI)
+		nmi_button(pc);
+}
+
+static void take_drive_message(struct pc *pc, unsigned int drive, const struct keel_message *message)
+{
+	struct ide_channel *channel = &pc->ide.channel[drive / IDE_CHANNEL_DRIVES];
+
+	if (message->kind == KEEL_MESSAGE_EJECT_BUTTON)
+		ide_eject_request(channel, drive % IDE_CHANNEL_DRIVES);
+	else if (message->kind == KEEL_MESSAGE_MEDIUM && message->number <= INT64_MAX / KEEL_SECTOR)
+		ide_medium_changed(channel, drive % IDE_CHANNEL_DRIVES,
+				   message->number * KEEL_SECTOR / PC_CDROM_SECTOR * PC_CDROM_SECTOR);
+}
+
+/* As many as there can be at once, and whoever has more waits for the buffers. */
+static bool take_messages(struct pc *pc)
+{
+	struct keel_message message;
+	bool any = false;
+
+	for (unsigned int i = 0; i < KEEL_MESSAGE_ENTRIES && link_panel_message(&pc->link, &message); i++) {
+		take_panel_message(pc, &message);
+		any = true;
+	}
+	for (unsigned int drive = 0; pc->link.talking >> drive; drive++)
+		for (unsigned int i = 0; i < KEEL_MESSAGE_ENTRIES && link_drive_message(&pc->link, drive, &message); i++) {
+			take_drive_message(pc, drive, &message);
+			any = true;
+		}
+	return any;
+}
+
 void pc_serial_receive(void *owner)
 {
 	struct pc *pc = owner;
-	int character;
+	uint8_t character;
 
-	while (ns16550_receive_room(&pc->serial) && (character = link_input(&pc->link)) >= 0)
-		ns16550_receive(&pc->serial, (uint8_t)character);
+	while (ns16550_receive_room(&pc->serial) && link_input(&pc->link, &character))
+		ns16550_receive(&pc->serial, character);
 }
 
 void pc_button_taken(void *owner, unsigned int pin, bool level)
@@ -86,18 +103,12 @@ void pc_button_taken(void *owner, unsigned int pin, bool level)
 
 void pc_event(struct pc *pc)
 {
-	uint32_t commands = link_commands(&pc->link, ~TRANSFER_COMMANDS);
-
-	if (commands & KEEL_COMMAND_POWER_BUTTON)
-		piix4_pm_power_button(&pc->pm);
-	if (commands & KEEL_COMMAND_NMI)
-		nmi_button(pc);
-	if (commands & KEEL_COMMAND_MEDIUM_CHANGED)
-		media_changed(pc);
-	if (commands & KEEL_COMMAND_EJECT_REQUEST)
-		eject_buttons(pc);
-	/* Neither disks nor consoles nor virtio devices have a deadline. */
-	pc->io.timed |= commands != 0;
+	/* Of all that is looked at here only what messages do has a deadline. */
+	if (take_messages(pc)) {
+		pc->io.timed = true;
+		pc->link.produced = true;
+	}
+	link_tell(&pc->link);
 	/* Of each drive as many as there can be at once: a producer that never stops cannot keep this from ending. */
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
 		complete(pc, i);

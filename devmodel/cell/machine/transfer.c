@@ -542,20 +542,26 @@ void transfer_init(struct pc *pc, struct transfer_memory *memory)
 	t->ring_bytes = pc->machine.transfer_bytes - (uint32_t)KEEL_PAGE_SIZE;
 }
 
+/* Keel may be at work on the buffer for the vCPU that was asked: nobody else is asked for his state meanwhile. */
+static uint32_t take_commands(const struct transfer *t)
+{
+	uint32_t kept = t->asked ? KEEL_TRANSFER_GO_ON : 0;
+
+	return __atomic_fetch_and(&t->shared->commands, kept, __ATOMIC_ACQ_REL) & ~kept;
+}
+
 void transfer_event(struct pc *pc, uint64_t tsc)
 {
-	/* Keel may be at work on the buffer for the vCPU that was asked: nobody else is asked for his state meanwhile. */
-	uint32_t ignore = pc->transfer.asked ? KEEL_COMMAND_GO_ON : 0;
 	uint32_t commands;
 
 	if (!pc->transfer.memory)
 		return;
-	commands = link_commands(&pc->link, TRANSFER_COMMANDS & ~ignore);
-	if (commands & KEEL_COMMAND_LOAD)
+	commands = take_commands(&pc->transfer);
+	if (commands & KEEL_TRANSFER_LOAD)
 		start_load(pc);
-	if (commands & KEEL_COMMAND_SAVE)
+	if (commands & KEEL_TRANSFER_SAVE)
 		start_save(pc);
-	if (commands & KEEL_COMMAND_GO_ON)
+	if (commands & KEEL_TRANSFER_GO_ON)
 		go_on(pc, tsc);
 	work(pc);
 }

@@ -22,7 +22,6 @@
 
 struct pc;
 
-#define TRANSFER_COMMANDS	(KEEL_COMMAND_SAVE | KEEL_COMMAND_LOAD | KEEL_COMMAND_GO_ON)
 /* Bytes of the machine with all that the channel can describe, and of what its states take while it is loaded. */
 #define TRANSFER_MACHINE_MOST	0x1a000u
 #define TRANSFER_STAGED_MOST	0x22000u
