@@ -9,6 +9,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <keel/macros.h>
+
 #define CONNECTIONS_MOST	64u
 
 static void put_descriptor_away(struct control_connection *c)
@@ -190,7 +192,7 @@ static struct control_connection *connect_fd(struct control *control, int fd)
 
 static void on_listener(struct loop_source *source, uint32_t events)
 {
-	struct control *control = (struct control *)((char *)source - offsetof(struct control, listener));
+	struct control *control = container_of(source, struct control, listener);
 	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)events;

@@ -164,7 +164,7 @@ static void on_doorbell(struct loop_source *source, uint32_t events)
 
 static void on_ended(struct loop_source *source, uint32_t events)
 {
-	struct machine *m = (struct machine *)((char *)source - offsetof(struct machine, ended));
+	struct machine *m = container_of(source, struct machine, ended);
 	uint64_t count;
 
 	(void)events;
@@ -174,7 +174,7 @@ static void on_ended(struct loop_source *source, uint32_t events)
 
 static void on_signal(struct loop_source *source, uint32_t events)
 {
-	struct machine *m = (struct machine *)((char *)source - offsetof(struct machine, signals));
+	struct machine *m = container_of(source, struct machine, signals);
 	struct signalfd_siginfo info;
 
 	(void)events;

@@ -63,7 +63,7 @@ static void drive_lines(struct piix3 *piix)
 
 static void config_written(struct pci_function *fn, unsigned int offset, unsigned int bytes)
 {
-	struct piix3 *piix = (struct piix3 *)((char *)fn - offsetof(struct piix3, pci));
+	struct piix3 *piix = container_of(fn, struct piix3, pci);
 
 	if (offset < PIIX3_PIRQRC + PIIX3_PIRQS && offset + bytes > PIIX3_PIRQRC)
 		drive_lines(piix);

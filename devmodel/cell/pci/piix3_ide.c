@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* PIIX3 IDE function: configuration space and the bus-master block. */
+#include <keel/macros.h>
+
 #include "pci/piix3_ide.h"
 
 #define PROG_IF_BUS_MASTER	0x80u	/* both channels at the legacy ports, fixed */
@@ -35,7 +37,7 @@ static const struct io_ops bm_ops = { .read = bm_read, .write = bm_write, .wides
 
 static void config_written(struct pci_function *fn, unsigned int offset, unsigned int bytes)
 {
-	struct piix3_ide *ide = (struct piix3_ide *)(void *)((char *)fn - offsetof(struct piix3_ide, pci));
+	struct piix3_ide *ide = container_of(fn, struct piix3_ide, pci);
 
 	(void)bytes;
 	if (offset != PCI_COMMAND)

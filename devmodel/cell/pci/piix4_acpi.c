@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* PIIX4 power management function: where its I/O block answers, which is a matter of its own registers alone. */
+#include <keel/macros.h>
+
 #include "pci/piix4_acpi.h"
 
 #define PIIX4_PMBASE		0x40u
@@ -31,7 +33,7 @@ static void config_written(struct pci_function *fn, unsigned int offset, unsigne
 {
 	(void)offset;
 	(void)bytes;
-	update_block((struct piix4_acpi *)((char *)fn - offsetof(struct piix4_acpi, pci)));
+	update_block(container_of(fn, struct piix4_acpi, pci));
 }
 
 static const struct pci_ops piix4_acpi_ops = { .written = config_written };

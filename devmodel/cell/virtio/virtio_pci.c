@@ -4,6 +4,8 @@
  * memory BAR, the legacy ones in an I/O BAR. The guest notifies by a port, which is the cheaper exit, or by
  * memory.
  */
+#include <keel/macros.h>
+
 #include "virtio/virtio.h"
 
 #include "core/string.h"
@@ -462,7 +464,7 @@ static const struct io_ops legacy_ops = { .read = legacy_read, .write = legacy_w
 
 static struct virtio_device *device_of(struct pci_function *fn)
 {
-	return (struct virtio_device *)(void *)((char *)fn - offsetof(struct virtio_device, pci));
+	return container_of(fn, struct virtio_device, pci);
 }
 
 static bool overlaps(unsigned int offset, unsigned int bytes, unsigned int at, unsigned int length)

@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <keel/macros.h>
+
 #include "common/clock.h"
 #include "common/fd.h"
 
@@ -174,7 +176,7 @@ bool console_attach(struct console *console, int fd, bool replay_only)
 
 static void on_connection(struct loop_source *source, uint32_t events)
 {
-	struct console *console = (struct console *)((char *)source - offsetof(struct console, listener));
+	struct console *console = container_of(source, struct console, listener);
 	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)events;

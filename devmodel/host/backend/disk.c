@@ -391,7 +391,7 @@ static void reap(struct disk_engine *engine)
 static void on_completions(struct loop_source *source, uint32_t events)
 {
 	(void)events;
-	reap((struct disk_engine *)((char *)source - offsetof(struct disk_engine, source)));
+	reap(container_of(source, struct disk_engine, source));
 }
 
 /* Copies the block around an unaligned end of a write into the overlay, before the write changes a part of it. */

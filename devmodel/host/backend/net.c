@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <keel/macros.h>
+
 #include "host/backend/backend.h"
 #include "shared/pc_map.h"
 #include "shared/virtio_id.h"
@@ -71,7 +73,7 @@ static void lose(struct net *net)
 /* While nobody serves, nothing is waited for: else the loop would never sleep. */
 static void on_ready(struct loop_source *source, uint32_t events)
 {
-	struct net *net = (struct net *)((char *)source - offsetof(struct net, source));
+	struct net *net = container_of(source, struct net, source);
 
 	if (events & (EPOLLERR | EPOLLHUP))
 		lose(net);
