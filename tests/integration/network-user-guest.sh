@@ -18,8 +18,14 @@ ip route add default via 10.0.0.1 dev br0
 brctl addbr br1
 ip addr add 10.1.0.1/24 dev br1
 ip link set br1 up
-printf '{ "version": 1, "name": "net3", "memory": "128M", "boot": ["cdrom"], "cdrom": { "file": "/keel-test/network.iso" },
-	"networks": [ { "user": true, "mac": "02:00:00:00:00:03", "forward": [ { "host": 8080, "guest": 80 } ] } ] }' >/tmp/net3.json
+cat >/tmp/net3.json <<-'MANIFEST'
+	{
+		"version": 1, "name": "net3", "memory": "128M", "boot": ["cdrom"], "cdrom": { "file": "/keel-test/network.iso" },
+		"networks": [ {
+			"user": true, "mac": "02:00:00:00:00:03", "forward": [ { "host": 8080, "guest": 80 } ]
+		} ]
+	}
+MANIFEST
 start() {
 	keel create /tmp/net3.json || { cat /var/log/keel/net3.log; return 1; }
 }
