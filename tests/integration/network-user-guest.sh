@@ -14,6 +14,8 @@ cat >/other/keel-test/user <<'USER'
 # It is a user's that has no rights.
 echo 'nobody:x:65534:65534::/nonexistent:/bin/false' >>/etc/passwd
 chmod 755 /usr/bin/passt
+# A bridge that has had interfaces and has none has no address of its own either.
+ip link set br0 address 02:00:00:00:00:fe
 ip route add default via 10.0.0.1 dev br0
 brctl addbr br1
 ip addr add 10.1.0.1/24 dev br1
