@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
-# The last part of network-guest.sh, behind console.sh: a guest in user mode. What serves it puts a root of its own in place of its
-# own, which the first one of a kernel does not let it do.
+# The last part of network-guest.sh, behind console.sh: a guest in user mode. What serves it puts a root of its own in place of
+# its own, which the first one of a kernel does not let it do.
 mkdir -p /other
 mount -t tmpfs tmpfs /other
 cp -a /bin /sbin /usr /lib /lib64 /etc /root /keel /keel-test /www /other/
