@@ -16,17 +16,23 @@ uint8_t *gmem_at(const struct gmem *mem, uint64_t gpa, size_t bytes, bool write)
 	return NULL;
 }
 
+/* Not for what is in a range to have its registers saved. */
+static __attribute__((noinline)) uint8_t *in_window(const struct gmem *mem, uint64_t gpa, bool write)
+{
+	for (unsigned int i = 0; i < GMEM_WINDOWS; i++) {
+		const struct gmem_window *window = &mem->window[i];
+
+		if (gpa - window->first < window->bytes && !(write && window->readonly))
+			return window->memory + (gpa - window->first);
+	}
+	return NULL;
+}
+
 uint8_t *gmem_of_guest(const struct gmem *mem, uint64_t gpa, bool write)
 {
 	uint8_t *at = gmem_at(mem, gpa, 1, write);
 
-	for (unsigned int i = 0; !at && i < GMEM_WINDOWS; i++) {
-		const struct gmem_window *window = &mem->window[i];
-
-		if (gpa - window->first < window->bytes && !(write && window->readonly))
-			at = window->memory + (gpa - window->first);
-	}
-	return at;
+	return at ? at : in_window(mem, gpa, write);
 }
 
 uint64_t gmem_gap(const struct gmem *mem, uint64_t gpa, bool write)
