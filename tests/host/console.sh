@@ -36,6 +36,9 @@ def read_until(word, seconds=5):
 read_until(b"coloured")
 end = time.time() + 5
 while termios.tcgetattr(slave)[3] & termios.ICANON:  # as it is for the moments in which it shows a word of the process
+    # What is not read keeps it from showing the next one to its end.
+    if select.select([master], [], [], 0)[0]:
+        seen += os.read(master, 65536)
     if time.time() > end:
         sys.exit("the terminal is not raw")
 if unread:
