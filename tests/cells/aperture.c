@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The product's cell with one more device: a card whose BARs are apertures, for guests/aperture.asm. */
+/* The product's cell with one more device: a card whose BARs are apertures, for guests/aperture.c. */
 #include <keel/cell.h>
 
 #include "vcpu/entry.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * apertures: what the driver says of bounds, and a guest that moves an aperture, guests/aperture.asm, by a hypervisor with the
+ * apertures: what the driver says of bounds, and a guest that moves an aperture, guests/aperture.c, by a hypervisor with the
  * cell of cells/aperture.c. One line for each check on standard output.
  */
 #include "machine.h"
@@ -20,7 +20,7 @@
 #define FREE		0x20000u	/* from here on there is nothing else in it */
 #define FILLER		0xa5
 #define PATIENCE_MS	(60000u * machine_patience())
-/* guests/aperture.asm */
+/* guests/aperture.c */
 #define PATTERN		0x5a000000u
 #define ROUNDS		60u
 #define ROUNDS_DONE	0x30u

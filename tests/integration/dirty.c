@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * dirty: whether the log of written pages has every page that guests/dirty.asm writes, and no other. With --gibibyte the guest
+ * dirty: whether the log of written pages has every page that guests/dirty.c writes, and no other. With --gibibyte the guest
  * writes to a block of 1 GiB, above 4 GiB, before the log splits it as well as after that. One line for each check on standard
  * output.
  */
@@ -38,7 +38,7 @@
 #define RUN_US		100u
 #define RUNS_MS		5000u
 #define RUNS_LEAST	2u
-/* guests/dirty.asm: page numbers, counted from DATA. */
+/* guests/dirty.c: page numbers, counted from DATA. */
 #define DATA_PAGES	2048u
 #define HASH		0x9e3779b1u
 #define INS_PAGE	0x77u
@@ -47,7 +47,7 @@
 #define MARK		0x100u
 #define RUN_PAGES	256u
 
-/* What the guest writes without being told, beside what it may write: see guests/guest.inc. */
+/* What the guest writes without being told, beside what it may write: see guests/lib/map.h. */
 #define COUNTS		0x22u
 #define STACK		0x8fu
 static const struct { unsigned int first, last; const char *what; } own_pages[] = {
