@@ -1,8 +1,8 @@
 ; SPDX-License-Identifier: GPL-2.0
 ; From the reset vector to 64-bit mode and guest_start(); gates of all vectors.
 %include "names.inc"
+%include "enter.inc"
 
-%define REAL(label)	((label) - ORIGIN)
 GDT_LIMIT	equ gdt_end - gdt - 1
 STUB_BYTES	equ 16
 GATE_INTERRUPT	equ 0x8e00
@@ -30,15 +30,7 @@ start16:
 	mov sp, REAL_STACK_TOP
 	call real_mode
 	cli
-	mov ax, 0xf000
-	mov ds, ax
-	mov bx, REAL(gdt_pointer)
-	o32 lgdt [bx]
-	mov eax, cr0
-	and eax, ~(CR0_CD | CR0_NW)
-	or al, CR0_PE
-	mov cr0, eax
-	jmp dword SEL_CODE32:start32
+	ENTER_32 start32
 
 global real_mode_none
 real_mode_none:
@@ -46,12 +38,7 @@ real_mode_none:
 
 bits 32
 start32:
-	mov ax, SEL_DATA
-	mov ds, ax
-	mov es, ax
-	mov ss, ax
-	mov fs, ax
-	mov gs, ax
+	LOAD_SEGMENTS
 	mov esp, STACK_TOP
 	mov edi, TABLES
 	mov ecx, TABLES_BYTES / 4

@@ -1,8 +1,7 @@
 ; SPDX-License-Identifier: GPL-2.0
 ; From a SIPI to 64-bit mode and cpu_start(), with a stack by the processor's number.
 %include "names.inc"
-
-%define REAL(label)	((label) - ORIGIN)
+%include "enter.inc"
 
 global trampoline, trampoline_end
 extern gdt_pointer, long_mode_registers, idt_pointer, cpu_start
@@ -12,23 +11,12 @@ section .text
 bits 16
 trampoline:
 	cli
-	mov ax, 0xf000
-	mov ds, ax
-	mov bx, REAL(gdt_pointer)
-	o32 lgdt [bx]
-	mov eax, cr0
-	and eax, ~(CR0_CD | CR0_NW)
-	or al, CR0_PE
-	mov cr0, eax
-	jmp dword SEL_CODE32:cpu_start32
+	ENTER_32 cpu_start32
 trampoline_end:
 
 bits 32
 cpu_start32:
-	mov ax, SEL_DATA
-	mov ds, ax
-	mov es, ax
-	mov ss, ax
+	LOAD_SEGMENTS
 	mov eax, CPUID_FEATURES
 	cpuid
 	shr ebx, 24
