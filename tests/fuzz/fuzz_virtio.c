@@ -6,32 +6,20 @@
  */
 #include "fuzz.h"
 
-#include "pci/msi.h"
-#include "shared/vq_device.h"
 #include "shared/virtio_id.h"
-#include "virtio/virtio.h"
+#include "virtio_rig.h"
 
 #define SLOT		4u
-#define PORTS		0xc000u
-#define VECTORS		0xfe000000u
-#define MODERN		0xfe100000u
 #define MODERN_BYTES	0x4000u
 #define MEMORY		0x4000u		/* of the guest: ... */
 #define READONLY	0x3000u		/* ... from here on not to be written */
 #define ENTRIES		16u
-#define PAGE		4096u
 #define CHANNEL_BYTES	(2 * PAGE)
 #define STATE_MOST	8192u
 
 enum { RING_DESC = 0x1000, RING_AVAIL = 0x1400, RING_USED = 0x2000, BUFFERS = 0x2400, TABLE = 0x2800 };
 
-static struct bus bus;
-static struct pci pci;
-static struct gmem mem;
-static struct virtio_device *device;
-static struct vq_device host;
-static uint8_t *memory, *channel;
-static bool asked, line;
+static bool line;
 static unsigned long messages;
 
 static void take_message(void *sink, uint64_t address, uint32_t data)
@@ -51,46 +39,15 @@ static void take_level(void *board, unsigned int slot, unsigned int pin, bool le
 	line = level;
 }
 
-/* Pieces of their own, at whose ends the sanitizer watches. */
 static void plug(void)
 {
 	static const struct keel_queue queue = { 0, ENTRIES, PAGE, PAGE };
 
-	memory = malloc(MEMORY);
-	channel = aligned_alloc(PAGE, CHANNEL_BYTES);
-	device = calloc(1, virtio_rng.bytes);
-	require(memory && channel && device, "no memory");
-	memset(memory, 0, MEMORY);
-	memset(channel, 0, CHANNEL_BYTES);
-	bus_init(&bus);
-	memset(&pci, 0, sizeof(pci));
-	pci = (struct pci){ .bus = &bus, .set_intx = take_level, .message = take_message };
-	mem = (struct gmem){
-		.base = memory, .count = 2, .range = { { 0, READONLY, false }, { READONLY, MEMORY - READONLY, true } },
-	};
-	pci_init(&pci);
-	pci_add(&pci, SLOT, 0, &device->pci);
-	device->ops = &virtio_rng;
-	device->mem = &mem;
-	device->channel = channel;
-	device->asked = &asked;
-	device->features = virtio_rng.features;
-	device->queues = 1;
-	virtio_init(device, &queue);
-	vq_device_init(&host, channel, queue.ring, queue.entries, queue.arena, queue.arena_bytes);
-}
-
-static void unplug(void)
-{
-	free(memory);
-	free(channel);
-	free(device);
-}
-
-static void config_write(unsigned int reg, unsigned int bytes, uint32_t value)
-{
-	pci_write(&pci, 0, 4, 0x80000000u | SLOT << 11 | (reg & 0xfc));
-	pci_write(&pci, 4 + (reg & 3), bytes, value);
+	rig_plug(&(struct virtio_rig){
+		.ops = &virtio_rng, .slot = SLOT, .memory_bytes = MEMORY, .readonly = READONLY, .channel_bytes = CHANNEL_BYTES,
+		.queue = &queue, .queues = 1, .features = virtio_rng.features,
+		.set_intx = take_level, .message = take_message,
+	});
 }
 
 static void config_read(unsigned int reg, unsigned int bytes)
@@ -99,46 +56,20 @@ static void config_read(unsigned int reg, unsigned int bytes)
 	pci_read(&pci, 4 + (reg & 3), bytes);
 }
 
-static void put(unsigned int offset, unsigned int bytes, uint32_t value)
-{
-	bus_write(&bus, MODERN + offset, bytes, value);
-}
-
-static void place_bars(void)
-{
-	config_write(0x10, 4, PORTS);
-	config_write(0x14, 4, VECTORS);
-	config_write(0x20, 4, MODERN);
-	config_write(0x04, 2, 7);
-}
-
 static void start_modern(uint32_t features)
 {
 	place_bars();
-	put(0x14, 1, 0);
-	put(0x14, 1, 3);
-	put(0x08, 4, 0);
-	put(0x0c, 4, features);
-	put(0x08, 4, 1);
-	put(0x0c, 4, 1);
-	put(0x14, 1, 0xb);
-	put(0x16, 2, 0);
-	put(0x20, 4, RING_DESC);
-	put(0x28, 4, RING_AVAIL);
-	put(0x30, 4, RING_USED);
-	put(0x1c, 2, 1);
-	put(0x14, 1, 0xf);
+	modern_begin(features);
+	modern_queue(0, RING_DESC, RING_AVAIL, RING_USED);
+	modern_ready();
 }
 
 static void start_legacy(uint32_t features)
 {
 	place_bars();
-	bus_port_write(&bus, PORTS + 0x12, 1, 0);
-	bus_port_write(&bus, PORTS + 0x12, 1, 3);
-	bus_port_write(&bus, PORTS + 0x04, 4, features);
-	bus_port_write(&bus, PORTS + 0x0e, 2, 0);
-	bus_port_write(&bus, PORTS + 0x08, 4, RING_DESC / PAGE);
-	bus_port_write(&bus, PORTS + 0x12, 1, 7);
+	legacy_begin(features);
+	legacy_queue(0, RING_DESC);
+	legacy_ready();
 }
 
 static void start_driver(struct bytes *b)
@@ -237,11 +168,11 @@ static void be_host(struct bytes *b)
 
 	if (what & 0x80) {
 		channel[take16(b) % CHANNEL_BYTES] = take8(b);
-	} else if (vq_device_take(&host, &chain)) {
+	} else if (vq_device_take(host, &chain)) {
 		require(!chain.good || (chain.in == 1 && !chain.out && chain.piece[0].bytes <= PAGE), "a request that is none");
 		if (chain.good)
 			memset(channel + chain.piece[0].offset, 0xa5, chain.piece[0].bytes);
-		vq_device_give(&host, chain.head, what & 0x40 ? take32(b) : PAGE);
+		vq_device_give(host, chain.head, what & 0x40 ? take32(b) : PAGE);
 	}
 	virtio_work(device);
 }
@@ -330,7 +261,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			!memcmp(before, memory, MEMORY), "a device that may not has written to memory");
 		check_state();
 	}
-	unplug();
+	rig_unplug();
 	return 0;
 }
 

@@ -45,10 +45,12 @@ keel_fuzz_target(rng
 keel_fuzz_target(transfer
 	SOURCES ${KEEL_PC_SOURCES})
 keel_fuzz_target(virtio
-	SOURCES devmodel/cell/virtio/rng.c devmodel/cell/virtio/virtio.c devmodel/cell/virtio/virtio_pci.c
+	SOURCES tests/unit/virtio_rig.c
+		devmodel/cell/virtio/rng.c devmodel/cell/virtio/virtio.c devmodel/cell/virtio/virtio_pci.c
 		devmodel/cell/virtio/virtio_queue.c devmodel/cell/pci/msi.c devmodel/cell/pci/pci.c
 		devmodel/cell/core/bus.c devmodel/cell/core/gmem.c devmodel/cell/core/state.c
-		devmodel/shared/vq_device.c devmodel/shared/vq_driver.c)
+		devmodel/shared/vq_device.c devmodel/shared/vq_driver.c
+	INCLUDES tests/unit)
 keel_fuzz_target(vq
 	SOURCES devmodel/shared/vq_device.c devmodel/shared/vq_driver.c)
 keel_fuzz_target(multiboot2

@@ -14,14 +14,15 @@ keel_unit_test(pc_pci SOURCES tests/unit/test_pc_pci.c ${KEEL_PC_SOURCES})
 keel_unit_test(pc_apertures SOURCES tests/unit/test_pc_apertures.c ${KEEL_PC_SOURCES})
 keel_unit_test(virtio SOURCES tests/unit/test_virtio.c ${KEEL_PC_SOURCES})
 keel_unit_test(virtio_net SOURCES
-	tests/unit/test_virtio_net.c devmodel/cell/virtio/net.c devmodel/cell/virtio/virtio.c devmodel/cell/virtio/virtio_pci.c
+	tests/unit/test_virtio_net.c tests/unit/virtio_rig.c
+	devmodel/cell/virtio/net.c devmodel/cell/virtio/virtio.c devmodel/cell/virtio/virtio_pci.c
 	devmodel/cell/virtio/virtio_queue.c devmodel/cell/pci/msi.c devmodel/cell/pci/pci.c devmodel/cell/core/bus.c
 	devmodel/cell/core/gmem.c devmodel/cell/core/state.c devmodel/shared/vq_device.c devmodel/shared/vq_driver.c)
-keel_unit_test(virtio_blk SOURCES tests/unit/test_virtio_blk.c
+keel_unit_test(virtio_blk SOURCES tests/unit/test_virtio_blk.c tests/unit/virtio_rig.c
 	devmodel/cell/virtio/blk.c devmodel/cell/virtio/virtio.c devmodel/cell/virtio/virtio_pci.c
 	devmodel/cell/virtio/virtio_queue.c devmodel/cell/pci/msi.c devmodel/cell/pci/pci.c devmodel/cell/core/bus.c
 	devmodel/cell/core/gmem.c devmodel/cell/core/state.c devmodel/shared/vq_device.c devmodel/shared/vq_driver.c)
-keel_unit_test(virtio_held SOURCES tests/unit/test_virtio_held.c
+keel_unit_test(virtio_held SOURCES tests/unit/test_virtio_held.c tests/unit/virtio_rig.c
 	devmodel/cell/virtio/blk.c devmodel/cell/virtio/net.c devmodel/cell/virtio/rng.c
 	devmodel/cell/virtio/virtio.c devmodel/cell/virtio/virtio_pci.c
 	devmodel/cell/virtio/virtio_queue.c devmodel/cell/pci/msi.c devmodel/cell/pci/pci.c devmodel/cell/core/bus.c

@@ -7,19 +7,14 @@
 
 #include "roundtrip.h"
 #include "shared/virtio_blk.h"
-#include "shared/vq_device.h"
 #include "suite.h"
-#include "virtio/virtio.h"
+#include "virtio_rig.h"
 
 #define SLOT		16u
-#define PORTS		0xc000u
-#define MODERN		0xfe100000u
 #define MEMORY		0x400000u
 #define SIZE		VIRTIO_BLK_ENTRIES
 #define SECTORS		8192u		/* 4 MiB */
-#define QUEUE_PAGE	4096u
-#define CHANNEL_BYTES	(2 * QUEUE_PAGE + VIRTIO_BLK_ARENA)
-#define PAGE		4096u
+#define CHANNEL_BYTES	(2 * PAGE + VIRTIO_BLK_ARENA)
 
 /* In the guest. */
 enum { DESC = 0x10000, AVAIL = 0x11000, USED = 0x12000, HEADERS = 0x14000, STATUSES = 0x16000, TABLE = 0x18000, DATA = 0x100000 };
@@ -34,14 +29,8 @@ enum { DESC = 0x10000, AVAIL = 0x11000, USED = 0x12000, HEADERS = 0x14000, STATU
 #define GET_ID		8u
 #define UNTOUCHED	0xeeu
 
-static struct bus bus;
-static struct pci pci;
-static struct gmem mem;
-static struct virtio_device *device;
 static struct keel_device row;
-static struct vq_device host;
-static uint8_t *memory, *channel, disk[SECTORS * KEEL_SECTOR];
-static bool asked;
+static uint8_t disk[SECTORS * KEEL_SECTOR];
 static unsigned int interrupts, next_head, flushes;
 static uint16_t added;
 static struct keel_queue queue;
@@ -60,20 +49,9 @@ static void take_message(void *sink, uint64_t address, uint32_t data)
 	(void)data;
 }
 
-static void put(unsigned int offset, unsigned int bytes, uint32_t value)
-{
-	bus_write(&bus, MODERN + offset, bytes, value);
-}
-
 static uint32_t get(unsigned int offset, unsigned int bytes)
 {
 	return (uint32_t)bus_read(&bus, MODERN + offset, bytes);
-}
-
-static void config_write(unsigned int reg, unsigned int bytes, uint32_t value)
-{
-	pci_write(&pci, 0, 4, 0x80000000u | SLOT << 11 | reg);
-	pci_write(&pci, 4, bytes, value);
 }
 
 static struct virtio_blk_config make_config(void)
@@ -87,36 +65,18 @@ static struct virtio_blk_config make_config(void)
 
 static void plug_with(uint16_t flags, const struct virtio_blk_config *config, uint32_t entries, uint32_t arena_bytes)
 {
-	queue = (struct keel_queue){ 0, entries, 2 * QUEUE_PAGE, arena_bytes };
+	queue = (struct keel_queue){ 0, entries, 2 * PAGE, arena_bytes };
 	row = (struct keel_device){
 		.type = KEEL_DEVICE_VIRTIO + 2, .slot = SLOT, .queues = 1, .flags = flags, .config_bytes = sizeof(*config),
 		.id = "0123456789abcdefghij",
 	};
 	memcpy(row.config, config, sizeof(*config));
-	memory = calloc(1, MEMORY);
-	channel = aligned_alloc(PAGE, CHANNEL_BYTES);
-	device = calloc(1, virtio_blk.bytes);
-	ck_assert(memory && channel && device);
-	memset(channel, 0, CHANNEL_BYTES);
-	bus_init(&bus);
-	pci = (struct pci){ .bus = &bus, .set_intx = take_level, .message = take_message };
-	mem = (struct gmem){ .base = memory, .count = 1, .range = { { 0, MEMORY, false } } };
-	pci_init(&pci);
-	pci_add(&pci, SLOT, 0, &device->pci);
-	device->ops = &virtio_blk;
-	device->mem = &mem;
-	device->channel = channel;
-	device->asked = &asked;
-	device->row = &row;
-	device->queues = 1;
-	device->config_bytes = row.config_bytes;
-	memcpy(device->config, row.config, row.config_bytes);
 	ck_assert(virtio_blk.accepts(&row, &queue));
-	virtio_init(device, &queue);
-	vq_device_init(&host, channel, queue.ring, queue.entries, queue.arena, queue.arena_bytes);
-	config_write(0x10, 4, PORTS);
-	config_write(0x20, 4, MODERN);
-	config_write(0x04, 2, 7);
+	rig_plug(&(struct virtio_rig){
+		.ops = &virtio_blk, .slot = SLOT, .memory_bytes = MEMORY, .channel_bytes = CHANNEL_BYTES,
+		.queue = &queue, .queues = 1, .row = &row, .set_intx = take_level, .message = take_message,
+	});
+	place_bars();
 	for (unsigned int i = 0; i < sizeof(disk); i++)
 		disk[i] = (uint8_t)(i / KEEL_SECTOR * 7 + i);
 	interrupts = next_head = flushes = 0;
@@ -129,33 +89,16 @@ static void plug(void)
 	plug_with(0, &config, KEEL_BLOCK_ENTRIES_MOST, VIRTIO_BLK_ARENA);
 }
 
-static void unplug(void)
-{
-	free(memory);
-	free(channel);
-	free(device);
-}
-
 /* What a driver of today does. Of the kind's and the common features these. */
 static void start_driver(uint32_t features)
 {
 	added = 0;
 	memset(memory + AVAIL, 0, PAGE);
 	memset(memory + USED, 0, PAGE);
-	put(0x14, 1, 0);
-	put(0x14, 1, 3);
-	put(0x08, 4, 0);
-	put(0x0c, 4, features);
-	put(0x08, 4, 1);
-	put(0x0c, 4, 1);
-	put(0x14, 1, 0xb);
+	modern_begin(features);
 	ck_assert_uint_eq(get(0x14, 1), 0xb);
-	put(0x16, 2, 0);
-	put(0x20, 4, DESC);
-	put(0x28, 4, AVAIL);
-	put(0x30, 4, USED);
-	put(0x1c, 2, 1);
-	put(0x14, 1, 0xf);
+	modern_queue(0, DESC, AVAIL, USED);
+	modern_ready();
 }
 
 static void kick(void)
@@ -244,7 +187,7 @@ static struct keel_block_header header_of(const struct vq_chain *chain)
 
 static bool take_chain(struct vq_chain *chain)
 {
-	return vq_device_take(&host, chain);
+	return vq_device_take(host, chain);
 }
 
 static void zero(const struct vq_piece *piece)
@@ -277,7 +220,7 @@ static void carry_out(const struct vq_chain *chain, uint8_t status)
 	else
 		zero(data);
 	channel[chain->piece[chain->out + chain->in - 1].offset] = status;
-	vq_device_give(&host, chain->head, 1);
+	vq_device_give(host, chain->head, 1);
 }
 
 /* Answers all that there is, until there is nothing more; the order of each round is that of the coin. */
@@ -299,7 +242,7 @@ static unsigned int serve(void)
 				virtio_work(device);
 		}
 		virtio_work(device);
-	} while (vq_device_has(&host));
+	} while (vq_device_has(host));
 	return served;
 }
 
@@ -333,7 +276,7 @@ START_TEST(read_only)
 	struct virtio_blk_config config = make_config();
 	unsigned int number;
 
-	unplug();
+	rig_unplug();
 	config.max_discard_sectors = config.max_discard_seg = config.max_write_zeroes_sectors = config.max_write_zeroes_seg = 0;
 	plug_with(KEEL_DEVICE_READONLY, &config, KEEL_BLOCK_ENTRIES_MOST, VIRTIO_BLK_ARENA);
 	put(0x00, 4, 0);
@@ -373,7 +316,7 @@ START_TEST(refused_rows)
 		.max_discard_sectors = refused[_i].discard, .max_discard_seg = refused[_i].segments,
 		.max_write_zeroes_sectors = refused[_i].zeroes, .max_write_zeroes_seg = 1,
 	};
-	struct keel_queue where = { 0, refused[_i].entries, 2 * QUEUE_PAGE, refused[_i].arena_bytes };
+	struct keel_queue where = { 0, refused[_i].entries, 2 * PAGE, refused[_i].arena_bytes };
 
 	row.config_bytes = refused[_i].config_bytes;
 	memcpy(row.config, &config, sizeof(config));
@@ -493,7 +436,7 @@ START_TEST(least_arena)
 {
 	struct virtio_blk_config config = make_config();
 
-	unplug();
+	rig_unplug();
 	plug_with(0, &config, VQ_ENTRIES_LEAST, 2 * PAGE);
 	start_driver(F_FLUSH);
 	for (unsigned int i = 0; i < 8; i++)
@@ -553,7 +496,7 @@ START_TEST(identifies)
 	kick();
 	ck_assert_mem_eq(memory + DATA, "0123456789abcdefghij\0", 21);
 	ck_assert_uint_eq(used_entry(2).bytes, 20);
-	ck_assert(!vq_device_has(&host));
+	ck_assert(!vq_device_has(host));
 }
 END_TEST
 
@@ -610,7 +553,7 @@ START_TEST(bad_range)
 	number = add_range(bad_ranges[_i].type, bad_ranges[_i].sector, bad_ranges[_i].sectors, bad_ranges[_i].flags);
 	kick();
 	ck_assert_uint_eq(status_of(number), bad_ranges[_i].status);
-	ck_assert(!vq_device_has(&host) && !needs_reset());
+	ck_assert(!vq_device_has(host) && !needs_reset());
 }
 END_TEST
 
@@ -635,7 +578,7 @@ START_TEST(range_of_a_wrong_length)
 	kick();
 	for (unsigned int i = 0; i < 4; i++)
 		ck_assert_uint_eq(status_of(i), KEEL_BLOCK_FAILED);
-	ck_assert(!vq_device_has(&host) && !needs_reset());
+	ck_assert(!vq_device_has(host) && !needs_reset());
 }
 END_TEST
 
@@ -656,7 +599,7 @@ START_TEST(without_flush)
 	}
 	ck_assert(take_chain(&chain));
 	ck_assert_uint_eq(header_of(&chain).op, KEEL_BLOCK_FLUSH);
-	ck_assert(!vq_device_has(&host));
+	ck_assert(!vq_device_has(host));
 	carry_out(&chain, KEEL_BLOCK_OK);
 	virtio_work(device);
 	ck_assert_uint_eq(status_of(number), KEEL_BLOCK_OK);
@@ -693,8 +636,8 @@ START_TEST(host_fails)
 	kick();
 	ck_assert(take_chain(&chain[0]));
 	carry_out(&chain[0], KEEL_BLOCK_UNSUPPORTED);
-	vq_device_give(&host, 77, 1);
-	vq_device_give(&host, chain[0].head, 1);
+	vq_device_give(host, 77, 1);
+	vq_device_give(host, chain[0].head, 1);
 	virtio_work(device);
 	ck_assert_uint_eq(status_of(number), KEEL_BLOCK_UNSUPPORTED);
 	ck_assert_uint_eq(used_count(), 2);
@@ -753,7 +696,7 @@ START_TEST(malformed_request)
 	kick();
 	ck_assert_uint_eq(status_of(number), malformed[_i].status);
 	ck_assert_uint_eq(used_count(), 1);
-	ck_assert(!vq_device_has(&host) && !needs_reset());
+	ck_assert(!vq_device_has(host) && !needs_reset());
 }
 END_TEST
 
@@ -782,7 +725,7 @@ START_TEST(short_header)
 	add_read(0, MEMORY - 256, 512);					/* no memory there */
 	kick();
 	ck_assert(needs_reset());
-	ck_assert(!vq_device_has(&host));
+	ck_assert(!vq_device_has(host));
 }
 END_TEST
 
@@ -852,10 +795,10 @@ START_TEST(reset_under_load)
 	/* What is written from before may still come to the disk, so that new requests wait for it. */
 	number = add_write(0, DATA, 512);
 	kick();
-	ck_assert(!vq_device_has(&host));
+	ck_assert(!vq_device_has(host));
 	for (unsigned int i = 10; i < 30; i++) {
 		ck_assert_uint_eq(status_of(number), UNTOUCHED);
-		ck_assert(!vq_device_has(&host));
+		ck_assert(!vq_device_has(host));
 		carry_out(&chain[i], KEEL_BLOCK_OK);
 		virtio_work(device);
 	}
@@ -931,7 +874,7 @@ END_TEST
 SUITE("virtio_blk", tests)
 {
 	tcase_set_timeout(tests, 60);
-	tcase_add_checked_fixture(tests, plug, unplug);
+	tcase_add_checked_fixture(tests, plug, rig_unplug);
 	tcase_add_test(tests, configuration);
 	tcase_add_test(tests, read_only);
 	tcase_add_loop_test(tests, refused_rows, 0, ARRAY_SIZE(refused));

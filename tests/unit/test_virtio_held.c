@@ -9,19 +9,12 @@
 
 #include <keel/macros.h>
 
-#include "pci/msi.h"
-#include "shared/net.h"
 #include "shared/virtio_blk.h"
-#include "shared/vq_device.h"
 #include "suite.h"
-#include "virtio/virtio.h"
+#include "virtio_rig.h"
 
 #define SLOT		16u
-#define PORTS		0xc000u
-#define VECTORS		0xfe000000u
-#define MODERN		0xfe100000u
 #define MEMORY		0x80000u
-#define PAGE		4096u
 #define ENTRIES		16u		/* of the channel's queues */
 #define ARENA		0x11000u
 #define CHANNEL		(NET_QUEUES * (PAGE + ARENA))
@@ -61,14 +54,9 @@ static const struct kind {
 };
 
 static const struct kind *kind;
-static struct bus bus;
-static struct pci pci;
-static struct gmem mem;
-static struct virtio_device *device;
 static struct keel_device row;
-static struct vq_device host[NET_QUEUES];
-static uint8_t *memory, *channel, *before;
-static bool asked, line;
+static uint8_t *before;
+static bool line;
 static unsigned int messages;
 static unsigned int place;		/* of the rings */
 static uint16_t added;
@@ -87,22 +75,6 @@ static void take_level(void *board, unsigned int slot, unsigned int pin, bool le
 	(void)slot;
 	(void)pin;
 	line = level;
-}
-
-static void config_write(unsigned int reg, unsigned int bytes, uint32_t value)
-{
-	pci_write(&pci, 0, 4, 0x80000000u | SLOT << 11 | (reg & 0xfc));
-	pci_write(&pci, 4 + (reg & 3), bytes, value);
-}
-
-static void put(unsigned int offset, unsigned int bytes, uint32_t value)
-{
-	bus_write(&bus, MODERN + offset, bytes, value);
-}
-
-static void put_legacy(unsigned int port, unsigned int bytes, uint32_t value)
-{
-	bus_port_write(&bus, (uint16_t)(PORTS + port), bytes, value);
 }
 
 /* What a queue at page 0 would be taken for: a ring whose buffers are somebody else's. */
@@ -141,32 +113,13 @@ static void plug(const struct kind *one)
 
 	kind = one;
 	describe(queues);
-	memory = calloc(1, MEMORY);
 	before = malloc(MEMORY);
-	channel = aligned_alloc(PAGE, CHANNEL);
-	device = calloc(1, kind->ops->bytes);
-	ck_assert(memory && before && channel && device);
-	memset(channel, 0, CHANNEL);
-	bus_init(&bus);
-	pci = (struct pci){ .bus = &bus, .set_intx = take_level, .message = take_message };
-	mem = (struct gmem){ .base = memory, .count = 1, .range = { { 0, MEMORY, false } } };
-	pci_init(&pci);
-	pci_add(&pci, SLOT, 0, &device->pci);
-	device->ops = kind->ops;
-	device->mem = &mem;
-	device->channel = channel;
-	device->asked = &asked;
-	device->row = &row;
-	device->queues = kind->queues;
-	device->config_bytes = row.config_bytes;
-	memcpy(device->config, row.config, row.config_bytes);
-	virtio_init(device, queues);
-	for (unsigned int i = 0; i < kind->queues; i++)
-		vq_device_init(&host[i], channel, queues[i].ring, queues[i].entries, queues[i].arena, queues[i].arena_bytes);
-	config_write(0x10, 4, PORTS);
-	config_write(0x14, 4, VECTORS);
-	config_write(0x20, 4, MODERN);
-	config_write(0x04, 2, 7);
+	ck_assert(before);
+	rig_plug(&(struct virtio_rig){
+		.ops = kind->ops, .slot = SLOT, .memory_bytes = MEMORY, .channel_bytes = CHANNEL,
+		.queue = queues, .queues = kind->queues, .row = &row, .set_intx = take_level, .message = take_message,
+	});
+	place_bars();
 	lay_trap();
 	line = false;
 	messages = place = 0;
@@ -174,10 +127,8 @@ static void plug(const struct kind *one)
 
 static void unplug(void)
 {
-	free(memory);
+	rig_unplug();
 	free(before);
-	free(channel);
-	free(device);
 }
 
 /* The guest */
@@ -202,40 +153,32 @@ static uint64_t used_at(void)
 	return (avail_at() + 6 + 2 * size() + PAGE - 1) & ~(uint64_t)(PAGE - 1);
 }
 
+static uint32_t features(void)
+{
+	return kind->ops == &virtio_blk ? F_FLUSH : 0;
+}
+
 static void start_modern(void)
 {
 	added = 0;
 	memset(memory + desc_at(), 0, 0x4000);
-	put(0x14, 1, 0);
-	put(0x14, 1, 3);
-	put(0x08, 4, 0);
-	put(0x0c, 4, kind->ops == &virtio_blk ? F_FLUSH : 0);
-	put(0x08, 4, 1);
-	put(0x0c, 4, 1);
-	put(0x14, 1, 0xb);
-	put(0x16, 2, kind->number);
-	put(0x20, 4, (uint32_t)desc_at());
-	put(0x28, 4, (uint32_t)avail_at());
-	put(0x30, 4, (uint32_t)used_at());
-	put(0x1c, 2, 1);
-	put(0x14, 1, 0xf);
+	modern_begin(features());
+	modern_queue(kind->number, desc_at(), avail_at(), used_at());
+	modern_ready();
 }
 
 static void place_legacy_queue(void)
 {
 	added = 0;
 	memset(memory + desc_at(), 0, 0x4000);
-	put_legacy(0x0e, 2, kind->number);
-	put_legacy(0x08, 4, (uint32_t)desc_at() / PAGE);
+	legacy_queue(kind->number, desc_at());
 }
 
 static void start_legacy(void)
 {
-	put_legacy(0x12, 1, 0);
-	put_legacy(0x12, 1, 3);
-	put_legacy(0x04, 4, kind->ops == &virtio_blk ? F_FLUSH : 0);
+	legacy_begin(features());
 	place_legacy_queue();
-	put_legacy(0x12, 1, 7);
+	legacy_ready();
 }
 
 static void enable_messages(void)

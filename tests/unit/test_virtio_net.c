@@ -6,17 +6,11 @@
 
 #include <keel/macros.h>
 
-#include "pci/msi.h"
-#include "shared/net.h"
-#include "shared/vq_device.h"
 #include "suite.h"
-#include "virtio/virtio.h"
+#include "virtio_rig.h"
 
 #define SLOT		16u
-#define PORTS		0xc000u
-#define MODERN		0xfe100000u
 #define MEMORY		0x80000u
-#define PAGE		4096u
 #define ENTRIES		16u		/* of the channel's queues */
 #define RX_ARENA	(ENTRIES * PAGE)
 #define TX_ARENA	0x11000u
@@ -37,14 +31,8 @@ static const struct keel_queue queues[NET_QUEUES] = {
 	{ RX_RING, ENTRIES, RX, RX_ARENA }, { TX_RING, ENTRIES, TX, TX_ARENA }, { CTRL_RING, ENTRIES, CTRL_ARENA, PAGE },
 };
 
-static struct bus bus;
-static struct pci pci;
-static struct gmem mem;
-static struct virtio_device *device;
-static struct vq_device host[NET_QUEUES];
-static uint8_t *memory, *channel;
 static uint16_t added[NET_QUEUES];
-static bool asked, line;
+static bool line;
 
 static void take_message(void *sink, uint64_t address, uint32_t data)
 {
@@ -61,75 +49,30 @@ static void take_level(void *board, unsigned int slot, unsigned int pin, bool le
 	line = level;
 }
 
-static void config_write(unsigned int reg, unsigned int bytes, uint32_t value)
-{
-	pci_write(&pci, 0, 4, 0x80000000u | SLOT << 11 | (reg & 0xfc));
-	pci_write(&pci, 4 + (reg & 3), bytes, value);
-}
-
-static void put(unsigned int offset, unsigned int bytes, uint32_t value)
-{
-	bus_write(&bus, MODERN + offset, bytes, value);
-}
-
 static void plug(void)
 {
 	const struct net_config config = { .mac = { 2, 0, 0, 0, 0, 7 }, .status = NET_STATUS_LINK_UP, .queue_pairs = 1 };
 
-	memory = calloc(1, MEMORY);
-	channel = aligned_alloc(PAGE, CHANNEL);
-	memset(channel, 0, CHANNEL);
-	device = calloc(1, virtio_net.bytes);
-	bus_init(&bus);
-	pci = (struct pci){ .bus = &bus, .set_intx = take_level, .message = take_message };
-	mem = (struct gmem){ .base = memory, .count = 1, .range = { { 0, MEMORY, false } } };
-	pci_init(&pci);
-	pci_add(&pci, SLOT, 0, &device->pci);
-	device->ops = &virtio_net;
-	device->mem = &mem;
-	device->channel = channel;
-	device->asked = &asked;
-	device->features = NET_OFFLOADS | NET_GUEST_OFFLOADS | NET_F_MAC | NET_F_STATUS | NET_F_MRG_RXBUF | NET_F_CTRL_VQ |
-			   NET_F_CTRL_RX;
-	device->queues = NET_QUEUES;
-	device->config_bytes = sizeof(config);
-	memcpy(device->config, &config, sizeof(config));
-	virtio_init(device, queues);
-	for (unsigned int i = 0; i < NET_QUEUES; i++)
-		vq_device_init(&host[i], channel, queues[i].ring, queues[i].entries, queues[i].arena, queues[i].arena_bytes);
-	config_write(0x10, 4, PORTS);
-	config_write(0x20, 4, MODERN);
-	config_write(0x04, 2, 7);
+	rig_plug(&(struct virtio_rig){
+		.ops = &virtio_net, .slot = SLOT, .memory_bytes = MEMORY, .channel_bytes = CHANNEL,
+		.queue = queues, .queues = NET_QUEUES, .config = &config, .config_bytes = sizeof(config),
+		.features = NET_OFFLOADS | NET_GUEST_OFFLOADS | NET_F_MAC | NET_F_STATUS | NET_F_MRG_RXBUF | NET_F_CTRL_VQ |
+			NET_F_CTRL_RX,
+		.set_intx = take_level, .message = take_message,
+	});
+	place_bars();
 	line = asked = false;
-}
-
-static void unplug(void)
-{
-	free(memory);
-	free(channel);
-	free(device);
 }
 
 static void start_driver(uint32_t features)
 {
 	memset(memory, 0, BUFFERS);
 	memset(added, 0, sizeof(added));
-	put(0x14, 1, 0);
-	put(0x14, 1, 3);
-	put(0x08, 4, 0);
-	put(0x0c, 4, features);
-	put(0x08, 4, 1);
-	put(0x0c, 4, 1);
-	put(0x14, 1, 0xb);
+	modern_begin(features);
 	ck_assert_uint_eq(bus_read(&bus, MODERN + 0x14, 1), 0xb);
-	for (unsigned int q = 0; q < NET_QUEUES; q++) {
-		put(0x16, 2, q);
-		put(0x20, 4, DESC(q));
-		put(0x28, 4, AVAIL(q));
-		put(0x30, 4, USED(q));
-		put(0x1c, 2, 1);
-	}
-	put(0x14, 1, 0xf);
+	for (unsigned int q = 0; q < NET_QUEUES; q++)
+		modern_queue(q, DESC(q), AVAIL(q), USED(q));
+	modern_ready();
 }
 
 static void start_all(void)
@@ -615,7 +558,7 @@ int main(void)
 	Suite *suite = suite_create("virtio_net");
 	TCase *running = tcase_create("running");
 
-	tcase_add_checked_fixture(running, start_all, unplug);
+	tcase_add_checked_fixture(running, start_all, rig_unplug);
 	tcase_add_test(running, configuration);
 	tcase_add_test(running, frames_out);
 	tcase_add_loop_test(running, dropped_headers, 0, (int)ARRAY_SIZE(dropped));
