@@ -11,13 +11,14 @@
 #include "console.h"
 #include "cpu.h"
 #include "cpuid.h"
+#include "guest_rig.h"
+#include "memory.h"
 #include "msr.h"
 #include "suite.h"
 #include "svm.h"
 #include "trap.h"
 #include "vm.h"
 
-#define RIP		0x401000u
 #define INTERRUPT	(SVM_EVENT_VALID | SVM_EVENT_INTERRUPT | 0x41)
 #define NMI		(SVM_EVENT_VALID | SVM_EVENT_NMI | EXC_NMI)
 #define EXCEPTION(vector) (SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | (vector))
@@ -25,24 +26,14 @@
 #define CONTROL_DEBUGCTL 1u
 #define CONTROL_XSS	0x900u
 
-uint8_t *memory_test_arena;
-
-void cpu_write_back(void)
-{
-}
 const struct pt_format pt_format_npt;
 
-static struct cpu cpu;
 static struct svm_cpu svm;
 static struct vmcb control, vmcb, entered;
-static struct vm vm;
 static struct vcpu_svm block;
-static struct keel_context page;
 static struct keel_sregs sregs;
-static struct hv_exit ended;
 static uint64_t exit_code, vectoring, debugctl, xss;
 static uint64_t shadow_left;		/* in the VMCB at an exit */
-static unsigned int debug_uses;
 
 uint64_t rdmsr(uint32_t msr)
 {
@@ -77,39 +68,6 @@ void print(const char *format, ...)
 	(void)format;
 }
 
-void vcpu_use_debug_registers(struct cpu *c, struct vcpu *v)
-{
-	ck_assert_ptr_eq(c, &cpu);
-	v->debug_registers = true;
-	debug_uses++;
-}
-
-void vm_end(struct vm *v, enum keel_end end, uint64_t detail, uint64_t address)
-{
-	(void)detail;
-	(void)address;
-	v->end = end;
-}
-
-/* What is answered at once. */
-#define KEPT_MSR	0x10au
-#define LEAF		0x40000010u
-static unsigned int before_halt;	/* entries that end by one of these, until the guest halts */
-static bool taken_away;			/* another CPU takes the translations away meanwhile */
-
-struct cpuid cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t subleaf)
-{
-	ck_assert_ptr_eq(v, &block.vcpu);
-	return (struct cpuid){ leaf + 1, 2, subleaf, 4 };
-}
-
-bool msr_guest_read(struct vcpu *v, uint32_t msr, uint64_t *value)
-{
-	ck_assert_ptr_eq(v, &block.vcpu);
-	*value = 0x500000006;
-	return msr == KEPT_MSR;
-}
-
 void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t host_pa, uint64_t shadow)
 {
 	(void)regs;
@@ -117,10 +75,7 @@ void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t host_pa, uint6
 	(void)host_pa;
 	(void)shadow;
 	entered = vmcb;
-	vmcb.exit_code = before_halt == 1 ? SVM_EXIT_HLT : exit_code;
-	before_halt -= before_halt != 0;
-	if (taken_away)
-		__atomic_store_n(&block.vcpu.last_cpu, NULL, __ATOMIC_SEQ_CST);
+	vmcb.exit_code = guest_rig_halts() ? SVM_EXIT_HLT : exit_code;
 	vmcb.exit_int_info = vectoring;
 	vmcb.shadow |= shadow_left;
 }
@@ -134,12 +89,10 @@ uint64_t cpuid_guest_cr4(void)
 
 static void set_up(void)
 {
-	memset(&cpu, 0, sizeof(cpu));
 	memset(&svm, 0, sizeof(svm));
 	memset(&vmcb, 0, sizeof(vmcb));
-	memset(&vm, 0, sizeof(vm));
 	memset(&block, 0, sizeof(block));
-	memset(&page, 0, sizeof(page));
+	guest_rig_start(&block.vcpu);
 	memset(&sregs, 0, sizeof(sregs));
 	shadow_left = 0;
 	svm_features = (struct svm_features){ .asids = 8, .nrips = true, .decode = true, .xsaves = true };
@@ -147,10 +100,7 @@ static void set_up(void)
 	svm.control = &control;
 	svm.next_asid = 2;
 	cpu.vendor = &svm;
-	block.vcpu.vm = &vm;
 	block.vmcb = &vmcb;
-	block.vcpu.cell.page = &page;
-	page.regs.rip = RIP;
 	page.regs.rflags = RFLAGS_FIXED | RFLAGS_IF;
 	vmcb.intercept[SVM_EXIT_EXCEPTION / 32] = 1u << EXC_DB | 1u << EXC_AC | 1u << EXC_MC;
 	vmcb.intercept[SVM_EXIT_DR_FIRST / 32] = 0x00ff00ff;
@@ -161,18 +111,16 @@ static void set_up(void)
 	vectoring = 0;
 	debugctl = CONTROL_DEBUGCTL;
 	xss = CONTROL_XSS;
-	debug_uses = 0;
-	before_halt = 0;
-	taken_away = false;
 }
 
 static enum hv_exit_reason enter(uint64_t code)
 {
+	enum hv_exit_reason told;
+
 	exit_code = code;
-	ended.record = &page.exit;
-	svm_ops.vcpu.enter(&cpu, &block.vcpu, &ended);
+	told = guest_rig_enter(svm_ops.vcpu.enter);
 	vectoring = 0;
-	return ended.reason;
+	return told;
 }
 
 static bool intercepts(unsigned int bit)
@@ -460,45 +408,34 @@ END_TEST
  * CPUID, and MSRs that Keel keeps, end nothing while nobody has a use for the CPU; what is the cell's, another ring's or nobody's is told.
  */
 static const struct {
-	uint64_t rax, rcx;
-	unsigned int cpl;
-	bool msr, write, answered;
+	struct at_once access;
+	uint8_t cpl;
 } at_once[] = {
-	{ LEAF, 3, 0, false, false, true },
-	{ LEAF, 3, 3, false, false, true },
-	{ 0, KEPT_MSR, 0, true, false, true },
-	{ 0, KEPT_MSR, 3, true, false, false },
-	{ 0, KEPT_MSR, 0, true, true, false },
-	{ 0, KEPT_MSR + 1, 0, true, false, false },
-	{ 0, KEEL_MSR_X2APIC_FIRST, 0, true, false, false },
+	{ { LEAF, 3, false, false, true }, 0 },
+	{ { LEAF, 3, false, false, true }, 3 },
+	{ { 0, KEPT_MSR, true, false, true }, 0 },
+	{ { 0, KEPT_MSR, true, false, false }, 3 },
+	{ { 0, KEPT_MSR, true, true, false }, 0 },
+	{ { 0, KEPT_MSR + 1, true, false, false }, 0 },
+	{ { 0, KEEL_MSR_X2APIC_FIRST, true, false, false }, 0 },
 };
 
-static enum hv_exit_reason enter_at_once(unsigned int i, unsigned int entries)
+static enum hv_exit_reason enter_at_once(int i)
 {
-	page.regs.gpr[KEEL_RAX] = at_once[i].rax;
-	page.regs.gpr[KEEL_RCX] = at_once[i].rcx;
-	vmcb.cpl = (uint8_t)at_once[i].cpl;
-	vmcb.exit_info1 = at_once[i].write;
-	before_halt = entries;
-	return enter(at_once[i].msr ? SVM_EXIT_MSR : SVM_EXIT_CPUID);
+	const struct at_once *access = &at_once[i].access;
+
+	vmcb.cpl = at_once[i].cpl;
+	vmcb.exit_info1 = access->write;
+	at_once_begin(access, 3);
+	return enter(access->msr ? SVM_EXIT_MSR : SVM_EXIT_CPUID);
 }
 
 START_TEST(answers_at_once)
 {
-	enum hv_exit_reason told = at_once[_i].write ? HV_EXIT_WRMSR : HV_EXIT_RDMSR;
-
 	svm_features.nrips = false;
 	block.vcpu.due = UINT64_MAX;
 	page.regs.rflags |= RFLAGS_RF;
-	ck_assert_int_eq(enter_at_once((unsigned int)_i, 3), at_once[_i].answered ? HV_EXIT_HLT : told);
-	ck_assert_uint_eq(before_halt, at_once[_i].answered ? 0 : 2);
-	ck_assert_uint_eq(page.regs.rip, at_once[_i].answered ? RIP + 4 : RIP);
-	ck_assert_uint_eq(page.regs.rflags & RFLAGS_RF, at_once[_i].answered ? 0 : RFLAGS_RF);
-	if (at_once[_i].answered) {
-		ck_assert_uint_eq(page.regs.gpr[KEEL_RAX], at_once[_i].msr ? 6 : LEAF + 2);
-		ck_assert_uint_eq(page.regs.gpr[KEEL_RDX], at_once[_i].msr ? 5 : 4);
-		ck_assert_uint_eq(page.regs.gpr[KEEL_RBX], at_once[_i].msr ? 0 : 2);
-	}
+	at_once_check(&at_once[_i].access, enter_at_once(_i), 2);
 }
 END_TEST
 
@@ -508,10 +445,7 @@ START_TEST(answers_until_asked)
 	block.vcpu.due = _i == 1 ? 0 : UINT64_MAX;
 	block.vcpu.poll = _i == 0;
 	taken_away = _i == 2;
-	ck_assert_int_eq(enter_at_once(0, 3), HV_EXIT_NONE);
-	ck_assert_uint_eq(before_halt, 2);
-	ck_assert_uint_eq(page.regs.rip, RIP + 2);
-	ck_assert_uint_eq(page.regs.gpr[KEEL_RAX], LEAF + 1);
+	at_once_check_asked(enter_at_once(0), 2);
 }
 END_TEST
 

@@ -19,6 +19,7 @@
 #include "control_msr.h"
 #include "cpu.h"
 #include "cpuid.h"
+#include "guest_rig.h"
 #include "guest_state.h"
 #include "image.h"
 #include "memory.h"
@@ -30,25 +31,19 @@
 #include "vmx.h"
 
 #define FIELDS		0x7000u		/* every encoding is below */
-#define RIP		0x401000u
 #define APIC_ID		9u
 #define SPLIT_LOCK	(1u << 29)
 #define LENGTH		3u
 #define EVENT_INT_N	(EVENT_VALID | EVENT_SOFTWARE_INT | 0x80)
 
-uint8_t *memory_test_arena;
 struct page_table control_table;
 const uint8_t vmx_exit[1];
 
 static uint64_t vmcs[FIELDS];
-static struct cpu cpu;
 static struct vmx_cpu vmx;
-static struct vm vm = { .id = 1 };
 static struct vcpu_vmx block;
-static struct keel_context page;
 static uint32_t apic[PAGE_SIZE / sizeof(uint32_t)];
 static struct keel_exit control_record;
-static struct hv_exit ended;
 
 /* The guest: what the next entry ends with; what the last one found. */
 static uint32_t reason, next_reason, vectoring, vectoring_error, instruction_error;
@@ -81,32 +76,9 @@ bool guest_state_pdptes_ok(const uint64_t pdpte[4])
 	return pdpte != NULL;
 }
 
-void cpu_write_back(void)
-{
-}
-
 uint64_t cpuid_guest_cr4(void)
 {
 	return CR4_CLASSIC;
-}
-
-/* What is answered at once. */
-#define KEPT_MSR	0x10au
-#define LEAF		0x40000010u
-static unsigned int before_halt;	/* entries that end by one of these, until the guest halts */
-static bool taken_away;			/* another CPU takes the translations away meanwhile */
-
-struct cpuid cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t subleaf)
-{
-	ck_assert_ptr_eq(v, &block.vcpu);
-	return (struct cpuid){ leaf + 1, 2, subleaf, 4 };
-}
-
-bool msr_guest_read(struct vcpu *v, uint32_t msr, uint64_t *value)
-{
-	ck_assert_ptr_eq(v, &block.vcpu);
-	*value = 0x500000006;
-	return msr == KEPT_MSR;
 }
 
 enum vmx_entry vmx_enter(struct keel_regs *regs, bool launched)
@@ -125,10 +97,7 @@ enum vmx_entry vmx_enter(struct keel_regs *regs, bool launched)
 	entered_window = vmcs[VMCS_PRIMARY_CONTROLS] & PRIMARY_NMI_WINDOW;
 	if (!(reason & VMX_EXIT_ENTRY_FAILED))
 		vmcs[VMCS_ENTRY_EVENT] = 0;
-	vmcs[VMCS_EXIT_REASON] = before_halt == 1 ? VMX_EXIT_HLT : reason;
-	before_halt -= before_halt != 0;
-	if (taken_away)
-		__atomic_store_n(&block.vcpu.last_cpu, NULL, __ATOMIC_SEQ_CST);
+	vmcs[VMCS_EXIT_REASON] = guest_rig_halts() ? VMX_EXIT_HLT : reason;
 	vmcs[VMCS_EXIT_QUALIFICATION] = qualification;
 	vmcs[VMCS_EXIT_LENGTH] = LENGTH;
 	vmcs[VMCS_IDT_EVENT] = vectoring;
@@ -188,12 +157,6 @@ void print(const char *format, ...)
 	va_end(arguments);
 }
 
-void vcpu_use_debug_registers(struct cpu *c, struct vcpu *v)
-{
-	(void)c;
-	v->debug_registers = true;
-}
-
 void mtrr_read(struct mtrr *mtrr)
 {
 	(void)mtrr;
@@ -216,13 +179,6 @@ void apic_raise_again(uint32_t self, uint8_t vector)
 {
 	ck_assert_uint_eq(self, APIC_ID);
 	raised_again = vector;
-}
-
-void vm_end(struct vm *v, enum keel_end end, uint64_t detail, uint64_t address)
-{
-	(void)detail;
-	(void)address;
-	v->end = end;
 }
 
 void cpu_unblock_nmi(void)
@@ -303,23 +259,19 @@ static void invalidations_are_seen(void)
 static void set_up(void)
 {
 	memset(vmcs, 0, sizeof(vmcs));
-	memset(&cpu, 0, sizeof(cpu));
 	memset(&vmx, 0, sizeof(vmx));
 	memset(&block, 0, sizeof(block));
-	memset(&page, 0, sizeof(page));
+	guest_rig_start(&block.vcpu);
 	memset(apic, 0, sizeof(apic));
 	memset(&vmx_features, 0, sizeof(vmx_features));
 	cpu.vendor = &vmx;
 	cpu.apic_id = APIC_ID;
-	vm.end = 0;
 	raised_again = 0;
-	block.vcpu.vm = &vm;
-	block.vcpu.cell.page = &page;
 	block.apic = (uint8_t *)apic;
 	block.vcpu.last_cpu = &cpu;
 	block.vcpu.deadline = UINT64_MAX;
 	vmcs[VMCS_GUEST_CR0] = CR0_PE;
-	page.regs.rip = cpu.control.rip = RIP;
+	cpu.control.rip = RIP;
 	reason = VMX_EXIT_HLT;
 	next_reason = 0;
 	vectoring = vectoring_error = instruction_error = 0;
@@ -328,8 +280,6 @@ static void set_up(void)
 	panic_text = printed = NULL;
 	called_off = false;
 	nmis_unblocked = 0;
-	before_halt = 0;
-	taken_away = false;
 }
 
 static enum hv_exit_reason control(void)
@@ -341,9 +291,7 @@ static enum hv_exit_reason control(void)
 
 static enum hv_exit_reason guest(void)
 {
-	ended.record = &page.exit;
-	vmx_ops.vcpu.enter(&cpu, &block.vcpu, &ended);
-	return ended.reason;
+	return guest_rig_enter(vmx_ops.vcpu.enter);
 }
 
 START_TEST(plain_exit)
@@ -1162,10 +1110,7 @@ END_TEST
 /*
  * CPUID, and MSRs that Keel keeps, end nothing while nobody has a use for the CPU; what is the cell's, or nobody's is told.
  */
-static const struct {
-	uint64_t rax, rcx;
-	bool msr, write, answered;
-} at_once[] = {
+static const struct at_once at_once[] = {
 	{ LEAF, 3, false, false, true },
 	{ 0, KEPT_MSR, true, false, true },
 	{ 0, KEPT_MSR, true, true, false },
@@ -1173,30 +1118,18 @@ static const struct {
 	{ 0, KEEL_MSR_X2APIC_FIRST, true, false, false },
 };
 
-static enum hv_exit_reason guest_at_once(unsigned int i, unsigned int runs)
+static enum hv_exit_reason guest_at_once(const struct at_once *access)
 {
-	page.regs.gpr[KEEL_RAX] = at_once[i].rax;
-	page.regs.gpr[KEEL_RCX] = at_once[i].rcx;
-	before_halt = runs;
-	reason = !at_once[i].msr ? VMX_EXIT_CPUID : at_once[i].write ? VMX_EXIT_WRMSR : VMX_EXIT_RDMSR;
+	at_once_begin(access, 3);
+	reason = !access->msr ? VMX_EXIT_CPUID : access->write ? VMX_EXIT_WRMSR : VMX_EXIT_RDMSR;
 	return guest();
 }
 
 START_TEST(answers_at_once)
 {
-	enum hv_exit_reason told = at_once[_i].write ? HV_EXIT_WRMSR : HV_EXIT_RDMSR;
-
 	block.vcpu.due = UINT64_MAX;
 	page.regs.rflags = RFLAGS_RF;
-	ck_assert_int_eq(guest_at_once((unsigned int)_i, 3), at_once[_i].answered ? HV_EXIT_HLT : told);
-	ck_assert_uint_eq(before_halt, at_once[_i].answered ? 0 : 2);
-	ck_assert_uint_eq(page.regs.rip, at_once[_i].answered ? RIP + 2 * LENGTH : RIP);
-	ck_assert_uint_eq(page.regs.rflags & RFLAGS_RF, at_once[_i].answered ? 0 : RFLAGS_RF);
-	if (at_once[_i].answered) {
-		ck_assert_uint_eq(page.regs.gpr[KEEL_RAX], at_once[_i].msr ? 6 : LEAF + 2);
-		ck_assert_uint_eq(page.regs.gpr[KEEL_RDX], at_once[_i].msr ? 5 : 4);
-		ck_assert_uint_eq(page.regs.gpr[KEEL_RBX], at_once[_i].msr ? 0 : 2);
-	}
+	at_once_check(&at_once[_i], guest_at_once(&at_once[_i]), LENGTH);
 }
 END_TEST
 
@@ -1208,10 +1141,7 @@ START_TEST(answers_until_asked)
 	taken_away = _i == 2;
 	apic[0x80 / 4] = 0x50;
 	vmx_ops.vcpu.window(&block.vcpu, false, _i == 3 ? 5 : 0);
-	ck_assert_int_eq(guest_at_once(0, 3), HV_EXIT_NONE);
-	ck_assert_uint_eq(before_halt, 2);
-	ck_assert_uint_eq(page.regs.rip, RIP + LENGTH);
-	ck_assert_uint_eq(page.regs.gpr[KEEL_RAX], LEAF + 1);
+	at_once_check_asked(guest_at_once(&at_once[0]), LENGTH);
 }
 END_TEST
 

@@ -65,7 +65,7 @@ keel_unit_test(svm
 	SOURCES tests/unit/test_svm.c arch/x86/control_msr.c
 	INCLUDES vmm arch/x86 arch/x86/svm)
 keel_unit_test(svm_guest
-	SOURCES tests/unit/test_svm_guest.c arch/x86/control_msr.c arch/x86/svm/svm.c arch/x86/svm/svm_event.c
+	SOURCES tests/unit/test_svm_guest.c tests/unit/guest_rig.c arch/x86/control_msr.c arch/x86/svm/svm.c arch/x86/svm/svm_event.c
 		arch/x86/svm/svm_vcpu.c
 	INCLUDES vmm arch/x86 arch/x86/svm)
 keel_unit_test(svm_vcpu
@@ -78,8 +78,8 @@ keel_unit_test(vmx_vcpu
 	SOURCES tests/unit/test_vmx_vcpu.c
 	INCLUDES vmm arch/x86 arch/x86/vmx)
 keel_unit_test(vmx
-	SOURCES tests/unit/test_vmx.c arch/x86/control_msr.c arch/x86/vmx/vmx.c arch/x86/vmx/vmx_vcpu.c arch/x86/vmx/vmx_caps.c
-		vmm/pagetable.c
+	SOURCES tests/unit/test_vmx.c tests/unit/guest_rig.c arch/x86/control_msr.c arch/x86/vmx/vmx.c
+		arch/x86/vmx/vmx_vcpu.c arch/x86/vmx/vmx_caps.c vmm/pagetable.c
 	INCLUDES vmm arch/x86 arch/x86/vmx)
 keel_unit_test(control_start
 	SOURCES tests/unit/test_control_start.c vmm/control_start.c
