@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A bus with one virtio device, memory for a guest, and the host's ends of the channel's queues; and the steps of a guest's driver
- * that all drivers take. For unit tests and fuzz targets alike: what a test looks at is its own. One at a time.
+ * A bus with one virtio device, memory for a guest, and the host's ends of the channel's queues; and the steps of a guest's
+ * driver that all drivers take. For unit tests and fuzz targets alike: what a test looks at is its own. One at a time.
  */
 #ifndef KEEL_TEST_VIRTIO_RIG_H
 #define KEEL_TEST_VIRTIO_RIG_H

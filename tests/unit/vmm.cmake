@@ -65,8 +65,8 @@ keel_unit_test(svm
 	SOURCES tests/unit/test_svm.c arch/x86/control_msr.c
 	INCLUDES vmm arch/x86 arch/x86/svm)
 keel_unit_test(svm_guest
-	SOURCES tests/unit/test_svm_guest.c tests/unit/guest_rig.c arch/x86/control_msr.c arch/x86/svm/svm.c arch/x86/svm/svm_event.c
-		arch/x86/svm/svm_vcpu.c
+	SOURCES tests/unit/test_svm_guest.c tests/unit/guest_rig.c arch/x86/control_msr.c arch/x86/svm/svm.c
+		arch/x86/svm/svm_event.c arch/x86/svm/svm_vcpu.c
 	INCLUDES vmm arch/x86 arch/x86/svm)
 keel_unit_test(svm_vcpu
 	SOURCES tests/unit/test_svm_vcpu.c
