@@ -26,6 +26,10 @@ MSR_DEADLINE	equ 0x6e0
 SOFTWARE_ENABLE	equ 1 << 8
 TIMER_DEADLINE	equ 2 << 17
 PIC_MASK	equ 0x21
+PCI_PAM0	equ 0x80000058			; of the i440FX, with PAM0 in its second byte
+PAM0_MEMORY	equ 0x30			; reads and writes from 0xf0000 on are memory's
+ROM		equ 0xffff0000
+ROM_BYTES	equ 0x10000
 SLEEP_TICKS	equ 1000000
 QUIET_TICKS	equ 1 << 26			; time in which what was printed comes out
 
@@ -260,7 +264,37 @@ x2apic_init:
 	mov [interrupt_hook], rax
 %endmacro
 
+; What runs below 1 MiB is memory with Keel, and in QEMU the ROM itself, until the bridge is told otherwise. That comes empty.
+make_writable:
+	mov al, [probe]
+	not byte [probe]
+	cmp [probe], al
+	jne .end
+	lea rsi, [rel show_memory]
+	mov edi, SCRATCH
+	mov ecx, show_memory_end - show_memory
+	rep movsb
+	mov eax, SCRATCH
+	call rax
+.end:	ret
+
+; At another place than its own.
+show_memory:
+	mov eax, PCI_PAM0
+	mov edx, PCI_ADDRESS
+	out dx, eax
+	mov edx, PCI_DATA + 1
+	mov al, PAM0_MEMORY
+	out dx, al
+	mov esi, ROM
+	mov edi, ORIGIN
+	mov ecx, ROM_BYTES / 8
+	rep movsq
+	ret
+show_memory_end:
+
 guest_main:
+	call make_writable
 	MEASURE "empty", body_empty
 	MEASURE "cpuid", body_cpuid
 	MEASURE "rdmsr", body_rdmsr
@@ -293,5 +327,6 @@ guest_main:
 align 8
 part:		dq 0
 deadline:	dq 0
+probe:		db 0
 
 GUEST_END
