@@ -2,6 +2,7 @@
 ; What an exit costs, in ticks of the time-stamp counter: "EXIT name ticks rounds" for each kind, where ticks is the median
 ; over the samples of what all rounds of a sample took. Under an emulator that counts instructions a tick is an instruction.
 ; Then long runs of some kinds, for those who look at the machine from outside: "RATE name start", "RATE name end exits".
+; With TRIPS nothing but writes to the serial port, with and without a character for the control domain; then it halts for good.
 %define GUEST_NAME "exits"
 %include "guest.inc"
 
@@ -26,11 +27,15 @@ MSR_DEADLINE	equ 0x6e0
 SOFTWARE_ENABLE	equ 1 << 8
 TIMER_DEADLINE	equ 2 << 17
 PIC_MASK	equ 0x21
+COM1_SCRATCH	equ COM1 + 7
 PCI_PAM0	equ 0x80000058			; of the i440FX, with PAM0 in its second byte
 PAM0_MEMORY	equ 0x30			; reads and writes from 0xf0000 on are memory's
 ROM		equ 0xffff0000
 ROM_BYTES	equ 0x10000
 SLEEP_TICKS	equ 1000000
+%ifdef TRIPS
+SERVE_TICKS	equ 1 << 23			; time in which the characters of a sample are taken
+%endif
 QUIET_TICKS	equ 1 << 26			; time in which what was printed comes out
 
 ; MEASURE name, body: the body may use RAX, RBX, RCX, RDX, R8.
@@ -66,6 +71,10 @@ measure:
 	cmp qword [part], 0
 	cmovne rax, [part]
 	mov [TICKS + r15 * 8], rax
+%ifdef TRIPS
+	mov eax, SERVE_TICKS
+	call sleep
+%endif
 	inc r15d
 	cmp r15d, SAMPLES
 	jne .sample
@@ -293,6 +302,30 @@ show_memory:
 	ret
 show_memory_end:
 
+%ifdef TRIPS
+body_write:
+	mov edx, COM1_SCRATCH
+	xor eax, eax
+	out dx, al
+	ret
+
+; A character that was put out is told to the control domain.
+body_doorbell:
+	mov edx, COM1
+	xor eax, eax
+	out dx, al
+	ret
+
+guest_main:
+	call make_writable
+	call x2apic_init
+	HOOK hook_end
+	MEASURE "write", body_write
+	MEASURE "doorbell", body_doorbell
+	cli
+.halt:	hlt
+	jmp .halt
+%else
 guest_main:
 	call make_writable
 	MEASURE "empty", body_empty
@@ -323,6 +356,7 @@ guest_main:
 	RATE "port", body_port
 	cli
 	ret
+%endif
 
 align 8
 part:		dq 0
