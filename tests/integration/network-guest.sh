@@ -16,7 +16,7 @@ given_back() {
 }
 
 mkdir -p /www
-head -c 4194304 /dev/urandom >/www/blob
+head -c 1048576 /dev/urandom >/www/blob
 md5sum </www/blob >/www/sum
 printf '{ "version": 1, "name": "none", "memory": "16M", "networks": [ { "bridge": "br0" } ] }' >/tmp/none.json
 check "without the bridge a guest is refused" sh -c \
