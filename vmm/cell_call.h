@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Entering a cell afresh and taking a plain answer, as most exits do: inside the run loop, which keeps its registers but once. */
+/* Entering a cell afresh and taking a plain answer, as most exits do: inside loops, which keep their registers but once. */
 #ifndef VMM_CELL_CALL_H
 #define VMM_CELL_CALL_H
 
@@ -30,7 +30,15 @@ static inline void cell_enter(struct cpu *cpu, struct cell_context *context)
 	cell_run(&context->frame);
 }
 
-/* Lets the cell see to its context's page. By far the most calls start afresh, and end by an answer that moves no aperture. */
+/* What it was left by. Most often that is an answer that moves no aperture. */
+static inline enum cell_result cell_left(struct cpu *cpu, struct cell_context *context)
+{
+	if (context->frame.vector != KEEL_CELL_GATE || context->page->answer.apertures)
+		return cell_leave(cpu, context);
+	return cell_release(context);
+}
+
+/* Lets the cell see to its context's page. By far the most calls start afresh. */
 static inline enum cell_result cell_call(struct cpu *cpu, struct cell_context *context)
 {
 	if (context->inside || context->moving)
@@ -38,9 +46,7 @@ static inline enum cell_result cell_call(struct cpu *cpu, struct cell_context *c
 	if (!cell_take(context))
 		return CELL_BUSY;
 	cell_enter(cpu, context);
-	if (context->frame.vector != KEEL_CELL_GATE || context->page->answer.apertures)
-		return cell_leave(cpu, context);
-	return cell_release(context);
+	return cell_left(cpu, context);
 }
 
 #endif

@@ -14,6 +14,7 @@
 #include "msr.h"
 #include "paging.h"
 #include "percpu.h"
+#include "report.h"
 #include "speculation.h"
 #include "vcpu_state.h"
 #include "vectors.h"
@@ -32,8 +33,6 @@
 #define REPEATS	(KEEL_ANSWER_WANT_VECTORS | KEEL_ANSWER_STATE_OUT | KEEL_ANSWER_STATE_IN)
 #define CHANGES	(KEEL_ANSWER_VECTORS | KEEL_ANSWER_SREGS | KEEL_ANSWER_CR2 | KEEL_ANSWER_TPR | KEEL_ANSWER_APIC | \
 		 KEEL_ANSWER_NMI)
-/* And those that most answers are made of. */
-#define PLAIN	(KEEL_ANSWER_REGS | KEEL_ANSWER_RIP | KEEL_ANSWER_RFLAGS)
 
 /* Registers that the world switch leaves alone. */
 static void debug_swap(uint64_t out[4], const uint64_t in[4])
@@ -145,27 +144,18 @@ static void put(struct cpu *cpu, struct vcpu *vcpu)
 }
 
 /* Puts an exit before the cell: what the vendor's side has not filled in already. */
-static __attribute__((always_inline)) inline void report(struct vcpu *vcpu, enum keel_exit_kind kind, uint32_t flags,
-							 bool completes)
+static void report(struct vcpu *vcpu, enum keel_exit_kind kind, uint32_t flags, bool completes)
 {
-	struct keel_context *page = vcpu->cell.page;
-
-	vcpu->vectors_given = false;
-	vcpu->state_moves = false;
-	vcpu->exit_completes = completes;
-	page->exit.kind = kind;
-	page->exit.context = vcpu->index;
 	if (hv->vcpu.interruptible(vcpu, completes))
 		flags |= KEEL_EXIT_F_INTERRUPTIBLE;
-	page->exit.flags = flags | vcpu->exit_flags;
-	page->exit.tsc_offset = vcpu->tsc_offset;
 	if (flags & KEEL_EXIT_F_SREGS)
-		hv->vcpu.state_out(vcpu, HV_STATE_SREGS | (kind == KEEL_EXIT_TASK_SWITCH ? HV_STATE_EVENTS : 0), &page->sregs);
-	vcpu->cell.pending = true;
+		hv->vcpu.state_out(vcpu, HV_STATE_SREGS | (kind == KEEL_EXIT_TASK_SWITCH ? HV_STATE_EVENTS : 0),
+				   &vcpu->cell.page->sregs);
+	report_exit(vcpu, kind, flags, completes);
 }
 
 /* There was no exit that would have told of CR8. */
-static __attribute__((noinline)) void report_poll(struct vcpu *vcpu, uint32_t flags)
+static void report_poll(struct vcpu *vcpu, uint32_t flags)
 {
 	hv->vcpu.state_out(vcpu, HV_STATE_TPR, &vcpu->state.sregs);
 	vcpu->cell.page->exit.tpr = vcpu->state.sregs.tpr;
@@ -179,22 +169,16 @@ static void inject_fault(struct vcpu *vcpu, unsigned int vector, bool error_code
 			(error_code ? KEEL_INJECT_ERROR_CODE : 0), 0);
 }
 
-/* What is the cell's to see to, writes of what Keel keeps, and what is nobody's. */
-static void exit_msr(struct vcpu *vcpu, const struct hv_exit *exit)
+/* Of what Keel keeps. */
+static void exit_wrmsr(struct vcpu *vcpu, const struct hv_exit *exit)
 {
 	const struct keel_regs *regs = &vcpu->cell.page->regs;
-	uint32_t msr = (uint32_t)regs->gpr[KEEL_RCX];
-	bool write = exit->reason == HV_EXIT_WRMSR;
 	uint64_t value = (regs->gpr[KEEL_RDX] << 32) | (uint32_t)regs->gpr[KEEL_RAX];
 
-	if (msr_is_cells(msr)) {
-		exit->record->msr = msr;
-		report(vcpu, write ? KEEL_EXIT_WRMSR : KEEL_EXIT_RDMSR, 0, true);
-	} else if (write && msr_guest_write(vcpu, msr, value)) {
+	if (msr_guest_write(vcpu, (uint32_t)regs->gpr[KEEL_RCX], value))
 		hv->vcpu.advance(vcpu, exit->record->next_rip);
-	} else {
+	else
 		inject_fault(vcpu, EXC_GP, true);
-	}
 }
 
 static void exit_xsetbv(struct vcpu *vcpu, const struct hv_exit *exit)
@@ -218,14 +202,12 @@ static bool is_privileged(enum hv_exit_reason reason)
 	return reason == HV_EXIT_RDMSR || reason == HV_EXIT_WRMSR || reason == HV_EXIT_XSETBV || reason == HV_EXIT_HLT;
 }
 
-/* Exits that are the cell's to see to. */
+/* Exits that are the cell's to see to, and not answered by it below the seam. */
 static const struct {
 	uint8_t kind;
 	uint8_t flags;
 	bool completes;		/* the answer ends the instruction */
 } reports[HV_EXIT_UNKNOWN + 1] = {
-	[HV_EXIT_IO] = { KEEL_EXIT_IO, 0, true },
-	[HV_EXIT_MEMORY] = { KEEL_EXIT_MMIO, KEEL_EXIT_F_SREGS, true },
 	[HV_EXIT_HLT] = { KEEL_EXIT_HLT, 0, true },
 	[HV_EXIT_WINDOW] = { KEEL_EXIT_WINDOW, 0, false },
 	[HV_EXIT_TPR] = { KEEL_EXIT_TPR, 0, false },
@@ -237,11 +219,7 @@ static const struct {
 
 static void exit_to_cell(struct vcpu *vcpu, const struct hv_exit *exit)
 {
-	uint32_t flags = reports[exit->reason].flags;
-
-	if (exit->reason == HV_EXIT_IO && exit->record->io & KEEL_IO_STRING)
-		flags |= KEEL_EXIT_F_SREGS;
-	report(vcpu, reports[exit->reason].kind, flags, reports[exit->reason].completes);
+	report(vcpu, reports[exit->reason].kind, reports[exit->reason].flags, reports[exit->reason].completes);
 }
 
 static unsigned int end(struct vcpu *vcpu, enum keel_end reason, uint64_t detail)
@@ -269,8 +247,10 @@ static unsigned int handle_exit(struct cpu *cpu, struct vcpu *vcpu, const struct
 		cpu->init_seen = 1;
 		return KEEL_RUN_INTERRUPT;
 	case HV_EXIT_RDMSR:
+		inject_fault(vcpu, EXC_GP, true);
+		return 0;
 	case HV_EXIT_WRMSR:
-		exit_msr(vcpu, exit);
+		exit_wrmsr(vcpu, exit);
 		return 0;
 	case HV_EXIT_XSETBV:
 		exit_xsetbv(vcpu, exit);
@@ -392,8 +372,8 @@ static bool apply_changes(struct cpu *cpu, struct vcpu *vcpu, const struct keel_
 	return true;
 }
 
-/* Likewise. An interrupt goes in only where the guest takes it. Not for the answers without one to have its registers saved. */
-static __attribute__((noinline)) bool apply_event(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
+/* Likewise. An interrupt goes in only where the guest takes it. */
+static bool apply_event(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
 {
 	unsigned int vector = inject & KEEL_INJECT_VECTOR;
 
@@ -438,17 +418,13 @@ static bool repeat(struct cpu *cpu, struct vcpu *vcpu, uint32_t flags)
 	return flags & KEEL_ANSWER_WANT_VECTORS ? repeat_with_vectors(vcpu, flags) : move_state(cpu, vcpu, flags);
 }
 
-static unsigned int refuse_answer(struct vcpu *vcpu, uint32_t flags)
-{
-	return end(vcpu, KEEL_END_CELL_ANSWER, flags);
-}
-
-/* An answer that asks for anything; flags and inject are looked at in a copy. */
-static __attribute__((noinline)) unsigned int apply_wishes(struct cpu *cpu, struct vcpu *vcpu, uint32_t flags, uint32_t inject,
-							   struct vm_run *run)
+/* flags and inject are looked at in a copy. */
+static unsigned int apply_answer(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 {
 	struct keel_context *page = vcpu->cell.page;
 	const struct keel_answer *answer = &page->answer;
+	uint32_t flags = __atomic_load_n(&answer->flags, __ATOMIC_RELAXED);
+	uint32_t inject = __atomic_load_n(&answer->inject, __ATOMIC_RELAXED);
 	uint32_t threshold = __atomic_load_n(&answer->tpr_threshold, __ATOMIC_RELAXED) & CR8_MOST;
 	unsigned int result = common_answer(vcpu->vm, answer, run);
 
@@ -478,25 +454,12 @@ static __attribute__((noinline)) unsigned int apply_wishes(struct cpu *cpu, stru
 	return result;
 
 refuse:
-	return result | refuse_answer(vcpu, flags);
+	return result | end(vcpu, KEEL_END_CELL_ANSWER, flags);
 }
 
-/* By far the most answers end the instruction, and ask for nothing, or for an event alone. */
-static unsigned int apply_answer(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
+static unsigned int take_result(struct cpu *cpu, struct vcpu *vcpu, enum cell_result result, struct vm_run *run)
 {
-	const struct keel_answer *answer = &vcpu->cell.page->answer;
-	uint32_t flags = __atomic_load_n(&answer->flags, __ATOMIC_RELAXED);
-	uint32_t inject = __atomic_load_n(&answer->inject, __ATOMIC_RELAXED);
-	uint64_t wishes = (flags & ~PLAIN) | answer->action | answer->tpr_threshold | answer->kick | vcpu->window;
-
-	if (wishes)
-		return apply_wishes(cpu, vcpu, flags, inject, run);
-	if (flags & KEEL_ANSWER_RIP)
-		hv->vcpu.advance(vcpu, vcpu->cell.page->regs.rip);
-	if (inject & KEEL_INJECT_VALID && !apply_event(vcpu, inject, answer->error_code))
-		return refuse_answer(vcpu, flags);
-	vcpu->deadline = answer->deadline;
-	return vcpu->deadline < vcpu->armed ? KEEL_RUN_DEADLINE : 0;
+	return result == CELL_ANSWERED ? apply_answer(cpu, vcpu, run) : result;
 }
 
 static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
@@ -504,15 +467,13 @@ static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 	struct vm *vm = vcpu->vm;
 	struct hv_exit exit = { .record = &vcpu->cell.page->exit };
 	uint64_t end = rdtsc() + SLICE;
-	enum cell_result result;
 	unsigned int flags;
 
 	for (;;) {
 		if (__atomic_load_n(&vm->end, __ATOMIC_ACQUIRE))
 			return KEEL_RUN_ENDED;
 		if (vcpu->cell.pending) {
-			result = cell_call(cpu, &vcpu->cell);
-			flags = result == CELL_ANSWERED ? apply_answer(cpu, vcpu, run) : result;
+			flags = take_result(cpu, vcpu, cell_call(cpu, &vcpu->cell), run);
 			if (flags)
 				return flags;
 			continue;
@@ -528,7 +489,10 @@ static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 			continue;
 		}
 		hv->vcpu.enter(cpu, vcpu, &exit);
-		flags = handle_exit(cpu, vcpu, &exit);
+		if (exit.reason == HV_EXIT_CELL)
+			flags = take_result(cpu, vcpu, cell_left(cpu, &vcpu->cell), run);
+		else
+			flags = handle_exit(cpu, vcpu, &exit);
 		if (flags)
 			return flags;
 	}

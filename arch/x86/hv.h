@@ -19,7 +19,8 @@ struct cpu;
 struct vcpu;
 
 enum hv_exit_reason {
-	HV_EXIT_NONE,		/* dealt with below the seam: enter again */
+	HV_EXIT_NONE,		/* dealt with below the seam, or before the cell: go on */
+	HV_EXIT_CELL,		/* the cell has been entered for the exit and left: by an answer that asks for more, or not by one */
 	HV_EXIT_INTERRUPT,	/* a physical interrupt is pending for the control domain */
 	HV_EXIT_NMI,		/* so is an NMI: taken where the processor has no global interrupt flag, else pending still */
 	HV_EXIT_MACHINE_CHECK,
@@ -144,7 +145,10 @@ struct hv_vcpu_ops {
 	/* The processor's state changes hands: from the control domain, and back. */
 	void (*load)(struct cpu *cpu, struct vcpu *vcpu);
 	void (*put)(struct cpu *cpu, struct vcpu *vcpu);
-	/* Answers CPUID, and RDMSR of what Keel keeps, and enters again, until vcpu_is_due(): these exits are not told. */
+	/*
+	 * Answers CPUID, and RDMSR of what Keel keeps, has the cell answer IO, MEMORY and the MSRs that are its own, and enters
+	 * again, until vcpu_is_due(): these exits are not told.
+	 */
 	void (*enter)(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit);
 	void (*advance)(struct vcpu *vcpu, uint64_t next_rip);
 	bool (*interruptible)(struct vcpu *vcpu, bool after_instruction);

@@ -47,14 +47,12 @@ struct tss {
 #define CPU_REQUEST_NMI	(CPU_REQUEST_INIT | CPU_REQUEST_FLUSH | CPU_REQUEST_STOP)	/* what an NMI may have come for */
 
 struct cpu {
-	uint64_t cell_rsp0;		/* this, the next two and the TSS: percpu.inc */
-	struct cell_frame *cell_frame;
-	uint32_t nmi_seen;		/* an NMI was taken in Keel and is to be looked at */
+	uint32_t nmi_seen;		/* an NMI was taken in Keel and is to be looked at; this and the TSS: percpu.inc */
 	uint32_t init_seen;		/* so is an INIT from hardware */
 	unsigned int index;
 	uint32_t apic_id;
 	uint64_t apic_base;		/* MSR, or 0: not read yet; apic.c */
-	struct tss tss;
+	struct tss tss;			/* rsp[0]: where cell_switch left the stack when ring 3 was last entered */
 	uint64_t gdt[GDT_ENTRIES];
 	uint64_t main_cr3;
 

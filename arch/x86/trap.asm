@@ -48,10 +48,7 @@ cell_switch:
 	PUSHES rbx, rbp, rdi
 	mov rax, rsp
 	and rax, PERCPU_MASK
-	add rax, PERCPU_DATA
-	mov [rax + CPU_FRAME], rdi
-	mov [rax + CPU_RSP0], rsp
-	mov [rax + CPU_TSS_RSP0], rsp
+	mov [rax + PERCPU_DATA + CPU_TSS_RSP0], rsp
 	; SS, RSP, RFLAGS, CS, RIP
 	PUSHES qword [rdi + FRAME_RIP + 32], qword [rdi + FRAME_RIP + 24], qword [rdi + FRAME_RIP + 16]
 	PUSHES qword [rdi + FRAME_RIP + 8], qword [rdi + FRAME_RIP]
@@ -71,7 +68,7 @@ trap_answer:
 	EVENTS_OFF
 	mov rax, rsp
 	and rax, PERCPU_MASK
-	mov rsp, [rax + PERCPU_DATA + CPU_RSP0]
+	mov rsp, [rax + PERCPU_DATA + CPU_TSS_RSP0]
 	mov rdi, [rsp]
 	mov qword [rdi + FRAME_VECTOR], ANSWER
 	push 2
@@ -125,12 +122,12 @@ trap_common:
 	; From ring 3: keep the frame, go back to the caller of cell_switch.
 	mov rax, rsp
 	and rax, PERCPU_MASK
-	add rax, PERCPU_DATA
-	mov rdi, [rax + CPU_FRAME]
+	mov rbx, [rax + PERCPU_DATA + CPU_TSS_RSP0]
+	mov rdi, [rbx]
 	mov rsi, rsp
 	mov ecx, FRAME_BYTES / 8
 	rep movsq
-	mov rsp, [rax + CPU_RSP0]
+	mov rsp, rbx
 	mov rdi, [rsp]
 	cmp qword [rdi + FRAME_VECTOR], NMI
 	jne cell_return
@@ -206,10 +203,9 @@ trap_abort:
 	; Ring 3 was not reached yet: its frame is as it was, but for the reason.
 	mov rax, rsp
 	and rax, PERCPU_MASK
-	add rax, PERCPU_DATA
-	mov rdi, [rax + CPU_FRAME]
+	mov rsp, [rax + PERCPU_DATA + CPU_TSS_RSP0]
+	mov rdi, [rsp]
 	mov qword [rdi + FRAME_VECTOR], NMI
-	mov rsp, [rax + CPU_RSP0]
 	IRET_TO cell_return
 
 ; void cpu_open_window(void): takes an NMI that holding events off has kept waiting, through the IDT.

@@ -49,10 +49,8 @@ struct table_register {
 
 _Static_assert(PERCPU_BASE == 0xffffffffc0000000ull && PERCPU_STRIDE == 1u << 16, "percpu.inc: PERCPU_BASE, PERCPU_SHIFT");
 _Static_assert(PERCPU_STACK_END == 0x7000 && PERCPU_DATA == 0xe000, "percpu.inc: PERCPU_STACK_END, PERCPU_DATA");
-_Static_assert(offsetof(struct cpu, cell_rsp0) == 0, "percpu.inc: CPU_RSP0");
-_Static_assert(offsetof(struct cpu, cell_frame) == 8, "percpu.inc: CPU_FRAME");
-_Static_assert(offsetof(struct cpu, nmi_seen) == 16, "percpu.inc: CPU_NMI_SEEN");
-_Static_assert(offsetof(struct cpu, tss) + offsetof(struct tss, rsp) == 44, "percpu.inc: CPU_TSS_RSP0");
+_Static_assert(offsetof(struct cpu, nmi_seen) == 0, "percpu.inc: CPU_NMI_SEEN");
+_Static_assert(offsetof(struct cpu, tss) + offsetof(struct tss, rsp) == 28, "percpu.inc: CPU_TSS_RSP0");
 _Static_assert(offsetof(struct cell_frame, vector) == 15 * 8, "trap.asm: FRAME_VECTOR");
 _Static_assert(KEEL_CELL_GATE == 31, "trap.asm: ANSWER");
 _Static_assert(sizeof(struct cell_frame) == 22 * 8, "trap.asm: FRAME_BYTES");

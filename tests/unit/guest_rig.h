@@ -31,6 +31,13 @@ extern bool taken_away;			/* another CPU takes the translations away during an e
 void guest_rig_start(struct vcpu *vcpu);
 /* In the middle of an entry: whether it ends as the guest halts. */
 bool guest_rig_halts(void);
+/* The cell is entered for exits that are its own, and answers this; else another vCPU has it, and they wait in its page. */
+extern bool cell_is_free;
+extern struct keel_answer cell_answers;
+extern uint64_t cell_vector;		/* what the cell is left by */
+extern unsigned int cell_entries;
+extern struct keel_exit cell_saw;
+
 /* Enters the guest by the vendor's function, with the cell's record. */
 enum hv_exit_reason guest_rig_enter(void (*enter)(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit));
 
@@ -44,7 +51,21 @@ struct at_once {
 void at_once_begin(const struct at_once *access, unsigned int entries);
 /* How it ended, of three entries: "bytes" is the length of one instruction. */
 void at_once_check(const struct at_once *access, enum hv_exit_reason reason, unsigned int bytes);
-/* The same, where somebody has a use for the CPU behind the first one. */
+/* What the cell may answer to an instruction of its own, and whether the guest goes on at once. */
+struct by_cell {
+	struct keel_answer answer;
+	uint64_t vector;
+	bool masked, window;	/* the guest takes no interrupts; the last answer asked for a window */
+	bool goes_on;
+};
+#define BY_CELL_CASES	15
+extern const struct by_cell by_cell[BY_CELL_CASES];
+
+/* An instruction of 'bytes' that is the cell's is next, twice, and then a halt. */
+void by_cell_begin(const struct by_cell *by, unsigned int bytes);
+void by_cell_check(const struct by_cell *by, enum hv_exit_reason reason, enum keel_exit_kind kind, unsigned int bytes);
+
+/* As at_once_check(), where somebody has a use for the CPU behind the first one. */
 void at_once_check_asked(enum hv_exit_reason reason, unsigned int bytes);
 
 #endif

@@ -11,7 +11,10 @@
 #pragma weak cpuid_guest
 #pragma weak cpuid_guest_cr4
 #pragma weak msr_guest_read
-#pragma weak svm_io_exit
+#pragma weak cell_leave
+#pragma weak cell_resume
+#pragma weak cell_run
+#pragma weak hv
 #pragma weak rdmsr
 #pragma weak wrmsr
 #pragma weak svm_exception

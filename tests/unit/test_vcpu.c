@@ -72,6 +72,7 @@ static void restore(const void *area, uint64_t mask)
 #define xrstor(area, mask) restore(area, mask)
 #include "../../vmm/vcpu.c"
 #include "../../vmm/cell.c"
+#include "answer.h"
 
 uint8_t *memory_test_arena;
 const uint8_t cell_image[sizeof(struct keel_cell_header)] __attribute__((aligned(8)));
@@ -223,9 +224,16 @@ static void nothing(struct cpu *c, struct vcpu *v)
 	(void)v;
 }
 
+static void advance(struct vcpu *v, uint64_t next_rip)
+{
+	v->cell.page->regs.rip = next_rip;
+	advances++;
+}
+
 static void enter(struct cpu *c, struct vcpu *v, struct hv_exit *exit)
 {
 	static const uint64_t guest_dr[4] = { 0x10, 0x11, 0x12, 0x13 };
+	uint32_t event;
 
 	ck_assert_uint_eq(processor.cr3, GUEST_CR3);
 	if (tsc_aux)
@@ -236,12 +244,12 @@ static void enter(struct cpu *c, struct vcpu *v, struct hv_exit *exit)
 	tsc += STEP;
 	ck_assert_uint_lt(tsc, LONGEST);
 	exit->reason = reason;
-}
-
-static void advance(struct vcpu *v, uint64_t next_rip)
-{
-	v->cell.page->regs.rip = next_rip;
-	advances++;
+	/* As a vendor's side does. */
+	if ((reason == HV_EXIT_IO || reason == HV_EXIT_MEMORY) &&
+	    answer_by_cell(c, v, exit, reason == HV_EXIT_IO ? KEEL_EXIT_IO : KEEL_EXIT_MMIO, KEEL_EXIT_F_INTERRUPTIBLE, &event)) {
+		ck_assert_uint_eq(event, 0);
+		advance(v, v->cell.page->regs.rip);
+	}
 }
 
 static bool interruptible(struct vcpu *v, bool after_instruction)

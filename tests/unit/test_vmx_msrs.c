@@ -18,6 +18,7 @@ static struct cpu booting;
 #include "../../arch/x86/vmx/vmx.c"
 
 /* Nobody calls them. */
+#pragma weak write_cr2
 #pragma weak apic_raise_again
 #pragma weak control_table
 #pragma weak mtrr_caching

@@ -24,7 +24,11 @@ static struct cpu booting;
 #include "../../arch/x86/vmx/vmx_vcpu.c"
 
 /* Nobody calls them. */
+#pragma weak cell_leave
+#pragma weak cell_resume
+#pragma weak cell_run
 #pragma weak cpuid_guest
+#pragma weak hv
 #pragma weak msr_guest_read
 #pragma weak print
 #pragma weak vm_end
@@ -212,7 +216,7 @@ enum vmx_entry vmx_enter(struct keel_regs *regs, bool launched)
 	return VMX_ENTRY_EXIT;
 }
 
-static void enter(unsigned int v)
+static void enter_guest(unsigned int v)
 {
 	struct keel_exit record;
 	struct hv_exit exit = { .record = &record };
@@ -244,7 +248,7 @@ START_TEST(flushes)
 		where[v] = here;
 		if (random() % 100 == 0)
 			change_table();
-		enter(v);
+		enter_guest(v);
 		if (random() % 100 == 0)		/* while it runs */
 			change_table();
 	}

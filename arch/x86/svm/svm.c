@@ -302,19 +302,6 @@ void svm_memory_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 					 (info & SVM_NPF_WALK ? KEEL_ACCESS_WALK : 0));
 }
 
-void svm_io_exit(const struct vmcb *vmcb, struct hv_exit *exit)
-{
-	struct keel_exit *record = exit->record;
-	uint32_t info = (uint32_t)vmcb->exit_info1;
-
-	exit->reason = HV_EXIT_IO;
-	record->next_rip = vmcb->exit_info2;
-	record->port = (uint16_t)(info >> SVM_IO_PORT_SHIFT);
-	record->size = (uint8_t)((info & SVM_IO_SIZE) >> SVM_IO_SIZE_SHIFT);
-	record->io = (uint8_t)((info & SVM_IO_IN ? KEEL_IO_IN : 0) | (info & SVM_IO_STRING ? KEEL_IO_STRING : 0) |
-			       (info & SVM_IO_REP ? KEEL_IO_REP : 0));
-}
-
 /* What is the same exit whoever runs, and the length of its instruction. */
 void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 {

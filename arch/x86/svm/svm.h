@@ -116,8 +116,20 @@ void svm_requeue(struct vmcb *vmcb);
 /* An interrupt that is taken as soon as the VMCB's owner takes one. */
 void svm_request(struct vmcb *vmcb, uint64_t vector);
 void svm_memory_exit(const struct vmcb *vmcb, struct hv_exit *exit);
-void svm_io_exit(const struct vmcb *vmcb, struct hv_exit *exit);
 void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit);
+
+static inline void svm_io_exit(const struct vmcb *vmcb, struct hv_exit *exit)
+{
+	struct keel_exit *record = exit->record;
+	uint32_t info = (uint32_t)vmcb->exit_info1;
+
+	exit->reason = HV_EXIT_IO;
+	record->next_rip = vmcb->exit_info2;
+	record->port = (uint16_t)(info >> SVM_IO_PORT_SHIFT);
+	record->size = (uint8_t)((info & SVM_IO_SIZE) >> SVM_IO_SIZE_SHIFT);
+	record->io = (uint8_t)((info & SVM_IO_IN ? KEEL_IO_IN : 0) | (info & SVM_IO_STRING ? KEEL_IO_STRING : 0) |
+			       (info & SVM_IO_REP ? KEEL_IO_REP : 0));
+}
 
 /* svm_event.c */
 void svm_single_step_trap(struct vmcb *vmcb);

@@ -142,6 +142,8 @@ static void io_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 	uint32_t info = (uint32_t)vmcb->exit_info1;
 
 	svm_io_exit(vmcb, exit);
+	if (!(info & SVM_IO_STRING))
+		return;
 	exit->record->address_size = (uint8_t)(((info & SVM_IO_ADDRESS) >> SVM_IO_ADDRESS_SHIFT) << 1);
 	exit->record->segment = svm_features.decode ? (uint8_t)((info & SVM_IO_SEGMENT) >> SVM_IO_SEGMENT_SHIFT) :
 						      KEEL_SEG_NONE;
@@ -244,23 +246,13 @@ static void window_exit(struct vcpu *vcpu, struct hv_exit *exit)
 	svm_vcpu_window(vcpu, false, 0);
 }
 
-static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
+/* What the cell does not answer. */
+static __attribute__((noinline)) void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 {
 	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
 	uint32_t code = (uint32_t)vmcb->exit_code;
 
 	switch (code) {
-	/* By which local APICs are heard of most; svm_plain_exit() would say the same. */
-	case SVM_EXIT_MSR:
-		exit->reason = vmcb->exit_info1 ? HV_EXIT_WRMSR : HV_EXIT_RDMSR;
-		exit->record->next_rip = svm_next_rip(vmcb, LENGTH_2);
-		break;
-	case SVM_EXIT_IOIO:
-		io_exit(vmcb, exit);
-		break;
-	case SVM_EXIT_NPF:
-		fault_exit(vmcb, exit);
-		break;
 	case SVM_EXIT_VINTR:
 		window_exit(vcpu, exit);
 		break;
@@ -295,6 +287,13 @@ static void decode_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit
 static bool interrupt_requested(const struct vmcb *vmcb)
 {
 	return vmcb->vintr & SVM_VINTR_IRQ && !(vmcb->intercept[SVM_EXIT_VINTR / 32] & 1u << SVM_EXIT_VINTR % 32);
+}
+
+static bool is_interruptible(const struct vmcb *vmcb, bool after_instruction)
+{
+	/* The trap of a single step comes behind the instruction, before an interrupt. */
+	return vmcb->rflags & RFLAGS_IF && !vmcb->event && !interrupt_requested(vmcb) &&
+	       (after_instruction ? !(vmcb->rflags & RFLAGS_TF) : !(vmcb->shadow & SVM_SHADOW));
 }
 
 /* True: that is what the exit was for. */
@@ -332,95 +331,6 @@ static bool answer(struct vcpu *vcpu, struct vmcb *vmcb, struct keel_regs *regs)
 	vmcb->rip = svm_next_rip(vmcb, LENGTH_2);
 	svm_advance(vmcb, &vmcb->rflags);
 	return true;
-}
-
-void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
-{
-	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
-	struct keel_regs *regs = &vcpu->cell.page->regs;
-	bool done;
-
-	choose_asid(cpu->vendor, cpu, vcpu);
-	vmcb->rip = regs->rip;
-	vmcb->rflags = regs->rflags | RFLAGS_FIXED;
-	vmcb->rax = regs->gpr[KEEL_RAX];
-	vmcb->rsp = regs->gpr[KEEL_RSP];
-	do
-		done = enter_once(cpu->vendor, vcpu, vmcb, regs) || answer(vcpu, vmcb, regs);
-	while (done && __atomic_load_n(&vcpu->last_cpu, __ATOMIC_RELAXED) == cpu && !vcpu_is_due(vcpu));
-	regs->gpr[KEEL_RAX] = vmcb->rax;
-	regs->gpr[KEEL_RSP] = vmcb->rsp;
-	regs->rip = vmcb->rip;
-	regs->rflags = vmcb->rflags;
-	exit->cpl = vmcb->cpl;
-	exit->record->tpr = vmcb->vintr & SVM_VINTR_TPR;
-	if (done)
-		exit->reason = HV_EXIT_NONE;
-	else
-		decode_exit(cpu, vcpu, exit);
-	/* If that entry was to flush all, it may not have: the next one does. */
-	if (exit->reason == HV_EXIT_ENTRY_FAILED)
-		((struct svm_cpu *)cpu->vendor)->next_asid = svm_features.asids;
-}
-
-void svm_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip)
-{
-	vcpu->cell.page->regs.rip = next_rip;
-	svm_advance(svm_of(vcpu)->vmcb, &vcpu->cell.page->regs.rflags);
-}
-
-bool svm_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction)
-{
-	const struct vmcb *vmcb = svm_of(vcpu)->vmcb;
-
-	/* The trap of a single step comes behind the instruction, before an interrupt. */
-	return vmcb->rflags & RFLAGS_IF && !vmcb->event && !interrupt_requested(vmcb) &&
-	       (after_instruction ? !(vmcb->rflags & RFLAGS_TF) : !(vmcb->shadow & SVM_SHADOW));
-}
-
-void svm_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
-{
-	if (!(inject & KEEL_INJECT_EXCEPTION))
-		svm_inject(svm_of(vcpu)->vmcb, inject, error_code);
-	else if (!raise(vcpu, inject, error_code))
-		vm_end(vcpu->vm, KEEL_END_TRIPLE_FAULT, vcpu->index, vcpu->cell.page->regs.rip);
-}
-
-static __attribute__((noinline)) void change_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
-{
-	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
-	uint64_t vintr = vmcb->vintr & ~SVM_VINTR_REQUEST;
-	bool on = open || tpr_threshold;
-
-	svm_of(vcpu)->window = on;
-	/*
-	 * QEMU, which has no decode assists, takes a virtual interrupt of CR8's own priority too: a threshold would exit
-	 * for ever. There the CR8 writes themselves exit.
-	 */
-	if (!svm_features.decode) {
-		svm_intercept(vmcb, SVM_EXIT_CR8_WRITE, tpr_threshold);
-		tpr_threshold = 0;
-	}
-	on = open || tpr_threshold;
-	/* One virtual interrupt at a time: the cell is asked again when this one has been taken. */
-	if (interrupt_requested(vmcb)) {
-		svm_of(vcpu)->window_later = on;
-		return;
-	}
-	/* A virtual interrupt that exits where it would be taken. Its vector is never seen. */
-	if (open)
-		vintr |= SVM_VINTR_IRQ | SVM_VINTR_IGNORE_TPR | SVM_VINTR_PRIORITY;
-	else if (tpr_threshold)
-		vintr |= SVM_VINTR_IRQ | (uint64_t)(tpr_threshold & PRIORITY_HIGHEST) << SVM_VINTR_PRIORITY_SHIFT;
-	vmcb->vintr = vintr;
-	svm_intercept(vmcb, SVM_EXIT_VINTR, on);
-}
-
-/* By far the most frequent case: nothing is asked for, and nothing to be taken back. */
-void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
-{
-	if (open || tpr_threshold || svm_of(vcpu)->window)
-		change_window(vcpu, open, tpr_threshold);
 }
 
 static void segments_out(const struct vmcb *vmcb, struct keel_sregs *sregs)
@@ -483,7 +393,8 @@ static void msrs_out(const struct vmcb *vmcb, struct keel_sregs *sregs)
 	sregs->pat = vmcb->pat;
 }
 
-void svm_vcpu_state_out(struct vcpu *vcpu, unsigned int parts, struct keel_sregs *sregs)
+/* Of exits of which there are many the parts are known here. */
+static inline __attribute__((always_inline)) void state_out(struct vcpu *vcpu, unsigned int parts, struct keel_sregs *sregs)
 {
 	const struct vmcb *vmcb = svm_of(vcpu)->vmcb;
 
@@ -506,6 +417,162 @@ void svm_vcpu_state_out(struct vcpu *vcpu, unsigned int parts, struct keel_sregs
 		memset(sregs->pdpte, 0, sizeof(sregs->pdpte));
 	if (parts & HV_STATE_TPR)
 		sregs->tpr = vmcb->vintr & SVM_VINTR_TPR;
+}
+
+/* Nobody else has taken the translations away, or has a use for this CPU. */
+static bool goes_on(const struct cpu *cpu, const struct vcpu *vcpu)
+{
+	return __atomic_load_n(&vcpu->last_cpu, __ATOMIC_RELAXED) == cpu && !vcpu_is_due(vcpu);
+}
+
+/* True: the exit that ended it has been answered. */
+static bool enter(struct cpu *cpu, struct vcpu *vcpu, struct vmcb *vmcb, struct hv_exit *exit)
+{
+	struct keel_regs *regs = &vcpu->cell.page->regs;
+	bool done;
+
+	vmcb->rip = regs->rip;
+	vmcb->rflags = regs->rflags | RFLAGS_FIXED;
+	vmcb->rax = regs->gpr[KEEL_RAX];
+	vmcb->rsp = regs->gpr[KEEL_RSP];
+	do
+		done = enter_once(cpu->vendor, vcpu, vmcb, regs) || answer(vcpu, vmcb, regs);
+	while (done && goes_on(cpu, vcpu));
+	regs->gpr[KEEL_RAX] = vmcb->rax;
+	regs->gpr[KEEL_RSP] = vmcb->rsp;
+	regs->rip = vmcb->rip;
+	regs->rflags = vmcb->rflags;
+	exit->cpl = vmcb->cpl;
+	exit->record->tpr = vmcb->vintr & SVM_VINTR_TPR;
+	return done;
+}
+
+/* Whether it is an instruction for the cell, and then what kind it is. */
+static bool is_cells(const struct vcpu *vcpu, const struct vmcb *vmcb, struct hv_exit *exit, enum keel_exit_kind *kind)
+{
+	switch (vmcb->exit_code) {
+	case SVM_EXIT_IOIO:
+		io_exit(vmcb, exit);
+		*kind = KEEL_EXIT_IO;
+		return true;
+	case SVM_EXIT_NPF:
+		fault_exit(vmcb, exit);
+		*kind = KEEL_EXIT_MMIO;
+		return true;
+	case SVM_EXIT_MSR:
+		exit->reason = vmcb->exit_info1 ? HV_EXIT_WRMSR : HV_EXIT_RDMSR;
+		exit->record->next_rip = svm_next_rip(vmcb, LENGTH_2);
+		exit->record->msr = (uint32_t)vcpu->cell.page->regs.gpr[KEEL_RCX];
+		*kind = vmcb->exit_info1 ? KEEL_EXIT_WRMSR : KEEL_EXIT_RDMSR;
+		return !exit->cpl && msr_is_cells((uint32_t)vcpu->cell.page->regs.gpr[KEEL_RCX]);
+	default:
+		return false;
+	}
+}
+
+/* True: the cell has carried the instruction out. Else exit tells. */
+static bool by_cell(struct cpu *cpu, struct vcpu *vcpu, struct vmcb *vmcb, struct hv_exit *exit, enum keel_exit_kind kind)
+{
+	uint32_t flags = is_interruptible(vmcb, true) ? KEEL_EXIT_F_INTERRUPTIBLE : 0, inject;
+
+	if (kind == KEEL_EXIT_MMIO || (kind == KEEL_EXIT_IO && vmcb->exit_info1 & SVM_IO_STRING)) {
+		state_out(vcpu, HV_STATE_SREGS, &vcpu->cell.page->sregs);
+		flags |= KEEL_EXIT_F_SREGS;
+	}
+	if (!answer_by_cell(cpu, vcpu, exit, kind, flags, &inject))
+		return false;
+	svm_advance(vmcb, &vcpu->cell.page->regs.rflags);
+	if (inject)
+		svm_inject(vmcb, inject, 0);
+	return true;
+}
+
+static bool handle_exit(struct cpu *cpu, struct vcpu *vcpu, struct vmcb *vmcb, struct hv_exit *exit)
+{
+	enum keel_exit_kind kind;
+
+	if (is_cells(vcpu, vmcb, exit, &kind))
+		return by_cell(cpu, vcpu, vmcb, exit, kind);
+	if (vmcb->exit_code != SVM_EXIT_MSR)
+		decode_exit(cpu, vcpu, exit);
+	return false;
+}
+
+void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
+{
+	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
+
+	choose_asid(cpu->vendor, cpu, vcpu);
+	do {
+		if (enter(cpu, vcpu, vmcb, exit)) {
+			exit->reason = HV_EXIT_NONE;
+			return;
+		}
+	} while (handle_exit(cpu, vcpu, vmcb, exit) && goes_on(cpu, vcpu));
+	/* If that entry was to flush all, it may not have: the next one does. */
+	if (exit->reason == HV_EXIT_ENTRY_FAILED)
+		((struct svm_cpu *)cpu->vendor)->next_asid = svm_features.asids;
+}
+
+void svm_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip)
+{
+	vcpu->cell.page->regs.rip = next_rip;
+	svm_advance(svm_of(vcpu)->vmcb, &vcpu->cell.page->regs.rflags);
+}
+
+bool svm_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction)
+{
+	return is_interruptible(svm_of(vcpu)->vmcb, after_instruction);
+}
+
+void svm_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
+{
+	if (!(inject & KEEL_INJECT_EXCEPTION))
+		svm_inject(svm_of(vcpu)->vmcb, inject, error_code);
+	else if (!raise(vcpu, inject, error_code))
+		vm_end(vcpu->vm, KEEL_END_TRIPLE_FAULT, vcpu->index, vcpu->cell.page->regs.rip);
+}
+
+static __attribute__((noinline)) void change_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
+{
+	struct vmcb *vmcb = svm_of(vcpu)->vmcb;
+	uint64_t vintr = vmcb->vintr & ~SVM_VINTR_REQUEST;
+	bool on = open || tpr_threshold;
+
+	svm_of(vcpu)->window = on;
+	/*
+	 * QEMU, which has no decode assists, takes a virtual interrupt of CR8's own priority too: a threshold would exit
+	 * for ever. There the CR8 writes themselves exit.
+	 */
+	if (!svm_features.decode) {
+		svm_intercept(vmcb, SVM_EXIT_CR8_WRITE, tpr_threshold);
+		tpr_threshold = 0;
+	}
+	on = open || tpr_threshold;
+	/* One virtual interrupt at a time: the cell is asked again when this one has been taken. */
+	if (interrupt_requested(vmcb)) {
+		svm_of(vcpu)->window_later = on;
+		return;
+	}
+	/* A virtual interrupt that exits where it would be taken. Its vector is never seen. */
+	if (open)
+		vintr |= SVM_VINTR_IRQ | SVM_VINTR_IGNORE_TPR | SVM_VINTR_PRIORITY;
+	else if (tpr_threshold)
+		vintr |= SVM_VINTR_IRQ | (uint64_t)(tpr_threshold & PRIORITY_HIGHEST) << SVM_VINTR_PRIORITY_SHIFT;
+	vmcb->vintr = vintr;
+	svm_intercept(vmcb, SVM_EXIT_VINTR, on);
+}
+
+/* By far the most frequent case: nothing is asked for, and nothing to be taken back. */
+void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
+{
+	if (open || tpr_threshold || svm_of(vcpu)->window)
+		change_window(vcpu, open, tpr_threshold);
+}
+
+void svm_vcpu_state_out(struct vcpu *vcpu, unsigned int parts, struct keel_sregs *sregs)
+{
+	state_out(vcpu, parts, sregs);
 }
 
 static void control_in(struct vcpu *vcpu, const struct keel_sregs *sregs)

@@ -398,14 +398,86 @@ static bool answer(struct vcpu *vcpu, struct keel_regs *regs, struct hv_exit *ex
 	return true;
 }
 
-void vmx_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
+/* An entry with the threshold above the priority would fail (27.2.1.1). */
+static bool is_below_threshold(struct vcpu *vcpu)
+{
+	return vmx_of(vcpu)->tpr_threshold && tpr(vcpu) < vmx_of(vcpu)->tpr_threshold;
+}
+
+/* Nobody else has taken the translations away, or has a use for this CPU. */
+static bool goes_on(const struct cpu *cpu, struct vcpu *vcpu)
+{
+	return !vmx_of(vcpu)->tpr_threshold && __atomic_load_n(&vcpu->last_cpu, __ATOMIC_RELAXED) == cpu && !vcpu_is_due(vcpu);
+}
+
+/* Until something comes that is not answered at once. */
+static void enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 {
 	struct keel_regs *regs = &vcpu->cell.page->regs;
-	struct vcpu_vmx *vmx = vmx_of(vcpu);
 	uint32_t reason;
 
-	/* An entry with the threshold above the priority would fail (27.2.1.1). */
-	if (vmx->tpr_threshold && tpr(vcpu) < vmx->tpr_threshold) {
+	vmwrite(VMCS_GUEST_RSP, regs->gpr[KEEL_RSP]);
+	vmwrite(VMCS_GUEST_RFLAGS, regs->rflags | RFLAGS_FIXED);
+	do
+		reason = enter_once(vcpu, regs, exit);
+	while (answer(vcpu, regs, exit) && goes_on(cpu, vcpu));
+	if (exit->reason == HV_EXIT_ENTRY_FAILED) {
+		print("Keel: VM %u, vCPU %u: %s\n", vcpu->vm->id, vcpu->index, vmx_failure(exit->detail));
+		return;
+	}
+	regs->rflags = vmread(VMCS_GUEST_RFLAGS);
+	exit->record->tpr = tpr(vcpu);
+	if (exit->reason == HV_EXIT_UNKNOWN || exit->reason == HV_EXIT_MEMORY)
+		decode_exit(cpu, vcpu, reason, exit);
+}
+
+/* True: the cell has carried the instruction out. Else exit tells. */
+static bool by_cell(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit, enum keel_exit_kind kind, bool with_state)
+{
+	struct keel_regs *regs = &vcpu->cell.page->regs;
+	uint32_t flags = vmx_vcpu_interruptible(vcpu, true) ? KEEL_EXIT_F_INTERRUPTIBLE : 0, inject;
+
+	if (with_state) {
+		vmx_vcpu_state_out(vcpu, HV_STATE_SREGS, &vcpu->cell.page->sregs);
+		flags |= KEEL_EXIT_F_SREGS;
+	}
+	if (!answer_by_cell(cpu, vcpu, exit, kind, flags, &inject))
+		return false;
+	vmx_advance(regs, regs->rip);
+	if (inject)
+		vmx_inject(&vmx_of(vcpu)->context, inject, 0);
+	return true;
+}
+
+static bool msr_by_cell(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
+{
+	uint32_t msr = (uint32_t)vcpu->cell.page->regs.gpr[KEEL_RCX];
+
+	exit->record->msr = msr;
+	return !exit->cpl && msr_is_cells(msr) &&
+	       by_cell(cpu, vcpu, exit, exit->reason == HV_EXIT_WRMSR ? KEEL_EXIT_WRMSR : KEEL_EXIT_RDMSR, false);
+}
+
+static bool handle_exit(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
+{
+	switch (exit->reason) {
+	case HV_EXIT_RDMSR:
+	case HV_EXIT_WRMSR:
+		return msr_by_cell(cpu, vcpu, exit);
+	case HV_EXIT_IO:
+		return by_cell(cpu, vcpu, exit, KEEL_EXIT_IO, exit->record->io & KEEL_IO_STRING);
+	case HV_EXIT_MEMORY:
+		return by_cell(cpu, vcpu, exit, KEEL_EXIT_MMIO, true);
+	default:
+		return false;
+	}
+}
+
+void vmx_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
+{
+	struct vcpu_vmx *vmx = vmx_of(vcpu);
+
+	if (is_below_threshold(vcpu)) {
 		exit->cpl = 0;
 		exit->record->tpr = tpr(vcpu);
 		window_exit(vcpu, exit, HV_EXIT_TPR);
@@ -417,20 +489,9 @@ void vmx_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
 		vmwrite(VMCS_TSC_OFFSET, vcpu->tsc_offset);
 		vmx->tsc_offset_new = false;
 	}
-	vmwrite(VMCS_GUEST_RSP, regs->gpr[KEEL_RSP]);
-	vmwrite(VMCS_GUEST_RFLAGS, regs->rflags | RFLAGS_FIXED);
 	do
-		reason = enter_once(vcpu, regs, exit);
-	while (answer(vcpu, regs, exit) && !vmx->tpr_threshold &&
-	       __atomic_load_n(&vcpu->last_cpu, __ATOMIC_RELAXED) == cpu && !vcpu_is_due(vcpu));
-	if (exit->reason == HV_EXIT_ENTRY_FAILED) {
-		print("Keel: VM %u, vCPU %u: %s\n", vcpu->vm->id, vcpu->index, vmx_failure(exit->detail));
-		return;
-	}
-	regs->rflags = vmread(VMCS_GUEST_RFLAGS);
-	exit->record->tpr = tpr(vcpu);
-	if (exit->reason == HV_EXIT_UNKNOWN || exit->reason == HV_EXIT_MEMORY)
-		decode_exit(cpu, vcpu, reason, exit);
+		enter(cpu, vcpu, exit);
+	while (handle_exit(cpu, vcpu, exit) && goes_on(cpu, vcpu));
 }
 
 void vmx_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip)
