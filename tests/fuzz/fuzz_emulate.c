@@ -152,7 +152,7 @@ static void check_result(enum emulate_result result, const struct keel_context *
 static const struct io_ops mmio_ops = { .read = mmio_read, .write = mmio_write, .widest = 8 };
 static const struct io_ops port_ops = { .read = port_read, .write = port_write, .widest = 4 };
 static struct bus bus;
-static struct decode_known known;
+static struct emulate_known known;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -99,7 +99,7 @@ static const struct io_ops device_ops = { .read = device_read, .write = device_w
 static const struct io_ops port_ops = { .read = port_read, .write = port_write, .widest = 4 };
 static struct io_range device = { .bytes = UINT64_MAX, .ops = &device_ops }, ports = { .bytes = BUS_PORTS, .ops = &port_ops };
 static struct bus bus;
-static struct decode_known known;
+static struct emulate_known known;
 
 static inline void set_up_bus(void)
 {

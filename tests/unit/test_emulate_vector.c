@@ -74,7 +74,7 @@ static void device_write(void *device, uint64_t gpa, unsigned int bytes, uint64_
 static const struct io_ops device_ops = { .read = device_read, .write = device_write, .widest = 8 };
 static struct io_range device = { .bytes = UINT64_MAX, .ops = &device_ops };
 static struct bus bus;
-static struct decode_known known;
+static struct emulate_known known;
 
 static void set_up(void)
 {

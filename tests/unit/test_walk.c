@@ -312,6 +312,83 @@ START_TEST(tables_in_rom_and_nowhere)
 }
 END_TEST
 
+/*
+ * A walk that is found again comes to what a walk that is made comes to, and leaves the tables alike, whatever guest or vCPU have
+ * changed in between.
+ */
+#define STEPS	30000u
+
+/* Of the entries on the way to LINEAR, in TABLE(1) to TABLE(4). */
+static const unsigned int known_index[] = { 256, 1, 2, 3 };
+
+static void change(unsigned int what)
+{
+	static const uint64_t bits[] = { P, W, U, A, D, PS, NX, 1ull << 13, 1ull << 9 };
+	static const uint64_t addresses[] = { TABLE(2), TABLE(3), TABLE(4), 0x200000 };
+	unsigned int level = what / 16 % 4;
+
+	switch (what % 16) {
+	case 0:
+		ctx.sregs.cpl ^= 3;
+		break;
+	case 1:
+		ctx.sregs.cr4 ^= CR4_SMEP;
+		break;
+	case 2:
+		ctx.sregs.efer ^= EFER_NXE;
+		break;
+	case 3:
+		ctx.sregs.cr3 ^= TABLE(1) ^ TABLE(5);
+		break;
+	case 4:
+		ctx.sregs.cr0 ^= CR0_PG;
+		ctx.sregs.efer ^= EFER_LMA;
+		break;
+	case 5 ... 8:
+		put64(1 + level, known_index[level], addresses[level] | P | W | U | (level == 3 ? 0 : A));
+		break;
+	case 9:
+	case 10:
+		put64(1 + level, known_index[level], get64(1 + level, known_index[level]) ^ bits[what / 64 % ARRAY_SIZE(bits)]);
+		break;
+	}
+}
+
+START_TEST(walks_known)
+{
+	static struct walk_known known;
+	static uint8_t before[sizeof(memory)], after[sizeof(memory)];
+	unsigned int good = 0, again = 0;
+
+	srand(1);
+	memset(&known, 0, sizeof(known));
+	long_mode(P | W | U);
+	memcpy(memory + TABLE(5), memory + TABLE(1), WALK_PAGE_BYTES);
+	for (unsigned int i = 0; i < STEPS; i++) {
+		uint64_t linear = LINEAR + (uint64_t)rand() % 3 * 0x345, gpa = 1, made = 1;
+		struct emulate_fault by_known = { 0 }, by_walk = { 0 };
+		bool found, walked;
+
+		change((unsigned int)rand());
+		memcpy(before, memory, sizeof(memory));
+		found = walk_fetch(&known, &ctx, &mem, linear, &gpa, &by_known);
+		memcpy(after, memory, sizeof(memory));
+		memcpy(memory, before, sizeof(memory));
+		walked = walk_translate(&ctx, &mem, linear, WALK_FETCH, &made, &by_walk);
+		ck_assert_mem_eq(memory, after, sizeof(memory));
+		ck_assert_int_eq(found, walked);
+		if (walked)
+			ck_assert_uint_eq(gpa, made);
+		else
+			ck_assert_uint_eq(by_known.error_code, by_walk.error_code);
+		good += walked;
+		again += walked && !memcmp(before, memory, sizeof(memory));
+	}
+	ck_assert_uint_gt(again, STEPS / 8);
+	ck_assert_uint_lt(good, STEPS - STEPS / 8);
+}
+END_TEST
+
 SUITE("walk", tests)
 {
 	tcase_add_checked_fixture(tests, set_up, NULL);
@@ -325,4 +402,5 @@ SUITE("walk", tests)
 	tcase_add_loop_test(tests, rights_of_the_leaf, 0, ARRAY_SIZE(rights));
 	tcase_add_test(tests, upper_levels_restrict);
 	tcase_add_test(tests, tables_in_rom_and_nowhere);
+	tcase_add_test(tests, walks_known);
 }

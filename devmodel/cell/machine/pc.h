@@ -44,7 +44,7 @@
 #include "pci/piix3.h"
 #include "pci/piix3_ide.h"
 #include "pci/piix4_acpi.h"
-#include "vcpu/decode.h"
+#include "vcpu/emulate.h"
 #include "virtio/virtio.h"
 
 #define PC_ISA_IRQS	16u
@@ -86,7 +86,7 @@ struct pc {
 
 	struct lapic_bus bus;
 	struct pc_vcpu vcpu[KEEL_MAX_VCPUS];
-	struct decode_known insns;	/* of accesses to memory */
+	struct emulate_known known;
 	struct kvmclock kvmclock;
 	struct ioapic ioapic;
 	struct i8259 pic_master, pic_slave;

@@ -682,7 +682,8 @@ static void start(struct emulator *e, struct keel_context *ctx, const struct gme
  * The bytes at RIP come into the exit record, unless they are there. False: not as many as an instruction may have, for the page
  * ends before, or they cannot be had.
  */
-static bool take_bytes(struct keel_context *ctx, const struct gmem *mem, enum decode_mode mode, struct emulate_fault *fault)
+static bool take_bytes(struct keel_context *ctx, const struct gmem *mem, struct walk_known *known, enum decode_mode mode,
+		       struct emulate_fault *fault)
 {
 	struct keel_exit *exit = &ctx->exit;
 	uint64_t linear = ctx->regs.rip, gpa;
@@ -693,7 +694,7 @@ static bool take_bytes(struct keel_context *ctx, const struct gmem *mem, enum de
 	if (mode != DECODE_64)
 		linear = (uint32_t)(linear + ctx->sregs.seg[KEEL_SEG_CS].base);
 	if (linear % WALK_PAGE_BYTES > WALK_PAGE_BYTES - DECODE_LONGEST ||
-	    !walk_translate(ctx, mem, linear, WALK_FETCH, &gpa, fault))
+	    !walk_fetch(known, ctx, mem, linear, &gpa, fault))
 		return false;
 	/* The rest of the page is like its first byte. */
 	from = gmem_in_page(mem, gpa);
@@ -774,14 +775,14 @@ static __attribute__((noinline)) enum emulate_result carry_out(struct keel_conte
 	return result;
 }
 
-enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *mem, struct bus *bus, struct decode_known *known,
-				 unsigned int most, struct emulate_fault *fault)
+enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *mem, struct bus *bus,
+				 struct emulate_known *known, unsigned int most, struct emulate_fault *fault)
 {
 	enum decode_mode mode = mode_of(&ctx->sregs);
 	const struct insn *insn = NULL;
 
-	if (take_bytes(ctx, mem, mode, fault))
-		insn = decode_again(known, mode, ctx->exit.insn, ctx->regs.rip);
+	if (take_bytes(ctx, mem, &known->fetches, mode, fault))
+		insn = decode_again(&known->insns, mode, ctx->exit.insn, ctx->regs.rip);
 	if (insn && move_told(ctx, mem, bus, insn, mode))
 		return EMULATE_DONE;
 	return carry_out(ctx, mem, bus, insn, most, fault);

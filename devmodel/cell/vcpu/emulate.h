@@ -15,6 +15,8 @@
 #include "core/bus.h"
 #include "core/gmem.h"
 #include "vcpu/decode.h"
+#include "vcpu/fault.h"
+#include "vcpu/walk.h"
 
 enum emulate_result {
 	EMULATE_DONE,		/* regs hold the result, rip is past the instruction (or on it: a REP to go on with) */
@@ -24,21 +26,20 @@ enum emulate_result {
 	EMULATE_UNKNOWN,	/* an instruction outside the table: the caller stops the guest and says so */
 };
 
-struct emulate_fault {
-	uint8_t vector;
-	bool has_error_code;
-	uint32_t error_code;
-	uint64_t cr2;		/* vector 14 only */
+/* Of any vCPU, for all of them. All zeros: nothing yet. */
+struct emulate_known {
+	struct decode_known insns;
+	struct walk_known fetches;
 };
 
 /*
  * One instruction at CS:RIP of ctx (KEEL_EXIT_F_SREGS must be set), for KEEL_EXIT_MMIO.
  * ctx->exit.insn is used if insn_length is not 0, else the bytes are fetched; ctx->exit.gpa and access are what the processor's
- * access came to. A REP does at most 'most' elements. known is of any vCPU, for all of them.
+ * access came to. A REP does at most 'most' elements.
  * On EMULATE_DONE ctx->regs is updated (gpr, rip, the arithmetic flags in rflags), and ctx->vectors where it says so.
  */
-enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *mem, struct bus *bus, struct decode_known *known,
-				 unsigned int most, struct emulate_fault *fault);
+enum emulate_result emulate_mmio(struct keel_context *ctx, const struct gmem *mem, struct bus *bus,
+				 struct emulate_known *known, unsigned int most, struct emulate_fault *fault);
 
 /*
  * INS/OUTS with all its REPs (at most 'most' elements), for KEEL_EXIT_IO with KEEL_IO_STRING. Port, size and next_rip are

@@ -132,7 +132,7 @@ static void exit_mmio(struct pc *pc, struct keel_context *ctx)
 		pc_end(pc, KEEL_END_CELL_REFUSED, CELL_REFUSED_NO_MEMORY);
 		return;
 	}
-	emulated(pc, ctx, emulate_mmio(ctx, &pc->mem, &pc->io, &pc->insns, repeat_most(ctx), &fault), &fault);
+	emulated(pc, ctx, emulate_mmio(ctx, &pc->mem, &pc->io, &pc->known, repeat_most(ctx), &fault), &fault);
 }
 
 static void exit_hlt(struct pc *pc, struct keel_context *ctx)

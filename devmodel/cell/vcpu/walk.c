@@ -224,35 +224,112 @@ static __attribute__((noinline)) bool mark_used(const struct walk *w)
 	return true;
 }
 
+/* False: *fault is set. */
+static bool walk(struct walk *w, const struct keel_context *ctx, const struct gmem *mem, uint64_t linear, unsigned int access,
+		 struct emulate_fault *fault)
+{
+	/* The rest is set as the walk comes to it. */
+	w->ctx = ctx;
+	w->mem = mem;
+	w->linear = linear;
+	w->access = access;
+	w->user = ctx->sregs.cpl == CPL_USER && !(access & WALK_SYSTEM);
+	w->format = format_of(&ctx->sregs);
+	w->reserved = w->format->pae_top ? PAE_RESERVED : 0;
+	if (!has_nx(w))
+		w->reserved |= PTE_NX;
+	for (unsigned int i = 0; i < MOST_TRIES; i++) {
+		uint32_t code;
+
+		if (!(w->format == &four_levels ? descend(w, &four_levels, &code) : descend_any(w, &code)))
+			return page_fault(w, code, fault);
+		if (!is_allowed(w))
+			return page_fault(w, PF_PRESENT, fault);
+		if (is_marked(w) || mark_used(w))
+			break;
+	}
+	return true;
+}
+
 bool walk_translate(const struct keel_context *ctx, const struct gmem *mem, uint64_t linear, unsigned int access,
 		    uint64_t *gpa, struct emulate_fault *fault)
 {
 	struct walk w;
 
-	if (!(ctx->sregs.cr0 & CR0_PG)) {
-		*gpa = linear;
+	*gpa = linear;
+	if (!(ctx->sregs.cr0 & CR0_PG))
 		return true;
-	}
-	/* The rest is set as the walk comes to it. */
-	w.ctx = ctx;
-	w.mem = mem;
-	w.linear = linear;
-	w.access = access;
-	w.user = ctx->sregs.cpl == CPL_USER && !(access & WALK_SYSTEM);
-	w.format = format_of(&ctx->sregs);
-	w.reserved = w.format->pae_top ? PAE_RESERVED : 0;
-	if (!has_nx(&w))
-		w.reserved |= PTE_NX;
-	for (unsigned int i = 0; i < MOST_TRIES; i++) {
-		uint32_t code;
-
-		if (!(w.format == &four_levels ? descend(&w, &four_levels, &code) : descend_any(&w, &code)))
-			return page_fault(&w, code, fault);
-		if (!is_allowed(&w))
-			return page_fault(&w, PF_PRESENT, fault);
-		if (is_marked(&w) || mark_used(&w))
-			break;
-	}
+	if (!walk(&w, ctx, mem, linear, access, fault))
+		return false;
 	*gpa = w.gpa;
+	return true;
+}
+
+/* EFER.LMA stands for CR0.PG: these walks are long mode's. */
+static inline bool is_again(const struct walked *known, const struct keel_context *ctx, uint64_t linear)
+{
+	const struct keel_sregs *sregs = &ctx->sregs;
+	uint64_t differs = ((known->linear ^ linear) & -(uint64_t)WALK_PAGE_BYTES) | (known->cr3 ^ sregs->cr3) |
+			   (known->cr4 ^ sregs->cr4) | (known->efer ^ sregs->efer) | (known->cpl ^ sregs->cpl);
+
+	if (differs || !known->at[0])
+		return false;
+#pragma GCC unroll 4
+	for (unsigned int i = 0; i < WALK_KNOWN_LEVELS; i++)
+		differs |= __atomic_load_n(known->at[i], __ATOMIC_RELAXED) ^ known->value[i];
+	return !differs;
+}
+
+static void learn(struct walked *known, const struct walk *w)
+{
+	const struct keel_sregs *sregs = &w->ctx->sregs;
+	const uint64_t *at = NULL;
+	uint64_t value = 0;
+
+	known->at[0] = NULL;
+	if (w->format != &four_levels || !is_marked(w))
+		return;
+	for (unsigned int i = WALK_KNOWN_LEVELS; i > 0; i--) {
+		if (i >= w->leaf) {
+			at = (const uint64_t *)gmem_at(w->mem, w->entry[i].gpa, sizeof(*at), false);
+			value = w->entry[i].value;
+		}
+		if (!at)
+			return;
+		known->at[i - 1] = at;
+		known->value[i - 1] = value;
+	}
+	known->linear = w->linear & -(uint64_t)WALK_PAGE_BYTES;
+	known->gpa = w->gpa & -(uint64_t)WALK_PAGE_BYTES;
+	known->cr3 = sregs->cr3;
+	known->cr4 = sregs->cr4;
+	known->efer = sregs->efer;
+	known->cpl = sregs->cpl;
+}
+
+/* Not for what is found again to make room on the stack for. */
+static __attribute__((noinline)) bool fetch_anew(struct walked *known, const struct keel_context *ctx, const struct gmem *mem,
+						 uint64_t linear, uint64_t *gpa, struct emulate_fault *fault)
+{
+	struct walk w;
+
+	*gpa = linear;
+	if (!(ctx->sregs.cr0 & CR0_PG))
+		return true;
+	if (!walk(&w, ctx, mem, linear, WALK_FETCH, fault))
+		return false;
+	learn(known, &w);
+	*gpa = w.gpa;
+	return true;
+}
+
+bool walk_fetch(struct walk_known *known, const struct keel_context *ctx, const struct gmem *mem, uint64_t linear, uint64_t *gpa,
+		struct emulate_fault *fault)
+{
+	struct walked *page = &known->page[linear / WALK_PAGE_BYTES % WALK_KNOWN];
+
+	if (!is_again(page, ctx, linear))
+		return fetch_anew(page, ctx, mem, linear, gpa, fault);
+	*gpa = page->gpa | linear % WALK_PAGE_BYTES;
 	return true;
 }
