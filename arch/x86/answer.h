@@ -54,12 +54,12 @@ static inline bool answer_may_inject(uint32_t inject, uint32_t flags)
 }
 
 /*
- * Has the cell carry out an instruction, of which the record tells what kind needs. flags: KEEL_EXIT_F_*, beyond those of all exits.
- * True: it is done, regs are as behind it, and *inject is an interrupt that goes in now, or 0. False: what has come of it, exit
- * tells.
+ * Has the cell carry out an instruction, of which the record tells what kind needs. flags: KEEL_EXIT_F_*, beyond those of all
+ * exits. True: it is done, regs are as behind it, and *inject is an interrupt that goes in now, or 0. False: what has come of it,
+ * exit tells.
  */
-static inline bool answer_by_cell(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit, enum keel_exit_kind kind, uint32_t flags,
-				  uint32_t *inject)
+static inline bool answer_by_cell(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit, enum keel_exit_kind kind,
+				  uint32_t flags, uint32_t *inject)
 {
 	struct cell_context *context = &vcpu->cell;
 	const struct keel_answer *answer = &context->page->answer;

@@ -20,7 +20,7 @@ struct vcpu;
 
 enum hv_exit_reason {
 	HV_EXIT_NONE,		/* dealt with below the seam, or before the cell: go on */
-	HV_EXIT_CELL,		/* the cell has been entered for the exit and left: by an answer that asks for more, or not by one */
+	HV_EXIT_CELL,		/* the cell has been entered for it and left: by an answer that asks for more, or by none */
 	HV_EXIT_INTERRUPT,	/* a physical interrupt is pending for the control domain */
 	HV_EXIT_NMI,		/* so is an NMI: taken where the processor has no global interrupt flag, else pending still */
 	HV_EXIT_MACHINE_CHECK,

@@ -104,7 +104,7 @@ void at_once_check_asked(enum hv_exit_reason reason, unsigned int bytes)
 const struct by_cell by_cell[BY_CELL_CASES] = {
 	{ { DONE }, KEEL_CELL_GATE, false, false, true },
 	{ { .flags = KEEL_ANSWER_RIP, .deadline = FAR }, KEEL_CELL_GATE, false, false, true },
-	{ { .flags = KEEL_ANSWER_REGS | KEEL_ANSWER_RIP | KEEL_ANSWER_RFLAGS, .deadline = FAR }, KEEL_CELL_GATE, false, false, true },
+	{ { .flags = KEEL_ANSWER_RIP | KEEL_ANSWER_RFLAGS, .deadline = FAR }, KEEL_CELL_GATE, false, false, true },
 	/* What the run loop has to see to. */
 	{ { .flags = KEEL_ANSWER_REGS, .deadline = FAR }, KEEL_CELL_GATE, false, false, false },
 	{ { .flags = KEEL_ANSWER_RIP | KEEL_ANSWER_DOORBELL, .deadline = FAR }, KEEL_CELL_GATE, false, false, false },
