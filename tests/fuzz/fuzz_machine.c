@@ -115,7 +115,8 @@ static void add_virtio(void)
 	require(more != NULL, "no memory");
 	memset(more, 0, CHANNEL_BYTES);
 	memcpy(more, channel, sizeof(*channel));
-	free(channel);
+	free(channel_block);
+	channel_block = (uint8_t *)more;
 	channel = more;
 	channel->c.bytes = CHANNEL_BYTES;
 	m = &channel->c.machine;

@@ -84,12 +84,14 @@ static inline void command(uint32_t command)
 
 static inline void make_with_area(void)
 {
-	struct area *with = aligned_alloc(_Alignof(struct area), sizeof(*with));
+	struct area *with;
+	uint8_t *without;
 
 	make();
-	memset(with, 0, sizeof(*with));
+	without = channel_block;
+	with = make_room(sizeof(*with));
 	with->channel = *channel;
-	free(channel);
+	free(without);
 	channel = &with->channel;
 	channel->c.bytes = sizeof(*with);
 	open_host();
