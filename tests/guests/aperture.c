@@ -16,7 +16,6 @@
 #define PATTERN		0x5a000000u			/* and the page's number: integration/apertures.c has filled it */
 #define READONLY	0xe8000000u
 #define MEMORY		0x400000u
-#define ROUNDS		60u
 #define SILENCE		30000
 #define MOST_CPUS	4u
 /* Places in it: in the page of a processor's number, */
@@ -24,7 +23,8 @@
 /* in the first page, */
 #define MARK		0x20u
 #define MARK_READONLY	0x24u
-#define ROUNDS_DONE	0x30u				/* integration/apertures.c looks there */
+#define ROUNDS_DONE	0x30u				/* integration/apertures.c looks there, */
+#define ROUNDS_WANTED	0x34u				/* and has said so here */
 /* and whole pages. */
 #define CODE_PAGE	5u
 #define TABLES_PAGE	6u
@@ -205,7 +205,7 @@ static void check_emulated(void)
 
 GUEST("aperture")
 {
-	uint32_t place = 0, round;
+	uint32_t place = 0, round, rounds;
 
 	window = places[0];
 	pci_write(CARD | BAR_READONLY, READONLY);
@@ -221,11 +221,13 @@ GUEST("aperture")
 	writers_at = window;
 	start_all();
 	require(cpus <= MOST_CPUS, "more processors than pages");
-	for (round = ROUNDS; round && !failures; round--) {
+	rounds = mmio_read(window + ROUNDS_WANTED);
+	check(rounds >= 2 * ARRAY_SIZE(places), "too few rounds are wanted");
+	for (round = rounds; round && !failures; round--) {
 		place = (place + 1) % ARRAY_SIZE(places);
 		move(places[place], round);
 	}
-	mmio_write(window + ROUNDS_DONE, ROUNDS);
+	mmio_write(window + ROUNDS_DONE, rounds);
 	check_pattern();
 	ended = true;
 }

@@ -22,11 +22,12 @@
 #define PATIENCE_MS	(60000u * machine_patience())
 /* guests/aperture.c */
 #define PATTERN		0x5a000000u
-#define ROUNDS		60u
 #define ROUNDS_DONE	0x30u
+#define ROUNDS_WANTED	0x34u
 
 static unsigned int passed, failed;
 static unsigned int vcpus;
+static uint32_t rounds;
 
 static void report(bool good, const char *name, const char *why)
 {
@@ -78,6 +79,7 @@ static void show(struct machine *m)
 	memset(channel + WINDOW, 0, WINDOW_BYTES);
 	for (uint32_t i = 0; i < WINDOW_PAGES; i++)
 		*(uint32_t *)(void *)(channel + WINDOW + i * KEEL_PAGE_SIZE) = PATTERN | i;
+	memcpy(channel + WINDOW + ROUNDS_WANTED, &rounds, sizeof(rounds));
 	for (unsigned int i = 0; i < 2; i++) {
 		m->channel->machine.aperture[i] = (struct keel_aperture_bound){ WINDOW, WINDOW_BYTES };
 		if (bound(m, i, WINDOW / KEEL_PAGE_SIZE, WINDOW_PAGES))
@@ -104,8 +106,8 @@ static void check_channel(const struct machine *m)
 	report(is_filler(m, FREE, WINDOW) && is_filler(m, WINDOW + WINDOW_BYTES, MACHINE_CHANNEL_BYTES),
 	       "what is beside it in the channel", "it has changed");
 	memcpy(&done, window + ROUNDS_DONE, sizeof(done));
-	snprintf(why, sizeof(why), "%#x instead of %#x", done, ROUNDS);
-	report(done == ROUNDS, "what the guest has left for the host", why);
+	snprintf(why, sizeof(why), "%#x instead of %#x", done, rounds);
+	report(done == rounds, "what the guest has left for the host", why);
 }
 
 int main(int argc, char **argv)
@@ -115,9 +117,10 @@ int main(int argc, char **argv)
 	void *firmware;
 	size_t bytes;
 
-	if (argc != 3 || atoi(argv[1]) < 2)
-		errx(2, "usage: apertures VCPUS APERTURE-GUEST");
+	if (argc != 4 || atoi(argv[1]) < 2 || atoi(argv[3]) < 1)
+		errx(2, "usage: apertures VCPUS APERTURE-GUEST ROUNDS");
 	vcpus = (unsigned int)atoi(argv[1]);
+	rounds = (uint32_t)atoi(argv[3]);
 	firmware = machine_read_file(argv[2], &bytes);
 	machine_make(&machine, vcpus, MEMORY, firmware, bytes);
 	machine.quiet = true;

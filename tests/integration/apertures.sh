@@ -8,7 +8,8 @@ set -uo pipefail
 . "$(dirname "$0")/common.sh"
 
 build_tests
-boot apertures 300 "$ROOT/tests/integration/apertures-guest.sh" --smp 2 --memory 1G \
+{ printf 'ROUNDS=%s\n' "${ROUNDS:-60}"; cat "$ROOT/tests/integration/apertures-guest.sh"; } >"$TESTS/$name-rounds"
+boot apertures 300 "$TESTS/$name-rounds" --smp 2 --memory 1G \
 	--accel tcg,thread=multi --hypervisor "$TESTS/keel-aperture.elf" \
 	--file "$TESTS/apertures:/keel-test/apertures" --file "$TESTS/aperture.bin:/keel-test/aperture.bin"
 judge apertures
