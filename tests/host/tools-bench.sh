@@ -80,6 +80,13 @@ ended_by_signal() {
 	no_machine_left && tail -n 1 "$WORK/bench.log" | grep 'ended by SIGTERM'
 }
 
+# What the firmware image says of itself is told, and not that a line is missing.
+image_failed() {
+	MACHINE='echo "exits: FAIL interrupts were lost" >>"$guest"; echo "init: command finished, status 0" >>"$host"'
+	ends_with 1 "1 of the parts could not be measured" "$tree/tools/bench" --quick exits &&
+		grep 'the firmware image says: interrupts were lost' "$WORK/output"
+}
+
 make_tree
 check "bench: -h" ends_with 0 . "$tree/tools/bench" -h
 check "bench: an option that it does not know" ends_with 2 "unknown option --qick, did you mean --quick" "$tree/tools/bench" --qick
@@ -123,4 +130,5 @@ check "bench: and is told" says 'cannot write the table.*No space left' sh -c '"
 check "bench: SIGTERM leaves no emulator" ended_by_signal
 check "bench: meanwhile a second run was refused" \
 	grep -E 'another run has .*pid [0-9]+ since [0-9:]+, bench --quick steady' "$WORK/second.log"
+check "bench: a failure of the firmware image" image_failed
 finish

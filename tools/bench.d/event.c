@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * event FIRMWARE: what a guest and the control domain need of each other, in ticks of the time-stamp counter, for tools/bench. Runs
- * exits.asm, made with TRIPS, with nobody who waits for its doorbell, and passes its figures on; then, while the guest halts, times
- * calls to /dev/keel of its own: "EXIT name ticks rounds", the median of the samples. For a host of one processor.
+ * event FIRMWARE: what a guest and the control domain need of each other, in ticks of the time-stamp counter, for tools/bench.
+ * Runs exits.asm, made with TRIPS, with nobody who waits for its doorbell, and passes its figures on; then, while the guest
+ * halts, times calls to /dev/keel of its own: "EXIT name ticks rounds", the median of the samples. For a host of one processor.
  */
 #include "../../tests/integration/machine.h"
 
