@@ -31,8 +31,7 @@
 
 /* Of an answer's flags, those that few answers have. */
 #define REPEATS	(KEEL_ANSWER_WANT_VECTORS | KEEL_ANSWER_STATE_OUT | KEEL_ANSWER_STATE_IN)
-#define CHANGES	(KEEL_ANSWER_VECTORS | KEEL_ANSWER_SREGS | KEEL_ANSWER_CR2 | KEEL_ANSWER_TPR | KEEL_ANSWER_APIC | \
-		 KEEL_ANSWER_NMI)
+#define CHANGES	(KEEL_ANSWER_VECTORS | KEEL_ANSWER_SREGS | KEEL_ANSWER_CR2 | KEEL_ANSWER_TPR | KEEL_ANSWER_APIC)
 
 /* Registers that the world switch leaves alone. */
 static void debug_swap(uint64_t out[4], const uint64_t in[4])
@@ -367,8 +366,6 @@ static bool apply_changes(struct cpu *cpu, struct vcpu *vcpu, const struct keel_
 		apply_registers(cpu, vcpu, flags);
 	if (flags & KEEL_ANSWER_APIC)
 		apply_apic(vcpu, __atomic_load_n(&answer->apic, __ATOMIC_RELAXED));
-	if (flags & KEEL_ANSWER_NMI)
-		vcpu->nmi_pending = true;
 	return true;
 }
 
@@ -441,6 +438,9 @@ static unsigned int apply_answer(struct cpu *cpu, struct vcpu *vcpu, struct vm_r
 		goto refuse;
 	if (inject & KEEL_INJECT_VALID && !apply_event(vcpu, inject, answer->error_code))
 		goto refuse;
+	/* Of an interrupt the exit has said that the guest takes it now: it goes in before this. */
+	if (flags & KEEL_ANSWER_NMI)
+		vcpu->nmi_pending = true;
 	hv->vcpu.window(vcpu, flags & KEEL_ANSWER_WINDOW, threshold);
 	vcpu->window = flags & KEEL_ANSWER_WINDOW || threshold;
 	vcpu->deadline = answer->deadline;

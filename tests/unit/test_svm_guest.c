@@ -451,6 +451,21 @@ START_TEST(answers_until_asked)
 }
 END_TEST
 
+/* An NMI that waits goes in before an interrupt, unless another one blocks it. */
+START_TEST(nmi_before_an_interrupt)
+{
+	vmcb.rflags = RFLAGS_FIXED | RFLAGS_IF;
+	for (unsigned int after = 0; after < 2; after++) {
+		block.vcpu.nmi_pending = block.nmi.blocked = false;
+		ck_assert(svm_ops.vcpu.interruptible(&block.vcpu, after));
+		block.vcpu.nmi_pending = true;
+		ck_assert(!svm_ops.vcpu.interruptible(&block.vcpu, after));
+		block.nmi.blocked = true;
+		ck_assert(svm_ops.vcpu.interruptible(&block.vcpu, after));
+	}
+}
+END_TEST
+
 /* An instruction that the cell carries out ends nothing, if its answer asks for nothing that is to be seen to above. */
 static const struct {
 	uint64_t code;
@@ -561,6 +576,7 @@ int main(void)
 	tcase_add_loop_test(tests, registers_come_back, 0, 2);
 	tcase_add_loop_test(tests, answers_at_once, 0, ARRAY_SIZE(at_once));
 	tcase_add_loop_test(tests, answers_until_asked, 0, 3);
+	tcase_add_test(tests, nmi_before_an_interrupt);
 	tcase_add_loop_test(tests, answers_by_cell, 0, BY_CELL_CASES * ARRAY_SIZE(cells_exits));
 	tcase_add_loop_test(tests, writes_of_cr4, 0, ARRAY_SIZE(cr4_writes));
 	tcase_add_loop_test(tests, cr4_exits, 0, 2);

@@ -1160,6 +1160,22 @@ START_TEST(answers_until_asked)
 }
 END_TEST
 
+/* An NMI that waits goes in before an interrupt, unless another one blocks it. */
+START_TEST(nmi_before_an_interrupt)
+{
+	vmcs[VMCS_GUEST_RFLAGS] = RFLAGS_FIXED | RFLAGS_IF;
+	for (unsigned int after = 0; after < 2; after++) {
+		block.vcpu.nmi_pending = false;
+		vmcs[VMCS_GUEST_INTERRUPTIBILITY] = 0;
+		ck_assert(vmx_ops.vcpu.interruptible(&block.vcpu, after));
+		block.vcpu.nmi_pending = true;
+		ck_assert(!vmx_ops.vcpu.interruptible(&block.vcpu, after));
+		vmcs[VMCS_GUEST_INTERRUPTIBILITY] = SHADOW_NMI;
+		ck_assert(vmx_ops.vcpu.interruptible(&block.vcpu, after));
+	}
+}
+END_TEST
+
 /* An instruction that the cell carries out ends nothing, if its answer asks for nothing that is to be seen to above. */
 static const struct {
 	uint32_t reason;
@@ -1227,6 +1243,7 @@ int main(void)
 	tcase_add_test(tests, halts);
 	tcase_add_loop_test(tests, answers_at_once, 0, ARRAY_SIZE(at_once));
 	tcase_add_loop_test(tests, answers_until_asked, 0, 4);
+	tcase_add_test(tests, nmi_before_an_interrupt);
 	tcase_add_loop_test(tests, answers_by_cell, 0, BY_CELL_CASES * ARRAY_SIZE(cells_exits));
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

@@ -289,10 +289,11 @@ static bool interrupt_requested(const struct vmcb *vmcb)
 	return vmcb->vintr & SVM_VINTR_IRQ && !(vmcb->intercept[SVM_EXIT_VINTR / 32] & 1u << SVM_EXIT_VINTR % 32);
 }
 
-static bool is_interruptible(const struct vmcb *vmcb, bool after_instruction)
+static bool is_interruptible(struct vcpu *vcpu, const struct vmcb *vmcb, bool after_instruction)
 {
-	/* The trap of a single step comes behind the instruction, before an interrupt. */
+	/* An NMI that waits goes in first. The trap of a single step comes behind the instruction, before an interrupt. */
 	return vmcb->rflags & RFLAGS_IF && !vmcb->event && !interrupt_requested(vmcb) &&
+	       (!vcpu->nmi_pending || svm_of(vcpu)->nmi.blocked) &&
 	       (after_instruction ? !(vmcb->rflags & RFLAGS_TF) : !(vmcb->shadow & SVM_SHADOW));
 }
 
@@ -473,7 +474,7 @@ static bool is_cells(const struct vcpu *vcpu, const struct vmcb *vmcb, struct hv
 /* True: the cell has carried the instruction out. Else exit tells. */
 static bool by_cell(struct cpu *cpu, struct vcpu *vcpu, struct vmcb *vmcb, struct hv_exit *exit, enum keel_exit_kind kind)
 {
-	uint32_t flags = is_interruptible(vmcb, true) ? KEEL_EXIT_F_INTERRUPTIBLE : 0, inject;
+	uint32_t flags = is_interruptible(vcpu, vmcb, true) ? KEEL_EXIT_F_INTERRUPTIBLE : 0, inject;
 
 	if (kind == KEEL_EXIT_MMIO || (kind == KEEL_EXIT_IO && vmcb->exit_info1 & SVM_IO_STRING)) {
 		state_out(vcpu, HV_STATE_SREGS, &vcpu->cell.page->sregs);
@@ -522,7 +523,7 @@ void svm_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip)
 
 bool svm_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction)
 {
-	return is_interruptible(svm_of(vcpu)->vmcb, after_instruction);
+	return is_interruptible(vcpu, svm_of(vcpu)->vmcb, after_instruction);
 }
 
 void svm_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)

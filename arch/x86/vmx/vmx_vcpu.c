@@ -505,6 +505,9 @@ bool vmx_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction)
 
 	if (!(rflags & RFLAGS_IF) || vmx_of(vcpu)->context.event || vmx_of(vcpu)->held)
 		return false;
+	/* An NMI that waits goes in first. */
+	if (vcpu->nmi_pending && !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & SHADOW_NMI))
+		return false;
 	/* The trap of a single step comes behind the instruction, before an interrupt. */
 	return after_instruction ? !(rflags & RFLAGS_TF) :
 				   !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & SHADOW_INSTRUCTION) && !vmx_trap_pending();
