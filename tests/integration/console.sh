@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=dash
 # Part of scripts that run in the control domain: a guest's console, read and written as a person would.
 
 # Seconds here are for a machine that has its processor for itself: on another one the clock goes on while it waits for its turn.
@@ -9,15 +10,27 @@ send() {
 	printf '%s\r' "$2" >"/run/keel/$1/console"
 }
 
-# shows GUEST REGEX TIMES SECONDS: its console has shown so many lines that match. Looking takes processor time from
-# the guest: one that takes long is looked at less often.
-shows() {
-	end=$(($(cut -d. -f1 /proc/uptime) + $4 * KEEL_PATIENCE)) looks=0
-	while [ "$(keel console --log "$1" 2>/dev/null | tr -d '\r' | grep -aEc "$2")" -lt "$3" ]; do
-		[ "$(cut -d. -f1 /proc/uptime)" -lt "$end" ] || return 1
-		looks=$((looks + 1))
-		sleep $((looks < 15 ? 1 : 4))
+# within SECONDS COMMAND...: it has succeeded at last. Trying may take processor time from a guest: what takes long is tried less often.
+# What counts is the time slept, not the clock's: that of an emulated machine jumps where that of the machine below does.
+within() {
+	local limit=$(($1 * KEEL_PATIENCE)) slept=0 pause
+	shift
+	until "$@"; do
+		[ "$slept" -lt "$limit" ] || { echo "given up after $slept s at $(cut -d' ' -f1 /proc/uptime)"; return 1; }
+		pause=$((slept < 15 ? 1 : 4))
+		sleep "$pause"
+		slept=$((slept + pause))
 	done
+}
+
+# has_shown GUEST REGEX TIMES
+has_shown() {
+	[ "$(keel console --log "$1" 2>/dev/null | tr -d '\r' | grep -aEc "$2")" -ge "$3" ]
+}
+
+# shows GUEST REGEX TIMES SECONDS: its console has shown so many lines that match.
+shows() {
+	within "$4" has_shown "$1" "$2" "$3"
 }
 
 # check NAME COMMAND...; the commands after one that failed still run.
@@ -33,9 +46,5 @@ check() {
 
 # gone GUEST SECONDS: it has ended by itself.
 gone() {
-	end=$(($(cut -d. -f1 /proc/uptime) + $2 * KEEL_PATIENCE))
-	while [ -e "/run/keel/$1/control" ]; do
-		[ "$(cut -d. -f1 /proc/uptime)" -lt "$end" ] || return 1
-		sleep 1
-	done
+	within "$2" [ ! -e "/run/keel/$1/control" ]
 }

@@ -10,20 +10,23 @@ prompts() {
 	keel console --log debian | grep -ac 'keel-debian login:'
 }
 
-# Types what the last line asks for. It must have stood for a while: what is typed before login has turned the echo off is thrown
-# away, and a busy machine takes seconds for that.
+# logged_in TIME: else types what the last line asks for. It must have stood for a while: what is typed before login has turned the
+# echo off is thrown away, and a busy machine takes seconds for that.
+logged_in() {
+	shows debian "42-logged-in-$1 CPUS=2" 1 2 && return
+	before=$line line=$(last_line)
+	[ "$line" = "$before" ] || return
+	case $line in
+	*login:*)	send debian root ;;
+	*Password:*)	send debian keel ;;
+	*'# ')		send debian "echo \$((6 * 7))-logged-in-$1 CPUS=\$(nproc)" ;;
+	esac
+	return 1
+}
+
 logs_in() {
-	limit=$(($(cut -d. -f1 /proc/uptime) + 300 * KEEL_PATIENCE)) line=
-	until shows debian "42-logged-in-$1 CPUS=2" 1 2; do
-		[ "$(cut -d. -f1 /proc/uptime)" -lt $limit ] || return 1
-		before=$line line=$(last_line)
-		[ "$line" = "$before" ] || continue
-		case $line in
-		*login:*)	send debian root ;;
-		*Password:*)	send debian keel ;;
-		*'# ')		send debian "echo \$((6 * 7))-logged-in-$1 CPUS=\$(nproc)" ;;
-		esac
-	done
+	line=
+	within 60 logged_in "$1"
 }
 
 check "debian: created" keel create "$manifest"
