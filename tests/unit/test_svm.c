@@ -10,7 +10,7 @@
 #include "suite.h"
 
 #include "../../arch/x86/svm/svm.c"
-#include "../../arch/x86/svm/svm_event.c"
+#include "../../arch/x86/svm/svm_control.c"
 
 /* Nobody calls them. */
 #pragma weak cpu_write_back

@@ -20,7 +20,6 @@
 #pragma weak svm_exception
 #pragma weak svm_inject
 #pragma weak svm_intercept
-#pragma weak svm_memory_exit
 #pragma weak svm_nmi_end
 #pragma weak svm_nmi_enter
 #pragma weak svm_request

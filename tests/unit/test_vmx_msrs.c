@@ -16,11 +16,10 @@ static uint64_t cr3;
 static struct cpu booting;
 #define this_cpu() (&booting)
 #include "../../arch/x86/vmx/vmx.c"
+#include "../../arch/x86/vmx/vmx_state.c"
 
 /* Nobody calls them. */
-#pragma weak write_cr2
-#pragma weak apic_raise_again
-#pragma weak control_table
+#pragma weak control_msrs_intel
 #pragma weak mtrr_caching
 #pragma weak mtrr_read
 #pragma weak panic
@@ -28,11 +27,20 @@ static struct cpu booting;
 #pragma weak rdmsr
 #pragma weak trap_idt
 #pragma weak trap_reload
-#pragma weak xsetbv_safe
-#pragma weak cpu_unblock_nmi
-#pragma weak cpu_write_back
-#pragma weak vmx_enter
+#pragma weak vmx_end_instruction
 #pragma weak vmx_exit
+#pragma weak vmx_control_advance
+#pragma weak vmx_control_enter
+#pragma weak vmx_control_flush
+#pragma weak vmx_control_get
+#pragma weak vmx_control_hlt
+#pragma weak vmx_control_init
+#pragma weak vmx_control_inject
+#pragma weak vmx_control_inject_nmi
+#pragma weak vmx_control_rdmsr
+#pragma weak vmx_control_set
+#pragma weak vmx_control_set_cr2
+#pragma weak vmx_control_watch_port
 #pragma weak vmx_vcpu_advance
 #pragma weak vmx_vcpu_enter
 #pragma weak vmx_vcpu_init
@@ -70,6 +78,11 @@ void vmwrite(enum vmcs_field field, uint64_t value)
 
 	ck_assert_uint_lt(i, ARRAY_SIZE(pdpte));
 	pdpte[i] = value;
+}
+
+/* The control domain's is none of this. */
+void vmx_control_bitmap_init(void)
+{
 }
 
 bool guest_state_pdptes_ok(const uint64_t entries[4])

@@ -33,9 +33,6 @@ static struct cpu booting;
 #pragma weak print
 #pragma weak vm_end
 #pragma weak vmx_block_nmi_again
-#pragma weak vmx_cpl
-#pragma weak vmx_cr0
-#pragma weak vmx_cr4
 #pragma weak vmx_decode_exit
 #pragma weak vmx_deliver_nmi
 #pragma weak vmx_end_instruction

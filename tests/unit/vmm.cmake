@@ -62,24 +62,25 @@ keel_unit_test(vmx_caps
 	SOURCES tests/unit/test_vmx_caps.c arch/x86/vmx/vmx_caps.c
 	INCLUDES vmm arch/x86/vmx)
 keel_unit_test(svm
-	SOURCES tests/unit/test_svm.c arch/x86/control_msr.c
+	SOURCES tests/unit/test_svm.c arch/x86/control_msr.c arch/x86/svm/svm_event.c arch/x86/svm/svm_exit.c
 	INCLUDES vmm arch/x86 arch/x86/svm)
 keel_unit_test(svm_guest
 	SOURCES tests/unit/test_svm_guest.c tests/unit/guest_rig.c arch/x86/control_msr.c arch/x86/svm/svm.c
-		arch/x86/svm/svm_event.c arch/x86/svm/svm_vcpu.c
+		arch/x86/svm/svm_control.c arch/x86/svm/svm_event.c arch/x86/svm/svm_exit.c arch/x86/svm/svm_vcpu.c
 	INCLUDES vmm arch/x86 arch/x86/svm)
 keel_unit_test(svm_vcpu
 	SOURCES tests/unit/test_svm_vcpu.c
 	INCLUDES vmm arch/x86 arch/x86/svm)
 keel_unit_test(vmx_msrs
-	SOURCES tests/unit/test_vmx_msrs.c arch/x86/control_msr.c arch/x86/vmx/vmx_caps.c vmm/pagetable.c
+	SOURCES tests/unit/test_vmx_msrs.c arch/x86/vmx/vmx_caps.c vmm/pagetable.c
 	INCLUDES vmm arch/x86 arch/x86/vmx)
 keel_unit_test(vmx_vcpu
 	SOURCES tests/unit/test_vmx_vcpu.c
 	INCLUDES vmm arch/x86 arch/x86/vmx)
 keel_unit_test(vmx
 	SOURCES tests/unit/test_vmx.c tests/unit/guest_rig.c arch/x86/control_msr.c arch/x86/vmx/vmx.c
-		arch/x86/vmx/vmx_vcpu.c arch/x86/vmx/vmx_caps.c vmm/pagetable.c
+		arch/x86/vmx/vmx_caps.c arch/x86/vmx/vmx_control.c arch/x86/vmx/vmx_event.c arch/x86/vmx/vmx_exit.c
+		arch/x86/vmx/vmx_state.c arch/x86/vmx/vmx_vcpu.c vmm/pagetable.c
 	INCLUDES vmm arch/x86 arch/x86/vmx)
 keel_unit_test(control_start
 	SOURCES tests/unit/test_control_start.c vmm/control_start.c

@@ -16,6 +16,7 @@
 
 #define SVM_MSRPM_BYTES	8192u
 #define SVM_IOPM_BYTES	12288u
+#define SVM_CONTROL_ASID	1u		/* guests have those that follow */
 
 struct svm_features {
 	uint32_t asids;		/* 0: not known yet */
@@ -109,14 +110,20 @@ void svm_msr_permit(uint8_t *msrpm, uint32_t msr, bool read, bool write);
 void svm_set_segments(struct vmcb *vmcb, const struct keel_sregs *sregs);
 void svm_set_control(struct vmcb *vmcb, const struct keel_sregs *sregs);
 void svm_set_debug(struct vmcb *vmcb, const struct keel_sregs *sregs);
-/* KEEL_INJECT_EXCEPTION in the VMCB's form. */
-uint64_t svm_exception(uint32_t inject, uint32_t error_code);
-void svm_inject(struct vmcb *vmcb, uint32_t inject, uint32_t error_code);
-void svm_requeue(struct vmcb *vmcb);
-/* An interrupt that is taken as soon as the VMCB's owner takes one. */
-void svm_request(struct vmcb *vmcb, uint64_t vector);
-void svm_memory_exit(const struct vmcb *vmcb, struct hv_exit *exit);
+
+/* svm_exit.c */
 void svm_plain_exit(const struct vmcb *vmcb, struct hv_exit *exit);
+
+static inline void svm_memory_exit(const struct vmcb *vmcb, struct hv_exit *exit)
+{
+	uint64_t info = vmcb->exit_info1;
+
+	exit->reason = HV_EXIT_MEMORY;
+	exit->record->gpa = vmcb->exit_info2;
+	exit->record->access = (uint8_t)((info & SVM_NPF_WRITE ? KEEL_ACCESS_WRITE : 0) |
+					 (info & SVM_NPF_FETCH ? KEEL_ACCESS_FETCH : 0) |
+					 (info & SVM_NPF_WALK ? KEEL_ACCESS_WALK : 0));
+}
 
 static inline void svm_io_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 {
@@ -132,6 +139,12 @@ static inline void svm_io_exit(const struct vmcb *vmcb, struct hv_exit *exit)
 }
 
 /* svm_event.c */
+/* KEEL_INJECT_EXCEPTION in the VMCB's form. */
+uint64_t svm_exception(uint32_t inject, uint32_t error_code);
+void svm_inject(struct vmcb *vmcb, uint32_t inject, uint32_t error_code);
+void svm_requeue(struct vmcb *vmcb);
+/* An interrupt that is taken as soon as the VMCB's owner takes one. */
+void svm_request(struct vmcb *vmcb, uint64_t vector);
 void svm_single_step_trap(struct vmcb *vmcb);
 /* Before an entry, with RIP and RFLAGS in the VMCB: an NMI that is pending goes in, or the IRET that it waits for is executed. */
 void svm_nmi_enter(struct vmcb *vmcb, struct svm_nmi *nmi, bool *pending);
@@ -151,6 +164,22 @@ static inline void svm_advance(struct vmcb *vmcb, uint64_t *rflags)
 	if (*rflags & RFLAGS_TF)
 		svm_single_step_trap(vmcb);
 }
+
+/* svm_control.c */
+void svm_control_bitmap_init(void);
+void svm_control_init(struct cpu *cpu, uint64_t table_root);
+void svm_control_set(struct cpu *cpu, const struct keel_sregs *sregs);
+void svm_control_get(struct cpu *cpu, struct hv_control_state *state);
+void svm_control_advance(struct cpu *cpu, uint64_t next_rip);
+void svm_control_inject(struct cpu *cpu, uint32_t inject, uint32_t error_code);
+void svm_control_inject_nmi(struct cpu *cpu);
+void svm_control_set_cr2(struct cpu *cpu, uint64_t cr2);
+void svm_control_flush(struct cpu *cpu);
+void svm_control_watch_port(uint16_t port);
+void svm_control_hlt(struct cpu *cpu, bool on);
+bool svm_control_rdmsr(struct cpu *cpu, uint32_t msr, uint64_t *value);
+bool svm_control_wrmsr(struct cpu *cpu, uint32_t msr, uint64_t value);
+void svm_control_enter(struct cpu *cpu, struct hv_exit *exit);
 
 /* svm_vcpu.c */
 void svm_vcpu_init(struct vcpu *vcpu);

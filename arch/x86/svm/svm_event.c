@@ -1,9 +1,65 @@
 // SPDX-License-Identifier: GPL-2.0
-// AMD SVM: NMIs, and the traps of instructions that Keel or a cell completes.
+// AMD SVM: events that go in, NMIs, and the traps of instructions that Keel or a cell completes.
 
 #include "svm.h"
 
 #include "event.h"
+
+/*
+ * QEMU, whose processor lacks NRIPS, delivers an injected external interrupt a second time when its own main loop breaks in,
+ * whatever RFLAGS.IF says by then: there it goes in as a virtual interrupt (15.21.4), which is taken before the first
+ * instruction as RFLAGS.IF is set. Bochs in turn does not look at virtual interrupts until the guest sets RFLAGS.IF.
+ */
+static void inject_interrupt(struct vmcb *vmcb, uint64_t vector)
+{
+	if (svm_features.nrips)
+		vmcb->event = SVM_EVENT_VALID | SVM_EVENT_INTERRUPT | vector;
+	else
+		svm_request(vmcb, vector);
+}
+
+void svm_request(struct vmcb *vmcb, uint64_t vector)
+{
+	vmcb->vintr = (vmcb->vintr & ~SVM_VINTR_REQUEST) | SVM_VINTR_IRQ | SVM_VINTR_IGNORE_TPR | SVM_VINTR_PRIORITY |
+		      vector << SVM_VINTR_VECTOR_SHIFT;
+	svm_intercept(vmcb, SVM_EXIT_VINTR, false);
+}
+
+uint64_t svm_exception(uint32_t inject, uint32_t error_code)
+{
+	uint64_t event = SVM_EVENT_VALID | SVM_EVENT_EXCEPTION | (inject & KEEL_INJECT_VECTOR);
+
+	if (inject & KEEL_INJECT_ERROR_CODE)
+		event |= SVM_EVENT_ERROR_CODE | (uint64_t)error_code << SVM_EVENT_ERROR_SHIFT;
+	return event;
+}
+
+void svm_inject(struct vmcb *vmcb, uint32_t inject, uint32_t error_code)
+{
+	if (inject & KEEL_INJECT_EXCEPTION)
+		vmcb->event = svm_exception(inject, error_code);
+	else
+		inject_interrupt(vmcb, inject & KEEL_INJECT_VECTOR);
+}
+
+/* What was being delivered at the exit goes in again; INT n, INT3 and INTO are simply executed again. */
+void svm_requeue(struct vmcb *vmcb)
+{
+	uint64_t event = vmcb->exit_int_info;
+	uint64_t type = event & SVM_EVENT_TYPE, vector = event & SVM_EVENT_VECTOR;
+
+	vmcb->event = 0;
+	if (!(event & SVM_EVENT_VALID) || type == SVM_EVENT_SOFTWARE ||
+	    (type == SVM_EVENT_EXCEPTION && (vector == EXC_BP || vector == EXC_OF)))
+		return;
+	/* Its delivery has ended the shadow in which an NMI may have come. */
+	if (type == SVM_EVENT_NMI)
+		vmcb->shadow &= ~SVM_SHADOW;
+	if (type == SVM_EVENT_INTERRUPT)
+		inject_interrupt(vmcb, vector);
+	else
+		vmcb->event = event;
+}
 
 /* The trap of a single step (APM vol. 2, 13.1.4), which no instruction raises that was not executed. */
 void svm_single_step_trap(struct vmcb *vmcb)

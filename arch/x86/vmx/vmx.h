@@ -127,6 +127,26 @@ static inline void vmwrite(enum vmcs_field field, uint64_t value)
 }
 #endif
 
+/* The control registers as their owner sees them. */
+static inline uint64_t vmx_cr0(void)
+{
+	uint64_t mask = vmread(VMCS_CR0_MASK);
+
+	return (vmread(VMCS_GUEST_CR0) & ~mask) | (vmread(VMCS_CR0_SHADOW) & mask);
+}
+
+static inline uint64_t vmx_cr4(void)
+{
+	uint64_t mask = vmread(VMCS_CR4_MASK);
+
+	return (vmread(VMCS_GUEST_CR4) & ~mask) | (vmread(VMCS_CR4_SHADOW) & mask);
+}
+
+static inline unsigned int vmx_cpl(void)
+{
+	return (unsigned int)vmread(VMCS_GUEST_SS_RIGHTS) >> RIGHTS_DPL_SHIFT & RIGHTS_DPL;
+}
+
 /* A field of the segments' arrays: selector, base, limit or rights. */
 static inline enum vmcs_field vmx_segment_field(enum vmcs_field first, enum keel_segment segment)
 {
@@ -209,8 +229,8 @@ void vmx_vmcs_init(const struct vmx_setup *setup);
 void vmx_host_init(struct cpu *cpu);
 void vmx_msr_permit(uint8_t *bitmap, uint32_t msr, bool read, bool write);
 void vmx_primary(struct vmx_context *context, uint32_t bits, bool on);
-uint64_t vmx_cr0(void);
-uint64_t vmx_cr4(void);
+
+/* vmx_state.c */
 struct keel_segment_register vmx_segment(enum keel_segment segment);
 /* HV_STATE_SREGS, but for DR6. */
 void vmx_set_segments(const struct keel_sregs *sregs);
@@ -218,13 +238,20 @@ void vmx_set_control(const struct keel_sregs *sregs);
 void vmx_set_debug(const struct keel_sregs *sregs);
 /* Table entries of PAE paging, which are part of the VMCS; memory: what holds them. False: not there, or not valid. */
 bool vmx_load_pdptes(const struct page_table *memory);
+/* The exit of a write of a control register. False: #GP. */
+bool vmx_write_cr(struct keel_regs *regs, const struct page_table *memory);
+
+/* vmx_event.c */
 void vmx_inject(struct vmx_context *context, uint32_t inject, uint32_t error_code);
-unsigned int vmx_cpl(void);
+/* The event that was being delivered at the exit, in the form of VMCS_IDT_EVENT, goes in again. */
+void vmx_requeue(struct vmx_context *context, uint32_t info);
 /* After the exit: an IRET that did not complete has ended the blocking of NMIs, which must not be. */
 void vmx_block_nmi_again(void);
 /* The rare parts of vmx_run(): an NMI is pending, or was while a window was opened for it; an event is to be injected. */
 void vmx_deliver_nmi(struct vmx_context *context, bool *pending);
 void vmx_write_event(struct vmx_context *context);
+
+/* vmx_exit.c */
 void vmx_io_exit(struct hv_exit *exit);
 /* Exits that say all by their reason: enum hv_exit_reason, 0 for the others. */
 #define VMX_PLAIN_EXITS		(VMX_EXIT_WRMSR_IMMEDIATE + 1)
@@ -275,6 +302,21 @@ static inline uint32_t vmx_run(struct vmx_context *context, struct keel_regs *re
 	}
 	return reason;
 }
+
+/* vmx_control.c */
+void vmx_control_bitmap_init(void);
+void vmx_control_init(struct cpu *cpu, uint64_t table_root);
+void vmx_control_set(struct cpu *cpu, const struct keel_sregs *sregs);
+void vmx_control_get(struct cpu *cpu, struct hv_control_state *state);
+void vmx_control_advance(struct cpu *cpu, uint64_t next_rip);
+void vmx_control_inject(struct cpu *cpu, uint32_t inject, uint32_t error_code);
+void vmx_control_inject_nmi(struct cpu *cpu);
+void vmx_control_set_cr2(struct cpu *cpu, uint64_t cr2);
+void vmx_control_flush(struct cpu *cpu);
+void vmx_control_watch_port(uint16_t port);
+void vmx_control_hlt(struct cpu *cpu, bool on);
+bool vmx_control_rdmsr(struct cpu *cpu, uint32_t msr, uint64_t *value);
+void vmx_control_enter(struct cpu *cpu, struct hv_exit *exit);
 
 /* vmx_vcpu.c */
 void vmx_vcpu_init(struct vcpu *vcpu);
