@@ -13,7 +13,8 @@ function(keel_unit_flags target includes defines)
 	target_compile_options(${target} PRIVATE ${KEEL_UNIT_FLAGS})
 endfunction()
 
-set(KEEL_EMULATE_SOURCES devmodel/cell/vcpu/emulate.c devmodel/cell/vcpu/emulate_place.c devmodel/cell/vcpu/emulate_run.c devmodel/cell/vcpu/emulate_vector.c
+set(KEEL_EMULATE_SOURCES devmodel/cell/vcpu/emulate.c devmodel/cell/vcpu/emulate_integer.c devmodel/cell/vcpu/emulate_place.c
+	devmodel/cell/vcpu/emulate_run.c devmodel/cell/vcpu/emulate_string.c devmodel/cell/vcpu/emulate_vector.c
 	devmodel/cell/vcpu/alu.c devmodel/cell/vcpu/decode.c devmodel/cell/vcpu/decode_vector.c devmodel/cell/vcpu/walk.c
 	devmodel/cell/core/bus.c devmodel/cell/core/gmem.c)
 set(KEEL_IDE_SOURCES devmodel/cell/disk/ide.c devmodel/cell/disk/ide_drive.c devmodel/cell/disk/bmide.c devmodel/cell/disk/ata.c
@@ -27,8 +28,9 @@ set(KEEL_PC_SOURCES
 	disk/ata disk/ata_identify disk/atapi disk/atapi_reply disk/block disk/bmide disk/ide disk/ide_drive
 	pci/i440fx pci/msi pci/pci pci/piix3 pci/piix3_ide pci/piix4_acpi
 	virtio/blk virtio/net virtio/rng virtio/virtio virtio/virtio_pci virtio/virtio_queue
-	vcpu/alu vcpu/decode vcpu/decode_vector vcpu/emulate vcpu/emulate_place vcpu/emulate_run vcpu/emulate_vector vcpu/entry vcpu/lapic vcpu/lapic_bus
-	vcpu/lapic_pv_eoi vcpu/lapic_timer vcpu/reset vcpu/task_switch vcpu/walk
+	vcpu/alu vcpu/decode vcpu/decode_vector
+	vcpu/emulate vcpu/emulate_integer vcpu/emulate_place vcpu/emulate_run vcpu/emulate_string vcpu/emulate_vector
+	vcpu/entry vcpu/lapic vcpu/lapic_bus vcpu/lapic_pv_eoi vcpu/lapic_timer vcpu/reset vcpu/task_switch vcpu/walk
 	machine/link machine/pc machine/pc_boot machine/pc_host machine/pc_irq machine/pc_virtio
 	machine/save machine/save_text machine/transfer)
 list(TRANSFORM KEEL_PC_SOURCES REPLACE "(.+)" "devmodel/cell/\\1.c")

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Between the parts of the emulator: instructions in emulate.c, those with vector registers in emulate_vector.c, operands in
- * memory in emulate_place.c.
+ * Between the parts of the emulator. emulate.c finds the instruction, emulate_integer.c, emulate_string.c and emulate_vector.c carry
+ * it out, operands in memory are in emulate_place.c, many elements of a string at once in emulate_run.c.
  */
 #ifndef KEEL_EMULATE_INTERNAL_H
 #define KEEL_EMULATE_INTERNAL_H
@@ -62,6 +62,31 @@ static inline uint64_t effective_address(const struct insn *insn, const struct k
 		address += regs->gpr[insn->index] << insn->scale;
 	return address & alu_mask(insn->address_size);
 }
+
+static inline void set_flags(struct emulator *e, uint64_t flags)
+{
+	e->regs.rflags = (e->regs.rflags & ~ALU_FLAGS) | (flags & ALU_FLAGS);
+}
+
+/* An instruction sets regs.rip to next_rip when it is done, or leaves it to be started again. */
+static inline enum emulate_result finish(struct emulator *e)
+{
+	e->regs.rip = e->next_rip;
+	return EMULATE_DONE;
+}
+
+/* In emulate.c: all but the registers, the instruction and next_rip, which are to follow. */
+void emulate_start(struct emulator *e, struct keel_context *ctx, const struct gmem *mem, struct bus *bus, unsigned int most,
+		   struct emulate_fault *fault);
+/* The instruction at CS:RIP by its bytes in memory, which stay in the exit record, to be told. */
+enum emulate_result emulate_fetch(struct emulator *e,
+				  enum decode_result (*decode)(struct insn *insn, enum decode_mode mode,
+							       const uint8_t *bytes, unsigned int count));
+
+/* In emulate_integer.c: what carries an instruction out, or NULL. */
+extern enum emulate_result (*const emulate_handlers[INSN_OP_COUNT])(struct emulator *e);
+/* In emulate_string.c: MOVS, STOS, LODS, CMPS, SCAS with all their REPs. */
+enum emulate_result emulate_string(struct emulator *e);
 
 /*
  * In emulate_run.c: up to count elements of a repeated INS, OUTS, STOS or MOVS at once, from where the registers are. Returns how
