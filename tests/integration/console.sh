@@ -10,8 +10,8 @@ send() {
 	printf '%s\r' "$2" >"/run/keel/$1/console"
 }
 
-# within SECONDS COMMAND...: it has succeeded at last. Trying may take processor time from a guest: what takes long is tried less often.
-# What counts is the time slept, not the clock's: that of an emulated machine jumps where that of the machine below does.
+# within SECONDS COMMAND...: it has succeeded at last. Trying may take processor time from a guest: what takes long is tried less
+# often. What counts is the time slept, not the clock's: that of an emulated machine jumps where that of the machine below does.
 within() {
 	local limit=$(($1 * KEEL_PATIENCE)) slept=0 pause
 	shift

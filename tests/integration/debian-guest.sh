@@ -10,8 +10,8 @@ prompts() {
 	keel console --log debian | grep -ac 'keel-debian login:'
 }
 
-# logged_in TIME: else types what the last line asks for. It must have stood for a while: what is typed before login has turned the
-# echo off is thrown away, and a busy machine takes seconds for that.
+# logged_in TIME: else types what the last line asks for. It must have stood for a while: what is typed before login has turned
+# the echo off is thrown away, and a busy machine takes seconds for that.
 logged_in() {
 	shows debian "42-logged-in-$1 CPUS=2" 1 2 && return
 	before=$line line=$(last_line)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Between the parts of the emulator. emulate.c finds the instruction, emulate_integer.c, emulate_string.c and emulate_vector.c carry
- * it out, operands in memory are in emulate_place.c, many elements of a string at once in emulate_run.c.
+ * Between the parts of the emulator. emulate.c finds the instruction, emulate_integer.c, emulate_string.c and emulate_vector.c
+ * carry it out, operands in memory are in emulate_place.c, many elements of a string at once in emulate_run.c.
  */
 #ifndef KEEL_EMULATE_INTERNAL_H
 #define KEEL_EMULATE_INTERNAL_H
