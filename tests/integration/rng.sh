@@ -7,6 +7,6 @@ set -uo pipefail
 . "$(dirname "$0")/common.sh"
 
 build_tests
-boot rng 500 "$(script_for rng rng)" "$ROOT/guests/rng.json" --append norandmaps
+boot rng 500 "$(script_for rng rng)" "$ROOT/guests/rng.json"
 judge rng
 finish

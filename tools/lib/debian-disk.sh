@@ -68,7 +68,7 @@ setup_commands() {
 			terminal_output serial
 			set timeout=0
 			menuentry "Debian" {
-				linux /vmlinuz root=LABEL=keel-root ro console=ttyS0,115200 quiet no_timer_check
+				linux /vmlinuz root=LABEL=keel-root ro console=ttyS0,115200 quiet no_timer_check norandmaps
 				initrd /initrd.img
 			}
 		CONFIG

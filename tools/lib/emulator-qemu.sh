@@ -30,7 +30,9 @@ emulator_add_drive() {
 }
 
 emulator_prepare() {
-	local cmdline="console=ttyS0 quiet no_timer_check mitigations=off${append:+ $append}"
+	# QEMU keeps the code that it has translated by its address: a program that runs at other addresses each time is translated each
+	# time, and clearing a page of which there is much of that takes long.
+	local cmdline="console=ttyS0 quiet no_timer_check mitigations=off norandmaps cryptomgr.notests${append:+ $append}"
 	local image=$BUILD/image${suite:+/$suite}/host.iso ovmf=$system/usr/share/OVMF size=
 	# REP MOVSB goes byte by byte here, and Linux 6.1 overruns short copies where FSRM comes without ERMS.
 	local model=max,+svm,-erms,-fsrm

@@ -14,7 +14,8 @@ images=(
 	grub.iso ipxe.iso debian.img
 )
 
-linux_words="console=ttyS0,115200 quiet no_timer_check"
+# Programs are where they were the last time: QEMU keeps the code that it has translated by its address.
+linux_words="console=ttyS0,115200 quiet no_timer_check norandmaps"
 
 # The start of every grub.cfg; the rest comes on standard input.
 grub_config() {
@@ -144,11 +145,9 @@ rng_inputs() {
 }
 
 make_rng() {
-	# With each program at its own addresses QEMU keeps the code of all runs of it, by page: to clear such a page, at
-	# the guest's end, takes it minutes then.
 	# shellcheck disable=SC2016
 	more_config='if [ -f "(hd0)/words.cfg" ]; then source "(hd0)/words.cfg"; fi' \
-		pack_linux_iso rng "$linux_words norandmaps \$words" "$@"
+		pack_linux_iso rng "$linux_words \$words" "$@"
 }
 
 # One with the drivers of virtio's network card.
