@@ -23,25 +23,43 @@ static inline int run_suite(Suite *suite)
 	return bad;
 }
 
-static inline int run_case(const char *name, void (*fill)(TCase *tests))
+/* A case of the suite's own, which goes with it. */
+static inline TCase *add_case(Suite *suite, const char *name)
 {
-	Suite *suite = suite_create(name);
 	TCase *tests = tcase_create(name);
 
-	fill(tests);
 	suite_add_tcase(suite, tests);
+	return tests;
+}
+
+static inline int run_filled(const char *name, void (*fill)(Suite *suite))
+{
+	Suite *suite = suite_create(name);
+
+	fill(suite);
 	return run_suite(suite);
 }
 
-/* main() of a suite of one case: what follows in braces fills it. */
-#define SUITE(name, tests) \
-	static void fill_suite(TCase *tests); \
+/* main() of a suite of several cases: what follows in braces gives it them by add_case(), and fills them. */
+#define SUITE_OF_CASES(name, suite) \
+	static void fill_suite(Suite *suite); \
 	\
 	int main(void) \
 	{ \
-		return run_case(name, fill_suite); \
+		return run_filled(name, fill_suite); \
 	} \
 	\
-	static void fill_suite(TCase *tests)
+	static void fill_suite(Suite *suite)
+
+/* Of a suite of one case, which has its name: what follows in braces fills it. */
+#define SUITE(name, tests) \
+	static void fill_case(TCase *tests); \
+	\
+	SUITE_OF_CASES(name, suite) \
+	{ \
+		fill_case(add_case(suite, name)); \
+	} \
+	\
+	static void fill_case(TCase *tests)
 
 #endif

@@ -278,16 +278,11 @@ START_TEST(hostile)
 }
 END_TEST
 
-int main(void)
+SUITE("acpi_hostile", tests)
 {
-	Suite *suite = suite_create("acpi_hostile");
-	TCase *tests = tcase_create("tests");
-
 	tcase_set_timeout(tests, 110);
 	tcase_add_checked_fixture(tests, set_up, tear_down);
 	tcase_add_loop_test(tests, whole, 0, 2);
 	tcase_add_test(tests, foreign_byte_code);
 	tcase_add_loop_test(tests, hostile, 0, 2);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

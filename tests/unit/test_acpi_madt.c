@@ -379,11 +379,8 @@ START_TEST(fuzz)
 }
 END_TEST
 
-int main(void)
+SUITE("acpi_madt", tests)
 {
-	Suite *suite = suite_create("acpi_madt");
-	TCase *tests = tcase_create("acpi_madt");
-
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_set_timeout(tests, 30);
 	tcase_add_loop_test(tests, good_tables, 0, 2);
@@ -395,6 +392,4 @@ int main(void)
 	tcase_add_loop_test(tests, bad_sums, 0, 2);
 	tcase_add_loop_test(tests, edges, 0, 2);
 	tcase_add_loop_test(tests, fuzz, 0, 2);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

@@ -172,14 +172,9 @@ START_TEST(links)
 }
 END_TEST
 
-int main(void)
+SUITE("acpi_pci", tc)
 {
-	Suite *suite = suite_create("acpi_pci");
-	TCase *tc = tcase_create("acpi_pci");
-
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, every_pin_has_its_link);
 	tcase_add_loop_test(tc, links, 0, 4);
-	suite_add_tcase(suite, tc);
-	return run_suite(suite);
 }

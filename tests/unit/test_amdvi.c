@@ -425,11 +425,8 @@ START_TEST(damage)
 }
 END_TEST
 
-int main(void)
+SUITE("amdvi", tests)
 {
-	Suite *suite = suite_create("amdvi");
-	TCase *tests = tcase_create("amdvi");
-
 	tcase_add_checked_fixture(tests, setup, rig_teardown);
 	tcase_set_timeout(tests, 60);
 	tcase_add_loop_test(tests, starts, 0, 4);
@@ -438,6 +435,4 @@ int main(void)
 	tcase_add_loop_test(tests, unfit, 0, 8);
 	tcase_add_test(tests, regions);
 	tcase_add_loop_test(tests, damage, 0, 200);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

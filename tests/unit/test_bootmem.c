@@ -314,11 +314,8 @@ START_TEST(walking)
 }
 END_TEST
 
-int main(void)
+SUITE("bootmem", tests)
 {
-	Suite *suite = suite_create("bootmem");
-	TCase *tests = tcase_create("bootmem");
-
 	tcase_add_checked_fixture(tests, set_up, tear_down);
 	tcase_add_test(tests, by_the_loaders_map);
 	tcase_add_test(tests, by_the_firmwares_map);
@@ -327,6 +324,4 @@ int main(void)
 	tcase_add_test(tests, tables_in_the_loaders_memory);
 	tcase_add_test(tests, choosing);
 	tcase_add_test(tests, walking);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

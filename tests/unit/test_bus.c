@@ -578,11 +578,8 @@ START_TEST(as_the_reference_does)
 }
 END_TEST
 
-int main(void)
+SUITE("bus", cases)
 {
-	Suite *suite = suite_create("bus");
-	TCase *cases = tcase_create("bus");
-
 	tcase_add_test(cases, nobody_reads_as_ones);
 	tcase_add_test(cases, ranges_must_be_possible);
 	tcase_add_test(cases, only_so_many_ranges);
@@ -592,6 +589,4 @@ int main(void)
 	tcase_add_test(cases, the_processors_own_range_is_in_front);
 	tcase_add_test(cases, timed_ranges_are_told);
 	tcase_add_loop_test(cases, as_the_reference_does, 0, 4);
-	suite_add_tcase(suite, cases);
-	return run_suite(suite);
 }

@@ -188,11 +188,8 @@ START_TEST(answer_with_wrong_apertures)
 }
 END_TEST
 
-int main(void)
+SUITE("cell", tests)
 {
-	Suite *suite = suite_create("cell");
-	TCase *tests = tcase_create("tests");
-
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_loop_test(tests, interrupts, FIRST_INTERRUPT, 256);
 	tcase_add_test(tests, machine_check);
@@ -201,6 +198,4 @@ int main(void)
 	tcase_add_test(tests, answer);
 	tcase_add_test(tests, answer_with_apertures);
 	tcase_add_test(tests, answer_with_wrong_apertures);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

@@ -130,16 +130,11 @@ START_TEST(nothing_when_asked)
 }
 END_TEST
 
-int main(void)
+SUITE("clear", tests)
 {
-	Suite *suite = suite_create("clear");
-	TCase *tests = tcase_create("clear");
-
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, all_but_what_is_taken);
 	tcase_add_test(tests, empty_pages_are_not_written);
 	tcase_add_test(tests, nothing_when_asked);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

@@ -408,10 +408,9 @@ START_TEST(fetch_refused)
 }
 END_TEST
 
-int main(void)
+SUITE_OF_CASES("control_decode", suite)
 {
-	Suite *suite = suite_create("control_decode");
-	TCase *bytes = tcase_create("bytes"), *fetch = tcase_create("fetch");
+	TCase *bytes = add_case(suite, "bytes"), *fetch = add_case(suite, "fetch");
 
 	tcase_add_checked_fixture(bytes, setup, NULL);
 	tcase_set_timeout(bytes, 30);
@@ -425,7 +424,4 @@ int main(void)
 	tcase_add_test(fetch, fetch_over_pages);
 	tcase_add_test(fetch, fetch_large_pages);
 	tcase_add_test(fetch, fetch_refused);
-	suite_add_tcase(suite, bytes);
-	suite_add_tcase(suite, fetch);
-	return run_suite(suite);
 }

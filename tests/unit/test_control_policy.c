@@ -450,11 +450,8 @@ START_TEST(told_once)
 }
 END_TEST
 
-int main(void)
+SUITE("control_policy", tests)
 {
-	Suite *suite = suite_create("control_policy");
-	TCase *tests = tcase_create("tests");
-
 	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_test(tests, every_leaf);
@@ -467,6 +464,4 @@ int main(void)
 	tcase_add_loop_test(tests, faults_stay_faults, 0, 2);
 	tcase_add_test(tests, bits_of_a_register);
 	tcase_add_test(tests, told_once);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

@@ -366,11 +366,8 @@ START_TEST(ports)
 }
 END_TEST
 
-int main(void)
+SUITE("control_power", tests)
 {
-	Suite *suite = suite_create("control_power");
-	TCase *tests = tcase_create("tests");
-
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_test(tests, sleeping_states);
 	tcase_add_test(tests, wake_up);
@@ -379,6 +376,4 @@ int main(void)
 	tcase_add_test(tests, two_at_once);
 	tcase_add_test(tests, triple_fault);
 	tcase_add_test(tests, ports);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

@@ -110,16 +110,11 @@ START_TEST(up)
 }
 END_TEST
 
-int main(void)
+SUITE("control_start", tests)
 {
-	Suite *suite = suite_create("control_start");
-	TCase *tests = tcase_create("control_start");
-
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_test(tests, halt_with_interrupts);
 	tcase_add_test(tests, halt_for_good);
 	tcase_add_test(tests, shutdown);
 	tcase_add_test(tests, up);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

@@ -723,11 +723,8 @@ START_TEST(subleaf_ignored)
 }
 END_TEST
 
-int main(void)
+SUITE("cpuid", tests)
 {
-	Suite *suite = suite_create("cpuid");
-	TCase *tests = tcase_create("cpuid");
-
 	tcase_set_timeout(tests, 30);
 	tcase_add_loop_test(tests, no_leaks, 0, PROCESSORS);
 	tcase_add_loop_test(tests, other_leaves_are_empty, 0, PROCESSORS);
@@ -747,6 +744,4 @@ int main(void)
 	tcase_add_loop_test(tests, xstate, 0, PROCESSORS);
 	tcase_add_loop_test(tests, chosen_states, 1, PROCESSORS);
 	tcase_add_loop_test(tests, subleaf_ignored, 0, PROCESSORS);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

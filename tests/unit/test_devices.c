@@ -218,10 +218,9 @@ START_TEST(bad_requests)
 }
 END_TEST
 
-int main(void)
+SUITE_OF_CASES("devices", suite)
 {
-	Suite *suite = suite_create("devices");
-	TCase *planned = tcase_create("planned"), *rng = tcase_create("rng");
+	TCase *planned = add_case(suite, "planned"), *rng = add_case(suite, "rng");
 
 	tcase_add_checked_fixture(planned, NULL, stop);
 	tcase_add_test(planned, nothing);
@@ -230,7 +229,4 @@ int main(void)
 	tcase_add_test(rng, entropy);
 	tcase_add_test(rng, no_end);
 	tcase_add_test(rng, bad_requests);
-	suite_add_tcase(suite, planned);
-	suite_add_tcase(suite, rng);
-	return run_suite(suite);
 }

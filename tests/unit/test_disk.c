@@ -561,10 +561,9 @@ START_TEST(sleeping)
 }
 END_TEST
 
-int main(void)
+SUITE_OF_CASES("disk", suite)
 {
-	Suite *suite = suite_create("disk");
-	TCase *disks = tcase_create("disks"), *queued = tcase_create("rings");
+	TCase *disks = add_case(suite, "disks"), *queued = add_case(suite, "rings");
 
 	tcase_add_checked_fixture(disks, set_up, tear_down);
 	tcase_add_test(disks, read_write);
@@ -581,7 +580,4 @@ int main(void)
 	tcase_add_test(queued, rings_and_a_hostile_cell);
 	tcase_add_test(queued, messages_wait);
 	tcase_add_test(queued, sleeping);
-	suite_add_tcase(suite, disks);
-	suite_add_tcase(suite, queued);
-	return run_suite(suite);
 }

@@ -263,11 +263,8 @@ START_TEST(state)
 }
 END_TEST
 
-int main(void)
+SUITE("fw_cfg", tests)
 {
-	Suite *suite = suite_create("fw_cfg");
-	TCase *tests = tcase_create("fw_cfg");
-
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, signature_and_id);
 	tcase_add_test(tests, selecting_rewinds);
@@ -279,6 +276,4 @@ int main(void)
 	tcase_add_test(tests, dma_descriptor_outside_memory);
 	tcase_add_test(tests, dma_over_its_descriptor);
 	tcase_add_test(tests, state);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

@@ -146,17 +146,12 @@ START_TEST(gaps)
 }
 END_TEST
 
-int main(void)
+SUITE("gmem", tests)
 {
-	Suite *suite = suite_create("gmem");
-	TCase *tests = tcase_create("gmem");
-
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_loop_test(tests, bounds, 0, ARRAY_SIZE(cases));
 	tcase_add_test(tests, load_reaches_rom);
 	tcase_add_test(tests, gaps);
 	tcase_add_test(tests, compare_and_exchange);
 	tcase_add_test(tests, compare_and_exchange_refuses);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

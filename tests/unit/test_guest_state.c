@@ -386,11 +386,8 @@ START_TEST(answers)
 }
 END_TEST
 
-int main(void)
+SUITE("guest_state", tests)
 {
-	Suite *suite = suite_create("guest_state");
-	TCase *tests = tcase_create("tests");
-
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_test(tests, good_states);
 	tcase_add_loop_test(tests, bad_fields, 0, ARRAY_SIZE(bad));
@@ -401,6 +398,4 @@ int main(void)
 	tcase_add_test(tests, modes);
 	tcase_add_test(tests, flipped_bits);
 	tcase_add_loop_test(tests, answers, 0, 11);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

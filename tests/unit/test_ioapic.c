@@ -338,11 +338,8 @@ START_TEST(random_accesses)
 }
 END_TEST
 
-int main(void)
+SUITE("ioapic", tcase)
 {
-	Suite *suite = suite_create("ioapic");
-	TCase *tcase = tcase_create("ioapic");
-
 	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_test(tcase, registers);
 	tcase_add_test(tcase, edge);
@@ -356,6 +353,4 @@ int main(void)
 	tcase_add_test(tcase, nobody_there);
 	tcase_add_test(tcase, save_load_save);
 	tcase_add_test(tcase, random_accesses);
-	suite_add_tcase(suite, tcase);
-	return run_suite(suite);
 }

@@ -236,11 +236,8 @@ START_TEST(save_load_save)
 }
 END_TEST
 
-int main(void)
+SUITE("kvmclock", tcase)
 {
-	Suite *suite = suite_create("kvmclock");
-	TCase *tcase = tcase_create("kvmclock");
-
 	tcase_add_test(tcase, time_is_right);
 	tcase_add_test(tcase, written_when_named);
 	tcase_add_test(tcase, moved_tsc);
@@ -248,6 +245,4 @@ int main(void)
 	tcase_add_test(tcase, wall_clock);
 	tcase_add_test(tcase, places_that_are_none);
 	tcase_add_test(tcase, save_load_save);
-	suite_add_tcase(suite, tcase);
-	return run_suite(suite);
 }

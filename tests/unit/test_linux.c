@@ -403,11 +403,8 @@ START_TEST(refusals)
 }
 END_TEST
 
-int main(void)
+SUITE("linux", tests)
 {
-	Suite *suite = suite_create("linux");
-	TCase *tests = tcase_create("linux");
-
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, plain);
 	tcase_add_test(tests, e820_hides_keel);
@@ -417,6 +414,4 @@ int main(void)
 	tcase_add_test(tests, framebuffer);
 	tcase_add_test(tests, places_in_use);
 	tcase_add_test(tests, refusals);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

@@ -825,10 +825,9 @@ START_TEST(text_is_shown)
 }
 END_TEST
 
-int main(void)
+SUITE_OF_CASES("manifest", suite)
 {
-	Suite *suite = suite_create("manifest");
-	TCase *tests = tcase_create("manifest"), *large = tcase_create("large");
+	TCase *tests = add_case(suite, "manifest"), *large = add_case(suite, "large");
 
 	tcase_add_checked_fixture(tests, set_up, tear_down);
 	tcase_add_test(tests, bad_manifests);
@@ -845,11 +844,8 @@ int main(void)
 	tcase_add_test(tests, positions_of_strange_keys);
 	tcase_add_test(tests, mistakes_are_named);
 	tcase_add_test(tests, text_is_shown);
-	suite_add_tcase(suite, tests);
 	tcase_set_timeout(large, LARGE_SECONDS);
 	tcase_add_test(large, large_texts);
 	tcase_add_test(large, many_errors);
 	tcase_add_test(large, too_large);
-	suite_add_tcase(suite, large);
-	return run_suite(suite);
 }

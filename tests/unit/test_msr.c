@@ -428,11 +428,8 @@ START_TEST(vendor_has_the_rest)
 }
 END_TEST
 
-int main(void)
+SUITE("msr", tests)
 {
-	Suite *suite = suite_create("msr");
-	TCase *tests = tcase_create("msr");
-
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, storage);
 	tcase_add_test(tests, storage_fits);
@@ -449,6 +446,4 @@ int main(void)
 	tcase_add_test(tests, tsc_aux_register);
 	tcase_add_test(tests, page_attribute_table);
 	tcase_add_test(tests, vendor_has_the_rest);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

@@ -195,11 +195,8 @@ START_TEST(registers)
 }
 END_TEST
 
-int main(void)
+SUITE("mtrr", tests)
 {
-	Suite *suite = suite_create("mtrr");
-	TCase *tests = tcase_create("mtrr");
-
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, disabled);
 	tcase_add_test(tests, server);
@@ -207,6 +204,4 @@ int main(void)
 	tcase_add_test(tests, first_mib);
 	tcase_add_test(tests, any);
 	tcase_add_test(tests, registers);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

@@ -211,17 +211,12 @@ START_TEST(too_many)
 }
 END_TEST
 
-int main(void)
+SUITE("multiboot2", tests)
 {
-	Suite *suite = suite_create("multiboot2");
-	TCase *tests = tcase_create("multiboot2");
-
 	tcase_add_test(tests, well_formed);
 	tcase_add_test(tests, truncated);
 	tcase_add_test(tests, hostile_words);
 	tcase_add_test(tests, options);
 	tcase_add_test(tests, strings_that_do_not_end);
 	tcase_add_test(tests, too_many);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

@@ -483,11 +483,8 @@ START_TEST(any_state_is_survived)
 }
 END_TEST
 
-int main(void)
+SUITE("ns16550", tcase)
 {
-	Suite *suite = suite_create("ns16550");
-	TCase *tcase = tcase_create("ns16550");
-
 	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_test(tcase, reset_values);
 	tcase_add_test(tcase, plain_registers);
@@ -512,6 +509,4 @@ int main(void)
 	tcase_add_test(tcase, save_load_save);
 	tcase_add_test(tcase, asks_for_characters);
 	tcase_add_test(tcase, any_state_is_survived);
-	suite_add_tcase(suite, tcase);
-	return run_suite(suite);
 }

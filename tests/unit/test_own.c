@@ -652,11 +652,8 @@ START_TEST(memory_types)
 }
 END_TEST
 
-int main(void)
+SUITE("own", tests)
 {
-	Suite *suite = suite_create("own");
-	TCase *tests = tcase_create("own");
-
 	tcase_set_timeout(tests, 30);
 	tcase_add_loop_test(tests, fresh_table, 0, 4);
 	tcase_add_loop_test(tests, bad_arguments, 0, 4);
@@ -668,6 +665,4 @@ int main(void)
 	tcase_add_test(tests, many_ranges);
 	tcase_add_loop_test(tests, all_addresses, 0, 2);
 	tcase_add_test(tests, memory_types);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

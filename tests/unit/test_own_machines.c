@@ -873,13 +873,8 @@ START_TEST(every_state)
 }
 END_TEST
 
-int main(void)
+SUITE("own_machines", tests)
 {
-	Suite *suite = suite_create("own_machines");
-	TCase *tests = tcase_create("every_state");
-
 	tcase_set_timeout(tests, 300);
 	tcase_add_loop_test(tests, every_state, 0, 6 * MACHINES);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

@@ -327,11 +327,8 @@ START_TEST(random_against_model)
 }
 END_TEST
 
-int main(void)
+SUITE("pagetable", tests)
 {
-	Suite *suite = suite_create("pagetable");
-	TCase *tests = tcase_create("pagetable");
-
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, entry_bits);
 	tcase_add_loop_test(tests, map_lookup_unmap, 0, 3);
@@ -340,6 +337,4 @@ int main(void)
 	tcase_add_loop_test(tests, merge_needs_alignment_and_order, 0, 3);
 	tcase_add_loop_test(tests, dirty_pages, 0, 3);
 	tcase_add_loop_test(tests, random_against_model, 0, 3);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

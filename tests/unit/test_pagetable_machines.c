@@ -407,13 +407,8 @@ START_TEST(every_state)
 }
 END_TEST
 
-int main(void)
+SUITE("pagetable_machines", tests)
 {
-	Suite *suite = suite_create("pagetable_machines");
-	TCase *tests = tcase_create("every_state");
-
 	tcase_set_timeout(tests, 300);
 	tcase_add_loop_test(tests, every_state, 0, 12);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

@@ -1581,10 +1581,9 @@ START_TEST(random_exits)
 }
 END_TEST
 
-int main(void)
+SUITE_OF_CASES("pc", suite)
 {
-	Suite *suite = suite_create("pc");
-	TCase *made = tcase_create("made"), *started = tcase_create("started");
+	TCase *made = add_case(suite, "made"), *started = add_case(suite, "started");
 
 	tcase_add_checked_fixture(made, make, destroy);
 	tcase_add_test(made, vcpu_before_event);
@@ -1637,7 +1636,4 @@ int main(void)
 	tcase_add_loop_test(started, disk_error, 0, 2);
 	tcase_add_test(started, clock_both_ways);
 	tcase_add_loop_test(started, random_exits, 0, 4);
-	suite_add_tcase(suite, made);
-	suite_add_tcase(suite, started);
-	return run_suite(suite);
 }

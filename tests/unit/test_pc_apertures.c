@@ -322,11 +322,8 @@ START_TEST(small_range)
 }
 END_TEST
 
-int main(void)
+SUITE("pc_apertures", tc)
 {
-	Suite *suite = suite_create("pc_apertures");
-	TCase *tc = tcase_create("pc_apertures");
-
 	tcase_add_checked_fixture(tc, set_up, destroy);
 	tcase_add_test(tc, bar);
 	tcase_add_test(tc, covered);
@@ -339,6 +336,4 @@ int main(void)
 	tcase_add_test(tc, read_only);
 	tcase_add_test(tc, end_of_interrupt);
 	tcase_add_test(tc, small_range);
-	suite_add_tcase(suite, tc);
-	return run_suite(suite);
 }

@@ -364,10 +364,9 @@ START_TEST(instruction_is_done)
 }
 END_TEST
 
-int main(void)
+SUITE_OF_CASES("pc_apic", suite)
 {
-	Suite *suite = suite_create("pc_apic");
-	TCase *made = tcase_create("made"), *started = tcase_create("started");
+	TCase *made = add_case(suite, "made"), *started = add_case(suite, "started");
 
 	tcase_add_checked_fixture(made, NULL, destroy);
 	tcase_add_test(made, first_answers_tell);
@@ -384,7 +383,4 @@ int main(void)
 	tcase_add_test(started, start_with_nmi);
 	tcase_add_test(started, init_after_the_end);
 	tcase_add_test(started, instruction_is_done);
-	suite_add_tcase(suite, made);
-	suite_add_tcase(suite, started);
-	return run_suite(suite);
 }

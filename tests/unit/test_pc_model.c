@@ -636,13 +636,8 @@ START_TEST(model)
 }
 END_TEST
 
-int main(void)
+SUITE("pc_model", tcase)
 {
-	Suite *suite = suite_create("pc_model");
-	TCase *tcase = tcase_create("pc_model");
-
 	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, model, 0, RUNS);
-	suite_add_tcase(suite, tcase);
-	return run_suite(suite);
 }

@@ -183,11 +183,8 @@ START_TEST(line_by_ioapic)
 }
 END_TEST
 
-int main(void)
+SUITE("pc_pci", tc)
 {
-	Suite *suite = suite_create("pc_pci");
-	TCase *tc = tcase_create("pc_pci");
-
 	tcase_add_checked_fixture(tc, set_up, destroy);
 	tcase_add_test(tc, bars);
 	tcase_add_test(tc, memory_first);
@@ -196,6 +193,4 @@ int main(void)
 	tcase_add_test(tc, messages_of_an_event);
 	tcase_add_test(tc, line_by_8259);
 	tcase_add_test(tc, line_by_ioapic);
-	suite_add_tcase(suite, tc);
-	return run_suite(suite);
 }

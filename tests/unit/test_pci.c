@@ -406,11 +406,8 @@ START_TEST(save_load_save_routing)
 }
 END_TEST
 
-int main(void)
+SUITE("pci", tc)
 {
-	Suite *suite = suite_create("pci");
-	TCase *tc = tcase_create("pci");
-
 	tcase_add_checked_fixture(tc, set_up, NULL);
 	tcase_add_test(tc, address_register);
 	tcase_add_test(tc, absent_is_all_ones);
@@ -426,6 +423,4 @@ int main(void)
 	tcase_add_test(tc, pm_block);
 	tcase_add_test(tc, save_load_save);
 	tcase_add_test(tc, save_load_save_routing);
-	suite_add_tcase(suite, tc);
-	return run_suite(suite);
 }

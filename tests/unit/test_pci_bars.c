@@ -320,16 +320,11 @@ START_TEST(odd_state)
 }
 END_TEST
 
-int main(void)
+SUITE("pci_bars", tc)
 {
-	Suite *suite = suite_create("pci_bars");
-	TCase *tc = tcase_create("pci_bars");
-
 	tcase_add_checked_fixture(tc, set_up, NULL);
 	tcase_add_loop_test(tc, random_moves, 0, 10);
 	tcase_add_test(tc, overlap);
 	tcase_add_test(tc, fixed_range);
 	tcase_add_test(tc, odd_state);
-	suite_add_tcase(suite, tc);
-	return run_suite(suite);
 }

@@ -454,10 +454,9 @@ START_TEST(intx_of_many)
 }
 END_TEST
 
-int main(void)
+SUITE_OF_CASES("pci_msi", suite)
 {
-	Suite *suite = suite_create("pci_msi");
-	TCase *tc = tcase_create("msix"), *others = tcase_create("msi and intx");
+	TCase *tc = add_case(suite, "msix"), *others = add_case(suite, "msi and intx");
 
 	tcase_add_checked_fixture(tc, start_msix, NULL);
 	tcase_add_test(tc, table_of_msix);
@@ -467,7 +466,4 @@ int main(void)
 	tcase_add_loop_test(others, masks_of_msi, 0, 24);
 	tcase_add_test(others, intx_registers);
 	tcase_add_loop_test(others, intx_of_many, 0, 5);
-	suite_add_tcase(suite, tc);
-	suite_add_tcase(suite, others);
-	return run_suite(suite);
 }

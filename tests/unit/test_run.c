@@ -341,16 +341,11 @@ START_TEST(deadlines_of_one_that_never_halts)
 }
 END_TEST
 
-int main(void)
+SUITE("run", tests)
 {
-	Suite *suite = suite_create("run");
-	TCase *tests = tcase_create("run");
-
 	tcase_add_test(tests, one_call_a_wake_up);
 	tcase_add_test(tests, deadlines_at_half_a_millisecond);
 	tcase_add_test(tests, near_deadlines_are_told);
 	tcase_add_test(tests, longer_than_the_stand_in);
 	tcase_add_test(tests, deadlines_of_one_that_never_halts);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

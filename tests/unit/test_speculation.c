@@ -91,12 +91,7 @@ START_TEST(between_domains)
 }
 END_TEST
 
-int main(void)
+SUITE("speculation", tests)
 {
-	Suite *suite = suite_create("speculation");
-	TCase *tests = tcase_create("tests");
-
 	tcase_add_loop_test(tests, between_domains, 0, ARRAY_SIZE(cases));
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

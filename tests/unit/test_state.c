@@ -298,11 +298,8 @@ START_TEST(extent)
 }
 END_TEST
 
-int main(void)
+SUITE("state", tcase)
 {
-	Suite *suite = suite_create("state");
-	TCase *tcase = tcase_create("state");
-
 	tcase_add_test(tcase, wire_form);
 	tcase_add_test(tcase, round_trip);
 	tcase_add_test(tcase, save_needs_room);
@@ -314,6 +311,4 @@ int main(void)
 	tcase_add_test(tcase, values_that_are_not_there);
 	tcase_add_test(tcase, blame);
 	tcase_add_test(tcase, extent);
-	suite_add_tcase(suite, tcase);
-	return run_suite(suite);
 }

@@ -97,16 +97,11 @@ START_TEST(strings)
 }
 END_TEST
 
-int main(void)
+SUITE("string", tests)
 {
-	Suite *suite = suite_create("string");
-	TCase *tests = tcase_create("string");
-
 	tcase_set_timeout(tests, 30);
 	tcase_add_test(tests, copies);
 	tcase_add_test(tests, sets);
 	tcase_add_test(tests, comparisons);
 	tcase_add_test(tests, strings);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

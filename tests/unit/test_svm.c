@@ -502,11 +502,8 @@ START_TEST(halts)
 }
 END_TEST
 
-int main(void)
+SUITE("svm", tests)
 {
-	Suite *suite = suite_create("svm");
-	TCase *tests = tcase_create("tests");
-
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_test(tests, bitmap);
 	tcase_add_test(tests, own_msrs);
@@ -523,6 +520,4 @@ int main(void)
 	tcase_add_loop_test(tests, single_step, 0, 3);
 	tcase_add_test(tests, exits_without_a_name);
 	tcase_add_test(tests, halts);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

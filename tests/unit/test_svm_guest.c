@@ -557,11 +557,8 @@ START_TEST(cr4_exits)
 }
 END_TEST
 
-int main(void)
+SUITE("svm_guest", tests)
 {
-	Suite *suite = suite_create("svm_guest");
-	TCase *tests = tcase_create("tests");
-
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_loop_test(tests, event_in_delivery, 0, 7);
 	tcase_add_test(tests, window_waits);
@@ -580,6 +577,4 @@ int main(void)
 	tcase_add_loop_test(tests, answers_by_cell, 0, BY_CELL_CASES * ARRAY_SIZE(cells_exits));
 	tcase_add_loop_test(tests, writes_of_cr4, 0, ARRAY_SIZE(cr4_writes));
 	tcase_add_loop_test(tests, cr4_exits, 0, 2);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

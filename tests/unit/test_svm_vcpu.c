@@ -136,12 +136,7 @@ START_TEST(asids)
 }
 END_TEST
 
-int main(void)
+SUITE("svm_vcpu", tests)
 {
-	Suite *suite = suite_create("svm_vcpu");
-	TCase *tests = tcase_create("svm_vcpu");
-
 	tcase_add_loop_test(tests, asids, 0, 4);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

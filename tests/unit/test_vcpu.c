@@ -573,11 +573,8 @@ START_TEST(registers_of_an_answer)
 }
 END_TEST
 
-int main(void)
+SUITE("vcpu", tests)
 {
-	Suite *suite = suite_create("vcpu");
-	TCase *tests = tcase_create("tests");
-
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_loop_test(tests, stay_ends, 0, 8);
 	tcase_add_test(tests, window_of_an_answer);
@@ -591,6 +588,4 @@ int main(void)
 	tcase_add_loop_test(tests, state_without_a_place, 0, 2);
 	tcase_add_loop_test(tests, state_of_an_answer, 0, 2);
 	tcase_add_loop_test(tests, registers_of_an_answer, 0, 3);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

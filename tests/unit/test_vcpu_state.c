@@ -266,15 +266,10 @@ START_TEST(places)
 }
 END_TEST
 
-int main(void)
+SUITE("vcpu_state", tests)
 {
-	Suite *suite = suite_create("vcpu_state");
-	TCase *tests = tcase_create("tests");
-
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_loop_test(tests, out_and_in, 0, 4);
 	tcase_add_loop_test(tests, refused, 0, 3);
 	tcase_add_loop_test(tests, places, 0, 7);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

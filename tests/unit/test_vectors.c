@@ -271,16 +271,11 @@ START_TEST(refused)
 }
 END_TEST
 
-int main(void)
+SUITE("vectors", tests)
 {
-	Suite *suite = suite_create("vectors");
-	TCase *tests = tcase_create("vectors");
-
 	tcase_add_loop_test(tests, given, 0, PROCESSORS);
 	tcase_add_loop_test(tests, taken, 0, PROCESSORS);
 	tcase_add_loop_test(tests, taken_into_the_initial_state, 0, PROCESSORS);
 	tcase_add_loop_test(tests, out_and_in, 0, PROCESSORS);
 	tcase_add_loop_test(tests, refused, 0, PROCESSORS);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

@@ -1829,10 +1829,9 @@ START_TEST(random_sequences)
 }
 END_TEST
 
-int main(void)
+SUITE_OF_CASES("vm", suite)
 {
-	Suite *suite = suite_create("vm");
-	TCase *tests = tcase_create("vm"), *large = tcase_create("large");
+	TCase *tests = add_case(suite, "vm"), *large = add_case(suite, "large");
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_set_timeout(tests, 60);
@@ -1867,7 +1866,4 @@ int main(void)
 	tcase_set_timeout(large, 60);
 	tcase_add_test(large, large_blocks);
 	tcase_add_test(large, dirty_log_too_few_tables);
-	suite_add_tcase(suite, tests);
-	suite_add_tcase(suite, large);
-	return run_suite(suite);
 }

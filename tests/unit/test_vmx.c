@@ -1200,11 +1200,8 @@ START_TEST(answers_by_cell)
 }
 END_TEST
 
-int main(void)
+SUITE("vmx", tests)
 {
-	Suite *suite = suite_create("vmx");
-	TCase *tests = tcase_create("vmx");
-
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_test(tests, plain_exit);
 	tcase_add_test(tests, init_exits);
@@ -1245,6 +1242,4 @@ int main(void)
 	tcase_add_loop_test(tests, answers_until_asked, 0, 4);
 	tcase_add_test(tests, nmi_before_an_interrupt);
 	tcase_add_loop_test(tests, answers_by_cell, 0, BY_CELL_CASES * ARRAY_SIZE(cells_exits));
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

@@ -102,17 +102,12 @@ START_TEST(feature_control)
 }
 END_TEST
 
-int main(void)
+SUITE("vmx_caps", tests)
 {
-	Suite *suite = suite_create("vmx_caps");
-	TCase *tests = tcase_create("vmx_caps");
-
 	tcase_add_test(tests, adjusts);
 	tcase_add_test(tests, picks_msrs);
 	tcase_add_test(tests, finds_what_is_missing);
 	tcase_add_test(tests, ept);
 	tcase_add_test(tests, failures_in_words);
 	tcase_add_test(tests, feature_control);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

@@ -164,15 +164,10 @@ START_TEST(pdptes)
 }
 END_TEST
 
-int main(void)
+SUITE("vmx_msrs", tests)
 {
-	Suite *suite = suite_create("vmx_msrs");
-	TCase *tests = tcase_create("tests");
-
 	bitmaps_init();
 	tcase_add_loop_test(tests, guest_msrs, 0, 2);
 	tcase_add_test(tests, x2apic_msrs);
 	tcase_add_loop_test(tests, pdptes, 0, 2);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

@@ -332,15 +332,10 @@ START_TEST(hidden_cr4)
 }
 END_TEST
 
-int main(void)
+SUITE("vmx_vcpu", tests)
 {
-	Suite *suite = suite_create("vmx_vcpu");
-	TCase *tests = tcase_create("vmx_vcpu");
-
 	tcase_add_loop_test(tests, flushes, 0, 4);
 	tcase_add_loop_test(tests, swap, 0, 2);
 	tcase_add_loop_test(tests, breakpoints_of_a_cell, 0, 8);
 	tcase_add_test(tests, hidden_cr4);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }

@@ -256,11 +256,8 @@ START_TEST(ring_is_rewritten)
 }
 END_TEST
 
-int main(void)
+SUITE("vq", tcase)
 {
-	Suite *suite = suite_create("vq");
-	TCase *tcase = tcase_create("vq");
-
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
 	tcase_add_test(tcase, layout);
 	tcase_add_test(tcase, one_chain);
@@ -270,6 +267,4 @@ int main(void)
 	tcase_add_test(tcase, driver_offers_all_the_time);
 	tcase_add_test(tcase, device_lies);
 	tcase_add_test(tcase, ring_is_rewritten);
-	suite_add_tcase(suite, tcase);
-	return run_suite(suite);
 }

@@ -492,11 +492,8 @@ START_TEST(damage)
 }
 END_TEST
 
-int main(void)
+SUITE("vtd", tests)
 {
-	Suite *suite = suite_create("vtd");
-	TCase *tests = tcase_create("vtd");
-
 	tcase_add_checked_fixture(tests, setup, rig_teardown);
 	tcase_set_timeout(tests, 60);
 	tcase_add_loop_test(tests, starts, 0, 6);
@@ -507,6 +504,4 @@ int main(void)
 	tcase_add_test(tests, regions);
 	tcase_add_test(tests, too_much);
 	tcase_add_loop_test(tests, damage, 0, 200);
-	suite_add_tcase(suite, tests);
-	return run_suite(suite);
 }
