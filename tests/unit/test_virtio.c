@@ -1110,10 +1110,9 @@ static void add_broken(TCase *tests)
 	tcase_add_test(tests, broken_legacy_place);
 }
 
-int main(void)
+SUITE_OF_CASES("virtio", suite)
 {
-	Suite *suite = suite_create("virtio");
-	TCase *made = tcase_create("made"), *plugged = tcase_create("plugged");
+	TCase *made = add_case(suite, "made"), *plugged = add_case(suite, "plugged");
 
 	tcase_add_checked_fixture(made, make_with_row, destroy);
 	tcase_add_loop_test(made, refused_rows, 0, COUNT_OF(refused));
@@ -1141,7 +1140,4 @@ int main(void)
 	tcase_add_test(plugged, saved);
 	tcase_add_test(plugged, saved_with_the_machine);
 	tcase_add_test(plugged, wrong_states_are_refused);
-	suite_add_tcase(suite, made);
-	suite_add_tcase(suite, plugged);
-	return run_suite(suite);
 }

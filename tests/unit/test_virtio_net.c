@@ -553,11 +553,8 @@ START_TEST(legacy)
 }
 END_TEST
 
-int main(void)
+SUITE("virtio_net", running)
 {
-	Suite *suite = suite_create("virtio_net");
-	TCase *running = tcase_create("running");
-
 	tcase_add_checked_fixture(running, start_all, rig_unplug);
 	tcase_add_test(running, configuration);
 	tcase_add_test(running, frames_out);
@@ -575,6 +572,4 @@ int main(void)
 	tcase_add_test(running, commands);
 	tcase_add_test(running, save_load_save);
 	tcase_add_test(running, legacy);
-	suite_add_tcase(suite, running);
-	return run_suite(suite);
 }
