@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "chip/fw_cfg.h"
+#include "roundtrip.h"
 #include "suite.h"
 
 #define MEMORY		0x40000u
@@ -244,16 +245,14 @@ END_TEST
 
 START_TEST(state)
 {
-	uint8_t saved[128];
-	size_t bytes;
+	struct fw_cfg_state before;
 
 	select_item(0x8003);
 	read_data();
 	write_dma(0, htonl(5));
-	bytes = state_save(&fw_cfg_state_table, 0, &cfg->s, saved, sizeof(saved));
-	ck_assert_uint_eq(bytes, state_size(&fw_cfg_state_table));
+	before = cfg->s;
 	fw_cfg_init(cfg);
-	ck_assert_uint_eq(state_load(&fw_cfg_state_table, 0, &cfg->s, saved, bytes), bytes);
+	roundtrip(&fw_cfg_state_table, 0, &before, &cfg->s);
 	fw_cfg_restored(cfg);
 	ck_assert_uint_eq(cfg->s.dma_high, 5);
 	ck_assert_uint_eq(read_data(), '1');
