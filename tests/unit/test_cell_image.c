@@ -30,9 +30,14 @@
 #define CODE		0x100000u
 #define CODE_LOAD	(CODE + 0x40)
 #define CODE_STORE	(CODE + 0x50)
+#define CODE_STRING	(CODE + 0x60)
 #define INSN_BYTES	2
 #define OPCODE_LOAD	0x8b		/* MOV between a register and memory */
 #define OPCODE_STORE	0x89
+#define OPCODE_MOVSB	0xa4
+#define OPCODE_STOSB	0xaa
+#define NOBODY		0xa0000u	/* device memory with no device: the display's */
+#define REPEATED	1024u		/* elements that one entry does */
 #define TABLES		0x200000u
 #define PAGE_ENTRY	0x67u		/* present, writable, user's, accessed, dirty */
 #define PAGE_LARGE	0x80u
@@ -323,6 +328,38 @@ static void end_by_x2apic(struct keel_context *ctx)
 	write_msr(ctx, 0x80b, 0);
 }
 
+/* F3 and the opcode: as many elements as one entry does. */
+static void repeat_bytes(struct keel_context *ctx, uint8_t opcode, uint64_t to, uint64_t from)
+{
+	uint8_t *code = (uint8_t *)KEEL_CELL_GUEST + CODE_STRING;
+
+	code[0] = 0xf3;
+	code[1] = opcode;
+	ctx->exit.insn_length = 0;
+	ctx->exit.flags |= KEEL_EXIT_F_SREGS;
+	ctx->exit.gpa = NOBODY;
+	ctx->exit.access = to == NOBODY ? KEEL_ACCESS_WRITE : 0;
+	ctx->regs.gpr[KEEL_RCX] = REPEATED;
+	ctx->regs.gpr[KEEL_RDI] = to;
+	ctx->regs.gpr[KEEL_RSI] = from;
+	ctx->regs.rip = CODE_STRING;
+}
+
+static void fill_nobody(struct keel_context *ctx)
+{
+	repeat_bytes(ctx, OPCODE_STOSB, NOBODY, 0);
+}
+
+static void copy_to_nobody(struct keel_context *ctx)
+{
+	repeat_bytes(ctx, OPCODE_MOVSB, NOBODY, CODE + 0x1000);
+}
+
+static void copy_from_nobody(struct keel_context *ctx)
+{
+	repeat_bytes(ctx, OPCODE_MOVSB, CODE + 0x2000, NOBODY);
+}
+
 static void do_nothing(struct keel_context *ctx)
 {
 	(void)ctx;
@@ -346,6 +383,9 @@ static const struct {
 	{ "x2APIC: EOI", end_by_x2apic, KEEL_EXIT_WRMSR, 140 },
 	{ "IDE: IDENTIFY DEVICE", identify_disk, KEEL_EXIT_IO, 0 },
 	{ "IDE: REP INSW, a sector", read_sector, KEEL_EXIT_IO, 3000 },
+	{ "REP STOSB, 1 KiB to nobody", fill_nobody, KEEL_EXIT_MMIO, 2800 },
+	{ "REP MOVSB, 1 KiB to nobody", copy_to_nobody, KEEL_EXIT_MMIO, 3800 },
+	{ "REP MOVSB, 1 KiB from nobody", copy_from_nobody, KEEL_EXIT_MMIO, 3800 },
 	{ "HLT", do_nothing, KEEL_EXIT_HLT, 600 },
 	{ "poll", do_nothing, KEEL_EXIT_POLL, 600 },
 	{ "event, the first", do_nothing, KEEL_EXIT_EVENT, 0 },
@@ -401,6 +441,9 @@ START_TEST(exits_stay_short)
 	}
 	/* What was read is the drive's: words 60 and 61 are its sectors. */
 	ck_assert_uint_eq(((const uint16_t *)(KEEL_CELL_GUEST + CODE + 0x1000))[60], DISK_SECTORS);
+	for (unsigned int i = 0; i < REPEATED; i++)
+		ck_assert_uint_eq(((const uint8_t *)(KEEL_CELL_GUEST + CODE + 0x2000))[i], UINT8_MAX);
+	ck_assert_uint_eq(((const uint8_t *)(KEEL_CELL_GUEST + CODE + 0x2000))[REPEATED], 0);
 }
 END_TEST
 
@@ -412,6 +455,7 @@ int main(int argc, char **argv)
 	if (argc != 2)
 		return 2;
 	image_file = argv[1];
+	tcase_set_timeout(tests, 60);		/* steps are signals: what takes a thousand times as many shall be told as that */
 	tcase_add_checked_fixture(tests, setup, NULL);
 	tcase_add_test(tests, answers_by_the_gate);
 	tcase_add_test(tests, exits_stay_short);
