@@ -5,6 +5,7 @@
 
 #include "cpu.h"
 #include "cpuid.h"
+#include "donation.h"
 #include "memory.h"
 #include "percpu.h"
 #include "string.h"

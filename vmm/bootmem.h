@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "multiboot2.h"
+#include "boot_info.h"
 
 /* Works it out from the maps. Firmware's tables are read where they are below 4 GiB, through the direct map. */
 void bootmem_init(struct boot_info *boot);

@@ -6,7 +6,7 @@
 #ifndef VMM_CLEAR_H
 #define VMM_CLEAR_H
 
-#include "multiboot2.h"
+#include "boot_info.h"
 
 /*
  * On the first CPU, with all memory in the direct map: clears what bootmem_next() names, together with the CPUs that

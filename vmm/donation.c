@@ -8,6 +8,8 @@
 #include "iommu.h"
 #include "percpu.h"
 
+struct spinlock vm_lock;
+
 static uint64_t donations, io_donations;	/* all, and those of which devices know no translation any more */
 
 uint64_t donation_count(void)

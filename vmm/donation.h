@@ -9,7 +9,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "spinlock.h"
+
 struct cpu;
+
+/* Of VMs, and of all that is donated to them. */
+extern struct spinlock vm_lock;
 
 /* Under vm_lock: the number of one that has been made just now. */
 uint64_t donation_count(void);

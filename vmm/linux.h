@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#include "multiboot2.h"
+#include "boot_info.h"
 
 #define LINUX_HIDDEN	3u
 

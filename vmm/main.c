@@ -291,7 +291,7 @@ static __attribute__((noreturn)) void main_boot_final(void)
 	speculation_init();
 	vm_init();
 	hv->cpu.init(cpu);
-	hv->control.init(cpu, control_table.root);
+	hv->control.init(cpu, &control_table);
 	if (acpi.root)
 		acpi_power(&acpi, &power);
 	control_power_init(&power);
@@ -329,7 +329,7 @@ void main_ap(struct cpu *cpu)
 		cpu_stop();
 	}
 	hv->cpu.init(cpu);
-	hv->control.init(cpu, control_table.root);
+	hv->control.init(cpu, &control_table);
 	/* As a parked one; smp_start() goes on to the next while this one waits for its part of the memory. */
 	__atomic_store_n(&cpu->parked, 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&cpu->online, 1, __ATOMIC_RELEASE);

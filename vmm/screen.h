@@ -3,7 +3,7 @@
 #ifndef VMM_SCREEN_H
 #define VMM_SCREEN_H
 
-#include "multiboot2.h"
+#include "boot_info.h"
 
 /* VGA text memory, if it answers. */
 void screen_init_text(void);

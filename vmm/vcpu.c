@@ -8,6 +8,7 @@
 #include "cell_call.h"
 #include "cpu.h"
 #include "cpuid.h"
+#include "debug.h"
 #include "error.h"
 #include "guest_state.h"
 #include "hv.h"
@@ -32,27 +33,6 @@
 /* Of an answer's flags, those that few answers have. */
 #define REPEATS	(KEEL_ANSWER_WANT_VECTORS | KEEL_ANSWER_STATE_OUT | KEEL_ANSWER_STATE_IN)
 #define CHANGES	(KEEL_ANSWER_VECTORS | KEEL_ANSWER_SREGS | KEEL_ANSWER_CR2 | KEEL_ANSWER_TPR | KEEL_ANSWER_APIC)
-
-/* Registers that the world switch leaves alone. */
-static void debug_swap(uint64_t out[4], const uint64_t in[4])
-{
-	out[0] = read_dr0();
-	out[1] = read_dr1();
-	out[2] = read_dr2();
-	out[3] = read_dr3();
-	write_dr0(in[0]);
-	write_dr1(in[1]);
-	write_dr2(in[2]);
-	write_dr3(in[3]);
-}
-
-void vcpu_use_debug_registers(struct cpu *cpu, struct vcpu *vcpu)
-{
-	if (vcpu->debug_registers)
-		return;
-	vcpu->debug_registers = true;
-	debug_swap(cpu->control_dr, vcpu->dr);
-}
 
 static void set_xcr0(uint64_t *current, uint64_t value)
 {
@@ -162,10 +142,21 @@ static void report_poll(struct vcpu *vcpu, uint32_t flags)
 	vcpu->state_moves = !flags;
 }
 
+static unsigned int end(struct vcpu *vcpu, enum keel_end reason, uint64_t detail)
+{
+	vm_end(vcpu->vm, reason, detail, vcpu->cell.page->regs.rip);
+	return KEEL_RUN_ENDED;
+}
+
+static void inject(struct vcpu *vcpu, uint32_t event, uint32_t error_code)
+{
+	if (!hv->vcpu.inject(vcpu, event, error_code))
+		end(vcpu, KEEL_END_TRIPLE_FAULT, vcpu->index);
+}
+
 static void inject_fault(struct vcpu *vcpu, unsigned int vector, bool error_code)
 {
-	hv->vcpu.inject(vcpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | vector |
-			(error_code ? KEEL_INJECT_ERROR_CODE : 0), 0);
+	inject(vcpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | vector | (error_code ? KEEL_INJECT_ERROR_CODE : 0), 0);
 }
 
 /* Of what Keel keeps. */
@@ -219,12 +210,6 @@ static const struct {
 static void exit_to_cell(struct vcpu *vcpu, const struct hv_exit *exit)
 {
 	report(vcpu, reports[exit->reason].kind, reports[exit->reason].flags, reports[exit->reason].completes);
-}
-
-static unsigned int end(struct vcpu *vcpu, enum keel_end reason, uint64_t detail)
-{
-	vm_end(vcpu->vm, reason, detail, vcpu->cell.page->regs.rip);
-	return KEEL_RUN_ENDED;
 }
 
 /* What the exit needs the control domain for; 0: nothing. */
@@ -370,14 +355,14 @@ static bool apply_changes(struct cpu *cpu, struct vcpu *vcpu, const struct keel_
 }
 
 /* Likewise. An interrupt goes in only where the guest takes it. */
-static bool apply_event(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
+static bool apply_event(struct vcpu *vcpu, uint32_t event, uint32_t error_code)
 {
-	unsigned int vector = inject & KEEL_INJECT_VECTOR;
+	unsigned int vector = event & KEEL_INJECT_VECTOR;
 
-	if (inject & KEEL_INJECT_EXCEPTION ? vector >= 32 || vector == EXC_NMI :
-					     !hv->vcpu.interruptible(vcpu, vcpu->exit_completes))
+	if (event & KEEL_INJECT_EXCEPTION ? vector >= 32 || vector == EXC_NMI :
+					    !hv->vcpu.interruptible(vcpu, vcpu->exit_completes))
 		return false;
-	hv->vcpu.inject(vcpu, inject, error_code);
+	inject(vcpu, event, error_code);
 	return true;
 }
 
@@ -415,13 +400,13 @@ static bool repeat(struct cpu *cpu, struct vcpu *vcpu, uint32_t flags)
 	return flags & KEEL_ANSWER_WANT_VECTORS ? repeat_with_vectors(vcpu, flags) : move_state(cpu, vcpu, flags);
 }
 
-/* flags and inject are looked at in a copy. */
+/* flags and event are looked at in a copy. */
 static unsigned int apply_answer(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 {
 	struct keel_context *page = vcpu->cell.page;
 	const struct keel_answer *answer = &page->answer;
 	uint32_t flags = __atomic_load_n(&answer->flags, __ATOMIC_RELAXED);
-	uint32_t inject = __atomic_load_n(&answer->inject, __ATOMIC_RELAXED);
+	uint32_t event = __atomic_load_n(&answer->inject, __ATOMIC_RELAXED);
 	uint32_t threshold = __atomic_load_n(&answer->tpr_threshold, __ATOMIC_RELAXED) & CR8_MOST;
 	unsigned int result = common_answer(vcpu->vm, answer, run);
 
@@ -436,7 +421,7 @@ static unsigned int apply_answer(struct cpu *cpu, struct vcpu *vcpu, struct vm_r
 		hv->vcpu.advance(vcpu, page->regs.rip);
 	if (flags & CHANGES && !apply_changes(cpu, vcpu, answer, flags))
 		goto refuse;
-	if (inject & KEEL_INJECT_VALID && !apply_event(vcpu, inject, answer->error_code))
+	if (event & KEEL_INJECT_VALID && !apply_event(vcpu, event, answer->error_code))
 		goto refuse;
 	/* Of an interrupt the exit has said that the guest takes it now: it goes in before this. */
 	if (flags & KEEL_ANSWER_NMI)

@@ -68,7 +68,4 @@ static inline bool vcpu_is_due(const struct vcpu *vcpu)
 	return __atomic_load_n(&vcpu->poll, __ATOMIC_RELAXED) || rdtsc() >= vcpu->due;
 }
 
-/* The guest touches DR0-3, which the world switch leaves alone: from now on they change hands with the vCPU. */
-void vcpu_use_debug_registers(struct cpu *cpu, struct vcpu *vcpu);
-
 #endif

@@ -27,8 +27,6 @@
 
 _Static_assert(PT_WINDOW == KEEL_DIRTY_PAGES, "what a hypercall reports at a time");
 
-struct spinlock vm_lock;
-
 static struct vm vms[KEEL_MAX_VMS];
 
 /* cell_image.asm: the cell's program. */
@@ -485,14 +483,6 @@ int vm_start(struct vm *vm, uint64_t tsc_khz)
 	}
 	spin_unlock(&vm_lock);
 	return error;
-}
-
-void vm_drop_translations(struct vm *vm)
-{
-	unsigned int i;
-
-	for (i = 0; i < vm->vcpu_count; i++)
-		__atomic_store_n(&vm->vcpu[i]->last_cpu, NULL, __ATOMIC_SEQ_CST);
 }
 
 /* The cell's table maps what the guest's does in the same blocks, so both have pages where one has. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Virtual machines: what Keel knows of a guest. Made and taken down by hypercalls under vm_lock; run by
+ * Virtual machines: what Keel knows of a guest. Made and taken down by hypercalls under vm_lock (donation.h); run by
  * vcpu.c on any CPU. Frames belong to own.c.
  */
 #ifndef VMM_VM_H
@@ -16,9 +16,7 @@
 #include "aperture.h"
 #include "cell.h"
 #include "pagetable.h"
-#include "spinlock.h"
-
-struct vcpu;
+#include "vcpu.h"
 
 enum vm_state {
 	VM_FREE,
@@ -57,7 +55,14 @@ struct vm {
 	uint64_t end_address;
 };
 
-extern struct spinlock vm_lock;
+/* No vCPU uses a translation of guest memory again once it has entered the guest anew. */
+static inline void vm_drop_translations(struct vm *vm)
+{
+	unsigned int i;
+
+	for (i = 0; i < vm->vcpu_count; i++)
+		__atomic_store_n(&vm->vcpu[i]->last_cpu, (struct cpu *)0, __ATOMIC_SEQ_CST);
+}
 
 void vm_init(void);
 /* NULL: no such VM. */
@@ -73,8 +78,6 @@ int vm_share(struct vm *vm, uint64_t hpa, uint64_t order, uint64_t index);
 int vm_bound_aperture(struct vm *vm, uint64_t number, uint64_t page, uint64_t pages);
 int vm_start(struct vm *vm, uint64_t tsc_khz);
 int vm_take_dirty(struct vm *vm, uint64_t gpa, uint64_t flags, uint64_t bits[4]);
-/* No vCPU uses a translation of guest memory again once it has entered the guest anew. */
-void vm_drop_translations(struct vm *vm);
 int vm_kill(struct vm *vm);
 int vm_reclaim(struct vm *vm, uint64_t hpa, uint64_t order);
 /* What there is of VMs ends, for their kernel is gone. False: there were none. */

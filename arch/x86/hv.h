@@ -113,7 +113,8 @@ struct hv_cpu_ops {
 
 /* The control domain on this CPU. */
 struct hv_control_ops {
-	void (*init)(struct cpu *cpu, uint64_t table_root);
+	/* table: the second level, which stays there. */
+	void (*init)(struct cpu *cpu, const struct page_table *table);
 	/* The state from which it starts; the general registers are in cpu->control, RSP and flags are as after INIT. */
 	void (*set)(struct cpu *cpu, const struct keel_sregs *sregs);
 	void (*enter)(struct cpu *cpu, struct hv_exit *exit);
@@ -152,7 +153,8 @@ struct hv_vcpu_ops {
 	void (*enter)(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit);
 	void (*advance)(struct vcpu *vcpu, uint64_t next_rip);
 	bool (*interruptible)(struct vcpu *vcpu, bool after_instruction);
-	void (*inject)(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
+	/* False: an exception that shuts the processor down. */
+	bool (*inject)(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
 	/* Exit WINDOW when an interrupt can be taken, or, with a threshold, when CR8 has fallen below it; 0, 0: neither. */
 	void (*window)(struct vcpu *vcpu, bool open, unsigned int tpr_threshold);
 	/* KEEL_APIC_*; only for vCPUs that the processor delivers interrupts to, else NULL. */

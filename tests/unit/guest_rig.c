@@ -7,6 +7,7 @@
 #include "cpu.h"
 #include "cell.h"
 #include "cpuid.h"
+#include "debug.h"
 #include "memory.h"
 #include "msr.h"
 
@@ -15,7 +16,7 @@ struct cpu cpu;
 struct vm vm;
 struct keel_context page;
 struct hv_exit ended;
-unsigned int debug_uses;
+unsigned int debug_uses, write_backs;
 unsigned int before_halt;
 bool taken_away;
 bool cell_is_free;
@@ -40,7 +41,7 @@ void guest_rig_start(struct vcpu *vcpu)
 	vcpu->cell.page = &page;
 	page.regs.rip = RIP;
 	guest = vcpu;
-	debug_uses = before_halt = 0;
+	debug_uses = write_backs = before_halt = 0;
 	taken_away = cell_is_free = false;
 	vcpu->cell.vm = &vm;
 	vcpu->deadline = FAR;
@@ -178,6 +179,7 @@ enum cell_result cell_resume(struct cpu *c, struct cell_context *context)
 
 void cpu_write_back(void)
 {
+	write_backs++;
 }
 
 struct cpuid cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t subleaf)
@@ -193,16 +195,9 @@ bool msr_guest_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 	return msr == KEPT_MSR;
 }
 
-void vcpu_use_debug_registers(struct cpu *c, struct vcpu *v)
+void debug_use(struct cpu *c, struct vcpu *v)
 {
 	ck_assert_ptr_eq(c, &cpu);
 	v->debug_registers = true;
 	debug_uses++;
-}
-
-void vm_end(struct vm *v, enum keel_end end, uint64_t detail, uint64_t address)
-{
-	(void)detail;
-	(void)address;
-	v->end = end;
 }

@@ -23,6 +23,7 @@ extern struct vm vm;
 extern struct keel_context page;	/* of the cell, and the vCPU's */
 extern struct hv_exit ended;
 extern unsigned int debug_uses;		/* debug registers that were given to the guest */
+extern unsigned int write_backs;	/* of the caches */
 /* Entries that end by what is answered at once, and then one that halts; 0: whatever the test has set, always. */
 extern unsigned int before_halt;
 extern bool taken_away;			/* another CPU takes the translations away during an entry */

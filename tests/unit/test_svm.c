@@ -109,6 +109,8 @@ void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t host_pa, uint6
 
 static void set_up(void)
 {
+	static const struct page_table table;
+
 	memset(&cpu, 0, sizeof(cpu));
 	memset(&svm, 0, sizeof(svm));
 	memset(&control, 0, sizeof(control));
@@ -118,7 +120,7 @@ static void set_up(void)
 	cpu.vendor = &svm;
 	cpu.apic_id = APIC_ID;
 	control.efer = EFER_SVME | EFER_LMA | EFER_LME;
-	svm_ops.control.init(&cpu, 0);
+	svm_ops.control.init(&cpu, &table);
 	nmis_sent = raised_again = 0;
 	debugctl = hit = 0;
 	guest = NULL;

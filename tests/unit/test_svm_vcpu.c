@@ -28,8 +28,7 @@
 #pragma weak svm_set_debug
 #pragma weak svm_set_segments
 #pragma weak svm_single_step_trap
-#pragma weak vcpu_use_debug_registers
-#pragma weak vm_end
+#pragma weak debug_use
 
 #define CPUS		3u
 #define VCPUS		4u

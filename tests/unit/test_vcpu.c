@@ -14,7 +14,6 @@
 #include "hv.h"
 #include "percpu.h"
 #include "suite.h"
-#include "vm.h"
 #include "xstate.h"
 
 #define STEP		0x4000u		/* ticks between two looks at the TSC */
@@ -72,6 +71,7 @@ static void restore(const void *area, uint64_t mask)
 #define xrstor(area, mask) restore(area, mask)
 #include "../../vmm/vcpu.c"
 #include "../../vmm/cell.c"
+#include "../../arch/x86/debug.c"
 #include "answer.h"
 
 uint8_t *memory_test_arena;
@@ -239,7 +239,7 @@ static void enter(struct cpu *c, struct vcpu *v, struct hv_exit *exit)
 	if (tsc_aux)
 		ck_assert_uint_eq(processor.tsc_aux, GUEST_AUX);
 	if (!entries++)
-		vcpu_use_debug_registers(c, v);
+		debug_use(c, v);
 	ck_assert_int_eq(memcmp(processor.dr, guest_dr, sizeof(guest_dr)), 0);
 	tsc += STEP;
 	ck_assert_uint_lt(tsc, LONGEST);
@@ -258,11 +258,14 @@ static bool interruptible(struct vcpu *v, bool after_instruction)
 	return after_instruction;
 }
 
-static void inject(struct vcpu *v, uint32_t event, uint32_t error_code)
+static bool injects;
+
+static bool hv_inject(struct vcpu *v, uint32_t event, uint32_t error_code)
 {
 	(void)v;
 	(void)event;
 	(void)error_code;
+	return injects;
 }
 
 static unsigned int windows;		/* times that a window was asked for or taken back */
@@ -293,7 +296,7 @@ static bool state_in(struct cpu *c, struct vcpu *v, unsigned int parts, const st
 
 static const struct hv_ops ops = {
 	.vcpu.load = nothing, .vcpu.put = nothing, .vcpu.enter = enter, .vcpu.advance = advance,
-	.vcpu.interruptible = interruptible, .vcpu.inject = inject, .vcpu.window = window,
+	.vcpu.interruptible = interruptible, .vcpu.inject = hv_inject, .vcpu.window = window,
 	.vcpu.state_out = state_out, .vcpu.state_in = state_in,
 };
 const struct hv_ops *hv = &ops;
@@ -325,6 +328,7 @@ static void set_up(void)
 	tsc = 0;
 	entries = calls = advances = 0;
 	interrupted = moved = false;
+	injects = true;
 	answer_next = NULL;
 	memset(seen, 0, sizeof(seen));
 	outs = ins = in_parts = 0;
@@ -382,6 +386,17 @@ START_TEST(stay_ends)
 	}
 	ck_assert_int_eq(calls > 0, reason >= HV_EXIT_IO && reason != HV_EXIT_UNDEFINED);
 	ck_assert_uint_eq(vm.end, 0);
+}
+END_TEST
+
+/* An exception that the vendor's side cannot put in: the processor has shut down. */
+START_TEST(triple_fault)
+{
+	reason = HV_EXIT_UNDEFINED;
+	injects = false;
+	ck_assert_int_eq(stay(), KEEL_RUN_ENDED);
+	ck_assert_uint_eq(entries, 1);
+	ck_assert_uint_eq(vm.end, KEEL_END_TRIPLE_FAULT);
 }
 END_TEST
 
@@ -577,6 +592,7 @@ SUITE("vcpu", tests)
 {
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_loop_test(tests, stay_ends, 0, 8);
+	tcase_add_test(tests, triple_fault);
 	tcase_add_test(tests, window_of_an_answer);
 	tcase_add_test(tests, states_stay_apart);
 	tcase_add_test(tests, cell_that_asks_for_itself);

@@ -31,7 +31,6 @@ static struct cpu booting;
 #pragma weak hv
 #pragma weak msr_guest_read
 #pragma weak print
-#pragma weak vm_end
 #pragma weak vmx_block_nmi_again
 #pragma weak vmx_decode_exit
 #pragma weak vmx_deliver_nmi
@@ -139,7 +138,7 @@ void vmx_drop_own(void)
 {
 }
 
-void vcpu_use_debug_registers(struct cpu *c, struct vcpu *v)
+void debug_use(struct cpu *c, struct vcpu *v)
 {
 	(void)c;
 	v->debug_registers = true;

@@ -167,7 +167,7 @@ static inline void svm_advance(struct vmcb *vmcb, uint64_t *rflags)
 
 /* svm_control.c */
 void svm_control_bitmap_init(void);
-void svm_control_init(struct cpu *cpu, uint64_t table_root);
+void svm_control_init(struct cpu *cpu, const struct page_table *table);
 void svm_control_set(struct cpu *cpu, const struct keel_sregs *sregs);
 void svm_control_get(struct cpu *cpu, struct hv_control_state *state);
 void svm_control_advance(struct cpu *cpu, uint64_t next_rip);
@@ -188,7 +188,7 @@ void svm_vcpu_put(struct cpu *cpu, struct vcpu *vcpu);
 void svm_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit);
 void svm_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip);
 bool svm_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction);
-void svm_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
+bool svm_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
 void svm_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold);
 void svm_vcpu_state_out(struct vcpu *vcpu, unsigned int parts, struct keel_sregs *sregs);
 bool svm_vcpu_state_in(struct cpu *cpu, struct vcpu *vcpu, unsigned int parts, const struct keel_sregs *sregs);

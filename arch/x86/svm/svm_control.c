@@ -31,7 +31,7 @@ void svm_control_bitmap_init(void)
 	control_msr_permit(&control_msrs_amd, control_msrpm, svm_msr_permit);
 }
 
-void svm_control_init(struct cpu *cpu, uint64_t table_root)
+void svm_control_init(struct cpu *cpu, const struct page_table *table)
 {
 	static const uint16_t intercepts[] = {
 		SVM_EXIT_NMI,
@@ -60,7 +60,7 @@ void svm_control_init(struct cpu *cpu, uint64_t table_root)
 	vmcb->iopm = image_to_phys(control_iopm);
 	vmcb->asid = SVM_CONTROL_ASID;
 	vmcb->nested = SVM_NESTED_PAGING;
-	vmcb->nested_cr3 = table_root;
+	vmcb->nested_cr3 = table->root;
 	vmcb->pat = rdmsr(MSR_PAT);
 }
 

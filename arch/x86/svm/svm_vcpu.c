@@ -8,6 +8,7 @@
 #include "answer.h"
 #include "cpu.h"
 #include "cpuid.h"
+#include "debug.h"
 #include "event.h"
 #include "image.h"
 #include "memory.h"
@@ -237,7 +238,7 @@ static void cr4_exit(struct vcpu *vcpu, struct hv_exit *exit)
 static void use_debug_registers(struct cpu *cpu, struct vcpu *vcpu)
 {
 	svm_of(vcpu)->vmcb->intercept[SVM_EXIT_DR_FIRST / 32] = 0;
-	vcpu_use_debug_registers(cpu, vcpu);
+	debug_use(cpu, vcpu);
 }
 
 static void window_exit(struct vcpu *vcpu, struct hv_exit *exit)
@@ -526,12 +527,12 @@ bool svm_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction)
 	return is_interruptible(vcpu, svm_of(vcpu)->vmcb, after_instruction);
 }
 
-void svm_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
+bool svm_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
 {
-	if (!(inject & KEEL_INJECT_EXCEPTION))
-		svm_inject(svm_of(vcpu)->vmcb, inject, error_code);
-	else if (!raise(vcpu, inject, error_code))
-		vm_end(vcpu->vm, KEEL_END_TRIPLE_FAULT, vcpu->index, vcpu->cell.page->regs.rip);
+	if (inject & KEEL_INJECT_EXCEPTION)
+		return raise(vcpu, inject, error_code);
+	svm_inject(svm_of(vcpu)->vmcb, inject, error_code);
+	return true;
 }
 
 static __attribute__((noinline)) void change_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)

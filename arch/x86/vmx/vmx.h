@@ -47,6 +47,7 @@ struct vmx_context {
 	uint32_t error_code;
 	uint32_t primary;		/* controls as they are in the VMCS */
 	bool launched;
+	bool writes_back;		/* INVD and WBINVD do so: the control domain's */
 };
 
 #define VMX_SWAPPED_MSRS	5u		/* of SYSCALL and SWAPGS */
@@ -78,7 +79,8 @@ static inline struct vcpu_vmx *vmx_of(struct vcpu *vcpu)
 /* First of the CPU's vendor pages; the others: VMXON region, control domain's VMCS. */
 struct vmx_cpu {
 	struct vmx_context control;
-	uint64_t eptp;			/* the control domain's */
+	const struct page_table *table;	/* the control domain's */
+	uint64_t eptp;			/* its pointer */
 	bool flush;
 	bool nmi_pending;
 	uint8_t again;			/* an interrupt that is to be raised again for the control domain, or 0 */
@@ -305,7 +307,7 @@ static inline uint32_t vmx_run(struct vmx_context *context, struct keel_regs *re
 
 /* vmx_control.c */
 void vmx_control_bitmap_init(void);
-void vmx_control_init(struct cpu *cpu, uint64_t table_root);
+void vmx_control_init(struct cpu *cpu, const struct page_table *table);
 void vmx_control_set(struct cpu *cpu, const struct keel_sregs *sregs);
 void vmx_control_get(struct cpu *cpu, struct hv_control_state *state);
 void vmx_control_advance(struct cpu *cpu, uint64_t next_rip);
@@ -325,7 +327,7 @@ void vmx_vcpu_put(struct cpu *cpu, struct vcpu *vcpu);
 void vmx_vcpu_enter(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit);
 void vmx_vcpu_advance(struct vcpu *vcpu, uint64_t next_rip);
 bool vmx_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction);
-void vmx_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
+bool vmx_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
 void vmx_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold);
 void vmx_vcpu_set_apic(struct vcpu *vcpu, uint32_t apic);
 void vmx_vcpu_state_out(struct vcpu *vcpu, unsigned int parts, struct keel_sregs *sregs);

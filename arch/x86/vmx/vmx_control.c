@@ -5,7 +5,6 @@
 
 #include "apic.h"
 #include "console.h"
-#include "control.h"
 #include "control_msr.h"
 #include "cpu.h"
 #include "image.h"
@@ -25,12 +24,12 @@ void vmx_control_bitmap_init(void)
 	control_msr_permit(&control_msrs_intel, control_bitmap, vmx_msr_permit);
 }
 
-void vmx_control_init(struct cpu *cpu, uint64_t table_root)
+void vmx_control_init(struct cpu *cpu, const struct page_table *table)
 {
 	struct vmx_cpu *vmx = cpu->vendor;
 	struct vmx_setup setup = {
 		.vmcs_pa = vmx->control.vmcs_pa,
-		.eptp = vmx_eptp(table_root),
+		.eptp = vmx_eptp(table->root),
 		.bitmap_pa = image_to_phys(control_bitmap),
 		.host_cr3 = cpu->main_cr3,
 		.vpid = CONTROL_VPID,
@@ -44,6 +43,8 @@ void vmx_control_init(struct cpu *cpu, uint64_t table_root)
 		},
 	};
 
+	vmx->table = table;
+	vmx->control.writes_back = true;
 	vmx->eptp = setup.eptp;
 	vmx_vmcs_init(&setup);
 	vmx_host_init(cpu);
@@ -160,7 +161,7 @@ void vmx_control_enter(struct cpu *cpu, struct hv_exit *exit)
 		if (vmx->flush)
 			vmx_invept(vmx->eptp);
 		vmx->flush = false;
-		reason = vmx_run(&vmx->control, &cpu->control, &vmx->nmi_pending, &control_table, exit);
+		reason = vmx_run(&vmx->control, &cpu->control, &vmx->nmi_pending, vmx->table, exit);
 		/* What Keel has set up is its own fault; the state of the control domain is not. */
 		if (exit->reason == HV_EXIT_ENTRY_FAILED && exit->detail & VMX_DETAIL_INSTRUCTION)
 			panic(vmx_failure(exit->detail));

@@ -3,7 +3,6 @@
 
 #include "vmx.h"
 
-#include "control.h"
 #include "cpu.h"
 
 static void memory_exit(struct hv_exit *exit)
@@ -97,7 +96,7 @@ void vmx_decode_exit(struct vmx_context *context, struct keel_regs *regs, const 
 		 * Writing back is a legal way to invalidate, and nobody may throw other people's lines away. What a
 		 * guest can reach is coherent, and it may not empty caches that it shares.
 		 */
-		if (memory == &control_table)
+		if (context->writes_back)
 			cpu_write_back();
 		vmx_advance(regs, vmx_next_rip());
 		break;

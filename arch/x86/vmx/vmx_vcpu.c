@@ -7,6 +7,7 @@
 #include "console.h"
 #include "cpu.h"
 #include "cpuid.h"
+#include "debug.h"
 #include "event.h"
 #include "image.h"
 #include "memory.h"
@@ -306,7 +307,7 @@ static void use_debug_registers(struct cpu *cpu, struct vcpu *vcpu)
 		return;
 	vmx_primary(&vmx_of(vcpu)->context, PRIMARY_MOV_DR, false);
 	swap_dr6(&((struct vmx_cpu *)cpu->vendor)->dr6, vmx_of(vcpu)->dr6);
-	vcpu_use_debug_registers(cpu, vcpu);
+	debug_use(cpu, vcpu);
 }
 
 static void window_exit(struct vcpu *vcpu, struct hv_exit *exit, enum hv_exit_reason reason)
@@ -513,12 +514,12 @@ bool vmx_vcpu_interruptible(struct vcpu *vcpu, bool after_instruction)
 				   !(vmread(VMCS_GUEST_INTERRUPTIBILITY) & SHADOW_INSTRUCTION) && !vmx_trap_pending();
 }
 
-void vmx_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
+bool vmx_vcpu_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
 {
-	if (!(inject & KEEL_INJECT_EXCEPTION))
-		vmx_inject(&vmx_of(vcpu)->context, inject, error_code);
-	else if (!raise(vcpu, inject, error_code))
-		vm_end(vcpu->vm, KEEL_END_TRIPLE_FAULT, vcpu->index, vcpu->cell.page->regs.rip);
+	if (inject & KEEL_INJECT_EXCEPTION)
+		return raise(vcpu, inject, error_code);
+	vmx_inject(&vmx_of(vcpu)->context, inject, error_code);
+	return true;
 }
 
 void vmx_vcpu_window(struct vcpu *vcpu, bool open, unsigned int tpr_threshold)
