@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # lint.sh BUILD [analyze]: looks whether lines are within the tree's width and whether each header compiles alone, compiles
-# everything with clang, warnings being errors, and runs clang-tidy over what BUILD compiled, with its static analyzer only if
-# that is asked for. Files that passed are looked at again when they, a header or the checks have changed.
+# everything with clang, warnings being errors, looks whether files of vmm/ need each other, and runs clang-tidy over what BUILD
+# compiled, with its static analyzer only if that is asked for. Files that passed are looked at again when they, a header or the
+# checks have changed.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "$0")/common.sh"
@@ -79,6 +80,41 @@ compile() {
 	}
 }
 
+# Files of vmm/ that need each other, by whatever way, as their objects' symbols tell. What boot.asm needs is not counted: that
+# is where processors come in, and goes on in main.c.
+circles() {
+	python3 - "$build/clang/vmm/CMakeFiles/keel_objects.dir" <<-'PROGRAM'
+		import os, subprocess, sys
+		owner, wants = {}, {}
+		for folder, folders, names in os.walk(sys.argv[1]):
+		    for name in filter(lambda name: name.endswith(".o"), names):
+		        path = os.path.join(folder, name)
+		        wants[path] = set()
+		        for line in subprocess.run(["nm", path], check=True, capture_output=True, text=True).stdout.splitlines():
+		            kind, symbol = line.split()[-2:]
+		            if kind in "Uvw":
+		                wants[path].add(symbol)
+		            elif kind.isupper():
+		                owner[symbol] = path
+		needs = {path: {owner[symbol] for symbol in wants[path] if symbol in owner} - {path} for path in wants
+		         if not path.endswith("/boot.asm.o")}
+		def reached(path):
+		    seen, left = set(), [path]
+		    while left:
+		        new = needs.get(left.pop(), set()) - seen
+		        seen |= new
+		        left += new
+		    return seen
+		circle = [path for path in sorted(needs) if os.path.dirname(path) == sys.argv[1] and path in reached(path)]
+		for path in circle:
+		    others = sorted(os.path.basename(o)[:-2] for o in needs[path] if path in reached(o))
+		    print(f"vmm/{os.path.basename(path)[:-2]} needs itself, by {', '.join(others)}", file=sys.stderr)
+		if not owner:
+		    print(f"lint: no objects in {sys.argv[1]}", file=sys.stderr)
+		sys.exit(bool(circle) or not owner)
+	PROGRAM
+}
+
 # The tests themselves, by their own flags; what they test has been compiled above, so nothing is generated.
 compile_tests() {
 	local log=$build/lint/clang-tests.log
@@ -143,6 +179,7 @@ mkdir -p "$build/lint" "$stamps"
 columns
 patiently "Compiling each header alone" headers
 patiently "Compiling by clang" compile
+circles
 patiently "Compiling the tests by clang" compile_tests
 header=$(newest_header)
 pending=()
