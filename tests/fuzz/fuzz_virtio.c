@@ -7,7 +7,7 @@
 #include "fuzz.h"
 
 #include "shared/virtio_id.h"
-#include "virtio_rig.h"
+#include "../unit/virtio_rig.h"
 
 #define SLOT		4u
 #define MODERN_BYTES	0x4000u

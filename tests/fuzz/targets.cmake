@@ -49,8 +49,7 @@ keel_fuzz_target(virtio
 		devmodel/cell/virtio/rng.c devmodel/cell/virtio/virtio.c devmodel/cell/virtio/virtio_pci.c
 		devmodel/cell/virtio/virtio_queue.c devmodel/cell/pci/msi.c devmodel/cell/pci/pci.c
 		devmodel/cell/core/bus.c devmodel/cell/core/gmem.c devmodel/cell/core/state.c
-		devmodel/shared/vq_device.c devmodel/shared/vq_driver.c
-	INCLUDES tests/unit)
+		devmodel/shared/vq_device.c devmodel/shared/vq_driver.c)
 keel_fuzz_target(vq
 	SOURCES devmodel/shared/vq_device.c devmodel/shared/vq_driver.c)
 keel_fuzz_target(multiboot2

@@ -13,6 +13,20 @@ function(keel_unit_flags target includes defines)
 	target_compile_options(${target} PRIVATE ${KEEL_UNIT_FLAGS})
 endfunction()
 
+# keel_shared_sources(TARGET FOLDERS DEFINITIONS FILES): gives it these files of the tree. What several want in the same way is compiled
+# once.
+function(keel_shared_sources target includes defines files)
+	foreach(file ${files})
+		string(SHA1 key "${file};${includes};${defines}")
+		string(SUBSTRING ${key} 0 12 key)
+		if(NOT TARGET object-${key})
+			add_library(object-${key} OBJECT ${KEEL_ROOT}/${file})
+			keel_unit_flags(object-${key} "${includes}" "${defines}")
+		endif()
+		target_sources(${target} PRIVATE $<TARGET_OBJECTS:object-${key}>)
+	endforeach()
+endfunction()
+
 set(KEEL_EMULATE_SOURCES devmodel/cell/vcpu/emulate.c devmodel/cell/vcpu/emulate_integer.c devmodel/cell/vcpu/emulate_place.c
 	devmodel/cell/vcpu/emulate_run.c devmodel/cell/vcpu/emulate_string.c devmodel/cell/vcpu/emulate_vector.c
 	devmodel/cell/vcpu/alu.c devmodel/cell/vcpu/decode.c devmodel/cell/vcpu/decode_vector.c devmodel/cell/vcpu/walk.c
