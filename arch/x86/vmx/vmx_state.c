@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-// Intel VMX: registers in the VMCS, with those that have bits of Keel's, and top entries of PAE paging (SDM vol. 3, 25.4, 25.6.6).
+// Intel VMX: registers in the VMCS, some with bits of Keel's, and top entries of PAE paging (SDM vol. 3, 25.4, 25.6.6).
 
 #include "vmx.h"
 
