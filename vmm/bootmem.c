@@ -129,7 +129,11 @@ static bool holds_table(const struct boot_info *boot, uint64_t start, uint64_t e
 /* Whole pages, and of the loader's memory only what nobody needs any more. */
 static bool trim(const struct boot_info *boot, struct boot_range *range)
 {
-	range->start = round_up(range->start, PAGE_SIZE);
+	uint64_t start = round_up(range->start, PAGE_SIZE);
+
+	if (start < range->start)	/* no page is behind it */
+		return false;
+	range->start = start;
 	range->end &= ~(PAGE_SIZE - 1);
 	return range->start < range->end && (range->type == BOOT_RAM || !holds_table(boot, range->start, range->end));
 }

@@ -15,6 +15,7 @@
 #define INFO_MAX	(UINT64_C(16) << 20)	/* far beyond any real one */
 #define HEADER		8u	/* bytes before the first tag, and of a tag before its contents */
 #define TAG_ALIGN	8u
+#define ADDRESS_END	(UINT64_C(1) << 52)	/* no processor has physical addresses from there on (SDM vol. 3, 4.1.4) */
 
 /* Multiboot2 Specification 2.0, 3.6. */
 enum tag_type {
@@ -90,6 +91,7 @@ static void parse_module(const struct tag *tag, struct boot_info *boot)
 	bootmem_take(boot, start, end);
 }
 
+/* What does not end within physical addresses is none: the rest of Keel rounds ends up to pages and more. */
 static void parse_map(const struct tag *tag, struct boot_info *boot)
 {
 	uint32_t step = tag->map.entry_size;
@@ -100,7 +102,7 @@ static void parse_map(const struct tag *tag, struct boot_info *boot)
 		const struct map_entry *entry = (const void *)((const uint8_t *)tag + at);
 		uint64_t end = entry->base + entry->length;
 
-		if (end > entry->base && boot->map_count < BOOT_RANGES)
+		if (end > entry->base && end <= ADDRESS_END && boot->map_count < BOOT_RANGES)
 			boot->map[boot->map_count++] = (struct boot_range){ entry->base, end, entry->type };
 	}
 }

@@ -193,6 +193,15 @@ START_TEST(firmwares_map_without_sense)
 }
 END_TEST
 
+/* No page begins behind it, and none at 0 either. */
+START_TEST(within_the_last_page)
+{
+	map(UINT64_MAX - 0xff, UINT64_MAX - 0xdb, BOOT_RAM);
+	bootmem_init(&boot);
+	ck_assert_uint_eq(boot.memory_count, 0);
+}
+END_TEST
+
 /* The list has an end; what does not fit is not used. */
 START_TEST(more_than_there_is_room_for)
 {
@@ -320,6 +329,7 @@ SUITE("bootmem", tests)
 	tcase_add_test(tests, by_the_loaders_map);
 	tcase_add_test(tests, by_the_firmwares_map);
 	tcase_add_test(tests, firmwares_map_without_sense);
+	tcase_add_test(tests, within_the_last_page);
 	tcase_add_test(tests, more_than_there_is_room_for);
 	tcase_add_test(tests, tables_in_the_loaders_memory);
 	tcase_add_test(tests, choosing);

@@ -211,6 +211,26 @@ START_TEST(too_many)
 }
 END_TEST
 
+START_TEST(memory_that_cannot_be)
+{
+	static const struct {
+		uint32_t entry_size, version;
+		struct { uint64_t base, length; uint32_t type, zero; } entry[6];
+	} map = { 24, 0, { { UINT64_MAX - 0xff, 0x24, BOOT_RAM, 0 }, { UINT64_MAX - 0xff, 0x200, BOOT_RAM, 0 },
+			   { UINT64_C(1) << 51, UINT64_C(1) << 51, BOOT_RESERVED, 0 }, { 0, 2 * GIB, BOOT_RAM, 0 },
+			   { UINT64_C(1) << 51, (UINT64_C(1) << 51) + 1, BOOT_RAM, 0 },
+			   { UINT64_C(1) << 52, 4096, BOOT_RAM, 0 } } };
+
+	begin();
+	tag(6, &map, sizeof(map));
+	end();
+	ck_assert_int_eq(parse(used), 0);
+	ck_assert_uint_eq(boot.map_count, 2);
+	ck_assert_uint_eq(boot.map[0].end, UINT64_C(1) << 52);
+	ck_assert_uint_eq(boot.map[1].end, 2 * GIB);
+}
+END_TEST
+
 SUITE("multiboot2", tests)
 {
 	tcase_add_test(tests, well_formed);
@@ -219,4 +239,5 @@ SUITE("multiboot2", tests)
 	tcase_add_test(tests, options);
 	tcase_add_test(tests, strings_that_do_not_end);
 	tcase_add_test(tests, too_many);
+	tcase_add_test(tests, memory_that_cannot_be);
 }
