@@ -4,7 +4,7 @@
 # (BUILD/image/host.iso) from what the build made. Every part is rebuilt only when its inputs changed.
 # image.sh KEEL_ELF: the same with another hypervisor; prints the image's path, BUILD/image/host-NAME.iso.
 # image.sh --suite SUITE [KEEL_ELF]: the same with the kernel of another suite of Debian, in BUILD/image/SUITE.
-# --lz4, behind that: the kernel packed anew by LZ4, in host-lz4.iso or host-NAME-lz4.iso.
+# --lz4, behind that: the kernel packed anew by LZ4, and the initrd, in host-lz4.iso or host-NAME-lz4.iso.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "$0")/common.sh"
@@ -113,7 +113,12 @@ pack_iso() {
 	mkdir -p "$root/boot/grub"
 	cp "$ROOT/tools/image/grub.cfg" "$root/boot/grub/grub.cfg"
 	cp "$vmlinuz" "$root/boot/vmlinuz"
-	cat "$image/system.cpio" "$image/keel.cpio" >"$root/boot/initrd"
+	# GRUB takes longer to read a byte than Linux to unpack it.
+	if [ -n "$packing" ]; then
+		cat "$image/system.cpio" "$image/keel.cpio" | lz4 -q -l -9 - -
+	else
+		cat "$image/system.cpio" "$image/keel.cpio"
+	fi >"$root/boot/initrd"
 	cp "$hypervisor" "$root/boot/keel.elf"
 	rm -f "$iso"
 	logged "$BUILD/logs/grub-mkrescue.log" grub-mkrescue -o "$iso" "$root" -- -volid KEEL
