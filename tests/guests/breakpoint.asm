@@ -8,9 +8,7 @@ VECTOR_DB	equ 1
 FLAG_TF		equ 1 << 8
 FLAG_RF		equ 1 << 16
 DR6_BD		equ 1 << 13
-DR6_BS		equ 1 << 14
 DR7_NONE	equ 0x400
-DR7_GD		equ 1 << 13
 ; Of breakpoint 0, and of breakpoint 1.
 DR7_CODE0	equ DR7_NONE | 2
 DR7_WRITE1	equ DR7_NONE | 8 | 0xd << 20	; 4 bytes
@@ -19,7 +17,6 @@ DR7_LOCAL1	equ DR7_NONE | 4 | 0xd << 20
 DR7_WRITE1_1	equ DR7_NONE | 8 | 0x1 << 20
 DR7_WRITE1_2	equ DR7_NONE | 8 | 0x5 << 20
 DR7_WRITE1_8	equ DR7_NONE | 8 | 0x9 << 20
-MSR_PAT		equ 0x277
 VGA_HOLE	equ 0xa0000
 HPET_CONFIG	equ HPET + 0x10
 HPET_COUNTER	equ HPET + 0xf0		; storage while the counter stands

@@ -12,7 +12,6 @@ NO_MSR		equ 0x12345678
 ERROR_EXT	equ 1
 ERROR_IDT	equ 2
 FAULT_WRITE	equ 2
-ICR_SELF	equ 1 << 18
 ICR_NMI		equ 4 << 8			; to processor 0
 REG_EOI		equ 0xb0
 REG_SVR		equ 0xf0

@@ -13,7 +13,6 @@ HPET_COUNTER	equ HPET + 0xf0		; storage of 64 bits while the counter stands
 IOAPIC_WINDOW	equ IOAPIC + 0x10
 VGA_HOLE	equ 0xa0000
 
-ICR_SELF	equ 1 << 18
 ICR_NMI		equ 4 << 8
 TIMER_PERIODIC	equ 1 << 17
 TIMER_DEADLINE	equ 2 << 17

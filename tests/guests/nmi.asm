@@ -9,7 +9,6 @@ VECTOR_NMI	equ 2
 VECTOR_IPI	equ 0x51
 ICR		equ LAPIC + 0x300
 ICR_NMI		equ 0x400
-ICR_SELF	equ 1 << 18
 APIC_SVR	equ LAPIC + 0xf0
 APIC_EOI	equ LAPIC + 0xb0
 FLAG_CF		equ 1

@@ -39,16 +39,6 @@ CODE_WRITE	equ 2
 CODE_USER	equ 4
 CODE_RESERVED	equ 8
 CODE_FETCH	equ 16
-CR0_PE		equ 1
-CR0_WP		equ 1 << 16
-CR0_PG		equ 1 << 31
-CR4_PSE		equ 1 << 4
-CR4_PAE		equ 1 << 5
-CR4_PGE		equ 1 << 7
-CR4_PCIDE	equ 1 << 17
-CR4_SMEP	equ 1 << 20
-CR4_SMAP	equ 1 << 21
-EFER_NXE	equ 1 << 11
 FLAGS_IOPL	equ 0x3002
 SEL_CODE16	equ 0x28
 SEL_DATA16	equ 0x30

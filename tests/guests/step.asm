@@ -7,12 +7,9 @@
 FLAG_TF		equ 0x100
 VECTOR_DB	equ 1
 DR6_STEP	equ 1 << 14
-CR4_OSXSAVE	equ 1 << 18
 HPET_ID		equ HPET
 APIC_VERSION	equ LAPIC + 0x30
 APIC_TPR	equ LAPIC + 0x80
-MSR_PAT		equ 0x277
-MSR_MISC_ENABLE	equ 0x1a0
 
 ; STEP text, instruction: TF is set before it, and cleared by the handler.
 %macro STEP 2+

@@ -22,13 +22,9 @@ WINDOW_B	equ 0x800000
 NOWHERE		equ 0x40000000			; mapped in neither
 ROUNDS		equ 2
 
-CR4_PSE		equ 1 << 4
-CR4_PAE		equ 1 << 5
-CR0_TS		equ 1 << 3
 FLAG_IF		equ 1 << 9
 FLAG_NT		equ 1 << 14
 FLAG_VM		equ 1 << 17
-DR6_BT		equ 1 << 15
 
 SEL_CODE16	equ 0x20			; based at ORIGIN
 SEL_USER_CODE	equ 0x28 | 3
