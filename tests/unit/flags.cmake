@@ -13,8 +13,8 @@ function(keel_unit_flags target includes defines)
 	target_compile_options(${target} PRIVATE ${KEEL_UNIT_FLAGS})
 endfunction()
 
-# keel_shared_sources(TARGET FOLDERS DEFINITIONS FILES): gives it these files of the tree. What several want in the same way is compiled
-# once.
+# keel_shared_sources(TARGET FOLDERS DEFINITIONS FILES): gives it these files of the tree. What several want in the same way is
+# compiled once.
 function(keel_shared_sources target includes defines files)
 	foreach(file ${files})
 		string(SHA1 key "${file};${includes};${defines}")

@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # lint.sh BUILD [analyze]: looks whether lines are within the tree's width and whether each header compiles alone, compiles
-# everything with clang, warnings being errors, looks whether files of vmm/ need each other, and runs clang-tidy over what BUILD
-# compiled, with its static analyzer only if that is asked for. Files that passed are looked at again when they, a header or the
-# checks have changed.
+# everything with clang, warnings being errors, looks whether files of vmm/ need each other and whether a part of the tree
+# includes what is not for it, and runs clang-tidy over what BUILD compiled, with its static analyzer only if that is asked for.
+# Exceptions that nothing needs any more are complaints. Files that passed are looked at again when they, a header or the checks
+# have changed.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "$0")/common.sh"
@@ -23,18 +24,23 @@ columns() {
 		excepted = {words[1] for words in map(str.split, lines) if len(words) == 2 and words[0] == "columns"}
 		kind = re.compile(r"\.(c|h|asm|inc|ld|asl|sh|py|cmake)$|/CMakeLists\.txt$|/Makefile$|/Kbuild$|^tools/[a-z]+$")
 		bad = 0
+		stale = set(excepted)
 		for folder, folders, names in os.walk(root):
 		    folders[:] = [name for name in folders if name not in (".git", "build")]
 		    for name in names:
 		        path = os.path.relpath(os.path.join(folder, name), root)
-		        if not kind.search(path) or path in excepted or os.path.islink(os.path.join(root, path)):
+		        if not kind.search(path) or os.path.islink(os.path.join(root, path)):
 		            continue
 		        for number, line in enumerate(open(os.path.join(root, path), encoding="utf-8"), 1):
 		            width = len(line.rstrip("\n").expandtabs(8))
-		            if width > most:
+		            if width > most and path in excepted:
+		                stale.discard(path)
+		            elif width > most:
 		                print(f"{path}:{number}: {width} columns, of {most}", file=sys.stderr)
 		                bad += 1
-		sys.exit(bad != 0)
+		for path in sorted(stale):
+		    print(f"tools/lib/lint-exceptions: {path} is gone, or within {most} columns now", file=sys.stderr)
+		sys.exit(bad != 0 or bool(stale))
 	PROGRAM
 }
 
@@ -63,6 +69,14 @@ export root
 export -f alone
 
 headers() {
+	local header stale=
+	while read -r header; do
+		if [ ! -e "$root/$header" ] || alone "$header" >/dev/null 2>&1; then
+			echo "tools/lib/lint-exceptions: $header is gone, or compiles alone now" >&2
+			stale=1
+		fi
+	done < <(sed -n 's/^header //p' "$root/tools/lib/lint-exceptions")
+	[ -z "$stale" ] || return 1
 	(cd "$root" && find arch devmodel include linux tests tools vmm -name '*.h') | LC_ALL=C sort |
 		grep -vxFf <(sed -n 's/^header //p' "$root/tools/lib/lint-exceptions") |
 		xargs -d '\n' -n 1 -P "$(nproc)" bash -c 'alone "$@"' alone
@@ -112,6 +126,48 @@ circles() {
 		if not owner:
 		    print(f"lint: no objects in {sys.argv[1]}", file=sys.stderr)
 		sys.exit(bool(circle) or not owner)
+	PROGRAM
+}
+
+# What each folder's files may include, by whatever way, as the compiler has read it: see docs/architecture.md.
+includes() {
+	python3 - "$root" "$build/clang" <<-'PROGRAM'
+		import os, subprocess, sys
+		root, build = sys.argv[1:]
+		contracts = ["include/keel", "include/x86"]
+		hypervisor = ["vmm", "arch/x86"] + contracts
+		allowed = {
+		    "vmm": hypervisor,
+		    "arch/x86": hypervisor,
+		    "arch/x86/svm": hypervisor,
+		    "arch/x86/vmx": hypervisor,
+		    "devmodel/cell": ["devmodel/shared"] + contracts,
+		    "devmodel/host": ["devmodel/shared", "tools/common", "tools/manifest"] + contracts,
+		    "devmodel/shared": contracts,
+		    "tools/common": contracts,
+		    "tools/manifest": ["tools/common"] + contracts,
+		    "tools/keel": ["tools/common", "tools/manifest"] + contracts,
+		}
+		rooms = sorted(set(allowed) | set(contracts), key=len, reverse=True)
+		def place(path):
+		    path = os.path.relpath(path, root)
+		    return path, next((room for room in rooms if path.startswith(room + "/")), path.split("/")[0])
+		deps = subprocess.run(["ninja", "-C", build, "-t", "deps"], check=True, capture_output=True, text=True).stdout
+		seen, bad = set(), set()
+		for entry in deps.split("\n\n"):
+		    read = [place(os.path.join(build, line.strip())) for line in entry.split("\n")[1:]]
+		    source, home = read[0] if read else ("", "")
+		    seen.add(home)
+		    for path, room in read:
+		        # Neither the system's headers nor what the build makes.
+		        if home in allowed and room != home and room not in allowed[home] + ["..", "build"]:
+		            bad.add(f"{source}: reads {path}, which is not for {home}")
+		for line in sorted(bad):
+		    print(line, file=sys.stderr)
+		missing = sorted(set(allowed) - {"devmodel/shared"} - seen)
+		if missing:
+		    print(f"lint: nothing of {', '.join(missing)} was compiled", file=sys.stderr)
+		sys.exit(bool(bad or missing))
 	PROGRAM
 }
 
@@ -180,6 +236,7 @@ columns
 patiently "Compiling each header alone" headers
 patiently "Compiling by clang" compile
 circles
+includes
 patiently "Compiling the tests by clang" compile_tests
 header=$(newest_header)
 pending=()
