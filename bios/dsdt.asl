@@ -22,7 +22,8 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 			Name (_HID, EisaId ("PNP0A03"))
 			Name (_UID, 0)
 
-			// Guest memory ends at 3 GiB at most; IO APIC, HPET, local APICs and firmware are behind what BARs may have.
+			// Guest memory ends at 3 GiB at most; IO APIC, HPET, local APICs and firmware are behind what BARs
+			// may have.
 			Name (_CRS, ResourceTemplate ()
 			{
 				WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode, 0, 0, 0xFF, 0, 0x100)
@@ -122,7 +123,10 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 				Device (SPKR)
 				{
 					Name (_HID, EisaId ("PNP0800"))
-					Name (_CRS, ResourceTemplate () { IO (Decode16, PC_PORT_CONTROL_B, PC_PORT_CONTROL_B, 1, 1) })
+					Name (_CRS, ResourceTemplate ()
+					{
+						IO (Decode16, PC_PORT_CONTROL_B, PC_PORT_CONTROL_B, 1, 1)
+					})
 				}
 
 				Device (PS2K)

@@ -6,7 +6,8 @@ function(keel_dsdt folder)
 	file(MAKE_DIRECTORY ${folder})
 	add_custom_command(
 		OUTPUT ${folder}/dsdt.hex
-		COMMAND ${CMAKE_C_COMPILER} -E -P -undef -x c -I ${KEEL_ROOT}/devmodel -o ${folder}/dsdt.asl ${KEEL_ROOT}/bios/dsdt.asl
+		COMMAND ${CMAKE_C_COMPILER} -E -P -undef -x c -I ${KEEL_ROOT}/devmodel -o ${folder}/dsdt.asl
+			${KEEL_ROOT}/bios/dsdt.asl
 		COMMAND ${IASL} -ve -tc -p ${folder}/dsdt ${folder}/dsdt.asl
 			> ${folder}/iasl.log || (cat ${folder}/iasl.log && false)
 		DEPENDS ${KEEL_ROOT}/bios/dsdt.asl ${KEEL_ROOT}/devmodel/shared/pc_map.h

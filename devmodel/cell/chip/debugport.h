@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The debug port of virtual machines' firmware: one register; writes are characters, reads give a fixed value (Bochs, port 0xe9). */
+/*
+ * The debug port of virtual machines' firmware: one register; writes are characters, reads give a fixed value (Bochs, port 0xe9).
+ */
 #ifndef KEEL_DEBUGPORT_H
 #define KEEL_DEBUGPORT_H
 

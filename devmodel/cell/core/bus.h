@@ -21,14 +21,14 @@
 
 struct io_ops {
 	/*
-	 * An access at an offset into the range: 1, 2 or 4 bytes at ports, 1, 2, 4 or 8 in memory, never more than 'widest' nor over
-	 * the range's end. Of what is read the bus takes the low 'bytes' bytes; what is written has no others.
+	 * An access at an offset into the range: 1, 2 or 4 bytes at ports, 1, 2, 4 or 8 in memory, never more than 'widest' nor
+	 * over the range's end. Of what is read the bus takes the low 'bytes' bytes; what is written has no others.
 	 */
 	uint64_t (*read)(void *device, uint64_t offset, unsigned int bytes);
 	void (*write)(void *device, uint64_t offset, unsigned int bytes, uint64_t value);
 	/*
-	 * May be NULL. As many accesses in turn as 'count', or fewer: how many were done is returned, and 0 has no effect. At a port
-	 * they are all at the one offset, in memory at rising ones. fill writes one value again and again, in memory alone.
+	 * May be NULL. As many accesses in turn as 'count', or fewer: how many were done is returned, and 0 has no effect. At a
+	 * port they are all at the one offset, in memory at rising ones. fill writes one value again and again, in memory alone.
 	 * data may be guest memory: it is copied from or to, and not looked at.
 	 */
 	unsigned int (*read_many)(void *device, uint64_t offset, unsigned int bytes, unsigned int count, uint8_t *data);

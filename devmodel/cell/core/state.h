@@ -4,8 +4,8 @@
  * both directions. On the wire: little-endian, fields in table order, no padding, behind a section header.
  *
  * A field may be an array of structs with fields of their own, or a blob: bytes whose number is another member's. A table that
- * gains fields gains a version; what an older one did not have stays as it is in the struct that is loaded into, which is how the chip
- * was initialized.
+ * gains fields gains a version; what an older one did not have stays as it is in the struct that is loaded into, which is how the
+ * chip was initialized.
  *
  * What is loaded comes from a file, and can be anything. A table says which values of a field there are, as far as a largest one
  * says it; what fields must be towards each other, and for all else, is the chip's to say (core/device.h).
@@ -83,7 +83,10 @@ size_t state_save(const struct state_table *table, unsigned int instance, const 
  * used, or 0, state untouched, if the section is cut short, is another one, or says what cannot be.
  */
 size_t state_load(const struct state_table *table, unsigned int instance, void *state, const uint8_t *buf, size_t bytes);
-/* The same, which says more of a refusal: *field is the name of the field that is at fault, or NULL if it is the section as a whole. */
+/*
+ * The same, which says more of a refusal: *field is the name of the field that is at fault, or NULL if it is the section as a
+ * whole.
+ */
 size_t state_read(const struct state_table *table, unsigned int instance, void *state, const uint8_t *buf, size_t bytes,
 		  const char **field);
 

@@ -182,8 +182,8 @@ void pci_bar_write(struct pci_function *fn, unsigned int bar, uint64_t offset, u
 void pci_function_restored(struct pci_function *fn);
 
 /*
- * An interrupt: MSI-X if a guest has enabled it, else MSI, else INTx, which stays asserted until pci_set_intx(fn, false). A vector
- * that MSI-X does not have goes nowhere. Messages wait for their mask, and for COMMAND.MASTER.
+ * An interrupt: MSI-X if a guest has enabled it, else MSI, else INTx, which stays asserted until pci_set_intx(fn, false). A
+ * vector that MSI-X does not have goes nowhere. Messages wait for their mask, and for COMMAND.MASTER.
  */
 void pci_signal(struct pci_function *fn, unsigned int vector);
 /* The level of INTx, which gets to the board unless the guest has disabled it or enabled messages (PCI 3.0, 6.2.2, 6.8). */
@@ -192,7 +192,8 @@ void pci_set_intx(struct pci_function *fn, bool level);
 void pci_retract(struct pci_function *fn);
 
 /*
- * NULL, or the name of a field of a state that this function cannot have: it differs from what it has in a bit that nobody can change.
+ * NULL, or the name of a field of a state that this function cannot have: it differs from what it has in a bit that nobody can
+ * change.
  */
 const char *pci_function_invalid(const struct pci_function *fn, const struct pci_function_state *s);
 

@@ -177,8 +177,8 @@ void lapic_write(struct lapic *lapic, unsigned int offset, uint32_t value, uint6
 bool lapic_read_msr(struct lapic *lapic, uint32_t msr, uint64_t *value, uint64_t now);
 bool lapic_write_msr(struct lapic *lapic, uint32_t msr, uint64_t value, uint64_t guest_tsc, uint64_t now);
 /*
- * The end of an interrupt by x2APIC, if nothing else follows from it: it is edge-triggered, nothing is requested, CR8 is as it was.
- * False: nothing was done, and the write goes the ordinary way.
+ * The end of an interrupt by x2APIC, if nothing else follows from it: it is edge-triggered, nothing is requested, CR8 is as it
+ * was. False: nothing was done, and the write goes the ordinary way.
  */
 bool lapic_eoi_alone(struct lapic *lapic, uint64_t value, uint32_t cr8);
 /*

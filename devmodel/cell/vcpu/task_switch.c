@@ -340,7 +340,8 @@ static void load_selectors(struct task *t)
 		s->seg[i] = (struct keel_segment_register) { .selector = selector };
 		if (vm86)
 			s->seg[i] = (struct keel_segment_register) {
-				.selector = selector, .attributes = SEGMENT_VM86, .limit = LIMIT_16, .base = (uint32_t)selector << 4,
+				.selector = selector, .attributes = SEGMENT_VM86, .limit = LIMIT_16,
+				.base = (uint32_t)selector << 4,
 			};
 	}
 	s->seg[KEEL_SEG_LDTR] = (struct keel_segment_register) {

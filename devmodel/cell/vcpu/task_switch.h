@@ -12,7 +12,8 @@
 enum task_switch_result {
 	TASK_SWITCH_DONE,	/* ctx is the new task */
 	TASK_SWITCH_OLD_FAULT,	/* ctx is as it was, but for CR2; *fault is what the old task gets */
-	TASK_SWITCH_NEW_FAULT,	/* ctx is new: the task that gets *fault before its first instruction, or one that shuts down by it */
+	/* ctx is new: the task that gets *fault before its first instruction, or one that shuts down by it */
+	TASK_SWITCH_NEW_FAULT,
 };
 
 /* ctx: regs and sregs of a vCPU in protected mode without long mode. Addresses without memory read as all ones. */
