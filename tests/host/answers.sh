@@ -62,8 +62,8 @@ valid() {
 	keel "$1" --json "${@:2}" | python3 "$WORK/valid.py" "$ROOT/tools/keel/output.schema.json" "$1"
 }
 
-bad=(state '"\u001b[2J"' vcpus 65 vcpus '"1"' memory_mib -1 reason 1 manifest '""' blocks '[]' blocks '{}' crashed 1 last_io_error 1
-	last_io_error '{"time":"","device":"","text":""}')
+bad=(state '"\u001b[2J"' vcpus 65 vcpus '"1"' memory_mib -1 reason 1 manifest '""' blocks '[]' blocks '{}' crashed 1
+	last_io_error 1 last_io_error '{"time":"","device":"","text":""}')
 good=(error '"\u001b[31mred"' name '"other"' pid -5 reason "\"$(printf '\\u001b%.0s' $(seq 9000))\"" since '"now"' more '[1]')
 processes=("$KEEL_RUN_DIR/starts" starting) number=0
 for ((i = 0; i < ${#bad[@]}; i += 2)); do

@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# keel console on a terminal, which is afterwards as it was, whatever ends it, and which can be left whatever the guest, its process
-# and the terminal do; and more readers than a console has room for.
+# keel console on a terminal, which is afterwards as it was, whatever ends it, and which can be left whatever the guest, its
+# process and the terminal do; and more readers than a console has room for.
 set -u
 # shellcheck source=tests/host/common.sh
 . "$(dirname "$0")/common.sh"
 
 # On a terminal of its own: runs the command, does what the test says, and compares the terminal's modes before and after.
-# terminal HOW COMMAND...: HOW is "type TEXT", "kill SIGNAL", "order ORDER", "stop" or "hold PROCESS", which is stopped while a key is
-# held down; with "unread-" before it the guest floods a terminal that shows nothing. Exit status: 0 if all is well.
+# terminal HOW COMMAND...: HOW is "type TEXT", "kill SIGNAL", "order ORDER", "stop" or "hold PROCESS", which is stopped while a
+# key is held down; with "unread-" before it the guest floods a terminal that shows nothing. Exit status: 0 if all is well.
 cat >"$WORK/terminal.py" <<'END'
 import os, pty, select, signal, sys, termios, time
 
@@ -86,8 +86,8 @@ while select.select([master], [], [], 0.1)[0]:
 if termios.tcgetattr(slave) != before:
     sys.exit("the terminal is not as before")
 left = seen.split(b"coloured")[1]
-for undone in () if unread else (b"[0m", b"7\033[?1049l", b"7\033[r\0338", b"(B", b"[?25h", b"[?7h", b"[4l", b"[?1l", b">", b"[?1000l",
-               b"[?1002l", b"[?1003l", b"[?1006l", b"[?2004l"):
+for undone in () if unread else (b"[0m", b"7\033[?1049l", b"7\033[r\0338", b"(B", b"[?25h", b"[?7h", b"[4l", b"[?1l", b">",
+               b"[?1000l", b"[?1002l", b"[?1003l", b"[?1006l", b"[?2004l"):
     if b"\033" + undone not in left:
         sys.exit(f"no {undone} in {left}")
 if how == "kill" and not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == getattr(signal, what)):

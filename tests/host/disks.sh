@@ -183,7 +183,8 @@ losetup -d "$(readlink "$WORK/device")"
 
 readonly_device=$(attach -r "$WORK/a.img")
 guest locked "$readonly_device"
-check "a read-only device in mode rw is found by check" says 'is a read-only device; give it "mode"' keel check "$WORK/locked.json"
+check "a read-only device in mode rw is found by check" \
+	says 'is a read-only device; give it "mode"' keel check "$WORK/locked.json"
 guest locked "$readonly_device" ro
 check "and is good in mode ro" runs locked
 ends locked

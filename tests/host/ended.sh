@@ -24,7 +24,8 @@ order crash 'say once more\n\x00behind a zero'
 order crash 'end 6 11'
 keel create --json "$WORK/crash.json" >"$WORK/created"
 check "create --json: a failure" [ $? -eq 1 ]
-check "create --json: reason and output" grep -q '"ok":false.*"event":"ended".*"reason":"the device model gave up.*"output":"once more.*u0000behind a zero' \
+check "create --json: reason and output" \
+	grep -q '"ok":false.*"event":"ended".*"reason":"the device model gave up.*"output":"once more.*u0000behind a zero' \
 	"$WORK/created"
 
 forget crash
@@ -133,8 +134,10 @@ rm "$KEEL_RUN_DIR/.ended/mine"
 if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
 	mkdir "$WORK/full"
 	# shellcheck disable=SC2016
-	check "a full run folder: the reason" says 'No space left on device' unshare -m sh -c 'mount -t tmpfs -o size=8k none "$1" &&
-		{ dd if=/dev/zero of="$1/x" bs=4k count=2 2>/dev/null; KEEL_RUN_DIR=$1/run keel create "$2"; }' - "$WORK/full" "$WORK/off.json"
+	check "a full run folder: the reason" \
+		says 'No space left on device' unshare -m sh -c 'mount -t tmpfs -o size=8k none "$1" &&
+		{ dd if=/dev/zero of="$1/x" bs=4k count=2 2>/dev/null; KEEL_RUN_DIR=$1/run keel create "$2"; }' - \
+			"$WORK/full" "$WORK/off.json"
 	# shellcheck disable=SC2016
 	check "one with no room for a record as well" says 'cannot (make|write) .*/off: No space left' unshare -m sh -c \
 		'mount -t tmpfs -o size=4k none "$1" && KEEL_RUN_DIR=$1/run keel create "$2"' - "$WORK/full" "$WORK/off.json"

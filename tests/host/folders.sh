@@ -75,7 +75,8 @@ check "guests that start while others look" test "$(keel list | grep -c '^race[1
 manifest deaf
 check "a guest whose process is stopped" keel create "$WORK/deaf.json"
 kill -STOP "$(cat "$KEEL_RUN_DIR/deaf/pid")"
-check "is destroyed all the same" says 'deaf: ended \(its process did not do as it was told, and was killed\)' keel destroy --timeout 1 deaf
+check "is destroyed all the same" \
+	says 'deaf: ended \(its process did not do as it was told, and was killed\)' keel destroy --timeout 1 deaf
 check "and its folder is gone" is_gone deaf
 
 # A process that has no room for one more connection is busy, and not to be killed for that.

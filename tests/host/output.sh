@@ -47,7 +47,8 @@ prints() {
 check "the schema is one" valid
 echo '{ "ok": true }' >"$WORK/list.0.0"
 check "it refuses what is wrong" never valid "$WORK/list.0.0"
-printf 'Keel: AMD SVM, 2 CPUs, 100 KiB reserved\nKeel: largest pages 2 MiB, options of the processor in use: IBPB\n' >"$WORK/host/log"
+printf 'Keel: AMD SVM, 2 CPUs, 100 KiB reserved\nKeel: largest pages 2 MiB, options of the processor in use: IBPB\n' \
+	>"$WORK/host/log"
 manifest one '"cdrom": {}'
 manifest two
 manifest crash '"on_crash": "preserve"'
@@ -132,6 +133,7 @@ check "help of help" prints 0 help help
 check "help of none" prints 2 help lits
 check "wrong usage" prints 2 list operand
 check "all objects are as the schema has them" valid "$WORK"/objects/*
-check "every verb was looked at" [ "$( (keel help; echo "  help x") | sed -nE 's/^  ([a-z-]+) .*/\1/p' | grep -vx console | sort)" = \
+check "every verb was looked at" \
+	[ "$( (keel help; echo "  help x") | sed -nE 's/^  ([a-z-]+) .*/\1/p' | grep -vx console | sort)" = \
 	"$(tr ' ' '\n' <<<"$seen" | grep . | sort -u)" ]
 finish

@@ -17,7 +17,8 @@ check "and have their weight" [ "$(threads pinned ni)" = '3 3 ' ]
 all_threads() {
 	local task
 	for task in /proc/"$1"/task/*; do
-		[ "$(taskset -cp "${task##*/}" | sed 's/.*: //') $(sed 's/.*) //' "$task/stat" | cut -d ' ' -f 17)" = '0 3' ] || return 1
+		[ "$(taskset -cp "${task##*/}" | sed 's/.*: //') $(sed 's/.*) //' "$task/stat" | cut -d ' ' -f 17)" = '0 3' ] ||
+			return 1
 	done
 }
 pid=$(cat "$KEEL_RUN_DIR/pinned/pid")
@@ -27,7 +28,8 @@ check "destroy" keel destroy pinned
 
 echo 1-3,8 >"$WORK/host/online"
 check "a CPU that is off line is an error of the manifest" \
-	says 'pinned.json:1:[0-9]+: cpu_affinity: CPU 0 of this host is off line; those on line are 1-3,8' keel check "$WORK/pinned.json"
+	says 'pinned.json:1:[0-9]+: cpu_affinity: CPU 0 of this host is off line; those on line are 1-3,8' \
+	keel check "$WORK/pinned.json"
 check "nothing starts" exits 3 keel create "$WORK/pinned.json"
 rm "$WORK/host/online"
 manifest none '"cpu_affinity": [ 1023 ]'

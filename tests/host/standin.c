@@ -684,7 +684,8 @@ static int add_vcpu(unsigned long index)
 
 static int read_log(struct keel_log *log)
 {
-	ssize_t n = hypervisor_log < 0 ? 0 : pread(hypervisor_log, (void *)(uintptr_t)log->buffer, log->bytes, (off_t)log->position);
+	ssize_t n = hypervisor_log < 0 ? 0 : pread(hypervisor_log, (void *)(uintptr_t)log->buffer, log->bytes,
+						   (off_t)log->position);
 
 	log->bytes = n > 0 ? (uint32_t)n : 0;
 	log->position += log->bytes;

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-# terminal.py PATTERN SECONDS KEYS COMMAND...: runs a command at a terminal, and so many seconds after it has shown the pattern types
-# the keys (with escapes like \x03). Prints what it shows; its exit status is the command's, 128 and more for a signal, or 99 if the
-# terminal's settings are not what they were, 98 if there is no end within a minute.
+# terminal.py PATTERN SECONDS KEYS COMMAND...: runs a command at a terminal, and so many seconds after it has shown the pattern
+# types the keys (with escapes like \x03). Prints what it shows; its exit status is the command's, 128 and more for a signal, or
+# 99 if the terminal's settings are not what they were, 98 if there is no end within a minute.
 import fcntl
 import os
 import pty

@@ -94,12 +94,15 @@ done
 check "the manifest's folder in keel info" says_json "$WORK/out" '"caf\\xe9" in j["manifest"]' \
 	sh -c 'echo "{ \"version\": 1, \"name\": \"strange\", \"memory\": \"16M\" }" >"$1/strange.json"
 		mkdir -p "$2/guests/strange" && keel create "$1/strange.json" >&2 && keel info --json strange' - "$bad" "$WORK"
-check "names that no guest has" says '^keel: "\\u001b\[31m" is not the name|no guest "\\u001b\[31m"' keel info "$(printf '\033[31m')"
+check "names that no guest has" \
+	says '^keel: "\\u001b\[31m" is not the name|no guest "\\u001b\[31m"' keel info "$(printf '\033[31m')"
 check "commands that there are not" says 'no command "\\u001b\[31m"' keel "$(printf '\033[31m')"
 long=$WORK/$(printf 'd%.0s' $(seq 200))/$(printf 'e%.0s' $(seq 200))/$(printf 'f%.0s' $(seq 200))/$(printf 'g%.0s' $(seq 200))
 manifest long "\"firmware\": \"$long/none\""
-check "a long file name does not push the reason out" says 'none for reading: No such file or directory' keel check "$WORK/long.json"
-check "nor of a folder for the log" says 'No such file or directory' env "KEEL_LOG_DIR=/proc/self$long" keel create "$WORK/told.json"
+check "a long file name does not push the reason out" \
+	says 'none for reading: No such file or directory' keel check "$WORK/long.json"
+check "nor of a folder for the log" \
+	says 'No such file or directory' env "KEEL_LOG_DIR=/proc/self$long" keel create "$WORK/told.json"
 
 # Guests that cannot be asked.
 manifest stopped

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# What tools/lib/debian-disk.sh does to Debian's tree before and after its packages: the initrd is packed once, by the program that the
-# packages wanted to run, and nothing of that is left. A stand-in for chroot plays the tree's programs.
+# What tools/lib/debian-disk.sh does to Debian's tree before and after its packages: the initrd is packed once, by the program
+# that the packages wanted to run, and nothing of that is left. A stand-in for chroot plays the tree's programs.
 # shellcheck disable=SC2016,SC2317
 set -uo pipefail
 # shellcheck source=tests/host/common.sh

@@ -13,10 +13,12 @@ test_options() {
 	MACHINE='echo hello >>"$guest"; exec sleep 20'
 	check "run: an option's argument behind =" ends_with 0 "Found 'hel..?o'" "${run[@]}" --expect=hel+o --timeout=20
 	check "run: an option's argument by itself" ends_with 0 "Found 'hel..?o'" "${run[@]}" --expect hel+o --timeout 20
-	check "run: an option that it does not know" ends_with 2 "unknown option --expct, did you mean --expect" "${run[@]}" --expct hello
+	check "run: an option that it does not know" \
+		ends_with 2 "unknown option --expct, did you mean --expect" "${run[@]}" --expct hello
 	check "run: an option without its argument" ends_with 2 "--expect needs an argument" "${run[@]}" --expect
 	for option in expect timeout patience memory file logs hypervisor; do
-		check "run: nothing behind --$option=" ends_with 2 "--$option needs an argument that is not empty" "${run[@]}" "--$option="
+		check "run: nothing behind --$option=" \
+			ends_with 2 "--$option needs an argument that is not empty" "${run[@]}" "--$option="
 	done
 	check "run: an argument too many" ends_with 2 "--shell takes no argument" "${run[@]}" --shell=yes
 	check "run: a number that is none" ends_with 2 "expected seconds, not 'soon'" "${run[@]}" --timeout soon

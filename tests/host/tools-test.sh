@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# tools/test and the build as a person uses them, in a small tree of its own, below a path with spaces: what they say meanwhile, what
-# is left when they are ended, two at a time, and a tree that is copied.
+# tools/test and the build as a person uses them, in a small tree of its own, below a path with spaces: what they say meanwhile,
+# what is left when they are ended, two at a time, and a tree that is copied.
 # shellcheck disable=SC2016,SC2317
 set -uo pipefail
 # shellcheck source=tests/host/common.sh
@@ -133,7 +133,8 @@ test_catalogue() {
 	check "test: --list prints the catalogue" says '^busy +integration +2 +- +always$' "$tree/tools/test" --list
 	check "test: with one row of each test" exits 0 "$ROOT/tools/test" --list
 	printf '#!/bin/bash\n' >"$tree/tests/host/new.sh"
-	check "test: a test without a row" ends_with 2 "tests/host/new.sh is not in tests/catalogue: add a row such as 'host-new host" \
+	check "test: a test without a row" \
+		ends_with 2 "tests/host/new.sh is not in tests/catalogue: add a row such as 'host-new host" \
 		"$tree/tools/test" good
 	check "test: the same with a row" with_row 'host-new host 300 - long' ends_with 0 '^1 passed' "$tree/tools/test" host-new
 	printf '# a part of others\n' >"$tree/tests/host/new.sh"
@@ -141,7 +142,8 @@ test_catalogue() {
 	rm "$tree/tests/host/new.sh"
 	check "test: a row without a test" with_row 'gone integration 300 - always' ends_with 2 \
 		'there is no tests/integration/gone.sh for gone: write it, or take the row out' "$tree/tools/test" good
-	check "test: a row twice" with_row 'good integration 300 - always' ends_with 2 'good is there twice' "$tree/tools/test" good
+	check "test: a row twice" \
+		with_row 'good integration 300 - always' ends_with 2 'good is there twice' "$tree/tools/test" good
 	check "test: a row that is none" with_row 'good integration soon - always' ends_with 2 \
 		"catalogue, line [0-9]+: expected NAME .* found 'good integration soon - always'" "$tree/tools/test" good
 	check "test: a row that is too short" with_row 'good' ends_with 2 "expected NAME .* found 'good'" "$tree/tools/test" good
@@ -205,7 +207,8 @@ test_fuzz() {
 
 test_options() {
 	check "test: -h" ends_with 0 . "$tree/tools/test" -h
-	check "test: an option that it does not know" ends_with 2 "unknown option --lnog, did you mean --long" "$tree/tools/test" --lnog
+	check "test: an option that it does not know" \
+		ends_with 2 "unknown option --lnog, did you mean --long" "$tree/tools/test" --lnog
 	check "test: a test that is not there" ends_with 2 "godo: no such test, did you mean good" "$tree/tools/test" godo
 	check "test: a file instead of a name" ends_with 2 "called by its name, did you mean good" \
 		"$tree/tools/test" tests/integration/good.sh

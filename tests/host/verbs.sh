@@ -46,7 +46,8 @@ check "keel --version --json" [ "$(keel --version --json)" = "$(keel version --j
 check "keel --json --version" [ "$(keel --json --version)" = "$(keel version --json)" ]
 check "keel --help --json" [ "$(keel --help --json)" = "$(keel help --json)" ]
 check "keel help --json" [ "$(keel help --json | python3 -c 'import json, sys
-print(" ".join(command["name"] for command in json.load(sys.stdin)["commands"]))')" = "$(tr '\n' ' ' <<<"$verbs" | sed 's/ $//')" ]
+print(" ".join(command["name"] for command in json.load(sys.stdin)["commands"]))')" = \
+	"$(tr '\n' ' ' <<<"$verbs" | sed 's/ $//')" ]
 check "keel --json list" sh -c "keel --json list | grep -x '{\"ok\":true,\"guests\":\[\]}'"
 
 manifest one
@@ -60,7 +61,8 @@ check "check from a pipe" says '^/dev/stdin: good$' sh -c 'cat "$1" | keel check
 check "check of a process substitution" says 'good$' bash -c 'keel check <(cat "$1")' - "$WORK/one.json"
 truncate -s 1M "$WORK/disk.img"
 check "files of a manifest from a pipe are in the working folder" sh -c 'cd "$1" &&
-	echo "{ \"version\": 1, \"name\": \"a\", \"memory\": \"16M\", \"disks\": [ { \"file\": \"disk.img\" } ] }" | keel check -' - "$WORK"
+	echo "{ \"version\": 1, \"name\": \"a\", \"memory\": \"16M\", \"disks\": [ { \"file\": \"disk.img\" } ] }" |
+		keel check -' - "$WORK"
 check "a folder is no manifest" says 'Is a directory' keel check "$WORK"
 check "nor is an endless file" says 'larger than 1 MiB' keel check /dev/zero
 # To open some files is to do something: what is neither a file nor a block device is not opened.
@@ -208,7 +210,8 @@ check "create one more" keel create "$WORK/more.json"
 check "destroy several" sh -c 'keel destroy kept more | grep -c "ended" | grep -x 2'
 
 complete() {
-	bash -c '. "$1/tools/keel/completion.bash"; COMP_WORDS=("${@:2}"); COMP_CWORD=$(($# - 2)); _keel; printf "%s\n" "${COMPREPLY[@]}"' \
+	bash -c '. "$1/tools/keel/completion.bash"; COMP_WORDS=("${@:2}"); COMP_CWORD=$(($# - 2)); _keel
+		printf "%s\n" "${COMPREPLY[@]}"' \
 		- "$ROOT" "$@"
 }
 manifest shown

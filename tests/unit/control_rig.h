@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The control domain's processors and exits, from the real source, with a processor, its local APIC and its TLB that are models. */
+/*
+ * The control domain's processors and exits, from the real source, with a processor, its local APIC and its TLB that are models.
+ */
 #ifndef KEEL_TEST_CONTROL_RIG_H
 #define KEEL_TEST_CONTROL_RIG_H
 

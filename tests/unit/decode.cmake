@@ -14,4 +14,5 @@ keel_unit_test(emulate_native
 keel_unit_test(emulate_vector
 	SOURCES tests/unit/test_emulate_vector.c ${KEEL_EMULATE_SOURCES})
 keel_unit_test(task_switch
-	SOURCES tests/unit/test_task_switch.c devmodel/cell/vcpu/task_switch.c devmodel/cell/vcpu/walk.c devmodel/cell/core/gmem.c)
+	SOURCES tests/unit/test_task_switch.c devmodel/cell/vcpu/task_switch.c devmodel/cell/vcpu/walk.c
+		devmodel/cell/core/gmem.c)

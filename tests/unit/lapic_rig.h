@@ -49,7 +49,8 @@ static inline void power_on(void)
 	bus = (struct lapic_bus){ .count = CPUS, .eoi = note_eoi, .owner = &eois };
 	for (unsigned int i = 0; i < CPUS; i++) {
 		cpu[i] = (struct lapic){
-			.bus = &bus, .index = i, .id = i, .bsp = i == 0, .address_bits = 40, .tsc_khz = 2000000, .page = &pages[i],
+			.bus = &bus, .index = i, .id = i, .bsp = i == 0, .address_bits = 40, .tsc_khz = 2000000,
+			.page = &pages[i],
 		};
 		bus.cpu[i] = &cpu[i];
 		lapic_init(&cpu[i]);
