@@ -275,7 +275,8 @@ static json_t *lost_record(const char *name, const char *reason)
 
 	if (gmtime_r(&now, &tm))
 		strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	return json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", name, "state", "lost", "since", stamp, "reason", reason, "crashed", 1);
+	return json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", name, "state", "lost", "since", stamp, "reason", reason,
+			 "crashed", 1);
 }
 
 /* Without room for another file the former one has to do. */
@@ -335,8 +336,8 @@ bool rundir_read_record(const char *name, char text[RUNDIR_RECORD_ROOM], long lo
 	stat(path, &process);
 	rundir_path(path, sizeof(path), RECORDS, "");
 	folder = open_folder(path);
-	good = folder >= 0 && !fstatat(folder, name, &record, AT_SYMLINK_NOFOLLOW) && !is_earlier(&record.st_mtim, &process.st_mtim) &&
-	       read_record(folder, name, text);
+	good = folder >= 0 && !fstatat(folder, name, &record, AT_SYMLINK_NOFOLLOW) &&
+	       !is_earlier(&record.st_mtim, &process.st_mtim) && read_record(folder, name, text);
 	fd_close(&folder);
 	*age = (long long)(time(NULL) - (good ? record.st_mtim.tv_sec : process.st_mtim.tv_sec));
 	return good;
@@ -376,8 +377,8 @@ pid_t rundir_process(const char *name)
 }
 
 /*
- * The lock says that nobody lives there; who makes the folder anew meanwhile tries again (rundir_create). What has no number of a process
- * is not Keel's, but for a folder in which nothing is yet.
+ * The lock says that nobody lives there; who makes the folder anew meanwhile tries again (rundir_create). What has no number of a
+ * process is not Keel's, but for a folder in which nothing is yet.
  */
 bool rundir_clean(const char *name)
 {
@@ -415,7 +416,8 @@ void rundir_note_disk(const struct rundir *dir, dev_t device, ino_t inode)
 void rundir_forget_disk(const struct rundir *dir, dev_t device, ino_t inode)
 {
 	char path[PATH_MAX], text[DISKS_BYTES], line[64];
-	size_t length = (size_t)snprintf(line, sizeof(line), "%llu %llu\n", (unsigned long long)device, (unsigned long long)inode);
+	size_t length =
+		(size_t)snprintf(line, sizeof(line), "%llu %llu\n", (unsigned long long)device, (unsigned long long)inode);
 	ssize_t n;
 	char *at;
 	int fd;

@@ -39,7 +39,8 @@ bool rundir_create(struct rundir *dir, const char *name, struct failure *failure
 /* The number of the process that serves the guest. */
 bool rundir_note_pid(struct rundir *dir, pid_t pid, struct failure *failure);
 /*
- * A user for this guest's process: another one for each guest that runs, as long as its rundir is there; without root the caller's own.
+ * A user for this guest's process: another one for each guest that runs, as long as its rundir is there; without root the
+ * caller's own.
  */
 bool rundir_take_user(struct rundir *dir, uid_t *user, struct failure *failure);
 /* Lets go of the folder and the user. Of two processes that have been forked, both do so before they are free. */
@@ -47,15 +48,18 @@ void rundir_leave(struct rundir *dir);
 /* Removes the folder and what is known to be in it. The user is kept. */
 void rundir_remove(struct rundir *dir);
 
-/* The process that serves the guest of this name, or is about to; 0: there is none. It stays this one's number as long as that is so. */
+/*
+ * The process that serves the guest of this name, or is about to; 0: there is none. It stays this one's number as long as that is
+ * so.
+ */
 pid_t rundir_process(const char *name);
 /* Removes the folder of this name if the process that made it is gone without having done so. True: it was removed. */
 bool rundir_clean(const char *name);
 /* Writes the guest's record, an object. */
 bool rundir_note_state(const struct rundir *dir, const json_t *record);
 /*
- * The record's text, if it was written since the guest's process that lives was started; false: it was not. *age: of the record, or
- * else of the process, in seconds.
+ * The record's text, if it was written since the guest's process that lives was started; false: it was not. *age: of the record,
+ * or else of the process, in seconds.
  */
 bool rundir_read_record(const char *name, char text[RUNDIR_RECORD_ROOM], long long *age);
 /*

@@ -57,8 +57,8 @@ enum exit_code command_check_host(const struct options *options, int count, char
 			code = EXIT_FAILED;
 	if (!options->json)
 		print_findings(checks, found);
-	else if (output_json(code ? json_pack("{s:b, s:i, s:s, s:o}", "ok", 0, "code", code, "error", "no guest can run on this machine",
-					      "checks", list_findings(checks, found)) :
+	else if (output_json(code ? json_pack("{s:b, s:i, s:s, s:o}", "ok", 0, "code", code, "error",
+					      "no guest can run on this machine", "checks", list_findings(checks, found)) :
 				    json_pack("{s:b, s:o}", "ok", 1, "checks", list_findings(checks, found))))
 		code = EXIT_FAILED;
 	return code;

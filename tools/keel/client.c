@@ -32,7 +32,8 @@ static int connect_now(const struct sockaddr_un *address)
 
 	if (fd < 0)
 		return -1;
-	if (!connect(fd, (const struct sockaddr *)address, sizeof(*address)) && !fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK))
+	if (!connect(fd, (const struct sockaddr *)address, sizeof(*address)) &&
+	    !fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK))
 		return fd;
 	error = errno;
 	close(fd);
@@ -65,11 +66,11 @@ static int try_connecting(const char *name, struct failure *failure)
 	if (fd >= 0)
 		return fd;
 	if ((error == ENOENT || error == ECONNREFUSED) && rundir_process(name))
-		failure_set(failure, EXIT_NO_GUEST, "guest \"%s\" is about to start or to end, and takes no requests; keel list shows "
-			    "what becomes of it", name);
+		failure_set(failure, EXIT_NO_GUEST, "guest \"%s\" is about to start or to end, and takes no requests; "
+			    "keel list shows what becomes of it", name);
 	else if (error == ENOENT || error == ECONNREFUSED || error == ENOTDIR)
-		failure_set(failure, EXIT_NO_GUEST, "no guest \"%s\" is running; keel list shows those that are, and keel list --all why "
-			    "others ended", name);
+		failure_set(failure, EXIT_NO_GUEST, "no guest \"%s\" is running; keel list shows those that are, and "
+			    "keel list --all why others ended", name);
 	else if (error == EAGAIN)
 		failure_set(failure, EXIT_TIMEOUT, "the process of guest \"%s\" takes no requests", name);
 	else
@@ -101,7 +102,9 @@ static ssize_t send_text(int fd, char *text, size_t length, int descriptor)
 		message.msg_control = control;
 		message.msg_controllen = sizeof(control);
 		header = CMSG_FIRSTHDR(&message);
-		*header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+		*header = (struct cmsghdr){
+			.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+		};
 		memcpy(CMSG_DATA(header), &descriptor, sizeof(descriptor));
 	}
 	return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -42,8 +42,8 @@ json_t *client_answer(const char *line, size_t length, struct failure *failure);
 /* Says whose failure it is, which client_receive and client_send do not know. */
 void client_name_failure(struct client_call *call);
 /*
- * Asks all that are not settled, those that take no connection again and again while there is time, then takes the answers: a guest
- * that does not answer holds no other up. Takes the reference.
+ * Asks all that are not settled, those that take no connection again and again while there is time, then takes the answers: a
+ * guest that does not answer holds no other up. Takes the reference.
  */
 void client_ask_all(struct client_call *calls, size_t count, json_t *request, int seconds);
 /* Connects, asks, receives, closes. Takes the reference to request. */

@@ -41,8 +41,9 @@ static bool list_errors(const char *path, const struct manifest_report *report, 
 	for (size_t i = 0; i < report->count; i++) {
 		const struct manifest_error *e = &report->errors[i];
 
-		if (json_array_append_new(list, json_pack("{s:o, s:i, s:i, s:s}", "file", output_string(path), "line", (int)e->line,
-							  "column", (int)e->column, "message", message_of(e))))
+		if (json_array_append_new(list,
+					  json_pack("{s:o, s:i, s:i, s:s}", "file", output_string(path), "line",
+						    (int)e->line, "column", (int)e->column, "message", message_of(e))))
 			return false;
 	}
 	return true;
@@ -173,8 +174,9 @@ static json_t *end_in_json(const struct manifest *m, const struct first_steps *s
 {
 	char *output = text_utf8(steps->output, steps->used);
 	json_t *result = output ? json_pack("{s:b, s:s, s:s, s:s, s:s}", "ok", failure->code == EXIT_DONE, "name", m->name,
-					    "event", member_text(steps->event, "event"), "reason", member_text(steps->event, "reason"),
-					    "output", output) : NULL;
+					    "event", member_text(steps->event, "event"), "reason",
+					    member_text(steps->event, "reason"), "output", output) :
+				  NULL;
 
 	free(output);
 	if (result && failure->code != EXIT_DONE &&

@@ -495,8 +495,8 @@ static enum exit_code log_in_json(const char *name, const char *path, int fd, st
 		line = truncated ? memchr(bytes, '\n', (size_t)used) : NULL;
 		line = line ? line + 1 : bytes;	/* a whole one */
 		code = output_json(json_pack("{s:b, s:o, s:o, s:o, s:b}", "ok", 1, "name", output_string(name), "file",
-					     output_string(path), "log", output_bytes(line, (size_t)(bytes + used - line)), "truncated",
-					     (int)truncated));
+					     output_string(path), "log", output_bytes(line, (size_t)(bytes + used - line)),
+					     "truncated", (int)truncated));
 	}
 	free(bytes);
 	return code;
@@ -507,7 +507,8 @@ static int open_log(const char *name, char path[PATH_MAX], struct failure *failu
 	int fd;
 
 	if (strchr(name, '/') || name[0] == '.' || !name[0]) {
-		failure_set(failure, EXIT_NO_GUEST, "\"%s\" is not the name of a guest; keel list --all shows those that were there", name);
+		failure_set(failure, EXIT_NO_GUEST,
+			    "\"%s\" is not the name of a guest; keel list --all shows those that were there", name);
 		return -1;
 	}
 	process_log_path(path, name);

@@ -70,8 +70,10 @@ static struct hostcheck processor(const char *root, bool under_keel)
 		check = (struct hostcheck){ check.what, HOSTCHECK_BAD, "no second level of page tables (EPT, nested paging)",
 					    "take a newer processor" };
 	else
-		check = (struct hostcheck){ check.what, HOSTCHECK_BAD, "neither VT-x nor AMD-V",
-					    "switch on VT-x, or SVM Mode, in the firmware setup; an old or virtual processor may lack it" };
+		check = (struct hostcheck){
+			check.what, HOSTCHECK_BAD, "neither VT-x nor AMD-V",
+			"switch on VT-x, or SVM Mode, in the firmware setup; an old or virtual processor may lack it"
+		};
 	return check;
 }
 

@@ -51,7 +51,8 @@ static void print_row(const json_t *guest)
 		fputs("  ", stdout);
 		output_text(member_text(guest, "reason"));
 	} else if (member_number(guest, "io_errors")) {
-		printf("  %lld I/O error%s: keel info", member_number(guest, "io_errors"), member_number(guest, "io_errors") == 1 ? "" : "s");
+		printf("  %lld I/O error%s: keel info", member_number(guest, "io_errors"),
+		       member_number(guest, "io_errors") == 1 ? "" : "s");
 	}
 	putchar('\n');
 }
@@ -64,8 +65,8 @@ static bool is_absent(const struct client_call *call)
 
 static void tell_absent(struct client_call *call)
 {
-	failure_set(&call->failure, EXIT_FAILED, "guest \"%s\": its process takes no requests any more; keel log shows what it told, and "
-		    "keel destroy ends it", call->name);
+	failure_set(&call->failure, EXIT_FAILED, "guest \"%s\": its process takes no requests any more; keel log shows "
+		    "what it told, and keel destroy ends it", call->name);
 }
 
 /* A guest that is there and cannot be asked is shown as well. */

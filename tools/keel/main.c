@@ -29,10 +29,12 @@ struct command {
 
 static const struct command commands[] = {
 	{ "check", command_check, 1, NAMES_MOST, OPTION_JSON, "MANIFEST...", "find the errors of manifests" },
-	{ "check-host", command_check_host, 0, 0, OPTION_JSON, "", "say whether this machine is fit for guests, and what is missing" },
+	{ "check-host", command_check_host, 0, 0, OPTION_JSON, "",
+	  "say whether this machine is fit for guests, and what is missing" },
 	{ "create", command_create, 1, 1, OPTION_JSON | OPTION_CONSOLE | OPTION_UNIT, "[--console] [--unit NAME] MANIFEST",
 	  "start a guest; MANIFEST may be - for standard input" },
-	{ "list", command_list, 0, 0, OPTION_JSON | OPTION_ALL, "[--all]", "show the guests that run; --all: and why others ended" },
+	{ "list", command_list, 0, 0, OPTION_JSON | OPTION_ALL, "[--all]",
+	  "show the guests that run; --all: and why others ended" },
 	{ "console", command_console, 1, 1, OPTION_LOG, "[--log] NAME", "join a guest's serial console; Ctrl-] leaves" },
 	{ "log", command_log, 1, 1, OPTION_JSON, "NAME", "print the log of a guest's process" },
 	{ "shutdown", command_shutdown, 1, NAMES_MOST, OPTION_JSON | OPTION_TIMEOUT, "[--timeout SECONDS] NAME...",
@@ -67,8 +69,8 @@ static const struct command help_command = {
 
 /* Words of other programs. */
 static const char *const synonyms[][2] = {
-	{ "start", "create" }, { "run", "create" }, { "stop", "shutdown" }, { "kill", "destroy" }, { "ls", "list" }, { "ps", "list" },
-	{ "status", "info" }, { "restart", "reboot" }, { "eject", "cd-eject" }, { "insert", "cd-insert" },
+	{ "start", "create" }, { "run", "create" }, { "stop", "shutdown" }, { "kill", "destroy" }, { "ls", "list" },
+	{ "ps", "list" }, { "status", "info" }, { "restart", "reboot" }, { "eject", "cd-eject" }, { "insert", "cd-insert" },
 };
 
 #define COMMANDS ARRAY_SIZE(commands)
@@ -104,7 +106,8 @@ static enum exit_code help_of(const struct command *command, FILE *to)
 	if (command->options & OPTION_JSON)
 		fprintf(to, "--json: one JSON object on standard output, as output.schema.json describes it\n");
 	if (command->options & OPTION_UNIT)
-		fprintf(to, "--unit: for keel@NAME.service: the manifest must be that guest's, and systemd is told that it runs\n");
+		fprintf(to, "--unit: for keel@NAME.service: the manifest must be that guest's, and systemd is told that it "
+			"runs\n");
 	if (command->options & OPTION_TIMEOUT)
 		fprintf(to, "--timeout: how long to wait, at most %d seconds\n", TIMEOUT_MOST);
 	fputs(exit_codes, to);
@@ -176,7 +179,8 @@ static enum exit_code unknown_option(const struct options *options, const struct
 	struct failure failure;
 
 	if (nearest)
-		failure_set(&failure, EXIT_USAGE, "%s: there is no option \"%s\" here; did you mean \"--%s\"?", verb, option, nearest);
+		failure_set(&failure, EXIT_USAGE, "%s: there is no option \"%s\" here; did you mean \"--%s\"?", verb,
+			    option, nearest);
 	else
 		failure_set(&failure, EXIT_USAGE, "%s: there is no option \"%s\" here", verb, option);
 	return refuse(options, command, &failure);
@@ -231,8 +235,9 @@ static enum exit_code run(const struct command *command, struct options *options
 		if (option == 'h')
 			return help_of(command, stdout);
 		if (option == ':' && is_allowed(command, optopt)) {
-			failure_set(&failure, EXIT_USAGE, "%s: %s", command->name, optopt == OPTION_UNIT ? "--unit needs a guest's name" :
-				    "--timeout needs a number of seconds");
+			failure_set(&failure, EXIT_USAGE, "%s: %s", command->name,
+				    optopt == OPTION_UNIT ? "--unit needs a guest's name" :
+							    "--timeout needs a number of seconds");
 			return refuse(options, command, &failure);
 		}
 		if (!is_allowed(command, option))

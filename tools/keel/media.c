@@ -70,8 +70,9 @@ static json_t *insert(const char *name, const char *file, const struct options *
 		answer = client_receive(socket, client_deadline(QUICK_SECONDS), &refusal);
 		progress_end();
 		if (!answer)
-			failure_set(failure, refusal.code, "guest \"%s\": %s%s", name, refusal.text, refusal.code == EXIT_TIMEOUT ?
-				    "; a read of the former medium may not have ended yet, and the other comes behind it" : "");
+			failure_set(failure, refusal.code, "guest \"%s\": %s%s", name, refusal.text,
+				    refusal.code == EXIT_TIMEOUT ? "; a read of the former medium may not have ended yet, "
+				    "and the other comes behind it" : "");
 	}
 	if (fd >= 0)
 		close(fd);
@@ -92,7 +93,8 @@ enum exit_code command_cd_insert(const struct options *options, int count, char 
 		return output_fail(options->json, &failure);
 	json_decref(answer);
 	if (options->json)
-		return output_json(json_pack("{s:b, s:o, s:o}", "ok", 1, "name", output_string(operands[0]), "file", output_string(file)));
+		return output_json(json_pack("{s:b, s:o, s:o}", "ok", 1, "name", output_string(operands[0]), "file",
+					     output_string(file)));
 	output_text(operands[0]);
 	fputs(": ", stdout);
 	output_text(file);

@@ -79,7 +79,8 @@ static bool find_device_model(char *path, struct failure *failure)
 	char self[PATH_MAX] = "";
 
 	if (asked && *asked)
-		return realpath(asked, path) || failure_set(failure, EXIT_FAILED, "cannot start KEEL_DM=%s: %s", asked, strerror(errno));
+		return realpath(asked, path) ||
+		       failure_set(failure, EXIT_FAILED, "cannot start KEEL_DM=%s: %s", asked, strerror(errno));
 	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
 		return failure_set(failure, EXIT_FAILED, "cannot find this program's folder: %s", strerror(errno));
 	dirname(self);
@@ -156,11 +157,12 @@ static bool open_log(struct launch *l, struct failure *failure)
 {
 	process_log_path(l->log_path, l->manifest->name);
 	if (!make_folder(log_parent()))
-		return failure_set(failure, EXIT_FAILED, "cannot make %s for the guest's log: %s; KEEL_LOG_DIR may name another folder",
+		return failure_set(failure, EXIT_FAILED,
+				   "cannot make %s for the guest's log: %s; KEEL_LOG_DIR may name another folder",
 				   log_parent(), strerror(errno));
 	l->log = open(l->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
-	return l->log >= 0 || failure_set(failure, EXIT_FAILED, "cannot open the guest's log %s: %s; KEEL_LOG_DIR may name another "
-					  "folder", l->log_path, strerror(errno));
+	return l->log >= 0 || failure_set(failure, EXIT_FAILED, "cannot open the guest's log %s: %s; KEEL_LOG_DIR may "
+					  "name another folder", l->log_path, strerror(errno));
 }
 
 /* A copy of what was checked: a pipe cannot be read twice, and a file may have become another one. */
@@ -188,7 +190,8 @@ static bool open_channels(struct launch *l, struct process *process, int *ready,
 		return failure_set(failure, EXIT_FAILED, "cannot make a pipe: %s", strerror(errno));
 	*ready = pipe_ends[0];
 	l->given[GIVEN_READY] = pipe_ends[1];
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, console) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, events))
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, console) ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, events))
 		failure_set(failure, EXIT_FAILED, "cannot make a socket: %s", strerror(errno));
 	process->console = console[0];
 	l->given[GIVEN_CONSOLE] = console[1];
@@ -245,7 +248,9 @@ static void limit_to(__rlimit_resource_t resource, rlim_t value)
 	setrlimit(resource, &limit);
 }
 
-/* A caller's limit must not stop a guest in the middle of a write; root's process has none. Threads' stacks are as the main one. */
+/*
+ * A caller's limit must not stop a guest in the middle of a write; root's process has none. Threads' stacks are as the main one.
+ */
 static void set_limits(void)
 {
 	static const __rlimit_resource_t raised[] = { RLIMIT_MEMLOCK, RLIMIT_NOFILE, RLIMIT_NPROC };
@@ -423,7 +428,8 @@ static bool explain(const struct launch *l, const json_t *answer, pid_t child, s
 	int status = reap(child);
 
 	if (*error)
-		return failure_set(failure, code > EXIT_DONE && code <= EXIT_NO_MEMORY ? (enum exit_code)code : EXIT_FAILED, "%s", error);
+		return failure_set(failure, code > EXIT_DONE && code <= EXIT_NO_MEMORY ? (enum exit_code)code : EXIT_FAILED,
+				   "%s", error);
 	if (WIFSIGNALED(status))
 		return failure_set(failure, EXIT_FAILED, "%s was ended by signal %d (%s); see %s", l->program, WTERMSIG(status),
 				   strsignal(WTERMSIG(status)), l->log_path);

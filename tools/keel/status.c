@@ -227,14 +227,15 @@ json_t *status_of_start(const char *name, const json_t *answer)
 	return copy_members(new_result(name), answer, start_members);
 }
 
-json_t *status_take(json_t *(*form)(const char *name, const json_t *answer), const char *name, json_t *answer, struct failure *failure)
+json_t *status_take(json_t *(*form)(const char *name, const json_t *answer), const char *name, json_t *answer,
+		    struct failure *failure)
 {
 	json_t *taken = form(name, answer);
 
 	json_decref(answer);
 	if (!taken)
-		failure_set(failure, EXIT_FAILED, "guest \"%s\": its process gave a strange answer; keel log shows what it told, and "
-			    "keel destroy ends it", name);
+		failure_set(failure, EXIT_FAILED, "guest \"%s\": its process gave a strange answer; keel log shows what it "
+			    "told, and keel destroy ends it", name);
 	return taken;
 }
 

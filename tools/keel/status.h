@@ -12,17 +12,21 @@
 json_t *status_of_answer(const char *name, const json_t *answer);
 /* The same of the text of a record: of a guest that is gone. */
 json_t *status_of_record(const char *name, const char *text);
-/* How a run ended; that something was done; one of both; that a guest was started; that a drive is empty: {"ok": true, "name": NAME, ...}. */
+/*
+ * How a run ended; that something was done; one of both; that a guest was started; that a drive is empty:
+ * {"ok": true, "name": NAME, ...}.
+ */
 json_t *status_of_end(const char *name, const json_t *answer);
 json_t *status_of_done(const char *name, const json_t *answer);
 json_t *status_of_done_or_end(const char *name, const json_t *answer);
 json_t *status_of_start(const char *name, const json_t *answer);
 json_t *status_of_empty(const char *name, const json_t *answer);
 /* Puts the answer in the form of one of these, and takes the reference to it. NULL, and the failure tells: it does not fit. */
-json_t *status_take(json_t *(*form)(const char *name, const json_t *answer), const char *name, json_t *answer, struct failure *failure);
+json_t *status_take(json_t *(*form)(const char *name, const json_t *answer), const char *name, json_t *answer,
+		    struct failure *failure);
 /*
- * Of a guest whose process lives and does not answer: "starting", "restarting" or "ending", as its record says, and for as long as
- * that may last; NULL: it should answer. The listener: there is one, or may be one soon.
+ * Of a guest whose process lives and does not answer: "starting", "restarting" or "ending", as its record says, and for as long
+ * as that may last; NULL: it should answer. The listener: there is one, or may be one soon.
  */
 json_t *status_of_silent(const char *name, bool listener);
 

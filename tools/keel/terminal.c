@@ -120,7 +120,9 @@ static void let_signals_in(void)
 	sigprocmask(SIG_SETMASK, &blocked, NULL);
 }
 
-/* A terminal that shows nothing any more must not keep this end from being left. Others have room for a chunk where poll says so. */
+/*
+ * A terminal that shows nothing any more must not keep this end from being left. Others have room for a chunk where poll says so.
+ */
 static int open_again(int fd)
 {
 	char path[32];

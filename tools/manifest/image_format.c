@@ -88,11 +88,12 @@ static int explain_format(char **fault, const char *file, const struct image_for
 	int length;
 
 	if (format->qemu)
-		length = asprintf(fault, "%s is an image in the format %s, and drives are raw: qemu-img convert -f %s -O raw %s NEW.raw "
-				  "makes it one", file, format->name, format->qemu, name);
+		length = asprintf(fault, "%s is an image in the format %s, and drives are raw: qemu-img convert -f %s -O raw "
+				  "%s NEW.raw makes it one", file, format->name, format->qemu, name);
 	else
-		length = asprintf(fault, "%s is compressed by %s, and drives are raw: unpack it first: %s %s%s%s", file, format->name,
-				  format->unpack, format->is_filter ? "<" : "", name, format->is_filter ? " >NEW.raw" : "");
+		length = asprintf(fault, "%s is compressed by %s, and drives are raw: unpack it first: %s %s%s%s", file,
+				  format->name, format->unpack, format->is_filter ? "<" : "", name,
+				  format->is_filter ? " >NEW.raw" : "");
 	free(quoted);
 	return length;
 }
@@ -114,12 +115,13 @@ bool image_is_good(int fd, const char *file, uint64_t bytes, unsigned int sector
 	if (format)
 		length = explain_format(fault, file, format);
 	else if (bytes / IMAGE_SECTOR > SECTORS_MOST)
-		length = asprintf(fault, "%s has %llu bytes; a drive has room for numbers of 2^48 sectors, which are 128 PiB", file, count);
+		length = asprintf(fault, "%s has %llu bytes; a drive has room for numbers of 2^48 sectors, which are "
+				  "128 PiB", file, count);
 	else if (!bytes)
 		length = explain_empty(fault, file, sector);
 	else if (bytes % sector)
-		length = asprintf(fault, "%s has %llu bytes; expected a raw image of whole sectors of %u bytes: truncate -s %%%u adds what "
-				  "is missing", file, count, sector, sector);
+		length = asprintf(fault, "%s has %llu bytes; expected a raw image of whole sectors of %u bytes: truncate "
+				  "-s %%%u adds what is missing", file, count, sector, sector);
 	else
 		return true;
 	/* What asprintf leaves in it then is not said. */

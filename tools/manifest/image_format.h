@@ -19,8 +19,8 @@ struct image_format {
 const struct image_format *image_format_find(int fd, uint64_t bytes);
 
 /*
- * Whether an open image of this size is what a drive takes: raw, and whole sectors. False: *fault says what is wrong and what to do,
- * or is NULL for want of memory; the caller's to free. True: it is NULL.
+ * Whether an open image of this size is what a drive takes: raw, and whole sectors. False: *fault says what is wrong and what to
+ * do, or is NULL for want of memory; the caller's to free. True: it is NULL.
  */
 _Bool image_is_good(int fd, const char *file, uint64_t bytes, unsigned int sector, char **fault);
 

@@ -55,5 +55,6 @@ void serial_check(struct loader *l)
 		if (l->sources[i].drive.file && file_is_same(file, l->sources[i].drive.file))
 			use = l->sources[i].path + 1;
 	if (use)
-		complain(l, "/serial/path", "serial/path: %s is also %s, and the guest's output would be written into it", file, use);
+		complain(l, "/serial/path", "serial/path: %s is also %s, and the guest's output would be written into it",
+			 file, use);
 }
