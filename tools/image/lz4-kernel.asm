@@ -2,8 +2,8 @@
 ; Stands before a kernel in a bzImage instead of Linux' own decompressor, and unpacks LZ4: blocks, each behind its packed size,
 ; and a size of 0. Both entries of the Linux boot protocol (Documentation/x86/boot.rst) end in the kernel's own with
 ; RSI = boot_params and an identity map.
-; Wants KERNEL, how far behind its own start the kernel is to lie, MEMORY_BYTES, what the kernel takes, and ENTRY, where in that it
-; is entered.
+; Wants KERNEL, how far behind its own start the kernel is to lie, MEMORY_BYTES, what the kernel takes, and ENTRY, where in that
+; it is entered.
 ENTRY_64	equ 0x200
 BP_SCRATCH	equ 0x1e4			; room for a stack in boot_params
 PAGE		equ 0x1000

@@ -44,8 +44,8 @@ show_in_place() {
 	printf '\r%s\033[K\r' "${1:0:$((columns - 1))}" >&2
 }
 
-# tick SECONDS TEXT LOG: tells of a wait that has lasted so long and is not over: where its log is after ten seconds, and how long it
-# has been, on a terminal with each call, in a line of its own, else each minute. To be called often.
+# tick SECONDS TEXT LOG: tells of a wait that has lasted so long and is not over: where its log is after ten seconds, and how long
+# it has been, on a terminal with each call, in a line of its own, else each minute. To be called often.
 tick_due=10
 tick() {
 	local last=
@@ -150,8 +150,8 @@ hold() {
 	stop_ticker
 }
 
-# is_configured FOLDER SOURCE: whether CMake has prepared the folder to build that source. In a copied or moved tree it would build
-# the files of the other tree: what it knows is removed then, so that everything is built anew.
+# is_configured FOLDER SOURCE: whether CMake has prepared the folder to build that source. In a copied or moved tree it would
+# build the files of the other tree: what it knows is removed then, so that everything is built anew.
 is_configured() {
 	local folder=$1 home place
 	[ -e "$folder/CMakeCache.txt" ] || return 1
@@ -175,7 +175,8 @@ distance() {
 				best = !i ? j : !j ? i : d[i - 1, j - 1] + (x != y)
 				if (i && d[i - 1, j] + 1 < best) best = d[i - 1, j] + 1
 				if (j && d[i, j - 1] + 1 < best) best = d[i, j - 1] + 1
-				if (i > 1 && j > 1 && x == substr(b, j - 1, 1) && y == substr(a, i - 1, 1) && d[i - 2, j - 2] + 1 < best)
+				if (i > 1 && j > 1 && x == substr(b, j - 1, 1) && y == substr(a, i - 1, 1) &&
+				    d[i - 2, j - 2] + 1 < best)
 					best = d[i - 2, j - 2] + 1
 				d[i, j] = best
 			}

@@ -49,9 +49,11 @@ bochs_grub_config() {
 	local cmdline="console=ttyS0,115200 quiet no_timer_check mitigations=off cryptomgr.notests"
 	cmdline+=" clearcpuid=xsavec,xsaves,aperfmperf"
 	cmdline+=${append:+ $append}
-	printf '%s\n' 'serial --unit=0 --speed=115200' 'terminal_input serial' 'terminal_output serial' 'set timeout=0' 'menuentry run {'
+	printf '%s\n' 'serial --unit=0 --speed=115200' 'terminal_input serial' 'terminal_output serial' \
+		'set timeout=0' 'menuentry run {'
 	case $entry in
-	keel)	printf 'multiboot2 /boot/keel.elf keel %s\nmodule2 /boot/vmlinuz %s\nmodule2 /boot/initrd\n' "$options" "$cmdline" ;;
+	keel)	printf 'multiboot2 /boot/keel.elf keel %s\nmodule2 /boot/vmlinuz %s\nmodule2 /boot/initrd\n' \
+			"$options" "$cmdline" ;;
 	plain)	printf 'linux /boot/vmlinuz %s nokeel\ninitrd /boot/initrd\n' "$cmdline" ;;
 	esac
 	printf '}\n'
@@ -107,15 +109,15 @@ emulator_prepare() {
 		info: action=ignore
 		debug: action=ignore
 	CONFIG
-	# The debugger that Debian's Bochs is built with wants to be told to start, and to go on after a panic; at a reset it finds
-	# no other command and ends.
+	# The debugger that Debian's Bochs is built with wants to be told to start, and to go on after a panic; at a reset it
+	# finds no other command and ends.
 	printf 'c%.0s\n' $(seq "$commands") >"$work/debugger"
 	rm -f "$logs/emulator.log"
 	bochs=("${runner[@]}" bochs -q -f "$work/bochsrc" -rc "$work/debugger")
 }
 
-# A path in the configuration ends at a space and at a comma, so the logs are reached by links. Should this script be killed, Bochs
-# ends too.
+# A path in the configuration ends at a space and at a comma, so the logs are reached by links. Should this script be killed,
+# Bochs ends too.
 bochs_start() {
 	ln -s "$logs/host.log" "$logs/guest.log" "$logs/emulator.log" "$work/"
 	cat >>"$work/bochsrc"

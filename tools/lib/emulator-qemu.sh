@@ -11,7 +11,8 @@ kvm_check() {
 	[ -w /dev/kvm ] || die "--accel kvm: this user cannot write /dev/kvm. Switch virtualisation on in the firmware setup" \
 		"and load kvm_amd or kvm_intel, or leave --accel out"
 	cat /sys/module/kvm_{amd,intel}/parameters/nested 2>/dev/null | grep -q '[1Y]' ||
-		die "--accel kvm: KVM here has no nested virtualisation. Load kvm_amd or kvm_intel with nested=1, or leave --accel out"
+		die "--accel kvm: KVM here has no nested virtualisation." \
+			"Load kvm_amd or kvm_intel with nested=1, or leave --accel out"
 }
 
 emulator_check() {
@@ -30,8 +31,8 @@ emulator_add_drive() {
 }
 
 emulator_prepare() {
-	# QEMU keeps the code that it has translated by its address: a program that runs at other addresses each time is translated each
-	# time, and clearing a page of which there is much of that takes long.
+	# QEMU keeps the code that it has translated by its address: a program that runs at other addresses each time is
+	# translated each time, and clearing a page of which there is much of that takes long.
 	local cmdline="console=ttyS0 quiet no_timer_check mitigations=off norandmaps cryptomgr.notests${append:+ $append}"
 	local image=$BUILD/image${suite:+/$suite}/host.iso ovmf=$system/usr/share/OVMF size=
 	# REP MOVSB goes byte by byte here, and Linux 6.1 overruns short copies where FSRM comes without ERMS.
@@ -67,8 +68,8 @@ qemu_run() {
 	exec setpriv --pdeathsig TERM -- "${runner[@]}" qemu-system-x86_64 "${qemu[@]}"
 }
 
-# Unattended: the serial ports go to the logs. The monitor's socket is in a folder whose path is short: of a longer one than 107 bytes
-# there is no socket.
+# Unattended: the serial ports go to the logs. The monitor's socket is in a folder whose path is short: of a longer one than 107
+# bytes there is no socket.
 emulator_start() {
 	qemu+=(-serial "file:$logs/host.log" -serial "file:$logs/guest.log" -monitor "unix:$work/monitor,server=on,wait=off")
 	ln -sfn "$work/monitor" "$logs/monitor"

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # fuzz.sh build TARGET...: builds fuzz targets (tests/fuzz) with clang, libFuzzer and the sanitizers.
-# fuzz.sh run TARGET SECONDS: has one look for inputs. What it learns is kept in the build's corpus/TARGET, what it finds in findings/.
+# fuzz.sh run TARGET SECONDS: has one look for inputs. What it learns is kept in the build's corpus/TARGET, what it finds in
+# findings/.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "$0")/common.sh"
@@ -53,7 +54,8 @@ run() {
 	try -max_total_time="$1" -print_final_stats=1 -artifact_prefix="$findings/$target-" "$corpus" || status=$?
 	[ "$status" -ne 77 ] || return 77
 	if [ "$status" -eq 0 ]; then
-		printf 'ok - %s: nothing found in %d s; %d inputs are kept in %s\n' "$target" "$1" "$(find "$corpus" -type f | wc -l)" "$corpus"
+		printf 'ok - %s: nothing found in %d s; %d inputs are kept in %s\n' \
+			"$target" "$1" "$(find "$corpus" -type f | wc -l)" "$corpus"
 		return 0
 	fi
 	new=$(find "$findings" -name "$target-*" | sort | grep -vxF -e "$before" | head -n 1)

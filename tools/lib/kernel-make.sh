@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# kernel-make.sh amd64|SUITE FOLDER: makes the modules of the folder in the build tree of that kernel of kernel.sh's, by the compiler
-# of its suite.
+# kernel-make.sh amd64|SUITE FOLDER: makes the modules of the folder in the build tree of that kernel of kernel.sh's, by the
+# compiler of its suite.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "$0")/common.sh"

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-# lz4-kernel.py BZIMAGE UNPACKER OUTPUT: a bzImage with the same kernel, packed by LZ4 instead of XZ or ZSTD: for machines on which
-# unpacking is most of a boot's time. UNPACKER is tools/image/lz4-kernel.asm.
+# lz4-kernel.py BZIMAGE UNPACKER OUTPUT: a bzImage with the same kernel, packed by LZ4 instead of XZ or ZSTD: for machines on
+# which unpacking is most of a boot's time. UNPACKER is tools/image/lz4-kernel.asm.
 import lzma
 import struct
 import subprocess

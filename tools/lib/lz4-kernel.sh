@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# lz4-kernel.sh [SUITE]: packs the stock kernel anew, by LZ4, and prints the path: unpacking XZ is more than half of a boot's time in an
-# interpreter like Bochs.
+# lz4-kernel.sh [SUITE]: packs the stock kernel anew, by LZ4, and prints the path: unpacking XZ is more than half of a boot's time
+# in an interpreter like Bochs.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "$0")/common.sh"

@@ -7,8 +7,8 @@ set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
 build_packages=(
-	gcc g++ make cmake ninja-build nasm binutils pkg-config acpica-tools clang libclang-rt-dev clang-format clang-tidy shellcheck
-	check libjansson-dev liburing-dev libzydis-dev libseccomp-dev
+	gcc g++ make cmake ninja-build nasm binutils pkg-config acpica-tools clang libclang-rt-dev clang-format clang-tidy
+	shellcheck check libjansson-dev liburing-dev libzydis-dev libseccomp-dev
 )
 image_packages=(
 	linux-headers-amd64 dkms busybox-static seabios grub-common grub-pc-bin grub-efi-amd64-bin

@@ -16,7 +16,8 @@ sources() {
 	apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
 		awk -v here="${here:?}" -v suite="$1" '
 			$3 == "main" && ($2 == here || suite != "sid" && index($2, here "-") == 1) {
-				print "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]", $1, suite substr($2, length(here) + 1), "main"
+				print "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]", $1,
+					suite substr($2, length(here) + 1), "main"
 			}'
 }
 

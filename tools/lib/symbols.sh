@@ -1,9 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# symbols.sh IMAGE: prints the assembler source of the symbol table for vmm/symbols.c. Without IMAGE, an empty one of the same shape.
+# symbols.sh IMAGE: prints the assembler source of the symbol table for vmm/symbols.c. Without IMAGE, an empty one of the same
+# shape.
 set -eu
 { [ $# -eq 0 ] || nm -n "$1"; } | awk '
-	function hex(s,  i, v) { v = 0; for (i = 1; i <= length(s); i++) v = v * 16 + index("0123456789abcdef", substr(s, i, 1)) - 1; return v }
+	function hex(s,  i, v) {
+		v = 0
+		for (i = 1; i <= length(s); i++)
+			v = v * 16 + index("0123456789abcdef", substr(s, i, 1)) - 1
+		return v
+	}
 	BEGIN {
 		print "section .symbols progbits alloc noexec nowrite align=8"
 		print "global symbol_table, symbol_count, symbol_names"
