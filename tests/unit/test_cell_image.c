@@ -389,7 +389,7 @@ static const struct {
 	{ "HLT", do_nothing, KEEL_EXIT_HLT, 600 },
 	{ "poll", do_nothing, KEEL_EXIT_POLL, 600 },
 	{ "event, the first", do_nothing, KEEL_EXIT_EVENT, 0 },
-	{ "event", do_nothing, KEEL_EXIT_EVENT, 480 },
+	{ "event", do_nothing, KEEL_EXIT_EVENT, 380 },
 };
 
 static void enter_long_mode(struct keel_context *ctx)

@@ -260,8 +260,8 @@ START_TEST(goes_on_as_the_first_one)
 	for (unsigned int i = 0; i < VCPUS; i++)
 		ctx[i].exit.tsc_offset += shift;
 	/* The console is as full as it was. */
-	while (link_output(&pc->link, '.'))
-		stream_flush(&pc->link.output);
+	while (pc_serial_transmit(pc, '.'))
+		stream_flush(&pc->console.out);
 	leave(&second);
 	come_to(&first);
 	live(&one);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The register half's end of the channel: checks, characters, messages. */
+/* The register half's end of the channel: checks, and what is told. */
 #include "machine/link.h"
 
 #include <keel/cell.h>
@@ -15,7 +15,6 @@
 #define LOW_MEMORY_LEAST	0x100000ull
 #define FIRMWARE_LEAST		0x10000u
 #define FIRMWARE_MOST		0x100000u
-#define CDROM_SECTOR		2048u
 
 #define LOAD(p)			__atomic_load_n(&(p), __ATOMIC_ACQUIRE)
 
@@ -42,27 +41,43 @@ static bool queues_are_good(const struct keel_machine *machine, uint64_t channel
 	return true;
 }
 
-static bool drive_is_good(const struct keel_device *drive, const struct keel_queue *queue)
+const struct link_kind *link_find_kind(const struct keel_device *row)
 {
-	uint32_t sectors = drive->type == KEEL_DEVICE_IDE_CDROM ? CDROM_SECTOR / KEEL_SECTOR : 1;
-	uint64_t has = link_block_sectors(drive);
+	uint32_t type = row->type < KEEL_DEVICE_VIRTIO ? row->type : KEEL_DEVICE_VIRTIO;
 
-	return queue->entries == KEEL_BLOCK_ENTRIES && queue->arena_bytes == KEEL_BLOCK_ARENA &&
-	       drive->config_bytes == sizeof(struct keel_block_config) && has % sectors == 0 && has <= INT64_MAX / KEEL_SECTOR;
+	for (unsigned int i = 0; i < link_kind_count; i++)
+		if (link_kinds[i]->type == type)
+			return link_kinds[i];
+	return NULL;
 }
 
-/* What has no slot of the PCI bus; the places of those are in front of all others. Queues of messages are a row's last. */
-static const struct {
-	uint32_t type;
-	unsigned int place, slots, queues, message_queues;
-	bool (*is_good)(const struct keel_device *device, const struct keel_queue *queues);
-} kinds[] = {
-	{ KEEL_DEVICE_IDE_DISK, PCI_SLOTS, KEEL_DRIVES, 1, 0, drive_is_good },
-	{ KEEL_DEVICE_IDE_CDROM, PCI_SLOTS, KEEL_DRIVES, 3, 2, drive_is_good },
-	{ KEEL_DEVICE_CONSOLE, PCI_SLOTS + KEEL_DRIVES, 1, 2, 0, NULL },
-	{ KEEL_DEVICE_DEBUG, PCI_SLOTS + KEEL_DRIVES + 1, 1, 1, 0, NULL },
-	{ KEEL_DEVICE_PANEL, PCI_SLOTS + KEEL_DRIVES + 2, 1, 2, 2, NULL },
-};
+static bool has_place(const struct link_kind *kind, const struct keel_device *row)
+{
+	switch (kind->place) {
+	case LINK_PLACE_PCI:
+		return row->slot >= PC_SLOT_FREE && row->slot < PCI_SLOTS;
+	case LINK_PLACE_IDE:
+		return row->slot < KEEL_DRIVES;
+	case LINK_PLACE_ALONE:
+		return row->slot == 0;
+	}
+	return false;
+}
+
+/* None of the rows before it, which are good ones, is of a device in the same place. */
+static bool place_is_free(const struct keel_machine *machine, unsigned int number, const struct link_kind *kind)
+{
+	const struct keel_device *row = &machine->device[number];
+
+	for (unsigned int i = 0; i < number; i++) {
+		const struct keel_device *other = &machine->device[i];
+
+		if (other->slot == row->slot && link_find_kind(other)->place == kind->place &&
+		    (kind->place != LINK_PLACE_ALONE || other->type == row->type))
+			return false;
+	}
+	return true;
+}
 
 static bool takes_messages(const struct keel_queue *queues, unsigned int count)
 {
@@ -72,46 +87,22 @@ static bool takes_messages(const struct keel_queue *queues, unsigned int count)
 	return true;
 }
 
-/* *place: among all. */
-static bool board_device_is_good(const struct keel_device *device, const struct keel_queue *queues, unsigned int *place)
+static bool device_is_good(const struct keel_machine *machine, unsigned int number)
 {
-	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++) {
-		if (kinds[i].type != device->type)
-			continue;
-		*place = kinds[i].place + device->slot;
-		return device->slot < kinds[i].slots && device->queues == kinds[i].queues &&
-		       takes_messages(queues + kinds[i].queues - kinds[i].message_queues, kinds[i].message_queues) &&
-		       (!kinds[i].is_good || kinds[i].is_good(device, queues));
-	}
-	return false;
-}
+	const struct keel_device *row = &machine->device[number];
+	const struct keel_queue *queues = &machine->queue[row->first_queue];
+	const struct link_kind *kind = link_find_kind(row);
 
-/* Whether there is such a device, and what its fields mean to it, is looked at when it is made. */
-static bool virtio_is_good(const struct keel_device *device, unsigned int *place)
-{
-	*place = device->slot;
-	return device->slot >= PC_SLOT_FREE && device->slot < PCI_SLOTS && device->config_bytes <= KEEL_DEVICE_CONFIG;
-}
-
-/* *places: a bit for each that is taken. */
-static bool device_is_good(const struct keel_machine *machine, const struct keel_device *device, uint64_t *places)
-{
-	const struct keel_queue *queues = &machine->queue[device->first_queue];
-	unsigned int place;
-
-	if (device->type >= KEEL_DEVICE_VIRTIO ? !virtio_is_good(device, &place) : !board_device_is_good(device, queues, &place))
-		return false;
-	if (*places >> place & 1)
-		return false;
-	*places |= 1ull << place;
-	return true;
+	return kind && has_place(kind, row) && place_is_free(machine, number, kind) &&
+	       (!kind->queues || row->queues == kind->queues) && row->config_bytes <= KEEL_DEVICE_CONFIG &&
+	       takes_messages(queues + row->queues - kind->messages, kind->messages) &&
+	       (!kind->accepts || kind->accepts(row, queues));
 }
 
 /* Each queue is one device's. */
 static bool devices_are_good(const struct keel_machine *machine)
 {
 	unsigned int queues = 0;
-	uint64_t places = 0;
 
 	if (machine->devices > KEEL_DEVICES)
 		return false;
@@ -119,7 +110,7 @@ static bool devices_are_good(const struct keel_machine *machine)
 		const struct keel_device *device = &machine->device[i];
 
 		if (device->first_queue != queues || device->queues > machine->queues - queues || !device->queues ||
-		    !device_is_good(machine, device, &places))
+		    !device_is_good(machine, i))
 			return false;
 		queues += device->queues;
 	}
@@ -181,42 +172,10 @@ static unsigned int check_machine(const struct keel_machine *machine, uint64_t c
 	return 0;
 }
 
-static void open_messages(struct link *link, struct link_messages *messages, const struct keel_queue *queues)
-{
-	stream_in_init(&messages->in, (uint8_t *)link->channel, &queues[0], messages->shadow[0]);
-	stream_out_init(&messages->out, (uint8_t *)link->channel, &queues[1], messages->shadow[1]);
-}
-
-static void open_device(struct link *link, const struct keel_device *device, const struct keel_queue *queues)
-{
-	uint8_t *channel = (uint8_t *)link->channel;
-
-	switch (device->type) {
-	case KEEL_DEVICE_IDE_CDROM:
-		open_messages(link, &link->drive[device->slot], queues + 1);
-		link->talking |= 1u << device->slot;
-		break;
-	case KEEL_DEVICE_CONSOLE:
-		stream_in_init(&link->input, channel, &queues[0], link->input_shadow);
-		stream_out_init(&link->output, channel, &queues[1], link->output_shadow);
-		break;
-	case KEEL_DEVICE_DEBUG:
-		stream_out_init(&link->debug, channel, &queues[0], link->debug_shadow);
-		break;
-	case KEEL_DEVICE_PANEL:
-		open_messages(link, &link->panel, queues);
-		break;
-	default:
-		/* Queues of block requests and of virtio devices are opened by who has them. */
-		break;
-	}
-}
-
 unsigned int link_init(struct link *link, void *channel, struct keel_machine *machine)
 {
 	struct keel_channel *c = channel;
 	uint64_t bytes = LOAD(c->bytes);
-	unsigned int refusal;
 
 	memset(link, 0, sizeof(*link));
 	link->channel = c;
@@ -226,83 +185,26 @@ unsigned int link_init(struct link *link, void *channel, struct keel_machine *ma
 	memcpy(machine, &c->machine, sizeof(*machine));
 	/* What follows is decided on the copy: the compiler must not go back to the original. */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	refusal = check_machine(machine, bytes);
-	for (unsigned int i = 0; !refusal && i < machine->devices; i++)
-		open_device(link, &machine->device[i], &machine->queue[machine->device[i].first_queue]);
-	return refusal;
+	return check_machine(machine, bytes);
 }
 
-bool link_output(struct link *link, uint8_t character)
+void link_add_stream(struct link *link, struct stream_out *stream)
 {
-	bool taken = stream_put(&link->output, character);
-
-	link->produced |= taken;
-	return taken;
+	link->stream[link->streams++] = stream;
 }
 
-bool link_input(struct link *link, uint8_t *character)
+void link_open_messages(struct link *link, struct link_messages *messages, const struct keel_queue *queues)
 {
-	return stream_get(&link->input, character);
+	stream_in_init(&messages->in, (uint8_t *)link->channel, &queues[0], messages->shadow[0]);
+	stream_out_init(&messages->out, (uint8_t *)link->channel, &queues[1], messages->shadow[1]);
+	link->talker[link->talkers++] = messages;
 }
 
-/* Log lines are not urgent: the other end is woken for whole lines, or when the queue fills. */
-void link_debug(struct link *link, uint8_t character)
-{
-	if (!stream_put(&link->debug, character))
-		return;
-	if (character == '\n' || stream_under_way(&link->debug) > link->debug.queue.entries / 2u)
-		link->produced = true;
-	/* Without anything else to be told nobody comes by before the guest goes on. */
-	else
-		stream_flush(&link->debug);
-}
-
-void link_debug_bytes(struct link *link, const char *text, const uint8_t *bytes, unsigned int count)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	while (*text)
-		link_debug(link, (uint8_t)*text++);
-	for (unsigned int i = 0; i < count; i++) {
-		link_debug(link, ' ');
-		link_debug(link, (uint8_t)digits[bytes[i] / 16]);
-		link_debug(link, (uint8_t)digits[bytes[i] % 16]);
-	}
-	link_debug(link, '\n');
-}
-
-bool link_panel_message(struct link *link, struct keel_message *message)
-{
-	return stream_receive(&link->panel.in, message);
-}
-
-bool link_drive_message(struct link *link, unsigned int drive, struct keel_message *message)
-{
-	return stream_receive(&link->drive[drive].in, message);
-}
-
-static void tell(struct link *link, struct link_messages *messages)
+void link_send(struct link *link, struct link_messages *messages)
 {
 	messages->untold = !stream_send(&messages->out, &messages->last);
 	link->untold |= messages->untold;
 	link->produced = true;
-}
-
-void link_button_taken(struct link *link)
-{
-	link->panel.last.kind = KEEL_MESSAGE_TAKEN;
-	link->panel.last.number++;
-	tell(link, &link->panel);
-}
-
-void link_door(struct link *link, unsigned int drive, bool locked, bool ejected)
-{
-	struct keel_message *last = &link->drive[drive].last;
-
-	last->kind = KEEL_MESSAGE_DOOR;
-	last->flags = locked ? KEEL_MESSAGE_LOCKED : 0;
-	last->number += ejected;
-	tell(link, &link->drive[drive]);
 }
 
 void link_tell(struct link *link)
@@ -310,11 +212,9 @@ void link_tell(struct link *link)
 	if (!link->untold)
 		return;
 	link->untold = false;
-	if (link->panel.untold)
-		tell(link, &link->panel);
-	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		if (link->drive[i].untold)
-			tell(link, &link->drive[i]);
+	for (unsigned int i = 0; i < link->talkers; i++)
+		if (link->talker[i]->untold)
+			link_send(link, link->talker[i]);
 }
 
 bool link_doorbell(struct link *link)
@@ -322,8 +222,9 @@ bool link_doorbell(struct link *link)
 	if (!link->produced)
 		return false;
 	link->produced = false;
-	stream_flush(&link->output);
-	stream_flush(&link->debug);
+	for (unsigned int i = 0; i < link->streams; i++)
+		if (link->stream[i]->filled)
+			stream_flush(link->stream[i]);
 	/* What was produced must be visible before the flag is read: the other end sets the flag, then looks at the queues. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return LOAD(link->channel->host_asleep);

@@ -15,6 +15,34 @@
 
 #include "core/stream.h"
 
+struct pc;
+
+/* Where a kind's devices are: what the slots of its rows say. */
+enum link_place {
+	LINK_PLACE_PCI,			/* the PCI slot, of those that are free */
+	LINK_PLACE_IDE,			/* the drive's number */
+	LINK_PLACE_ALONE,		/* 0: there is one of its type */
+};
+
+/* A kind of device that has rows in the channel: one file in this folder, which is a row in the list of pc_host.c. */
+struct link_kind {
+	uint32_t type;			/* enum keel_device_type; KEEL_DEVICE_VIRTIO stands for all from it on */
+	enum link_place place;
+	unsigned int queues;		/* of a device; 0: as many as accepts says */
+	unsigned int messages;		/* of these, the last ones: they carry messages */
+	/* Whether a row and its queues, which are good ones in a good place, are what it can work with. May be NULL. */
+	bool (*accepts)(const struct keel_device *row, const struct keel_queue *queues);
+	/* Power-on, of a row that was accepted, before the machine's list of devices has its own. False: there is no room. */
+	bool (*open)(struct pc *pc, const struct keel_device *row, const struct keel_queue *queues);
+	/* The resource half may have something for the device. NULL: it never has. */
+	void (*event)(struct pc *pc, const struct keel_device *row);
+};
+
+extern const struct link_kind *const link_kinds[];
+extern const unsigned int link_kind_count;
+/* NULL: there is no such kind. */
+const struct link_kind *link_find_kind(const struct keel_device *row);
+
 /* A device's messages, there and back. */
 struct link_messages {
 	struct stream_in in;
@@ -24,16 +52,14 @@ struct link_messages {
 	bool untold;			/* there was no room for it yet */
 };
 
+/* Of each device one stream and one pair of queues for messages at most. */
 struct link {
 	struct keel_channel *channel;
 	bool produced;			/* something that the other end should look at soon */
-	struct stream_in input;		/* the serial console's */
-	struct stream_out output, debug;
-	struct vq_shadow input_shadow[KEEL_STREAM_ENTRIES_MOST], output_shadow[KEEL_STREAM_ENTRIES_MOST],
-		debug_shadow[KEEL_STREAM_ENTRIES_MOST];
-	struct link_messages panel, drive[KEEL_DRIVES];
-	uint32_t talking;		/* a bit for each drive that has messages */
 	bool untold;			/* there is something that could not be told */
+	unsigned int streams, talkers;
+	struct stream_out *stream[KEEL_DEVICES];	/* that are sent before each answer */
+	struct link_messages *talker[KEEL_DEVICES];
 };
 
 /*
@@ -48,32 +74,18 @@ static inline uint8_t *link_bytes(const struct link *link, uint32_t offset)
 	return (uint8_t *)link->channel + offset;
 }
 
-static inline bool link_is_drive(const struct keel_device *device)
-{
-	return device->type == KEEL_DEVICE_IDE_DISK || device->type == KEEL_DEVICE_IDE_CDROM;
-}
-
 /* What a drive's configuration says. */
 static inline uint64_t link_block_sectors(const struct keel_device *drive)
 {
 	return *(const uint64_t *)(const void *)drive->config;
 }
 
-/* The guest's serial console. */
-bool link_output(struct link *link, uint8_t character);		/* false: no room, and it is lost */
-bool link_input(struct link *link, uint8_t *character);		/* false: nothing there */
-
-/* The debug port; what does not fit is dropped. */
-void link_debug(struct link *link, uint8_t character);
-void link_debug_bytes(struct link *link, const char *text, const uint8_t *bytes, unsigned int count);
-
-/* The next message to the panel, or to a drive. False: there is none. */
-bool link_panel_message(struct link *link, struct keel_message *message);
-bool link_drive_message(struct link *link, unsigned int drive, struct keel_message *message);
-/* The guest has taken a press of the power button. */
-void link_button_taken(struct link *link);
-/* The guest has locked the door of a CD-ROM drive, or unlocked it, or has opened it with a medium in it. */
-void link_door(struct link *link, unsigned int drive, bool locked, bool ejected);
+/* What is put into this stream, which is open and stays, is sent before the answer. */
+void link_add_stream(struct link *link, struct stream_out *stream);
+/* Queues to a device and of it. They stay, too. */
+void link_open_messages(struct link *link, struct link_messages *messages, const struct keel_queue *queues);
+/* Tells messages->last, now or as soon as there is room. */
+void link_send(struct link *link, struct link_messages *messages);
 /* An event: there may be room for what could not be told. */
 void link_tell(struct link *link);
 

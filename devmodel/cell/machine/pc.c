@@ -209,22 +209,6 @@ static void wire_consoles(struct pc *pc)
 	pc->debug = (struct debugport){ pc_debug_character, pc };
 }
 
-static void wire_drive(struct pc *pc, const struct keel_device *config)
-{
-	struct ide_drive *drive = &pc->ide.channel[config->slot / IDE_CHANNEL_DRIVES].drive[config->slot % IDE_CHANNEL_DRIVES];
-	struct block *block = &pc->block[config->slot];
-
-	drive->host = &pc->ide_host;
-	drive->number = config->slot;
-	drive->kind = config->type;
-	drive->flags = config->flags;
-	drive->bytes = link_block_sectors(config) * KEEL_SECTOR;
-	memcpy(drive->serial, config->id, sizeof(drive->serial));
-	pc->drive[config->slot] = config;
-	block_init(block, link_bytes(&pc->link, 0), &pc->machine.queue[config->first_queue]);
-	drive->bounce = block_data(block);
-}
-
 static void wire_ide(struct pc *pc)
 {
 	static const unsigned int irqs[PIIX3_IDE_CHANNELS] = { PC_IRQ_IDE_PRIMARY, PC_IRQ_IDE_SECONDARY };
@@ -234,9 +218,6 @@ static void wire_ide(struct pc *pc)
 		pc->ide.channel[i].irq = irq_line(pc, irqs[i]);
 		pc->ide.channel[i].bm.mem = &pc->mem;
 	}
-	for (unsigned int i = 0; i < pc->machine.devices; i++)
-		if (link_is_drive(&pc->machine.device[i]))
-			wire_drive(pc, &pc->machine.device[i]);
 }
 
 /* What is not for local APICs is written where it says. */
@@ -354,8 +335,10 @@ static void init_apertures(struct pc *pc)
 	};
 }
 
-static void init_devices(struct pc *pc, struct lapic_page *apics)
+static unsigned int init_devices(struct pc *pc, struct lapic_page *apics)
 {
+	unsigned int refusal;
+
 	init_lapics(pc, apics);
 	init_kvmclock(pc);
 	wire_interrupts(pc);
@@ -364,10 +347,12 @@ static void init_devices(struct pc *pc, struct lapic_page *apics)
 	wire_pci(pc);
 	map_ranges(pc);
 	init_apertures(pc);
+	refusal = pc_open_rows(pc);
 	for (unsigned int i = 0; i < pc_device_count; i++)
 		if (pc_devices[i].ops->init)
 			pc_devices[i].ops->init(pc_device(pc, &pc_devices[i]));
 	mc146818_set_wall(&pc->rtc, pc_wall(pc, pc->clock.start));
+	return refusal;
 }
 
 unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, struct lapic_page *apics, uint64_t tsc)
@@ -380,8 +365,7 @@ unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, struct lapic_
 		return refusal;
 	pc->topology = keel_topology(pc->machine.topology, pc->machine.vcpus);
 	clock_init(&pc->clock, tsc, pc->machine.tsc_khz);
-	init_devices(pc, apics);
-	refusal = pc_virtio_init(pc);
+	refusal = init_devices(pc, apics);
 	if (!refusal)
 		refusal = pc_boot_init(pc);
 	pc->io.timed = true;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The machine "pc": i440FX, PIIX3 and what a PC of their time had around them, with local APICs, an IO APIC and an HPET.
- * pc.c wires, pc_irq.c routes interrupts, pc_host.c talks to the resource half, pc_virtio.c adds the virtio devices,
- * pc_boot.c holds what firmware is told. What is where is in shared/pc_map.h.
+ * pc.c wires, pc_irq.c routes interrupts, pc_host.c has the kinds of devices that the resource half serves, each of which is a
+ * file of its own, pc_boot.c holds what firmware is told. What is where is in shared/pc_map.h.
  *
  * One struct holds all of it; nothing here locks: one entry at a time (keel/cell.h). An entry starts with pc_set_time, which sets
  * the time and the vCPU that accesses are made by. What gets to the bus is no memory, or a write to read-only memory.
@@ -65,6 +65,23 @@ struct pc_vcpu {
 	uint64_t deadline;		/* of its local APIC's timer, as that answer took it */
 };
 
+struct pc_console {
+	struct stream_in in;
+	struct stream_out out;
+	struct vq_shadow in_shadow[KEEL_STREAM_ENTRIES_MOST], out_shadow[KEEL_STREAM_ENTRIES_MOST];
+};
+
+struct pc_log {
+	struct stream_out out;
+	struct vq_shadow shadow[KEEL_STREAM_ENTRIES_MOST];
+};
+
+/* Of a row: struct link_kind. */
+struct pc_event {
+	void (*take)(struct pc *pc, const struct keel_device *row);
+	const struct keel_device *row;
+};
+
 struct pc {
 	bool ready;			/* pc_init has succeeded */
 	/* vCPUs below this one run: all of them, unless the machine is being saved or loaded (machine/transfer.h). */
@@ -111,7 +128,14 @@ struct pc {
 	struct piix4_acpi acpi;
 	struct ide_host ide_host;
 	struct block block[KEEL_DRIVES];
+	struct link_messages door[KEEL_DRIVES];		/* of CD-ROM drives */
 	const struct keel_device *drive[KEEL_DRIVES];	/* of machine; NULL: there is none */
+
+	struct pc_console console;
+	struct pc_log log;		/* of the debug port */
+	struct link_messages panel;
+	struct pc_event event[KEEL_DEVICES];	/* of the rows that have something to take, in their order */
+	unsigned int events;
 
 	/* As many as the channel has rows for, one behind the other in the memory. */
 	struct virtio_device *virtio[KEEL_DEVICES];
@@ -155,19 +179,20 @@ void pc_lapic_eoi(void *pc, uint8_t vector);
 bool pc_extint_pending(const struct pc *pc);
 uint8_t pc_extint_acknowledge(struct pc *pc);
 
-/* pc_host.c. Looks at the channel: messages, completions, console. */
+/* pc_host.c. Power-on of what the channel has rows for: 0, or an enum cell_refusal. The other one looks at the channel. */
+unsigned int pc_open_rows(struct pc *pc);
 void pc_event(struct pc *pc);
-/* What the chips ask of the resource half; owner is a struct pc. */
+typedef void pc_message_fn(struct pc *pc, const struct keel_device *row, const struct keel_message *message);
+void pc_take_messages(struct pc *pc, struct link_messages *messages, const struct keel_device *row, pc_message_fn *take);
+/* The kinds; and what the chips ask of the resource half, where owner is a struct pc. */
+extern const struct link_kind pc_disk_kind, pc_cdrom_kind, pc_console_kind, pc_debug_kind, pc_panel_kind, pc_virtio_kind;
 void pc_debug_character(void *pc, uint8_t character);
+void pc_debug_bytes(struct pc *pc, const char *text, const uint8_t *bytes, unsigned int count);
 bool pc_serial_transmit(void *pc, uint8_t character);
 void pc_serial_receive(void *pc);
 void pc_button_taken(void *pc, unsigned int pin, bool level);
 bool pc_submit(void *pc, unsigned int drive, unsigned int chunk, enum keel_block_op op, uint64_t offset, uint32_t count);
 void pc_door(void *pc, unsigned int drive, bool locked, bool ejected);
-
-/* pc_virtio.c. 0, or an enum cell_refusal. The other one: the host may have answered. */
-unsigned int pc_virtio_init(struct pc *pc);
-void pc_virtio_event(struct pc *pc);
 
 /* pc_boot.c: CMOS and fw_cfg. 0, or an enum cell_refusal. */
 unsigned int pc_boot_init(struct pc *pc);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The virtio devices of the machine: those that the channel has rows for. */
+/* The virtio devices of the machine, by their kinds. */
 #include "machine/pc.h"
 
 #include <keel/macros.h>
@@ -34,17 +34,20 @@ static struct virtio_device *take_memory(struct pc *pc, size_t bytes)
 	return (struct virtio_device *)(void *)&pc->virtio_memory[at];
 }
 
-static unsigned int add_device(struct pc *pc, const struct keel_device *row)
+static bool accepts(const struct keel_device *row, const struct keel_queue *queues)
 {
-	const struct keel_queue *queues = &pc->machine.queue[row->first_queue];
 	const struct virtio_ops *ops = find_kind(row->type);
-	struct virtio_device *device;
 
-	if (!ops || row->queues > ops->queues || !ops->accepts(row, queues))
-		return CELL_REFUSED_DEVICE;
-	device = take_memory(pc, ops->bytes);
+	return ops && row->queues <= ops->queues && ops->accepts(row, queues);
+}
+
+static bool open_device(struct pc *pc, const struct keel_device *row, const struct keel_queue *queues)
+{
+	const struct virtio_ops *ops = find_kind(row->type);
+	struct virtio_device *device = take_memory(pc, ops->bytes);
+
 	if (!device)
-		return CELL_REFUSED_DEVICE;
+		return false;
 	device->ops = ops;
 	device->mem = &pc->mem;
 	device->channel = link_bytes(&pc->link, 0);
@@ -57,21 +60,14 @@ static unsigned int add_device(struct pc *pc, const struct keel_device *row)
 	pci_add(&pc->pci, row->slot, 0, &device->pci);
 	virtio_init(device, queues);
 	pc->virtio[pc->virtio_devices++] = device;
-	return 0;
+	return true;
 }
 
-unsigned int pc_virtio_init(struct pc *pc)
+static void event(struct pc *pc, const struct keel_device *row)
 {
-	unsigned int refusal = 0;
-
-	for (unsigned int i = 0; i < pc->machine.devices && !refusal; i++)
-		if (pc->machine.device[i].type >= KEEL_DEVICE_VIRTIO)
-			refusal = add_device(pc, &pc->machine.device[i]);
-	return refusal;
+	virtio_work((struct virtio_device *)pc->pci.function[row->slot][0]);
 }
 
-void pc_virtio_event(struct pc *pc)
-{
-	for (unsigned int i = 0; i < pc->virtio_devices; i++)
-		virtio_work(pc->virtio[i]);
-}
+const struct link_kind pc_virtio_kind = {
+	.type = KEEL_DEVICE_VIRTIO, .place = LINK_PLACE_PCI, .accepts = accepts, .open = open_device, .event = event,
+};

@@ -623,7 +623,7 @@ static void restore_drives(struct pc *pc, const struct facts *saved)
 
 		if (drive->kind != KEEL_DEVICE_IDE_CDROM)
 			continue;
-		link_door(&pc->link, i, drive->s.locked, false);
+		pc_door(pc, i, drive->s.locked, false);
 		if (saved->drive[i].bytes != drive->bytes)
 			ide_medium_changed(channel, i % IDE_CHANNEL_DRIVES, drive->bytes);
 	}

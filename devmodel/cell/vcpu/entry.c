@@ -53,9 +53,9 @@ static void report_instruction(struct pc *pc, const struct keel_context *ctx)
 {
 	uint64_t rip = __builtin_bswap64(ctx->regs.rip), gpa = __builtin_bswap64(ctx->exit.gpa);
 
-	link_debug_bytes(&pc->link, "\nunknown instruction at", (const uint8_t *)&rip, sizeof(rip));
-	link_debug_bytes(&pc->link, "on device memory at", (const uint8_t *)&gpa, sizeof(gpa));
-	link_debug_bytes(&pc->link, "its bytes:", ctx->exit.insn, sizeof(ctx->exit.insn));
+	pc_debug_bytes(pc, "\nunknown instruction at", (const uint8_t *)&rip, sizeof(rip));
+	pc_debug_bytes(pc, "on device memory at", (const uint8_t *)&gpa, sizeof(gpa));
+	pc_debug_bytes(pc, "its bytes:", ctx->exit.insn, sizeof(ctx->exit.insn));
 }
 
 /* Elements of a string instruction done in one entry. In a single step each iteration has its trap (SDM vol. 3, 18.3.1.4). */
