@@ -75,7 +75,7 @@ bool devices_watch(const struct devices *devices, struct loop *loop, struct fail
 	return true;
 }
 
-void devices_start(struct devices *devices, struct keel_channel *channel, const struct keel_queue *queues, struct rings *rings)
+void devices_start(struct devices *devices, struct keel_channel *channel, const struct keel_queue *queues, struct board *board)
 {
 	for (unsigned int i = 0; i < devices->count; i++) {
 		const struct keel_device *device = &devices->entry[i].plan.device;
@@ -83,7 +83,7 @@ void devices_start(struct devices *devices, struct keel_channel *channel, const 
 		for (unsigned int j = device->first_queue; j < device->first_queue + device->queues; j++) {
 			vq_device_init(&devices->queue[j], channel, queues[j].ring, queues[j].entries, queues[j].arena,
 				       queues[j].arena_bytes);
-			rings_watch(rings, &devices->queue[j]);
+			board_watch(board, &devices->queue[j]);
 		}
 		if (devices->entry[i].ops->start)
 			devices->entry[i].ops->start(devices->entry[i].state);

@@ -10,7 +10,7 @@
 
 #include "common/exit.h"
 #include "host/backend/backend.h"
-#include "host/rings.h"
+#include "host/board.h"
 #include "manifest/manifest.h"
 
 struct devices_entry {
@@ -31,7 +31,7 @@ void devices_close(struct devices *devices);
 /* Those that wait for something of the host's do it in this loop. */
 bool devices_watch(const struct devices *devices, struct loop *loop, struct failure *failure);
 /* A channel that is new: its queues are looked at before a sleep, too. */
-void devices_start(struct devices *devices, struct keel_channel *channel, const struct keel_queue *queues, struct rings *rings);
+void devices_start(struct devices *devices, struct keel_channel *channel, const struct keel_queue *queues, struct board *board);
 /* True: the cell must look at the channel. */
 bool devices_serve(struct devices *devices);
 

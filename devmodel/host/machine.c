@@ -82,7 +82,7 @@ static size_t input_room(void *machine)
 	struct machine *m = machine;
 
 	/* Without a running guest nobody reads: what is typed is lost, as on a machine that is off. */
-	return m->state == MACHINE_RUNNING ? rings_input_room(&m->rings) : CHUNK;
+	return m->state == MACHINE_RUNNING ? board_input_room(&m->board) : CHUNK;
 }
 
 static void put_input(void *machine, const uint8_t *bytes, size_t count)
@@ -91,7 +91,7 @@ static void put_input(void *machine, const uint8_t *bytes, size_t count)
 
 	if (m->state != MACHINE_RUNNING)
 		return;
-	rings_put_input(&m->rings, bytes, count);
+	board_put_input(&m->board, bytes, count);
 	m->event_needed = true;
 }
 
@@ -219,16 +219,16 @@ static bool create_vm(struct machine *m, struct failure *failure)
 
 static void open_channel(struct machine *m)
 {
-	rings_init(&m->rings, m->vm.channel, m->layout.device, m->layout.devices, m->layout.queue);
+	board_init(&m->board, m->vm.channel, m->layout.device, m->layout.devices, m->layout.queue);
 	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++) {
 		const struct keel_queue *queue = channel_drive_queue(&m->layout, i);
 
 		if (!queue)
 			continue;
 		block_queue_init(&m->queues[i], m->vm.channel, queue);
-		rings_watch(&m->rings, &m->queues[i].vq);
+		board_watch(&m->board, &m->queues[i].vq);
 	}
-	devices_start(&m->devices, m->vm.channel, m->layout.queue, &m->rings);
+	devices_start(&m->devices, m->vm.channel, m->layout.queue, &m->board);
 }
 
 /* On failure nothing is left of the VM. */
@@ -453,11 +453,11 @@ static void keep_debug(struct machine *m, const uint8_t *bytes, size_t count)
 static void take_characters(struct machine *m, size_t wants)
 {
 	uint8_t bytes[CHUNK];
-	size_t n = rings_take_output(&m->rings, bytes, wants);
+	size_t n = board_take_output(&m->board, bytes, wants);
 
 	if (n)
 		console_write(&m->console, bytes, n);
-	n = rings_take_debug(&m->rings, bytes, sizeof(bytes));
+	n = board_take_debug(&m->board, bytes, sizeof(bytes));
 	if (n)
 		keep_debug(m, bytes, n);
 	console_resume(&m->console);
@@ -468,8 +468,8 @@ static void serve(struct machine *m)
 	take_requests(m);
 	m->event_needed |= devices_serve(&m->devices);
 	take_characters(m, console_wants(&m->console));
-	rings_serve(&m->rings);
-	m->event_needed |= rings_event_wanted(&m->rings);
+	board_serve(&m->board);
+	m->event_needed |= board_event_wanted(&m->board);
 	if (m->event_needed)
 		vm_event(&m->vm);
 	m->event_needed = false;
@@ -629,10 +629,10 @@ void machine_run(struct machine *m)
 			continue;
 		}
 		/* The cell's answer to an event may be more requests, of which it does not ring while this end is awake. */
-		busy = running && !rings_sleep(&m->rings, output_wanted);
+		busy = running && !board_sleep(&m->board, output_wanted);
 		loop_step(&m->loop, busy ? 0 : patience(m, output_wanted));
 		if (running)
-			rings_awake(&m->rings);
+			board_awake(&m->board);
 	}
 }
 

@@ -17,7 +17,7 @@
 #include "host/backend/logfile.h"
 #include "host/loop.h"
 #include "host/backend/notice.h"
-#include "host/rings.h"
+#include "host/board.h"
 #include "common/rundir.h"
 #include "host/vm.h"
 #include "manifest/manifest.h"
@@ -56,7 +56,7 @@ struct machine {
 	struct channel_layout layout;
 	struct vm_memory memory;
 	struct vm vm;
-	struct rings rings;
+	struct board board;
 	struct disk disks[MANIFEST_DRIVES];
 	struct block_queue queues[MANIFEST_DRIVES];	/* of drives that there are */
 	struct disk_engine engine;

@@ -147,7 +147,7 @@ static json_t *handle_nmi(struct machine *m, struct control_connection *connecti
 	(void)request;
 	if (m->state != MACHINE_RUNNING)
 		return refuse("the guest is not running");
-	rings_press(&m->rings, KEEL_MESSAGE_NMI);
+	board_press(&m->board, KEEL_MESSAGE_NMI);
 	m->event_needed = true;
 	return json_pack("{s:b}", "ok", 1);
 }

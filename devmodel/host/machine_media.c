@@ -28,7 +28,7 @@ static void show_medium(struct machine *m, unsigned int drive)
 {
 	if (m->state != MACHINE_RUNNING)
 		return;
-	rings_set_medium(&m->rings, drive, m->disks[drive].bytes);
+	board_set_medium(&m->board, drive, m->disks[drive].bytes);
 	vm_event(&m->vm);
 }
 
@@ -47,7 +47,7 @@ static void set_medium(struct machine *m, unsigned int drive, int fd, uint64_t b
 static void settle_ejections(struct machine *m, unsigned int drive)
 {
 	if (m->state == MACHINE_RUNNING)
-		m->ejected[drive] = rings_door(&m->rings, drive).ejected;
+		m->ejected[drive] = board_door(&m->board, drive).ejected;
 }
 
 /* The former medium is out at once; the drive is empty until the last read of it has ended. */
@@ -71,9 +71,9 @@ static bool find_idle_drive(const struct machine *m, unsigned int *drive, struct
 static bool door_opens(struct machine *m, unsigned int drive, const json_t *request, struct failure *failure)
 {
 	if (m->state != MACHINE_RUNNING || m->disks[drive].fd < 0 || json_is_true(json_object_get(request, "force")) ||
-	    !rings_door(&m->rings, drive).locked)
+	    !board_door(&m->board, drive).locked)
 		return true;
-	rings_press_eject(&m->rings);
+	board_press_eject(&m->board);
 	vm_event(&m->vm);
 	return failure_set(failure, EXIT_FAILED, "the guest keeps the door of its CD-ROM drive locked, as systems do while a disc is "
 			   "mounted; it has been asked to eject it: try again, unmount it there, or use --force");
@@ -142,7 +142,7 @@ json_t *machine_eject_medium(struct machine *m, struct control_connection *conne
 static void take_ejections(struct machine *m)
 {
 	for (unsigned int i = 0; i < KEEL_DRIVES && m->state == MACHINE_RUNNING && !m->change.pending; i++) {
-		uint64_t ejected = rings_door(&m->rings, i).ejected;
+		uint64_t ejected = board_door(&m->board, i).ejected;
 
 		if (m->disks[i].fd >= 0 && m->disks[i].removable && ejected != m->ejected[i])
 			begin(m, &(struct media_change){ .drive = i, .fd = -1 });

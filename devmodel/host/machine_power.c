@@ -12,8 +12,8 @@
 
 static void press(struct machine *m)
 {
-	m->button = (struct button){ clock_ms(), rings_buttons_taken(&m->rings) };
-	rings_press(&m->rings, KEEL_MESSAGE_POWER_BUTTON);
+	m->button = (struct button){ clock_ms(), board_buttons_taken(&m->board) };
+	board_press(&m->board, KEEL_MESSAGE_POWER_BUTTON);
 	m->event_needed = true;
 }
 
@@ -52,7 +52,7 @@ void machine_keep_power(struct machine *m)
 	if (m->leave_by_ms && clock_ms() >= m->leave_by_ms) {
 		fprintf(stderr, "%s: not off after %u s\n", m->manifest.name, LEAVE_MS / 1000);
 		machine_abandon(m);
-	} else if (!button_due_ms(&m->button, clock_ms(), rings_buttons_taken(&m->rings))) {
+	} else if (!button_due_ms(&m->button, clock_ms(), board_buttons_taken(&m->board))) {
 		press(m);
 	}
 }
@@ -63,7 +63,7 @@ int machine_power_due(struct machine *m)
 
 	if (!is_awaited(m))
 		return -1;
-	due = button_due_ms(&m->button, now, rings_buttons_taken(&m->rings));
+	due = button_due_ms(&m->button, now, board_buttons_taken(&m->board));
 	if (m->leave_by_ms && m->leave_by_ms < now + due)
 		due = m->leave_by_ms > now ? m->leave_by_ms - now : 0;
 	return due < INT_MAX ? (int)due : INT_MAX;

@@ -13,7 +13,7 @@
 #include "core/stream.h"
 #include "fuzz.h"
 #include "host/backend/block_queue.h"
-#include "host/rings.h"
+#include "host/board.h"
 #include "shared/vq_driver.h"
 
 #define SECTOR			512u
@@ -63,7 +63,7 @@ static struct disk disks[KEEL_DRIVES];
 static struct drive drives[KEEL_DRIVES];
 static struct loop loop;
 static struct disk_engine engine, media;
-static struct rings rings;
+static struct board board;
 /* The other rows' queues: console in and out, debug port, panel and CD-ROM drive, to and from each. */
 static struct peer {
 	struct keel_channel c;
@@ -249,7 +249,7 @@ static void start_drive(struct drive *drive)
 	memset(drive->flight, 0, sizeof(drive->flight));
 	vq_driver_init(&drive->driver, drive->memory, KEEL_BLOCK_ENTRIES, drive->shadow);
 	block_queue_init(&drive->queue, (struct keel_channel *)drive->memory, &where);
-	rings_watch(&rings, &drive->queue.vq);
+	board_watch(&board, &drive->queue.vq);
 }
 
 /* Of a cell that does not keep to the rules they are what it makes of them. */
@@ -270,7 +270,7 @@ static void start_streams(void)
 			(uint32_t)(channel->queue[i].ring - base), STREAM_ENTRIES,
 			(uint32_t)(channel->queue[i].arena - base), STREAM_BYTES,
 		};
-	rings_init(&rings, &channel->c, devices, 4, queues);
+	board_init(&board, &channel->c, devices, 4, queues);
 	stream_in_init(&input_in, base, &queues[0], shadows[0]);
 	stream_out_init(&output_out, base, &queues[1], shadows[1]);
 	stream_out_init(&debug_out, base, &queues[2], shadows[2]);
@@ -436,18 +436,18 @@ static void take_characters(struct bytes *b, bool debug)
 	uint8_t *to = malloc(room ? room : 1);
 
 	require(to != NULL, "no memory");
-	count = debug ? rings_take_debug(&rings, to, room) : rings_take_output(&rings, to, room);
+	count = debug ? board_take_debug(&board, to, room) : board_take_output(&board, to, room);
 	require(count <= room && count <= STREAM_BYTES, "more characters than there is room for");
 	for (size_t i = 0; i < count; i++)
 		check_order(to[i], debug ? &debug_got : &output_got, "output that was not put");
 	free(to);
-	require(cell != CELL_HONEST || debug || !output_out.waits || !count || rings_event_wanted(&rings),
+	require(cell != CELL_HONEST || debug || !output_out.waits || !count || board_event_wanted(&board),
 		"a cell that waits is not told");
 }
 
 static void type(struct bytes *b)
 {
-	size_t room = rings_input_room(&rings), count = take32(b) % TAKEN_MOST;
+	size_t room = board_input_room(&board), count = take32(b) % TAKEN_MOST;
 	uint8_t *from = malloc(count ? count : 1);
 
 	require(from && room <= (size_t)STREAM_BUFFERS * STREAM_BYTES, "more room than was offered");
@@ -456,7 +456,7 @@ static void type(struct bytes *b)
 	/* What a buffer has room for behind the last character is lost as room alone. */
 	for (size_t i = 0; i < count; i++)
 		from[i] = input_put++;
-	rings_put_input(&rings, from, count);
+	board_put_input(&board, from, count);
 	free(from);
 }
 
@@ -467,12 +467,12 @@ static void exchange_messages(struct bytes *b)
 	bool sent = stream_send(&panel_out, &message);
 
 	taken += sent;
-	rings_press(&rings, take8(b) % 2 ? KEEL_MESSAGE_NMI : KEEL_MESSAGE_POWER_BUTTON);
-	rings_set_medium(&rings, MEDIUM, disks[MEDIUM].bytes);
-	rings_press_eject(&rings);
-	rings_door(&rings, MEDIUM);
-	rings_serve(&rings);
-	require(cell != CELL_HONEST || rings_buttons_taken(&rings) == taken, "another message");
+	board_press(&board, take8(b) % 2 ? KEEL_MESSAGE_NMI : KEEL_MESSAGE_POWER_BUTTON);
+	board_set_medium(&board, MEDIUM, disks[MEDIUM].bytes);
+	board_press_eject(&board);
+	board_door(&board, MEDIUM);
+	board_serve(&board);
+	require(cell != CELL_HONEST || board_buttons_taken(&board) == taken, "another message");
 	for (unsigned int i = 0; i < KEEL_MESSAGE_ENTRIES && stream_receive(&panel_in, &message); i++)
 		require(cell != CELL_HONEST || message.kind <= KEEL_MESSAGE_NMI, "a message that is not the panel's");
 	for (unsigned int i = 0; i < KEEL_MESSAGE_ENTRIES && stream_receive(&medium_in, &message); i++)
@@ -540,8 +540,8 @@ static void act_host(struct bytes *b)
 		exchange_messages(b);
 		break;
 	case 8:
-		if (rings_sleep(&rings, take8(b) % 2))
-			rings_awake(&rings);
+		if (board_sleep(&board, take8(b) % 2))
+			board_awake(&board);
 		break;
 	default:
 		take_characters(b, false);

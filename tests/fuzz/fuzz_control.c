@@ -51,7 +51,7 @@ const char *const manifest_slots[MANIFEST_DRIVES] = { "first", "second", "third"
 /* machine.c, disk.c and machine_errors.c, as far as commands go. */
 void machine_press_button(struct machine *machine)
 {
-	rings_press(&machine->rings, KEEL_MESSAGE_POWER_BUTTON);
+	board_press(&machine->board, KEEL_MESSAGE_POWER_BUTTON);
 }
 
 void machine_abandon(struct machine *machine)
@@ -595,7 +595,7 @@ static void set_up(void)
 	m->manifest.drives[CDROM].kind = MANIFEST_DRIVE_CDROM;
 	m->disks[CDROM] = (struct disk){ .fd = -1, .overlay = -1, .readonly = true, .removable = true };
 	restart_fails = false;
-	rings_init(&m->rings, &channel, NULL, 0, NULL);
+	board_init(&m->board, &channel, NULL, 0, NULL);
 	console_init(&m->console, &m->loop);
 	m->console.room = input_room;
 	m->console.put = put_input;

@@ -42,7 +42,7 @@
 struct snapshot {
 	struct pc pc;
 	struct test_channel channel;
-	struct rings host;
+	struct board host;
 	uint8_t virtio_ring[VIRTIO_QUEUES][KEEL_PAGE_SIZE];
 	struct lapic_page apics[2 * VCPUS];
 	struct keel_context ctx[EVENT + 1];
@@ -341,19 +341,19 @@ static void let_time_pass(struct bytes *b)
 static void talk(struct bytes *b)
 {
 	uint8_t bytes[64], what = take8(b);
-	size_t room = rings_input_room(&host), count = take8(b) % sizeof(bytes);
+	size_t room = board_input_room(&host), count = take8(b) % sizeof(bytes);
 
 	memset(bytes, 'k', sizeof(bytes));
-	rings_put_input(&host, bytes, count < room ? count : room);
-	rings_take_output(&host, bytes, what % sizeof(bytes));
-	rings_take_debug(&host, bytes, sizeof(bytes));
+	board_put_input(&host, bytes, count < room ? count : room);
+	board_take_output(&host, bytes, what % sizeof(bytes));
+	board_take_debug(&host, bytes, sizeof(bytes));
 	if (what & 0x40)
-		rings_press(&host, what & 1 ? KEEL_MESSAGE_POWER_BUTTON : KEEL_MESSAGE_NMI);
+		board_press(&host, what & 1 ? KEEL_MESSAGE_POWER_BUTTON : KEEL_MESSAGE_NMI);
 	if (what & 0x80)
-		rings_set_medium(&host, 2, take32(b));
+		board_set_medium(&host, 2, take32(b));
 	if (what % 16 == 9)
-		rings_press_eject(&host);
-	rings_serve(&host);
+		board_press_eject(&host);
+	board_serve(&host);
 	if (what % 16 == 3)
 		((uint8_t *)channel->stream)[take32(b) % sizeof(channel->stream)] = take8(b);
 	if (what % 16 == 4)

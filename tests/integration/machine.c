@@ -134,7 +134,7 @@ static void add_console(struct machine *m)
 	machine->queues = 2;
 	machine->queue[0] = (struct keel_queue){ INPUT_OFFSET, VQ_ENTRIES_LEAST, INPUT_OFFSET + KEEL_PAGE_SIZE, STREAM_BYTES };
 	machine->queue[1] = (struct keel_queue){ OUTPUT_OFFSET, KEEL_STREAM_ENTRIES_MOST, ARENA_OFFSET, STREAM_BYTES };
-	rings_init(&m->rings, m->channel, machine->device, machine->devices, machine->queue);
+	board_init(&m->board, m->channel, machine->device, machine->devices, machine->queue);
 }
 
 static void describe(struct machine *m, uint64_t memory, const void *firmware, size_t bytes, uint64_t tsc_khz)
@@ -242,12 +242,12 @@ static void take_character(struct machine *m, char character)
 static bool drain(struct machine *m)
 {
 	uint8_t bytes[STREAM_BYTES];
-	size_t count = rings_take_output(&m->rings, bytes, sizeof(bytes));
+	size_t count = board_take_output(&m->board, bytes, sizeof(bytes));
 
 	for (size_t i = 0; i < count; i++)
 		take_character(m, (char)bytes[i]);
 	fflush(stdout);
-	return rings_event_wanted(&m->rings) || count != 0;
+	return board_event_wanted(&m->board) || count != 0;
 }
 
 struct keel_vm_status machine_status(const struct machine *m)
@@ -297,15 +297,15 @@ void machine_type(struct machine *m, char character)
 {
 	memset(m->output, 0, sizeof(m->output));
 	m->output_bytes = 0;
-	if (!rings_input_room(&m->rings))
+	if (!board_input_room(&m->board))
 		errx(2, "no room for what is typed");
-	rings_put_input(&m->rings, (const uint8_t *)&character, 1);
+	board_put_input(&m->board, (const uint8_t *)&character, 1);
 	look_at_channel(m);
 }
 
 bool machine_printed(const struct machine *m)
 {
-	return stream_source_has(&m->rings.output);
+	return stream_source_has(&m->board.output);
 }
 
 static void *poke(void *argument)

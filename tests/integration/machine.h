@@ -14,7 +14,7 @@
 #include <keel/channel.h>
 #include <keel/ioctl.h>
 
-#include "host/rings.h"
+#include "host/board.h"
 
 #define MACHINE_HIGH_MEMORY	0x100000000ull
 #define MACHINE_FIRMWARE_BYTES	0x10000u
@@ -27,7 +27,7 @@ struct machine {
 	pthread_t thread[KEEL_MAX_VCPUS], event;
 	bool poked;
 	struct keel_channel *channel;
-	struct rings rings;
+	struct board board;
 	bool quiet;			/* the guest's output is not passed on */
 	char output[8192];		/* what the guest printed, the first part of it */
 	size_t output_bytes;

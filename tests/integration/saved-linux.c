@@ -18,7 +18,7 @@
 #include "common/device.h"
 #include "host/backend/block_queue.h"
 #include "host/channel.h"
-#include "host/rings.h"
+#include "host/board.h"
 
 #define MEMORY		(128ull << 20)
 #define CDROM		2u		/* secondary master */
@@ -49,7 +49,7 @@ static const char reading[] = "while :; do cat /dev/sr0 >/dev/null; done &\r";
 
 struct guest {
 	struct vm vm;
-	struct rings rings;
+	struct board board;
 	struct block_queue queue;
 	struct keel_transfer *transfer;
 	uint8_t *ring;
@@ -144,9 +144,9 @@ static void start(struct guest *g, uint32_t command)
 	g->vm.channel->machine.transfer_bytes = (uint32_t)KEEL_PAGE_SIZE + RING_BYTES;
 	g->transfer = (struct keel_transfer *)(void *)((uint8_t *)g->vm.channel + area);
 	g->ring = (uint8_t *)g->transfer + KEEL_PAGE_SIZE;
-	rings_init(&g->rings, g->vm.channel, layout.device, layout.devices, layout.queue);
+	board_init(&g->board, g->vm.channel, layout.device, layout.devices, layout.queue);
 	block_queue_init(&g->queue, g->vm.channel, channel_drive_queue(&layout, CDROM));
-	rings_watch(&g->rings, &g->queue.vq);
+	board_watch(&g->board, &g->queue.vq);
 	g->transfer->commands = command;
 	if (!vm_start(&g->vm, &failure))
 		errx(2, "%s", failure.text);
@@ -179,11 +179,11 @@ static bool take_output(struct guest *g)
 {
 	uint8_t debug[CHANNEL_STREAM_BYTES];
 
-	while (rings_take_debug(&g->rings, debug, sizeof(debug)))
+	while (board_take_debug(&g->board, debug, sizeof(debug)))
 		;
-	output_bytes += rings_take_output(&g->rings, (uint8_t *)output + output_bytes, OUTPUT_ROOM - 1 - output_bytes);
-	rings_serve(&g->rings);
-	return rings_event_wanted(&g->rings);
+	output_bytes += board_take_output(&g->board, (uint8_t *)output + output_bytes, OUTPUT_ROOM - 1 - output_bytes);
+	board_serve(&g->board);
+	return board_event_wanted(&g->board);
 }
 
 static void serve(struct guest *g)
@@ -195,10 +195,10 @@ static void serve(struct guest *g)
 	needed |= take_output(g);
 	if (needed)
 		vm_event(&g->vm);
-	else if (rings_sleep(&g->rings, true) && poll(&doorbell, 1, STEP_MS) > 0 &&
+	else if (board_sleep(&g->board, true) && poll(&doorbell, 1, STEP_MS) > 0 &&
 		 read(g->vm.doorbell, &count, sizeof(count)) < 0)
 		err(2, "doorbell");
-	rings_awake(&g->rings);
+	board_awake(&g->board);
 }
 
 /* Until its console has shown the text. */
@@ -214,9 +214,9 @@ static bool shows(struct guest *g, const char *text, unsigned int seconds)
 
 static void type(struct guest *g, const char *text)
 {
-	if (rings_input_room(&g->rings) < strlen(text))
+	if (board_input_room(&g->board) < strlen(text))
 		errx(2, "no room for what is typed");
-	rings_put_input(&g->rings, (const uint8_t *)text, strlen(text));
+	board_put_input(&g->board, (const uint8_t *)text, strlen(text));
 	vm_event(&g->vm);
 }
 

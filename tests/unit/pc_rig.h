@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "host/rings.h"
+#include "host/board.h"
 #include "vcpu/entry.h"
 
 #define TSC_KHZ		2000000ull	/* two ticks a nanosecond */
@@ -63,7 +63,7 @@ struct test_channel {
 
 static struct test_channel *channel;
 static uint8_t *channel_block;		/* the block that has it */
-static struct rings host;		/* the resource half's end of it */
+static struct board host;		/* the resource half's end of it */
 static uint8_t *guest;
 static struct pc *pc;
 static struct keel_context ctx[EVENT + 1];
@@ -293,19 +293,19 @@ static inline void fill_machine(struct keel_machine *m)
 	m->item[1] = (struct keel_item){ .key = 0x8003, .size = 4, .offset = offsetof(struct test_channel, item) };
 }
 
-/* The rings of a channel that is new, or that has moved. */
+/* The queues of a channel that is new, or that has moved. */
 static inline void open_host(void)
 {
 	const struct keel_machine *m = &channel->c.machine;
 
-	rings_init(&host, &channel->c, m->device, RIG_DEVICES, m->queue);
+	board_init(&host, &channel->c, m->device, RIG_DEVICES, m->queue);
 }
 
 /* Types on the serial console. */
 static inline void type_in(const char *text)
 {
-	ck_assert_uint_le(strlen(text), rings_input_room(&host));
-	rings_put_input(&host, (const uint8_t *)text, strlen(text));
+	ck_assert_uint_le(strlen(text), board_input_room(&host));
+	board_put_input(&host, (const uint8_t *)text, strlen(text));
 }
 
 /*

@@ -22,7 +22,7 @@ static struct manifest manifest;
 static struct devices devices;
 static struct channel_layout layout;
 static struct keel_channel *channel;
-static struct rings rings;
+static struct board board;
 static struct vq_driver cell;
 static struct vq_shadow shadow[ENTRIES_MOST];
 
@@ -40,8 +40,8 @@ static void start(void)
 	channel = aligned_alloc(KEEL_PAGE_SIZE, layout.bytes);
 	memset(channel, 0, layout.bytes);
 	channel_fill(channel, &layout, &manifest, &memory, &firmware, &items, 2000000);
-	rings_init(&rings, channel, layout.device, layout.devices, layout.queue);
-	devices_start(&devices, channel, layout.queue, &rings);
+	board_init(&board, channel, layout.device, layout.devices, layout.queue);
+	devices_start(&devices, channel, layout.queue, &board);
 }
 
 static void start_rng(void)
@@ -147,14 +147,14 @@ START_TEST(entropy)
 	uint16_t head = ask(100, 256);
 
 	expect_taken();
-	ck_assert(!rings_sleep(&rings, false));
+	ck_assert(!board_sleep(&board, false));
 	ck_assert(devices_serve(&devices));
 	expect_answer(head, 256, 256);
 	ck_assert_uint_ge(changed(100, 256), 200);
 	ck_assert_uint_eq(changed(0, 100), 0);
 	ck_assert_uint_eq(changed(356, 1000), 0);
 	ck_assert(!devices_serve(&devices));
-	ck_assert(rings_sleep(&rings, false));
+	ck_assert(board_sleep(&board, false));
 	/* A piece as large as the arena is filled in part. */
 	head = ask(0, layout.queue[0].arena_bytes);
 	ck_assert(devices_serve(&devices));
@@ -181,7 +181,7 @@ START_TEST(no_end)
 		while (vq_driver_receive(&cell, &head, &bytes))
 			answers++;
 		ck_assert_uint_le(answers - before, layout.queue[0].entries);
-		ck_assert(!rings_sleep(&rings, false));
+		ck_assert(!board_sleep(&board, false));
 	}
 	ck_assert_uint_ge(answers, layout.queue[0].entries);
 }

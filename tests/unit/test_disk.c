@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Disk images and the rings of the channel: random requests against a model, and hostile ones against the checks. */
+/* Disk images and the queues of the channel: random requests against a model, and hostile ones against the checks. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 
 #include "host/backend/disk.h"
 #include "core/stream.h"
-#include "host/rings.h"
+#include "host/board.h"
 #include "suite.h"
 
 #define SECTOR			512u
@@ -427,7 +427,7 @@ START_TEST(started_together)
 }
 END_TEST
 
-/* The rings */
+/* The board */
 
 #define CONSOLE_ENTRIES	16u
 #define CONSOLE_BUFFER	256u
@@ -441,10 +441,10 @@ static struct {
 } peer;
 static struct keel_queue queues[4];
 static struct vq_shadow shadows[4][CONSOLE_ENTRIES];
-static struct rings rings;
+static struct board board;
 
 /* A console and a panel; the cell has offered nothing yet. */
-static void open_rings(void)
+static void open_board(void)
 {
 	static const struct keel_device devices[] = {
 		{ .type = KEEL_DEVICE_CONSOLE, .first_queue = 0, .queues = 2 },
@@ -457,29 +457,29 @@ static void open_rings(void)
 			(uint32_t)((uint8_t *)peer.queue[i].ring - (uint8_t *)&peer), CONSOLE_ENTRIES,
 			(uint32_t)((uint8_t *)peer.queue[i].arena - (uint8_t *)&peer), sizeof(peer.queue[i].arena),
 		};
-	rings_init(&rings, &peer.c, devices, 2, queues);
+	board_init(&board, &peer.c, devices, 2, queues);
 }
 
-START_TEST(rings_and_a_hostile_cell)
+START_TEST(board_and_a_hostile_cell)
 {
 	uint8_t bytes[2 * CONSOLE_ENTRIES * CONSOLE_BUFFER];
 	struct vq_piece pieces[2];
 	struct vq_driver cell;
 	uint16_t head;
 
-	open_rings();
+	open_board();
 	vq_driver_init(&cell, peer.queue[1].ring, CONSOLE_ENTRIES, shadows[1]);
 	pieces[0] = (struct vq_piece){ queues[1].arena, sizeof(peer.queue[1].arena) };
 	/* All of the arena in each buffer: no more than an arena at a time. */
 	for (unsigned int i = 0; i < CONSOLE_ENTRIES; i++)
 		ck_assert(vq_driver_send(&cell, pieces, 1, 0, &head));
-	ck_assert_uint_eq(rings_take_output(&rings, bytes, sizeof(bytes)), sizeof(peer.queue[1].arena));
+	ck_assert_uint_eq(board_take_output(&board, bytes, sizeof(bytes)), sizeof(peer.queue[1].arena));
 	/* Chains that are no buffer have nothing, wherever they are; made up ones come to an end. */
 	vq_avail_head(peer.queue[1].ring, CONSOLE_ENTRIES)->index += 0x5000;
 	for (unsigned int i = 0; i < 10; i++)
-		ck_assert_uint_le(rings_take_output(&rings, bytes, sizeof(bytes)), sizeof(peer.queue[1].arena));
+		ck_assert_uint_le(board_take_output(&board, bytes, sizeof(bytes)), sizeof(peer.queue[1].arena));
 	/* Of input there is as much room as was offered, in the arena. */
-	ck_assert_uint_eq(rings_input_room(&rings), 0);
+	ck_assert_uint_eq(board_input_room(&board), 0);
 	vq_driver_init(&cell, peer.queue[0].ring, CONSOLE_ENTRIES, shadows[0]);
 	pieces[0] = (struct vq_piece){ 0, 64 };
 	ck_assert(vq_driver_send(&cell, pieces, 0, 1, &head));
@@ -487,12 +487,12 @@ START_TEST(rings_and_a_hostile_cell)
 	pieces[1] = (struct vq_piece){ queues[0].arena + 100, 20 };
 	ck_assert(vq_driver_send(&cell, pieces, 0, 2, &head));
 	ck_assert(vq_driver_send(&cell, pieces, 1, 0, &head));
-	ck_assert_uint_eq(rings_input_room(&rings), 0);
+	ck_assert_uint_eq(board_input_room(&board), 0);
 	ck_assert(vq_driver_send(&cell, pieces, 0, 1, &head));
-	ck_assert_uint_eq(rings_input_room(&rings), 100);
+	ck_assert_uint_eq(board_input_room(&board), 100);
 	memset(bytes, 'x', sizeof(bytes));
-	rings_put_input(&rings, bytes, 100);
-	ck_assert_uint_eq(rings_input_room(&rings), 0);
+	board_put_input(&board, bytes, 100);
+	ck_assert_uint_eq(board_input_room(&board), 0);
 	ck_assert_uint_eq(peer.queue[0].arena[99], 'x');
 	ck_assert_uint_eq(peer.queue[0].arena[100], 0);
 	ck_assert_uint_eq(peer.c.magic, 0);
@@ -506,16 +506,16 @@ START_TEST(messages_wait)
 	struct stream_in in;
 	struct stream_out out;
 
-	open_rings();
+	open_board();
 	for (unsigned int i = 0; i < 3; i++) {
-		rings_press(&rings, KEEL_MESSAGE_NMI);
-		rings_press(&rings, KEEL_MESSAGE_POWER_BUTTON);
+		board_press(&board, KEEL_MESSAGE_NMI);
+		board_press(&board, KEEL_MESSAGE_POWER_BUTTON);
 	}
 	stream_in_init(&in, (uint8_t *)&peer, &queues[2], shadows[2]);
 	stream_out_init(&out, (uint8_t *)&peer, &queues[3], shadows[3]);
 	ck_assert(!stream_receive(&in, &message));
-	ck_assert_uint_eq(rings_buttons_taken(&rings), 0);
-	rings_serve(&rings);
+	ck_assert_uint_eq(board_buttons_taken(&board), 0);
+	board_serve(&board);
 	ck_assert(stream_receive(&in, &message));
 	ck_assert_uint_eq(message.kind, KEEL_MESSAGE_POWER_BUTTON);
 	ck_assert(stream_receive(&in, &message));
@@ -523,15 +523,15 @@ START_TEST(messages_wait)
 	ck_assert(!stream_receive(&in, &message));
 	message = (struct keel_message){ .kind = KEEL_MESSAGE_TAKEN, .number = 7 };
 	ck_assert(stream_send(&out, &message));
-	ck_assert(!rings_sleep(&rings, false));
-	ck_assert_uint_eq(rings_buttons_taken(&rings), 7);
+	ck_assert(!board_sleep(&board, false));
+	ck_assert_uint_eq(board_buttons_taken(&board), 7);
 	/* One of a kind that is not the panel's, and one that is cut short. */
 	message = (struct keel_message){ .kind = KEEL_MESSAGE_DOOR, .number = 9 };
 	ck_assert(stream_send(&out, &message));
 	stream_put(&out, 1);
 	stream_flush(&out);
-	ck_assert_uint_eq(rings_buttons_taken(&rings), 7);
-	ck_assert(rings_sleep(&rings, false));
+	ck_assert_uint_eq(board_buttons_taken(&board), 7);
+	ck_assert(board_sleep(&board, false));
 }
 END_TEST
 
@@ -540,30 +540,30 @@ START_TEST(sleeping)
 	struct stream_out out;
 	uint8_t bytes[8];
 
-	open_rings();
-	ck_assert(rings_sleep(&rings, true));
+	open_board();
+	ck_assert(board_sleep(&board, true));
 	ck_assert_uint_eq(peer.c.host_asleep, 1);
-	rings_awake(&rings);
+	board_awake(&board);
 	ck_assert_uint_eq(peer.c.host_asleep, 0);
 	stream_out_init(&out, (uint8_t *)&peer, &queues[1], shadows[1]);
 	stream_put(&out, 'a');
 	stream_put(&out, 'b');
-	ck_assert(rings_sleep(&rings, true));
+	ck_assert(board_sleep(&board, true));
 	stream_flush(&out);
-	ck_assert(!rings_sleep(&rings, true));
+	ck_assert(!board_sleep(&board, true));
 	ck_assert_uint_eq(peer.c.host_asleep, 0);
 	/* Output that nobody wants now does not keep this end awake; a part of it that is left does. */
-	ck_assert(rings_sleep(&rings, false));
-	ck_assert_uint_eq(rings_take_output(&rings, bytes, 1), 1);
-	ck_assert(!rings_sleep(&rings, true));
-	ck_assert_uint_eq(rings_take_output(&rings, bytes, sizeof(bytes)), 1);
-	ck_assert(rings_sleep(&rings, true));
+	ck_assert(board_sleep(&board, false));
+	ck_assert_uint_eq(board_take_output(&board, bytes, 1), 1);
+	ck_assert(!board_sleep(&board, true));
+	ck_assert_uint_eq(board_take_output(&board, bytes, sizeof(bytes)), 1);
+	ck_assert(board_sleep(&board, true));
 }
 END_TEST
 
 SUITE_OF_CASES("disk", suite)
 {
-	TCase *disks = add_case(suite, "disks"), *queued = add_case(suite, "rings");
+	TCase *disks = add_case(suite, "disks"), *queued = add_case(suite, "board");
 
 	tcase_add_checked_fixture(disks, set_up, tear_down);
 	tcase_add_test(disks, read_write);
@@ -577,7 +577,7 @@ SUITE_OF_CASES("disk", suite)
 	tcase_add_test(disks, media);
 	tcase_add_test(disks, sent_media);
 	tcase_add_test(disks, locks);
-	tcase_add_test(queued, rings_and_a_hostile_cell);
+	tcase_add_test(queued, board_and_a_hostile_cell);
 	tcase_add_test(queued, messages_wait);
 	tcase_add_test(queued, sleeping);
 }

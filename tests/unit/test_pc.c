@@ -265,7 +265,7 @@ END_TEST
 /* The channel */
 
 /* All that the resource half finds; it may be more than there is room for. */
-static size_t take(size_t (*from)(struct rings *, uint8_t *, size_t), uint8_t *to)
+static size_t take(size_t (*from)(struct board *, uint8_t *, size_t), uint8_t *to)
 {
 	size_t count = 0, n;
 
@@ -285,16 +285,16 @@ START_TEST(debug_port)
 	ck_assert_uint_eq(out(0x402, '\n')->flags & KEEL_ANSWER_DOORBELL, KEEL_ANSWER_DOORBELL);
 	ck_assert_uint_eq(poll(0)->flags & KEEL_ANSWER_DOORBELL, 0);
 	out(0x402, 'y');
-	ck_assert_uint_eq(take(rings_take_debug, text), 4);
+	ck_assert_uint_eq(take(board_take_debug, text), 4);
 	ck_assert_int_eq(memcmp(text, "\nx\ny", 4), 0);
 	for (unsigned int i = 0; i < 2 * KEEL_STREAM_ENTRIES_MOST; i++)
 		out(0x402, (uint8_t)i);
-	ck_assert_uint_eq(take(rings_take_debug, text), KEEL_STREAM_ENTRIES_MOST);
+	ck_assert_uint_eq(take(board_take_debug, text), KEEL_STREAM_ENTRIES_MOST);
 	for (unsigned int i = 0; i < KEEL_STREAM_ENTRIES_MOST; i++)
 		ck_assert_uint_eq(text[i], (uint8_t)i);
 	out(0x402, 'z');
-	ck_assert_uint_eq(take(rings_take_debug, text), 1);
-	ck_assert(!rings_event_wanted(&host));
+	ck_assert_uint_eq(take(board_take_debug, text), 1);
+	ck_assert(!board_event_wanted(&host));
 }
 END_TEST
 
@@ -305,11 +305,11 @@ START_TEST(serial_console)
 	channel->c.host_asleep = 1;
 	ck_assert_uint_eq(out(0x3f8, 'H')->flags & KEEL_ANSWER_DOORBELL, KEEL_ANSWER_DOORBELL);
 	/* Whatever becomes of the guest now, this is there. */
-	ck_assert_uint_eq(take(rings_take_output, text), 1);
+	ck_assert_uint_eq(take(board_take_output, text), 1);
 	out(0x3f8, 'i');
-	ck_assert_uint_eq(take(rings_take_output, text + 1), 1);
+	ck_assert_uint_eq(take(board_take_output, text + 1), 1);
 	ck_assert_int_eq(memcmp(text, "Hi", 2), 0);
-	ck_assert(!rings_event_wanted(&host));
+	ck_assert(!board_event_wanted(&host));
 
 	/* The other end does not read: the transmitter shows busy, nothing is lost, an event lets it go on. */
 	for (unsigned int i = 0; i < KEEL_STREAM_ENTRIES_MOST; i++)
@@ -317,14 +317,14 @@ START_TEST(serial_console)
 	ck_assert_uint_eq(in(0x3fd, 1) & 0x60, 0x60);
 	out(0x3f8, 'A');
 	ck_assert_uint_eq(in(0x3fd, 1) & 0x40, 0);
-	ck_assert_uint_eq(rings_take_output(&host, text, 10), 10);
-	ck_assert(rings_event_wanted(&host));
+	ck_assert_uint_eq(board_take_output(&host, text, 10), 10);
+	ck_assert(board_event_wanted(&host));
 	event();
-	ck_assert_uint_eq(take(rings_take_output, text + 10), KEEL_STREAM_ENTRIES_MOST - 10 + 1);
+	ck_assert_uint_eq(take(board_take_output, text + 10), KEEL_STREAM_ENTRIES_MOST - 10 + 1);
 	for (unsigned int i = 0; i < KEEL_STREAM_ENTRIES_MOST; i++)
 		ck_assert_uint_eq(text[i], (uint8_t)i);
 	ck_assert_uint_eq(text[KEEL_STREAM_ENTRIES_MOST], 'A');
-	ck_assert(!rings_event_wanted(&host));
+	ck_assert(!board_event_wanted(&host));
 	ck_assert_uint_eq(in(0x3fd, 1) & 0x60, 0x60);
 }
 END_TEST
@@ -336,18 +336,18 @@ START_TEST(serial_input_waits)
 
 	for (unsigned int i = 0; i < sizeof(text); i++)
 		text[i] = (char)('a' + i % 26);
-	ck_assert_uint_eq(rings_input_room(&host), STREAM_BYTES);
-	rings_put_input(&host, (uint8_t *)text, 1);
-	rings_put_input(&host, (uint8_t *)text + 1, 2000);
+	ck_assert_uint_eq(board_input_room(&host), STREAM_BYTES);
+	board_put_input(&host, (uint8_t *)text, 1);
+	board_put_input(&host, (uint8_t *)text + 1, 2000);
 	event();
-	rings_put_input(&host, (uint8_t *)text + 2001, sizeof(text) - 2001);
+	board_put_input(&host, (uint8_t *)text + 2001, sizeof(text) - 2001);
 	for (unsigned int i = 0; i < sizeof(text); i++) {
 		ck_assert_uint_eq(in(0x3fd, 1) & 1, 1);
 		ck_assert_uint_eq(in(0x3f8, 1), (uint8_t)text[i]);
 	}
 	ck_assert_uint_eq(in(0x3fd, 1) & 1, 0);
 	/* All of it has room again. */
-	ck_assert_uint_eq(rings_input_room(&host), STREAM_BYTES);
+	ck_assert_uint_eq(board_input_room(&host), STREAM_BYTES);
 }
 END_TEST
 
@@ -899,7 +899,7 @@ START_TEST(nmi_button)
 	mmio_write(0, APIC + 0xf0, 0x1ff);
 	mmio_write(0, APIC + 0x360, 0x400);
 	ck_assert_uint_eq(enter(0, KEEL_EXIT_HLT)->action, KEEL_ACTION_WAIT);
-	rings_press(&host, KEEL_MESSAGE_NMI);
+	board_press(&host, KEEL_MESSAGE_NMI);
 	ck_assert_uint_eq(event()->kick, 1);
 	ck_assert_uint_eq(poll(0)->flags, KEEL_ANSWER_NMI);
 	ck_assert_uint_eq(ctx[0].answer.action, KEEL_ACTION_RESUME);
@@ -956,7 +956,7 @@ START_TEST(unknown_instruction)
 	ck_assert_uint_eq(answer->action, KEEL_ACTION_END);
 	ck_assert_uint_eq(answer->end, KEEL_END_CELL_REFUSED);
 	ck_assert_uint_eq(answer->detail, CELL_REFUSED_INSTRUCTION);
-	ck_assert_ptr_nonnull(memmem(text, take(rings_take_debug, text), ": d9 00 00 00 d0 ", 17));
+	ck_assert_ptr_nonnull(memmem(text, take(board_take_debug, text), ": d9 00 00 00 d0 ", 17));
 }
 END_TEST
 
@@ -1048,13 +1048,13 @@ START_TEST(power_button)
 	out_by(0, 0x602, 2, 0x100);
 	ck_assert_uint_eq(in(0x604, 2) & 1, 1);
 	ctx[0].regs.rflags |= IF;
-	rings_press(&host, KEEL_MESSAGE_POWER_BUTTON);
+	board_press(&host, KEEL_MESSAGE_POWER_BUTTON);
 	ck_assert_uint_eq(event()->kick, 1);
 	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x29));
 	ck_assert_uint_eq(in(0x600, 2) & 0x100, 0x100);
-	ck_assert_uint_eq(rings_buttons_taken(&host), 0);
+	ck_assert_uint_eq(board_buttons_taken(&host), 0);
 	out_by(0, 0x600, 2, 0x100);
-	ck_assert_uint_eq(rings_buttons_taken(&host), 1);
+	ck_assert_uint_eq(board_buttons_taken(&host), 1);
 }
 END_TEST
 
@@ -1077,7 +1077,7 @@ static unsigned int cd_error(void)
 
 static void change_cd(uint64_t bytes)
 {
-	rings_set_medium(&host, 2, bytes);
+	board_set_medium(&host, 2, bytes);
 	event();
 }
 
@@ -1091,22 +1091,22 @@ START_TEST(media)
 	ck_assert_uint_eq(cd_error(), 6);
 	ck_assert(cd_packet(0x00, 0));
 	ck_assert(cd_packet(0x1e, 1));
-	ck_assert(rings_door(&host, 2).locked);
-	rings_press_eject(&host);
+	ck_assert(board_door(&host, 2).locked);
+	board_press_eject(&host);
 	event();
 	ck_assert(cd_packet(0x00, 0));
 	ck_assert(!cd_packet(0x1b, 2));
 	ck_assert(cd_packet(0x1e, 0));
-	ck_assert(!rings_door(&host, 2).locked);
+	ck_assert(!board_door(&host, 2).locked);
 	channel->c.host_asleep = 1;
 	for (uint32_t i = 1; i < 300; i++) {
 		ck_assert(cd_packet(0x1b, 2));
 		/* Told or not, the last one says all. */
 		if (i % 40 == 0) {
-			ck_assert_uint_lt(rings_door(&host, 2).ejected, i);
-			ck_assert(rings_event_wanted(&host));
+			ck_assert_uint_lt(board_door(&host, 2).ejected, i);
+			ck_assert(board_event_wanted(&host));
 			event();
-			ck_assert_uint_eq(rings_door(&host, 2).ejected, i);
+			ck_assert_uint_eq(board_door(&host, 2).ejected, i);
 		}
 		ck_assert(cd_packet(0x1b, 3));
 		ck_assert(!cd_packet(0x00, 0));
@@ -1542,7 +1542,7 @@ static void scramble_channel(void)
 	case 0: ((uint8_t *)channel->message)[random_bits() % sizeof(channel->message)] = (uint8_t)random_bits(); break;
 	case 1: ((uint8_t *)channel->stream)[random_bits() % sizeof(channel->stream)] = (uint8_t)random_bits(); break;
 	case 2: use((unsigned int)(random_bits() % 2), (uint32_t)(random_bits() % (KEEL_BLOCK_ENTRIES + 2))); break;
-	case 3: rings_set_medium(&host, 2, random_bits()); rings_press(&host, random_bits() % 2); rings_serve(&host); break;
+	case 3: board_set_medium(&host, 2, random_bits()); board_press(&host, random_bits() % 2); board_serve(&host); break;
 	case 4: ring_of(random_bits() % 2)[random_bits() % vq_bytes(KEEL_BLOCK_ENTRIES)] = (uint8_t)random_bits(); break;
 	case 5: channel->queue[random_bits() % 2].arena[KEEL_BOUNCE_BYTES + random_bits() % 32] = (uint8_t)random_bits(); break;
 	case 6: set_sectors(1, random_bits()); break;

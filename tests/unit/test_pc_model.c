@@ -547,7 +547,7 @@ static void run_devices(unsigned int v)
 /* The button pulls LINT1 of all. */
 static void run_event(void)
 {
-	rings_press(&host, KEEL_MESSAGE_NMI);
+	board_press(&host, KEEL_MESSAGE_NMI);
 	kick(event()->kick);
 	check_all();
 }

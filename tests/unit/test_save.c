@@ -16,7 +16,7 @@
 /* What stands for a machine while another one is in the rig. */
 struct world {
 	struct test_channel *channel;
-	struct rings host;
+	struct board host;
 	struct pc *pc;
 	struct keel_context ctx[EVENT + 1];
 	struct lapic_page apics[2 * VCPUS];
@@ -863,8 +863,8 @@ START_TEST(medium_was_changed)
 	ck_assert(load(stream, bytes));
 	ck_assert_uint_eq(pc->ide.channel[1].drive[0].s.attention, 1);
 	ck_assert_uint_eq(pc->ide.channel[1].drive[0].bytes, 2048 * 30);
-	ck_assert(!rings_door(&host, 2).locked);
-	ck_assert_uint_eq(rings_door(&host, 2).ejected, 0);
+	ck_assert(!board_door(&host, 2).locked);
+	ck_assert_uint_eq(board_door(&host, 2).ejected, 0);
 }
 END_TEST
 
@@ -880,7 +880,7 @@ START_TEST(door_is_told)
 	leave(&first);
 	make_second(&first, &machine, 0);
 	ck_assert(load(stream, bytes));
-	ck_assert(rings_door(&host, 2).locked);
+	ck_assert(board_door(&host, 2).locked);
 }
 END_TEST
 

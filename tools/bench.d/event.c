@@ -41,8 +41,8 @@ static void serve(struct machine *m)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	do {
-		take(m, bytes, rings_take_output(&m->rings, bytes, sizeof(bytes)));
-		if (rings_event_wanted(&m->rings) && ioctl(m->fd, KEEL_VM_EVENT))
+		take(m, bytes, board_take_output(&m->board, bytes, sizeof(bytes)));
+		if (board_event_wanted(&m->board) && ioctl(m->fd, KEEL_VM_EVENT))
 			err(1, "KEEL_VM_EVENT");
 		last = strstr(m->output, GUEST_DONE);
 		if (last && strchr(last, '\n'))

@@ -3,8 +3,8 @@
  * The resource half's end of the channel (keel/channel.h): which of its queues are looked at before a sleep; characters;
  * messages of the panel and of CD-ROM drives. The cell's end is not trusted (backend/stream.h).
  */
-#ifndef KEEL_RINGS_H
-#define KEEL_RINGS_H
+#ifndef KEEL_BOARD_H
+#define KEEL_BOARD_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 #include "shared/vq_device.h"
 
 /* A device's messages, there and back. */
-struct rings_messages {
+struct board_messages {
 	struct stream_sink to;
 	struct stream_source from;
 	uint32_t pending;		/* bits by enum keel_message_kind, for which there was no buffer yet */
@@ -24,54 +24,54 @@ struct rings_messages {
 	struct keel_message last;	/* of the cell's */
 };
 
-struct rings {
+struct board {
 	struct keel_channel *channel;
 	const struct vq_device *queue[KEEL_QUEUES];	/* that must be empty before a sleep */
 	unsigned int queues;
 	struct stream_source output, debug;
 	struct stream_sink input;
-	struct rings_messages panel, drive[KEEL_DRIVES];
+	struct board_messages panel, drive[KEEL_DRIVES];
 	bool awaited;			/* the cell waits for room that there is */
 };
 
-struct rings_door {
+struct board_door {
 	bool locked;			/* the guest keeps it shut */
 	uint64_t ejected;		/* how often the guest has opened it with a medium in it */
 };
 
 /* devices and their queues are what the channel was filled with. Those of other kinds are their owners' to watch. */
-void rings_init(struct rings *rings, struct keel_channel *channel, const struct keel_device *devices, unsigned int count,
+void board_init(struct board *board, struct keel_channel *channel, const struct keel_device *devices, unsigned int count,
 		const struct keel_queue *queues);
 
 /* A queue of the channel's, which lives as long. */
-void rings_watch(struct rings *rings, const struct vq_device *queue);
+void board_watch(struct board *board, const struct vq_device *queue);
 
 /* Up to 'room' characters. */
-size_t rings_take_output(struct rings *rings, uint8_t *to, size_t room);
-size_t rings_take_debug(struct rings *rings, uint8_t *to, size_t room);
+size_t board_take_output(struct board *board, uint8_t *to, size_t room);
+size_t board_take_debug(struct board *board, uint8_t *to, size_t room);
 
-size_t rings_input_room(struct rings *rings);
-/* count is at most rings_input_room. */
-void rings_put_input(struct rings *rings, const uint8_t *from, size_t count);
+size_t board_input_room(struct board *board);
+/* count is at most board_input_room. */
+void board_put_input(struct board *board, const uint8_t *from, size_t count);
 
 /* The panel's buttons. The cell hears of this and what follows by an event. */
-void rings_press(struct rings *rings, enum keel_message_kind button);
+void board_press(struct board *board, enum keel_message_kind button);
 /* A CD-ROM drive, by its number, has another medium of so many bytes, or none (0). */
-void rings_set_medium(struct rings *rings, unsigned int drive, uint64_t bytes);
+void board_set_medium(struct board *board, unsigned int drive, uint64_t bytes);
 /* The eject buttons of CD-ROM drives. */
-void rings_press_eject(struct rings *rings);
+void board_press_eject(struct board *board);
 
 /* The cell's word: of a drive, and how many presses of the power button the guest has taken since its start. */
-struct rings_door rings_door(struct rings *rings, unsigned int drive);
-uint64_t rings_buttons_taken(struct rings *rings);
+struct board_door board_door(struct board *board, unsigned int drive);
+uint64_t board_buttons_taken(struct board *board);
 
 /* Looks at messages, and sends what there was no buffer for. */
-void rings_serve(struct rings *rings);
+void board_serve(struct board *board);
 /* The cell waits for room that was made since it was asked last: it wants an event. */
-bool rings_event_wanted(struct rings *rings);
+bool board_event_wanted(struct board *board);
 
-/* Before sleeping: announces it; false: there is work, do not sleep. After it: rings_awake. */
-bool rings_sleep(struct rings *rings, bool output_wanted);
-void rings_awake(struct rings *rings);
+/* Before sleeping: announces it; false: there is work, do not sleep. After it: board_awake. */
+bool board_sleep(struct board *board, bool output_wanted);
+void board_awake(struct board *board);
 
 #endif
