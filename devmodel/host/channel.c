@@ -7,7 +7,7 @@
 #include <time.h>
 #include <x86intrin.h>
 
-#include "host/backend/stream.h"
+#include "host/board.h"
 #include "shared/pc_map.h"
 #include "shared/virtio_blk.h"
 #include "shared/virtio_id.h"
@@ -38,19 +38,20 @@ static void place_queue(struct channel_layout *layout, size_t *end, uint32_t ent
 	};
 }
 
-/* Queues for messages to and from a device. */
-static void place_messages(struct channel_layout *layout, size_t *end)
+static void place_board_queues(struct channel_layout *layout, size_t *end, const struct board_kind *kind)
 {
-	for (unsigned int i = 0; i < 2; i++)
-		place_queue(layout, end, KEEL_MESSAGE_ENTRIES, (uint32_t)KEEL_PAGE_SIZE);
+	for (unsigned int i = 0; i < kind->queues; i++)
+		place_queue(layout, end, kind->queue[i].entries, kind->queue[i].arena_bytes);
 }
 
 static void plan_ide(struct keel_device *device, unsigned int number, const struct manifest_drive *drive)
 {
-	device->type = drive->kind == MANIFEST_DRIVE_CDROM ? KEEL_DEVICE_IDE_CDROM : KEEL_DEVICE_IDE_DISK;
+	const struct board_kind *kind = drive->kind == MANIFEST_DRIVE_CDROM ? &board_cdrom : &board_disk;
+
+	device->type = kind->type;
 	device->slot = (uint16_t)number;
 	device->config_bytes = sizeof(struct keel_block_config);
-	device->queues = drive->kind == MANIFEST_DRIVE_CDROM ? 3 : 1;
+	device->queues = (uint16_t)kind->queues;
 }
 
 static void plan_virtio(struct keel_device *device, unsigned int number)
@@ -85,29 +86,22 @@ static void plan_drive(struct channel_layout *layout, size_t *end, unsigned int 
 	if (virtio)
 		place_queue(layout, end, KEEL_BLOCK_ENTRIES_MOST, VIRTIO_BLK_ARENA);
 	else
-		place_queue(layout, end, KEEL_BLOCK_ENTRIES, KEEL_BLOCK_ARENA);
-	if (device->queues > 1)
-		place_messages(layout, end);
+		place_board_queues(layout, end, board_find_kind(device->type));
 }
 
-/* A row of a kind that has one place. Its queues are placed next. */
-static void plan_board_device(struct channel_layout *layout, enum keel_device_type type, unsigned int queues)
-{
-	layout->device[layout->devices++] = (struct keel_device){
-		.type = type, .first_queue = (uint16_t)layout->queues, .queues = (uint16_t)queues,
-	};
-}
-
-/* What every machine has. A guest may put out its characters one by one: there are many small buffers for them. */
+/* What every machine has. */
 static void plan_board(struct channel_layout *layout, size_t *end)
 {
-	plan_board_device(layout, KEEL_DEVICE_CONSOLE, 2);
-	place_queue(layout, end, STREAM_BUFFERS, CHANNEL_STREAM_BYTES);
-	place_queue(layout, end, KEEL_STREAM_ENTRIES_MOST, CHANNEL_STREAM_BYTES);
-	plan_board_device(layout, KEEL_DEVICE_DEBUG, 1);
-	place_queue(layout, end, KEEL_STREAM_ENTRIES_MOST, CHANNEL_STREAM_BYTES);
-	plan_board_device(layout, KEEL_DEVICE_PANEL, 2);
-	place_messages(layout, end);
+	for (unsigned int i = 0; i < board_kind_count; i++) {
+		const struct board_kind *kind = board_kinds[i];
+
+		if (!kind->always)
+			continue;
+		layout->device[layout->devices++] = (struct keel_device){
+			.type = kind->type, .first_queue = (uint16_t)layout->queues, .queues = (uint16_t)kind->queues,
+		};
+		place_board_queues(layout, end, kind);
+	}
 }
 
 static void plan_device(struct channel_layout *layout, size_t *end, struct backend_plan *plan)

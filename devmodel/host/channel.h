@@ -11,8 +11,6 @@
 #include "host/vm.h"
 #include "manifest/manifest.h"
 
-#define CHANNEL_STREAM_BYTES	4096u	/* of a console's or debug port's characters that there is room for, each way */
-
 struct channel_layout {
 	size_t bytes;
 	unsigned int devices, queues;

@@ -15,18 +15,27 @@ static const struct backend_ops *const kinds[] = {
 
 #define KINDS		ARRAY_SIZE(kinds)
 
-/* Drives have rows and queues of the channel's, too, and so have console, debug port and panel. */
-#define DEVICES_MOST	(KEEL_DEVICES - MANIFEST_DRIVES - 3u)
-#define QUEUES_MOST	(KEEL_QUEUES - MANIFEST_DRIVES - 2u * MANIFEST_IDE_DRIVES - 5u)
+/* What the board and as many drives as a guest can have leave for all others. */
+static void measure_room(unsigned int *devices, unsigned int *queues)
+{
+	*devices = KEEL_DEVICES - MANIFEST_DRIVES;
+	*queues = KEEL_QUEUES - (MANIFEST_DRIVES - MANIFEST_IDE_DRIVES) - MANIFEST_IDE_DRIVES * board_cdrom.queues;
+	for (unsigned int i = 0; i < board_kind_count; i++) {
+		*devices -= board_kinds[i]->always;
+		*queues -= board_kinds[i]->always ? board_kinds[i]->queues : 0;
+	}
+}
 
 static bool open_entry(struct devices *devices, const struct backend_ops *ops, const struct backend_plan *plan,
 		       const struct manifest *m, unsigned int number, struct failure *failure)
 {
 	struct devices_entry *entry = &devices->entry[devices->count];
+	unsigned int devices_most, queues_most;
 
-	if (devices->count == DEVICES_MOST || plan->device.queues > QUEUES_MOST - devices->queues)
+	measure_room(&devices_most, &queues_most);
+	if (devices->count == devices_most || plan->device.queues > queues_most - devices->queues)
 		return failure_set(failure, EXIT_FAILED, "a guest has at most %u devices beside its drives, with %u queues",
-				   DEVICES_MOST, QUEUES_MOST);
+				   devices_most, queues_most);
 	*entry = (struct devices_entry){ .ops = ops, .plan = *plan, .state = calloc(1, ops->bytes) };
 	if (!entry->state)
 		return failure_set(failure, EXIT_NO_MEMORY, "out of memory");

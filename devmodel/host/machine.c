@@ -21,7 +21,7 @@
 #include "host/schedule.h"
 #include "shared/pc_map.h"
 
-#define CHUNK			CHANNEL_STREAM_BYTES
+#define CHUNK			BOARD_STREAM_BYTES
 #define CONSOLE_LOG_LIMIT	(8u << 20)
 #define FIRMWARE_LOG_LIMIT	(1u << 20)
 #define INPUT_POLL_MS		20	/* the cell does not ring when it has taken input */

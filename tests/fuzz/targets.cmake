@@ -9,14 +9,12 @@ keel_fuzz_target(acpi
 	INCLUDES vmm arch/x86)
 keel_fuzz_target(channel ALLOCATES
 	SOURCES devmodel/host/backend/block_queue.c devmodel/host/backend/claim.c devmodel/host/backend/disk.c devmodel/host/loop.c
-		devmodel/host/backend/stream.c devmodel/host/board.c devmodel/cell/core/stream.c
-		devmodel/shared/vq_device.c devmodel/shared/vq_driver.c
+		${KEEL_BOARD_SOURCES} devmodel/cell/core/stream.c devmodel/shared/vq_driver.c
 		tools/common/rundir.c tools/common/exit.c tools/common/text.c tools/manifest/image_format.c
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING)
 keel_fuzz_target(control ALLOCATES
 	SOURCES devmodel/host/backend/console.c devmodel/host/control.c devmodel/host/ending.c devmodel/host/backend/logfile.c
-		devmodel/host/loop.c devmodel/host/machine_control.c devmodel/host/machine_media.c devmodel/host/backend/stream.c devmodel/host/board.c
-		devmodel/shared/vq_device.c
+		devmodel/host/loop.c devmodel/host/machine_control.c devmodel/host/machine_media.c ${KEEL_BOARD_SOURCES}
 		devmodel/host/backend/claim.c tools/common/rundir.c tools/common/exit.c tools/common/text.c
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING util)
 keel_fuzz_target(emulate

@@ -177,7 +177,7 @@ static bool answer_requests(struct guest *g)
 
 static bool take_output(struct guest *g)
 {
-	uint8_t debug[CHANNEL_STREAM_BYTES];
+	uint8_t debug[BOARD_STREAM_BYTES];
 
 	while (board_take_debug(&g->board, debug, sizeof(debug)))
 		;

@@ -25,7 +25,7 @@ keel_unit_test(devices ALLOCATES
 		devmodel/host/firmware/blob.c tools/common/exit.c tools/common/text.c ${KEEL_PC_SOURCES})
 keel_unit_test(disk ALLOCATES
 	SOURCES tests/unit/test_disk.c devmodel/host/backend/claim.c devmodel/host/backend/disk.c devmodel/host/loop.c
-		devmodel/host/backend/stream.c devmodel/host/board.c devmodel/cell/core/stream.c devmodel/shared/vq_device.c devmodel/shared/vq_driver.c
+		${KEEL_BOARD_SOURCES} devmodel/cell/core/stream.c devmodel/shared/vq_driver.c
 		tools/common/rundir.c tools/common/exit.c tools/common/text.c tools/manifest/image_format.c
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING)
 
