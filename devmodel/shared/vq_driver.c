@@ -70,6 +70,16 @@ bool vq_driver_receive(struct vq_driver *vq, uint16_t *head, uint32_t *bytes)
 	return false;
 }
 
+bool vq_driver_is_done(const struct vq_driver *vq)
+{
+	uint16_t back = (uint16_t)(VQ_LOAD(vq_used_head(vq->ring, vq->entries)->index) - vq->used_index);
+	unsigned int out = 0;
+
+	for (unsigned int i = 0; i < vq->entries; i++)
+		out += vq->shadow[i].count != 0;
+	return back >= out && back <= vq->entries;
+}
+
 void vq_driver_wait(struct vq_driver *vq, bool waits)
 {
 	VQ_STORE(vq_avail_head(vq->ring, vq->entries)->flags, waits ? 0 : VQ_AVAIL_NO_INTERRUPT);

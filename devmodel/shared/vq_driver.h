@@ -32,6 +32,9 @@ bool vq_driver_send(struct vq_driver *vq, const struct vq_piece *pieces, unsigne
  */
 bool vq_driver_receive(struct vq_driver *vq, uint16_t *head, uint32_t *bytes);
 
+/* The device has nothing any more: all that it had is back, and may still be received. */
+bool vq_driver_is_done(const struct vq_driver *vq);
+
 /*
  * Whether the device has to tell when it gives something back, which it has until told otherwise. Who begins to wait looks at
  * what there is once more.

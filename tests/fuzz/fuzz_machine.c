@@ -5,14 +5,9 @@
  */
 #include "fuzz_check.h"
 
-#include <keel/macros.h>
-
 #include "../unit/busy_machine.h"
+#include "../unit/busy_virtio.h"
 #include "machine/save.h"
-#include "shared/net.h"
-#include "shared/pc_map.h"
-#include "shared/virtio_blk.h"
-#include "shared/virtio_id.h"
 
 #define INPUT_BYTES	400u
 #define STREAM_ROOM	0x28000u
@@ -20,23 +15,6 @@
 #define LOW_BYTES	0x10000u	/* of guest memory, that an input may find as another one has left it */
 #define DRAIN_MOST	400u
 #define ACTIONS_MOST	64u
-
-/* The devices' queues are behind the rest of the channel. */
-#define VIRTIO_QUEUES	5u
-#define VIRTIO_ENTRIES	16u
-#define VIRTIO_ARENA	0x11000u
-#define VIRTIO_BYTES	((uint32_t)KEEL_PAGE_SIZE + VIRTIO_ARENA)
-#define VIRTIO_RING(q)	((uint32_t)sizeof(struct test_channel) + (q) * VIRTIO_BYTES)
-#define CHANNEL_BYTES	VIRTIO_RING(VIRTIO_QUEUES)
-#define VIRTIO_PORTS(d)	(0xd000u + (d) * 0x100u)
-#define VIRTIO_MSIX(d)	(0xc0000000u + (d) * 0x10000u)
-#define VIRTIO_BAR(d)	(0xc0008000u + (d) * 0x10000u)
-/* A guest's queue, of the size that it is made: table, ring and used ring. */
-#define GUEST_ENTRIES	16u
-#define GUEST_RING(q)	(0x8000u + (q) * 0x800u)
-#define GUEST_AVAIL(q)	(GUEST_RING(q) + 0x200u)
-#define GUEST_USED(q)	(GUEST_RING(q) + 0x400u)
-#define GUEST_DATA	0xc000u
 
 /* All that a machine is of, but for its guest's memory. */
 struct snapshot {
@@ -83,115 +61,12 @@ static void bring_back(const struct snapshot *s)
 
 /* Virtio devices */
 
-static const struct virtio_row {
-	uint16_t id, slot, first_queue, queues;
-	uint64_t features;
-} virtio_rows[] = {
-	{ VIRTIO_ID_RNG, PC_SLOT_RNG, 0, 1, 0 },
-	{ VIRTIO_ID_BLOCK, PC_SLOT_DISK, 1, 1, 0 },
-	{ VIRTIO_ID_NET, PC_SLOT_NET, 2, NET_QUEUES, NET_GUEST_OFFLOADS | NET_F_MRG_RXBUF | NET_F_CTRL_VQ },
-};
-
-#define VIRTIO_DEVICES	ARRAY_SIZE(virtio_rows)
-
-static void fill_config(struct keel_device *row)
-{
-	static const struct virtio_blk_config disk = {
-		.capacity = 64, .seg_max = VIRTIO_BLK_SEGMENTS, .blk_size = KEEL_SECTOR, .num_queues = 1,
-		.max_discard_sectors = 64, .max_discard_seg = 1,
-	};
-	static const struct net_config net = { .status = NET_STATUS_LINK_UP, .queue_pairs = 1 };
-	const void *config = row->slot == PC_SLOT_DISK ? (const void *)&disk : &net;
-
-	row->config_bytes = row->slot == PC_SLOT_DISK ? sizeof(disk) : row->slot == PC_SLOT_NET ? sizeof(net) : 0;
-	memcpy(row->config, config, row->config_bytes);
-}
-
-static void add_virtio(void)
-{
-	struct test_channel *more = aligned_alloc(KEEL_PAGE_SIZE, CHANNEL_BYTES);
-	struct keel_machine *m;
-
-	require(more != NULL, "no memory");
-	memset(more, 0, CHANNEL_BYTES);
-	memcpy(more, channel, sizeof(*channel));
-	free(channel_block);
-	channel_block = (uint8_t *)more;
-	channel = more;
-	channel->c.bytes = CHANNEL_BYTES;
-	m = &channel->c.machine;
-	for (unsigned int d = 0; d < VIRTIO_DEVICES; d++) {
-		const struct virtio_row *from = &virtio_rows[d];
-		struct keel_device *row = &m->device[m->devices++];
-
-		*row = (struct keel_device){
-			.type = KEEL_DEVICE_VIRTIO + from->id, .slot = from->slot, .first_queue = (uint16_t)m->queues,
-			.queues = from->queues, .features = from->features,
-		};
-		fill_config(row);
-		for (unsigned int q = from->first_queue; q < from->first_queue + (unsigned int)from->queues; q++)
-			m->queue[m->queues++] = (struct keel_queue){
-				.ring = VIRTIO_RING(q), .entries = VIRTIO_ENTRIES,
-				.arena = VIRTIO_RING(q) + (uint32_t)KEEL_PAGE_SIZE, .arena_bytes = VIRTIO_ARENA,
-			};
-	}
-	open_host();
-}
-
-static uint64_t virtio_get(unsigned int d, unsigned int offset, unsigned int bytes)
-{
-	nobody();
-	return bus_read(&pc->io, VIRTIO_BAR(d) + offset, bytes);
-}
-
-static void virtio_put(unsigned int d, unsigned int offset, unsigned int bytes, uint32_t value)
-{
-	nobody();
-	bus_write(&pc->io, VIRTIO_BAR(d) + offset, bytes, value);
-}
-
-/* What a driver of today does; the rings are empty. */
-static void start_virtio(unsigned int d, uint32_t features)
-{
-	const struct virtio_row *row = &virtio_rows[d];
-
-	virtio_put(d, 0x14, 1, 0);
-	virtio_put(d, 0x14, 1, 3);
-	virtio_put(d, 0x08, 4, 0);
-	virtio_put(d, 0x0c, 4, (uint32_t)(virtio_get(d, 0x04, 4) & features));
-	virtio_put(d, 0x08, 4, 1);
-	virtio_put(d, 0x0c, 4, 1);
-	virtio_put(d, 0x14, 1, 0xb);
-	for (unsigned int q = 0; q < row->queues; q++) {
-		memset(guest + GUEST_RING(row->first_queue + q), 0, 0x800);
-		virtio_put(d, 0x16, 2, q);
-		virtio_put(d, 0x18, 2, GUEST_ENTRIES);
-		virtio_put(d, 0x20, 4, GUEST_RING(row->first_queue + q));
-		virtio_put(d, 0x28, 4, GUEST_AVAIL(row->first_queue + q));
-		virtio_put(d, 0x30, 4, GUEST_USED(row->first_queue + q));
-		virtio_put(d, 0x1c, 2, 1);
-	}
-	virtio_put(d, 0x14, 1, 0xf);
-}
-
-static void plug_virtio(void)
-{
-	for (unsigned int d = 0; d < VIRTIO_DEVICES; d++) {
-		pci_put(virtio_rows[d].slot, 0, 0x10, 4, VIRTIO_PORTS(d));
-		pci_put(virtio_rows[d].slot, 0, 0x14, 4, VIRTIO_MSIX(d));
-		pci_put(virtio_rows[d].slot, 0, 0x20, 4, VIRTIO_BAR(d));
-		pci_put(virtio_rows[d].slot, 0, 0x04, 2, 7);
-		start_virtio(d, 0);
-	}
-}
-
 /* A chain of up to three buffers, which may be what the device takes, and a notification. */
 static void add_chain(struct bytes *b)
 {
 	unsigned int what = take8(b), d = what % VIRTIO_DEVICES;
 	unsigned int q = virtio_rows[d].first_queue + what / 4 % virtio_rows[d].queues;
 	unsigned int count = 1 + take8(b) % 3, head = take8(b) % GUEST_ENTRIES;
-	uint16_t index;
 
 	for (unsigned int i = 0; i < count; i++) {
 		uint8_t how = take8(b);
@@ -202,14 +77,10 @@ static void add_chain(struct bytes *b)
 			.next = (uint16_t)((head + i + 1) % GUEST_ENTRIES),
 		};
 
-		memcpy(guest + GUEST_RING(q) + (head + i) % GUEST_ENTRIES * sizeof(desc), &desc, sizeof(desc));
+		set_virtio_desc(q, head + i, &desc);
 	}
 	guest[GUEST_DATA] = take8(b) & 15;
-	memcpy(&index, guest + GUEST_AVAIL(q) + 2, sizeof(index));
-	memcpy(guest + GUEST_AVAIL(q) + 4 + index % GUEST_ENTRIES * 2u, &(uint16_t){ (uint16_t)head }, sizeof(uint16_t));
-	index++;
-	memcpy(guest + GUEST_AVAIL(q) + 2, &index, sizeof(index));
-	virtio_put(d, 0x3000, 2, 0);
+	make_available(d, q, (uint16_t)head);
 }
 
 static void access_virtio(struct bytes *b)
@@ -230,28 +101,6 @@ static void access_virtio(struct bytes *b)
 		virtio_put(d, pages[at % 6] + (take8(b) & (0x3fu & ~(bytes - 1))), bytes, what & 0x40 ? take8(b) : take32(b));
 }
 
-/* The resource half has done all that a queue asks for; of a network's reception nothing, or a frame. True: it had to. */
-static bool answer_virtio(unsigned int q, bool frame)
-{
-	/* Good statuses, random bytes, and a frame in one buffer, or rubbish. */
-	static const uint8_t written[VIRTIO_QUEUES] = { 0xa5, 0, 1, 0, 0 };
-	struct vq_head *used = vq_used_head((uint8_t *)channel + VIRTIO_RING(q), VIRTIO_ENTRIES);
-	struct vq_device device;
-	struct vq_chain chain;
-	bool any = false;
-
-	vq_device_init(&device, channel, VIRTIO_RING(q), VIRTIO_ENTRIES, VIRTIO_RING(q) + (uint32_t)KEEL_PAGE_SIZE, VIRTIO_ARENA);
-	device.avail_index = device.used_index = used->index;
-	while (vq_device_has(&device) && (q != 2 || (frame && !any)) && vq_device_take(&device, &chain)) {
-		require(chain.good, "a request of the channel that is none");
-		for (unsigned int i = chain.out; i < chain.out + chain.in; i++)
-			memset((uint8_t *)channel + chain.piece[i].offset, written[q], chain.piece[i].bytes);
-		vq_device_give(&device, chain.head, 64);
-		any = true;
-	}
-	return any;
-}
-
 static void be_virtio_host(struct bytes *b)
 {
 	uint8_t what = take8(b);
@@ -269,7 +118,7 @@ static void set_up(void)
 	flat(0);
 	fresh = keep();
 	make_busy();
-	plug_virtio();
+	plug_virtio(0);
 	event();
 	busy = keep();
 }
@@ -408,23 +257,16 @@ static void act(struct bytes *b)
 	}
 }
 
-/*
- * All that is asked for is answered, so that the machine can be saved. False: the guest has ended it, or a device holds what it
- * may not give the guest.
- */
+/* All that is asked for is answered, so that the machine can be saved. False: the guest has ended it. */
 static bool come_to_rest(void)
 {
-	for (unsigned int i = 0; i < DRAIN_MOST && !pc->end; i++) {
-		bool any = false;
+	bool answered = answer_all_virtio();
 
-		for (unsigned int q = 0; q < VIRTIO_QUEUES; q++)
-			any |= answer_virtio(q, false);
-		event();
-		if (!any)
-			return machine_is_quiet(pc);
-	}
-	require(pc->end, "a virtio device asks for ever");
-	return false;
+	if (pc->end)
+		return false;
+	require(answered, "a virtio device asks for ever");
+	require(machine_settle(pc), "a device waits for what nobody has");
+	return true;
 }
 
 /* The resource half keeps up. False: the guest has ended the machine. */

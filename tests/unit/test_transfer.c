@@ -2,9 +2,8 @@
 /* A guest through the channel into another cell, by a resource half and a hypervisor that the test plays; and what is refused. */
 #include <keel/macros.h>
 
+#include "busy_virtio.h"
 #include "machine/save.h"
-#include "shared/pc_map.h"
-#include "shared/virtio_id.h"
 #include "suite.h"
 #include "transfer_rig.h"
 
@@ -50,6 +49,8 @@ static void make_second(void)
 
 	destroy();
 	make_with_area();
+	if (machine.devices > RIG_DEVICES)
+		add_virtio();
 	channel->c.machine = machine;
 	channel->c.machine.wall_ns = 0;
 	memset(states, 0, sizeof(states));
@@ -200,6 +201,81 @@ START_TEST(stops_when_nothing_is_under_way)
 	for (unsigned int i = 0; i < 3; i++)
 		look();
 	ck_assert_uint_eq(state(), KEEL_TRANSFER_SAVING);
+}
+END_TEST
+
+static void start_with_requests(void)
+{
+	make_with_area();
+	add_virtio();
+	run_until_busy();
+	plug_virtio(0);
+	for (unsigned int d = 0; d < VIRTIO_DEVICES; d++)
+		ask_virtio(d, 0);
+}
+
+/* Devices that may reach memory: each request comes to its end first. */
+START_TEST(waits_for_virtio_devices)
+{
+	static const unsigned int queues[] = { 0, 1, VIRTIO_TRANSMIT };
+
+	start_with_requests();
+	command(KEEL_TRANSFER_SAVE);
+	for (unsigned int i = 0; i < ARRAY_SIZE(queues); i++) {
+		look();
+		look();
+		ck_assert_uint_eq(state(), KEEL_TRANSFER_STOPPING);
+		ck_assert(answer_virtio(queues[i], false));
+	}
+	look();
+	ck_assert_uint_eq(state(), KEEL_TRANSFER_SAVING);
+	for (unsigned int i = 0; i < ARRAY_SIZE(queues); i++)
+		ck_assert_uint_eq(virtio_used(queues[i]), 1);
+}
+END_TEST
+
+/* Those that were lost can be told from those that were not, by the driver, and all devices are as good as new. */
+static void expect_given_up(void)
+{
+	for (unsigned int d = 0; d < VIRTIO_DEVICES; d++) {
+		bool lost = d != VIRTIO_NETWORK;
+
+		set_virtio_master(d, true);
+		ck_assert_uint_eq(virtio_get(d, 0x14, 1), lost ? 0x4f : 0xf);
+		start_virtio(d, 0);
+		ask_virtio(d, 4);
+	}
+	ck_assert(answer_all_virtio());
+	ck_assert_uint_eq(virtio_used(0), 1);
+	ck_assert_uint_eq(virtio_used(1), 1);
+	ck_assert_uint_eq(virtio_used(VIRTIO_TRANSMIT), 1);
+}
+
+/*
+ * Devices that may not, whatever the host is done with. Nothing of it comes to the guest's memory, but the save to its end, when no
+ * write is under way to a disk.
+ */
+START_TEST(bus_is_taken_away)
+{
+	start_with_requests();
+	for (unsigned int d = 0; d < VIRTIO_DEVICES; d++)
+		set_virtio_master(d, false);
+	command(KEEL_TRANSFER_SAVE);
+	look();
+	look();
+	ck_assert_uint_eq(state(), KEEL_TRANSFER_STOPPING);
+	ck_assert(answer_virtio(1, false));
+	stream_bytes = save(stream);
+	ck_assert_uint_eq(virtio_used(0), 0);
+	ck_assert_uint_eq(virtio_used(1), 0);
+	go_on();
+	ck_assert_uint_eq(kicked(0)->action, KEEL_ACTION_RESUME);
+	expect_given_up();
+	make_second();
+	ck_assert_msg(load(stream, stream_bytes) == KEEL_TRANSFER_HELD, "%s", area()->transfer.error);
+	go_on();
+	ck_assert_uint_eq(kicked(0)->action, KEEL_ACTION_RESUME);
+	expect_given_up();
 }
 END_TEST
 
@@ -466,6 +542,8 @@ SUITE("transfer", tcase)
 	tcase_add_test(tcase, goes_on_elsewhere);
 	tcase_add_test(tcase, stop_is_called_off);
 	tcase_add_test(tcase, stops_when_nothing_is_under_way);
+	tcase_add_test(tcase, waits_for_virtio_devices);
+	tcase_add_test(tcase, bus_is_taken_away);
 	tcase_add_test(tcase, an_exit_comes_before_the_stop);
 	tcase_add_test(tcase, needs_an_area);
 	tcase_add_loop_test(tcase, bad_stream, 0, ARRAY_SIZE(changes));

@@ -364,6 +364,16 @@ static void not_failed(void)
 	put(0x14, 1, 0x0f);
 }
 
+static void not_ready(void)
+{
+	put(0x14, 1, 0x0b);
+}
+
+static void ready(void)
+{
+	put(0x14, 1, 0x0f);
+}
+
 static void registers_off(void)
 {
 	config_write(0x04, 2, 4);
@@ -429,6 +439,7 @@ static const struct {
 	{ "nothing", nothing, nothing, false, true, false },
 	{ "bus master off", master_off, master_on, true, true, false },
 	{ "FAILED", failed, not_failed, true, true, false },
+	{ "DRIVER_OK off", not_ready, ready, true, true, false },
 	{ "registers off", registers_off, master_on, false, true, false },
 	{ "registers moved", registers_moved, registers_back, false, true, false },
 	{ "queue changed", queue_changed, nothing, false, true, false },
@@ -471,6 +482,56 @@ START_TEST(changed)
 }
 END_TEST
 
+/*
+ * A machine in which the guest has taken away what it waits for is saved, too: as soon as the host is done. A driver hears that
+ * what it waits for does not come; of a disk nothing may be under way, whatever has become of its requests.
+ */
+START_TEST(given_up)
+{
+	const char *what = changes[_i].what;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(kinds) && changes[_i].waits; i++) {
+		bool lost;
+
+		plug(&kinds[i]);
+		lost = kind->ops != &virtio_net;
+		start_modern();
+		hold();
+		ck_assert_msg(virtio_is_quiet(device) == (kind->fills && !lost), "%s", kind->name);
+		changes[_i].take_away();
+		ck_assert_msg(virtio_is_quiet(device) == (kind->ops != &virtio_blk), "%s, %s: not done", kind->name, what);
+		give();
+		ck_assert_msg(virtio_is_quiet(device), "%s, %s: done", kind->name, what);
+		ck_assert_msg(virtio_is_awaited(device) == lost, "%s, %s", kind->name, what);
+		expect_nothing(what);
+		virtio_give_up(device);
+		ck_assert(virtio_is_quiet(device) && !virtio_is_awaited(device));
+		changes[_i].bring_back();
+		ck_assert_msg(!(device->s.status & VIRTIO_STATUS_NEEDS_RESET) != lost, "%s, %s", kind->name, what);
+		ck_assert_uint_eq(used_count(), !lost);
+		place = 1;
+		start_modern();
+		expect_works(what, 1);
+		unplug();
+	}
+}
+END_TEST
+
+/* A reset forgets what was asked, and a disk's may still be under way. */
+START_TEST(forgotten)
+{
+	plug(&kinds[_i]);
+	start_modern();
+	hold();
+	put(0x14, 1, 0);
+	ck_assert(virtio_is_quiet(device) == (kind->ops != &virtio_blk));
+	give();
+	ck_assert(virtio_is_quiet(device));
+	ck_assert(!virtio_is_awaited(device));
+	unplug();
+}
+END_TEST
+
 SUITE("virtio_held", tests)
 {
 	tcase_set_timeout(tests, 60);
@@ -478,4 +539,6 @@ SUITE("virtio_held", tests)
 	tcase_add_loop_test(tests, queue_taken_away, 0, ARRAY_SIZE(kinds));
 	tcase_add_loop_test(tests, queue_replaced, 0, ARRAY_SIZE(kinds));
 	tcase_add_loop_test(tests, changed, 0, ARRAY_SIZE(changes));
+	tcase_add_loop_test(tests, given_up, 0, ARRAY_SIZE(changes));
+	tcase_add_loop_test(tests, forgotten, 0, ARRAY_SIZE(kinds));
 }

@@ -132,6 +132,7 @@ START_TEST(many_chains)
 			out[head] = false;
 			taken++;
 		}
+		ck_assert(vq_driver_is_done(&driver) == (!waiting && !vq_device_has(&device)));
 	}
 	ck_assert_uint_gt(sent, 4000);
 	ck_assert_uint_ge(taken + ENTRIES, sent);

@@ -215,7 +215,8 @@ static void take_image(const struct pc *pc, struct image *image)
 		image->board.halted[i] = pc->vcpu[i].halted;
 }
 
-bool machine_is_quiet(const struct pc *pc)
+/* No device waits for the resource half. */
+static bool is_quiet(const struct pc *pc)
 {
 	for (unsigned int i = 0; i < PIIX3_IDE_CHANNELS; i++)
 		if (ide_in_flight(&pc->ide.channel[i]))
@@ -226,11 +227,28 @@ bool machine_is_quiet(const struct pc *pc)
 	return true;
 }
 
+bool machine_settle(struct pc *pc)
+{
+	if (!is_quiet(pc))
+		return false;
+	for (unsigned int i = 0; i < pc->virtio_devices; i++)
+		virtio_give_up(pc->virtio[i]);
+	return true;
+}
+
+static bool is_settled(const struct pc *pc)
+{
+	for (unsigned int i = 0; i < pc->virtio_devices; i++)
+		if (virtio_is_awaited(pc->virtio[i]))
+			return false;
+	return is_quiet(pc);
+}
+
 static bool may_be_moved(const struct pc *pc, struct machine_error *error)
 {
 	if (!pc->ready || pc->end)
 		return fail(error, MACHINE_ENDED);
-	return machine_is_quiet(pc) || fail(error, MACHINE_BUSY);
+	return is_settled(pc) || fail(error, MACHINE_BUSY);
 }
 
 struct writer {

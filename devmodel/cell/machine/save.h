@@ -27,7 +27,7 @@
 
 enum machine_failure {
 	MACHINE_ENDED = 1,	/* the guest has switched off or reset its machine, or there is none yet */
-	MACHINE_BUSY,		/* a device waits for the resource half: once its completion has been looked at, again */
+	MACHINE_BUSY,		/* a device waits for the resource half, or it was not settled: once it is, again */
 	MACHINE_NO_ROOM,	/* in the memory that was given */
 	MACHINE_NO_STREAM,	/* it does not begin as one, or is of a later version */
 	MACHINE_OTHER_REVISION,
@@ -50,14 +50,20 @@ struct machine_error {
 	unsigned int part_instance;
 };
 
-/* No device waits for the resource half. */
-bool machine_is_quiet(const struct pc *pc);
+/*
+ * While no vCPU runs: whether no device waits for the resource half any more. Then what a guest waits for and cannot be given,
+ * because it does not let its device reach memory, say, is given up: its driver is told that the device needs a reset.
+ */
+bool machine_settle(struct pc *pc);
 
 /* Bytes that machine_save writes at most; and that machine_load needs for itself. */
 size_t machine_save_bytes(struct pc *pc);
 size_t machine_load_bytes(struct pc *pc);
 
-/* At the end of an entry, while no vCPU runs. Returns the stream's length, or 0, and why. The machine stays as it is. */
+/*
+ * At the end of an entry, while no vCPU runs, of a machine that is settled. Returns the stream's length, or 0, and why. The
+ * machine stays as it is.
+ */
 size_t machine_save(struct pc *pc, uint8_t *stream, size_t room, struct machine_error *error);
 /*
  * Into a machine that no vCPU has entered or that was stopped as for a save, of the same revision, at this host TSC. Nobody

@@ -509,7 +509,7 @@ static void give_time_back(struct pc *pc)
 /* Nothing may be on its way any more, to a vCPU or from the resource half, before time stands still. */
 static void stop(struct pc *pc)
 {
-	if (pc->transfer.stopped != all_vcpus(pc) || !machine_is_quiet(pc))
+	if (pc->transfer.stopped != all_vcpus(pc) || !machine_settle(pc))
 		return;
 	pc->transfer.still = true;
 	set_state(pc, KEEL_TRANSFER_SAVING);

@@ -478,19 +478,27 @@ static void work(struct virtio_device *device)
 	virtio_queue_tell(device, 0);
 }
 
-static bool quiet(const struct virtio_device *device)
+static bool awaited(const struct virtio_device *device)
 {
 	const struct blk *blk = (const struct blk *)device;
 
 	for (unsigned int i = 0; i < REQUESTS; i++)
 		if (blk->request[i].taken)
-			return false;
-	return true;
+			return true;
+	return false;
+}
+
+/* A write that nobody waits for must not come to the disk behind those of the machine that is loaded. */
+static bool quiet(const struct virtio_device *device)
+{
+	const struct blk *blk = (const struct blk *)device;
+
+	return vq_driver_is_done(&blk->host) && (!virtio_runs(device) || !awaited(device));
 }
 
 const struct virtio_ops virtio_blk = {
 	.name = "virtio-blk",
 	.id = VIRTIO_ID_BLOCK, .pci_device = 0x1001, .class = 0x01, .queues = 1, .entries = VIRTIO_BLK_ENTRIES,
 	.features = F_SEG_MAX | F_BLK_SIZE | F_FLUSH | F_TOPOLOGY, .bytes = sizeof(struct blk),
-	.accepts = accepts, .start = start, .reset = reset, .work = work, .quiet = quiet,
+	.accepts = accepts, .start = start, .reset = reset, .work = work, .quiet = quiet, .awaited = awaited,
 };

@@ -466,12 +466,12 @@ static void work(struct virtio_device *device)
 	control(net);
 }
 
-/* Frames for the guest do not count: to lose one is what networks do. */
+/* Frames for the guest do not count: to lose one is what networks do. Of those that it has sent it waits for none. */
 static bool quiet(const struct virtio_device *device)
 {
 	const struct net *net = (const struct net *)device;
 
-	return !net->rx.started || (!net->tx.count && net->control.free_count == net->control.entries);
+	return !virtio_runs(device) || !net->rx.started || (!net->tx.count && net->control.free_count == net->control.entries);
 }
 
 const struct virtio_ops virtio_net = {

@@ -106,19 +106,24 @@ static void work(struct virtio_device *device)
 	virtio_queue_tell(device, 0);
 }
 
-static bool quiet(const struct virtio_device *device)
+static bool awaited(const struct virtio_device *device)
 {
 	const struct rng *rng = (const struct rng *)device;
 
 	for (unsigned int i = 0; i < rng->host.entries; i++)
 		if (rng->shadow[i].count && !rng->asked[i].forgotten)
-			return false;
-	return true;
+			return true;
+	return false;
+}
+
+static bool quiet(const struct virtio_device *device)
+{
+	return !virtio_runs(device) || !awaited(device);
 }
 
 const struct virtio_ops virtio_rng = {
 	.name = "virtio-rng",
 	.id = VIRTIO_ID_RNG, .pci_device = 0x1005, .class = 0xff, .queues = 1, .entries = GUEST_ENTRIES,
 	.bytes = sizeof(struct rng),
-	.accepts = accepts, .start = start, .reset = reset, .work = work, .quiet = quiet,
+	.accepts = accepts, .start = start, .reset = reset, .work = work, .quiet = quiet, .awaited = awaited,
 };

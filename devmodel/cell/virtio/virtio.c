@@ -123,7 +123,22 @@ void virtio_init(struct virtio_device *device, const struct keel_queue *queues)
 
 bool virtio_is_quiet(const struct virtio_device *device)
 {
-	return device->s.status & (VIRTIO_STATUS_NEEDS_RESET | VIRTIO_STATUS_FAILED) || device->ops->quiet(device);
+	return device->ops->quiet(device);
+}
+
+bool virtio_is_awaited(const struct virtio_device *device)
+{
+	return !(device->s.status & VIRTIO_STATUS_NEEDS_RESET) && device->ops->awaited && device->ops->awaited(device);
+}
+
+/*
+ * A device that may not reach memory (PCI 3.0, 6.2.2, of which virtio says nothing) cannot give its guest what the host is done
+ * with. This machine keeps it until it can; a saved one has no place for it, and a driver is told so by NEEDS_RESET (2.1.2).
+ */
+void virtio_give_up(struct virtio_device *device)
+{
+	if (virtio_is_awaited(device))
+		virtio_break(device);
 }
 
 static bool vector_is_valid(const struct virtio_device *device, uint16_t vector)
@@ -160,6 +175,7 @@ bool virtio_restored(struct virtio_device *device)
 {
 	if (invalid_state(device, &device->s))
 		return false;
+	device->ops->reset(device);
 	pci_function_restored(&device->pci);
 	return true;
 }

@@ -70,8 +70,13 @@ struct virtio_ops {
 	 * The guest may have filled its queues, the host may have answered. Called only when virtio_runs.
 	 */
 	void (*work)(struct virtio_device *device);
-	/* It waits for nothing that it has asked of the host, so that it can be saved. */
+	/*
+	 * The host has nothing of it that can still change a disk, or that is waited for while virtio_runs. What it
+	 * is done with meanwhile may be there, and is looked at when the device runs.
+	 */
 	bool (*quiet)(const struct virtio_device *device);
+	/* The guest waits for something that was asked of the host. May be NULL: it never does. */
+	bool (*awaited)(const struct virtio_device *device);
 };
 
 struct virtio_queue_state {
@@ -128,9 +133,15 @@ static inline bool virtio_has(const struct virtio_device *device, uint64_t featu
 void virtio_break(struct virtio_device *device);
 /* A used buffer, or VIRTIO_ISR_CONFIG; vector may be VIRTIO_NO_VECTOR. */
 void virtio_interrupt(struct virtio_device *device, unsigned int isr, uint16_t vector);
-/* Nothing that was asked of the host will be waited for. One that stands still drops it when it is reset. */
+/*
+ * The host has nothing more to do for it, as far as that matters. This comes about by the host's part alone: a device that does
+ * not run, because its guest does not let it reach memory, say, does not wait until it may give what the host is done with.
+ */
 bool virtio_is_quiet(const struct virtio_device *device);
-/* After a load of the three states, when nothing was asked of the host. False: there can be no such state. */
+/* The guest waits for something that was asked of the host, and was not told that it never comes. virtio_give_up tells it. */
+bool virtio_is_awaited(const struct virtio_device *device);
+void virtio_give_up(struct virtio_device *device);
+/* After a load of the three states; what was asked of the host before is forgotten. False: there can be no such state. */
 bool virtio_restored(struct virtio_device *device);
 /*
  * As of a device of the machine's list (core/device.h), of a kind's whole struct; power-on is virtio_init. The
