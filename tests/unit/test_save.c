@@ -3,6 +3,7 @@
 #include <keel/macros.h>
 
 #include "busy_machine.h"
+#include "busy_virtio.h"
 #include "machine/save.h"
 #include "suite.h"
 
@@ -57,6 +58,7 @@ static void make_second(const struct world *first, const struct keel_machine *ma
 	uint8_t *kept = guest;
 
 	make();
+	add_virtio();
 	munmap(guest, GUEST_BYTES);
 	guest = kept;
 	channel->c.machine = *machine;
@@ -90,14 +92,30 @@ static void assert_same(size_t bytes)
 
 static struct world first, second;
 
+static void start_with_virtio(void)
+{
+	make();
+	add_virtio();
+	ck_assert_uint_eq(event()->action, KEEL_ACTION_RESUME);
+	poll(0);
+	flat(0);
+}
+
+/* All devices are in the middle of something. */
+static void start_busy(void)
+{
+	start_with_virtio();
+	make_busy();
+	busy_virtio();
+}
+
 /* A busy machine in 'stream', another one in the rig, as old as the moment. */
 static size_t save_and_make(void)
 {
 	struct keel_machine machine;
 	size_t bytes;
 
-	start();
-	make_busy();
+	start_busy();
 	event();
 	machine = channel->c.machine;
 	bytes = save(stream);
@@ -128,8 +146,7 @@ END_TEST
 /* Devices are where make_busy wants them, or what follows would prove little. */
 START_TEST(busy_is_busy)
 {
-	start();
-	make_busy();
+	start_busy();
 	ck_assert_uint_ne(pc->pic_master.s.isr, 0);
 	ck_assert_uint_ne(pc->pit.s.counter[0].latched, 0);
 	ck_assert_uint_ne(pc->pit.s.counter[2].write_high, 0);
@@ -151,6 +168,15 @@ START_TEST(busy_is_busy)
 	ck_assert_uint_ne(pc->vcpu[1].lapic.s.tsc_deadline, 0);
 	ck_assert_uint_ne(pc->vcpu[2].lapic.s.posted, 0);
 	ck_assert_uint_ne(pc->vcpu[3].lapic.s.wait_sipi, 0);
+	for (unsigned int q = 0; q < VIRTIO_QUEUES; q++)
+		ck_assert_uint_eq(virtio_used(q), 1);
+	ck_assert_uint_eq(guest[GUEST_STATUS], KEEL_BLOCK_OK);
+	for (unsigned int d = 0; d < VIRTIO_DEVICES; d++) {
+		ck_assert_uint_eq(pc->virtio[d]->s.status, 0xf);
+		ck_assert_uint_ne(pc->virtio[d]->s.driver_features & VIRTIO_F_EVENT_IDX, 0);
+		ck_assert_uint_eq(pc->virtio[d]->s.isr, d == VIRTIO_RNG ? 0 : VIRTIO_ISR_QUEUE);
+	}
+	ck_assert_uint_eq(pc->virtio[VIRTIO_RNG]->msix.s.pending[0], 1);
 }
 END_TEST
 
@@ -170,6 +196,28 @@ START_TEST(round_trip)
 	tsc = YOUNG_TSC + ENTRY;
 	ck_assert(load(stream, bytes));
 	assert_same(bytes);
+}
+END_TEST
+
+/* What the guest's drivers had asked for before, and what they ask for now. */
+START_TEST(virtio_goes_on)
+{
+	size_t bytes = save_and_make();
+
+	ck_assert(load(stream, bytes));
+	for (unsigned int d = 0; d < VIRTIO_DEVICES; d++)
+		ask_virtio(d, 4);
+	ck_assert(answer_virtio(0, false));
+	ck_assert(answer_virtio(1, false));
+	ck_assert(answer_virtio(VIRTIO_RECEIVE, true));
+	ck_assert(answer_virtio(VIRTIO_TRANSMIT, false));
+	event();
+	for (unsigned int q = 0; q < VIRTIO_QUEUES; q++)
+		ck_assert_msg(virtio_used(q) == (q == VIRTIO_CONTROL ? 1 : 2), "queue %u: %u", q, virtio_used(q));
+	/* The message that was pending has its place in the table, and is let out. */
+	nobody();
+	bus_write(&pc->io, VIRTIO_MSIX(VIRTIO_RNG) + 12, 4, 0);
+	ck_assert_uint_eq(pc->virtio[VIRTIO_RNG]->msix.s.pending[0], 0);
 }
 END_TEST
 
@@ -221,6 +269,10 @@ static void note_registers(struct notes *notes)
 	note(notes, mmio_read(0, HPET + 0xf0));
 	note(notes, mmio_read(0, HPET + 0x20));
 	note(notes, mmio_read(0, APIC + 0x390));
+	for (unsigned int d = 0; d < VIRTIO_DEVICES; d++) {
+		note(notes, virtio_get(d, 0x14, 1));
+		note(notes, virtio_get(d, 0x1000, 1));
+	}
 }
 
 static void end_interrupt(unsigned int vcpu)
@@ -276,7 +328,7 @@ END_TEST
 
 START_TEST(busy_with_a_request)
 {
-	start();
+	start_with_virtio();
 	start_reading();
 	ck_assert_uint_eq(machine_save(pc, stream, STREAM_ROOM, &error), 0);
 	ck_assert_uint_eq(error.why, MACHINE_BUSY);
@@ -457,8 +509,7 @@ START_TEST(other_machines)
 	struct keel_machine machine;
 	size_t bytes;
 
-	start();
-	make_busy();
+	start_busy();
 	machine = channel->c.machine;
 	bytes = save(stream);
 	leave(&first);
@@ -488,8 +539,7 @@ START_TEST(nearly_the_same_rate)
 	size_t bytes;
 	uint64_t now;
 
-	start();
-	make_busy();
+	start_busy();
 	machine = channel->c.machine;
 	machine.tsc_khz += machine.tsc_khz / 10000;
 	bytes = save(stream);
@@ -568,6 +618,8 @@ static size_t find_part(const char *device, unsigned int instance, const struct 
 #define ISA	"piix3", 0, &pci_function_state_table, 0
 #define IDE	"piix3_ide", 0, &pci_function_state_table, 0
 #define ACPI	"piix4_acpi", 0, &pci_function_state_table, 0
+#define VIRTIO	"virtio-blk", PC_SLOT_DISK, &virtio_state_table, 0
+#define MSIX	"virtio-rng", PC_SLOT_RNG, &msix_state_table, 0
 
 #define BLAMED(part, what, number, other)	{ part, #what, number, #other }
 #define WRONG(part, what, number)		{ part, #what, number, #what }
@@ -740,6 +792,16 @@ static const struct {
 	WRONG(CLOCK, system_time, 0xa0001),
 	WRONG(CLOCK, system_time, 0x7002),
 	WRONG(CLOCK, version, 1),
+	WRONG(VIRTIO, size, 24),
+	WRONG(VIRTIO, size, 2 * VIRTIO_BLK_ENTRIES),
+	WRONG(VIRTIO, vector, 7),
+	WRONG(VIRTIO, config_vector, 7),
+	WRONG(VIRTIO, enabled, 2),
+	WRONG(VIRTIO, isr, 4),
+	WRONG(VIRTIO, driver_features, 1ull << 63),
+	WRONG(VIRTIO, desc, GUEST_RING(1) + 8),
+	BLAMED(VIRTIO, device, LOW_MEMORY, desc),
+	WRONG(MSIX, pending, 4),
 };
 
 static void set_wrong(unsigned int i, size_t bytes)
@@ -820,6 +882,8 @@ START_TEST(changed_anywhere)
 		own = save(changed);
 		ck_assert(load(changed, own));
 		event();
+		ck_assert(answer_all_virtio());
+		ck_assert(machine_settle(pc));
 	}
 	ck_assert_uint_gt(accepted, 100);
 	ck_assert_uint_lt(accepted, 1990);
@@ -833,7 +897,7 @@ START_TEST(wall_clock_goes_on)
 	int64_t wall;
 	size_t bytes;
 
-	start();
+	start_with_virtio();
 	machine = channel->c.machine;
 	bytes = save(stream);
 	wall = pc_wall(pc, tsc);
@@ -853,8 +917,7 @@ START_TEST(medium_was_changed)
 	struct keel_machine machine;
 	size_t bytes;
 
-	start();
-	make_busy();
+	start_busy();
 	machine = channel->c.machine;
 	memcpy(machine.device[1].config, &(uint64_t){ 4 * 30 }, sizeof(uint64_t));
 	bytes = save(stream);
@@ -873,7 +936,7 @@ START_TEST(door_is_told)
 	struct keel_machine machine;
 	size_t bytes;
 
-	start();
+	start_with_virtio();
 	machine = channel->c.machine;
 	pc->ide.channel[1].drive[0].s.locked = 1;
 	bytes = save(stream);
@@ -890,6 +953,7 @@ SUITE("save", tests)
 	tcase_add_test(tests, each_device_says_what_it_saves);
 	tcase_add_test(tests, busy_is_busy);
 	tcase_add_test(tests, round_trip);
+	tcase_add_test(tests, virtio_goes_on);
 	tcase_add_test(tests, goes_on_as_the_first_one);
 	tcase_add_test(tests, busy_with_a_request);
 	tcase_add_test(tests, ended_or_none);
