@@ -199,6 +199,35 @@ START_TEST(round_trip)
 }
 END_TEST
 
+/* In pieces it is the same stream. */
+START_TEST(in_pieces)
+{
+	struct machine_cursor at = { 0 };
+	size_t bytes, length = 0;
+
+	start_busy();
+	bytes = save(stream);
+	while (!machine_is_saved(pc, &at)) {
+		size_t room = bytes - length < TRANSFER_PIECE_MOST ? bytes - length : TRANSFER_PIECE_MOST;
+		size_t piece = machine_save_next(pc, &at, again + length, room, &error);
+
+		ck_assert_uint_ne(piece, 0);
+		ck_assert_uint_le(piece, room);
+		length += piece;
+	}
+	ck_assert_uint_eq(length, bytes);
+	ck_assert_mem_eq(again, stream, bytes);
+	/* One that is busy has no first piece, and no piece has room in nothing. */
+	at = (struct machine_cursor){ 0 };
+	ck_assert_uint_eq(machine_save_next(pc, &at, again, 10, &error), 0);
+	ck_assert_uint_eq(error.why, MACHINE_NO_ROOM);
+	ask_virtio(VIRTIO_DISK, 4);
+	at = (struct machine_cursor){ 0 };
+	ck_assert_uint_eq(machine_save_next(pc, &at, again, STREAM_ROOM, &error), 0);
+	ck_assert_uint_eq(error.why, MACHINE_BUSY);
+}
+END_TEST
+
 /* What the guest's drivers had asked for before, and what they ask for now. */
 START_TEST(virtio_goes_on)
 {
@@ -953,6 +982,7 @@ SUITE("save", tests)
 	tcase_add_test(tests, each_device_says_what_it_saves);
 	tcase_add_test(tests, busy_is_busy);
 	tcase_add_test(tests, round_trip);
+	tcase_add_test(tests, in_pieces);
 	tcase_add_test(tests, virtio_goes_on);
 	tcase_add_test(tests, goes_on_as_the_first_one);
 	tcase_add_test(tests, busy_with_a_request);

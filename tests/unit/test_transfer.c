@@ -523,10 +523,14 @@ static void fill_slots(struct keel_machine *m)
 /* All that a channel can describe has room. */
 START_TEST(room)
 {
+	struct machine_error error;
+
 	make_with_area();
 	fill_slots(&channel->c.machine);
 	run_until_busy();
 	ck_assert_uint_ge(pc->virtio_devices, 24);
+	for (struct machine_cursor at = { 0 }; !machine_is_saved(pc, &at); )
+		ck_assert_uint_ne(machine_save_next(pc, &at, stream, TRANSFER_PIECE_MOST, &error), 0);
 	pc->machine.vcpus = KEEL_MAX_VCPUS;
 	ck_assert_uint_le(machine_save_bytes(pc), TRANSFER_MACHINE_MOST);
 	ck_assert_uint_le(machine_load_bytes(pc), TRANSFER_STAGED_MOST);

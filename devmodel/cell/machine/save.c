@@ -3,6 +3,7 @@
 #include "machine/save.h"
 
 #include "core/string.h"
+#include "machine/pc.h"
 
 #define SECTIONS_MOST	(1 + MACHINE_DEVICES_MOST + KEEL_DEVICES + KEEL_MAX_VCPUS)
 #define ALIGNMENT	sizeof(uint64_t)
@@ -265,16 +266,47 @@ static bool write_state(struct writer *w, const struct state_table *table, unsig
 	return bytes != 0;
 }
 
-static bool write_section(struct writer *w, const struct section *section)
+static bool write_header(struct writer *w, const struct pc *pc)
 {
+	struct header header = { .tsc = pc->tsc };
+
+	put_name(header.revision, MACHINE_REVISION);
+	return write_state(w, &header_table, 0, &header);
+}
+
+/* One part of a section, the first one with what stands in front of the device. */
+static bool write_part(struct writer *w, const struct section *section, unsigned int number)
+{
+	const struct part *part = &section->part[number];
 	struct frame frame = { .instance = section->instance };
 
 	put_name(frame.name, section->name);
-	if (!write_state(w, &frame_table, 0, &frame))
+	if (!number && !write_state(w, &frame_table, 0, &frame))
 		return false;
-	for (unsigned int i = 0; i < section->count; i++)
-		if (!write_state(w, section->part[i].table, section->part[i].instance, section->part[i].state))
-			return false;
+	return number == section->count || write_state(w, part->table, part->instance, part->state);
+}
+
+bool machine_is_saved(const struct pc *pc, const struct machine_cursor *at)
+{
+	return at->begun && at->section == section_count(pc);
+}
+
+static bool write_next(struct writer *w, struct pc *pc, struct machine_cursor *at, struct machine_error *error)
+{
+	struct section section;
+	struct image image;
+
+	if (!at->begun) {
+		at->begun = write_header(w, pc);
+		return at->begun || fail(error, MACHINE_NO_ROOM);
+	}
+	if (!at->section)
+		take_image(pc, &image);
+	list_section(pc, &image, at->section, &section);
+	if (!write_part(w, &section, at->part))
+		return fail_in(error, MACHINE_NO_ROOM, &section, NULL, NULL);
+	if (++at->part >= section.count)
+		*at = (struct machine_cursor){ .begun = true, .section = at->section + 1 };
 	return true;
 }
 
@@ -293,28 +325,25 @@ size_t machine_save_bytes(struct pc *pc)
 	return bytes;
 }
 
+size_t machine_save_next(struct pc *pc, struct machine_cursor *at, uint8_t *piece, size_t room, struct machine_error *error)
+{
+	struct writer w = { piece, room };
+
+	if (!at->begun && !may_be_moved(pc, error))
+		return 0;
+	return write_next(&w, pc, at, error) ? (size_t)(w.at - piece) : 0;
+}
+
 size_t machine_save(struct pc *pc, uint8_t *stream, size_t room, struct machine_error *error)
 {
 	struct writer w = { stream, room };
-	struct header header = { .tsc = pc->tsc };
-	struct section section;
-	struct image image;
+	struct machine_cursor at = { 0 };
 
 	if (!may_be_moved(pc, error))
 		return 0;
-	take_image(pc, &image);
-	put_name(header.revision, MACHINE_REVISION);
-	if (!write_state(&w, &header_table, 0, &header)) {
-		fail(error, MACHINE_NO_ROOM);
-		return 0;
-	}
-	for (unsigned int i = 0; i < section_count(pc); i++) {
-		list_section(pc, &image, i, &section);
-		if (!write_section(&w, &section)) {
-			fail_in(error, MACHINE_NO_ROOM, &section, NULL, NULL);
+	while (!machine_is_saved(pc, &at))
+		if (!write_next(&w, pc, &at, error))
 			return 0;
-		}
-	}
 	return (size_t)(w.at - stream);
 }
 

@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "machine/pc.h"
+struct pc;
 
 #define MACHINE_REVISION	"pc-1"
 #define MACHINE_NAME_BYTES	16u
@@ -65,6 +65,20 @@ size_t machine_load_bytes(struct pc *pc);
  * machine stays as it is.
  */
 size_t machine_save(struct pc *pc, uint8_t *stream, size_t room, struct machine_error *error);
+
+/* How far a stream is written that is made in pieces; all zeros: nothing of it is. */
+struct machine_cursor {
+	bool begun;
+	unsigned int section, part;
+};
+
+bool machine_is_saved(const struct pc *pc, const struct machine_cursor *at);
+/*
+ * The next piece of the stream that machine_save writes, no longer than a part of a device. From the first one to the last nothing
+ * of the machine changes.
+ */
+size_t machine_save_next(struct pc *pc, struct machine_cursor *at, uint8_t *piece, size_t room, struct machine_error *error);
+
 /*
  * Into a machine that no vCPU has entered or that was stopped as for a save, of the same revision, at this host TSC. Nobody
  * else may write to the stream or to the memory, which is aligned as a uint64_t. False: the machine is as it was. After true

@@ -6,7 +6,7 @@
 
 #include "core/string.h"
 #include "machine/pc.h"
-#include "machine/save.h"
+#include "shared/pc_map.h"
 #include "vcpu/reset.h"
 
 /* Records that one event moves, at most. A record of pages that are zeros costs a look at one, others the bytes of the ring. */
@@ -240,17 +240,49 @@ static void give(struct transfer *t, uint8_t *bytes, uint32_t count)
 	t->at.bytes = t->left = count;
 }
 
+static bool next_piece(struct pc *pc)
+{
+	struct transfer *t = &pc->transfer;
+	struct machine_error error;
+
+	t->piece_bytes = (uint32_t)machine_save_next(pc, &t->piece, t->memory->piece, sizeof(t->memory->piece), &error);
+	t->piece_left = t->piece_bytes;
+	if (!t->piece_bytes)
+		fail(pc, &error);
+	return t->piece_bytes != 0;
+}
+
+/* All pieces twice: first for how long they are together, as nothing of the machine changes while they are moved. */
 static bool fill_machine(struct pc *pc)
 {
-	struct transfer_memory *memory = pc->transfer.memory;
-	struct machine_error error;
-	size_t bytes = machine_save(pc, memory->machine, sizeof(memory->machine), &error);
+	struct transfer *t = &pc->transfer;
+	uint32_t bytes = 0;
 
-	if (bytes)
-		give(&pc->transfer, memory->machine, (uint32_t)bytes);
-	else
-		fail(pc, &error);
-	return bytes != 0;
+	for (t->piece = (struct machine_cursor){ 0 }; !machine_is_saved(pc, &t->piece); bytes += t->piece_bytes)
+		if (!next_piece(pc))
+			return false;
+	t->piece = (struct machine_cursor){ 0 };
+	t->piece_left = 0;
+	give(t, t->memory->piece, bytes);
+	return true;
+}
+
+static bool move_pieces(struct pc *pc)
+{
+	struct transfer *t = &pc->transfer;
+
+	while (t->left) {
+		uint32_t before;
+
+		if (!t->piece_left && !next_piece(pc))
+			return false;
+		before = t->piece_left;
+		move(pc, t->memory->piece, t->piece_bytes, &t->piece_left);
+		t->left -= before - t->piece_left;
+		if (t->piece_left)
+			return false;
+	}
+	return true;
 }
 
 static bool fill_vcpu(struct pc *pc)
@@ -282,7 +314,7 @@ static bool fill(struct pc *pc)
 		give(t, page, is_zero(page) ? 0 : (uint32_t)KEEL_PAGE_SIZE);
 		return true;
 	case RECORD_END:
-		give(t, t->memory->machine, 0);
+		give(t, t->memory->piece, 0);
 		return true;
 	}
 	return false;
@@ -295,13 +327,27 @@ static bool save_record(struct pc *pc)
 	if (!t->bytes && !fill(pc))
 		return false;
 	t->header = t->at;
-	if (!move(pc, (uint8_t *)&t->header, sizeof(t->header), &t->header_left) || !move(pc, t->bytes, t->at.bytes, &t->left))
+	if (!move(pc, (uint8_t *)&t->header, sizeof(t->header), &t->header_left))
+		return false;
+	if (t->at.kind == RECORD_MACHINE ? !move_pieces(pc) : !move(pc, t->bytes, t->at.bytes, &t->left))
 		return false;
 	next_record(pc);
 	return true;
 }
 
 /* Loading */
+
+/*
+ * A machine's stream and its new states are at the begin of guest memory, in front of the VGA hole. No vCPU has run and none does
+ * now, so that nobody else writes there, and each page has a record behind the machine's.
+ */
+_Static_assert(TRANSFER_MACHINE_MOST % sizeof(uint64_t) == 0, "the new states lie behind the stream");
+_Static_assert(TRANSFER_MACHINE_MOST + TRANSFER_STAGED_MOST <= PC_VGA_HOLE, "what every machine has");
+
+static uint8_t *stream_memory(const struct pc *pc)
+{
+	return gmem_at(&pc->mem, 0, TRANSFER_MACHINE_MOST + TRANSFER_STAGED_MOST, true);
+}
 
 /* Where a record's bytes go; NULL: it cannot have as many. */
 static uint8_t *place_of(const struct pc *pc, const struct record *record)
@@ -310,13 +356,13 @@ static uint8_t *place_of(const struct pc *pc, const struct record *record)
 
 	switch ((enum record_kind)record->kind) {
 	case RECORD_MACHINE:
-		return record->bytes <= sizeof(memory->machine) ? memory->machine : NULL;
+		return record->bytes <= TRANSFER_MACHINE_MOST ? stream_memory(pc) : NULL;
 	case RECORD_VCPU:
 		return record->bytes == sizeof(memory->vcpu) ? (uint8_t *)&memory->vcpu : NULL;
 	case RECORD_PAGE:
 		return record->bytes == 0 || record->bytes == KEEL_PAGE_SIZE ? page_at(pc, record->where) : NULL;
 	case RECORD_END:
-		return record->bytes == 0 ? memory->machine : NULL;
+		return record->bytes == 0 ? memory->piece : NULL;
 	}
 	return NULL;
 }
@@ -343,9 +389,8 @@ static bool take_header(struct pc *pc)
 static bool put_machine(struct pc *pc)
 {
 	struct transfer *t = &pc->transfer;
-	struct transfer_memory *memory = t->memory;
 	struct machine_error error;
-	bool loaded = machine_load(pc, memory->machine, t->at.bytes, pc->tsc, memory->staged, sizeof(memory->staged),
+	bool loaded = machine_load(pc, t->bytes, t->at.bytes, pc->tsc, t->bytes + TRANSFER_MACHINE_MOST, TRANSFER_STAGED_MOST,
 				   &t->shift, &error);
 
 	if (!loaded)

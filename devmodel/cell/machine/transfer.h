@@ -20,11 +20,14 @@
 #include <keel/cell.h>
 #include <keel/channel.h>
 
+#include "machine/save.h"
+
 struct pc;
 
-/* Bytes of the machine with all that the channel can describe, and of what its states take while it is loaded. */
+/* Bytes of the machine with all that the channel can describe, of what its states take while it is loaded, and of a piece of it. */
 #define TRANSFER_MACHINE_MOST	0x1a000u
 #define TRANSFER_STAGED_MOST	0x22000u
+#define TRANSFER_PIECE_MOST	0x2200u
 
 enum record_kind {
 	RECORD_MACHINE = 1,	/* where: 0 */
@@ -40,11 +43,13 @@ struct record {
 	uint64_t where;
 };
 
-/* What a transfer needs beside the machine: nothing else in a cell is as large, or has to lie on pages. */
+/*
+ * What a transfer needs beside the machine, of which a vCPU's state has to lie on pages. A machine is saved piece by piece. While it
+ * is loaded nothing is in its guest's memory yet, which has room for all of it.
+ */
 struct transfer_memory {
 	struct keel_vcpu_state vcpu;
-	uint8_t machine[TRANSFER_MACHINE_MOST];
-	_Alignas(8) uint8_t staged[TRANSFER_STAGED_MOST];
+	uint8_t piece[TRANSFER_PIECE_MOST];
 };
 
 struct transfer {
@@ -66,6 +71,8 @@ struct transfer {
 	struct record header;		/* in the ring */
 	uint32_t header_left, left;	/* bytes of header and record that are still to be moved */
 	uint8_t *bytes;			/* the record's. NULL: what it has is not known yet */
+	struct machine_cursor piece;	/* of a machine that is saved: behind the piece at hand, */
+	uint32_t piece_bytes, piece_left;	/* of which these are still to be moved */
 
 	uint32_t asked;			/* KEEL_ANSWER_STATE_*: of the vCPU of the record at hand; */
 	uint32_t answered;		/* what was asked before: it has been done, or */
