@@ -780,6 +780,38 @@ START_TEST(save_load_save)
 }
 END_TEST
 
+static void assert_valid(void)
+{
+	for (unsigned int i = 0; i < CPUS; i++)
+		ck_assert_ptr_null(lapic_invalid(&cpu[i], &cpu[i].s, 0));
+}
+
+/* A guest may have another processor than the first one as its bootstrap processor (SDM vol. 4, 2.1), or any number of them. */
+START_TEST(other_bootstrap_processor)
+{
+	lapic_deliver(&bus, 1, LAPIC_PHYSICAL, LAPIC_SIPI, 0x10, true, LAPIC_EDGE);
+	cpu[1].s.sipi_pending = 0;
+	ck_assert(wrmsr(0, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE));
+	ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE | BSP));
+	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_APIC_BASE), LAPIC_BASE_DEFAULT | ENABLE);
+	ck_assert_uint_eq(rdmsr(1, KEEL_MSR_APIC_BASE), LAPIC_BASE_DEFAULT | ENABLE | BSP);
+	assert_valid();
+	lapic_deliver(&bus, 0, LAPIC_PHYSICAL, LAPIC_INIT, 0, true, LAPIC_EDGE);
+	lapic_deliver(&bus, 1, LAPIC_PHYSICAL, LAPIC_INIT, 0, true, LAPIC_EDGE);
+	ck_assert_uint_eq(cpu[0].s.wait_sipi, 1);
+	ck_assert_uint_eq(cpu[1].s.wait_sipi, 0);
+	assert_valid();
+	/* The write of one that was at it when INIT came. */
+	ck_assert(wrmsr(0, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE | BSP));
+	assert_valid();
+	lapic_deliver(&bus, 0, LAPIC_PHYSICAL, LAPIC_SIPI, 0x10, true, LAPIC_EDGE);
+	ck_assert_uint_eq(cpu[0].s.sipi_pending, 1);
+	assert_valid();
+	cpu[0].s.wait_sipi = 1;
+	ck_assert_str_eq(lapic_invalid(&cpu[0], &cpu[0].s, 0), "wait_sipi");
+}
+END_TEST
+
 static void random_step(uint64_t *seed, uint64_t now)
 {
 	struct lapic *l = at(next_random(seed) % CPUS);
@@ -872,5 +904,6 @@ SUITE("lapic", tests)
 	tcase_add_test(tests, short_self_ipi);
 	tcase_add_test(tests, tsc_is_moved);
 	tcase_add_test(tests, save_load_save);
+	tcase_add_test(tests, other_bootstrap_processor);
 	tcase_add_test(tests, random_accesses);
 }

@@ -473,7 +473,7 @@ static void start_timer(unsigned int v)
 
 static void change_base(unsigned int v)
 {
-	uint32_t bits = random_below(4) * BASE_EXTD | (v ? 0 : BASE_BSP);
+	uint32_t bits = random_below(4) * BASE_EXTD | (one_in(8) == !v ? 0 : BASE_BSP);
 
 	if (!inits || !one_in(8))
 		return;

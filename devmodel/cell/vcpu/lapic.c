@@ -546,13 +546,22 @@ static bool transition_allowed(uint64_t from, uint64_t to)
 	return !(from == BASE_MODE && to == BASE_ENABLE);
 }
 
+/*
+ * What IA32_APIC_BASE may have. The BSP flag is the guest's to write, as it is on Intel's processors (SDM vol. 4, 2.1) and on AMD's
+ * newer ones, whose references (PPR, APIC_BAR) call BSC read-write.
+ */
+static uint64_t base_bits(const struct lapic *lapic)
+{
+	unsigned int bits = lapic->address_bits < ADDRESS_BITS_MAX ? lapic->address_bits : ADDRESS_BITS_MAX;
+
+	return ((1ull << bits) - (1ull << BASE_PAGE_SHIFT)) | BASE_BSP | BASE_MODE;
+}
+
 static bool write_base(struct lapic *lapic, uint64_t value)
 {
 	struct lapic_state *s = &lapic->s;
-	unsigned int bits = lapic->address_bits < ADDRESS_BITS_MAX ? lapic->address_bits : ADDRESS_BITS_MAX;
-	uint64_t page = (1ull << bits) - (1ull << BASE_PAGE_SHIFT);
 
-	if (value & ~(page | BASE_BSP | BASE_MODE) || !transition_allowed(s->base & BASE_MODE, value & BASE_MODE))
+	if (value & ~base_bits(lapic) || !transition_allowed(s->base & BASE_MODE, value & BASE_MODE))
 		return false;
 	/* 11.4.3: an APIC that is switched off comes back in its power-up state. */
 	if (s->base & BASE_ENABLE && !(value & BASE_ENABLE))
@@ -724,10 +733,7 @@ static unsigned int register_of(enum lapic_lvt which)
 
 static bool base_is_valid(const struct lapic *lapic, uint64_t base)
 {
-	uint64_t page = (1ull << lapic->address_bits) - (1ull << BASE_PAGE_SHIFT);
-
-	return !(base & ~(page | BASE_BSP | BASE_MODE)) && (base & BASE_MODE) != BASE_EXTD &&
-	       !(base & BASE_BSP) == !lapic->bsp;
+	return !(base & ~base_bits(lapic)) && (base & BASE_MODE) != BASE_EXTD;
 }
 
 static bool lvts_are_valid(const struct lapic_state *s)
@@ -775,5 +781,6 @@ const char *lapic_invalid(const struct lapic *lapic, const struct lapic_state *s
 		return "lvt";
 	if (!posts_are_valid(s))
 		return "posted";
-	return s->wait_sipi && (lapic->bsp || s->sipi_pending) ? "wait_sipi" : NULL;
+	/* Which of them waits says nothing: the BSP flag is looked at when INIT comes, and can change before and after. */
+	return s->wait_sipi && s->sipi_pending ? "wait_sipi" : NULL;
 }

@@ -97,7 +97,7 @@ struct lapic {
 	struct lapic_bus *bus;
 	uint32_t index;			/* the vCPU's number, its place in bus->cpu and its bit in bus->kick */
 	uint32_t id;			/* APIC ID, below 255 */
-	bool bsp;
+	bool bsp;			/* at power-up; from then on it is what IA32_APIC_BASE says */
 	uint8_t address_bits;		/* physical address width that CPUID reports */
 	uint8_t news;			/* for lapic_tell */
 	uint64_t tsc_khz;		/* of the guest's TSC */
