@@ -100,7 +100,7 @@ uint64_t own_frames_needed(const struct own_config *config);
 /*
  * Builds the table in the reserve: own_frames_needed() contiguous pages, reached through the direct map. They and
  * everything else of Keel's are to be taken with own_take_for_keel() afterwards. The first page is the top table, for
- * the nested CR3 or the EPT pointer; own_io_root() has the other one. -EINVAL: ranges not sorted, not whole pages,
+ * what the processor is given as the second level; own_io_root() has the other one. -EINVAL: ranges not sorted, not whole pages,
  * beyond the limit.
  */
 int own_init(const struct own_config *config, uint64_t reserve);

@@ -1,77 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Page tables of four levels, in the formats of x86, NPT and EPT. */
+/* Page tables of four levels, in any of their formats. */
 #include "pagetable.h"
 
 #include "error.h"
 #include "memory.h"
 #include "string.h"
-
-/* APM 2 5.3 and 5.4; SDM 3 4.5. */
-#define X86_PRESENT	UINT64_C(0x001)
-#define X86_WRITE	UINT64_C(0x002)
-#define X86_USER	UINT64_C(0x004)
-#define X86_PWT		UINT64_C(0x008)
-#define X86_PCD		UINT64_C(0x010)
-#define X86_ACCESSED	UINT64_C(0x020)
-#define X86_DIRTY	UINT64_C(0x040)
-#define X86_LARGE	UINT64_C(0x080)
-#define X86_GLOBAL	UINT64_C(0x100)
-#define X86_NO_EXEC	(UINT64_C(1) << 63)
-
-/* SDM 3 29.3.2. */
-#define EPT_READ	UINT64_C(0x001)
-#define EPT_WRITE	UINT64_C(0x002)
-#define EPT_EXEC	UINT64_C(0x004)
-#define EPT_TYPE_WB	(UINT64_C(6) << 3)
-#define EPT_IGNORE_PAT	UINT64_C(0x040)
-#define EPT_LARGE	UINT64_C(0x080)
-#define EPT_ACCESSED	UINT64_C(0x100)
-#define EPT_DIRTY	UINT64_C(0x200)
-
-#define ADDRESS		UINT64_C(0x000ffffffffff000)
-
-const struct pt_format pt_format_x86 = {
-	.present = X86_PRESENT,
-	.address = ADDRESS,
-	.table = X86_PRESENT | X86_WRITE | X86_USER | X86_ACCESSED,
-	.leaf = X86_PRESENT | X86_ACCESSED | X86_DIRTY,
-	.large = X86_LARGE,
-	.write = X86_WRITE,
-	.no_exec = X86_NO_EXEC,
-	.user = X86_USER,
-	.global = X86_GLOBAL,
-	.uncached = X86_PCD | X86_PWT,
-	.hardware = X86_ACCESSED | X86_DIRTY,
-	.dirty = X86_DIRTY,
-};
-
-/* A nested walk counts as a user access (APM 2 15.25.5). */
-const struct pt_format pt_format_npt = {
-	.present = X86_PRESENT,
-	.address = ADDRESS,
-	.table = X86_PRESENT | X86_WRITE | X86_USER | X86_ACCESSED,
-	.leaf = X86_PRESENT | X86_USER | X86_ACCESSED | X86_DIRTY,
-	.large = X86_LARGE,
-	.write = X86_WRITE,
-	.no_exec = X86_NO_EXEC,
-	.hardware = X86_ACCESSED | X86_DIRTY,
-	.dirty = X86_DIRTY,
-};
-
-/* Write without read is a misconfiguration (SDM 3 29.3.3.1), so each leaf can be read. */
-const struct pt_format pt_format_ept = {
-	.present = EPT_READ | EPT_WRITE | EPT_EXEC,
-	.address = ADDRESS,
-	.table = EPT_READ | EPT_WRITE | EPT_EXEC | EPT_ACCESSED,
-	.leaf = EPT_READ | EPT_ACCESSED | EPT_DIRTY,
-	.large = EPT_LARGE,
-	.write = EPT_WRITE,
-	.exec = EPT_EXEC,
-	.cached = EPT_TYPE_WB,
-	.coherent = EPT_IGNORE_PAT,
-	.hardware = EPT_ACCESSED | EPT_DIRTY,
-	.dirty = EPT_DIRTY,
-};
 
 void frame_pool_put(struct frame_pool *pool, uint64_t pa)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Page tables of four levels: host CR3 tables, AMD nested tables (NPT) and Intel EPT.
+ * Page tables of four levels: those of host address spaces and of second levels.
  *
- * The layout is the same for all three; struct pt_format holds the bits in which they differ. Blocks are
+ * The layout is the same for all; struct pt_format holds the bits in which they differ. Blocks are
  * given as an address and an order: 2^order pages, aligned to their size, order <= PT_ORDER_MAX. A block is
  * mapped by the largest leaves that its order and the CPU allow. All of its entries lie in one table.
  *
@@ -33,9 +33,9 @@
 #define PT_WRITE	(1u << 1)
 #define PT_EXEC		(1u << 2)
 #define PT_USER		(1u << 3)
-#define PT_UNCACHED	(1u << 4)	/* x86: PCD and PWT; EPT: type UC; NPT leaves it to the MTRRs */
+#define PT_UNCACHED	(1u << 4)	/* where the format has a word in it; else it is up to the MTRRs */
 #define PT_GLOBAL	(1u << 5)	/* host tables only */
-#define PT_COHERENT	(1u << 6)	/* EPT: cached, whatever the guest's PAT says; elsewhere the processor sees to it */
+#define PT_COHERENT	(1u << 6)	/* cached, whatever the guest's PAT says, where the processor does not see to it */
 
 /* How a block of addresses may be cached. */
 enum pt_caching {
@@ -44,7 +44,7 @@ enum pt_caching {
 	PT_MIXED,		/* some of it one way, some the other */
 };
 
-/* Software bits that all formats leave alone in present leaves (APM 2 5.4, SDM 3 29.3.2). */
+/* Software bits that all formats leave alone in present leaves. */
 #define PT_SOFTWARE_SHIFT	52
 #define PT_SOFTWARE_MASK	(UINT64_C(0x7f) << PT_SOFTWARE_SHIFT)
 /* Marks in guests' tables, each of which says that a page is not the guest's memory. */
@@ -68,10 +68,6 @@ struct pt_format {
 	uint64_t hardware;	/* accessed and dirty bits: no difference when leaves are compared */
 	uint64_t dirty;
 };
-
-extern const struct pt_format pt_format_x86;
-extern const struct pt_format pt_format_npt;
-extern const struct pt_format pt_format_ept;
 
 struct page_table {
 	const struct pt_format *format;

@@ -15,6 +15,7 @@
 #include "own.h"
 #include "paging.h"
 #include "percpu.h"
+#include "pt_format.h"
 #include "string.h"
 #include "trap.h"
 #include "vcpu.h"

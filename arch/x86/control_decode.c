@@ -7,6 +7,7 @@
 #include "hv.h"
 #include "memory.h"
 #include "own.h"
+#include "pt_format.h"
 #include "string.h"
 
 #define INSN_MAX	15u

@@ -6,6 +6,7 @@
 #include "image.h"
 #include "memory.h"
 #include "percpu.h"
+#include "pt_format.h"
 #include "trap.h"
 
 #define FIXED_FRAMES	68u	/* image, carved-out stretch of the direct map, first 4 GiB of it, upper levels */

@@ -16,6 +16,7 @@
 #include "iommu.h"
 #include "memory.h"
 #include "own.h"
+#include "pt_format.h"
 #include "suite.h"
 
 #define LIMIT		0x2000000u

@@ -19,6 +19,7 @@
 #include "memory.h"
 #include "own.h"
 #include "pagetable.h"
+#include "pt_format.h"
 #include "suite.h"
 
 #undef PT_ENTRIES

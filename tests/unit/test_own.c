@@ -9,6 +9,7 @@
 #include "error.h"
 #include "memory.h"
 #include "own.h"
+#include "pt_format.h"
 #include "suite.h"
 
 #define KIB4	PAGE_SIZE

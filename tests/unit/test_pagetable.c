@@ -10,6 +10,7 @@
 #include "error.h"
 #include "memory.h"
 #include "pagetable.h"
+#include "pt_format.h"
 #include "suite.h"
 
 #define ARENA_PAGES	96u

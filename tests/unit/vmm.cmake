@@ -3,12 +3,12 @@
 find_library(ZYDIS_LIBRARY Zydis REQUIRED)
 
 keel_unit_test(control_decode
-	SOURCES tests/unit/test_control_decode.c arch/x86/control_decode.c vmm/pagetable.c
+	SOURCES tests/unit/test_control_decode.c arch/x86/control_decode.c arch/x86/pt_format.c vmm/pagetable.c
 	LIBS ${ZYDIS_LIBRARY}
 	INCLUDES vmm arch/x86)
 # The following include the source that they test: to stand in for instructions, or to look at what it keeps to itself.
 keel_unit_test(vm
-	SOURCES tests/unit/test_vm.c vmm/own.c vmm/pagetable.c
+	SOURCES tests/unit/test_vm.c vmm/own.c vmm/pagetable.c arch/x86/pt_format.c arch/x86/svm/npt.c
 	INCLUDES vmm arch/x86)
 keel_unit_test(control
 	SOURCES tests/unit/test_control.c
@@ -72,13 +72,13 @@ keel_unit_test(svm_vcpu
 	SOURCES tests/unit/test_svm_vcpu.c
 	INCLUDES vmm arch/x86 arch/x86/svm)
 keel_unit_test(vmx_msrs
-	SOURCES tests/unit/test_vmx_msrs.c arch/x86/vmx/vmx_caps.c vmm/pagetable.c
+	SOURCES tests/unit/test_vmx_msrs.c arch/x86/vmx/ept.c arch/x86/vmx/vmx_caps.c vmm/pagetable.c
 	INCLUDES vmm arch/x86 arch/x86/vmx)
 keel_unit_test(vmx_vcpu
 	SOURCES tests/unit/test_vmx_vcpu.c
 	INCLUDES vmm arch/x86 arch/x86/vmx)
 keel_unit_test(vmx
-	SOURCES tests/unit/test_vmx.c tests/unit/guest_rig.c arch/x86/control_msr.c arch/x86/vmx/vmx.c
+	SOURCES tests/unit/test_vmx.c tests/unit/guest_rig.c arch/x86/control_msr.c arch/x86/vmx/ept.c arch/x86/vmx/vmx.c
 		arch/x86/vmx/vmx_caps.c arch/x86/vmx/vmx_control.c arch/x86/vmx/vmx_event.c arch/x86/vmx/vmx_exit.c
 		arch/x86/vmx/vmx_state.c arch/x86/vmx/vmx_vcpu.c vmm/pagetable.c
 	INCLUDES vmm arch/x86 arch/x86/vmx)

@@ -10,6 +10,7 @@
 #include "control_msr.h"
 #include "cpu.h"
 #include "memory.h"
+#include "pt_format.h"
 #include "string.h"
 
 #define CPUID_EXT_SVM		(1u << 2)

@@ -11,6 +11,7 @@
 #include "cpu.h"
 #include "memory.h"
 #include "mtrr.h"
+#include "pt_format.h"
 #include "string.h"
 #include "trap.h"
 

@@ -2,18 +2,10 @@
 /* Guest page walk in the four paging modes (Intel SDM vol. 3, 4.3 to 4.8). */
 #include "vcpu/walk.h"
 
+#include <x86/paging.h>
 #include <x86/registers.h>
 
-#define PTE_PRESENT	(1ull << 0)
-#define PTE_WRITE	(1ull << 1)
-#define PTE_USER	(1ull << 2)
-#define PTE_ACCESSED	(1ull << 5)
-#define PTE_DIRTY	(1ull << 6)
-#define PTE_LARGE	(1ull << 7)
-#define PTE_NX		(1ull << 63)
-
 /* The width of physical addresses is the hypervisor's to say; the check here is for the architecture's most. */
-#define ADDRESS_MASK	0x000ffffffffff000ull
 #define PAE_RESERVED	0x7ff0000000000000ull	/* not in long mode, where software may use these bits */
 #define CR3_PAE_MASK	0xffffffe0ull
 #define CR3_32_MASK	0xfffff000ull
@@ -82,7 +74,7 @@ static uint64_t root_of(const struct walk *w, const struct format *format)
 
 	if (format->pae_top)
 		return cr3 & CR3_PAE_MASK;
-	return cr3 & (format->entry_bytes == 4 ? CR3_32_MASK : ADDRESS_MASK);
+	return cr3 & (format->entry_bytes == 4 ? CR3_32_MASK : PTE_ADDRESS);
 }
 
 static bool page_fault(const struct walk *w, uint32_t code, struct emulate_fault *fault)
@@ -129,7 +121,7 @@ static inline bool has_reserved(const struct walk *w, const struct format *forma
 	if (level > PAE_TOP)
 		reserved |= PTE_LARGE;
 	if (is_large(w, format, level, entry))
-		reserved |= format->entry_bytes == 4 ? LARGE_32_RESERVED : ((1ull << shift) - 1) & ADDRESS_MASK & ~LARGE_PAT;
+		reserved |= format->entry_bytes == 4 ? LARGE_32_RESERVED : ((1ull << shift) - 1) & PTE_ADDRESS & ~LARGE_PAT;
 	return entry & reserved;
 }
 
@@ -141,7 +133,7 @@ static inline uint64_t leaf_address(const struct walk *w, const struct format *f
 	if (format->entry_bytes == 4 && level == 2)
 		return (entry & LARGE_32_MASK) | offset |
 		       (entry >> LARGE_32_HIGH_SHIFT & LARGE_32_HIGH_MASK) << 32;
-	return (entry & ADDRESS_MASK & ~within) | offset;
+	return (entry & PTE_ADDRESS & ~within) | offset;
 }
 
 /*
@@ -174,7 +166,7 @@ static inline __attribute__((always_inline)) bool descend(struct walk *w, const 
 			w->gpa = leaf_address(w, format, level, shift, entry);
 			return true;
 		}
-		table = entry & ADDRESS_MASK;
+		table = entry & PTE_ADDRESS;
 	}
 	return false;
 }
