@@ -8,7 +8,6 @@
 #include "cell_call.h"
 #include "cpu.h"
 #include "cpuid.h"
-#include "debug.h"
 #include "error.h"
 #include "guest_state.h"
 #include "hv.h"
@@ -17,6 +16,7 @@
 #include "percpu.h"
 #include "report.h"
 #include "speculation.h"
+#include "swap.h"
 #include "vcpu_state.h"
 #include "vectors.h"
 #include "vm.h"
@@ -33,49 +33,6 @@
 /* Of an answer's flags, those that few answers have. */
 #define REPEATS	(KEEL_ANSWER_WANT_VECTORS | KEEL_ANSWER_STATE_OUT | KEEL_ANSWER_STATE_IN)
 #define CHANGES	(KEEL_ANSWER_VECTORS | KEEL_ANSWER_SREGS | KEEL_ANSWER_CR2 | KEEL_ANSWER_TPR | KEEL_ANSWER_APIC)
-
-static void set_xcr0(uint64_t *current, uint64_t value)
-{
-	if (*current != value)
-		xsetbv(value);
-	*current = value;
-}
-
-/*
- * SSE state and PKRU exist whatever XCR0 says, so each side is saved with them at least; the guest's with all that it may
- * ever use. In between PKRU is the guest's: cells are not subject to it, for Keel's CR4 has PKE off.
- */
-static void xstate_swap(void *out, uint64_t out_mask, const void *in, uint64_t in_mask, uint64_t xcr0)
-{
-	uint64_t now = xgetbv();
-
-	write_cr0(read_cr0() & ~CR0_TS);
-	set_xcr0(&now, out_mask);
-	xsave(out, out_mask);
-	set_xcr0(&now, in_mask);
-	xrstor(in, in_mask);
-	set_xcr0(&now, xcr0);
-	write_cr0(read_cr0() | CR0_TS);
-}
-
-/* With what the control domain has switched off, so that it finds nothing of the guest's there when it switches that on. */
-static uint64_t control_states(const struct cpu *cpu)
-{
-	return cpu->control_xcr0 | XCR0_X87 | XCR0_SSE | cpuid_guest_xcr0();
-}
-
-static void xstate_swap_in(struct cpu *cpu, struct vcpu *vcpu)
-{
-	cpu->control_xcr0 = xgetbv();
-	xstate_swap(cpu->control_xstate, control_states(cpu), vcpu->xstate, cpuid_guest_xcr0(), vcpu->xcr0);
-}
-
-static void xstate_swap_out(struct cpu *cpu, struct vcpu *vcpu)
-{
-	/* QEMU's SVM lets the guest's XSETBV through, whatever the intercept says. */
-	vcpu->xcr0 = xgetbv() & cpuid_guest_xcr0();
-	xstate_swap(vcpu->xstate, cpuid_guest_xcr0(), cpu->control_xstate, control_states(cpu), cpu->control_xcr0);
-}
 
 /*
  * Physical interrupts may have vectors from 16 on: while ring 3 can run, those below 32 are held back, so that they
@@ -97,13 +54,7 @@ static void unmask_low_vectors(struct cpu *cpu)
 static void load(struct cpu *cpu, struct vcpu *vcpu)
 {
 	mask_low_vectors(cpu);
-	xstate_swap_in(cpu, vcpu);
-	if (vcpu->debug_registers)
-		debug_swap(cpu->control_dr, vcpu->dr);
-	if (cpuid_guest_tsc_aux()) {
-		cpu->control_tsc_aux = rdmsr(MSR_TSC_AUX);
-		wrmsr(MSR_TSC_AUX, vcpu->tsc_aux);
-	}
+	swap_in(cpu, vcpu);
 	write_cr3(vcpu->vm->cell_table.root);
 	hv->vcpu.load(cpu, vcpu);
 	speculation_before_guest();
@@ -114,11 +65,7 @@ static void put(struct cpu *cpu, struct vcpu *vcpu)
 	speculation_after_guest();
 	hv->vcpu.put(cpu, vcpu);
 	write_cr3(cpu->main_cr3);
-	if (cpuid_guest_tsc_aux())
-		wrmsr(MSR_TSC_AUX, cpu->control_tsc_aux);
-	if (vcpu->debug_registers)
-		debug_swap(vcpu->dr, cpu->control_dr);
-	xstate_swap_out(cpu, vcpu);
+	swap_out(cpu, vcpu);
 	unmask_low_vectors(cpu);
 }
 

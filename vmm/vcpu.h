@@ -43,10 +43,10 @@ struct vcpu {
 
 /* Pages of a vCPU's block. */
 #define VCPU_PAGE_CONTEXT	1u
-#define VCPU_PAGE_VMCB		2u	/* or VMCS */
+#define VCPU_PAGE_VENDOR	2u	/* the virtualisation side's */
 #define VCPU_PAGE_XSTATE	3u
 #define VCPU_XSTATE_PAGES	3u
-#define VCPU_PAGE_APIC		6u	/* the cell's too; VMX: virtual-APIC page */
+#define VCPU_PAGE_APIC		6u	/* the cell's too; the processor's where it delivers interrupts */
 #define VCPU_PAGE_APIC_ACCESS	7u	/* of vCPU 0: what guests have at KEEL_APIC_BASE where the processor stands in for it */
 
 /* Results of RUN and EVENT beside the flags. */

@@ -45,7 +45,6 @@ struct vm {
 	unsigned int channel_mapped;
 	unsigned int cell_pages;
 	struct apertures apertures;
-	uint64_t apic_plain[4];	/* VMX: CPUs that may know the page at KEEL_APIC_BASE as memory; bit mask */
 	struct cell_context event;
 	struct vcpu *vcpu[KEEL_MAX_VCPUS];
 	bool orphan;			/* its kernel is gone: frames go back without being asked for one by one */

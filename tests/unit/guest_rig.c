@@ -7,7 +7,7 @@
 #include "cpu.h"
 #include "cell.h"
 #include "cpuid.h"
-#include "debug.h"
+#include "swap.h"
 #include "memory.h"
 #include "msr.h"
 
@@ -38,6 +38,7 @@ void guest_rig_start(struct vcpu *vcpu)
 	memset(&page, 0, sizeof(page));
 	vm.id = 1;
 	vcpu->vm = &vm;
+	vm.vcpu[0] = vcpu;
 	vcpu->cell.page = &page;
 	page.regs.rip = RIP;
 	guest = vcpu;
@@ -195,7 +196,7 @@ bool msr_guest_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 	return msr == KEPT_MSR;
 }
 
-void debug_use(struct cpu *c, struct vcpu *v)
+void swap_debug_too(struct cpu *c, struct vcpu *v)
 {
 	ck_assert_ptr_eq(c, &cpu);
 	v->debug_registers = true;

@@ -87,6 +87,11 @@ uint64_t cpuid_guest_cr4(void)
 	return SHOWN_CR4;
 }
 
+uint64_t cpuid_guest_xcr0(void)
+{
+	return XCR0_X87 | XCR0_SSE;
+}
+
 static void set_up(void)
 {
 	memset(&svm, 0, sizeof(svm));

@@ -28,7 +28,7 @@
 #pragma weak svm_set_debug
 #pragma weak svm_set_segments
 #pragma weak svm_single_step_trap
-#pragma weak debug_use
+#pragma weak swap_debug_too
 
 #define CPUS		3u
 #define VCPUS		4u
@@ -48,9 +48,15 @@ static struct vcpu_svm guests[VCPUS];
 /* Whose translations each CPU has under an ASID, and of which of its lives; 0: none's. */
 static struct { unsigned int vcpu, life; } tlb[CPUS][ASIDS];
 static unsigned int life[VCPUS];
+static uint64_t guest_states;
 static bool taken_inside;	/* while the guest runs, another CPU makes it drop everything */
 static bool refused;		/* VMRUN fails its checks, and may then not have flushed anything */
 static unsigned int kept, flushes;
+
+uint64_t cpuid_guest_xcr0(void)
+{
+	return guest_states;
+}
 
 void svm_enter(struct keel_regs *regs, uint64_t vmcb_pa, uint64_t host_pa, uint64_t shadow)
 {
@@ -135,7 +141,25 @@ START_TEST(asids)
 }
 END_TEST
 
+/* XCR0 as the guest left it, however it came to be so, is what it has the next time; of the processor's no more than it may have. */
+START_TEST(xcr0)
+{
+	static struct svm_cpu mine;
+	struct cpu cpu = { .vendor = &mine };
+	struct vcpu vcpu = { .xcr0 = XCR0_X87 };
+
+	guest_states = XCR0_X87 | XCR0_SSE;
+	ck_assert_uint_eq(xgetbv() & guest_states, guest_states);
+	svm_vcpu_put(&cpu, &vcpu);
+	ck_assert_uint_eq(vcpu.xcr0, guest_states);
+	guest_states = XCR0_X87;
+	svm_vcpu_put(&cpu, &vcpu);
+	ck_assert_uint_eq(vcpu.xcr0, XCR0_X87);
+}
+END_TEST
+
 SUITE("svm_vcpu", tests)
 {
+	tcase_add_test(tests, xcr0);
 	tcase_add_loop_test(tests, asids, 0, 4);
 }

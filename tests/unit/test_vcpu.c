@@ -71,7 +71,7 @@ static void restore(const void *area, uint64_t mask)
 #define xrstor(area, mask) restore(area, mask)
 #include "../../vmm/vcpu.c"
 #include "../../vmm/cell.c"
-#include "../../arch/x86/debug.c"
+#include "../../arch/x86/swap.c"
 #include "answer.h"
 
 uint8_t *memory_test_arena;
@@ -239,7 +239,7 @@ static void enter(struct cpu *c, struct vcpu *v, struct hv_exit *exit)
 	if (tsc_aux)
 		ck_assert_uint_eq(processor.tsc_aux, GUEST_AUX);
 	if (!entries++)
-		debug_use(c, v);
+		swap_debug_too(c, v);
 	ck_assert_int_eq(memcmp(processor.dr, guest_dr, sizeof(guest_dr)), 0);
 	tsc += STEP;
 	ck_assert_uint_lt(tsc, LONGEST);

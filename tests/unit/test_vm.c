@@ -731,7 +731,7 @@ START_TEST(vcpus)
 	FAILS(vm_assign(vm, hpa, KEEL_VCPU_ORDER, KEEL_USE_VCPU, 1), EPERM);
 	WORKS(vm_assign(vm, hpa + 2 * block, KEEL_VCPU_ORDER, KEEL_USE_VCPU, 2));
 	check_vm(vm);
-	ck_assert(page_is(hpa + VCPU_PAGE_VMCB * PAGE_SIZE, 0));
+	ck_assert(page_is(hpa + VCPU_PAGE_VENDOR * PAGE_SIZE, 0));
 	ck_assert_ptr_eq(vm->vcpu[2]->cell.page, phys_to_virt(hpa + 2 * block + VCPU_PAGE_CONTEXT * PAGE_SIZE));
 }
 END_TEST

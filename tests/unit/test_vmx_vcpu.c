@@ -138,7 +138,7 @@ void vmx_drop_own(void)
 {
 }
 
-void debug_use(struct cpu *c, struct vcpu *v)
+void swap_debug_too(struct cpu *c, struct vcpu *v)
 {
 	(void)c;
 	v->debug_registers = true;
@@ -231,6 +231,7 @@ START_TEST(flushes)
 	}
 	for (unsigned int i = 0; i < VCPUS; i++) {
 		guests[i].vcpu.vm = &vm;
+		vm.vcpu[i] = &guests[i].vcpu;
 		guests[i].vcpu.cell.page = &pages[i];
 		guests[i].vcpu.index = i;
 		guests[i].apic = apic;

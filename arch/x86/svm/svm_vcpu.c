@@ -8,11 +8,11 @@
 #include "answer.h"
 #include "cpu.h"
 #include "cpuid.h"
-#include "debug.h"
 #include "event.h"
 #include "image.h"
 #include "memory.h"
 #include "string.h"
+#include "swap.h"
 #include "vm.h"
 
 #define LENGTH_2	2u	/* CPUID, INVD, RDMSR, WBINVD, WRMSR */
@@ -53,7 +53,7 @@ void svm_vcpu_init(struct vcpu *vcpu)
 		SVM_EXIT_XSETBV,
 		SVM_EXIT_RDPRU,
 	};
-	struct vmcb *vmcb = (struct vmcb *)((uint8_t *)vcpu + VCPU_PAGE_VMCB * PAGE_SIZE);
+	struct vmcb *vmcb = (struct vmcb *)((uint8_t *)vcpu + VCPU_PAGE_VENDOR * PAGE_SIZE);
 	unsigned int i;
 
 	svm_of(vcpu)->vmcb = vmcb;
@@ -106,7 +106,8 @@ void svm_vcpu_put(struct cpu *cpu, struct vcpu *vcpu)
 {
 	struct svm_cpu *svm = cpu->vendor;
 
-	(void)vcpu;
+	/* QEMU lets the guest's XSETBV through, whatever the intercept says. */
+	vcpu->xcr0 = xgetbv() & cpuid_guest_xcr0();
 	if (svm->xss)
 		wrmsr(MSR_XSS, svm->xss);
 	if (svm->debugctl)
@@ -238,7 +239,7 @@ static void cr4_exit(struct vcpu *vcpu, struct hv_exit *exit)
 static void use_debug_registers(struct cpu *cpu, struct vcpu *vcpu)
 {
 	svm_of(vcpu)->vmcb->intercept[SVM_EXIT_DR_FIRST / 32] = 0;
-	debug_use(cpu, vcpu);
+	swap_debug_too(cpu, vcpu);
 }
 
 static void window_exit(struct vcpu *vcpu, struct hv_exit *exit)

@@ -60,6 +60,8 @@ struct vcpu_vmx {
 	struct cpu *host;		/* whose host state the VMCS holds */
 	/* CPUs that have dropped what they knew of the VM's table since last_cpu was NULL; bit mask. */
 	uint64_t seen[4];
+	/* Of vCPU 0, for the VM: CPUs that may know the page at KEEL_APIC_BASE as memory; bit mask. */
+	uint64_t apic_plain[4];
 	uint64_t msr[VMX_SWAPPED_MSRS];
 	uint64_t cr2;
 	uint64_t dr6;

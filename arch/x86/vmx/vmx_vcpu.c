@@ -7,11 +7,11 @@
 #include "console.h"
 #include "cpu.h"
 #include "cpuid.h"
-#include "debug.h"
 #include "event.h"
 #include "image.h"
 #include "memory.h"
 #include "string.h"
+#include "swap.h"
 #include "trap.h"
 #include "vm.h"
 
@@ -40,7 +40,7 @@ void vmx_vcpu_init(struct vcpu *vcpu)
 {
 	struct cpu *cpu = this_cpu();
 	struct vmx_setup setup = {
-		.vmcs_pa = virt_to_phys((uint8_t *)vcpu + VCPU_PAGE_VMCB * PAGE_SIZE),
+		.vmcs_pa = virt_to_phys((uint8_t *)vcpu + VCPU_PAGE_VENDOR * PAGE_SIZE),
 		.eptp = vmx_eptp(vcpu->vm->guest_table.root),
 		.bitmap_pa = image_to_phys(vmx_guest_bitmap),
 		.host_cr3 = vcpu->vm->cell_table.root,
@@ -106,7 +106,7 @@ static void swap_dr6(uint64_t *out, uint64_t in)
  */
 static void keep_apart(struct cpu *cpu, struct vcpu *vcpu)
 {
-	uint64_t *plain = &vcpu->vm->apic_plain[cpu->index / 64], bit = 1ull << cpu->index % 64;
+	uint64_t *plain = &vmx_of(vcpu->vm->vcpu[0])->apic_plain[cpu->index / 64], bit = 1ull << cpu->index % 64;
 
 	if (!(vmread(VMCS_SECONDARY_CONTROLS) & SECONDARY_APIC_ACCESSES))
 		__atomic_fetch_or(plain, bit, __ATOMIC_RELAXED);
@@ -307,7 +307,7 @@ static void use_debug_registers(struct cpu *cpu, struct vcpu *vcpu)
 		return;
 	vmx_primary(&vmx_of(vcpu)->context, PRIMARY_MOV_DR, false);
 	swap_dr6(&((struct vmx_cpu *)cpu->vendor)->dr6, vmx_of(vcpu)->dr6);
-	debug_use(cpu, vcpu);
+	swap_debug_too(cpu, vcpu);
 }
 
 static void window_exit(struct vcpu *vcpu, struct hv_exit *exit, enum hv_exit_reason reason)
