@@ -268,7 +268,7 @@ static inline void enable_virtio_messages(unsigned int d)
 	virtio_put(d, 0x1a, 2, 0);
 }
 
-/* Each queue has been used once, buffers are left in one, a message of the first device is pending, the others pull their line. */
+/* Each queue has been used once, buffers are left in one, a message of the first device is pending, the others pull a line. */
 static inline void busy_virtio(void)
 {
 	plug_virtio(UINT32_MAX);

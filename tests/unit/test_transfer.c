@@ -252,8 +252,8 @@ static void expect_given_up(void)
 }
 
 /*
- * Devices that may not, whatever the host is done with. Nothing of it comes to the guest's memory, but the save to its end, when no
- * write is under way to a disk.
+ * Devices that may not, whatever the host is done with. Nothing of it comes to the guest's memory, but the save to its end, when
+ * the host is done with the disk.
  */
 START_TEST(bus_is_taken_away)
 {

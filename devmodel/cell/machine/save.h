@@ -74,8 +74,8 @@ struct machine_cursor {
 
 bool machine_is_saved(const struct pc *pc, const struct machine_cursor *at);
 /*
- * The next piece of the stream that machine_save writes, no longer than a part of a device. From the first one to the last nothing
- * of the machine changes.
+ * The next piece of the stream that machine_save writes, no longer than a part of a device. From the first one to the last
+ * nothing of the machine changes.
  */
 size_t machine_save_next(struct pc *pc, struct machine_cursor *at, uint8_t *piece, size_t room, struct machine_error *error);
 

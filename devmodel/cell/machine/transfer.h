@@ -24,7 +24,7 @@
 
 struct pc;
 
-/* Bytes of the machine with all that the channel can describe, of what its states take while it is loaded, and of a piece of it. */
+/* Bytes of the machine with all that the channel can describe, of its states while it is loaded, and of a piece of it. */
 #define TRANSFER_MACHINE_MOST	0x1a000u
 #define TRANSFER_STAGED_MOST	0x22000u
 #define TRANSFER_PIECE_MOST	0x2200u
@@ -44,8 +44,8 @@ struct record {
 };
 
 /*
- * What a transfer needs beside the machine, of which a vCPU's state has to lie on pages. A machine is saved piece by piece. While it
- * is loaded nothing is in its guest's memory yet, which has room for all of it.
+ * What a transfer needs beside the machine; a vCPU's state has to lie on pages. A machine is saved piece by piece. While one is
+ * loaded nothing is in its guest's memory yet, which has room for all of it.
  */
 struct transfer_memory {
 	struct keel_vcpu_state vcpu;
