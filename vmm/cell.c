@@ -59,7 +59,7 @@ enum cell_result cell_leave(struct cpu *cpu, struct cell_context *context)
 		hv->control.inject(cpu, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | EXC_MC, 0);
 		return CELL_INTERRUPTED;
 	case EXC_SX:
-		if (hv->has_gif) {
+		if (hv->holds_nmis) {
 			cpu->init_seen = 1;
 			return CELL_INTERRUPTED;
 		}

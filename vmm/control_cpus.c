@@ -202,8 +202,8 @@ void control_take_init(struct cpu *cpu)
 	cpu->init_seen = 0;
 	if (rdmsr(MSR_APIC_BASE) & APIC_BASE_BSP)
 		control_reset("by INIT");
-	/* On SVM it is pending until it is let in. */
-	if (hv->has_gif)
+	/* It is pending until it is let in. */
+	if (hv->holds_nmis)
 		cpu_open_window();
 	park_again(cpu);
 }
@@ -220,7 +220,7 @@ void control_take_nmi(struct cpu *cpu)
 	asked = take_requests(cpu);
 	/* In real mode a processor has no NMI of its own yet, only the late call that started it. */
 	own = !(asked & CPU_REQUEST_NMI) && state.efer & EFER_LMA;
-	if (hv->has_gif) {
+	if (hv->holds_nmis) {
 		/* It is pending still, and would exit again at once. */
 		cpu_open_window();
 		/* What came until now came with an NMI that is gone. */

@@ -9,6 +9,7 @@
 #include "control.h"
 #include "control_policy.h"
 #include "cpu.h"
+#include "cpu_features.h"
 #include "cpuid.h"
 #include "hv.h"
 #include "image.h"
@@ -28,18 +29,6 @@
 #include "xstate.h"
 
 #define XSTATE_MOST	(4 * PAGE_SIZE)
-#define APIC_ID_MOST	254u
-
-#define CPUID_1_XSAVE		(1u << 26)
-#define CPUID_7_SMEP		(1u << 7)	/* EBX */
-#define CPUID_7_SMAP		(1u << 20)
-#define CPUID_7_UMIP		(1u << 2)	/* ECX */
-#define CPUID_EXT_1G		(1u << 26)	/* EDX */
-
-#define SYSCFG_ENCRYPTION	(1u << 23)
-#define CPUID_7_TME		(1u << 13)	/* ECX */
-#define TME_ON			3u		/* locked, enabled */
-#define TME_KEY_BITS_SHIFT	32
 
 /*
  * 64-bit PCI windows lie above RAM, often at the top of what the processor can address. As much of that as four levels reach is
@@ -47,7 +36,6 @@
  */
 #define DEVICE_SPACE_BITS	40u
 #define DEVICE_SPACE_BITS_1G	48u
-
 
 static struct boot_info boot;
 static struct acpi acpi;
@@ -81,17 +69,6 @@ static __attribute__((noreturn)) void refuse(const char *why)
 	cpu_stop();
 }
 
-static void check_processor(void)
-{
-	const char *missing;
-
-	if (!(cpuid(CPUID_FEATURES, 0).ecx & CPUID_1_XSAVE))
-		refuse("this processor lacks XSAVE. Use a newer processor.");
-	missing = hv_choose();
-	if (missing)
-		refuse(missing);
-}
-
 static uint64_t top_of_memory(void)
 {
 	uint64_t top = SIZE_4G;
@@ -105,9 +82,7 @@ static uint64_t top_of_memory(void)
 
 static unsigned int largest_page(void)
 {
-	bool large = cpuid(CPUID_EXTENDED_FEATURES, 0).edx & CPUID_EXT_1G && (!hv->cpu.has_1g || hv->cpu.has_1g());
-
-	return large && (!iommus || iommus->largest == PT_ORDER_1G) ? PT_ORDER_1G : PT_ORDER_2M;
+	return cpu_features_1g_pages() && (!iommus || iommus->largest == PT_ORDER_1G) ? PT_ORDER_1G : PT_ORDER_2M;
 }
 
 /* RAM as whole pages, in order, without overlaps, for the ownership record: no more ranges than the map has entries. */
@@ -167,7 +142,7 @@ static void iommus_choose(const struct acpi_processor *list, unsigned int count,
 		return;
 	}
 	for (i = 0; i < count; i++) {
-		if (list[i].apic_id > APIC_ID_MOST) {
+		if (list[i].apic_id > XAPIC_ID_MOST) {
 			print("Keel: no DMA protection: with so many processors the control domain needs the IOMMUs itself. "
 			      "Devices of the control domain can reach all memory.\n");
 			return;
@@ -190,22 +165,9 @@ static unsigned int keep_regions(struct own_range *ranges, unsigned int count)
 	return count;
 }
 
-static void cpu_features(void)
-{
-	uint64_t cr4 = CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
-	struct cpuid r = cpuid(CPUID_FEATURES_7, 0);
-
-	cr4 |= r.ebx & CPUID_7_SMEP ? CR4_SMEP : 0;
-	cr4 |= r.ebx & CPUID_7_SMAP ? CR4_SMAP : 0;
-	cr4 |= r.ecx & CPUID_7_UMIP ? CR4_UMIP : 0;
-	write_cr4(cr4);
-	/* TS is set whenever a guest or a cell could run: FPU state in the registers is never Keel's. */
-	write_cr0(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE | CR0_TS);
-}
-
 static void cpus_create(struct frame_pool *pool, const struct acpi_processor *list, unsigned int count)
 {
-	uint64_t area, xstate_pages = round_up(cpuid(CPUID_XSTATE, 0).ecx, PAGE_SIZE) >> PAGE_SHIFT;
+	uint64_t area, xstate_pages = round_up(xstate_bytes(), PAGE_SIZE) >> PAGE_SHIFT;
 	unsigned int i;
 
 	for (i = 0; i < count; i++) {
@@ -278,7 +240,7 @@ static __attribute__((noreturn)) void main_boot_final(void)
 	struct linux_entry entry;
 	struct cpu *cpu = cpus[0];
 
-	cpu_features();
+	cpu_features_init();
 	trap_init_cpu(cpu);
 	control_cpus_init();
 	if (own_take_for_keel(reserve.start, reserve.end) ||
@@ -320,7 +282,7 @@ void main_ap(struct cpu *cpu)
 
 	/* It may have been taken out and put in again. */
 	cpu->apic_base = 0;
-	cpu_features();
+	cpu_features_init();
 	if (!missing && hv->cpu.enable)
 		hv->cpu.enable();
 	trap_init_cpu(cpu);
@@ -349,16 +311,9 @@ static __attribute__((noreturn)) void switch_stack(void)
 
 static uint64_t address_space(uint64_t memory, unsigned int largest)
 {
-	uint64_t limit = 1ull << (largest == PT_ORDER_1G ? DEVICE_SPACE_BITS_1G : DEVICE_SPACE_BITS), processor;
-	unsigned int bits = cpuid(CPUID_ADDRESS_SIZES, 0).eax & 0xff;
+	uint64_t limit = 1ull << (largest == PT_ORDER_1G ? DEVICE_SPACE_BITS_1G : DEVICE_SPACE_BITS);
+	uint64_t processor = 1ull << cpu_features_address_bits();
 
-	/* Encrypted aliases of memory are not address space (APM vol. 2, 15.34.6; SDM vol. 4, IA32_TME_ACTIVATE). */
-	if (cpuid(CPUID_FEATURES_7, 0).ecx & CPUID_7_TME && (rdmsr(MSR_TME_ACTIVATE) & TME_ON) == TME_ON)
-		bits -= rdmsr(MSR_TME_ACTIVATE) >> TME_KEY_BITS_SHIFT & 0xf;
-	if (cpuid(CPUID_EXTENDED, 0).eax >= CPUID_ENCRYPTION && cpuid(CPUID_ENCRYPTION, 0).eax & 1 &&
-	    rdmsr(MSR_SYSCFG) & SYSCFG_ENCRYPTION)
-		bits -= cpuid(CPUID_ENCRYPTION, 0).ebx >> 6 & 0x3f;
-	processor = 1ull << bits;
 	limit = memory > limit ? memory : limit;
 	return limit < processor ? limit : processor;
 }
@@ -386,6 +341,7 @@ void main_boot(uint32_t info)
 	struct frame_pool pool = { 0 };
 	struct own_config config;
 	uint64_t memory, own_pages, tables, i;
+	const char *missing;
 	unsigned int count;
 
 	trap_init();
@@ -395,7 +351,9 @@ void main_boot(uint32_t info)
 		refuse("the boot loader gave no memory map. Start Keel from GRUB, by 'multiboot2'.");
 	bootmem_init(&boot);
 	screen_init(&boot.framebuffer);
-	check_processor();
+	missing = hv_choose();
+	if (missing)
+		refuse(missing);
 	if (hv->cpu.enable)
 		hv->cpu.enable();
 	trap_patch();

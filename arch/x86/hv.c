@@ -8,6 +8,8 @@
 #include "cpu.h"
 #include "string.h"
 
+#define CPUID_1_XSAVE	(1u << 26)	/* ECX */
+
 const struct hv_ops *hv;
 
 static const struct hv_ops *of_vendor(void)
@@ -24,6 +26,8 @@ static const struct hv_ops *of_vendor(void)
 
 const char *hv_choose(void)
 {
+	if (!(cpuid(CPUID_FEATURES, 0).ecx & CPUID_1_XSAVE))
+		return "this processor lacks XSAVE. Use a newer processor.";
 	hv = of_vendor();
 	return hv ? hv->cpu.probe() :
 		    "this processor is neither an AMD one with SVM nor an Intel one with VMX. Use another machine.";

@@ -22,7 +22,7 @@ enum hv_exit_reason {
 	HV_EXIT_NONE,		/* dealt with below the seam, or before the cell: go on */
 	HV_EXIT_CELL,		/* the cell has been entered for it and left: by an answer that asks for more, or by none */
 	HV_EXIT_INTERRUPT,	/* a physical interrupt is pending for the control domain */
-	HV_EXIT_NMI,		/* so is an NMI: taken where the processor has no global interrupt flag, else pending still */
+	HV_EXIT_NMI,		/* so is an NMI: taken where Keel does not hold it off, else pending still */
 	HV_EXIT_MACHINE_CHECK,
 	HV_EXIT_CPUID,
 	HV_EXIT_RDMSR,
@@ -174,8 +174,8 @@ struct hv_vcpu_ops {
 struct hv_ops {
 	const char *name;
 	const struct pt_format *second_level;
-	/* STGI and CLGI hold all events off in Keel. Without them RFLAGS.IF holds interrupts off, and NMIs come at any time. */
-	bool has_gif;
+	/* In Keel all events are held off, and stay pending. Else RFLAGS.IF holds interrupts off, and NMIs come at any time. */
+	bool holds_nmis;
 	struct hv_cpu_ops cpu;
 	struct hv_control_ops control;
 	struct hv_vcpu_ops vcpu;

@@ -19,7 +19,6 @@
 #define PIT_HZ		1193182u
 
 #define START_TRIES	200u	/* milliseconds */
-#define XAPIC_BROADCAST	255u
 #define PORT_READS	16u	/* in a tick of the counter, at most: hardware takes most of a microsecond for each */
 
 /* Physical addresses: boot.asm puts them into the start-up section. */
@@ -60,7 +59,7 @@ static bool wait_online(const struct cpu *cpu, unsigned int milliseconds)
 static bool can_start(const struct cpu *cpu)
 {
 	/* Which no xAPIC can address, and its broadcast. */
-	return start_page && (cpu->apic_id < XAPIC_BROADCAST || apic_x2apic());
+	return start_page && (cpu->apic_id <= XAPIC_ID_MOST || apic_x2apic());
 }
 
 void smp_send(struct cpu *cpu, bool init)

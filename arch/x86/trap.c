@@ -76,7 +76,7 @@ void trap_patch(void)
 	static const uint8_t code[][3] = { { 0x0f, 0x01, 0xdc }, { 0x0f, 0x01, 0xdd }, { 0xfb, 0x66, 0x90 } };
 	const struct patch *patch;
 
-	for (patch = patches_start; hv->has_gif && patch < patches_end; patch++)
+	for (patch = patches_start; hv->holds_nmis && patch < patches_end; patch++)
 		memcpy((void *)(uintptr_t)patch->place, code[patch->kind], sizeof(code[0]));
 }
 
@@ -229,7 +229,7 @@ void trap_kernel(const struct cell_frame *f)
 void trap_init_signal(const struct cell_frame *f);
 void trap_init_signal(const struct cell_frame *f)
 {
-	if (!hv || !hv->has_gif)
+	if (!hv || !hv->holds_nmis)
 		trap_kernel(f);
 	this_cpu()->init_seen = 1;
 }

@@ -41,6 +41,12 @@ static inline bool xcr0_valid(uint64_t value, uint64_t supported)
 	       xcr0_all_or_none(value, XCR0_BOUNDS) && xcr0_all_or_none(value, XCR0_TILES);
 }
 
+/* Of an area for all that the processor has. */
+static inline uint32_t xstate_bytes(void)
+{
+	return cpuid(CPUID_XSTATE, 0).ecx;
+}
+
 /* Every component the processor has. */
 static inline uint64_t xstate_supported(void)
 {

@@ -32,6 +32,8 @@
 
 #define APIC_REG_UNALIGNED	0xfu
 
+#define XAPIC_ID_MOST		254u		/* 255 reaches all */
+
 #define APIC_VERSION_NO_BROADCAST (1u << 24)	/* SPURIOUS_NO_BROADCAST is there */
 
 /* Local vector table */

@@ -458,7 +458,7 @@ static inline void set_up(void)
 		cpu_memory[i].apic_id = 2 * i + 1;
 	}
 	hv = &ops;
-	ops.has_gif = false;
+	ops.holds_nmis = false;
 	state = (struct hv_control_state){ .efer = EFER_LMA };
 	apic_base_msr = APIC | APIC_BASE_ENABLE;
 	mapped = true;

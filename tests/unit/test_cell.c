@@ -75,7 +75,7 @@ static struct hv_ops ops = { .control.inject = control_inject, .cpu.cell_prepare
 static void set_up(void)
 {
 	hv = &ops;
-	ops.has_gif = false;
+	ops.holds_nmis = false;
 	memset(&cpu, 0, sizeof(cpu));
 	memset(&vm, 0, sizeof(vm));
 	memset(&context, 0, sizeof(context));
@@ -134,7 +134,7 @@ END_TEST
 /* An INIT from hardware, where the processor tells of it so. */
 START_TEST(hardware_init)
 {
-	ops.has_gif = true;
+	ops.holds_nmis = true;
 	vector = EXC_SX;
 	check_inside(cell_call(&cpu, &context));
 	ck_assert(cpu.init_seen && !injections);

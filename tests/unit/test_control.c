@@ -306,30 +306,30 @@ END_TEST
 /* The NMI of the control domain's own is passed on; one that Keel sent is not, but what it came for is done. */
 START_TEST(nmis)
 {
-	ops.has_gif = _i & 1;
-	processors[0].nmi = ops.has_gif;
+	ops.holds_nmis = _i & 1;
+	processors[0].nmi = ops.holds_nmis;
 	take_exit(cpus[0], HV_EXIT_NMI);
 	ck_assert_uint_eq(seen.nmis, 1);
 	/* In real mode there is none. */
 	state.efer = 0;
-	processors[0].nmi = ops.has_gif;
+	processors[0].nmi = ops.holds_nmis;
 	take_exit(cpus[0], HV_EXIT_NMI);
 	ck_assert_uint_eq(seen.nmis, 1);
 	state.efer = EFER_LMA;
 	donations = 1;
 	ck_assert(!flushed_by_cpu(cpus[0], 1));
 	ck_assert(processors[0].nmi);
-	processors[0].nmi = ops.has_gif;
+	processors[0].nmi = ops.holds_nmis;
 	take_exit(cpus[0], HV_EXIT_NMI);
 	ck_assert_uint_eq(seen.nmis, 1);
 	ck_assert(flushed_by_cpu(cpus[0], 1));
 	/* Nor is anything lost that comes with an NMI that is taken for another one. */
 	donations = 2;
-	asked_late = ops.has_gif;
+	asked_late = ops.holds_nmis;
 	state.efer = 0;
-	processors[0].nmi = ops.has_gif;
+	processors[0].nmi = ops.holds_nmis;
 	take_exit(cpus[0], HV_EXIT_NMI);
-	ck_assert_int_eq(cpus[0]->flushed == 2, ops.has_gif);
+	ck_assert_int_eq(cpus[0]->flushed == 2, ops.holds_nmis);
 	state.efer = EFER_LMA;
 	/* One that came while a guest or Keel ran. */
 	cpus[0]->nmi_seen = 1;

@@ -97,7 +97,7 @@ static bool happen(unsigned int event, unsigned int number)
 		if (!p->nmi)
 			return false;
 		/* Without GIF it is over with the exit; else it stays pending. */
-		p->nmi = ops.has_gif;
+		p->nmi = ops.holds_nmis;
 		take_exit(cpu, HV_EXIT_NMI);
 		break;
 	case OTHER_EXIT:
@@ -161,7 +161,7 @@ START_TEST(every_state)
 
 	keys = calloc(KEYS, sizeof(*keys));
 	queue = calloc(KEYS, sizeof(*queue));
-	ops.has_gif = _i & 1;
+	ops.holds_nmis = _i & 1;
 	key_count = 0;
 	add_key(key_of());
 	for (size_t at = 0; at < key_count; at++) {

@@ -147,7 +147,7 @@ void svm_set_debug(struct vmcb *vmcb, const struct keel_sregs *sregs)
 const struct hv_ops svm_ops = {
 	.name = "AMD SVM",
 	.second_level = &pt_format_npt,
-	.has_gif = true,
+	.holds_nmis = true,
 	.cpu = {
 		.probe = svm_probe,
 		.enable = svm_enable,
