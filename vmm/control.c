@@ -13,8 +13,6 @@
 #include "takeover.h"
 #include "trap.h"
 
-#define CPUID_X2APIC		(1u << 21)	/* leaf 1 ECX */
-
 #define WORD			8u
 
 struct page_table control_table;
@@ -53,35 +51,12 @@ static void exit_rdmsr(struct cpu *cpu, const struct hv_exit *exit)
 	hv->control.advance(cpu, exit->record->next_rip);
 }
 
-/*
- * What the processor would take (SDM vol. 3, 11.12.5), at the place where writes of the registers are watched. It may
- * also be locked in x2APIC mode, which only the attempt shows.
- */
-static bool apic_base_ok(uint64_t value)
-{
-	uint64_t old = rdmsr(MSR_APIC_BASE), modes = APIC_BASE_ENABLE | APIC_BASE_X2APIC;
-
-	if ((value ^ old) & ~modes || (value & modes) == APIC_BASE_X2APIC)
-		return false;
-	if (value & APIC_BASE_X2APIC)
-		return old & APIC_BASE_ENABLE && cpuid(CPUID_FEATURES, 0).ecx & CPUID_X2APIC;
-	return !(old & APIC_BASE_X2APIC) || !(value & APIC_BASE_ENABLE);
-}
-
 static void exit_wrmsr(struct cpu *cpu, const struct hv_exit *exit)
 {
 	uint32_t msr = (uint32_t)cpu->control.gpr[KEEL_RCX];
 	uint64_t value = cpu->control.gpr[KEEL_RDX] << 32 | (uint32_t)cpu->control.gpr[KEEL_RAX];
-	bool done;
 
-	if (msr == MSR_X2APIC_ICR) {
-		done = control_write_icr(cpu, value);
-	} else if (msr == MSR_APIC_BASE) {
-		done = apic_base_ok(value) && apic_set_base(value);
-	} else {
-		done = control_wrmsr(cpu, msr, value);
-	}
-	if (done)
+	if (apic_is_command(msr) ? control_write_icr(cpu, value) : control_wrmsr(cpu, msr, value))
 		hv->control.advance(cpu, exit->record->next_rip);
 	else
 		inject_fault(cpu, EXC_GP, true);

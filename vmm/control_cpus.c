@@ -70,7 +70,7 @@ static void start_sipi(struct cpu *cpu, uint8_t vector)
 	static const struct keel_segment_register data = { 0, SEGMENT_DATA16, REAL_MODE_LIMIT, 0 };
 
 	start(cpu, &code, &data, 0, 0);
-	cpu->control.gpr[KEEL_RDX] = cpuid(CPUID_FEATURES, 0).eax;
+	cpu->control.gpr[KEEL_RDX] = cpu_signature();
 }
 
 static bool take_sipi(struct cpu *cpu, uint8_t *vector)
@@ -177,7 +177,7 @@ bool control_write_icr(struct cpu *cpu, uint64_t value)
 
 	if (!apic_x2apic() || low & ~ICR_WRITABLE)
 		return false;
-	return intercept_icr(cpu, high, low) || wrmsr_safe(MSR_X2APIC_ICR, value);
+	return intercept_icr(cpu, high, low) || apic_command(value);
 }
 
 static uint32_t take_requests(struct cpu *cpu)
@@ -200,7 +200,7 @@ static void park_again(struct cpu *cpu)
 void control_take_init(struct cpu *cpu)
 {
 	cpu->init_seen = 0;
-	if (rdmsr(MSR_APIC_BASE) & APIC_BASE_BSP)
+	if (apic_is_first())
 		control_reset("by INIT");
 	/* It is pending until it is let in. */
 	if (hv->holds_nmis)

@@ -8,6 +8,9 @@
 
 #include <x86/apic.h>
 
+#include "cpu.h"
+#include "trap.h"
+
 /* Of this CPU, at any time. The other functions need its own stack. */
 uint32_t apic_id(void);
 bool apic_x2apic(void);
@@ -27,5 +30,23 @@ void apic_raise_again(uint32_t self, uint8_t vector);
 void apic_reset(void);
 /* Sends an IPI; destination is an APIC ID. */
 void apic_send(uint32_t destination, uint32_t icr_low);
+
+/* Whether this MSR is the interrupt command register of x2APIC mode. */
+static inline bool apic_is_command(uint32_t msr)
+{
+	return msr == MSR_X2APIC_ICR;
+}
+
+/* A write of it. False: the processor refuses the value. */
+static inline bool apic_command(uint64_t value)
+{
+	return wrmsr_safe(MSR_X2APIC_ICR, value);
+}
+
+/* Whether this CPU is the one that the firmware started. */
+static inline bool apic_is_first(void)
+{
+	return rdmsr(MSR_APIC_BASE) & APIC_BASE_BSP;
+}
 
 #endif

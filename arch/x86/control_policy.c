@@ -7,6 +7,7 @@
 
 #include <keel/macros.h>
 
+#include "apic.h"
 #include "console.h"
 #include "control_msr.h"
 #include "spinlock.h"
@@ -23,6 +24,7 @@
 #define COUNTERS_VERSION 0xffu		/* leaf 0xa EAX */
 #define COUNTERS_KNOWN	5u
 
+#define ECX1_X2APIC	BIT(21)
 #define ECX1_OSXSAVE	BIT(27)
 #define ECX1_HYPERVISOR	BIT(31)
 #define EBX7_ERMS	BIT(9)
@@ -294,10 +296,27 @@ static bool write_tried(const struct control_msr *rule, uint32_t msr, uint64_t v
 	return wrmsr_safe(msr, value);
 }
 
+/*
+ * What the processor would take (SDM vol. 3, 11.12.5), at the place where writes of the registers are watched. It may
+ * also be locked in x2APIC mode, which only the attempt shows.
+ */
+static bool apic_base_ok(uint64_t value)
+{
+	uint64_t old = rdmsr(MSR_APIC_BASE), modes = APIC_BASE_ENABLE | APIC_BASE_X2APIC;
+
+	if ((value ^ old) & ~modes || (value & modes) == APIC_BASE_X2APIC)
+		return false;
+	if (value & APIC_BASE_X2APIC)
+		return old & APIC_BASE_ENABLE && cpuid(CPUID_FEATURES, 0).ecx & ECX1_X2APIC;
+	return !(old & APIC_BASE_X2APIC) || !(value & APIC_BASE_ENABLE);
+}
+
 bool control_wrmsr(struct cpu *cpu, uint32_t msr, uint64_t value)
 {
 	const struct control_msr *rule = control_msr_find(hv->control.msrs, msr);
 
+	if (msr == MSR_APIC_BASE)
+		return apic_base_ok(value) && apic_set_base(value);
 	if (hv->control.wrmsr && hv->control.wrmsr(cpu, msr, value))
 		return true;
 	if (rule && rule->access & MSR_WRITE_IGNORED)

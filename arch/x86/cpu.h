@@ -33,6 +33,12 @@ static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
 	return r;
 }
 
+/* Family, model, stepping: what EDX has after INIT. */
+static inline uint32_t cpu_signature(void)
+{
+	return cpuid(CPUID_FEATURES, 0).eax;
+}
+
 #ifdef KEEL_HOST_TEST
 uint64_t rdmsr(uint32_t msr);
 void wrmsr(uint32_t msr, uint64_t value);

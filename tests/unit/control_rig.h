@@ -100,7 +100,6 @@ static struct {
 	unsigned int sends, writes;		/* of the local APIC, but for NMIs of Keel's own */
 	uint32_t reg, value, destination, icr;
 	unsigned int starts, start_init;	/* real INIT and SIPI */
-	unsigned int msr_writes;
 	uint64_t msr_value;
 } seen;
 
@@ -179,18 +178,6 @@ uint64_t rdmsr(uint32_t msr)
 {
 	require(msr == MSR_APIC_BASE, "an MSR that was not to be touched");
 	return apic_base_msr | (self == cpus[0] ? APIC_BASE_BSP : 0);
-}
-
-/* On some processors the local APIC is locked in x2APIC mode, and the write that would leave it faults. */
-static bool apic_locked;
-
-bool apic_set_base(uint64_t value)
-{
-	if (apic_locked)
-		return false;
-	seen.msr_writes++;
-	seen.msr_value = value;
-	return true;
 }
 
 bool wrmsr_safe(uint32_t msr, uint64_t value)
@@ -465,7 +452,7 @@ static inline void set_up(void)
 	in_use = violated = false;
 	donations = donated = 0;
 	exit_now = NULL;
-	takes_over = io_allowed = msr_taken = store_known = apic_locked = false;
+	takes_over = io_allowed = msr_taken = store_known = false;
 	load_address = 0;
 	frame_there = (struct own_frame){ .owner = 1, .state = OWN_RAM };
 	/* The first runs, the second waits, the third is not there. */

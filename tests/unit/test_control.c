@@ -186,50 +186,6 @@ START_TEST(msrs)
 }
 END_TEST
 
-/* SDM vol. 3, 11.12.5: xAPIC to x2APIC, x2APIC to off, xAPIC to off and back; the address stays. */
-START_TEST(apic_modes)
-{
-	static const struct {
-		uint64_t from, to;
-	} bad[] = {
-		{ APIC_BASE_ENABLE, APIC_BASE_X2APIC }, { 0, APIC_BASE_ENABLE | APIC_BASE_X2APIC },
-		{ APIC_BASE_ENABLE | APIC_BASE_X2APIC, APIC_BASE_ENABLE }, { APIC_BASE_ENABLE, APIC_BASE_ENABLE | 0x1000 },
-		{ APIC_BASE_ENABLE, APIC_BASE_ENABLE | 1 }, { APIC_BASE_ENABLE, APIC_BASE_ENABLE | 1ull << 40 },
-	};
-	static const struct {
-		uint64_t from, to;
-	} good[] = { { APIC_BASE_ENABLE, 0 }, { 0, APIC_BASE_ENABLE }, { APIC_BASE_ENABLE | APIC_BASE_X2APIC, 0 } };
-	struct keel_exit record = { .next_rip = INSN };
-	struct hv_exit exit = { .reason = HV_EXIT_WRMSR, .record = &record };
-	unsigned int i;
-
-	cpus[0]->control.gpr[KEEL_RCX] = MSR_APIC_BASE;
-	for (i = 0; i < ARRAY_SIZE(bad); i++) {
-		apic_base_msr = APIC | bad[i].from;
-		cpus[0]->control.gpr[KEEL_RAX] = (uint32_t)(APIC | APIC_BASE_BSP | bad[i].to);
-		cpus[0]->control.gpr[KEEL_RDX] = bad[i].to >> 32;
-		go_on(cpus[0], &exit);
-		ck_assert_uint_eq(seen.faults, i + 1);
-	}
-	ck_assert_uint_eq(seen.msr_writes, 0);
-	cpus[0]->control.gpr[KEEL_RDX] = 0;
-	for (i = 0; i < ARRAY_SIZE(good); i++) {
-		apic_base_msr = APIC | good[i].from;
-		cpus[0]->control.gpr[KEEL_RAX] = APIC | APIC_BASE_BSP | good[i].to;
-		go_on(cpus[0], &exit);
-		ck_assert_uint_eq(seen.msr_writes, i + 1);
-		ck_assert_uint_eq(seen.msr_value, APIC | APIC_BASE_BSP | good[i].to);
-	}
-	ck_assert_uint_eq(seen.advanced, i);
-	seen.faults = 0;
-	apic_locked = true;
-	apic_base_msr = APIC | APIC_BASE_ENABLE | APIC_BASE_X2APIC;
-	cpus[0]->control.gpr[KEEL_RAX] = APIC | APIC_BASE_BSP;
-	go_on(cpus[0], &exit);
-	ck_assert(seen.faults == 1 && seen.vector == EXC_GP && seen.advanced == i && seen.msr_writes == i);
-}
-END_TEST
-
 /* Only ring 0 of 64-bit mode has hypercalls. */
 START_TEST(hypercalls_of_ring_0)
 {
@@ -361,7 +317,6 @@ SUITE("control", tests)
 	tcase_add_loop_test(tests, foreign_memory, 0, 4);
 	tcase_add_loop_test(tests, stale_faults, 0, 2);
 	tcase_add_test(tests, msrs);
-	tcase_add_test(tests, apic_modes);
 	tcase_add_test(tests, hypercalls_of_ring_0);
 	tcase_add_test(tests, other_exits);
 	tcase_add_test(tests, unexpected_exits);

@@ -22,6 +22,7 @@ static struct cpuid processor_cpuid(uint32_t leaf, uint32_t subleaf);
 #define READ_EXITS	1u
 #define WRITE_EXITS	2u
 #define MSR_VALUE	0x5a5au
+#define APIC		0xfee00000ull
 
 const struct hv_ops *hv;
 
@@ -54,6 +55,24 @@ bool rdmsr_safe(uint32_t msr, uint64_t *value)
 	if (faults)
 		return false;
 	*value = there;
+	return true;
+}
+
+static uint64_t apic_base_there;
+static bool apic_locked;
+
+uint64_t rdmsr(uint32_t msr)
+{
+	ck_assert_uint_eq(msr, MSR_APIC_BASE);
+	return apic_base_there;
+}
+
+bool apic_set_base(uint64_t value)
+{
+	if (apic_locked)
+		return false;
+	writes++;
+	written = value;
 	return true;
 }
 
@@ -98,6 +117,8 @@ static void set_up(void)
 	faults = false;
 	reads = writes = lines = loud = 0;
 	written = 0;
+	apic_base_there = APIC | APIC_BASE_BSP | APIC_BASE_ENABLE;
+	apic_locked = false;
 	memset(&told_msrs, 0, sizeof(told_msrs));
 	memset(&told_exits, 0, sizeof(told_exits));
 }
@@ -360,7 +381,8 @@ static void check_msr(unsigned int vendor, uint32_t msr)
 	ck_assert_msg(control_wrmsr(&cpu, msr, MSR_VALUE) == (may_write || msr == ignored[vendor]), "%s: MSR %x is written",
 		      vendors[vendor].name, msr);
 	ck_assert_uint_eq(writes, may_write);
-	ck_assert_uint_eq(lines, !may_write && msr != ignored[vendor]);
+	/* The local APIC's mode has rules of its own. */
+	ck_assert_uint_eq(lines, !may_write && msr != ignored[vendor] && msr != MSR_APIC_BASE);
 }
 
 /* All that bitmaps have, and what is beyond: every MSR that is free, tried, ignored or not read is meant to be. */
@@ -377,6 +399,45 @@ START_TEST(every_msr)
 	for (unsigned int i = 0; i < ARRAY_SIZE(ranges); i++)
 		for (uint32_t msr = ranges[i].first; msr <= ranges[i].last; msr++)
 			check_msr(vendor, msr);
+}
+END_TEST
+
+/* SDM vol. 3, 11.12.5: xAPIC to x2APIC, x2APIC to off, xAPIC to off and back; the address stays. */
+START_TEST(apic_modes)
+{
+	static const struct {
+		uint64_t from, to;
+		bool x2apic;	/* the processor has that mode */
+	} bad[] = {
+		{ APIC_BASE_ENABLE, APIC_BASE_X2APIC, true }, { 0, APIC_BASE_ENABLE | APIC_BASE_X2APIC, true },
+		{ APIC_BASE_ENABLE, APIC_BASE_ENABLE | APIC_BASE_X2APIC, false },
+		{ APIC_BASE_ENABLE | APIC_BASE_X2APIC, APIC_BASE_ENABLE, true },
+		{ APIC_BASE_ENABLE, APIC_BASE_ENABLE | 0x1000, true }, { APIC_BASE_ENABLE, APIC_BASE_ENABLE | 1, true },
+		{ APIC_BASE_ENABLE, APIC_BASE_ENABLE | 1ull << 40, true },
+	}, good[] = {
+		{ APIC_BASE_ENABLE, 0, false }, { 0, APIC_BASE_ENABLE, false },
+		{ APIC_BASE_ENABLE, APIC_BASE_ENABLE | APIC_BASE_X2APIC, true }, { APIC_BASE_ENABLE | APIC_BASE_X2APIC, 0, true },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		full = bad[i].x2apic;
+		apic_base_there = APIC | APIC_BASE_BSP | bad[i].from;
+		ck_assert_msg(!control_wrmsr(&cpu, MSR_APIC_BASE, APIC | APIC_BASE_BSP | bad[i].to), "case %u", i);
+	}
+	ck_assert_uint_eq(writes, 0);
+	for (i = 0; i < ARRAY_SIZE(good); i++) {
+		full = good[i].x2apic;
+		apic_base_there = APIC | APIC_BASE_BSP | good[i].from;
+		ck_assert_msg(control_wrmsr(&cpu, MSR_APIC_BASE, APIC | APIC_BASE_BSP | good[i].to), "case %u", i);
+		ck_assert_uint_eq(written, APIC | APIC_BASE_BSP | good[i].to);
+	}
+	ck_assert_uint_eq(writes, i);
+	/* On some processors it is locked in x2APIC mode, and the write that would leave it faults. */
+	apic_locked = true;
+	ck_assert(!control_wrmsr(&cpu, MSR_APIC_BASE, APIC | APIC_BASE_BSP));
+	ck_assert_uint_eq(writes, i);
+	ck_assert_uint_eq(lines, 0);
 }
 END_TEST
 
@@ -460,6 +521,7 @@ SUITE("control_policy", tests)
 	tcase_add_test(tests, own_leaves);
 	tcase_add_test(tests, locked_in_x2apic);
 	tcase_add_test(tests, smaller_processor);
+	tcase_add_test(tests, apic_modes);
 	tcase_add_loop_test(tests, every_msr, 0, 2);
 	tcase_add_loop_test(tests, faults_stay_faults, 0, 2);
 	tcase_add_test(tests, bits_of_a_register);
