@@ -34,10 +34,7 @@ void control_take_nmi(struct cpu *cpu);
 /* An INIT from hardware. */
 void control_take_init(struct cpu *cpu);
 
-/* control_power.c. Before the control domain runs; found: what ACPI's tables say. */
-struct acpi_power;
-void control_power_init(const struct acpi_power *found);
-/* An access to a port that is watched. False: #GP. */
+/* control_power.c. An access to a port that is watched. False: #GP. */
 struct keel_exit;
 bool control_io(struct cpu *cpu, const struct keel_exit *exit);
 /* Ends all guests, scrubs their memory, and resets the machine. why: for the log, "by ..." */

@@ -20,6 +20,7 @@
 #include "own.h"
 #include "paging.h"
 #include "percpu.h"
+#include "power_ports.h"
 #include "screen.h"
 #include "smp.h"
 #include "speculation.h"
@@ -256,7 +257,7 @@ static __attribute__((noreturn)) void main_boot_final(void)
 	hv->control.init(cpu, &control_table);
 	if (acpi.root)
 		acpi_power(&acpi, &power);
-	control_power_init(&power);
+	power_ports_init(&power);
 	cpu->online = 1;
 	smp_start(trampoline);
 	if (multiboot2_option(&boot, "noclear"))

@@ -18,6 +18,7 @@ static struct cpu cpu_memory[CPUS];
 #define this_cpu() (&cpu_memory[0])
 
 #include "../../vmm/control_power.c"
+#include "../../arch/x86/power_ports.c"
 #include "suite.h"
 
 #define STATUS_A	0xb000u
@@ -180,7 +181,7 @@ static void set_up(void)
 	memset(&seen, 0, sizeof(seen));
 	leaving = NULL;
 	woken = false;
-	control_power_init(&machine);
+	power_ports_init(&machine);
 	guests = others_stop = true;
 	port_value = 0;
 }
@@ -232,7 +233,7 @@ START_TEST(sleeping_states)
 	set_up();
 	machine.off[0] = machine.off[1] = -1;
 	seen.lines = 0;
-	control_power_init(&machine);
+	power_ports_init(&machine);
 	ck_assert_uint_eq(seen.lines, 1);
 	for (uint32_t type = 0; type < 8; type++)
 		ck_assert(!write(CONTROL_A, 2, ENABLE | type << 10) && !write(CONTROL_B, 2, ENABLE | type << 10));
@@ -357,7 +358,7 @@ START_TEST(ports)
 	ck_assert_uint_eq(count, ARRAY_SIZE(there));
 	/* A machine without any of it. */
 	memset(watched, 0, sizeof(watched));
-	control_power_init(&(struct acpi_power){ .off = { -1, -1 } });
+	power_ports_init(&(struct acpi_power){ .off = { -1, -1 } });
 	ck_assert(!watched[0] && !watched[1] && watched[0x64]);
 	ck_assert(write(0, 4, UINT32_MAX) && !seen.ended);
 	/* Strings of bytes are nobody's way to do this. */
