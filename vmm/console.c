@@ -6,30 +6,16 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
-#include "cpu.h"
 #include "screen.h"
 #include "spinlock.h"
+#include "uart.h"
 
 #define LOG_BYTES	16384u
-
-#define UART_PORT	0x3f8u
-#define UART_LSR	5u
-#define UART_LSR_THRE	(1u << 5)
-#define UART_TRIES	100000u
 
 static uint8_t log_ring[LOG_BYTES];
 static uint64_t log_end;
 static struct spinlock console_lock;
 static bool loud;
-
-static void uart_put(char c)
-{
-	unsigned int tries;
-
-	for (tries = 0; tries < UART_TRIES && !(inb(UART_PORT + UART_LSR) & UART_LSR_THRE); tries++)
-		cpu_pause();
-	outb(UART_PORT, (uint8_t)c);
-}
 
 static void put(char c)
 {
