@@ -24,14 +24,6 @@
 #define COUNTERS_VERSION 0xffu		/* leaf 0xa EAX */
 #define COUNTERS_KNOWN	5u
 
-#define ECX1_X2APIC	BIT(21)
-#define ECX1_OSXSAVE	BIT(27)
-#define ECX1_HYPERVISOR	BIT(31)
-#define EBX7_ERMS	BIT(9)
-#define ECX7_OSPKE	BIT(4)
-#define EDX7_FSRM	BIT(4)
-#define EDX7_CAPABILITIES BIT(29)
-
 /* Processors that the firmware can lock in x2APIC mode (SDM vol. 4). */
 #define CAPABILITY_XAPIC_DISABLE	(1ull << 21)
 #define XAPIC_DISABLED			(1ull << 0)

@@ -6,11 +6,6 @@
 #include "cpu.h"
 #include "hv.h"
 
-#define CPUID_7_SMEP		(1u << 7)	/* EBX */
-#define CPUID_7_SMAP		(1u << 20)
-#define CPUID_7_UMIP		(1u << 2)	/* ECX */
-#define CPUID_7_TME		(1u << 13)
-#define CPUID_EXT_1G		(1u << 26)	/* EDX */
 #define SYSCFG_ENCRYPTION	(1u << 23)
 #define TME_ON			3u		/* locked, enabled */
 #define TME_KEY_BITS_SHIFT	32
@@ -20,9 +15,9 @@ void cpu_features_init(void)
 	uint64_t cr4 = CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
 	struct cpuid r = cpuid(CPUID_FEATURES_7, 0);
 
-	cr4 |= r.ebx & CPUID_7_SMEP ? CR4_SMEP : 0;
-	cr4 |= r.ebx & CPUID_7_SMAP ? CR4_SMAP : 0;
-	cr4 |= r.ecx & CPUID_7_UMIP ? CR4_UMIP : 0;
+	cr4 |= r.ebx & EBX7_SMEP ? CR4_SMEP : 0;
+	cr4 |= r.ebx & EBX7_SMAP ? CR4_SMAP : 0;
+	cr4 |= r.ecx & ECX7_UMIP ? CR4_UMIP : 0;
 	write_cr4(cr4);
 	/* TS is set whenever a guest or a cell could run: FPU state in the registers is never Keel's. */
 	write_cr0(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE | CR0_TS);
@@ -30,7 +25,7 @@ void cpu_features_init(void)
 
 bool cpu_features_1g_pages(void)
 {
-	return cpuid(CPUID_EXTENDED_FEATURES, 0).edx & CPUID_EXT_1G && (!hv->cpu.has_1g || hv->cpu.has_1g());
+	return cpuid(CPUID_EXTENDED_FEATURES, 0).edx & EDXE_1G_PAGES && (!hv->cpu.has_1g || hv->cpu.has_1g());
 }
 
 unsigned int cpu_features_address_bits(void)
@@ -38,7 +33,7 @@ unsigned int cpu_features_address_bits(void)
 	unsigned int bits = cpuid(CPUID_ADDRESS_SIZES, 0).eax & 0xff;
 
 	/* Encrypted aliases of memory are not address space (APM vol. 2, 15.34.6; SDM vol. 4, IA32_TME_ACTIVATE). */
-	if (cpuid(CPUID_FEATURES_7, 0).ecx & CPUID_7_TME && (rdmsr(MSR_TME_ACTIVATE) & TME_ON) == TME_ON)
+	if (cpuid(CPUID_FEATURES_7, 0).ecx & ECX7_TME && (rdmsr(MSR_TME_ACTIVATE) & TME_ON) == TME_ON)
 		bits -= rdmsr(MSR_TME_ACTIVATE) >> TME_KEY_BITS_SHIFT & 0xf;
 	if (cpuid(CPUID_EXTENDED, 0).eax >= CPUID_ENCRYPTION && cpuid(CPUID_ENCRYPTION, 0).eax & 1 &&
 	    rdmsr(MSR_SYSCFG) & SYSCFG_ENCRYPTION)

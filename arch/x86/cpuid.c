@@ -32,34 +32,11 @@
 #define LIMITED_BASIC	2u
 
 #define BIT(n)		(1u << (n))
-#define ECX1_FMA	BIT(12)
-#define ECX1_PCID	BIT(17)
-#define ECX1_X2APIC	BIT(21)
-#define ECX1_TSC_DEADLINE BIT(24)
-#define ECX1_XSAVE	BIT(26)
-#define ECX1_OSXSAVE	BIT(27)
-#define ECX1_AVX	BIT(28)
-#define ECX1_F16C	BIT(29)
-#define ECX1_HYPERVISOR	BIT(31)
-#define EDX1_APIC	BIT(9)
-#define EAX6_ARAT	BIT(2)
-#define EDXE_RDTSCP	BIT(27)
-#define EBX7_FSGSBASE	BIT(0)
-#define EBX7_TSC_ADJUST	BIT(1)
-#define EBX7_AVX2	BIT(5)
-#define EBX7_SMEP	BIT(7)
-#define EBX7_ERMS	BIT(9)
-#define EBX7_SMAP	BIT(20)
 /* F, DQ, IFMA, PF, ER, CD, BW, VL */
 #define EBX7_AVX512	(BIT(16) | BIT(17) | BIT(21) | BIT(26) | BIT(27) | BIT(28) | BIT(30) | BIT(31))
-#define ECX7_UMIP	BIT(2)
-#define ECX7_PKU	BIT(3)
-#define ECX7_OSPKE	BIT(4)
 #define ECX7_VAES	(BIT(9) | BIT(10))	/* and VPCLMULQDQ */
 /* VBMI, VBMI2, VNNI, BITALG, VPOPCNTDQ */
 #define ECX7_AVX512	(BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14))
-#define ECX7_RDPID	BIT(22)
-#define EDX7_FSRM	BIT(4)
 #define ECXE_XOP_FMA4	(BIT(11) | BIT(16))
 
 #define SIGNATURE	0x0fff3fffu

@@ -8,8 +8,6 @@
 #include "cpu.h"
 #include "string.h"
 
-#define CPUID_1_XSAVE	(1u << 26)	/* ECX */
-
 const struct hv_ops *hv;
 
 static const struct hv_ops *of_vendor(void)
@@ -26,7 +24,7 @@ static const struct hv_ops *of_vendor(void)
 
 const char *hv_choose(void)
 {
-	if (!(cpuid(CPUID_FEATURES, 0).ecx & CPUID_1_XSAVE))
+	if (!(cpuid(CPUID_FEATURES, 0).ecx & ECX1_XSAVE))
 		return "this processor lacks XSAVE. Use a newer processor.";
 	hv = of_vendor();
 	return hv ? hv->cpu.probe() :

@@ -8,7 +8,6 @@
 #include "cpu.h"
 #include "memory.h"
 
-#define CPUID_MTRR		(1u << 12)	/* leaf 1 EDX */
 #define CAP_COUNT		0xffu
 #define CAP_FIXED		(1u << 8)
 #define DEFAULT_TYPE		0xffu
@@ -54,7 +53,7 @@ void mtrr_read(struct mtrr *mtrr)
 	unsigned int i;
 
 	*mtrr = (struct mtrr){ .read = true };
-	if (!(cpuid(CPUID_FEATURES, 0).edx & CPUID_MTRR))
+	if (!(cpuid(CPUID_FEATURES, 0).edx & EDX1_MTRR))
 		return;
 	capability = rdmsr(MSR_MTRR_CAP);
 	value = rdmsr(MSR_MTRR_DEF_TYPE);

@@ -6,11 +6,6 @@
 #include "cell_frame.h"
 #include "cpu.h"
 
-#define CPUID_EXT_IBPB		(1u << 12)	/* leaf 0x80000008 EBX */
-#define CPUID_7_MD_CLEAR	(1u << 10)	/* EDX */
-#define CPUID_7_IBPB		(1u << 26)
-#define CPUID_7_L1D_FLUSH	(1u << 28)
-#define CPUID_7_CAPABILITIES	(1u << 29)
 #define CAPABILITIES_NO_L1TF	(1u << 0 | 1u << 3)	/* RDCL_NO, SKIP_L1DFL_VMENTRY */
 
 struct speculation speculation;
@@ -19,11 +14,11 @@ void speculation_init(void)
 {
 	uint32_t edx = cpuid(CPUID_VENDOR, 0).eax >= CPUID_FEATURES_7 ? cpuid(CPUID_FEATURES_7, 0).edx : 0;
 	uint32_t ebx = cpuid(CPUID_EXTENDED, 0).eax >= CPUID_ADDRESS_SIZES ? cpuid(CPUID_ADDRESS_SIZES, 0).ebx : 0;
-	bool safe = edx & CPUID_7_CAPABILITIES && rdmsr(MSR_ARCH_CAPABILITIES) & CAPABILITIES_NO_L1TF;
+	bool safe = edx & EDX7_CAPABILITIES && rdmsr(MSR_ARCH_CAPABILITIES) & CAPABILITIES_NO_L1TF;
 
-	speculation.predictors = edx & CPUID_7_IBPB || ebx & CPUID_EXT_IBPB;
-	speculation.first_cache = edx & CPUID_7_L1D_FLUSH && !safe;
-	speculation.buffers = edx & CPUID_7_MD_CLEAR;
+	speculation.predictors = edx & EDX7_IBPB || ebx & EBX8_IBPB;
+	speculation.first_cache = edx & EDX7_L1D_FLUSH && !safe;
+	speculation.buffers = edx & EDX7_MD_CLEAR;
 }
 
 void speculation_before_guest(void)

@@ -9,7 +9,6 @@
 
 struct vcpu;
 
-#define EDX1_HTT		(1u << 28)	/* leaf 1: a socket has more than one logical processor */
 
 /* Leaf 1: EBX's identifier and count of logical processors, EDX's HTT. The rest of both is 0. */
 struct cpuid topology_leaf_1(const struct vcpu *vcpu);

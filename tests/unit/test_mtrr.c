@@ -166,7 +166,7 @@ START_TEST(registers)
 	mtrr_read(&m);
 	ck_assert(m.read);
 	ck_assert(!m.enabled);
-	features = CPUID_MTRR;
+	features = EDX1_MTRR;
 	msrs[MSR_MTRR_CAP] = 3 | CAP_FIXED;
 	msrs[MSR_MTRR_DEF_TYPE] = DEFAULT_ENABLED | DEFAULT_FIXED | MTRR_TYPE_WB;
 	msrs[0x250] = 0x0606060606060600;

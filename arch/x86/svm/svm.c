@@ -13,7 +13,6 @@
 #include "pt_format.h"
 #include "string.h"
 
-#define CPUID_EXT_SVM		(1u << 2)
 #define CPUID_SVM_NPT		(1u << 0)
 #define CPUID_SVM_NRIPS		(1u << 3)
 #define CPUID_SVM_FLUSH_ASID	(1u << 6)
@@ -55,7 +54,7 @@ static const char *svm_probe(void)
 {
 	struct cpuid r;
 
-	if (cpuid(CPUID_EXTENDED, 0).eax < CPUID_SVM || !(cpuid(CPUID_EXTENDED_FEATURES, 0).ecx & CPUID_EXT_SVM))
+	if (cpuid(CPUID_EXTENDED, 0).eax < CPUID_SVM || !(cpuid(CPUID_EXTENDED_FEATURES, 0).ecx & ECXE_SVM))
 		return "this AMD processor shows no SVM (AMD-V). Switch SVM on in the firmware setup, or use another machine.";
 	if (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS)
 		return "SVM (AMD-V) is disabled by the firmware. Switch it on in the firmware setup.";

@@ -15,7 +15,6 @@
 #include "string.h"
 #include "trap.h"
 
-#define CPUID_VMX		(1u << 5)	/* ECX */
 
 #define BITMAP_PART		(MSR_BITMAP_RANGE / 8)		/* bytes for each of two ranges */
 #define BITMAP_WRITES		(2 * BITMAP_PART)
@@ -104,7 +103,7 @@ static const char *vmx_probe(void)
 	uint64_t basic;
 	unsigned int group;
 
-	if (!(cpuid(CPUID_FEATURES, 0).ecx & CPUID_VMX))
+	if (!(cpuid(CPUID_FEATURES, 0).ecx & ECX1_VMX))
 		return "this Intel processor shows no VMX (VT-x). Switch VT-x on in the firmware setup, or use another machine.";
 	missing = vmx_locked_off(rdmsr(MSR_FEATURE_CONTROL));
 	if (missing)

@@ -8,7 +8,6 @@
 #include "core/string.h"
 #include "vcpu/emulate_internal.h"
 
-#define EBX7_BMI1	(1u << 3)
 #define ECX81_LZCNT	(1u << 5)
 
 static uint64_t sign_extend(uint64_t value, unsigned int bytes)
