@@ -117,7 +117,6 @@ struct hv_control_ops {
 	void (*init)(struct cpu *cpu, const struct page_table *table);
 	/* The state from which it starts; the general registers are in cpu->control, RSP and flags are as after INIT. */
 	void (*set)(struct cpu *cpu, const struct keel_sregs *sregs);
-	void (*enter)(struct cpu *cpu, struct hv_exit *exit);
 	void (*get)(struct cpu *cpu, struct hv_control_state *state);
 	void (*advance)(struct cpu *cpu, uint64_t next_rip);
 	void (*inject)(struct cpu *cpu, uint32_t inject, uint32_t error_code);
@@ -135,6 +134,7 @@ struct hv_control_ops {
 	bool (*rdmsr)(struct cpu *cpu, uint32_t msr, uint64_t *value);
 	/* NULL: there are none. */
 	bool (*wrmsr)(struct cpu *cpu, uint32_t msr, uint64_t value);
+	void (*enter)(struct cpu *cpu, struct hv_exit *exit);
 };
 
 /*

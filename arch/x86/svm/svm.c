@@ -66,15 +66,15 @@ static const char *svm_probe(void)
 	return NULL;
 }
 
+static void svm_enable(void)
+{
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+}
+
 static void svm_describe(void)
 {
 	print("%s%s%s%s\n", svm_features.nrips ? " NRIPS" : "", svm_features.decode ? " decode-assists" : "",
 	      svm_features.flush_asid ? " flush-by-ASID" : "", svm_features.pause ? " PAUSE-filter" : "");
-}
-
-static void svm_enable(void)
-{
-	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 }
 
 static void bitmaps_init(void)
@@ -156,7 +156,6 @@ const struct hv_ops svm_ops = {
 	.control = {
 		.init = svm_control_init,
 		.set = svm_control_set,
-		.enter = svm_control_enter,
 		.get = svm_control_get,
 		.advance = svm_control_advance,
 		.inject = svm_control_inject,
@@ -168,6 +167,7 @@ const struct hv_ops svm_ops = {
 		.msrs = &control_msrs_amd,
 		.rdmsr = svm_control_rdmsr,
 		.wrmsr = svm_control_wrmsr,
+		.enter = svm_control_enter,
 	},
 	.vcpu = {
 		.init = svm_vcpu_init,

@@ -62,6 +62,11 @@ VMX_INSTRUCTION(vmptrld, vmread(VMCS_INSTRUCTION_ERROR))
 VMX_INVALIDATION(invept, VMX_EPT_INVEPT_SINGLE, VMX_EPT_INVEPT)
 VMX_INVALIDATION(invvpid, VMX_VPID_SINGLE, VMX_VPID_INVVPID)
 
+static bool vmx_has_1g(void)
+{
+	return rdmsr(MSR_VMX_EPT_VPID) & VMX_EPT_1G;
+}
+
 static bool vmx_has_dirty(void)
 {
 	return vmx_features.ept_vpid & VMX_EPT_ACCESSED_DIRTY;
@@ -97,6 +102,13 @@ void vmx_primary(struct vmx_context *context, uint32_t bits, bool on)
 	context->primary = value;
 }
 
+static enum pt_caching vmx_caching(uint64_t hpa, uint64_t bytes)
+{
+	if (!mtrr.read)
+		mtrr_read(&mtrr);
+	return mtrr_caching(&mtrr, hpa, bytes);
+}
+
 static const char *vmx_probe(void)
 {
 	const char *missing;
@@ -118,11 +130,6 @@ static const char *vmx_probe(void)
 	return vmx_ept_missing(rdmsr(MSR_VMX_EPT_VPID));
 }
 
-static bool vmx_has_1g(void)
-{
-	return rdmsr(MSR_VMX_EPT_VPID) & VMX_EPT_1G;
-}
-
 static void vmx_describe(void)
 {
 	uint32_t secondary = vmx_adjust(vmx_features.capability[VMX_SECONDARY], SECONDARY_VPID | SECONDARY_PAUSE_LOOP);
@@ -130,13 +137,6 @@ static void vmx_describe(void)
 	print("%s%s%s%s%s\n", vmx_has_dirty() ? " dirty-bits" : "", secondary & SECONDARY_VPID ? " VPIDs" : "",
 	      vmx_features.apic ? " virtual-interrupt-delivery" : "", vmx_features.timer ? " preemption-timer" : "",
 	      secondary & SECONDARY_PAUSE_LOOP ? " PAUSE-loop-exits" : "");
-}
-
-static enum pt_caching vmx_caching(uint64_t hpa, uint64_t bytes)
-{
-	if (!mtrr.read)
-		mtrr_read(&mtrr);
-	return mtrr_caching(&mtrr, hpa, bytes);
 }
 
 static void bitmaps_init(void)
@@ -296,7 +296,6 @@ const struct hv_ops vmx_ops = {
 	.control = {
 		.init = vmx_control_init,
 		.set = vmx_control_set,
-		.enter = vmx_control_enter,
 		.get = vmx_control_get,
 		.advance = vmx_control_advance,
 		.inject = vmx_control_inject,
@@ -307,6 +306,7 @@ const struct hv_ops vmx_ops = {
 		.hlt = vmx_control_hlt,
 		.msrs = &control_msrs_intel,
 		.rdmsr = vmx_control_rdmsr,
+		.enter = vmx_control_enter,
 	},
 	.vcpu = {
 		.init = vmx_vcpu_init,

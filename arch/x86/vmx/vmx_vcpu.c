@@ -399,6 +399,66 @@ static bool answer(struct vcpu *vcpu, struct keel_regs *regs, struct hv_exit *ex
 	return true;
 }
 
+static void segments_out(struct keel_sregs *sregs)
+{
+	unsigned int i;
+
+	for (i = 0; i < KEEL_SEG_COUNT; i++)
+		sregs->seg[i] = vmx_segment(i);
+	sregs->gdt_base = vmread(VMCS_GUEST_GDTR_BASE);
+	sregs->gdt_limit = (uint32_t)vmread(VMCS_GUEST_GDTR_LIMIT);
+	sregs->idt_base = vmread(VMCS_GUEST_IDTR_BASE);
+	sregs->idt_limit = (uint32_t)vmread(VMCS_GUEST_IDTR_LIMIT);
+}
+
+static void control_out(struct keel_sregs *sregs)
+{
+	sregs->cr0 = vmx_cr0();
+	sregs->cr3 = vmread(VMCS_GUEST_CR3);
+	sregs->cr4 = vmx_cr4();
+	sregs->efer = vmread(VMCS_GUEST_EFER);
+	sregs->cpl = vmx_cpl();
+}
+
+static void events_out(const struct vcpu_vmx *vmx, struct keel_sregs *sregs)
+{
+	uint64_t state = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+
+	sregs->nmi_blocked = (bool)(state & SHADOW_NMI);
+	sregs->pending_debug = vmread(VMCS_GUEST_PENDING_DEBUG);
+	sregs->shadow = (state & SHADOW_STI ? KEEL_SHADOW_STI : 0) | (state & SHADOW_MOV_SS ? KEEL_SHADOW_MOV_SS : 0);
+	sregs->event = vmx->context.event;
+	sregs->event_code = sregs->event & KEEL_INJECT_ERROR_CODE ? vmx->context.error_code : 0;
+	sregs->held = vmx->held;
+}
+
+static void msrs_out(struct keel_sregs *sregs)
+{
+	sregs->star = rdmsr(MSR_STAR);
+	sregs->lstar = rdmsr(MSR_LSTAR);
+	sregs->cstar = rdmsr(MSR_CSTAR);
+	sregs->sfmask = rdmsr(MSR_SFMASK);
+	sregs->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
+	sregs->sysenter_cs = vmread(VMCS_GUEST_SYSENTER_CS);
+	sregs->sysenter_esp = vmread(VMCS_GUEST_SYSENTER_ESP);
+	sregs->sysenter_eip = vmread(VMCS_GUEST_SYSENTER_EIP);
+	sregs->pat = vmread(VMCS_GUEST_PAT);
+}
+
+static bool has_pdptes(uint64_t cr0, uint64_t cr4, uint64_t efer)
+{
+	return cr0 & CR0_PG && cr4 & CR4_PAE && !(efer & EFER_LMA);
+}
+
+static void pdptes_out(struct keel_sregs *sregs)
+{
+	bool there = has_pdptes(vmx_cr0(), vmx_cr4(), vmread(VMCS_GUEST_EFER));
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(sregs->pdpte); i++)
+		sregs->pdpte[i] = there ? vmread(vmx_pdpte_field(i)) : 0;
+}
+
 /* An entry with the threshold above the priority would fail (27.2.1.1). */
 static bool is_below_threshold(struct vcpu *vcpu)
 {
@@ -549,66 +609,6 @@ void vmx_vcpu_set_apic(struct vcpu *vcpu, uint32_t apic)
 	}
 	for (i = 0; apic & KEEL_APIC_EOI_EXITS && i < EOI_EXIT_FIELDS; i++)
 		vmwrite((enum vmcs_field)(VMCS_EOI_EXITS + 2 * i), (uint64_t)tmr[8 * i + 4] << 32 | tmr[8 * i]);
-}
-
-static void segments_out(struct keel_sregs *sregs)
-{
-	unsigned int i;
-
-	for (i = 0; i < KEEL_SEG_COUNT; i++)
-		sregs->seg[i] = vmx_segment(i);
-	sregs->gdt_base = vmread(VMCS_GUEST_GDTR_BASE);
-	sregs->gdt_limit = (uint32_t)vmread(VMCS_GUEST_GDTR_LIMIT);
-	sregs->idt_base = vmread(VMCS_GUEST_IDTR_BASE);
-	sregs->idt_limit = (uint32_t)vmread(VMCS_GUEST_IDTR_LIMIT);
-}
-
-static void control_out(struct keel_sregs *sregs)
-{
-	sregs->cr0 = vmx_cr0();
-	sregs->cr3 = vmread(VMCS_GUEST_CR3);
-	sregs->cr4 = vmx_cr4();
-	sregs->efer = vmread(VMCS_GUEST_EFER);
-	sregs->cpl = vmx_cpl();
-}
-
-static void events_out(const struct vcpu_vmx *vmx, struct keel_sregs *sregs)
-{
-	uint64_t state = vmread(VMCS_GUEST_INTERRUPTIBILITY);
-
-	sregs->nmi_blocked = (bool)(state & SHADOW_NMI);
-	sregs->pending_debug = vmread(VMCS_GUEST_PENDING_DEBUG);
-	sregs->shadow = (state & SHADOW_STI ? KEEL_SHADOW_STI : 0) | (state & SHADOW_MOV_SS ? KEEL_SHADOW_MOV_SS : 0);
-	sregs->event = vmx->context.event;
-	sregs->event_code = sregs->event & KEEL_INJECT_ERROR_CODE ? vmx->context.error_code : 0;
-	sregs->held = vmx->held;
-}
-
-static void msrs_out(struct keel_sregs *sregs)
-{
-	sregs->star = rdmsr(MSR_STAR);
-	sregs->lstar = rdmsr(MSR_LSTAR);
-	sregs->cstar = rdmsr(MSR_CSTAR);
-	sregs->sfmask = rdmsr(MSR_SFMASK);
-	sregs->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
-	sregs->sysenter_cs = vmread(VMCS_GUEST_SYSENTER_CS);
-	sregs->sysenter_esp = vmread(VMCS_GUEST_SYSENTER_ESP);
-	sregs->sysenter_eip = vmread(VMCS_GUEST_SYSENTER_EIP);
-	sregs->pat = vmread(VMCS_GUEST_PAT);
-}
-
-static bool has_pdptes(uint64_t cr0, uint64_t cr4, uint64_t efer)
-{
-	return cr0 & CR0_PG && cr4 & CR4_PAE && !(efer & EFER_LMA);
-}
-
-static void pdptes_out(struct keel_sregs *sregs)
-{
-	bool there = has_pdptes(vmx_cr0(), vmx_cr4(), vmread(VMCS_GUEST_EFER));
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(sregs->pdpte); i++)
-		sregs->pdpte[i] = there ? vmread(vmx_pdpte_field(i)) : 0;
 }
 
 void vmx_vcpu_state_out(struct vcpu *vcpu, unsigned int parts, struct keel_sregs *sregs)
