@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # lint.sh BUILD [analyze]: looks whether lines are within the tree's width and whether each header compiles alone, compiles
 # everything with clang, warnings being errors, looks whether files of vmm/ need each other and whether a part of the tree
-# includes what is not for it, and runs clang-tidy over what BUILD compiled, with its static analyzer only if that is asked for.
-# Exceptions that nothing needs any more are complaints. Files that passed are looked at again when they, a header or the checks
-# have changed.
+# includes what is not for it, whether vmm/ has words that are not for it, and runs clang-tidy over what BUILD compiled, with its
+# static analyzer only if that is asked for. Exceptions that nothing needs any more are complaints. Files that passed are looked
+# at again when they, a header or the checks have changed.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "$0")/common.sh"
@@ -171,6 +171,50 @@ includes() {
 	PROGRAM
 }
 
+# What vmm/ may not know, by its words; and that svm/ and vmx/ have what struct hv_ops names in its order, in their instances and
+# in their files: see docs/architecture.md and docs/processors.md.
+seam() {
+	python3 - "$root" <<-'PROGRAM'
+		import glob, os, re, sys
+		os.chdir(sys.argv[1])
+		refused = {
+		    "a vendor's word": r"(?<![a-z])(svm|vmx|vmcb|vmcs|npt|ept|gif|vt-?d|amd|intel|qemu|bochs)(?![a-z])",
+		    "what arch/x86 is to know": r"(?-i:\b(MSR|CPUID|E[ABCD]X[0-9]E?|PTE|EPT)_\w+)|\b(rd|wr)msr(_safe)?\(|"
+		                                r"\bcpuid\(|\b(in|out)[bwl]\(",
+		}
+		complaints = []
+		def text(path):
+		    return open(path, encoding="utf-8").read()
+		files = sorted(glob.glob("vmm/*.[ch]"))
+		for path in files:
+		    for number, line in enumerate(text(path).split("\n"), 1):
+		        complaints += [f"{path}:{number}: {what}: {word[0]}"
+		                       for what, pattern in refused.items() for word in re.finditer(pattern, line, re.I)]
+		contract = text("arch/x86/hv.h")
+		compared = 0
+		for vendor in "svm", "vmx":
+		    instance = text(f"arch/x86/{vendor}/{vendor}.c")
+		    for part in "cpu", "control", "vcpu":
+		        struct = re.search(rf"struct hv_{part}_ops {{(.*?)\n}};", contract, re.S)[1]
+		        members = re.findall(r"\*(\w+)(?:\)\(|;)", struct)
+		        given = re.findall(r"^\t\t\.(\w+) = ([^,]+),", re.search(rf"\.{part} = {{(.*?)\n\t}},", instance, re.S)[1], re.M)
+		        names = dict(given)
+		        compared += len(given)
+		        if list(names) != [name for name in members if name in names]:
+		            complaints.append(f"arch/x86/{vendor}/{vendor}.c: .{part} is not in the order of hv.h")
+		        for path in f"arch/x86/{vendor}/{vendor}.c", f"arch/x86/{vendor}/{vendor}_{part}.c":
+		            if os.path.exists(path):
+		                has = re.findall(r"^(?:static )?\w[\w *]*?\b(\w+)\([^;]*?\)\n{", text(path), re.M)
+		                if [name for name in names.values() if name in has] != [name for name in has if name in names.values()]:
+		                    complaints.append(f"{path}: what hv.h calls is not in the order of hv.h")
+		for complaint in complaints:
+		    print(complaint, file=sys.stderr)
+		if not files or not compared:
+		    print("lint: no files of vmm/, or nothing of struct hv_ops", file=sys.stderr)
+		sys.exit(bool(complaints) or not files or not compared)
+	PROGRAM
+}
+
 # The tests themselves, by their own flags; what they test has been compiled above, so nothing is generated.
 compile_tests() {
 	local log=$build/lint/clang-tests.log
@@ -237,6 +281,7 @@ patiently "Compiling each header alone" headers
 patiently "Compiling by clang" compile
 circles
 includes
+seam
 patiently "Compiling the tests by clang" compile_tests
 header=$(newest_header)
 pending=()
