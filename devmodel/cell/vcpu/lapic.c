@@ -547,8 +547,8 @@ static bool transition_allowed(uint64_t from, uint64_t to)
 }
 
 /*
- * What IA32_APIC_BASE may have. The BSP flag is the guest's to write, as it is on Intel's processors (SDM vol. 4, 2.1) and on AMD's
- * newer ones, whose references (PPR, APIC_BAR) call BSC read-write.
+ * What IA32_APIC_BASE may have. The BSP flag is the guest's to write, as it is on Intel's processors (SDM vol. 4, 2.1) and on
+ * AMD's newer ones, whose references (PPR, APIC_BAR) call BSC read-write.
  */
 static uint64_t base_bits(const struct lapic *lapic)
 {
