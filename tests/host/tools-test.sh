@@ -185,6 +185,18 @@ again() {
 	[ -n "$command" ] && ! eval "$command"
 }
 
+# What a failed run shows makes the same input in another tree, where it fails, too.
+elsewhere() {
+	local other="$WORK/elsewhere"
+	mkdir -p "$other"
+	sed -n '/^mkdir -p build/,/^END/p' "$WORK/output" >"$WORK/paste"
+	(cd "$other" && bash "$WORK/paste") || return 1
+	for file in "$other"/build/findings/small-crash-*; do
+		cmp "$file" "$tree/build/findings/${file##*/}" || return 1
+	done
+	! "$tree/build/fuzz/fuzz-small" "$file"
+}
+
 test_fuzz() {
 	local fuzz=("$tree/tools/test" fuzz --seconds 3)
 	mkdir -p "$tree/tests/fuzz" "$tree/tests/unit"
@@ -194,6 +206,8 @@ test_fuzz() {
 	echo 'fuzz-small fuzz 60 - named' >>"$tree/tests/catalogue"
 	make_target "size > 2 && data[0] == 'b' && data[1] == 'a' && data[2] == 'd'"
 	check "fuzz: what a target finds fails the test" ends_with 1 '^0 passed, 1 failed' "${fuzz[@]}"
+	check "fuzz: the report of the target is shown" grep -E '^fuzz: found$' "$WORK/output"
+	check "fuzz: the input is shown, to be had elsewhere" elsewhere
 	check "fuzz: the input is told" says 'not ok - small: an input that fails is in .*/findings/small-crash-.*; again: ' \
 		cat "$tree/build/logs/test-fuzz-small.log"
 	check "fuzz: it fails again by the command that is told" again
@@ -203,6 +217,38 @@ test_fuzz() {
 	check "fuzz: the input is an input among others then" compgen -G "$tree/build/corpus/small/small-crash-*"
 	check "fuzz: a target that is not there" ends_with 2 'fuzz-smal: no such test, did you mean fuzz-small' "${fuzz[@]}" smal
 	check "fuzz: seconds that are none" ends_with 2 '--seconds: expected a number' "$tree/tools/test" fuzz --seconds=0
+}
+
+# SIGTERM while the tests run.
+ci_ends() {
+	local process
+	rm -f "$WORK/pid"
+	FAILING='wait' PID_FILE="$WORK/pid" "$WORK/ci/.ci/run" &
+	process=$!
+	soon test -s "$WORK/pid" && kill "$process"
+	wait "$process"
+	[ $? -eq 143 ] && ! kill -0 "$(cat "$WORK/pid")" && [ "$(wc -l <"$WORK/pid")" -eq 1 ]
+}
+
+test_ci() {
+	local script=$WORK/ci/.ci/run
+	mkdir -p "$WORK/ci/.ci" "$WORK/ci/tools"
+	cp "$ROOT/.ci/run" "$WORK/ci/.ci/"
+	cat >"$WORK/ci/tools/test" <<-'SCRIPT'
+		#!/bin/bash
+		echo "ran ${1:-all}"
+		if [ "$FAILING" = wait ]; then
+			echo $$ >>"$PID_FILE"
+			exec sleep 60
+		fi
+		[[ $FAILING != *" ${1:-all} "* ]]
+	SCRIPT
+	chmod +x "$WORK/ci/tools/test"
+	check "CI: all passes" ends_with 0 '^ran fuzz$' env FAILING= "$script"
+	check "CI: the fuzz targets run although a test has failed, which counts" ends_with 1 '^ran fuzz$' \
+		env FAILING=' all ' "$script"
+	check "CI: a finding counts" ends_with 1 '^ran fuzz$' env FAILING=' fuzz ' "$script"
+	check "CI: SIGTERM ends what runs, and nothing more" ci_ends
 }
 
 test_options() {
@@ -273,6 +319,7 @@ test_copies
 test_catalogue
 test_places
 test_fuzz
+test_ci
 test_options
 test_results
 test_interrupts

@@ -9,6 +9,9 @@ set -euo pipefail
 findings=$BUILD/findings
 # An input that takes so long never ends.
 input_seconds=60
+# What is shown of a finding: lines of the report, bytes of the input as it is shown.
+report_lines=60
+shown_bytes=65536
 
 build() {
 	hold "$BUILD/build.lock" "the build in $BUILD"
@@ -23,12 +26,34 @@ build() {
 
 # try ARGUMENT...: libFuzzer's own exit status for what it finds is the one of a test that is skipped.
 try() {
-	"$program" -error_exitcode=1 -timeout_exitcode=1 -timeout="$input_seconds" "$@"
+	"$program" -error_exitcode=1 -timeout_exitcode=1 -timeout="$input_seconds" "$@" 2>&1 | tee "$output"
 }
 
-# tell FILE
+# The program's own words from where it says what is wrong, else the last ones.
+show_report() {
+	local from
+	from=$(grep -anE -m 1 'ERROR: |runtime error: |^fuzz[:,]' "$output" | cut -d: -f1) || true
+	tail -n "${from:+"+"}${from:-$report_lines}" "$output" | sed -n "1,${report_lines}p" | LC_ALL=C tr -cd '\11\12\40-\176'
+}
+
+# show_input FILE: as commands that make the file again in another tree, where the machine at hand may be gone.
+show_input() {
+	local text name=${1##*/}
+	text=$(gzip -9nc "$1" | base64)
+	if [ "${#text}" -gt "$shown_bytes" ]; then
+		printf 'The input of %d bytes is too long to be shown.\n' "$(stat -c %s "$1")"
+		return
+	fi
+	printf 'To have this input elsewhere, and to see it fail:\n'
+	printf "mkdir -p build/findings && base64 -d <<'END' | gunzip >%q\n%s\nEND\n" "build/findings/$name" "$text"
+	printf 'tools/test fuzz --seconds 1 %q\n' "$target"
+}
+
+# tell FILE: what tools/test shows of a failure is all from the first line on.
 tell() {
 	printf 'not ok - %s: an input that fails is in %s; again: %q %q\n' "$target" "$1" "$program" "$1"
+	show_report
+	show_input "$1"
 }
 
 # What was found before comes first. What does not fail any more is an input among others.
@@ -63,14 +88,15 @@ run() {
 		tell "$new"
 	else
 		printf 'not ok - %s: ended with status %d and left no input\n' "$target" "$status"
+		show_report
 	fi
 	return 1
 }
 
 case ${1:-} in
 build)	build "${@:2}" ;;
-run)	target=$2 program=$BUILD/fuzz/fuzz-$2 corpus=$BUILD/corpus/$2
-	mkdir -p "$findings" "$corpus"
+run)	target=$2 program=$BUILD/fuzz/fuzz-$2 corpus=$BUILD/corpus/$2 output=$BUILD/logs/fuzz-$2-output.log
+	mkdir -p "$findings" "$corpus" "$BUILD/logs"
 	run "$3" ;;
 *)	die "usage: tools/lib/fuzz.sh build TARGET... | run TARGET SECONDS" ;;
 esac
