@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Fuzz target of the manifest reader: any bytes as a file, beside images that manifests can name. */
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
@@ -172,6 +173,57 @@ static void check_boot(const struct manifest *m)
 	}
 }
 
+static void check_forwards(const struct manifest_network *network)
+{
+	struct in6_addr address;
+
+	require(network->forwards <= MANIFEST_FORWARDS, "more forwarded ports than there is room for");
+	require(!network->forwards || network->kind == MANIFEST_NETWORK_USER, "forwarded ports where there are none");
+	for (unsigned int i = 0; i < network->forwards; i++) {
+		const struct manifest_forward *one = &network->forward[i];
+
+		require(one->host && one->guest, "no port");
+		require(inet_pton(AF_INET, one->address, &address) == 1 || inet_pton(AF_INET6, one->address, &address) == 1,
+			"a forwarded port's address");
+	}
+}
+
+static void check_network(const struct manifest_network *network)
+{
+	const char *name = network->name;
+
+	require(network->kind <= MANIFEST_NETWORK_USER, "a network's kind");
+	require(!*name == (network->kind == MANIFEST_NETWORK_USER), "an interface's name");
+	for (const char *c = name; *c; c++)
+		require(*c > ' ' && *c <= '~' && !strchr("/:", *c), "an interface's name");
+	require(strcmp(name, ".") && strcmp(name, ".."), "an interface's name");
+	require(!(network->mac[0] & 1) && memcmp(network->mac, (uint8_t[6]){ 0 }, 6), "a card's address");
+	require(!network->mtu || (network->mtu >= 576 && network->mtu <= 65520), "an MTU");
+	check_forwards(network);
+}
+
+/* No two that could not be served beside each other. */
+static void check_networks(const struct manifest *m)
+{
+	unsigned int disks = 0;
+
+	for (unsigned int i = MANIFEST_IDE_DRIVES; i < MANIFEST_DRIVES; i++)
+		disks += m->drives[i].kind != MANIFEST_DRIVE_NONE;
+	require(m->networks <= MANIFEST_NETWORKS && m->networks + disks <= MANIFEST_VIRTIO_MOST, "more cards than slots");
+	for (unsigned int i = 0; i < m->networks; i++) {
+		const struct manifest_network *one = &m->network[i];
+
+		check_network(one);
+		for (unsigned int j = 0; j < i; j++) {
+			const struct manifest_network *other = &m->network[j];
+
+			require(memcmp(one->mac, other->mac, 6), "one address of two cards");
+			require(one->kind != MANIFEST_NETWORK_TAP || other->kind != MANIFEST_NETWORK_TAP ||
+				strcmp(one->name, other->name), "one interface of two cards");
+		}
+	}
+}
+
 static void check_accepted(const struct manifest *m)
 {
 	bool pinned = false;
@@ -189,6 +241,7 @@ static void check_accepted(const struct manifest *m)
 	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++)
 		check_drive(&m->drives[i]);
 	check_boot(m);
+	check_networks(m);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -292,6 +345,8 @@ static void put_key(struct writer *w)
 		"\"on_crash\"", "\"description\"", "\"$schema\"", "\"file\"", "\"mode\"", "\"slot\"",
 		"\"type\"", "\"path\"", "\"log\"",
 		"\"sockets\"", "\"cores\"", "\"threads\"", "\"disk\"", "\"vcpu\"", "\"\\u006eame\"",
+		"\"bus\"", "\"rng\"", "\"networks\"", "\"tap\"", "\"bridge\"", "\"user\"", "\"forward\"", "\"mac\"",
+		"\"model\"", "\"mtu\"", "\"host\"", "\"guest\"", "\"protocol\"", "\"address\"",
 		"\"on_error\"", "\"a/b\"", "\"a~1b\"", "\"\"",
 	};
 
@@ -350,6 +405,10 @@ static void put_value(struct writer *w, unsigned int depth)
 		put_list(w, depth, true);
 }
 
+#define VIRTIO_DISK	"{ \"file\": \"disk.img\", \"bus\": \"virtio\", \"mode\": \"ro\" }"
+#define FOUR_DISKS	VIRTIO_DISK "," VIRTIO_DISK "," VIRTIO_DISK "," VIRTIO_DISK
+#define EIGHT_DISKS	FOUR_DISKS "," FOUR_DISKS
+
 /* Members as they should be, or nearly; those with the same key stand side by side. */
 static const char *const members[] = {
 	"\"vcpus\": 1", "\"vcpus\": 64", "\"vcpus\": 65",
@@ -366,6 +425,7 @@ static const char *const members[] = {
 	"\"disks\": []",
 	"\"disks\": [{ \"file\": \"odd.img\" }, { \"file\": \"empty.img\" }, { \"file\": \"disk.img\" }, {}, {}]",
 	"\"disks\": [{ \"file\": \"disk.img\", \"serial\": \"123456789012345678901\" }]",
+	"\"disks\": [" EIGHT_DISKS "]", "\"disks\": [" EIGHT_DISKS "," EIGHT_DISKS "]", "\"rng\": true",
 	"\"cdrom\": {}", "\"cdrom\": { \"file\": \"cd.iso\" }",
 	"\"cdrom\": { \"file\": \"cd.iso\", \"slot\": \"primary-slave\" }",
 	"\"cdrom\": { \"file\": \"disk.img\" }", "\"serial\": { \"type\": \"pty\", \"log\": true }",
@@ -385,6 +445,86 @@ static void put_member(struct writer *w, const char *text)
 	put(w, ",");
 	put_blank(w);
 	put(w, text);
+}
+
+static void put_forward(struct writer *w)
+{
+	static const char *const hosts[] = {
+		"\"host\": 22", "\"host\": 80", "\"host\": 0", "\"host\": 65535", "\"host\": 65536",
+	};
+	static const char *const rest[] = {
+		"\"guest\": 22", "\"guest\": 0", "\"protocol\": \"udp\"", "\"protocol\": \"tcp\"", "\"protocol\": \"ip\"",
+		"\"address\": \"0.0.0.0\"", "\"address\": \"::1\"", "\"address\": \"::ffff:1.2.3.4\"", "\"address\": \"1.2.3\"",
+		"\"address\": \"\"",
+	};
+	char port[40];
+
+	snprintf(port, sizeof(port), "\"host\": %u", (unsigned int)(next(w->state) % 65536));
+	put(w, "{");
+	put(w, chance(w, 4) ? PICK(w, hosts) : port);
+	if (chance(w, 2))
+		put_member(w, PICK(w, rest));
+	put(w, "}");
+}
+
+static void put_forwards(struct writer *w)
+{
+	unsigned int count = (unsigned int)(next(w->state) % (chance(w, 8) ? 40 : 4));
+
+	put_member(w, "\"forward\": [");
+	for (unsigned int i = 0; i < count; i++) {
+		put(w, i ? "," : "");
+		put_forward(w);
+	}
+	put(w, "]");
+}
+
+/* Mostly a good one, beside which the others can be. */
+static void put_network(struct writer *w, unsigned int number)
+{
+	static const char *const odd[] = {
+		"\"mac\": \"02:00:00:00:00:01\"", "\"mac\": \"01:00:00:00:00:01\"", "\"mac\": \"00:00:00:00:00:00\"",
+		"\"mac\": \"2:00:00:00:00:001\"", "\"mac\": \"02:00:00:00:00:01:\"",
+		"\"model\": \"virtio\"", "\"model\": \"e1000\"", "\"model\": \"x\"",
+		"\"mtu\": 576", "\"mtu\": 65520", "\"mtu\": 65521", "\"tap\": \"t\"", "\"bridge\": \"b\"",
+		"\"user\": true", "\"forward\": {}", "\"forward\": [[]]",
+	};
+	static const char *const whole[] = {
+		"\"br0\"", "{}", "{ \"user\": false }", "{ \"tap\": \"\" }", "{ \"tap\": \"..\" }", "{ \"bridge\": \"a/b\" }",
+		"{ \"tap\": \"1234567890123456\" }", "{ \"bridge\": \"123456789012345\" }", "null",
+	};
+	unsigned int kind = (unsigned int)(next(w->state) % 4);
+	char text[64];
+
+	if (chance(w, 32)) {
+		put(w, PICK(w, whole));
+		return;
+	}
+	snprintf(text, sizeof(text), kind < 2 ? "{ \"user\": true" : kind < 3 ? "{ \"tap\": \"t%u\"" : "{ \"bridge\": \"b%u\"",
+		 chance(w, 8) ? 0 : number);
+	put(w, text);
+	if (chance(w, 4)) {
+		snprintf(text, sizeof(text), "\"mac\": \"02:00:00:00:00:%02X\"", number);
+		put_member(w, text);
+	}
+	if (kind < 2 ? chance(w, 2) : chance(w, 32))
+		put_forwards(w);
+	if (chance(w, 8))
+		put_member(w, PICK(w, odd));
+	put(w, "}");
+}
+
+static void put_networks(struct writer *w)
+{
+	unsigned int count = (unsigned int)(next(w->state) % (chance(w, 4) ? 18 : 4));
+
+	put_member(w, "\"networks\": [");
+	for (unsigned int i = 0; i < count; i++) {
+		put(w, i ? "," : "");
+		put_blank(w);
+		put_network(w, i);
+	}
+	put(w, chance(w, 16) ? ", 1 ]" : "]");
 }
 
 static void put_unknown(struct writer *w, unsigned int count)
@@ -414,6 +554,8 @@ static void put_manifest(struct writer *w)
 		put_member(w, "\"topology\":");
 		put(w, PICK(w, topologies));
 	}
+	if (chance(w, 2))
+		put_networks(w);
 	if (chance(w, 16))
 		put_unknown(w, (unsigned int)(next(w->state) % (chance(w, 8) ? 8000 : 40)));
 	if (chance(w, 16)) {
