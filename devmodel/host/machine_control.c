@@ -64,10 +64,11 @@ static json_t *handle_status(struct machine *m, struct control_connection *conne
 	if (m->state == MACHINE_RUNNING)
 		ioctl(m->vm.fd, KEEL_VM_STATUS, &now);
 	describe(m, &now, reason, sizeof(reason));
-	answer = json_pack("{s:b, s:s, s:i, s:s, s:s, s:I, s:i, s:I, s:i, s:s, s:b, s:I, s:{s:I, s:I, s:I}}", "ok", 1,
+	answer = json_pack("{s:b, s:s, s:i, s:s, s:s, s:s, s:I, s:i, s:I, s:i, s:s, s:b, s:I, s:{s:I, s:I, s:I}}", "ok", 1,
 			 "name", m->manifest.name, "pid", (int)getpid(), "state",
 			 m->engine.held ? "io-error" : state_names[m->state],
-			 "manifest", path, "memory_mib", (json_int_t)(m->manifest.memory >> MIB_SHIFT),
+			 "manifest", path, "machine", manifest_machines[m->manifest.machine],
+			 "memory_mib", (json_int_t)(m->manifest.memory >> MIB_SHIFT),
 			 "vcpus", (int)m->manifest.vcpus, "uptime_s", (json_int_t)(t.tv_sec - m->started),
 			 "restarts", (int)m->restarts, "reason", reason, "crashed", m->state != MACHINE_RUNNING && m->failed,
 			 "io_errors", (json_int_t)machine_count_errors(m), "blocks",

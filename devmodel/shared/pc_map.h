@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The facts of machine "pc": where what answers, and by which interrupt. Both halves of the device model read them here, and the
- * ACPI description of the board does, through the C preprocessor: so nothing but numbers without a suffix.
+ * ACPI description of the board does, through the C preprocessor: so numbers without a suffix.
  * Places are those of QEMU's and SeaBIOS's i440FX machine; sizes of blocks, where a chip's own header has them, are there.
  */
 #ifndef KEEL_PC_MAP_H
 #define KEEL_PC_MAP_H
+
+/*
+ * What manifests and saved machines call it. A guest that was installed on it finds the same again as long as it is called so: if
+ * something of it changes that a guest can see, then that is a machine of another name, beside this one.
+ */
+#define PC_MACHINE		"pc-1"
 
 /* Memory: from 0 to VGA_HOLE, from its end to at most LOW_MEMORY_MOST, and from HIGH_MEMORY on. Firmware ends at HIGH_MEMORY. */
 #define PC_VGA_HOLE		0x000a0000

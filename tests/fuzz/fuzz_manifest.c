@@ -234,6 +234,7 @@ static void check_accepted(const struct manifest *m)
 	require(m->path && m->path[0] == '/' && m->firmware, "a path");
 	require(m->memory >= MEMORY_MIN && m->memory <= MEMORY_MAX && m->memory % MIB == 0, "memory");
 	require(m->vcpus >= 1 && m->vcpus <= KEEL_MAX_VCPUS && keel_topology(m->topology, m->vcpus).sockets, "vCPUs");
+	require(m->machine < MANIFEST_MACHINES && manifest_machines[m->machine], "the machine");
 	require(m->weight >= 1 && m->weight <= WEIGHT_MAX && m->pinned == pinned, "weight or affinity");
 	require(m->serial <= MANIFEST_SERIAL_FILE && (m->serial == MANIFEST_SERIAL_PTY) == !m->serial_path, "the serial port");
 	require(m->on_poweroff <= MANIFEST_PRESERVE && m->on_reboot <= MANIFEST_PRESERVE &&
@@ -338,7 +339,7 @@ static void put_value(struct writer *w, unsigned int depth);
 static void put_key(struct writer *w)
 {
 	static const char *const keys[] = {
-		"\"version\"", "\"name\"", "\"memory\"", "\"vcpus\"", "\"topology\"", "\"cpu_affinity\"",
+		"\"version\"", "\"name\"", "\"machine\"", "\"memory\"", "\"vcpus\"", "\"topology\"", "\"cpu_affinity\"",
 		"\"weight\"", "\"firmware\"", "\"boot\"",
 		"\"boot_menu\"", "\"require_dma_protection\"", "\"disks\"", "\"cdrom\"", "\"serial\"",
 		"\"on_poweroff\"", "\"on_reboot\"",
@@ -411,6 +412,7 @@ static void put_value(struct writer *w, unsigned int depth)
 
 /* Members as they should be, or nearly; those with the same key stand side by side. */
 static const char *const members[] = {
+	"\"machine\": \"pc-1\"", "\"machine\": \"pc-2\"", "\"machine\": \"pc-1\\u0000\"", "\"machine\": 1",
 	"\"vcpus\": 1", "\"vcpus\": 64", "\"vcpus\": 65",
 	"\"vcpus\": 8, \"topology\": { \"cores\": 2, \"threads\": 2 }",
 	"\"cpu_affinity\": [0]", "\"cpu_affinity\": [0, 1, 1, 1023]",

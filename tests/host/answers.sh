@@ -62,9 +62,11 @@ valid() {
 	keel "$1" --json "${@:2}" | python3 "$WORK/valid.py" "$ROOT/tools/keel/output.schema.json" "$1"
 }
 
-bad=(state '"\u001b[2J"' vcpus 65 vcpus '"1"' memory_mib -1 reason 1 manifest '""' blocks '[]' blocks '{}' crashed 1
+bad=(machine 1 machine '""'
+	state '"\u001b[2J"' vcpus 65 vcpus '"1"' memory_mib -1 reason 1 manifest '""' blocks '[]' blocks '{}' crashed 1
 	last_io_error 1 last_io_error '{"time":"","device":"","text":""}')
-good=(error '"\u001b[31mred"' name '"other"' pid -5 reason "\"$(printf '\\u001b%.0s' $(seq 9000))\"" since '"now"' more '[1]')
+good=(machine '"pc-\u001b[2J"'
+	error '"\u001b[31mred"' name '"other"' pid -5 reason "\"$(printf '\\u001b%.0s' $(seq 9000))\"" since '"now"' more '[1]')
 processes=("$KEEL_RUN_DIR/starts" starting) number=0
 for ((i = 0; i < ${#bad[@]}; i += 2)); do
 	processes+=("$KEEL_RUN_DIR/bad$i" "$(status "${bad[@]:i:2}")")
@@ -82,7 +84,7 @@ check "list: strange answers" [ "$(keel list 2>/dev/null | grep -cE '^bad[0-9]+ 
 check "list: what to do" says '"bad0": its process gave a strange answer; .*keel destroy' keel list
 check "list: nothing for the terminal to obey" never sh -c "keel list 2>&1 | grep -q \"\$(printf '\\033')\""
 check "list: a process without a socket" says "^starts +starting +$process " keel list
-check "list: the pid is the run folder's" says "^good4 +running +$process " keel list
+check "list: the pid is the run folder's" says "^good6 +running +$process " keel list
 check "list --json" valid list
 check "list --all --json" valid list --all
 for ((i = 0; i < ${#bad[@]}; i += 2)); do

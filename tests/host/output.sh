@@ -80,6 +80,8 @@ check "info" prints 0 info
 : >"$WORK/host/log"
 check "info without a log" prints 0 info
 check "info of a guest" prints 0 info one
+check "it names the machine" says '^machine +pc-1$' keel info one
+check "so do objects" says '"machine":"pc-1"' keel list --json
 check "info of no guest" prints 4 info none
 check "dmesg" prints 0 dmesg
 check "nmi" prints 0 nmi one

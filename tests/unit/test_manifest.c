@@ -351,6 +351,7 @@ START_TEST(values_arrive)
 	snprintf(path, sizeof(path), "%s/good/full.json", folder);
 	ck_assert(manifest_load(path, &m, &report));
 	ck_assert_str_eq(m.name, "Full-1.example_guest");
+	ck_assert_str_eq(manifest_machines[m.machine], "pc-1");
 	ck_assert_uint_eq(m.memory, 3072 * MIB);
 	ck_assert_uint_eq(m.vcpus, 4);
 	ck_assert_uint_eq(m.topology, KEEL_TOPOLOGY(1, 2));
@@ -469,6 +470,7 @@ START_TEST(defaults)
 
 	snprintf(path, sizeof(path), "%s/good/shared-readonly.json", folder);
 	ck_assert(manifest_load(path, &m, &report));
+	ck_assert_str_eq(manifest_machines[m.machine], "pc-1");
 	ck_assert_uint_eq(m.vcpus, 1);
 	ck_assert_uint_eq(m.topology, 0);
 	ck_assert_uint_eq(m.weight, 100);

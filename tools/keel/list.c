@@ -290,6 +290,8 @@ static void print_guest(const json_t *status)
 	if (json_object_get(status, "pid"))
 		printf("pid       %lld\n", member_number(status, "pid"));
 	print_line("manifest", member_text(status, "manifest"));
+	if (json_object_get(status, "machine"))
+		print_line("machine", member_text(status, "machine"));
 	printf("memory    %lld MiB (blocks: %lld of 1 GiB, %lld of 2 MiB, %lld of 4 KiB)\n", member_number(status, "memory_mib"),
 	       member_number(blocks, "1g"), member_number(blocks, "2m"), member_number(blocks, "4k"));
 	printf("vcpus     %lld\nuptime    %lld s\nrestarts  %lld\n", member_number(status, "vcpus"),

@@ -35,6 +35,7 @@ static const char *const record_states[] = { "starting", "running", "restarting"
 static const struct member guest_members[] = {
 	{ "state", .kind = KIND_TEXT, .words = states },
 	{ "manifest", .kind = KIND_FILLED_TEXT },
+	{ "machine", .kind = KIND_FILLED_TEXT, .may_lack = true },	/* of a guest that a former version started */
 	{ "memory_mib", .kind = KIND_NUMBER, .most = LLONG_MAX },
 	{ "vcpus", .kind = KIND_NUMBER, .least = 1, .most = 64 },
 	{ "uptime_s", .kind = KIND_NUMBER, .most = LLONG_MAX },

@@ -11,14 +11,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/text.h"
 #include "manifest/loader.h"
 #include "manifest/position.h"
 #include "manifest/syntax.h"
+#include "shared/pc_map.h"
 
 #define FILE_MAX		(1 << 20)
 #define MEMORY_MIN		(16 * MIB)
 #define MEMORY_MAX		(1023ull << 30)	/* 1 TiB of addresses without the hole below 4 GiB */
 #define WEIGHT_DEFAULT		100
+
+const char *const manifest_machines[MANIFEST_MACHINES] = { [MANIFEST_MACHINE_PC_1] = PC_MACHINE };
 
 static const char *const action_names[] = { "destroy", "restart", "preserve" };
 
@@ -42,6 +46,19 @@ static void parse_name(struct loader *l, const char *path, json_t *value)
 			 MANIFEST_NAME_MAX);
 	else if (!l->m->name)
 		l->m->name = strdup(name);
+}
+
+static void parse_machine(struct loader *l, const char *path, json_t *value)
+{
+	const char *name = json_string_value(value);
+	char quoted[TEXT_QUOTED];
+
+	/* One that is not known is most likely of a later Keel. */
+	if (name && strcmp(name, PC_MACHINE))
+		complain(l, path, "machine: this version of Keel has no \"%s\", only \"" PC_MACHINE "\"; write that or leave "
+			 "the key out, or install a version that has it", text_quote(quoted, name));
+	else
+		l->m->machine = want_word(l, path, value, manifest_machines, MANIFEST_MACHINES);
 }
 
 static void parse_memory(struct loader *l, const char *path, json_t *value)
@@ -98,6 +115,7 @@ static const struct key root_keys[] = {
 	{ "version", true, parse_version },
 	{ "description", false, parse_ignored },
 	{ "name", true, parse_name },
+	{ "machine", false, parse_machine },
 	{ "memory", true, parse_memory },
 	{ "vcpus", false, processor_parse_vcpus },
 	{ "topology", false, processor_parse_topology },

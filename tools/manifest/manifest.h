@@ -24,6 +24,7 @@
 #define MANIFEST_ERRORS_MOST	20u	/* that are told */
 
 enum manifest_drive_kind { MANIFEST_DRIVE_NONE = 0, MANIFEST_DRIVE_DISK, MANIFEST_DRIVE_CDROM };
+enum manifest_machine { MANIFEST_MACHINE_PC_1 = 0, MANIFEST_MACHINES };
 enum manifest_bus { MANIFEST_BUS_IDE = 0, MANIFEST_BUS_VIRTIO, MANIFEST_BUSES };
 enum manifest_mode { MANIFEST_RW = 0, MANIFEST_RO, MANIFEST_SNAPSHOT };
 enum manifest_boot { MANIFEST_BOOT_DISK = 0, MANIFEST_BOOT_CDROM, MANIFEST_BOOTS };
@@ -65,6 +66,7 @@ struct manifest {
 	char *text;		/* what was read */
 	size_t text_bytes;
 	char *name;
+	enum manifest_machine machine;	/* what the guest sees: slots, ports, interrupts, ACPI tables */
 	uint64_t memory;	/* bytes, whole MiB */
 	unsigned int vcpus;
 	uint32_t topology;	/* of keel/topology.h; 0: one socket, a core for each vCPU */
@@ -99,6 +101,7 @@ struct manifest_report {
 
 /* What each of them is called. */
 extern const char *const manifest_slots[MANIFEST_DRIVES];
+extern const char *const manifest_machines[MANIFEST_MACHINES];
 
 /*
  * True: *m is filled. False: *report has at least one error. Both are freed by the functions below in either case.

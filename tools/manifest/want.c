@@ -147,7 +147,7 @@ static char *member_path(const char *path, const char *name)
 static bool is_planned(const char *path, const char *name)
 {
 	static const char *const root[] = {
-		"allow", "cap", "clock", "cloud_init", "cpu", "graphics", "machine", "os", "secure_boot", "tpm", NULL,
+		"allow", "cap", "clock", "cloud_init", "cpu", "graphics", "os", "secure_boot", "tpm", NULL,
 	};
 	static const char *const drive[] = { "cache", "discard", "format", "rate", NULL };
 	static const char *const network[] = { "queues", "rate", "vlan", NULL };

@@ -19,9 +19,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shared/pc_map.h"
+
 struct pc;
 
-#define MACHINE_REVISION	"pc-1"
+#define MACHINE_REVISION	PC_MACHINE
 #define MACHINE_NAME_BYTES	16u
 #define MACHINE_DEVICES_MOST	63u		/* in the list */
 
