@@ -29,9 +29,9 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 				WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode, 0, 0, 0xFF, 0, 0x100)
 				IO (Decode16, PC_PORT_PCI, PC_PORT_PCI, 1, PC_PCI_PORTS)
 				WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
-					0, 0, 0x0CF7, 0, 0x0CF8)
+					0, 0, PC_PCI_IO_LOW_LAST, 0, PC_PCI_IO_LOW_PORTS)
 				WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
-					0, 0x0D00, 0xFFFF, 0, 0xF300)
+					0, PC_PCI_IO_HIGH, PC_PORT_LAST, 0, PC_PCI_IO_HIGH_PORTS)
 				DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, Cacheable, ReadWrite,
 					0, PC_VGA_HOLE, PC_VGA_HOLE_LAST, 0, PC_VGA_HOLE_BYTES)
 				DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,
@@ -79,8 +79,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 			{
 				Name (_ADR, ShiftLeft (PC_SLOT_ISA_BRIDGE, 16))
 
-				// PIRQRC[A:D] (82371SB data sheet): bits 0 to 3 the interrupt, bit 7 set = not routed.
-				OperationRegion (PIRQ, PCI_Config, 0x60, 4)
+				OperationRegion (PIRQ, PCI_Config, PC_PIRQRC, PC_PIRQRCS)
 				Field (PIRQ, ByteAcc, NoLock, Preserve)
 				{
 					PRQA, 8,
@@ -94,7 +93,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 					Name (_HID, EisaId ("PNP0B00"))
 					Name (_CRS, ResourceTemplate ()
 					{
-						IO (Decode16, PC_PORT_RTC, PC_PORT_RTC, 1, 2)
+						IO (Decode16, PC_PORT_RTC, PC_PORT_RTC, 1, PC_RTC_PORTS)
 						IRQNoFlags () {PC_IRQ_RTC}
 					})
 				}
@@ -104,7 +103,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 					Name (_HID, EisaId ("PNP0100"))
 					Name (_CRS, ResourceTemplate ()
 					{
-						IO (Decode16, PC_PORT_PIT, PC_PORT_PIT, 1, 4)
+						IO (Decode16, PC_PORT_PIT, PC_PORT_PIT, 1, PC_PIT_PORTS)
 						IRQNoFlags () {PC_IRQ_TIMER}
 					})
 				}
@@ -114,8 +113,8 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 					Name (_HID, EisaId ("PNP0000"))
 					Name (_CRS, ResourceTemplate ()
 					{
-						IO (Decode16, PC_PORT_PIC_MASTER, PC_PORT_PIC_MASTER, 1, 2)
-						IO (Decode16, PC_PORT_PIC_SLAVE, PC_PORT_PIC_SLAVE, 1, 2)
+						IO (Decode16, PC_PORT_PIC_MASTER, PC_PORT_PIC_MASTER, 1, PC_PIC_PORTS)
+						IO (Decode16, PC_PORT_PIC_SLAVE, PC_PORT_PIC_SLAVE, 1, PC_PIC_PORTS)
 						IRQNoFlags () {PC_IRQ_CASCADE}
 					})
 				}
@@ -152,7 +151,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 					Name (_UID, 1)
 					Name (_CRS, ResourceTemplate ()
 					{
-						IO (Decode16, PC_PORT_SERIAL, PC_PORT_SERIAL, 1, 8)
+						IO (Decode16, PC_PORT_SERIAL, PC_PORT_SERIAL, 1, PC_SERIAL_PORTS)
 						IRQNoFlags () {PC_IRQ_SERIAL}
 					})
 				}
@@ -194,7 +193,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 
 		Method (LSTA, 1, NotSerialized)
 		{
-			If (And (Arg0, 0x80)) { Return (0x09) }
+			If (And (Arg0, PC_PIRQRC_DISABLED)) { Return (0x09) }
 			Return (0x0B)
 		}
 
@@ -202,7 +201,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 		{
 			Name (RES, ResourceTemplate () { IRQ (Level, ActiveHigh, Shared) {} })
 			CreateWordField (RES, 1, MASK)
-			If (LNot (And (Arg0, 0x80))) { ShiftLeft (1, And (Arg0, 0x0F), MASK) }
+			If (LNot (And (Arg0, PC_PIRQRC_DISABLED))) { ShiftLeft (1, And (Arg0, PC_PIRQRC_IRQ), MASK) }
 			Return (RES)
 		}
 
@@ -210,7 +209,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 		{
 			CreateWordField (Arg0, 1, MASK)
 			FindSetRightBit (MASK, Local0)
-			If (LEqual (Local0, 0)) { Return (0x80) }
+			If (LEqual (Local0, 0)) { Return (PC_PIRQRC_DISABLED) }
 			Return (Subtract (Local0, 1))
 		}
 
@@ -220,7 +219,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 			Name (_UID, 1)
 			Name (_PRS, ResourceTemplate () { IRQ (Level, ActiveHigh, Shared) {PCI_IRQS} })
 			Method (_STA, 0, NotSerialized) { Return (LSTA (\_SB.PCI0.ISA.PRQA)) }
-			Method (_DIS, 0, NotSerialized) { Or (\_SB.PCI0.ISA.PRQA, 0x80, \_SB.PCI0.ISA.PRQA) }
+			Method (_DIS, 0, NotSerialized) { Or (\_SB.PCI0.ISA.PRQA, PC_PIRQRC_DISABLED, \_SB.PCI0.ISA.PRQA) }
 			Method (_CRS, 0, Serialized) { Return (LCRS (\_SB.PCI0.ISA.PRQA)) }
 			Method (_SRS, 1, NotSerialized) { Store (LSRS (Arg0), \_SB.PCI0.ISA.PRQA) }
 		}
@@ -231,7 +230,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 			Name (_UID, 2)
 			Name (_PRS, ResourceTemplate () { IRQ (Level, ActiveHigh, Shared) {PCI_IRQS} })
 			Method (_STA, 0, NotSerialized) { Return (LSTA (\_SB.PCI0.ISA.PRQB)) }
-			Method (_DIS, 0, NotSerialized) { Or (\_SB.PCI0.ISA.PRQB, 0x80, \_SB.PCI0.ISA.PRQB) }
+			Method (_DIS, 0, NotSerialized) { Or (\_SB.PCI0.ISA.PRQB, PC_PIRQRC_DISABLED, \_SB.PCI0.ISA.PRQB) }
 			Method (_CRS, 0, Serialized) { Return (LCRS (\_SB.PCI0.ISA.PRQB)) }
 			Method (_SRS, 1, NotSerialized) { Store (LSRS (Arg0), \_SB.PCI0.ISA.PRQB) }
 		}
@@ -242,7 +241,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 			Name (_UID, 3)
 			Name (_PRS, ResourceTemplate () { IRQ (Level, ActiveHigh, Shared) {PCI_IRQS} })
 			Method (_STA, 0, NotSerialized) { Return (LSTA (\_SB.PCI0.ISA.PRQC)) }
-			Method (_DIS, 0, NotSerialized) { Or (\_SB.PCI0.ISA.PRQC, 0x80, \_SB.PCI0.ISA.PRQC) }
+			Method (_DIS, 0, NotSerialized) { Or (\_SB.PCI0.ISA.PRQC, PC_PIRQRC_DISABLED, \_SB.PCI0.ISA.PRQC) }
 			Method (_CRS, 0, Serialized) { Return (LCRS (\_SB.PCI0.ISA.PRQC)) }
 			Method (_SRS, 1, NotSerialized) { Store (LSRS (Arg0), \_SB.PCI0.ISA.PRQC) }
 		}
@@ -253,7 +252,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "KEEL", "KEELPC", 1)
 			Name (_UID, 4)
 			Name (_PRS, ResourceTemplate () { IRQ (Level, ActiveHigh, Shared) {PCI_IRQS} })
 			Method (_STA, 0, NotSerialized) { Return (LSTA (\_SB.PCI0.ISA.PRQD)) }
-			Method (_DIS, 0, NotSerialized) { Or (\_SB.PCI0.ISA.PRQD, 0x80, \_SB.PCI0.ISA.PRQD) }
+			Method (_DIS, 0, NotSerialized) { Or (\_SB.PCI0.ISA.PRQD, PC_PIRQRC_DISABLED, \_SB.PCI0.ISA.PRQD) }
 			Method (_CRS, 0, Serialized) { Return (LCRS (\_SB.PCI0.ISA.PRQD)) }
 			Method (_SRS, 1, NotSerialized) { Store (LSRS (Arg0), \_SB.PCI0.ISA.PRQD) }
 		}

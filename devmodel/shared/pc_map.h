@@ -20,6 +20,10 @@
 #define PC_VGA_HOLE_END		0x000c0000
 #define PC_BIOS_COPY_END	0x00100000	/* the end of the firmware is below 1 MiB too */
 #define PC_BIOS_COPY_MOST	0x00020000
+#define PC_BIOS_SEGMENT		0xe800		/* of real mode, where it begins below 1 MiB: what SMBIOS says */
+#define PC_FIRMWARE_LEAST	0x00010000	/* bytes */
+#define PC_FIRMWARE_MOST	0x00100000
+#define PC_LOW_MEMORY_LEAST	0x00100000
 #define PC_LOW_MEMORY_MOST	0xc0000000
 #define PC_HIGH_MEMORY		0x100000000
 
@@ -36,12 +40,16 @@
 #define PC_LAPIC_BYTES		0x00001000
 
 /* I/O ports */
+#define PC_PORT_LAST		0xffff
 #define PC_PORT_PIC_MASTER	0x0020
+#define PC_PIC_PORTS		2		/* of each */
 #define PC_PORT_PIT		0x0040
+#define PC_PIT_PORTS		4
 #define PC_PORT_KEYBOARD_DATA	0x0060
 #define PC_PORT_CONTROL_B	0x0061		/* system control port B: speaker */
 #define PC_PORT_KEYBOARD_COMMAND 0x0064
 #define PC_PORT_RTC		0x0070
+#define PC_RTC_PORTS		2
 #define PC_PORT_POST		0x0080
 #define PC_PORT_CONTROL_A	0x0092		/* system control port A: reset, A20 */
 #define PC_PORT_PIC_SLAVE	0x00a0
@@ -51,6 +59,7 @@
 #define PC_PORT_IDE_SECONDARY_CONTROL 0x0376
 #define PC_PORT_IDE_PRIMARY_CONTROL 0x03f6
 #define PC_PORT_SERIAL		0x03f8
+#define PC_SERIAL_PORTS		8
 #define PC_PORT_DEBUG		0x0402
 #define PC_PORT_ELCR_MASTER	0x04d0
 #define PC_PORT_ELCR_SLAVE	0x04d1
@@ -61,6 +70,11 @@
 #define PC_PORT_PCI		0x0cf8
 #define PC_PORT_RESET		0x0cf9
 #define PC_PCI_PORTS		8
+/* Where BARs of ports can be: all but PCI's own. */
+#define PC_PCI_IO_LOW_LAST	0x0cf7
+#define PC_PCI_IO_LOW_PORTS	0x0cf8
+#define PC_PCI_IO_HIGH		0x0d00
+#define PC_PCI_IO_HIGH_PORTS	0xf300
 
 /* ISA interrupts, which are the I/O APIC's pins, too, but for the timer's. */
 #define PC_IRQ_TIMER		0
@@ -76,6 +90,7 @@
 #define PC_IRQ_IDE_PRIMARY	14
 #define PC_IRQ_IDE_SECONDARY	15
 #define PC_GSI_TIMER		2
+#define PC_LINT_NMI		1		/* of all local APICs: the NMI button */
 /* Those that can be level-triggered; 0, 1, 2, 8 and 13 cannot (82371SB data sheet, 2.5.8). */
 #define PC_ELCR_MASTER		0xf8
 #define PC_ELCR_SLAVE		0xde
@@ -94,7 +109,19 @@
 /* network cards: the first eight below the disks, and more from the last slot down, where no disk is. */
 #define PC_SLOT_NET		8
 #define PC_NETWORKS		16
-#define PC_NETWORK_SLOT(number)	((number) < 8 ? PC_SLOT_NET + (number) : 39 - (number))
+#define PC_NETWORKS_BELOW	8
+#define PC_SLOT_LAST		31
+#define PC_NETWORK_SLOT(number)	\
+	((number) < PC_NETWORKS_BELOW ? PC_SLOT_NET + (number) : PC_SLOT_LAST + PC_NETWORKS_BELOW - (number))
+
+/*
+ * The ISA bridge's registers that route PCI interrupts, PIRQRC[A:D] (82371SB data sheet, 2.2.6): in each the number of an
+ * interrupt, or the bit that says that it leads nowhere.
+ */
+#define PC_PIRQRC		0x60
+#define PC_PIRQRCS		4
+#define PC_PIRQRC_DISABLED	0x80
+#define PC_PIRQRC_IRQ		0x0f
 
 /* What the tables say of registers: the HPET's capabilities, low half; the PIIX4's block (82371AB data sheet, chapter 7). */
 #define PC_HPET_ID		0x8086a201	/* Intel, legacy routing, 64 bits, three comparators, revision 1 */

@@ -15,6 +15,11 @@ keel_unit_test(acpi_pci
 		devmodel/cell/core/bus.c devmodel/cell/core/state.c
 	DEFINES ACPIEXEC="${ACPIEXEC}" DSDT_AML="${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.aml")
 
+set_source_files_properties(test_acpi_board.c PROPERTIES OBJECT_DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.hex)
+keel_unit_test(acpi_board
+	SOURCES tests/unit/test_acpi_board.c ${KEEL_PC_SOURCES}
+	DEFINES DSDT_AML="${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.aml")
+
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(LIBURING REQUIRED IMPORTED_TARGET liburing)
 keel_unit_test(vq

@@ -14,11 +14,11 @@
 
 #include "common/fd.h"
 #include "manifest/image_format.h"
+#include "shared/pc_map.h"
 
 #define FIRMWARE_DEFAULT	"/usr/share/seabios/bios-256k.bin"
-#define FIRMWARE_MIN		0x10000
-#define FIRMWARE_MAX		0x100000
-#define FIRMWARE_UNIT		0x1000
+#define FIRMWARE_UNIT		4096
+#define KIB			1024
 
 /* File names are relative to the manifest's folder. */
 char *file_resolve(const struct loader *l, const char *file)
@@ -99,9 +99,9 @@ void file_check_firmware(struct loader *l)
 	if (fd < 0)
 		return;
 	close(fd);
-	if (bytes < FIRMWARE_MIN || bytes > FIRMWARE_MAX || bytes % FIRMWARE_UNIT)
-		complain(l, "/firmware", "%s has %llu bytes; expected a firmware image of 64 KiB to 1 MiB in whole pages",
-			 l->m->firmware, (unsigned long long)bytes);
+	if (bytes < PC_FIRMWARE_LEAST || bytes > PC_FIRMWARE_MOST || bytes % FIRMWARE_UNIT)
+		complain(l, "/firmware", "%s has %llu bytes; expected a firmware image of %d KiB to %llu MiB in whole pages",
+			 l->m->firmware, (unsigned long long)bytes, PC_FIRMWARE_LEAST / KIB, PC_FIRMWARE_MOST / MIB);
 }
 
 void file_check_drive(struct loader *l, const char *path, const struct manifest_drive *drive, int fd)

@@ -5,6 +5,7 @@
 #include <keel/macros.h>
 
 #include "core/string.h"
+#include "shared/pc_map.h"
 
 enum mc146818_register {
 	REG_SECONDS,
@@ -21,7 +22,7 @@ enum mc146818_register {
 	REG_B,
 	REG_C,
 	REG_D,
-	REG_CENTURY = 0x32,
+	REG_CENTURY = PC_RTC_CENTURY,
 	REG_MASK = MC146818_BYTES - 1,
 };
 

@@ -3,9 +3,12 @@
 #include <keel/macros.h>
 
 #include "chip/reset_control.h"
+#include "shared/pc_map.h"
 
 #define HARD_RESET	(1u << 1)	/* the kind that the next reset will be */
 #define RESET_CPU	(1u << 2)	/* its rise resets */
+
+_Static_assert(PC_RESET_HARD == (HARD_RESET | RESET_CPU), "the value that ACPI tells to write");
 
 static const struct state_field fields[] = {
 	STATE_FIELD_MOST(struct reset_control_state, value, HARD_RESET | RESET_CPU),

@@ -12,10 +12,6 @@
 #include "shared/pc_map.h"
 #include "shared/vq.h"
 
-#define LOW_MEMORY_LEAST	0x100000ull
-#define FIRMWARE_LEAST		0x10000u
-#define FIRMWARE_MOST		0x100000u
-
 #define LOAD(p)			__atomic_load_n(&(p), __ATOMIC_ACQUIRE)
 
 static bool inside(uint64_t channel_bytes, uint32_t offset, uint32_t bytes)
@@ -119,14 +115,14 @@ static bool devices_are_good(const struct keel_machine *machine)
 
 static bool memory_is_good(const struct keel_machine *machine)
 {
-	return machine->low_memory >= LOW_MEMORY_LEAST && machine->low_memory <= PC_LOW_MEMORY_MOST &&
+	return machine->low_memory >= PC_LOW_MEMORY_LEAST && machine->low_memory <= PC_LOW_MEMORY_MOST &&
 	       machine->high_memory <= KEEL_CELL_GUEST_MAX - PC_HIGH_MEMORY &&
 	       machine->low_memory % KEEL_PAGE_SIZE == 0 && machine->high_memory % KEEL_PAGE_SIZE == 0;
 }
 
 static bool firmware_is_good(const struct keel_machine *machine, uint64_t channel_bytes)
 {
-	return machine->firmware_bytes >= FIRMWARE_LEAST && machine->firmware_bytes <= FIRMWARE_MOST &&
+	return machine->firmware_bytes >= PC_FIRMWARE_LEAST && machine->firmware_bytes <= PC_FIRMWARE_MOST &&
 	       machine->firmware_bytes % KEEL_PAGE_SIZE == 0 &&
 	       inside(channel_bytes, machine->firmware, machine->firmware_bytes);
 }

@@ -3,6 +3,7 @@
 #include "machine/pc.h"
 
 #include "disk/ata_identify.h"
+#include "shared/pc_map.h"
 
 /* CMOS bytes beyond the clock's (IBM AT; from CMOS_HIGH on and the boot order: Bochs and SeaBIOS). Sizes have two bytes. */
 #define CMOS_FLOPPIES		0x10u
@@ -40,7 +41,6 @@
 
 #define KIB			1024ull
 #define MIB			(1024 * KIB)
-#define BASE_KIB		640u
 
 static void poke(struct pc *pc, unsigned int index, uint64_t value, unsigned int bytes)
 {
@@ -60,7 +60,7 @@ static void describe_memory(struct pc *pc)
 	const struct keel_machine *m = &pc->machine;
 	uint64_t extended = units_of(m->low_memory, MIB, KIB, UINT16_MAX);
 
-	poke(pc, CMOS_BASE_KIB, BASE_KIB, 2);
+	poke(pc, CMOS_BASE_KIB, PC_VGA_HOLE / KIB, 2);
 	poke(pc, CMOS_EXTENDED_KIB, extended, 2);
 	poke(pc, CMOS_EXTENDED_KIB_2, extended, 2);
 	poke(pc, CMOS_ABOVE_16M, units_of(m->low_memory, 16 * MIB, 64 * KIB, UINT16_MAX), 2);

@@ -2,6 +2,8 @@
 /* The buttons of the machine. */
 #include "machine/pc.h"
 
+#include "shared/pc_map.h"
+
 static bool open_panel(struct pc *pc, const struct keel_device *row, const struct keel_queue *queues)
 {
 	(void)row;
@@ -13,8 +15,8 @@ static bool open_panel(struct pc *pc, const struct keel_device *row, const struc
 static void nmi_button(struct pc *pc)
 {
 	for (unsigned int i = 0; i < pc->machine.vcpus; i++) {
-		lapic_set_lint(&pc->vcpu[i].lapic, 1, true);
-		lapic_set_lint(&pc->vcpu[i].lapic, 1, false);
+		lapic_set_lint(&pc->vcpu[i].lapic, PC_LINT_NMI, true);
+		lapic_set_lint(&pc->vcpu[i].lapic, PC_LINT_NMI, false);
 	}
 }
 

@@ -5,11 +5,9 @@
 #include <keel/macros.h>
 
 #include "core/string.h"
+#include "shared/pc_map.h"
 
-#define PIIX3_PIRQRC		0x60u
-#define PIRQRC_DISABLED		0x80u
-#define PIRQRC_WRITABLE		0x8fu
-#define PIRQRC_LINE		0x0fu
+#define PIRQRC_WRITABLE		(PC_PIRQRC_DISABLED | PC_PIRQRC_IRQ)
 /* ISA lines that PIRQRC can name; the others are reserved and route nowhere (290550, 2.2.6). */
 #define PIRQRC_LINES		0xdef8u
 
@@ -38,15 +36,19 @@ const struct state_table piix3_state_table = {
 	"piix3", 1, piix3_fields, ARRAY_SIZE(piix3_fields)
 };
 
+_Static_assert(PC_PIRQRCS == PIIX3_PIRQS, "a register for each PIRQ");
+_Static_assert(PIRQRC_LINES & 1u << PC_IRQ_PCI_1 && PIRQRC_LINES & 1u << PC_IRQ_PCI_2 && PIRQRC_LINES & 1u << PC_IRQ_PCI_3,
+	       "the interrupts that ACPI offers for PCI");
+
 static uint16_t routed_lines(const struct piix3 *piix)
 {
 	uint16_t lines = 0;
 
 	for (unsigned int i = 0; i < PIIX3_PIRQS; i++) {
-		uint8_t route = piix->pci.s.config[PIIX3_PIRQRC + i];
+		uint8_t route = piix->pci.s.config[PC_PIRQRC + i];
 
-		if (piix->s.sources[i] && !(route & PIRQRC_DISABLED))
-			lines |= (uint16_t)(1u << (route & PIRQRC_LINE));
+		if (piix->s.sources[i] && !(route & PC_PIRQRC_DISABLED))
+			lines |= (uint16_t)(1u << (route & PC_PIRQRC_IRQ));
 	}
 	return lines & PIRQRC_LINES;
 }
@@ -65,7 +67,7 @@ static void config_written(struct pci_function *fn, unsigned int offset, unsigne
 {
 	struct piix3 *piix = container_of(fn, struct piix3, pci);
 
-	if (offset < PIIX3_PIRQRC + PIIX3_PIRQS && offset + bytes > PIIX3_PIRQRC)
+	if (offset < PC_PIRQRC + PIIX3_PIRQS && offset + bytes > PC_PIRQRC)
 		drive_lines(piix);
 }
 
@@ -88,8 +90,8 @@ void piix3_init(void *device)
 		fn->writable[kept[i].offset] = kept[i].writable;
 	}
 	for (unsigned int i = 0; i < PIIX3_PIRQS; i++) {
-		fn->s.config[PIIX3_PIRQRC + i] = PIRQRC_DISABLED;
-		fn->writable[PIIX3_PIRQRC + i] = PIRQRC_WRITABLE;
+		fn->s.config[PC_PIRQRC + i] = PC_PIRQRC_DISABLED;
+		fn->writable[PC_PIRQRC + i] = PIRQRC_WRITABLE;
 	}
 	memset(&piix->s, 0, sizeof(piix->s));
 	drive_lines(piix);

@@ -268,7 +268,7 @@ static size_t add_madt(struct acpi_tables *acpi, unsigned int vcpus, const struc
 {
 	struct madt madt = { header("APIC", 3), PC_LAPIC, MADT_PCAT };
 	struct madt_io_apic io = { MADT_IO_APIC, sizeof(io), 0, 0, PC_IOAPIC, 0 };
-	struct madt_local_nmi nmi = { MADT_LOCAL_NMI, sizeof(nmi), MADT_ALL_PROCESSORS, 0, 1 };
+	struct madt_local_nmi nmi = { MADT_LOCAL_NMI, sizeof(nmi), MADT_ALL_PROCESSORS, 0, PC_LINT_NMI };
 	size_t start = blob_add(&acpi->tables, &madt, sizeof(madt));
 
 	for (unsigned int i = 0; i < vcpus; i++) {

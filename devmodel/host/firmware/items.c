@@ -58,9 +58,10 @@ static void add_memory(struct items *items, uint64_t low, uint64_t high)
 static void name_drive(char *name, size_t room, unsigned int drive)
 {
 	if (drive < MANIFEST_IDE_DRIVES)
-		snprintf(name, room, "/pci@i0cf8/ide@1,1/drive@%u/disk@%u", drive / 2, drive % 2);
+		snprintf(name, room, "/pci@i%04x/ide@%x,%x/drive@%u/disk@%u", PC_PORT_PCI, PC_SLOT_ISA_BRIDGE, PC_FUNCTION_IDE,
+			 drive / 2, drive % 2);
 	else
-		snprintf(name, room, "/pci@i0cf8/scsi@%x/disk@0,0", PC_SLOT_DISK + drive - MANIFEST_IDE_DRIVES);
+		snprintf(name, room, "/pci@i%04x/scsi@%x/disk@0,0", PC_PORT_PCI, PC_SLOT_DISK + drive - MANIFEST_IDE_DRIVES);
 }
 
 /* Open Firmware names of the drives; SeaBIOS wants lines, the last one without a newline but with a zero. */

@@ -26,7 +26,6 @@
 
 #define BIOS_CHARACTERISTICS	(1ull << 3)	/* none of the list is told */
 #define BIOS_VIRTUAL_MACHINE	(1u << 4)	/* extension byte 2 */
-#define BIOS_SEGMENT		0xe800u
 #define NO_VERSION		0xffu
 #define WAKE_POWER_SWITCH	6u
 #define CHASSIS_OTHER		1u
@@ -176,7 +175,7 @@ static void swap_uuid(uint8_t *to, const uint8_t *from)
 static void add_identity(struct builder *b, const struct smbios_machine *m)
 {
 	struct bios bios = {
-		.header = HEADER(bios, 0, HANDLE_BIOS), .vendor = 1, .version = 2, .segment = BIOS_SEGMENT, .date = 3,
+		.header = HEADER(bios, 0, HANDLE_BIOS), .vendor = 1, .version = 2, .segment = PC_BIOS_SEGMENT, .date = 3,
 		.characteristics = BIOS_CHARACTERISTICS, .extension = { 0, BIOS_VIRTUAL_MACHINE },
 		.ec_major = NO_VERSION, .ec_minor = NO_VERSION,
 	};
