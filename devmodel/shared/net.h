@@ -15,7 +15,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum net_queue { NET_QUEUE_RECEIVE, NET_QUEUE_TRANSMIT, NET_QUEUE_CONTROL, NET_QUEUES };
+enum net_queue {
+	NET_QUEUE_RECEIVE,
+	NET_QUEUE_TRANSMIT,
+	NET_QUEUE_CONTROL,
+	NET_QUEUES,
+};
 
 #define NET_BUFFER_BYTES	4096u
 #define NET_BUFFERS_MOST	17u		/* of one frame */
@@ -57,11 +62,13 @@ enum net_queue { NET_QUEUE_RECEIVE, NET_QUEUE_TRANSMIT, NET_QUEUE_CONTROL, NET_Q
 #define NET_CONTROL_ERROR	1u
 
 struct net_header {
-	uint8_t flags, gso_type;
+	uint8_t flags;			/* NET_FLAG_* */
+	uint8_t gso_type;		/* NET_GSO_* */
 	uint16_t header_bytes;		/* a hint */
-	uint16_t gso_bytes;
-	uint16_t checksum_start, checksum_offset;
-	uint16_t buffers;
+	uint16_t gso_bytes;		/* of a segment's data */
+	uint16_t checksum_start;	/* the first byte that is summed up; */
+	uint16_t checksum_offset;	/* from there to where the sum goes */
+	uint16_t buffers;		/* that the frame is in, of the guest's */
 };
 
 /* 5.1.4. A guest reads the MTU if NET_F_MTU is offered. */
@@ -73,13 +80,16 @@ struct net_config {
 };
 
 struct net_control_offloads {
-	uint8_t class, command;
+	uint8_t class;
+	uint8_t command;
 	uint8_t offloads[8];		/* little-endian */
 };
 
 /* What of a header's requests is agreed on. */
 struct net_rights {
-	bool checksum, tcp4, tcp6;
+	bool checksum;			/* the rest of a sum */
+	bool tcp4;			/* segments, of TCP over IPv4, */
+	bool tcp6;			/* and over IPv6 */
 };
 
 static inline struct net_rights net_transmit_rights(uint64_t features)

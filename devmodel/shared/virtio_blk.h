@@ -15,7 +15,8 @@ struct virtio_blk_config {
 	uint32_t size_max;
 	uint32_t seg_max;
 	uint16_t cylinders;
-	uint8_t heads, sectors;
+	uint8_t heads;
+	uint8_t sectors;
 	uint32_t blk_size;
 	uint8_t physical_block_exp;
 	uint8_t alignment_offset;

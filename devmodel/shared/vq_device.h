@@ -8,16 +8,19 @@
 struct vq_device {
 	uint8_t *channel;
 	uint32_t ring;			/* offset in the channel */
-	uint32_t arena, arena_bytes;	/* buffers are in here */
+	uint32_t arena;			/* buffers are in here; offset in the channel */
+	uint32_t arena_bytes;
 	uint16_t entries;
-	uint16_t avail_index, used_index;
+	uint16_t avail_index;		/* of the next entry to be taken, as it runs on over the ring's end */
+	uint16_t used_index;		/* of the next one to be given back */
 	uint16_t outstanding;		/* chains taken and not given back */
 };
 
 struct vq_chain {
 	uint16_t head;
 	bool good;			/* else the driver's word makes no sense, and there are no pieces */
-	unsigned int out, in;		/* pieces that are read, and then those that are written */
+	unsigned int out;		/* pieces that are read, */
+	unsigned int in;		/* and then those that are written */
 	struct vq_piece piece[VQ_PIECES_MOST];
 };
 

@@ -15,8 +15,10 @@ struct vq_driver {
 	uint8_t *ring;
 	struct vq_shadow *shadow;	/* one for each entry */
 	uint16_t entries;
-	uint16_t free, free_count;
-	uint16_t avail_index, used_index;
+	uint16_t free;			/* the first descriptor that no chain has, */
+	uint16_t free_count;		/* and how many there are */
+	uint16_t avail_index;		/* of the next chain to be sent, as it runs on over the ring's end */
+	uint16_t used_index;		/* of the next one to come back */
 };
 
 /* ring: vq_bytes(entries) bytes of zeros on 16; entries: a good number of them. */

@@ -51,7 +51,8 @@ struct keel_device {
 	uint16_t flags;			/* KEEL_DEVICE_READONLY */
 	/* Of a virtio device the PCI slot, function 0; of an IDE drive its number; else 0. No two are in one place. */
 	uint16_t slot;
-	uint16_t first_queue, queues;	/* of the machine's; devices have theirs one after the other, in their order */
+	uint16_t first_queue;		/* of the machine's; devices have theirs one after the other, in their order */
+	uint16_t queues;		/* how many it has */
 	uint32_t config_bytes;
 	char id[20];			/* a drive's serial number; padded with zeros */
 	uint32_t features;		/* of a virtio device: bits of its kind, below 24, that its guest is offered */
@@ -71,7 +72,8 @@ struct keel_item {
 
 /* Whole pages of the channel that an aperture (cell.h) may show; the driver was told the same. 0 bytes: there is none. */
 struct keel_aperture_bound {
-	uint32_t offset, bytes;
+	uint32_t offset;		/* in the channel */
+	uint32_t bytes;
 };
 
 struct keel_machine {
@@ -125,7 +127,8 @@ enum keel_transfer_state {
 #define KEEL_TRANSFER_GO_ON	(1u << 2)	/* ends what SAVE has begun, or a load that is through; then RUNNING */
 
 struct keel_transfer {
-	uint32_t head, tail;
+	uint32_t head;		/* bytes that the producer has put into the ring, and */
+	uint32_t tail;		/* that the consumer has taken out of it, both since it was empty, modulo 2^32 */
 	uint32_t state;		/* enum keel_transfer_state */
 	uint32_t commands;	/* KEEL_TRANSFER_*, set by the resource half, taken (exchanged with 0) by the cell at an event */
 	char error[KEEL_TRANSFER_ERROR_BYTES];	/* ends with a 0 */
@@ -226,7 +229,8 @@ struct keel_message {
 #define KEEL_MESSAGE_LOCKED		1u
 
 struct keel_channel {
-	uint32_t magic, version;
+	uint32_t magic;			/* KEEL_CHANNEL_MAGIC */
+	uint32_t version;		/* KEEL_CHANNEL_VERSION */
 	uint64_t bytes;			/* of the whole channel */
 	uint32_t host_asleep;		/* the resource half sets it before it sleeps; the cell rings only when it is set */
 	uint32_t reserved;

@@ -46,7 +46,8 @@ struct keel_vm_create {
 };
 
 struct keel_vm_memory {
-	uint64_t gpa, bytes;		/* whole pages */
+	uint64_t gpa;			/* where it begins; whole pages, both */
+	uint64_t bytes;
 	uint32_t flags;			/* KEEL_MAP_* of hypercall.h */
 	uint32_t reserved;
 };
@@ -54,8 +55,11 @@ struct keel_vm_memory {
 struct keel_vm_status {
 	uint32_t end;			/* enum keel_end */
 	uint32_t reserved;
-	uint64_t detail, address;
-	uint64_t pages_4k, pages_2m, pages_1g;	/* blocks of guest memory */
+	uint64_t detail;		/* what these two are: enum keel_end */
+	uint64_t address;
+	uint64_t pages_4k;		/* blocks of guest memory, by their size */
+	uint64_t pages_2m;
+	uint64_t pages_1g;
 	uint64_t spare[4];
 };
 
@@ -66,7 +70,8 @@ struct keel_vm_status {
  * all its pages must be taken for written; the log goes on.
  */
 struct keel_vm_dirty {
-	uint64_t gpa, bytes;		/* multiples of KEEL_DIRTY_BYTES */
+	uint64_t gpa;			/* where the range begins; multiples of KEEL_DIRTY_BYTES, both */
+	uint64_t bytes;
 	uint64_t bitmap;		/* user address of bytes / 4096 bits, in words of 64; aligned to 8 */
 	uint32_t flags;			/* KEEL_DIRTY_* of hypercall.h */
 	uint32_t reserved;
@@ -76,7 +81,8 @@ struct keel_vm_dirty {
 /* An aperture (cell.h): pages of the channel that the guest may see at an address which its device model chooses. */
 struct keel_vm_aperture {
 	uint32_t number;		/* of KEEL_APERTURES */
-	uint32_t page, pages;		/* of the channel; 0 pages: none */
+	uint32_t page;			/* the first one, of the channel's */
+	uint32_t pages;			/* 0: none */
 	uint32_t reserved;
 	uint64_t spare[2];
 };

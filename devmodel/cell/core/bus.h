@@ -40,7 +40,8 @@ struct io_ops {
 };
 
 struct io_range {
-	uint64_t base, bytes;		/* must stay as they are while the range is mapped */
+	uint64_t base;			/* these two must stay as they are while the range is mapped */
+	uint64_t bytes;
 	const struct io_ops *ops;
 	void *device;
 	uint16_t rank;
@@ -49,11 +50,15 @@ struct io_range {
 	uint64_t since;
 };
 
-enum bus_space { BUS_PORT_SPACE, BUS_MEMORY_SPACE };
+enum bus_space {
+	BUS_PORT_SPACE,
+	BUS_MEMORY_SPACE,
+};
 
 /* Addresses of memory at which one range answers: as much of it as no other covers. */
 struct bus_window {
-	uint64_t first, last;
+	uint64_t first;
+	uint64_t last;
 	const struct io_range *range;
 };
 
@@ -69,7 +74,8 @@ struct bus {
 	uint64_t maps;
 	const struct io_range *port[BUS_RANGES];	/* [0] answers where nobody else does */
 	struct io_range *memory[BUS_RANGES];
-	unsigned int windows, hit;
+	unsigned int windows;		/* of window[] in use */
+	unsigned int hit;		/* where the last access was found */
 	struct bus_window window[2 * BUS_RANGES];	/* rising, apart from each other */
 	uint8_t port_range[BUS_PORTS];
 };

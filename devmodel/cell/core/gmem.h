@@ -17,7 +17,8 @@ struct gmem {
 	uint8_t *base;			/* where guest-physical address 0 is mapped */
 	unsigned int count;
 	struct gmem_range {
-		uint64_t first, bytes;
+		uint64_t first;		/* guest-physical */
+		uint64_t bytes;
 		bool readonly;		/* for the guest; the device model too, but for gmem_load */
 	} range[GMEM_RANGES];
 	/*
@@ -25,7 +26,8 @@ struct gmem {
 	 * devices do not get there. The resource half has them, too. bytes: whole pages, or 0.
 	 */
 	struct gmem_window {
-		uint64_t first, bytes;
+		uint64_t first;		/* guest-physical */
+		uint64_t bytes;
 		uint8_t *memory;
 		bool readonly;
 	} window[GMEM_WINDOWS];

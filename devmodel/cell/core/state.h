@@ -18,7 +18,11 @@
 
 #include <keel/macros.h>
 
-enum state_kind { STATE_KIND_VALUES, STATE_KIND_STRUCTS, STATE_KIND_BLOB };
+enum state_kind {
+	STATE_KIND_VALUES,	/* integers of one width */
+	STATE_KIND_STRUCTS,	/* with fields of their own */
+	STATE_KIND_BLOB,	/* bytes, as many as its length says */
+};
 
 struct state_field {
 	const char *name;

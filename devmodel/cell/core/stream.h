@@ -32,7 +32,8 @@ struct stream_in {
 	uint32_t arena_at;
 	uint32_t buffer;
 	uint16_t head;		/* of the buffer that is being read; */
-	uint32_t bytes, read;	/* how many are in it, and were read; as many: there is none */
+	uint32_t bytes;		/* how many are in it, */
+	uint32_t read;		/* and were read; as many: there is none */
 };
 
 /* A queue that link_init has checked, which takes buffers of a byte at least, and shadows for its entries. */

@@ -29,23 +29,84 @@ enum decode_result {
 
 enum insn_op {
 	INSN_NONE,
-	INSN_ADD, INSN_OR, INSN_ADC, INSN_SBB, INSN_AND, INSN_SUB, INSN_XOR, INSN_CMP,
-	INSN_TEST, INSN_NOT, INSN_NEG, INSN_INC, INSN_DEC,
-	INSN_BT, INSN_BTS, INSN_BTR, INSN_BTC,
-	INSN_ROL, INSN_ROR, INSN_RCL, INSN_RCR, INSN_SHL, INSN_SHR, INSN_SAR,
-	INSN_XCHG, INSN_XADD, INSN_CMPXCHG, INSN_CMPXCHG8B, INSN_CMPXCHG16B,
-	INSN_MUL, INSN_IMUL, INSN_DIV, INSN_IDIV,	/* of the accumulator */
-	INSN_IMUL_REGISTER, INSN_IMUL_IMMEDIATE,
-	INSN_BSF, INSN_BSR, INSN_TZCNT, INSN_LZCNT, INSN_POPCNT,
-	INSN_SHLD, INSN_SHRD, INSN_SHLD_CL, INSN_SHRD_CL,
-	INSN_MOV, INSN_MOVZX, INSN_MOVSX, INSN_MOVBE, INSN_NOP,
-	INSN_MOV_SEGMENT, INSN_SETCC, INSN_CMOVCC, INSN_PUSH, INSN_POP,
-	INSN_SLDT, INSN_STR, INSN_SMSW, INSN_SGDT, INSN_SIDT,
+	INSN_ADD,
+	INSN_OR,
+	INSN_ADC,
+	INSN_SBB,
+	INSN_AND,
+	INSN_SUB,
+	INSN_XOR,
+	INSN_CMP,
+	INSN_TEST,
+	INSN_NOT,
+	INSN_NEG,
+	INSN_INC,
+	INSN_DEC,
+	INSN_BT,
+	INSN_BTS,
+	INSN_BTR,
+	INSN_BTC,
+	INSN_ROL,
+	INSN_ROR,
+	INSN_RCL,
+	INSN_RCR,
+	INSN_SHL,
+	INSN_SHR,
+	INSN_SAR,
+	INSN_XCHG,
+	INSN_XADD,
+	INSN_CMPXCHG,
+	INSN_CMPXCHG8B,
+	INSN_CMPXCHG16B,
+	/* Of the accumulator. */
+	INSN_MUL,
+	INSN_IMUL,
+	INSN_DIV,
+	INSN_IDIV,
+	/* IMUL of two operands, and of three. */
+	INSN_IMUL_REGISTER,
+	INSN_IMUL_IMMEDIATE,
+	INSN_BSF,
+	INSN_BSR,
+	INSN_TZCNT,
+	INSN_LZCNT,
+	INSN_POPCNT,
+	INSN_SHLD,
+	INSN_SHRD,
+	INSN_SHLD_CL,
+	INSN_SHRD_CL,
+	INSN_MOV,
+	INSN_MOVZX,
+	INSN_MOVSX,
+	INSN_MOVBE,
+	INSN_NOP,
+	INSN_MOV_SEGMENT,
+	INSN_SETCC,
+	INSN_CMOVCC,
+	INSN_PUSH,
+	INSN_POP,
+	INSN_SLDT,
+	INSN_STR,
+	INSN_SMSW,
+	INSN_SGDT,
+	INSN_SIDT,
 	/* Vector registers. Elements of 'size' bytes; INSERT and EXTRACT: the immediate is the element's number. */
 	INSN_VECTOR_LOAD,	/* the rest of the register's first 16 bytes becomes 0 */
-	INSN_VECTOR_STORE, INSN_VECTOR_INSERT, INSN_VECTOR_EXTRACT, INSN_VECTOR_BROADCAST,
-	INSN_MOVDDUP, INSN_MOVSLDUP, INSN_MOVSHDUP,
-	INSN_MOVS, INSN_STOS, INSN_LODS, INSN_CMPS, INSN_SCAS, INSN_INS, INSN_OUTS,
+	INSN_VECTOR_STORE,
+	INSN_VECTOR_INSERT,
+	INSN_VECTOR_EXTRACT,
+	INSN_VECTOR_BROADCAST,
+	INSN_MOVDDUP,
+	INSN_MOVSLDUP,
+	INSN_MOVSHDUP,
+	/* Strings. */
+	INSN_MOVS,
+	INSN_STOS,
+	INSN_LODS,
+	INSN_CMPS,
+	INSN_SCAS,
+	INSN_INS,
+	INSN_OUTS,
 	INSN_OP_COUNT,
 };
 
@@ -76,7 +137,8 @@ struct insn {
 	uint8_t reg;		/* enum keel_gpr of the register operand; MOV_SEGMENT: enum keel_segment */
 	uint8_t reg_size;	/* in bytes */
 	bool reg_high;		/* AH, CH, DH, BH: bits 8 to 15 of reg */
-	uint8_t base, index;	/* enum keel_gpr, INSN_RIP or INSN_NO_REGISTER */
+	uint8_t base;		/* enum keel_gpr, INSN_RIP or INSN_NO_REGISTER */
+	uint8_t index;		/* enum keel_gpr or INSN_NO_REGISTER */
 	uint8_t scale;		/* shift of index */
 	int64_t displacement;
 	uint64_t immediate;	/* sign-extended */
@@ -94,7 +156,8 @@ struct insn {
 
 struct decode_known {
 	struct decoded {
-		uint64_t first, last;	/* 8 bytes each, of the longest instruction */
+		uint64_t first;		/* the first 8 bytes of the longest instruction, */
+		uint64_t last;		/* and the last 8 */
 		uint32_t mode;		/* enum decode_mode + 1; 0: the entry is empty */
 		struct insn insn;
 	} entry[DECODE_KNOWN];

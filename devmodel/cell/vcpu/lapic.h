@@ -31,16 +31,35 @@
 #define LAPIC_PAGE_BYTES	0x1000u
 
 /* Destination modes, delivery modes and trigger modes, as ICR, redirection entries and MSI data encode them. */
-enum { LAPIC_PHYSICAL = 0, LAPIC_LOGICAL = 1 };
-enum { LAPIC_EDGE = 0, LAPIC_LEVEL = 1 };
+enum {
+	LAPIC_PHYSICAL = 0,
+	LAPIC_LOGICAL = 1,
+};
+enum {
+	LAPIC_EDGE = 0,
+	LAPIC_LEVEL = 1,
+};
 enum lapic_delivery {
-	LAPIC_FIXED, LAPIC_LOWEST, LAPIC_SMI, LAPIC_REMOTE_READ,
-	LAPIC_NMI, LAPIC_INIT, LAPIC_SIPI, LAPIC_EXTINT,
+	LAPIC_FIXED,
+	LAPIC_LOWEST,		/* to one of the destinations */
+	LAPIC_SMI,
+	LAPIC_REMOTE_READ,
+	LAPIC_NMI,
+	LAPIC_INIT,
+	LAPIC_SIPI,
+	LAPIC_EXTINT,		/* the vector comes from the 8259 pair */
 };
 
+/* Entries of the local vector table, by their place in lapic_state.lvt. */
 enum lapic_lvt {
-	LAPIC_LVT_TIMER, LAPIC_LVT_THERMAL, LAPIC_LVT_PERF, LAPIC_LVT_LINT0, LAPIC_LVT_LINT1, LAPIC_LVT_ERROR,
-	LAPIC_LVT_CMCI, LAPIC_LVTS,
+	LAPIC_LVT_TIMER,
+	LAPIC_LVT_THERMAL,
+	LAPIC_LVT_PERF,
+	LAPIC_LVT_LINT0,
+	LAPIC_LVT_LINT1,
+	LAPIC_LVT_ERROR,
+	LAPIC_LVT_CMCI,
+	LAPIC_LVTS,
 };
 
 #define LAPIC_VECTOR_WORDS	8
@@ -64,9 +83,13 @@ struct lapic_state {
 	uint64_t tsc_deadline;		/* IA32_TSC_DEADLINE; 0: not armed */
 	uint64_t deadline;		/* ns of the next expiry, or TIME_NEVER */
 	uint64_t pv_eoi;		/* KEEL_MSR_PV_EOI */
-	uint32_t ldr, dfr, svr;
-	uint32_t esr, errors;		/* as read, and gathered since the last write of ESR */
-	uint32_t initial_count, divide;
+	uint32_t ldr;			/* registers, as in the xAPIC's page */
+	uint32_t dfr;
+	uint32_t svr;
+	uint32_t esr;			/* as it is read */
+	uint32_t errors;		/* gathered since the last write of ESR */
+	uint32_t initial_count;
+	uint32_t divide;
 	uint32_t lvt[LAPIC_LVTS];
 	uint32_t posted_vectors[LAPIC_VECTOR_WORDS];
 	uint32_t posted_level[LAPIC_VECTOR_WORDS];	/* of these the level-triggered ones */

@@ -34,8 +34,12 @@ bool walk_translate(const struct keel_context *ctx, const struct gmem *mem, uint
 
 struct walk_known {
 	struct walked {
-		uint64_t linear, gpa;	/* of the page */
-		uint64_t cr3, cr4, efer, cpl;
+		uint64_t linear;	/* of the page */
+		uint64_t gpa;
+		uint64_t cr3;		/* what the walk went by */
+		uint64_t cr4;
+		uint64_t efer;
+		uint64_t cpl;
 		/* In memory whose addresses never change; the last one again where the page is large. NULL: the walk is empty. */
 		const uint64_t *at[WALK_KNOWN_LEVELS];
 		uint64_t value[WALK_KNOWN_LEVELS];
