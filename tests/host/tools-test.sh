@@ -103,10 +103,11 @@ refuses_second() {
 test_results() {
 	check "test: one that passes" ends_with 0 "^1 passed, 0 failed, 0 skipped$" "$tree/tools/test" good
 	check "test: the same twice runs once" ends_with 0 "^1 passed, 0 failed, 0 skipped$" "$tree/tools/test" good good
-	check "test: its line" says '^passed   good \([0-9]+ s\)$' "$tree/tools/test" good
+	check "test: its line" says '^passed   good \([0-9]+ s, [0-9]+ s of the processor\)$' "$tree/tools/test" good
 	check "test: one that fails, and one that is skipped" ends_with 1 "^1 passed, 1 failed, 1 skipped$" \
 		"$tree/tools/test" good bad absent
-	check "test: its line" says '^FAILED   bad \([0-9]+ s\), see .*/test-bad.log$' "$tree/tools/test" bad
+	check "test: its line" says '^FAILED   bad \([0-9]+ s, [0-9]+ s of the processor\), see .*/test-bad.log$' \
+		"$tree/tools/test" bad
 	check "test: one that takes too long" ends_with 1 "^0 passed, 1 failed, 0 skipped$" "$tree/tools/test" busy
 	check "test: why" grep -E 'not finished after [0-9]+ s of processor time' "$tree/build/logs/test-busy.log"
 	: >"$MACHINE_PIDS"
