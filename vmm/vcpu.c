@@ -28,8 +28,6 @@
  */
 #define SLICE	(1u << 23)
 
-#define CR8_MOST	15u
-
 /* Of an answer's flags, those that few answers have. */
 #define REPEATS	(KEEL_ANSWER_WANT_VECTORS | KEEL_ANSWER_STATE_OUT | KEEL_ANSWER_STATE_IN)
 #define CHANGES	(KEEL_ANSWER_VECTORS | KEEL_ANSWER_SREGS | KEEL_ANSWER_CR2 | KEEL_ANSWER_TPR | KEEL_ANSWER_APIC)

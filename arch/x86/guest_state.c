@@ -19,7 +19,6 @@
 #define PDPTE_PRESENT	1ull
 #define PDPTE_RESERVED	0x1e6ull
 #define PRIVILEGE_MOST	3u
-#define CR8_MOST	15u
 #define CODE_MOST	0x7fffu		/* of error codes (27.2.1.3) */
 
 /* Attributes in SVM's form. */

@@ -7,14 +7,15 @@
 #include <stdint.h>
 
 #include <keel/cell.h>
+#include <x86/msr.h>
 
 struct vcpu;
 
 /* Whether it is the device model's. */
 static inline bool msr_is_cells(uint32_t msr)
 {
-	return (msr >= KEEL_MSR_X2APIC_FIRST && msr <= KEEL_MSR_X2APIC_LAST) || msr == KEEL_MSR_TSC_DEADLINE ||
-	       msr == KEEL_MSR_APIC_BASE || msr == KEEL_MSR_WALL_CLOCK || msr == KEEL_MSR_SYSTEM_TIME ||
+	return (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST) || msr == MSR_TSC_DEADLINE ||
+	       msr == MSR_APIC_BASE || msr == KEEL_MSR_WALL_CLOCK || msr == KEEL_MSR_SYSTEM_TIME ||
 	       msr == KEEL_MSR_PV_EOI;
 }
 

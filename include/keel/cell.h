@@ -51,7 +51,7 @@ enum keel_exit_kind {
 	KEEL_EXIT_IO,		/* IN, OUT, INS, OUTS */
 	KEEL_EXIT_MMIO,		/* access to an address without memory, or a write to read-only memory */
 	KEEL_EXIT_HLT,
-	KEEL_EXIT_RDMSR,	/* the MSRs that belong to the device model: local APIC, see KEEL_MSR_* */
+	KEEL_EXIT_RDMSR,	/* the MSRs that belong to the device model: local APIC, and KEEL_MSR_* */
 	KEEL_EXIT_WRMSR,
 	KEEL_EXIT_WINDOW,	/* the guest can take an interrupt now; asked for by KEEL_ANSWER_WINDOW */
 	KEEL_EXIT_TPR,		/* the guest wrote CR8 while the answer's tpr_threshold asked for a notice, or KEEL_EXIT_F_CR8 */
@@ -88,12 +88,11 @@ enum keel_task_source {
 /* What the timers of local APICs count before their dividers. The hypervisor tells guests in CPUID. */
 #define KEEL_APIC_TIMER_KHZ	1000000u
 
-/* The MSRs that come to the cell. All other MSRs are the hypervisor's. */
-#define KEEL_MSR_APIC_BASE	0x1bu
-#define KEEL_MSR_TSC_DEADLINE	0x6e0u
-#define KEEL_MSR_X2APIC_FIRST	0x800u
-#define KEEL_MSR_X2APIC_LAST	0x8ffu
-/* KVM's paravirtual clock, and ends of interrupts by memory, which are there without KEEL_EXIT_F_APIC alone. */
+/*
+ * The MSRs that come to the cell are the local APIC's (IA32_APIC_BASE, IA32_TSC_DEADLINE, and 0x800 to 0x8ff of x2APIC mode)
+ * and these: KVM's paravirtual clock, and ends of interrupts by memory, which are there without KEEL_EXIT_F_APIC alone. All
+ * other MSRs are the hypervisor's.
+ */
 #define KEEL_MSR_WALL_CLOCK	0x4b564d00u
 #define KEEL_MSR_SYSTEM_TIME	0x4b564d01u
 #define KEEL_MSR_PV_EOI		0x4b564d04u

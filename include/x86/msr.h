@@ -51,6 +51,7 @@
 #define MSR_X2APIC_EOI			0x80bu
 #define MSR_X2APIC_ICR			0x830u
 #define MSR_X2APIC_SELF_IPI		0x83fu
+#define MSR_X2APIC_LAST			0x8ffu		/* that there may come to be */
 #define MSR_L3_QOS_CFG			0xc81u
 #define MSR_IO_QOS_CFG			0xc83u
 #define MSR_QM_EVTSEL			0xc8du

@@ -40,6 +40,8 @@
 #define CR4_LASS		(1ull << 27)
 #define CR4_LAM_SUP		(1ull << 28)
 
+#define CR8_MOST		15u
+
 /* EFER (SDM vol. 3, 2.2.1; APM vol. 2, 3.1.7). */
 #define EFER_SCE		(1ull << 0)
 #define EFER_LME		(1ull << 8)

@@ -6,6 +6,8 @@
  */
 #include "fuzz.h"
 
+#include <keel/macros.h>
+
 #include "cpu.h"
 #include "memory.h"
 
@@ -243,7 +245,7 @@ static void change(struct bytes *b, struct keel_vcpu_state *to)
 		*byte = take8(b);
 		break;
 	case 2:
-		value = values[take8(b) % (sizeof(values) / sizeof(values[0]))];
+		value = values[take8(b) % ARRAY_SIZE(values)];
 		memcpy((uint8_t *)&to->state + (at & ~7u), &value, sizeof(value));
 		break;
 	case 3:
@@ -255,7 +257,7 @@ static void change(struct bytes *b, struct keel_vcpu_state *to)
 /* All that is to be seen of the vCPU. */
 struct seen {
 	struct keel_state state;
-	uint64_t misc[sizeof(vcpu.misc) / sizeof(uint64_t)];
+	uint64_t misc[ARRAY_SIZE(vcpu.misc)];
 	uint32_t mxcsr;
 };
 

@@ -279,7 +279,7 @@ struct writer {
 	uint64_t *state;
 };
 
-#define PICK(w, list) ((list)[next((w)->state) % (sizeof(list) / sizeof((list)[0]))])
+#define PICK(w, list) ((list)[next((w)->state) % ARRAY_SIZE(list)])
 
 static bool chance(struct writer *w, unsigned int in)
 {

@@ -77,7 +77,7 @@ void at_once_begin(const struct at_once *access, unsigned int entries)
 
 void at_once_check(const struct at_once *access, enum hv_exit_reason reason, unsigned int bytes)
 {
-	bool cells = access->msr && access->rcx == KEEL_MSR_X2APIC_FIRST;
+	bool cells = access->msr && access->rcx == MSR_X2APIC_FIRST;
 	enum hv_exit_reason told = cells ? HV_EXIT_NONE : access->write ? HV_EXIT_WRMSR : HV_EXIT_RDMSR;
 
 	ck_assert_int_eq(guest->cell.pending, cells);
@@ -132,7 +132,7 @@ void by_cell_begin(const struct by_cell *by, unsigned int bytes)
 	guest->window = by->window;
 	guest->due = FAR;
 	page.regs.rflags = RFLAGS_RF | (by->masked ? 0 : RFLAGS_IF);
-	page.regs.gpr[KEEL_RCX] = KEEL_MSR_X2APIC_FIRST;
+	page.regs.gpr[KEEL_RCX] = MSR_X2APIC_FIRST;
 	before_halt = by->answer.inject ? 2 : 3;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <keel/cell.h>
+#include <x86/msr.h>
 
 #include "vcpu/lapic.h"
 #include "apic_offsets.h"
@@ -21,7 +22,7 @@
 #define ENABLE 0x800u
 #define EXTD 0x400u
 #define BSP 0x100u
-#define X2(offset) (KEEL_MSR_X2APIC_FIRST + (offset) / 16)
+#define X2(offset) (MSR_X2APIC_FIRST + (offset) / 16)
 
 /* Where the guest ends interrupts instead of by a register. */
 #define PV_EOI_PLACE	0x208u
@@ -112,7 +113,7 @@ static inline void enable_x2(void)
 {
 	enable();
 	for (unsigned int i = 0; i < CPUS; i++)
-		ck_assert(wrmsr(i, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE | EXTD | (i ? 0 : BSP)));
+		ck_assert(wrmsr(i, MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE | EXTD | (i ? 0 : BSP)));
 }
 
 static inline bool fixed(uint32_t dest, unsigned int dest_mode, uint8_t vector)

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <x86/msr.h>
+
 #include "host/board.h"
 #include "vcpu/entry.h"
 

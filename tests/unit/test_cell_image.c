@@ -18,6 +18,7 @@
 #include <keel/cell.h>
 #include <keel/channel.h>
 #include <keel/macros.h>
+#include <x86/msr.h>
 
 #include "machine/link.h"
 #include "suite.h"
@@ -315,7 +316,7 @@ static void write_msr(struct keel_context *ctx, uint32_t msr, uint32_t value)
 
 static void enter_x2apic(struct keel_context *ctx)
 {
-	write_msr(ctx, KEEL_MSR_APIC_BASE, 0xfee00d00);
+	write_msr(ctx, MSR_APIC_BASE, 0xfee00d00);
 }
 
 static void send_by_x2apic(struct keel_context *ctx)

@@ -9,8 +9,8 @@
 START_TEST(power_up_state)
 {
 	power_on();
-	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_APIC_BASE), LAPIC_BASE_DEFAULT | ENABLE | BSP);
-	ck_assert_uint_eq(rdmsr(1, KEEL_MSR_APIC_BASE), LAPIC_BASE_DEFAULT | ENABLE);
+	ck_assert_uint_eq(rdmsr(0, MSR_APIC_BASE), LAPIC_BASE_DEFAULT | ENABLE | BSP);
+	ck_assert_uint_eq(rdmsr(1, MSR_APIC_BASE), LAPIC_BASE_DEFAULT | ENABLE);
 	ck_assert_uint_eq(lapic_mmio_base(&cpu[1]), LAPIC_BASE_DEFAULT);
 	ck_assert_uint_eq(read_reg(3, ID), 3u << 24);
 	ck_assert_uint_eq(read_reg(0, VERSION), 0x00060014);
@@ -249,7 +249,7 @@ START_TEST(start_of_a_processor)
 	ck_assert_uint_eq(read_reg(1, LDR), 0);
 	ck_assert_uint_eq(read_reg(1, ID), 1u << 24);
 	ck_assert_int_eq(pending(1), -1);
-	ck_assert_uint_eq(rdmsr(1, KEEL_MSR_APIC_BASE), LAPIC_BASE_DEFAULT | ENABLE);
+	ck_assert_uint_eq(rdmsr(1, MSR_APIC_BASE), LAPIC_BASE_DEFAULT | ENABLE);
 	cpu[1].s.init_pending = 0;
 	write_reg(0, ICR, 0x8500);
 	ck_assert_uint_eq(cpu[1].s.init_pending, 0);
@@ -399,11 +399,11 @@ START_TEST(tsc_deadline_timer)
 	struct lapic *l = at(0);
 
 	/* In another mode writes are ignored. */
-	ck_assert(lapic_write_msr(l, KEEL_MSR_TSC_DEADLINE, 9000, 1000, 0));
-	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_TSC_DEADLINE), 0);
+	ck_assert(lapic_write_msr(l, MSR_TSC_DEADLINE, 9000, 1000, 0));
+	ck_assert_uint_eq(rdmsr(0, MSR_TSC_DEADLINE), 0);
 	write_reg(0, TIMER, TSC_DEADLINE | 0x31);
-	ck_assert(lapic_write_msr(l, KEEL_MSR_TSC_DEADLINE, 9000, 1000, 500));
-	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_TSC_DEADLINE), 9000);
+	ck_assert(lapic_write_msr(l, MSR_TSC_DEADLINE, 9000, 1000, 500));
+	ck_assert_uint_eq(rdmsr(0, MSR_TSC_DEADLINE), 9000);
 	/* 8000 ticks at 2 GHz, never early. */
 	ck_assert_uint_ge(lapic_deadline(l), 4500);
 	ck_assert_uint_le(lapic_deadline(l), 4501);
@@ -412,7 +412,7 @@ START_TEST(tsc_deadline_timer)
 	ck_assert_uint_eq(lapic_read(l, CURRENT, 600), 0);
 	lapic_advance(l, 4501);
 	ck_assert_int_eq(acknowledge(0), 0x31);
-	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_TSC_DEADLINE), 0);
+	ck_assert_uint_eq(rdmsr(0, MSR_TSC_DEADLINE), 0);
 	lapic_write(l, EOI, 0, 4501);
 	/* A deadline in the past fires at once, one of 0 disarms. */
 	lapic_write_tsc_deadline(l, 5, 10000, 5000);
@@ -423,12 +423,12 @@ START_TEST(tsc_deadline_timer)
 	ck_assert_uint_eq(lapic_deadline(l), TIME_NEVER);
 	lapic_write_tsc_deadline(l, UINT64_MAX, 0, 5000);
 	ck_assert_uint_eq(lapic_deadline(l), TIME_NEVER);
-	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_TSC_DEADLINE), UINT64_MAX);
+	ck_assert_uint_eq(rdmsr(0, MSR_TSC_DEADLINE), UINT64_MAX);
 	/* A change of the mode disarms. */
 	lapic_write_tsc_deadline(l, 20000, 10000, 5000);
 	lapic_write(l, TIMER, 0x31, 5000);
 	ck_assert_uint_eq(lapic_deadline(l), TIME_NEVER);
-	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_TSC_DEADLINE), 0);
+	ck_assert_uint_eq(rdmsr(0, MSR_TSC_DEADLINE), 0);
 }
 END_TEST
 
@@ -520,20 +520,20 @@ START_TEST(base_transitions)
 		for (unsigned int to = 0; to < 3; to++) {
 			power_on();
 			if (from == 0)
-				ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT));
+				ck_assert(wrmsr(1, MSR_APIC_BASE, LAPIC_BASE_DEFAULT));
 			if (from == 2)
-				ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | mode[2]));
-			ck_assert(!wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | EXTD));
-			ck_assert_int_eq(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | mode[to]), allowed[from][to]);
-			ck_assert_uint_eq(rdmsr(1, KEEL_MSR_APIC_BASE),
+				ck_assert(wrmsr(1, MSR_APIC_BASE, LAPIC_BASE_DEFAULT | mode[2]));
+			ck_assert(!wrmsr(1, MSR_APIC_BASE, LAPIC_BASE_DEFAULT | EXTD));
+			ck_assert_int_eq(wrmsr(1, MSR_APIC_BASE, LAPIC_BASE_DEFAULT | mode[to]), allowed[from][to]);
+			ck_assert_uint_eq(rdmsr(1, MSR_APIC_BASE),
 					  LAPIC_BASE_DEFAULT | mode[allowed[from][to] ? to : from]);
 		}
 	}
 	/* Reserved bits, and addresses that the processor does not have. */
-	ck_assert(!wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE | 1));
-	ck_assert(!wrmsr(1, KEEL_MSR_APIC_BASE, 1ull << 40 | ENABLE));
+	ck_assert(!wrmsr(1, MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE | 1));
+	ck_assert(!wrmsr(1, MSR_APIC_BASE, 1ull << 40 | ENABLE));
 	power_on();
-	ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, 0xd0000000 | ENABLE));
+	ck_assert(wrmsr(1, MSR_APIC_BASE, 0xd0000000 | ENABLE));
 	ck_assert_uint_eq(lapic_mmio_base(&cpu[1]), 0xd0000000);
 }
 END_TEST
@@ -542,7 +542,7 @@ START_TEST(switched_off)
 {
 	write_reg(1, TPR, 0x30);
 	fixed(1, LAPIC_PHYSICAL, 0x99);
-	ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT));
+	ck_assert(wrmsr(1, MSR_APIC_BASE, LAPIC_BASE_DEFAULT));
 	ck_assert_uint_eq(lapic_mmio_base(&cpu[1]), UINT64_MAX);
 	ck_assert(!fixed(1, LAPIC_PHYSICAL, 0x40));
 	ck_assert(!lapic_deliver(&bus, 1, LAPIC_PHYSICAL, LAPIC_NMI, 0, true, LAPIC_EDGE));
@@ -550,7 +550,7 @@ START_TEST(switched_off)
 	ck_assert_uint_eq(lapic_tpr_threshold(at(1)), 0);
 	ck_assert(lapic_accepts_extint(&cpu[1]));
 	write_reg(1, SVR, 0x1ff);
-	ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE));
+	ck_assert(wrmsr(1, MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE));
 	ck_assert_uint_eq(read_reg(1, SVR), 0xff);
 	ck_assert_uint_eq(read_reg(1, TPR), 0);
 	ck_assert_int_eq(pending(1), -1);
@@ -608,7 +608,7 @@ START_TEST(x2apic_messages)
 	ck_assert_uint_eq(rdmsr(1, X2(ESR)), 1u << 5);
 	/* INIT keeps the mode. */
 	ck_assert(wrmsr(0, X2(ICR), 1ull << 32 | 0x4500));
-	ck_assert_uint_eq(rdmsr(1, KEEL_MSR_APIC_BASE), LAPIC_BASE_DEFAULT | ENABLE | EXTD);
+	ck_assert_uint_eq(rdmsr(1, MSR_APIC_BASE), LAPIC_BASE_DEFAULT | ENABLE | EXTD);
 	ck_assert_uint_eq(rdmsr(1, X2(SVR)), 0xff);
 	/* The IO APIC's eight bits reach the first eight processors. */
 	ck_assert(fixed(0x5, LAPIC_LOGICAL, 0x42));
@@ -791,10 +791,10 @@ START_TEST(other_bootstrap_processor)
 {
 	lapic_deliver(&bus, 1, LAPIC_PHYSICAL, LAPIC_SIPI, 0x10, true, LAPIC_EDGE);
 	cpu[1].s.sipi_pending = 0;
-	ck_assert(wrmsr(0, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE));
-	ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE | BSP));
-	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_APIC_BASE), LAPIC_BASE_DEFAULT | ENABLE);
-	ck_assert_uint_eq(rdmsr(1, KEEL_MSR_APIC_BASE), LAPIC_BASE_DEFAULT | ENABLE | BSP);
+	ck_assert(wrmsr(0, MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE));
+	ck_assert(wrmsr(1, MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE | BSP));
+	ck_assert_uint_eq(rdmsr(0, MSR_APIC_BASE), LAPIC_BASE_DEFAULT | ENABLE);
+	ck_assert_uint_eq(rdmsr(1, MSR_APIC_BASE), LAPIC_BASE_DEFAULT | ENABLE | BSP);
 	assert_valid();
 	lapic_deliver(&bus, 0, LAPIC_PHYSICAL, LAPIC_INIT, 0, true, LAPIC_EDGE);
 	lapic_deliver(&bus, 1, LAPIC_PHYSICAL, LAPIC_INIT, 0, true, LAPIC_EDGE);
@@ -802,7 +802,7 @@ START_TEST(other_bootstrap_processor)
 	ck_assert_uint_eq(cpu[1].s.wait_sipi, 0);
 	assert_valid();
 	/* The write of one that was at it when INIT came. */
-	ck_assert(wrmsr(0, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE | BSP));
+	ck_assert(wrmsr(0, MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE | BSP));
 	assert_valid();
 	lapic_deliver(&bus, 0, LAPIC_PHYSICAL, LAPIC_SIPI, 0x10, true, LAPIC_EDGE);
 	ck_assert_uint_eq(cpu[0].s.sipi_pending, 1);
@@ -831,7 +831,7 @@ static void random_step(uint64_t *seed, uint64_t now)
 		lapic_write_msr(l, 0x800 + next_random(seed) % 0x40, value, next_random(seed), now);
 		break;
 	case 4:
-		lapic_write_msr(l, KEEL_MSR_TSC_DEADLINE, value, next_random(seed), now);
+		lapic_write_msr(l, MSR_TSC_DEADLINE, value, next_random(seed), now);
 		break;
 	case 5:
 		lapic_deliver(&bus, value % 300, value & 1, (enum lapic_delivery)(value >> 8 & 7), value >> 16,
@@ -843,7 +843,7 @@ static void random_step(uint64_t *seed, uint64_t now)
 		break;
 	default:
 		if (value % 16 == 0)
-			lapic_write_msr(l, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | (next_random(seed) & 0xc00), 0, now);
+			lapic_write_msr(l, MSR_APIC_BASE, LAPIC_BASE_DEFAULT | (next_random(seed) & 0xc00), 0, now);
 		lapic_advance(l, now);
 		break;
 	}

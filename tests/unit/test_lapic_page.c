@@ -248,16 +248,16 @@ START_TEST(modes_are_told)
 	power_on();
 	processor(1);
 	ck_assert_uint_eq(told(1), KEEL_APIC_PAGE | KEEL_APIC_EOI_EXITS);
-	ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, 0xd0000000 | ENABLE));
+	ck_assert(wrmsr(1, MSR_APIC_BASE, 0xd0000000 | ENABLE));
 	ck_assert_uint_eq(told(1), 0);
-	ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE));
+	ck_assert(wrmsr(1, MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE));
 	ck_assert_uint_eq(told(1), KEEL_APIC_PAGE);
 	write_reg(1, SVR, 0x1ff);
 	fixed(1, LAPIC_PHYSICAL, 0x99);
-	ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE | EXTD));
+	ck_assert(wrmsr(1, MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE | EXTD));
 	ck_assert_uint_eq(told(1), 0x99 | KEEL_APIC_X2);
 	/* Switched off it has nothing to deliver, whatever the page may say. */
-	ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT));
+	ck_assert(wrmsr(1, MSR_APIC_BASE, LAPIC_BASE_DEFAULT));
 	set(1, IRR, 0x77, true);
 	processor(1);
 	ck_assert_uint_eq(told(1), KEEL_APIC_EOI_EXITS | KEEL_APIC_OFF);
@@ -310,8 +310,8 @@ START_TEST(copies_of_x2apic)
 	ck_assert_uint_eq(*word(2, ICR), 0x4841);
 	ck_assert_uint_eq(pages[2].reg[ICR / 16].high, 0x12345);
 	/* Back by way of off. */
-	ck_assert(wrmsr(2, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT));
-	ck_assert(wrmsr(2, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE));
+	ck_assert(wrmsr(2, MSR_APIC_BASE, LAPIC_BASE_DEFAULT));
+	ck_assert(wrmsr(2, MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE));
 	ck_assert_uint_eq(*word(2, ID), 2u << 24);
 	ck_assert_uint_eq(*word(2, LDR) | *word(2, ICR) | pages[2].reg[ICR / 16].high | *word(2, TPR), 0);
 }
@@ -430,7 +430,7 @@ START_TEST(any_page)
 		case 3: lapic_read(l, value >> 6 & 0x3f0, step); break;
 		case 4: lapic_write_msr(l, 0x800 + (value >> 6 & 0x3f), value >> 12, 0, step); break;
 		case 5: lapic_read_msr(l, 0x800 + (value >> 6 & 0x3f), &got, step); break;
-		case 6: lapic_write_msr(l, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | (value & 0xc00), 0, step); break;
+		case 6: lapic_write_msr(l, MSR_APIC_BASE, LAPIC_BASE_DEFAULT | (value & 0xc00), 0, step); break;
 		default:
 			lapic_deliver(&bus, value >> 6 & 0xff, value & 1, (enum lapic_delivery)(value >> 14 & 1),
 				      (uint8_t)(value >> 16), true, value >> 1 & 1);

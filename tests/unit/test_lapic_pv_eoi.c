@@ -127,8 +127,8 @@ START_TEST(end_by_memory_and_reset)
 	ck_assert_uint_eq(*pv_word(), 0);
 	enable_pv_eoi();
 	served(1, 0x45, LAPIC_EDGE);
-	ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT));
-	ck_assert(wrmsr(1, KEEL_MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE));
+	ck_assert(wrmsr(1, MSR_APIC_BASE, LAPIC_BASE_DEFAULT));
+	ck_assert(wrmsr(1, MSR_APIC_BASE, LAPIC_BASE_DEFAULT | ENABLE));
 	ck_assert_uint_eq(*pv_word(), 0);
 	ck_assert_uint_eq(cpu[1].s.pv_eoi, PV_EOI_PLACE | 1);
 	write_reg(1, SVR, 0x1ff);

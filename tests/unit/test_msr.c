@@ -16,7 +16,7 @@ static uint64_t processor_tsc(void);
 #undef rdtsc
 
 #define MARK	0x5a00000000000000ull
-#define MISC_SLOTS (sizeof(((struct vcpu *)0)->misc) / sizeof(uint64_t))
+#define MISC_SLOTS ARRAY_SIZE(((struct vcpu *)0)->misc)
 
 const struct hv_ops *hv;
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The machine as a cell sees it. */
 #include <keel/macros.h>
-#include <x86/msr.h>
 
 #include "pc_rig.h"
 #include "shared/vq_device.h"
@@ -484,13 +483,13 @@ START_TEST(tpr_moves_cr8)
 	ck_assert_uint_eq(answer->flags, 0);
 	ck_assert_uint_eq(mmio_read(0, APIC + 0x80), 0);
 
-	wrmsr(0, KEEL_MSR_APIC_BASE, 0xfee00d00);
-	answer = wrmsr(0, KEEL_MSR_X2APIC_FIRST + 8, 0xf0);
+	wrmsr(0, MSR_APIC_BASE, 0xfee00d00);
+	answer = wrmsr(0, MSR_X2APIC_FIRST + 8, 0xf0);
 	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_RIP | KEEL_ANSWER_TPR);
 	ck_assert_uint_eq(answer->tpr, 15);
 	take_tpr(answer);
 	ck_assert_uint_eq(poll(0)->flags, 0);
-	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_X2APIC_FIRST + 8), 0xf0);
+	ck_assert_uint_eq(rdmsr(0, MSR_X2APIC_FIRST + 8), 0xf0);
 }
 END_TEST
 
@@ -641,14 +640,14 @@ START_TEST(tsc_deadline)
 	ctx[0].exit.tsc_offset = offset;
 	mmio_write(0, APIC + 0xf0, 0x1ff);
 	mmio_write(0, APIC + 0x320, 0x40061);
-	wrmsr(0, KEEL_MSR_TSC_DEADLINE, tsc + offset + 500000);
+	wrmsr(0, MSR_TSC_DEADLINE, tsc + offset + 500000);
 	ck_assert_uint_ge(ctx[0].answer.deadline, tsc + 499000);
 	ck_assert_uint_le(ctx[0].answer.deadline, tsc + 500100);
 	ck_assert_uint_eq(ctx[0].answer.inject, 0);
-	ck_assert_uint_ne(rdmsr(0, KEEL_MSR_TSC_DEADLINE), 0);
+	ck_assert_uint_ne(rdmsr(0, MSR_TSC_DEADLINE), 0);
 	tsc += 500000;
 	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x61));
-	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_TSC_DEADLINE), 0);
+	ck_assert_uint_eq(rdmsr(0, MSR_TSC_DEADLINE), 0);
 }
 END_TEST
 
@@ -658,7 +657,7 @@ START_TEST(tsc_moved_under_deadline)
 	ctx[0].exit.tsc_offset = 5000;
 	mmio_write(0, APIC + 0xf0, 0x1ff);
 	mmio_write(0, APIC + 0x320, 0x40061);
-	wrmsr(0, KEEL_MSR_TSC_DEADLINE, tsc + 5000 + 500000);
+	wrmsr(0, MSR_TSC_DEADLINE, tsc + 5000 + 500000);
 	ctx[0].exit.tsc_offset = 5000 + 400000;
 	ck_assert_uint_le(poll(0)->deadline, tsc + 100100);
 	ck_assert_uint_ge(ctx[0].answer.deadline, tsc + 99000);
@@ -747,14 +746,14 @@ END_TEST
 
 START_TEST(msr_refused)
 {
-	struct keel_answer *answer = wrmsr(0, KEEL_MSR_X2APIC_FIRST + 8, 0);
+	struct keel_answer *answer = wrmsr(0, MSR_X2APIC_FIRST + 8, 0);
 
 	ck_assert_uint_eq(answer->inject, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | 13);
 	ck_assert_uint_eq(answer->error_code, 0);
 	ck_assert_uint_eq(answer->flags, 0);
-	rdmsr(0, KEEL_MSR_X2APIC_LAST);
+	rdmsr(0, MSR_X2APIC_LAST);
 	ck_assert_uint_ne(answer->inject, 0);
-	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_APIC_BASE), 0xfee00900);
+	ck_assert_uint_eq(rdmsr(0, MSR_APIC_BASE), 0xfee00900);
 	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_REGS | KEEL_ANSWER_RIP);
 }
 END_TEST
@@ -782,7 +781,7 @@ START_TEST(self_ipi)
 	mmio_write(0, APIC + 0xb0, 0);
 	ck_assert_uint_eq(answer->inject, 0);
 
-	wrmsr(0, KEEL_MSR_APIC_BASE, 0xfee00d00);
+	wrmsr(0, MSR_APIC_BASE, 0xfee00d00);
 	ck_assert_uint_eq(wrmsr(0, MSR_X2APIC_SELF_IPI, 0x51)->inject, INTERRUPT(0x51));
 	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_RIP);
 	ck_assert_uint_eq(wrmsr(0, MSR_X2APIC_SELF_IPI, 0x62)->inject, INTERRUPT(0x62));
@@ -834,8 +833,8 @@ START_TEST(start_of_second_cpu)
 	/* INIT stops it; x2APIC starts it again. */
 	mmio_write(0, APIC + 0x300, 0xc500);
 	ck_assert_uint_eq(poll(2)->action, KEEL_ACTION_WAIT);
-	wrmsr(0, KEEL_MSR_APIC_BASE, 0xfee00d00);
-	ck_assert_uint_eq(wrmsr(0, KEEL_MSR_X2APIC_FIRST + 0x30, 2ull << 32 | 0x4610)->kick, 1 << 2);
+	wrmsr(0, MSR_APIC_BASE, 0xfee00d00);
+	ck_assert_uint_eq(wrmsr(0, MSR_X2APIC_FIRST + 0x30, 2ull << 32 | 0x4610)->kick, 1 << 2);
 	ck_assert_uint_eq(poll(2)->flags, KEEL_ANSWER_SREGS);
 	ck_assert_uint_eq(ctx[2].sregs.seg[KEEL_SEG_CS].base, 0x10000);
 }
@@ -1482,7 +1481,7 @@ static void random_exit(unsigned int context, bool by_processor)
 	struct keel_exit *exit = &ctx[context].exit;
 	static const uint8_t sizes[] = { 1, 1, 2, 4, 4, 1, 2, 3 };
 	static const uint32_t msrs[] = {
-		KEEL_MSR_APIC_BASE, KEEL_MSR_TSC_DEADLINE, KEEL_MSR_WALL_CLOCK, KEEL_MSR_SYSTEM_TIME, KEEL_MSR_PV_EOI,
+		MSR_APIC_BASE, MSR_TSC_DEADLINE, KEEL_MSR_WALL_CLOCK, KEEL_MSR_SYSTEM_TIME, KEEL_MSR_PV_EOI,
 	};
 
 	exit->tpr = random_bits() % 4 ? 0 : random_bits() % 16;
@@ -1494,7 +1493,7 @@ static void random_exit(unsigned int context, bool by_processor)
 	exit->io = random_bits() % 8;
 	exit->segment = random_bits() % 7 ? random_bits() % 6 : KEEL_SEG_NONE;
 	exit->address_size = random_bits() % 2 ? 4 : 0;
-	exit->msr = random_bits() % 4 ? KEEL_MSR_X2APIC_FIRST + random_bits() % 0x40 : msrs[random_bits() % 5];
+	exit->msr = random_bits() % 4 ? MSR_X2APIC_FIRST + random_bits() % 0x40 : msrs[random_bits() % 5];
 	exit->tsc_offset = random_bits() % 8 ? exit->tsc_offset : random_bits();
 	exit->gpa = random_address();
 	random_insn(exit);
@@ -1517,7 +1516,7 @@ static void check_answer(unsigned int context)
 		ck_assert_uint_ne(a->tpr, ctx[context].exit.tpr);
 	if (ctx[context].exit.flags & KEEL_EXIT_F_APIC)
 		ck_assert_uint_eq(a->tpr_threshold | (a->flags & KEEL_ANSWER_TPR), 0);
-	else if (context == EVENT || ctx[context].exit.msr != KEEL_MSR_APIC_BASE)
+	else if (context == EVENT || ctx[context].exit.msr != MSR_APIC_BASE)
 		ck_assert_uint_eq(a->flags & KEEL_ANSWER_APIC, 0);
 	if (context != EVENT)
 		ck_assert_uint_eq(a->kick >> context & 1, 0);

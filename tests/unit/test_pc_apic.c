@@ -3,7 +3,7 @@
 #include "pc_rig.h"
 #include "suite.h"
 
-#define X2(offset)	(KEEL_MSR_X2APIC_FIRST + (offset) / 16)
+#define X2(offset)	(MSR_X2APIC_FIRST + (offset) / 16)
 #define IRR		0x200u
 #define ISR		0x100u
 #define TMR		0x180u
@@ -87,19 +87,19 @@ START_TEST(first_answers_tell)
 		ck_assert_uint_eq(*word(i, 0xf0), 0xff);
 	}
 	ck_assert_uint_eq(poll(0)->flags, 0);
-	wrmsr(0, KEEL_MSR_APIC_BASE, 0xfee00d00);
+	wrmsr(0, MSR_APIC_BASE, 0xfee00d00);
 	ck_assert_uint_eq(ctx[0].answer.flags, KEEL_ANSWER_RIP | KEEL_ANSWER_APIC);
 	ck_assert_uint_eq(ctx[0].answer.apic, KEEL_APIC_X2);
 	/* For a vCPU of a processor that cannot do this the mode is told alone. */
 	ctx[1].exit.flags = 0;
-	wrmsr(1, KEEL_MSR_APIC_BASE, 0xfee00c00);
+	wrmsr(1, MSR_APIC_BASE, 0xfee00c00);
 	ck_assert(ctx[1].answer.flags & KEEL_ANSWER_APIC && !(ctx[1].answer.apic & KEEL_APIC_OFF));
 	wrmsr(1, X2(0x3f0), 0x41);
 	ck_assert(!(ctx[1].answer.flags & KEEL_ANSWER_APIC));
-	wrmsr(1, KEEL_MSR_APIC_BASE, 0xfee00000);
+	wrmsr(1, MSR_APIC_BASE, 0xfee00000);
 	ck_assert(ctx[1].answer.flags & KEEL_ANSWER_APIC && ctx[1].answer.apic & KEEL_APIC_OFF);
 	ck_assert(!(poll(1)->flags & KEEL_ANSWER_APIC));
-	wrmsr(1, KEEL_MSR_APIC_BASE, 0xfee00800);
+	wrmsr(1, MSR_APIC_BASE, 0xfee00800);
 	ck_assert(ctx[1].answer.flags & KEEL_ANSWER_APIC && !(ctx[1].answer.apic & KEEL_APIC_OFF));
 }
 END_TEST
@@ -233,7 +233,7 @@ START_TEST(eoi_as_an_exit)
 {
 	struct keel_answer *answer;
 
-	wrmsr(0, KEEL_MSR_APIC_BASE, 0xfee00d00);
+	wrmsr(0, MSR_APIC_BASE, 0xfee00d00);
 	wrmsr(0, X2(0x3f0), 0x51);
 	ck_assert_uint_eq(ctx[0].answer.apic, 0x51 | KEEL_APIC_X2);
 	take(0, 0x51);
@@ -278,13 +278,13 @@ END_TEST
 START_TEST(disabled_delivers_nothing)
 {
 	written(0, 0x300, 0x00040051);
-	wrmsr(0, KEEL_MSR_APIC_BASE, 0xfee00100);
+	wrmsr(0, MSR_APIC_BASE, 0xfee00100);
 	ck_assert_uint_eq(ctx[0].answer.flags, KEEL_ANSWER_RIP | KEEL_ANSWER_APIC);
 	ck_assert_uint_eq(ctx[0].answer.apic, KEEL_APIC_EOI_EXITS | KEEL_APIC_OFF);
 	set(0, IRR, 0x52, true);
 	ctx[0].regs.rflags |= IF;
 	ck_assert_uint_eq(enter(0, KEEL_EXIT_HLT)->action, KEEL_ACTION_WAIT);
-	wrmsr(0, KEEL_MSR_APIC_BASE, 0xfee00900);
+	wrmsr(0, MSR_APIC_BASE, 0xfee00900);
 	ck_assert_uint_eq(ctx[0].answer.apic & (KEEL_APIC_PAGE | KEEL_APIC_X2), KEEL_APIC_PAGE);
 }
 END_TEST

@@ -348,7 +348,7 @@ static void write_apic(unsigned int v, unsigned int offset, uint32_t value, uint
 			*word(v, TPR) = value;
 			return;
 		}
-		wrmsr_record(v, KEEL_MSR_X2APIC_FIRST + offset / 16, (uint64_t)dest << 32 | value);
+		wrmsr_record(v, MSR_X2APIC_FIRST + offset / 16, (uint64_t)dest << 32 | value);
 		exit_to_cell(v, KEEL_EXIT_WRMSR);
 	} else if (by_processor && cpu[v].mode & KEEL_APIC_PAGE) {
 		write_page(v, offset, value);
@@ -477,7 +477,7 @@ static void change_base(unsigned int v)
 
 	if (!inits || !one_in(8))
 		return;
-	wrmsr_record(v, KEEL_MSR_APIC_BASE, (one_in(8) ? ELSEWHERE : APIC) | bits);
+	wrmsr_record(v, MSR_APIC_BASE, (one_in(8) ? ELSEWHERE : APIC) | bits);
 	exit_to_cell(v, KEEL_EXIT_WRMSR);
 }
 
@@ -606,7 +606,7 @@ static void start_machine(bool x2apic)
 		run_entry(v, KEEL_EXIT_POLL);
 		mmio_write(v, APIC + SVR, SVR_ON);
 		mmio_write(v, APIC + LDR, 1u << (24 + v));
-		wrmsr_record(v, KEEL_MSR_APIC_BASE, APIC | BASE_ENABLE | (x2apic ? BASE_EXTD : 0) | (v ? 0 : BASE_BSP));
+		wrmsr_record(v, MSR_APIC_BASE, APIC | BASE_ENABLE | (x2apic ? BASE_EXTD : 0) | (v ? 0 : BASE_BSP));
 		run_entry(v, KEEL_EXIT_WRMSR);
 	}
 	write_apic(0, LINT0, LVT_EXTINT, 0);

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <time.h>
 
+#include <keel/macros.h>
+
 #include "suite.h"
 
 /* What linux/run.c takes from the kernel. Its headers are empty here. */
@@ -47,7 +49,6 @@ struct hrtimer {
 #define smp_load_acquire(place)	(*(place))
 #define atomic_set(a, value)	((a)->counter = (value))
 #define atomic_read(a)		((a)->counter)
-#define container_of(at, type, member) ((type *)((char *)(at) - offsetof(type, member)))
 #define BIT_ULL(bit)		(1ull << (bit))
 #define min_t(type, a, b)	((type)(a) < (type)(b) ? (type)(a) : (type)(b))
 #define mul_u64_u64_div_u64(a, b, c) ((u64)((unsigned __int128)(a) * (b) / (c)))

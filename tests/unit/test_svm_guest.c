@@ -421,7 +421,7 @@ static const struct {
 	{ { 0, KEPT_MSR, true, false, false }, 3 },
 	{ { 0, KEPT_MSR, true, true, false }, 0 },
 	{ { 0, KEPT_MSR + 1, true, false, false }, 0 },
-	{ { 0, KEEL_MSR_X2APIC_FIRST, true, false, false }, 0 },
+	{ { 0, MSR_X2APIC_FIRST, true, false, false }, 0 },
 };
 
 static enum hv_exit_reason enter_at_once(int i)

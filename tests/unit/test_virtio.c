@@ -1099,11 +1099,9 @@ START_TEST(wrong_states_are_refused)
 }
 END_TEST
 
-#define COUNT_OF(array)	(int)(sizeof(array) / sizeof((array)[0]))
-
 static void add_broken(TCase *tests)
 {
-	tcase_add_loop_test(tests, broken_chain, 0, COUNT_OF(breaches));
+	tcase_add_loop_test(tests, broken_chain, 0, (int)ARRAY_SIZE(breaches));
 	tcase_add_loop_test(tests, broken_ring, 0, 3);
 	tcase_add_loop_test(tests, broken_in_flight, 0, 3);
 	tcase_add_loop_test(tests, broken_place, 0, 10);
@@ -1115,7 +1113,7 @@ SUITE_OF_CASES("virtio", suite)
 	TCase *made = add_case(suite, "made"), *plugged = add_case(suite, "plugged");
 
 	tcase_add_checked_fixture(made, make_with_row, destroy);
-	tcase_add_loop_test(made, refused_rows, 0, COUNT_OF(refused));
+	tcase_add_loop_test(made, refused_rows, 0, (int)ARRAY_SIZE(refused));
 	tcase_add_test(made, several);
 	tcase_add_test(made, same_slot);
 	tcase_add_test(made, no_memory_left);

@@ -1142,7 +1142,7 @@ static const struct at_once at_once[] = {
 	{ 0, KEPT_MSR, true, false, true },
 	{ 0, KEPT_MSR, true, true, false },
 	{ 0, KEPT_MSR + 1, true, false, false },
-	{ 0, KEEL_MSR_X2APIC_FIRST, true, false, false },
+	{ 0, MSR_X2APIC_FIRST, true, false, false },
 };
 
 static enum hv_exit_reason guest_at_once(const struct at_once *access)

@@ -120,7 +120,7 @@ START_TEST(guest_msrs)
 			uint32_t msr = i + (_i ? 0xc0000000u : 0);
 
 			ck_assert_msg(exits(vmx_guest_bitmap, msr, write) == !is_guests_own(msr), "%x %u", msr, write);
-			if (msr < KEEL_MSR_X2APIC_FIRST || msr > KEEL_MSR_X2APIC_LAST)
+			if (msr < MSR_X2APIC_FIRST || msr > MSR_X2APIC_LAST)
 				ck_assert_msg(exits(vmx_x2apic_bitmap, msr, write) == !is_guests_own(msr), "%x %u", msr, write);
 		}
 }
@@ -129,7 +129,7 @@ END_TEST
 /* The page has no ICR, EOI's value or current count to read, and of writes the processor carries out three. */
 START_TEST(x2apic_msrs)
 {
-	for (uint32_t msr = KEEL_MSR_X2APIC_FIRST; msr <= KEEL_MSR_X2APIC_LAST; msr++)
+	for (uint32_t msr = MSR_X2APIC_FIRST; msr <= MSR_X2APIC_LAST; msr++)
 		ck_assert_int_eq(exits(vmx_x2apic_bitmap, msr, true), msr != 0x808 && msr != 0x80b && msr != 0x83f);
 	ck_assert(!exits(vmx_x2apic_bitmap, 0x802, false) && !exits(vmx_x2apic_bitmap, 0x820, false));
 	ck_assert(exits(vmx_x2apic_bitmap, 0x830, false) && exits(vmx_x2apic_bitmap, 0x839, false));

@@ -152,7 +152,7 @@ static void bitmaps_init(void)
 		vmx_msr_permit(vmx_guest_bitmap, passed[i], true, true);
 	memcpy(vmx_x2apic_bitmap, vmx_guest_bitmap, sizeof(vmx_x2apic_bitmap));
 	for (i = 0; i < 64; i++)
-		vmx_msr_permit(vmx_x2apic_bitmap, KEEL_MSR_X2APIC_FIRST + i, x2apic_reads >> i & 1, x2apic_writes >> i & 1);
+		vmx_msr_permit(vmx_x2apic_bitmap, MSR_X2APIC_FIRST + i, x2apic_reads >> i & 1, x2apic_writes >> i & 1);
 	vmx_control_bitmap_init();
 }
 

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <keel/macros.h>
+
 #include "core/state.h"
 
 #define DEVICE_PARTS_MOST	16u
@@ -27,7 +29,7 @@ struct device_part {
 #define DEVICE_PART(table, instance, type, member) \
 	{ &(table), instance, offsetof(type, member) }
 #define DEVICE_PARTS(list) \
-	.parts = (list), .part_count = sizeof(list) / sizeof((list)[0])
+	.parts = (list), .part_count = ARRAY_SIZE(list)
 
 struct device_ops {
 	/* Power-on: its registers. The wiring is complete. NULL: the machine does it in another way. */

@@ -7,7 +7,6 @@
 #include "core/string.h"
 #include "vcpu/emulate_internal.h"
 
-#define CR8_MOST	15u
 
 #define SEGMENT_LONG	(1u << 9)
 

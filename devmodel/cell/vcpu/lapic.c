@@ -4,6 +4,7 @@
 
 #include <keel/cell.h>
 #include <keel/macros.h>
+#include <x86/msr.h>
 
 #include "core/string.h"
 #include "core/time.h"
@@ -575,7 +576,7 @@ static bool write_base(struct lapic *lapic, uint64_t value)
 
 static const struct apic_register *x2apic_register(const struct lapic *lapic, uint32_t msr, uint8_t access)
 {
-	uint32_t reg = msr - KEEL_MSR_X2APIC_FIRST;
+	uint32_t reg = msr - MSR_X2APIC_FIRST;
 
 	if (!lapic_x2apic(lapic) || reg >= REG_COUNT || !(registers[reg].access & access))
 		return NULL;
@@ -585,18 +586,18 @@ static const struct apic_register *x2apic_register(const struct lapic *lapic, ui
 bool lapic_read_msr(struct lapic *lapic, uint32_t msr, uint64_t *value, uint64_t now)
 {
 	lapic_advance(lapic, now);
-	if (msr == KEEL_MSR_APIC_BASE) {
+	if (msr == MSR_APIC_BASE) {
 		*value = lapic->s.base;
 		return true;
 	}
-	if (msr == KEEL_MSR_TSC_DEADLINE) {
+	if (msr == MSR_TSC_DEADLINE) {
 		*value = lapic->s.tsc_deadline;
 		return true;
 	}
 	if (!x2apic_register(lapic, msr, X2_READ))
 		return false;
-	*value = read_register(lapic, msr - KEEL_MSR_X2APIC_FIRST, now);
-	if (msr - KEEL_MSR_X2APIC_FIRST == REG_ICR)
+	*value = read_register(lapic, msr - MSR_X2APIC_FIRST, now);
+	if (msr - MSR_X2APIC_FIRST == REG_ICR)
 		*value |= (uint64_t)lapic->page->reg[REG_ICR].high << REGISTER_BITS;
 	return true;
 }
@@ -604,7 +605,7 @@ bool lapic_read_msr(struct lapic *lapic, uint32_t msr, uint64_t *value, uint64_t
 static bool write_x2apic(struct lapic *lapic, uint32_t msr, uint64_t value, uint64_t now)
 {
 	const struct apic_register *reg = x2apic_register(lapic, msr, X2_WRITE);
-	unsigned int number = msr - KEEL_MSR_X2APIC_FIRST;
+	unsigned int number = msr - MSR_X2APIC_FIRST;
 
 	if (!reg || (uint32_t)value & ~(reg->writable | reg->ignored))
 		return false;
@@ -626,9 +627,9 @@ bool lapic_write_msr(struct lapic *lapic, uint32_t msr, uint64_t value, uint64_t
 {
 	lapic_advance(lapic, now);
 	switch (msr) {
-	case KEEL_MSR_APIC_BASE:
+	case MSR_APIC_BASE:
 		return write_base(lapic, value);
-	case KEEL_MSR_TSC_DEADLINE:
+	case MSR_TSC_DEADLINE:
 		lapic_write_tsc_deadline(lapic, value, guest_tsc, now);
 		return true;
 	default:
