@@ -19,14 +19,14 @@ static const struct {
 	{ MSR_VMX_BASIC, 0x1f },
 	{ MSR_TSC_DEADLINE, 0 },
 	{ MSR_X2APIC_FIRST, 0xff },
-	{ 0xc80, 0xff },		/* quality of service */
+	{ MSR_L3_QOS_CFG - 1, 0xff },	/* quality of service */
 	{ 0x40000000, 0x1ff },		/* hypervisors' */
 	{ 0x4b564d00, 0xf },		/* KVM's */
 	{ MSR_EFER, 0xff },
 	{ MSR_FS_BASE, 7 },
 	{ MSR_AMD_FIRST, 0xfff },
-	{ 0xc0010110, 0xf },		/* SMM and VM_CR */
-	{ 0xc0011000, 0xfff },
+	{ MSR_SMM_ADDR - 2, 0xf },	/* and VM_CR */
+	{ MSR_AMD_FIRST + 0x1000, 0xfff },
 	{ 0, 0xffffffff },
 	{ 0xfffff000, 0xfff },
 };

@@ -323,44 +323,89 @@ static bool in(const struct run *runs, uint32_t msr)
 }
 
 static const struct run free_reads[2][64] = {
-	{ { 0x10, 0x10 }, { 0x1b, 0x1b }, { 0x3b, 0x3b }, { 0x48, 0x49 }, { 0xe7, 0xe8 }, { 0x174, 0x176 }, { 0x17a, 0x17b },
-	  { 0x1d9, 0x1d9 }, { 0x200, 0x21f }, { 0x250, 0x250 }, { 0x258, 0x259 }, { 0x268, 0x26f }, { 0x277, 0x277 },
-	  { 0x2ff, 0x2ff }, { 0x400, 0x47f }, { 0x6a0, 0x6a0 }, { 0x6a2, 0x6a2 }, { 0x6a4, 0x6a8 }, { 0x6e0, 0x6e0 },
-	  { 0x800, 0x853 }, { 0xc8d, 0xc8f }, { 0xc0000081, 0xc0000084 }, { 0xc00000e7, 0xc00000e9 },
-	  { 0xc0000100, 0xc0000103 }, { 0xc0000300, 0xc0000303 }, { 0xc0010000, 0xc0010007 }, { 0xc0010062, 0xc0010062 },
-	  { 0xc001011f, 0xc001011f }, { 0xc0010200, 0xc001020b }, { 0xc00102b0, 0xc00102b4 }, { 0xc0011019, 0xc001101b },
-	  { 0xc0011020, 0xc0011020 }, { 0xc0011027, 0xc0011027 } },
-	{ { 0x10, 0x10 }, { 0x1b, 0x1b }, { 0x3b, 0x3b }, { 0x48, 0x49 }, { 0x8b, 0x8b }, { 0xc1, 0xc8 }, { 0xe7, 0xe8 },
-	  { 0x174, 0x176 }, { 0x17a, 0x17b }, { 0x186, 0x18d }, { 0x198, 0x199 }, { 0x1a6, 0x1a7 }, { 0x1c4, 0x1c5 },
-	  { 0x1d9, 0x1d9 }, { 0x200, 0x21f }, { 0x250, 0x250 }, { 0x258, 0x259 }, { 0x268, 0x26f }, { 0x277, 0x277 },
-	  { 0x2ff, 0x2ff }, { 0x309, 0x318 }, { 0x329, 0x329 }, { 0x38d, 0x391 }, { 0x3f6, 0x3f7 }, { 0x400, 0x47f },
-	  { 0x4c1, 0x4c8 }, { 0x6a0, 0x6a0 }, { 0x6a2, 0x6a2 }, { 0x6a4, 0x6a8 }, { 0x6e0, 0x6e0 }, { 0x770, 0x777 },
-	  { 0x800, 0x83f }, { 0xc8d, 0xc8f }, { 0xc0000080, 0xc0000084 }, { 0xc0000100, 0xc0000103 } },
+	{
+		{ MSR_TSC, MSR_TSC }, { MSR_APIC_BASE, MSR_APIC_BASE }, { MSR_TSC_ADJUST, MSR_TSC_ADJUST },
+		{ MSR_SPEC_CTRL, MSR_PRED_CMD }, { MSR_MPERF, MSR_APERF }, { MSR_SYSENTER_CS, MSR_SYSENTER_EIP },
+		{ MSR_MCG_STATUS, MSR_MCG_CTL }, { MSR_DEBUGCTL, MSR_DEBUGCTL }, { MSR_MTRR_PHYSBASE0, MSR_MTRR_PHYSMASK15 },
+		{ MSR_MTRR_FIX64K_00000, MSR_MTRR_FIX64K_00000 }, { MSR_MTRR_FIX16K_80000, MSR_MTRR_FIX16K_A0000 },
+		{ MSR_MTRR_FIX4K_C0000, MSR_MTRR_FIX4K_F8000 }, { MSR_PAT, MSR_PAT },
+		{ MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE }, { MSR_MC0_CTL, MSR_MC31_MISC }, { MSR_U_CET, MSR_U_CET },
+		{ MSR_S_CET, MSR_S_CET }, { MSR_PL0_SSP, MSR_INTERRUPT_SSP_TABLE }, { MSR_TSC_DEADLINE, MSR_TSC_DEADLINE },
+		{ MSR_X2APIC_FIRST, MSR_X2APIC_EXT_LVT3 }, { MSR_QM_EVTSEL, MSR_PQR_ASSOC }, { MSR_STAR, MSR_SFMASK },
+		{ MSR_MPERF_READONLY, MSR_IRPERF }, { MSR_FS_BASE, MSR_TSC_AUX },
+		{ MSR_AMD_PERF_GLOBAL_STATUS, MSR_AMD_PERF_GLOBAL_STATUS_SET }, { MSR_K7_PERFEVTSEL0, MSR_K7_PERFCTR3 },
+		{ MSR_PSTATE_CTL, MSR_PSTATE_CTL }, { MSR_VIRT_SPEC_CTRL, MSR_VIRT_SPEC_CTRL },
+		{ MSR_F15_PERF_CTL0, MSR_F15_PERF_CTR5 }, { MSR_CPPC_CAPABILITY_1, MSR_CPPC_STATUS },
+		{ MSR_DR1_ADDR_MASK, MSR_DR3_ADDR_MASK }, { MSR_LS_CFG, MSR_LS_CFG },
+		{ MSR_DR0_ADDR_MASK, MSR_DR0_ADDR_MASK },
+	},
+	{
+		{ MSR_TSC, MSR_TSC }, { MSR_APIC_BASE, MSR_APIC_BASE }, { MSR_TSC_ADJUST, MSR_TSC_ADJUST },
+		{ MSR_SPEC_CTRL, MSR_PRED_CMD }, { MSR_UCODE_REVISION, MSR_UCODE_REVISION }, { MSR_PMC0, MSR_PMC7 },
+		{ MSR_MPERF, MSR_APERF }, { MSR_SYSENTER_CS, MSR_SYSENTER_EIP }, { MSR_MCG_STATUS, MSR_MCG_CTL },
+		{ MSR_PERFEVTSEL0, MSR_PERFEVTSEL7 }, { MSR_PERF_STATUS, MSR_PERF_CTL },
+		{ MSR_OFFCORE_RSP_0, MSR_OFFCORE_RSP_1 }, { MSR_XFD, MSR_XFD_ERR }, { MSR_DEBUGCTL, MSR_DEBUGCTL },
+		{ MSR_MTRR_PHYSBASE0, MSR_MTRR_PHYSMASK15 }, { MSR_MTRR_FIX64K_00000, MSR_MTRR_FIX64K_00000 },
+		{ MSR_MTRR_FIX16K_80000, MSR_MTRR_FIX16K_A0000 }, { MSR_MTRR_FIX4K_C0000, MSR_MTRR_FIX4K_F8000 },
+		{ MSR_PAT, MSR_PAT }, { MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE }, { MSR_FIXED_CTR0, MSR_FIXED_CTR15 },
+		{ MSR_PERF_METRICS, MSR_PERF_METRICS }, { MSR_FIXED_CTR_CTRL, MSR_PERF_GLOBAL_STATUS_SET },
+		{ MSR_PEBS_LD_LAT, MSR_PEBS_FRONTEND }, { MSR_MC0_CTL, MSR_MC31_MISC }, { MSR_A_PMC0, MSR_A_PMC7 },
+		{ MSR_U_CET, MSR_U_CET }, { MSR_S_CET, MSR_S_CET }, { MSR_PL0_SSP, MSR_INTERRUPT_SSP_TABLE },
+		{ MSR_TSC_DEADLINE, MSR_TSC_DEADLINE }, { MSR_PM_ENABLE, MSR_HWP_STATUS },
+		{ MSR_X2APIC_FIRST, MSR_X2APIC_SELF_IPI }, { MSR_QM_EVTSEL, MSR_PQR_ASSOC }, { MSR_EFER, MSR_SFMASK },
+		{ MSR_FS_BASE, MSR_TSC_AUX },
+	},
 };
 
 /* Free to be read and not to be written; and the reverse. */
 static const struct run read_only[] = {
-	{ 0x10, 0x10 }, { 0x1b, 0x1b }, { 0x3b, 0x3b }, { 0xe7, 0xe8 }, { 0x198, 0x198 }, { 0x830, 0x830 },
-	{ 0xc00000e7, 0xc00000e8 }, { 0, 0 },
+	{ MSR_TSC, MSR_TSC }, { MSR_APIC_BASE, MSR_APIC_BASE }, { MSR_TSC_ADJUST, MSR_TSC_ADJUST }, { MSR_MPERF, MSR_APERF },
+	{ MSR_PERF_STATUS, MSR_PERF_STATUS }, { MSR_X2APIC_ICR, MSR_X2APIC_ICR }, { MSR_MPERF_READONLY, MSR_APERF_READONLY },
+	{ 0, 0 },
 };
-static const struct run write_only[] = { { 0x10b, 0x10b }, { 0, 0 } };
+static const struct run write_only[] = { { MSR_FLUSH_CMD, MSR_FLUSH_CMD }, { 0, 0 } };
 
 static const struct run tried[2][64] = {
-	{ { 0x3b, 0x3b }, { 0xc81, 0xc83 }, { 0xc90, 0xd8f }, { 0xda0, 0xda0 }, { 0xc0000108, 0xc0000108 },
-	  { 0xc0000200, 0xc000020f }, { 0xc0000280, 0xc000028f }, { 0xc00003fd, 0xc0000410 }, { 0xc0002000, 0xc00023ff },
-	  { 0xc0010015, 0xc0010015 }, { 0xc001001f, 0xc001001f }, { 0xc0010044, 0xc001004a }, { 0xc0010230, 0xc001025f },
-	  { 0xc00102f0, 0xc00102f0 }, { 0xc0010400, 0xc001043f }, { 0xc0010800, 0xc001083f }, { 0xc0011021, 0xc0011023 },
-	  { 0xc0011028, 0xc001102a }, { 0xc001102d, 0xc001102e }, { 0xc00110e3, 0xc00110e3 } },
-	{ { 0x33, 0x33 }, { 0x3b, 0x3b }, { 0x4e, 0x4e }, { 0x8c, 0x8f }, { 0xe1, 0xe2 }, { 0x10f, 0x10f }, { 0x122, 0x123 },
-	  { 0x140, 0x140 }, { 0x17f, 0x17f }, { 0x19a, 0x19c }, { 0x1a0, 0x1a0 }, { 0x1a2, 0x1a2 }, { 0x1a4, 0x1a4 }, { 0x1b0, 0x1b2 },
-	  { 0x1fc, 0x1fc }, { 0x280, 0x29f }, { 0x392, 0x395 }, { 0x4d0, 0x4d0 }, { 0x601, 0x601 }, { 0x610, 0x610 },
-	  { 0x618, 0x618 }, { 0x620, 0x620 }, { 0x638, 0x638 }, { 0x63a, 0x63a }, { 0x640, 0x640 }, { 0x642, 0x642 },
-	  { 0x65c, 0x65c }, { 0x668, 0x669 }, { 0x700, 0x76f }, { 0xa40, 0xaff }, { 0xc81, 0xc83 }, { 0xc90, 0xd8f },
-	  { 0xd93, 0xd93 }, { 0xda0, 0xda0 }, { 0xe00, 0xfff } },
+	{
+		{ MSR_TSC_ADJUST, MSR_TSC_ADJUST }, { MSR_L3_QOS_CFG, MSR_IO_QOS_CFG }, { MSR_L3_MASK_0, MSR_QOS_MASK_LAST },
+		{ MSR_XSS, MSR_XSS }, { MSR_AMD_PREFETCH_CONTROL, MSR_AMD_PREFETCH_CONTROL },
+		{ MSR_QOS_BANDWIDTH_FIRST, MSR_QOS_BANDWIDTH_LAST },
+		{ MSR_QOS_SLOW_BANDWIDTH_FIRST, MSR_QOS_SLOW_BANDWIDTH_LAST },
+		{ MSR_QOS_MONITORING_FIRST, MSR_MCA_INTERRUPT_CONFIG }, { MSR_SMCA_FIRST, MSR_SMCA_LAST },
+		{ MSR_HWCR, MSR_HWCR }, { MSR_NB_CFG, MSR_NB_CFG }, { MSR_MC0_CTL_MASK, MSR_MC6_CTL_MASK },
+		{ MSR_CACHE_PERF_FIRST, MSR_FABRIC_PERF_LAST }, { MSR_AMD_PPIN_CTL, MSR_AMD_PPIN_CTL },
+		{ MSR_SMCA_CTL_MASK_FIRST, MSR_SMCA_CTL_MASK_LAST }, { MSR_UMC_PERF_FIRST, MSR_UMC_PERF_LAST },
+		{ MSR_IC_CFG, MSR_TW_CFG }, { MSR_FP_CFG, MSR_BU_CFG2 }, { MSR_LS_CFG2, MSR_BP_CFG },
+		{ MSR_DE_CFG2, MSR_DE_CFG2 },
+	},
+	{
+		{ MSR_TEST_CTRL, MSR_TEST_CTRL }, { MSR_TSC_ADJUST, MSR_TSC_ADJUST }, { MSR_PPIN_CTL, MSR_PPIN_CTL },
+		{ MSR_SGX_LE_PUBKEY_HASH0, MSR_SGX_LE_PUBKEY_HASH3 }, { MSR_UMWAIT_CONTROL, MSR_PKG_CST_CONFIG },
+		{ MSR_TSX_FORCE_ABORT, MSR_TSX_FORCE_ABORT }, { MSR_TSX_CTRL, MSR_MCU_OPT_CTRL },
+		{ MSR_MISC_FEATURES_ENABLES, MSR_MISC_FEATURES_ENABLES }, { MSR_ERROR_CONTROL, MSR_ERROR_CONTROL },
+		{ MSR_CLOCK_MODULATION, MSR_THERM_STATUS }, { MSR_MISC_ENABLE, MSR_MISC_ENABLE },
+		{ MSR_TEMPERATURE_TARGET, MSR_TEMPERATURE_TARGET }, { MSR_PREFETCH_CONTROL, MSR_PREFETCH_CONTROL },
+		{ MSR_ENERGY_PERF_BIAS, MSR_PACKAGE_THERM_INTERRUPT }, { MSR_POWER_CTL, MSR_POWER_CTL },
+		{ MSR_MC0_CTL2, MSR_MC31_CTL2 }, { MSR_PERF_GLOBAL_INUSE, MSR_UNCORE_FIXED_CTR },
+		{ MSR_MCG_EXT_CTL, MSR_MCG_EXT_CTL }, { MSR_VR_CURRENT_CONFIG, MSR_VR_CURRENT_CONFIG },
+		{ MSR_PKG_POWER_LIMIT, MSR_PKG_POWER_LIMIT }, { MSR_DRAM_POWER_LIMIT, MSR_DRAM_POWER_LIMIT },
+		{ MSR_UNCORE_RATIO_LIMIT, MSR_UNCORE_RATIO_LIMIT }, { MSR_PP0_POWER_LIMIT, MSR_PP0_POWER_LIMIT },
+		{ MSR_PP0_POLICY, MSR_PP0_POLICY }, { MSR_PP1_POWER_LIMIT, MSR_PP1_POWER_LIMIT },
+		{ MSR_PP1_POLICY, MSR_PP1_POLICY }, { MSR_PLATFORM_POWER_LIMIT, MSR_PLATFORM_POWER_LIMIT },
+		{ MSR_CC6_DEMOTION_POLICY, MSR_MC6_DEMOTION_POLICY }, { MSR_UNCORE_700_FIRST, MSR_UNCORE_700_LAST },
+		{ MSR_UNCORE_A40_FIRST, MSR_UNCORE_A40_LAST }, { MSR_L3_QOS_CFG, MSR_IO_QOS_CFG },
+		{ MSR_L3_MASK_0, MSR_QOS_MASK_LAST }, { MSR_PASID, MSR_PASID }, { MSR_XSS, MSR_XSS },
+		{ MSR_UNCORE_E00_FIRST, MSR_UNCORE_E00_LAST },
+	},
 };
-static const uint32_t ignored[2] = { 0xc0010020, 0x79 };
+static const uint32_t ignored[2] = { MSR_PATCH_LOADER, MSR_UCODE_WRITE };
 static const struct run unread[2][4] = {
-	{ { 0xc0000104, 0xc0000104 }, { 0xc0010117, 0xc0010117 } }, { { 0x480, 0x4bf } },
+	{
+		{ MSR_TSC_RATIO, MSR_TSC_RATIO }, { MSR_VM_HSAVE_PA, MSR_VM_HSAVE_PA },
+	},
+	{
+		{ MSR_VMX_BASIC, MSR_VMX_LAST },
+	},
 };
 
 static void check_msr(unsigned int vendor, uint32_t msr)
@@ -448,8 +493,8 @@ START_TEST(faults_stay_faults)
 
 	hv = &vendors[_i];
 	faults = true;
-	ck_assert(!control_rdmsr(&cpu, 0x3b, &value) && !control_rdmsr(&cpu, 0x1234, &value));
-	ck_assert(!control_wrmsr(&cpu, 0x3b, 0) && !control_wrmsr(&cpu, 0xda0, 0));
+	ck_assert(!control_rdmsr(&cpu, MSR_TSC_ADJUST, &value) && !control_rdmsr(&cpu, 0x1234, &value));
+	ck_assert(!control_wrmsr(&cpu, MSR_TSC_ADJUST, 0) && !control_wrmsr(&cpu, MSR_XSS, 0));
 	ck_assert_uint_eq(written, 0);
 }
 END_TEST
@@ -463,14 +508,14 @@ START_TEST(bits_of_a_register)
 		uint64_t there, write;
 		bool taken;
 	} cases[] = {
-		{ 0, 0xc0010015, 0x10, 0x10 | 1ull << 30, true },	/* IRPERF */
-		{ 0, 0xc0010015, 0x10, 0, false },			/* INVD would throw lines away */
-		{ 0, 0xc0010015, 0, 1, false },				/* SMM's lock */
-		{ 0, 0xc001001f, 0x77, 0x77 | 1ull << 46, true }, { 0, 0xc001001f, 0x77, 0x76, false },
-		{ 0, 0xda0, 0, 0x1800, true }, { 1, 0xda0, 0, 1 << 8, false }, { 1, 0xda0, 0, 1 << 15, false },
-		{ 1, 0xda0, 0, 1 << 10, true }, { 1, 0x33, 0, 1 << 29, true }, { 1, 0x33, 0, 1u << 31, false },
-		{ 1, 0x17f, 0, 2, true }, { 1, 0x17f, 0, 1, false },
-		{ 1, 0x1a0, 1, 0, true }, { 1, 0x1a0, 0, 1ull << 34, false }, { 1, 0x1a0, 1ull << 22, 1ull << 22 | 1, true },
+		{ 0, MSR_HWCR, 0x10, 0x10 | 1ull << 30, true },	/* IRPERF */
+		{ 0, MSR_HWCR, 0x10, 0, false },			/* INVD would throw lines away */
+		{ 0, MSR_HWCR, 0, 1, false },				/* SMM's lock */
+		{ 0, MSR_NB_CFG, 0x77, 0x77 | 1ull << 46, true }, { 0, MSR_NB_CFG, 0x77, 0x76, false },
+		{ 0, MSR_XSS, 0, 0x1800, true }, { 1, MSR_XSS, 0, 1 << 8, false }, { 1, MSR_XSS, 0, 1 << 15, false },
+		{ 1, MSR_XSS, 0, 1 << 10, true }, { 1, MSR_TEST_CTRL, 0, 1 << 29, true }, { 1, MSR_TEST_CTRL, 0, 1u << 31, false },
+		{ 1, MSR_ERROR_CONTROL, 0, 2, true }, { 1, MSR_ERROR_CONTROL, 0, 1, false },
+		{ 1, MSR_MISC_ENABLE, 1, 0, true }, { 1, MSR_MISC_ENABLE, 0, 1ull << 34, false }, { 1, MSR_MISC_ENABLE, 1ull << 22, 1ull << 22 | 1, true },
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -489,9 +534,9 @@ START_TEST(told_once)
 	struct hv_exit exit = { .reason = HV_EXIT_UNKNOWN, .detail = 76 };
 
 	for (unsigned int i = 0; i < 10; i++)
-		control_wrmsr(&cpu, 0xc0010058, 0);
+		control_wrmsr(&cpu, MSR_MMIO_CFG_BASE, 0);
 	ck_assert_uint_eq(lines, 1);
-	control_wrmsr(&cpu, 0xc0010010, 0);
+	control_wrmsr(&cpu, MSR_SYSCFG, 0);
 	ck_assert_uint_eq(lines, 2);
 	for (uint32_t msr = 0x4000; msr < 0x5000; msr++)
 		control_wrmsr(&cpu, msr, 0);

@@ -120,8 +120,9 @@ static void write_mark(uint32_t msr)
 
 static bool is_storage(uint32_t msr)
 {
-	return (msr >= 0x200 && msr <= 0x20f) || msr == 0x250 || msr == 0x258 || msr == 0x259 ||
-	       (msr >= 0x268 && msr <= 0x26f) || msr == 0x2ff || msr == 0xc0010015;
+	return (msr >= MSR_MTRR_PHYSBASE0 && msr <= MSR_MTRR_PHYSMASK7) || msr == MSR_MTRR_FIX64K_00000 ||
+	       msr == MSR_MTRR_FIX16K_80000 || msr == MSR_MTRR_FIX16K_A0000 ||
+	       (msr >= MSR_MTRR_FIX4K_C0000 && msr <= MSR_MTRR_FIX4K_F8000) || msr == MSR_MTRR_DEF_TYPE || msr == MSR_HWCR;
 }
 
 static void read_mark(uint32_t msr)
@@ -133,7 +134,8 @@ static void read_mark(uint32_t msr)
 		ck_assert_msg(value == (MARK | msr), "MSR %x reads %lx", msr, value);
 		ck_assert(msr_guest_read(other, msr, &value) && !value);
 	} else if (msr_guest_read(vcpu, msr, &value)) {
-		ck_assert_msg(value < 0x10000 || msr == 0x35 || msr == 0x610, "MSR %x reads %lx", msr, value);
+		ck_assert_msg(value < 0x10000 || msr == MSR_CORE_THREAD_COUNT || msr == MSR_PKG_POWER_LIMIT,
+			      "MSR %x reads %lx", msr, value);
 	}
 }
 
@@ -165,10 +167,13 @@ START_TEST(early_registers_do_not_fault)
 		uint32_t msr;
 		uint64_t value;
 	} known[] = {
-		{ 0x17, 0 }, { 0x3a, 1 }, { 0x79, 0 }, { 0x8b, 0 }, { 0xce, 0 }, { 0xfe, 0x508 }, { 0x140, 0 }, { 0x179, 0 },
-		{ 0x17a, 0 }, { 0x17b, 0 }, { 0x198, 0 }, { 0x199, 0 }, { 0x1a0, 0x1801 }, { 0x1d9, 0 }, { 0x2ff, 0 },
-		{ 0x606, 0 }, { 0x610, 1ull << 63 }, { 0xc0010004, 0 }, { 0xc0010010, 0 }, { 0xc0010015, 0 }, { 0xc0010055, 0 },
-		{ 0xc0010062, 0 }, { 0xc0010114, 0x18 }, { 0xc0010140, 0 }, { 0xc0011029, 0 },
+		{ MSR_PLATFORM_ID, 0 }, { MSR_FEATURE_CONTROL, 1 }, { MSR_UCODE_WRITE, 0 }, { MSR_UCODE_REVISION, 0 },
+		{ MSR_PLATFORM_INFO, 0 }, { MSR_MTRR_CAP, 0x508 }, { MSR_MISC_FEATURES_ENABLES, 0 }, { MSR_MCG_CAP, 0 },
+		{ MSR_MCG_STATUS, 0 }, { MSR_MCG_CTL, 0 }, { MSR_PERF_STATUS, 0 }, { MSR_PERF_CTL, 0 },
+		{ MSR_MISC_ENABLE, 0x1801 }, { MSR_DEBUGCTL, 0 }, { MSR_MTRR_DEF_TYPE, 0 }, { MSR_RAPL_POWER_UNIT, 0 },
+		{ MSR_PKG_POWER_LIMIT, 1ull << 63 }, { 0xc0010004, 0 }, { MSR_SYSCFG, 0 }, { MSR_HWCR, 0 },
+		{ MSR_INT_PENDING, 0 }, { MSR_PSTATE_CTL, 0 }, { MSR_VM_CR, 0x18 }, { MSR_OSVW_ID_LENGTH, 0 },
+		{ 0xc0011029, 0 },
 	};
 	uint64_t value;
 
@@ -189,9 +194,11 @@ END_TEST
 START_TEST(hidden_registers_fault)
 {
 	static const uint32_t absent[] = {
-		0x48, 0x49, 0xc1, 0x10a, 0x10b, 0x122, 0x309, 0x38d, 0x38f, 0x480, 0x48b, 0x570, 0x6a0, 0xd90, 0xda0,
-		0x11, 0x12, 0x400, 0x401, 0x41f, 0x280, 0x2a, 0x2c, 0x11e, 0xc001001b, 0x40000000, 0x40000020, 0x4b564d00, 0x4b564d01, 0x4b564d02,
-		0xc0000104, 0xc0010117, 0xc0010116, 0xc0010118, 0xc0010131, 0xc0011030, 0xffffffff,
+		MSR_SPEC_CTRL, MSR_PRED_CMD, MSR_PMC0, MSR_ARCH_CAPABILITIES, MSR_FLUSH_CMD, MSR_TSX_CTRL, MSR_FIXED_CTR0,
+		MSR_FIXED_CTR_CTRL, 0x38f, MSR_VMX_BASIC, MSR_VMX_SECONDARY, 0x570, MSR_U_CET, 0xd90, MSR_XSS, 0x11, 0x12,
+		MSR_MC0_CTL, 0x401, 0x41f, MSR_MC0_CTL2, MSR_EBL_CR_POWERON, MSR_EBC_FREQUENCY_ID, MSR_BBL_CR_CTL3,
+		MSR_CLK_CTL, 0x40000000, 0x40000020, 0x4b564d00, 0x4b564d01, 0x4b564d02, MSR_TSC_RATIO, MSR_VM_HSAVE_PA,
+		0xc0010116, 0xc0010118, 0xc0010131, 0xc0011030, 0xffffffff,
 	};
 	uint64_t value;
 
@@ -209,15 +216,22 @@ START_TEST(allow_list)
 	static const struct {
 		uint32_t first, last;
 	} known[] = {
-		{ 0x10, 0x10 }, { 0x17, 0x17 }, { 0x34, 0x35 }, { 0x3a, 0x3b }, { 0x79, 0x79 }, { 0x8b, 0x8b },
-		{ 0xce, 0xce }, { 0xe2, 0xe2 }, { 0xfe, 0xfe }, { 0x140, 0x140 }, { 0x179, 0x17b }, { 0x186, 0x187 },
-		{ 0x198, 0x19c }, { 0x1a0, 0x1a0 }, { 0x1d9, 0x1d9 }, { 0x1db, 0x1de }, { 0x200, 0x20f }, { 0x250, 0x250 },
-		{ 0x258, 0x259 }, { 0x268, 0x26f }, { 0x2ff, 0x2ff }, { 0x606, 0x606 }, { 0x610, 0x610 },
-		{ 0xc0000103, 0xc0000103 }, { 0xc0010000, 0xc0010007 }, { 0xc0010010, 0xc0010010 },
-		{ 0xc0010015, 0xc0010015 }, { 0xc001001a, 0xc001001a }, { 0xc001001d, 0xc001001d },
-		{ 0xc001001f, 0xc001001f }, { 0xc0010055, 0xc0010055 }, { 0xc0010058, 0xc0010058 },
-		{ 0xc0010061, 0xc0010068 }, { 0xc0010112, 0xc0010114 }, { 0xc0010140, 0xc0010141 },
-		{ 0xc0011020, 0xc001102f },
+		{ MSR_TSC, MSR_TSC }, { MSR_PLATFORM_ID, MSR_PLATFORM_ID }, { MSR_SMI_COUNT, MSR_CORE_THREAD_COUNT },
+		{ MSR_FEATURE_CONTROL, MSR_TSC_ADJUST }, { MSR_UCODE_WRITE, MSR_UCODE_WRITE },
+		{ MSR_UCODE_REVISION, MSR_UCODE_REVISION }, { MSR_PLATFORM_INFO, MSR_PLATFORM_INFO },
+		{ MSR_PKG_CST_CONFIG, MSR_PKG_CST_CONFIG }, { MSR_MTRR_CAP, MSR_MTRR_CAP },
+		{ MSR_MISC_FEATURES_ENABLES, MSR_MISC_FEATURES_ENABLES }, { MSR_MCG_CAP, MSR_MCG_CTL },
+		{ MSR_PERFEVTSEL0, MSR_PERFEVTSEL1 }, { MSR_PERF_STATUS, MSR_THERM_STATUS },
+		{ MSR_MISC_ENABLE, MSR_MISC_ENABLE }, { MSR_DEBUGCTL, MSR_DEBUGCTL },
+		{ MSR_LAST_BRANCH_FROM, MSR_LAST_INTERRUPT_TO }, { MSR_MTRR_PHYSBASE0, MSR_MTRR_PHYSMASK7 },
+		{ MSR_MTRR_FIX64K_00000, MSR_MTRR_FIX64K_00000 }, { MSR_MTRR_FIX16K_80000, MSR_MTRR_FIX16K_A0000 },
+		{ MSR_MTRR_FIX4K_C0000, MSR_MTRR_FIX4K_F8000 }, { MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE },
+		{ MSR_RAPL_POWER_UNIT, MSR_RAPL_POWER_UNIT }, { MSR_PKG_POWER_LIMIT, MSR_PKG_POWER_LIMIT },
+		{ MSR_TSC_AUX, MSR_TSC_AUX }, { MSR_K7_PERFEVTSEL0, MSR_K7_PERFCTR3 }, { MSR_SYSCFG, MSR_SYSCFG },
+		{ MSR_HWCR, MSR_HWCR }, { MSR_TOP_MEM, MSR_TOP_MEM }, { MSR_TOP_MEM2, MSR_TOP_MEM2 },
+		{ MSR_NB_CFG, MSR_NB_CFG }, { MSR_INT_PENDING, MSR_INT_PENDING }, { MSR_MMIO_CFG_BASE, MSR_MMIO_CFG_BASE },
+		{ MSR_PSTATE_LIMIT, MSR_PSTATE_DEF4 }, { MSR_SMM_ADDR, MSR_VM_CR }, { MSR_OSVW_ID_LENGTH, MSR_OSVW_STATUS },
+		{ MSR_LS_CFG, MSR_CORE_CFG_LAST },
 	};
 	uint64_t value;
 
@@ -229,7 +243,8 @@ START_TEST(allow_list)
 				is_known |= msr >= known[n].first && msr <= known[n].last;
 			ck_assert_msg(msr_guest_read(vcpu, msr, &value) == is_known, "MSR %x", msr);
 			/* Read-only ones alone answer and cannot be written. */
-			ck_assert_msg(msr_guest_write(vcpu, msr, 0) == (is_known && msr != 0x34 && msr != 0x35), "MSR %x", msr);
+			is_known &= msr != MSR_SMI_COUNT && msr != MSR_CORE_THREAD_COUNT;
+			ck_assert_msg(msr_guest_write(vcpu, msr, 0) == is_known, "MSR %x", msr);
 		}
 }
 END_TEST
@@ -238,10 +253,10 @@ START_TEST(read_only)
 {
 	uint64_t value;
 
-	ck_assert(msr_guest_read(vcpu, 0x34, &value) && value == 0);
-	ck_assert(!msr_guest_write(vcpu, 0x34, 0));
-	ck_assert(msr_guest_read(vcpu, 0x35, &value) && value == (3u << 16 | 6));
-	ck_assert(!msr_guest_write(vcpu, 0x35, value));
+	ck_assert(msr_guest_read(vcpu, MSR_SMI_COUNT, &value) && value == 0);
+	ck_assert(!msr_guest_write(vcpu, MSR_SMI_COUNT, 0));
+	ck_assert(msr_guest_read(vcpu, MSR_CORE_THREAD_COUNT, &value) && value == (3u << 16 | 6));
+	ck_assert(!msr_guest_write(vcpu, MSR_CORE_THREAD_COUNT, value));
 }
 END_TEST
 
@@ -318,7 +333,9 @@ END_TEST
 /* Writes of constants vanish. */
 START_TEST(constants)
 {
-	static const uint32_t constant[] = { 0x3a, 0xfe, 0x610, 0xc0010114, 0x79, 0x199 };
+	static const uint32_t constant[] = {
+		MSR_FEATURE_CONTROL, MSR_MTRR_CAP, MSR_PKG_POWER_LIMIT, MSR_VM_CR, MSR_UCODE_WRITE, MSR_PERF_CTL,
+	};
 	uint64_t before, after;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(constant); i++) {

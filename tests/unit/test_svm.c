@@ -146,8 +146,8 @@ static bool intercepts(unsigned int bit)
 /* Of every MSR in the bitmap what exits is what the lists say; the vendor's own always do. */
 START_TEST(bitmap)
 {
-	static const uint32_t ranges[] = { 0, 0xc0000000, 0xc0010000 };
-	static const uint32_t own[] = { MSR_EFER, MSR_VM_CR, MSR_VM_HSAVE_PA, 0xc0010058, 0xc0010010, 0xc0011030 };
+	static const uint32_t ranges[] = { 0, MSR_EXTENDED_FIRST, MSR_AMD_FIRST };
+	static const uint32_t own[] = { MSR_EFER, MSR_VM_CR, MSR_VM_HSAVE_PA, MSR_MMIO_CFG_BASE, MSR_SYSCFG, 0xc0011030 };
 
 	bitmaps_init();
 	for (unsigned int i = 0; i < ARRAY_SIZE(ranges); i++) {
@@ -171,13 +171,13 @@ START_TEST(guest_msrs)
 {
 	static const struct {
 		uint32_t first, part;
-	} ranges[] = { { 0, 0 }, { 0xc0000000, 0x800 }, { 0xc0010000, 0x1000 } };
+	} ranges[] = { { 0, 0 }, { MSR_EXTENDED_FIRST, 0x800 }, { MSR_AMD_FIRST, 0x1000 } };
 
 	bitmaps_init();
 	for (uint32_t i = 0; i < 0x2000; i++) {
 		uint32_t msr = ranges[_i].first + i;
-		bool own = (msr >= 0x174 && msr <= 0x176) || (msr >= 0xc0000081 && msr <= 0xc0000084) ||
-			   (msr >= 0xc0000100 && msr <= 0xc0000102);
+		bool own = (msr >= MSR_SYSENTER_CS && msr <= MSR_SYSENTER_EIP) || (msr >= MSR_STAR && msr <= MSR_SFMASK) ||
+			   (msr >= MSR_FS_BASE && msr <= MSR_KERNEL_GS_BASE);
 
 		ck_assert_msg((svm_guest_msrpm[ranges[_i].part + i / 4] >> i % 4 * 2 & 3) == (own ? 0 : READ | WRITE), "%x", msr);
 	}

@@ -95,11 +95,11 @@ bool guest_state_pdptes_ok(const uint64_t entries[4])
 static bool is_guests_own(uint32_t msr)
 {
 	switch (msr) {
-	case 0x174 ... 0x176:			/* SYSENTER */
+	case MSR_SYSENTER_CS ... MSR_SYSENTER_EIP:
 	case MSR_PAT:
 	case MSR_EFER:
-	case 0xc0000081 ... 0xc0000084:		/* STAR to SFMASK */
-	case 0xc0000100 ... 0xc0000102:		/* FS, GS, kernel GS */
+	case MSR_STAR ... MSR_SFMASK:
+	case MSR_FS_BASE ... MSR_KERNEL_GS_BASE:
 		return true;
 	default:
 		return false;

@@ -46,6 +46,8 @@ keel_unit_test(speculation
 keel_unit_test(msr
 	SOURCES tests/unit/test_msr.c
 	INCLUDES vmm arch/x86)
+keel_unit_test(msr_numbers
+	SOURCES tests/unit/test_msr_numbers.c)
 keel_unit_test(string
 	SOURCES tests/unit/test_string.c
 	INCLUDES vmm)
