@@ -232,8 +232,8 @@ static bool is_drained(struct vm *vm)
 
 /*
  * The control domain and the cell have the same page, cached, so the guest must not have it otherwise (SDM vol. 3, 12.12.4).
- * PT_COHERENT sees to that where the guest's PAT would have a say; elsewhere what the guest maps as write-combining or uncached snoops
- * the caches (APM vol. 2, 15.25.8).
+ * PT_COHERENT sees to that where the guest's PAT would have a say; elsewhere what the guest maps as write-combining or uncached
+ * snoops the caches (APM vol. 2, 15.25.8).
  */
 static void map_page(struct vm *vm, const struct keel_aperture *place)
 {

@@ -10,7 +10,7 @@ struct keel_exit;
 
 enum power_write {
 	POWER_WRITE_PLAIN,
-	POWER_WRITE_SLEEP,	/* a state that Keel's memory and processors would not come out of in its hands; not to be carried out */
+	POWER_WRITE_SLEEP,	/* a state out of which Keel would not get its memory back: not to be carried out */
 	POWER_WRITE_END,	/* the machine is switched off or reset */
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* State that the world switch leaves alone on both vendors (APM vol. 2, 15.5; SDM vol. 3, 28.1), and that guests have for themselves. */
+/* State that the world switch leaves alone on both vendors (APM vol. 2, 15.5; SDM vol. 3, 28.1), and that guests have too. */
 #ifndef ARCH_SWAP_H
 #define ARCH_SWAP_H
 

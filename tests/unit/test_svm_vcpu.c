@@ -141,7 +141,7 @@ START_TEST(asids)
 }
 END_TEST
 
-/* XCR0 as the guest left it, however it came to be so, is what it has the next time; of the processor's no more than it may have. */
+/* XCR0 as the guest left it, however it came to be so, is what it has the next time; no more of it than it may have. */
 START_TEST(xcr0)
 {
 	static struct svm_cpu mine;

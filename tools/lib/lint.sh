@@ -197,7 +197,8 @@ seam() {
 		    for part in "cpu", "control", "vcpu":
 		        struct = re.search(rf"struct hv_{part}_ops {{(.*?)\n}};", contract, re.S)[1]
 		        members = re.findall(r"\*(\w+)(?:\)\(|;)", struct)
-		        given = re.findall(r"^\t\t\.(\w+) = ([^,]+),", re.search(rf"\.{part} = {{(.*?)\n\t}},", instance, re.S)[1], re.M)
+		        table = re.search(rf"\.{part} = {{(.*?)\n\t}},", instance, re.S)[1]
+		        given = re.findall(r"^\t\t\.(\w+) = ([^,]+),", table, re.M)
 		        names = dict(given)
 		        compared += len(given)
 		        if list(names) != [name for name in members if name in names]:
@@ -205,7 +206,8 @@ seam() {
 		        for path in f"arch/x86/{vendor}/{vendor}.c", f"arch/x86/{vendor}/{vendor}_{part}.c":
 		            if os.path.exists(path):
 		                has = re.findall(r"^(?:static )?\w[\w *]*?\b(\w+)\([^;]*?\)\n{", text(path), re.M)
-		                if [name for name in names.values() if name in has] != [name for name in has if name in names.values()]:
+		                called = [name for name in names.values() if name in has]
+		                if called != [name for name in has if name in called]:
 		                    complaints.append(f"{path}: what hv.h calls is not in the order of hv.h")
 		for complaint in complaints:
 		    print(complaint, file=sys.stderr)
