@@ -5,6 +5,7 @@
 
 #include <keel/cell.h>
 #include <keel/macros.h>
+#include <x86/ports.h>
 
 #include "acpi.h"
 #include "console.h"
@@ -17,16 +18,6 @@
 #define SLEEP_TYPE_SHIFT	2
 #define SLEEP_TYPE		7u
 #define WAKE_STATUS		(1u << 7)
-
-#define PORT_KEYBOARD		0x64u	/* commands of the keyboard controller; F0 to FF pulse its outputs, bit 0 the reset */
-#define KEYBOARD_PULSE		0xf0u
-#define KEYBOARD_NO_RESET	(1u << 0)
-#define PORT_FAST_INIT		0x92u
-#define FAST_INIT		(1u << 0)
-#define PORT_RESET		0xcf9u	/* of chipsets */
-#define PORT_PCI_ADDRESS	0xcf8u
-#define RESET_CPU		(1u << 2)
-#define RESET_SYSTEM		(1u << 1)
 
 #define RESET_MS		50u
 

@@ -3,20 +3,14 @@
 
 #include "smp.h"
 
+#include <x86/ports.h>
+
 #include "apic.h"
 #include "console.h"
 #include "cpu.h"
 #include "image.h"
 #include "memory.h"
 #include "string.h"
-
-#define PIT_CHANNEL2	0x42u
-#define PIT_COMMAND	0x43u
-#define PIT_ONE_SHOT	0xb0u	/* channel 2, low then high byte, mode 0 */
-#define PORT_B		0x61u
-#define PORT_B_GATE	1u
-#define PORT_B_OUT	(1u << 5)
-#define PIT_HZ		1193182u
 
 #define START_TRIES	200u	/* milliseconds */
 #define PORT_READS	16u	/* in a tick of the counter, at most: hardware takes most of a microsecond for each */
@@ -35,10 +29,10 @@ void smp_delay(uint32_t milliseconds)
 {
 	uint32_t ticks = milliseconds * PIT_HZ / 1000, reads;
 
-	outb(PORT_B, (uint8_t)((inb(PORT_B) & ~2u) | PORT_B_GATE));
-	outb(PIT_COMMAND, PIT_ONE_SHOT);
-	outb(PIT_CHANNEL2, (uint8_t)ticks);
-	outb(PIT_CHANNEL2, (uint8_t)(ticks >> 8));
+	outb(PORT_B, (uint8_t)((inb(PORT_B) & ~PORT_B_SPEAKER) | PORT_B_GATE));
+	outb(PORT_PIT_COMMAND, PIT_CHANNEL2_ONE_SHOT);
+	outb(PORT_PIT_CHANNEL2, (uint8_t)ticks);
+	outb(PORT_PIT_CHANNEL2, (uint8_t)(ticks >> 8));
 	/* Not for ever: chipsets can switch the counter's clock off. */
 	for (reads = 0; reads < ticks * PORT_READS && !(inb(PORT_B) & PORT_B_OUT); reads++)
 		cpu_pause();

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Reset control register of the PIIX3. */
 #include <keel/macros.h>
+#include <x86/ports.h>
 
 #include "chip/reset_control.h"
 #include "shared/pc_map.h"
 
-#define HARD_RESET	(1u << 1)	/* the kind that the next reset will be */
-#define RESET_CPU	(1u << 2)	/* its rise resets */
-
-_Static_assert(PC_RESET_HARD == (HARD_RESET | RESET_CPU), "the value that ACPI tells to write");
+_Static_assert(PC_RESET_HARD == (RESET_SYSTEM | RESET_CPU), "the value that ACPI tells to write");
 
 static const struct state_field fields[] = {
-	STATE_FIELD_MOST(struct reset_control_state, value, HARD_RESET | RESET_CPU),
+	STATE_FIELD_MOST(struct reset_control_state, value, RESET_SYSTEM | RESET_CPU),
 };
 
 const struct state_table reset_control_state_table = {
@@ -44,7 +42,7 @@ static void io_write(void *device, uint64_t offset, unsigned int bytes, uint64_t
 
 	(void)offset;
 	(void)bytes;
-	chip->s.value = value & (HARD_RESET | RESET_CPU);
+	chip->s.value = value & (RESET_SYSTEM | RESET_CPU);
 	if (!rise)
 		return;
 	line_set(&chip->reset, true);
