@@ -36,6 +36,12 @@ keel_fuzz_target(machine
 keel_fuzz_target(manifest ALLOCATES
 	SOURCES ${KEEL_MANIFEST_SOURCES} tools/common/text.c
 	LIBS PkgConfig::JANSSON)
+# No program is started.
+keel_fuzz_target(net
+	SOURCES devmodel/host/backend/net.c devmodel/host/backend/net_passt.c devmodel/host/loop.c
+		devmodel/shared/vq_device.c devmodel/shared/vq_driver.c tools/common/exit.c tools/common/text.c
+	DEFINES fprintf=fuzz_fprintf posix_spawnp=fuzz_spawnp socketpair=fuzz_socketpair waitpid=fuzz_waitpid
+	LIBS PkgConfig::JANSSON)
 keel_fuzz_target(rng
 	SOURCES devmodel/host/backend/rng.c devmodel/shared/vq_device.c devmodel/shared/vq_driver.c
 		tools/common/exit.c tools/common/text.c
