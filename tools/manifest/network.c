@@ -251,9 +251,10 @@ static void check_pair(struct loader *l, unsigned int first, unsigned int second
 	const struct manifest_network *a = &l->m->network[first], *b = &l->m->network[second];
 	char path[PATH_ROOM];
 
-	if (b->mac_given && !memcmp(a->mac, b->mac, sizeof(a->mac))) {
-		snprintf(path, sizeof(path), "/networks/%u/mac", second);
-		complain(l, path, "%s: networks/%u has this address already", path + 1, first);
+	/* One that is given may be what the other was made. */
+	if ((a->mac_given || b->mac_given) && !memcmp(a->mac, b->mac, sizeof(a->mac))) {
+		snprintf(path, sizeof(path), "/networks/%u/mac", b->mac_given ? second : first);
+		complain(l, path, "%s: networks/%u has this address already", path + 1, b->mac_given ? first : second);
 	}
 	if (a->kind == MANIFEST_NETWORK_TAP && b->kind == MANIFEST_NETWORK_TAP && a->name[0] && !strcmp(a->name, b->name)) {
 		snprintf(path, sizeof(path), "/networks/%u/tap", second);
