@@ -47,6 +47,7 @@ static struct claim held, staged;	/* the keeper's */
 static bool restart_fails;
 static char image[] = "/tmp/keel-fuzz-medium-XXXXXX";
 const char *const manifest_slots[MANIFEST_DRIVES] = { "first", "second", "third", "fourth" };
+const char *const manifest_machines[MANIFEST_MACHINES] = { "machine" };
 
 /* machine.c, disk.c and machine_errors.c, as far as commands go. */
 void machine_press_button(struct machine *machine)
