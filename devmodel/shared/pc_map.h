@@ -14,6 +14,7 @@
 #define PC_MACHINE		"pc-1"
 
 /* Memory: from 0 to VGA_HOLE, from its end to at most LOW_MEMORY_MOST, and from HIGH_MEMORY on. Firmware ends at HIGH_MEMORY. */
+#define PC_ADDRESS_BITS		40		/* what guests are told of physical addresses */
 #define PC_VGA_HOLE		0x000a0000
 #define PC_VGA_HOLE_BYTES	0x00020000
 #define PC_VGA_HOLE_LAST	0x000bffff

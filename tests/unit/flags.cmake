@@ -46,7 +46,8 @@ set(KEEL_PC_SOURCES
 	vcpu/emulate vcpu/emulate_integer vcpu/emulate_place vcpu/emulate_run vcpu/emulate_string vcpu/emulate_vector
 	vcpu/entry vcpu/lapic vcpu/lapic_bus vcpu/lapic_pv_eoi vcpu/lapic_timer vcpu/reset vcpu/task_switch vcpu/walk
 	machine/link machine/pc machine/pc_boot machine/pc_console machine/pc_debug machine/pc_drive machine/pc_host
-	machine/pc_irq machine/pc_panel machine/pc_virtio machine/save machine/save_text machine/transfer)
+	machine/pc_irq machine/pc_memory machine/pc_panel machine/pc_time machine/pc_virtio
+	machine/save machine/save_text machine/transfer)
 list(TRANSFORM KEEL_PC_SOURCES REPLACE "(.+)" "devmodel/cell/\\1.c")
 list(APPEND KEEL_PC_SOURCES devmodel/shared/vq_driver.c)
 # The other end of the channel, which their rig has.

@@ -7,8 +7,6 @@
 #include "core/string.h"
 #include "shared/pc_map.h"
 
-#define ADDRESS_BITS		40u		/* what guests are told of physical addresses */
-
 _Static_assert(PC_LAPIC == KEEL_APIC_BASE, "the local APIC's page is where the hypervisor has it");
 _Static_assert(PC_LAPIC_BYTES == LAPIC_PAGE_BYTES, "the size of the local APIC's page");
 _Static_assert(PC_PORT_FW_CFG + PC_FW_CFG_PORTS == PC_PORT_FW_CFG_DMA + FW_CFG_DMA_PORTS, "what ACPI tells of fw_cfg");
@@ -153,7 +151,7 @@ static void init_lapics(struct pc *pc, struct lapic_page *apics)
 
 		*lapic = (struct lapic){
 			.bus = &pc->bus, .index = i, .id = keel_topology_apic_id(&pc->topology, i), .bsp = i == 0,
-			.address_bits = ADDRESS_BITS, .tsc_khz = pc->machine.tsc_khz, .mem = &pc->mem, .page = &apics[i],
+			.address_bits = PC_ADDRESS_BITS, .tsc_khz = pc->machine.tsc_khz, .mem = &pc->mem, .page = &apics[i],
 			.range = { .ops = &lapic_io, .device = lapic },
 		};
 		pc->bus.cpu[i] = lapic;
@@ -161,17 +159,6 @@ static void init_lapics(struct pc *pc, struct lapic_page *apics)
 	}
 	/* Power-on is an INIT to vCPU 0: its first answer is the reset state. */
 	pc->vcpu[0].lapic.s.init_pending = 1;
-}
-
-int64_t pc_wall(const struct pc *pc, uint64_t tsc)
-{
-	struct clock clock = pc->clock;
-
-	clock.start = pc->machine.wall_tsc;
-	clock.origin = 0;
-	if (tsc < clock.start)
-		return pc->machine.wall_ns;
-	return (int64_t)((uint64_t)pc->machine.wall_ns + clock_ns(&clock, tsc));
 }
 
 static void init_kvmclock(struct pc *pc)
@@ -257,34 +244,6 @@ static void wire_pci(struct pc *pc)
 	add_functions(pc);
 }
 
-/* Firmware is memory, but what a guest writes to it comes to the bus, where no BAR may be in front of it. */
-static uint64_t firmware_read(void *device, uint64_t offset, unsigned int bytes)
-{
-	(void)device;
-	(void)offset;
-	(void)bytes;
-	return UINT64_MAX;
-}
-
-static void firmware_write(void *device, uint64_t offset, unsigned int bytes, uint64_t value)
-{
-	(void)device;
-	(void)offset;
-	(void)bytes;
-	(void)value;
-}
-
-static void map_firmware(struct pc *pc)
-{
-	static const struct io_ops ops = { .read = firmware_read, .write = firmware_write, .widest = sizeof(uint64_t) };
-	uint32_t bytes = pc->machine.firmware_bytes;
-
-	pc->firmware = (struct io_range){
-		.base = PC_HIGH_MEMORY - bytes, .bytes = bytes, .ops = &ops, .rank = BUS_RANK_FIXED,
-	};
-	bus_map(&pc->io, BUS_MEMORY_SPACE, &pc->firmware);
-}
-
 static void map_ranges(struct pc *pc)
 {
 	bus_init(&pc->io);
@@ -295,50 +254,7 @@ static void map_ranges(struct pc *pc)
 		};
 		bus_map(&pc->io, ranges[i].space, &pc->range[i]);
 	}
-	map_firmware(pc);
-}
-
-static void add_memory(struct pc *pc, uint64_t first, uint64_t end, bool readonly)
-{
-	if (end > first)
-		pc->mem.range[pc->mem.count++] = (struct gmem_range){ first, end - first, readonly };
-}
-
-static unsigned int init_memory(struct pc *pc, uint8_t *guest)
-{
-	uint32_t bytes = pc->machine.firmware_bytes, copy = bytes < PC_BIOS_COPY_MOST ? bytes : PC_BIOS_COPY_MOST;
-	const uint8_t *firmware = link_bytes(&pc->link, pc->machine.firmware);
-
-	pc->mem = (struct gmem){ .base = guest };
-	add_memory(pc, PC_VGA_HOLE_END, pc->machine.low_memory, false);
-	add_memory(pc, PC_HIGH_MEMORY, PC_HIGH_MEMORY + pc->machine.high_memory, false);
-	add_memory(pc, 0, PC_VGA_HOLE, false);
-	add_memory(pc, PC_HIGH_MEMORY - bytes, PC_HIGH_MEMORY, true);
-	if (!gmem_load(&pc->mem, PC_HIGH_MEMORY - bytes, firmware, bytes) ||
-	    !gmem_load(&pc->mem, PC_BIOS_COPY_END - copy, firmware + bytes - copy, copy))
-		return CELL_REFUSED_FIRMWARE;
-	return 0;
-}
-
-static bool is_lapic(void *owner, uint64_t first, uint64_t last)
-{
-	const struct pc *pc = owner;
-
-	for (unsigned int i = 0; i < pc->machine.vcpus; i++) {
-		const struct io_range *range = &pc->vcpu[i].lapic.range;
-
-		if (range->bytes > 0 && range->base <= last && first < range->base + range->bytes)
-			return true;
-	}
-	return false;
-}
-
-static void init_apertures(struct pc *pc)
-{
-	pc->apertures = (struct apertures){
-		.bus = &pc->io, .mem = &pc->mem, .channel = link_bytes(&pc->link, 0), .limit = 1ull << ADDRESS_BITS,
-		.covered = is_lapic, .owner = pc,
-	};
+	pc_map_firmware(pc);
 }
 
 static unsigned int init_devices(struct pc *pc, struct lapic_page *apics)
@@ -352,7 +268,7 @@ static unsigned int init_devices(struct pc *pc, struct lapic_page *apics)
 	wire_consoles(pc);
 	wire_pci(pc);
 	map_ranges(pc);
-	init_apertures(pc);
+	pc_init_apertures(pc);
 	refusal = pc_open_rows(pc);
 	for (unsigned int i = 0; i < pc_device_count; i++)
 		if (pc_devices[i].ops->init)
@@ -366,7 +282,7 @@ unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, struct lapic_
 	unsigned int refusal = link_init(&pc->link, channel, &pc->machine);
 
 	if (!refusal)
-		refusal = init_memory(pc, guest);
+		refusal = pc_init_memory(pc, guest);
 	if (refusal)
 		return refusal;
 	pc->topology = keel_topology(pc->machine.topology, pc->machine.vcpus);
@@ -379,54 +295,4 @@ unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, struct lapic_
 	pc->ready = !refusal;
 	pc->running = pc->ready ? pc->machine.vcpus : 0;
 	return refusal;
-}
-
-/* Time */
-
-static uint64_t deadline_of(struct pc *pc, const struct device *device)
-{
-	return device->ops->deadline ? device->ops->deadline(pc_device(pc, device)) : TIME_NEVER;
-}
-
-static uint64_t earliest(struct pc *pc)
-{
-	uint64_t first = TIME_NEVER;
-
-	for (unsigned int i = 0; i < pc_device_count; i++) {
-		uint64_t own = deadline_of(pc, &pc_devices[i]);
-
-		if (own < first)
-			first = own;
-	}
-	return first;
-}
-
-uint64_t pc_deadline(struct pc *pc)
-{
-	if (pc->io.timed) {
-		pc->deadline = earliest(pc);
-		pc->io.timed = false;
-	}
-	return pc->deadline;
-}
-
-void pc_set_time(struct pc *pc, unsigned int context, uint64_t tsc)
-{
-	uint64_t now = clock_ns(&pc->clock, tsc);
-
-	pc->current = context;
-	pc->tsc = tsc;
-	/* TSCs of different CPUs may differ by a little. */
-	if (tsc >= pc->clock.start && now > pc->now)
-		pc->now = now;
-}
-
-void pc_advance(struct pc *pc)
-{
-	if (pc->now < pc->deadline)
-		return;
-	for (unsigned int i = 0; i < pc_device_count; i++)
-		if (pc_devices[i].ops->advance)
-			pc_devices[i].ops->advance(pc_device(pc, &pc_devices[i]));
-	pc->io.timed = true;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The machine "pc": i440FX, PIIX3 and what a PC of their time had around them, with local APICs, an IO APIC and an HPET.
- * pc.c wires, pc_irq.c routes interrupts, pc_host.c has the kinds of devices that the resource half serves, each of which is a
- * file of its own, pc_boot.c holds what firmware is told. What is where is in shared/pc_map.h.
+ * pc.c wires, pc_irq.c routes interrupts, pc_time.c has the time, pc_memory.c memory and firmware, pc_host.c the kinds of devices
+ * that the resource half serves, each of which is a file of its own, pc_boot.c what firmware is told. What is where is in
+ * shared/pc_map.h.
  *
  * One struct holds all of it; nothing here locks: one entry at a time (keel/cell.h). An entry starts with pc_set_time, which sets
  * the time and the vCPU that accesses are made by. What gets to the bus is no memory, or a write to read-only memory.
@@ -159,7 +160,12 @@ void *pc_device(struct pc *pc, const struct device *device);
  */
 unsigned int pc_init(struct pc *pc, void *channel, uint8_t *guest, struct lapic_page *apics, uint64_t tsc);
 
-/* Nanoseconds since 1970 at a host TSC, in the guest's RTC time zone. */
+/* pc_memory.c, for pc_init. The first one loads the firmware: 0, or an enum cell_refusal. */
+unsigned int pc_init_memory(struct pc *pc, uint8_t *guest);
+void pc_map_firmware(struct pc *pc);
+void pc_init_apertures(struct pc *pc);
+
+/* pc_time.c. Nanoseconds since 1970 at a host TSC, in the guest's RTC time zone. */
 int64_t pc_wall(const struct pc *pc, uint64_t tsc);
 
 /* An entry of this context at this host TSC. */
