@@ -145,7 +145,7 @@ includes() {
 		    "devmodel/host": ["devmodel/shared", "tools/common", "tools/manifest"] + contracts,
 		    "devmodel/shared": contracts,
 		    "tools/common": contracts,
-		    "tools/manifest": ["tools/common"] + contracts,
+		    "tools/manifest": ["tools/common", "devmodel/shared"] + contracts,
 		    "tools/keel": ["tools/common", "tools/manifest"] + contracts,
 		}
 		rooms = sorted(set(allowed) | set(contracts), key=len, reverse=True)
