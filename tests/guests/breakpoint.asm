@@ -1,6 +1,6 @@
 ; SPDX-License-Identifier: GPL-2.0
-; Breakpoints on code, of instructions that the processor completes by itself and of others, and on data; RF, the general detect bit;
-; what the debug registers keep; single steps over string instructions.
+; Breakpoints on code, of instructions that the processor completes by itself and of others, and on data; RF, the general detect
+; bit; what the debug registers keep; single steps over string instructions.
 %define GUEST_NAME "breakpoint"
 %include "guest.inc"
 

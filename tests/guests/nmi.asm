@@ -266,8 +266,9 @@ guest_main:
 	test r9d, FLAG_TF
 	CHECK nz, "TF is lost"
 
-	; An IRET that faults has the flags of before in the fault's frame. Intel's has unblocked NMIs by then (SDM vol. 3, 6.7.1): the
-	; second one comes before the fault's handler does anything. AMD's has not: it comes behind that handler's IRET.
+	; An IRET that faults has the flags of before in the fault's frame. Intel's has unblocked NMIs by then (SDM vol. 3,
+	; 6.7.1): the second one comes before the fault's handler does anything. AMD's has not: it comes behind that handler's
+	; IRET.
 	mov byte [abs break], 1
 	mov r8d, 2
 	call round

@@ -1,6 +1,7 @@
 ; SPDX-License-Identifier: GPL-2.0
-; No paging, and paging with two, three and four levels: pages of all sizes to memory and devices, rights, NX, SMEP, SMAP, reserved bits,
-; pages that change, and the accessed and dirty bits, of accesses that the processor makes and of those (string I/O) that others make.
+; No paging, and paging with two, three and four levels: pages of all sizes to memory and devices, rights, NX, SMEP, SMAP,
+; reserved bits, pages that change, and the accessed and dirty bits, of accesses that the processor makes and of those (string
+; I/O) that others make.
 %define GUEST_NAME "paging"
 %define GUEST_REAL_MODE
 %include "guest.inc"

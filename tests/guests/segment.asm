@@ -1,7 +1,7 @@
 ; SPDX-License-Identifier: GPL-2.0
-; Segments of 32-bit code: what can be loaded, limits and types. Of accesses that the processor makes by itself, and of those that it leaves to
-; others: string I/O and device memory. With LIMITS it cannot run on QEMU, whose processors check neither limits nor types when
-; memory is accessed.
+; Segments of 32-bit code: what can be loaded, limits and types. Of accesses that the processor makes by itself, and of those that
+; it leaves to others: string I/O and device memory. With LIMITS it cannot run on QEMU, whose processors check neither limits nor
+; types when memory is accessed.
 %define GUEST_NAME "segment"
 %include "guest.inc"
 

@@ -1,6 +1,6 @@
 ; SPDX-License-Identifier: GPL-2.0
-; Single steps (RFLAGS.TF) over instructions that do not end in the processor but in the hypervisor or the device model: the trap comes
-; behind each, once, before anything else.
+; Single steps (RFLAGS.TF) over instructions that do not end in the processor but in the hypervisor or the device model: the trap
+; comes behind each, once, before anything else.
 %define GUEST_NAME "step"
 %include "guest.inc"
 

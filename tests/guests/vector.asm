@@ -1,6 +1,6 @@
 ; SPDX-License-Identifier: GPL-2.0
-; Loads and stores of vector registers on a device's registers, and other instructions that work on memory: the HPET's main counter
-; and its first comparator, which keep what they are given while the counter stands still.
+; Loads and stores of vector registers on a device's registers, and other instructions that work on memory: the HPET's main
+; counter and its first comparator, which keep what they are given while the counter stands still.
 %define GUEST_NAME "vector"
 %include "guest.inc"
 

@@ -2,11 +2,11 @@
 # shellcheck shell=bash
 # common.sh: builds what the tests take along, boots the host with a script, and turns its output into a verdict. To be sourced.
 #
-# A test is a script that runs in the control domain and prints "ok - NAME" or "not ok - NAME: WHY" for each check. Its end is known by
-# a line "tests: end". The host side prints these lines and a count.
+# A test is a script that runs in the control domain and prints "ok - NAME" or "not ok - NAME: WHY" for each check. Its end is
+# known by a line "tests: end". The host side prints these lines and a count.
 #
-# Patience is counted in the emulator's processor time (tools/lib/common.sh), for others may use the machine, too. A guest's clock goes
-# on meanwhile: what waits in there multiplies its time by KEEL_PATIENCE.
+# Patience is counted in the emulator's processor time (tools/lib/common.sh), for others may use the machine, too. A guest's clock
+# goes on meanwhile: what waits in there multiplies its time by KEEL_PATIENCE.
 
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../../tools/lib/common.sh"
@@ -106,7 +106,8 @@ overwrite() {
 	printf "$3" | dd of="$1" bs=1 seek="$(file_offset "$1" "$(address_of "$1" "$2")")" conv=notrunc status=none
 }
 
-# machine_shows LABEL PATTERN QEMU-OPTION...: boots a machine of its own until its serial port, in $logs/LABEL.log, shows the pattern.
+# machine_shows LABEL PATTERN QEMU-OPTION...: boots a machine of its own until its serial port, in $logs/LABEL.log, shows the
+# pattern.
 machine_shows() {
 	local log=$logs/$1.log pattern=$2 pid found=1
 	shift 2
@@ -149,8 +150,8 @@ boot() {
 		"${packing[@]}" "$@" "${run_options[@]}" >"$logs/$label/run.log" 2>&1
 }
 
-# monitor LABEL TEXT SECONDS COMMAND: gives a boot's emulator this command so long after its script has said that. How long that may
-# take is the boot's to know.
+# monitor LABEL TEXT SECONDS COMMAND: gives a boot's emulator this command so long after its script has said that. How long that
+# may take is the boot's to know.
 monitor() {
 	until grep -aq "$2" "$logs/$1/host.log" 2>/dev/null; do
 		kill -0 $$ 2>/dev/null || return

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
-# Runs in the control domain: its devices behind an IOMMU that it does not know of. Wants MODULES, and SUM, of the disks' contents.
+# Runs in the control domain: its devices behind an IOMMU that it does not know of. Wants MODULES, and SUM, of the disks'
+# contents.
 
 cd /keel-test || exit 1
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Behind IOMMUs of either vendor's the control domain's devices work as before: disks on AHCI and NVMe, a virtio disk that wants to be
-# translated, an e1000e on a network.
+# Behind IOMMUs of either vendor's the control domain's devices work as before: disks on AHCI and NVMe, a virtio disk that wants
+# to be translated, an e1000e on a network.
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"

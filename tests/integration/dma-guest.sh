@@ -21,8 +21,8 @@ dma() {
 	./dma "$edu" "$@"
 }
 
-# refused read|write ADDRESS WHOSE: by the log. Where the emulated unit tells of nothing (SILENT), a read must bring one byte over and
-# over. What was read is in /tmp/dma.log.
+# refused read|write ADDRESS WHOSE: by the log. Where the emulated unit tells of nothing (SILENT), a read must bring one byte over
+# and over. What was read is in /tmp/dma.log.
 refused() {
 	# A unit keeps one access of a device until somebody has looked at it, and loses the others meanwhile.
 	keel dmesg >/dev/null

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * dma: lets QEMU's device "edu" read or write 64 bytes of physical memory. What it has read is printed; what it writes is a pattern.
- * Or it reads page after page, and the secret of tests/guests/secret.c is looked for in what it brings.
+ * dma: lets QEMU's device "edu" read or write 64 bytes of physical memory. What it has read is printed; what it writes is a
+ * pattern. Or it reads page after page, and the secret of tests/guests/secret.c is looked for in what it brings.
  * Registers: QEMU, docs/specs/edu.
  */
 #include <err.h>

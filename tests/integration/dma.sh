@@ -14,8 +14,8 @@ for file in blob dma secret.bin hello.bin; do
 	files+=(--file "$TESTS/$file:/keel-test/$file")
 done
 
-# machine LABEL REGISTERS QEMU-DEVICE [SILENT]: a host with such an IOMMU, the address of whose registers is given. SILENT: it tells of
-# no access that it refused.
+# machine LABEL REGISTERS QEMU-DEVICE [SILENT]: a host with such an IOMMU, the address of whose registers is given. SILENT: it
+# tells of no access that it refused.
 machine() {
 	{
 		printf 'REGISTERS=%s SILENT=%s ROUNDS=%s\n' "$2" "${4:-}" "${DMA_ROUNDS:-3}"

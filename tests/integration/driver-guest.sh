@@ -29,7 +29,8 @@ done
 check "guest smp with 4 vCPUs" ./blob --vcpus 4 --timeout 25 --expect "smp: ok" smp.bin
 check "guest ipi with 4 vCPUs" ./blob --vcpus 4 --timeout 40 --expect "ipi: ok" ipi.bin
 check "guest share with 4 vCPUs on one processor" taskset 1 ./blob --vcpus 4 --timeout 40 --expect "share: ok" share.bin
-# An interpreter needs longer for each of the interrupts that are to hit the guest between STI and HLT, and for a look at all memory.
+# An interpreter needs longer for each of the interrupts that are to hit the guest between STI and HLT, and for a look at all
+# memory.
 period=70 kills=200 sample=
 [ "$(awk '/^cpu MHz/ { print int($4); exit }' /proc/cpuinfo)" -gt 500 ] || period=2000 kills=40 sample=sample
 taskset 1 ./timer $period &

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
-# Runs in the control domain, behind peek-guest.sh: what happens to a server in its life, with a guest that has a secret. After each
-# event all processors are Keel's still and nothing of the secret is to be found. EVENT says which one: one for each boot.
+# Runs in the control domain, behind peek-guest.sh: what happens to a server in its life, with a guest that has a secret. After
+# each event all processors are Keel's still and nothing of the secret is to be found. EVENT says which one: one for each boot.
 
 check() {
 	what=$1

@@ -65,8 +65,8 @@ const char *machine_end_name(uint32_t end);
 int machine_end_of_name(const char *name);
 uint64_t machine_milliseconds(void);
 /*
- * By what a time is to be multiplied after which something is given up: KEEL_PATIENCE, 1 without it. The clock of an emulated machine
- * goes on while its emulator waits for a processor.
+ * By what a time is to be multiplied after which something is given up: KEEL_PATIENCE, 1 without it. The clock of an emulated
+ * machine goes on while its emulator waits for a processor.
  */
 unsigned int machine_patience(void);
 

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# All kinds of load at once, on one CPU and on two, and whether the host stands it. A minute; "tools/test soak MINUTES" takes longer,
-# half of it each. From outside a watchdog looks at the host's heartbeat. When that stops it writes down what the processors do.
+# All kinds of load at once, on one CPU and on two, and whether the host stands it. A minute; "tools/test soak MINUTES" takes
+# longer, half of it each. From outside a watchdog looks at the host's heartbeat. When that stops it writes down what the
+# processors do.
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"
@@ -34,8 +35,8 @@ monitor() {
 	{ printf '%s\n' "$@"; sleep 1; } | timeout 20 socat - "UNIX-CONNECT:$logs/$label/monitor" | tr -d '\r'
 }
 
-# RIP and privilege level of each CPU, by name where it is Keel or a cell. Addresses have the same number of digits, so that their order
-# is that of text.
+# RIP and privilege level of each CPU, by name where it is Keel or a cell. Addresses have the same number of digits, so that their
+# order is that of text.
 name_addresses() {
 	{
 		nm -n "$KEEL_BUILD/keel.elf" | sed -n 's/ [tT] / Keel: /p'

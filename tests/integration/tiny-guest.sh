@@ -9,7 +9,8 @@ timer_interrupts() {
 before=$(timer_interrupts)
 check "tiny: created" keel create "$manifest"
 check "tiny: it comes up" shows tiny 'GUEST-UP' 1 200
-# The guest's timers and the control domain's own tick; a timer that interrupts the cell over and over makes hundreds of thousands.
+# The guest's timers and the control domain's own tick; a timer that interrupts the cell over and over makes hundreds of
+# thousands.
 check "tiny: no storm of timer interrupts" [ $(($(timer_interrupts) - before)) -lt 30000 ]
 send tiny 'echo $((6 * 7))-works'
 check "tiny: its shell works" shows tiny '^42-works' 1 30

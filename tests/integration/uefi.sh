@@ -15,7 +15,8 @@ check "the kernel knows that it was booted by UEFI" [ -d /sys/firmware/efi ]
 check "ACPI's tables were found" grep -q ACPI /proc/interrupts /proc/iomem
 check "there is a frame buffer" [ -c /dev/fb0 ]
 
-# The firmware makes this variable if it can clear memory at a reset, and sets it to 0 at each start. This one does not know of it.
+# The firmware makes this variable if it can clear memory at a reset, and sets it to 0 at each start. This one does not know of
+# it.
 mount_variables() {
 	insmod /keel-test/efivarfs.ko && mount -t efivarfs none /sys/firmware/efi/efivars
 }

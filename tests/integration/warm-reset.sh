@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The machine is reset from outside while a guest runs, so that Keel can do nothing about it: the next control domain finds nothing of
-# the guest. Where memory is not cleared at boot it does, which shows that what is looked for would be found.
+# The machine is reset from outside while a guest runs, so that Keel can do nothing about it: the next control domain finds
+# nothing of the guest. Where memory is not cleared at boot it does, which shows that what is looked for would be found.
 set -uo pipefail
 # shellcheck source=tests/integration/common.sh
 . "$(dirname "$0")/common.sh"

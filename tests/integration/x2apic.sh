@@ -34,7 +34,8 @@ le32() {
 	printf '\\x%02x' $(($1 & 255)) $(($1 >> 8 & 255)) $(($1 >> 16 & 255)) $(($1 >> 24 & 255))
 }
 
-# An image that switches x2APIC on before all else: mov esi, eax; mov ecx, 1bh; rdmsr; or ah, 4; wrmsr; mov eax, esi; jmp boot_entry.
+# An image that switches x2APIC on before all else: mov esi, eax; mov ecx, 1bh; rdmsr; or ah, 4; wrmsr; mov eax, esi; jmp
+# boot_entry.
 early_x2apic() {
 	local image=$1 start entry
 	cp "$KEEL_BUILD/keel.elf" "$image"
