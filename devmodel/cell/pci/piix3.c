@@ -37,7 +37,8 @@ const struct state_table piix3_state_table = {
 };
 
 _Static_assert(PC_PIRQRCS == PIIX3_PIRQS, "a register for each PIRQ");
-_Static_assert(PIRQRC_LINES & 1u << PC_IRQ_PCI_1 && PIRQRC_LINES & 1u << PC_IRQ_PCI_2 && PIRQRC_LINES & 1u << PC_IRQ_PCI_3,
+_Static_assert((PIRQRC_LINES & 1u << PC_IRQ_PCI_1) != 0 && (PIRQRC_LINES & 1u << PC_IRQ_PCI_2) != 0 &&
+	       (PIRQRC_LINES & 1u << PC_IRQ_PCI_3) != 0,
 	       "the interrupts that ACPI offers for PCI");
 
 static uint16_t routed_lines(const struct piix3 *piix)
