@@ -51,7 +51,8 @@ set(KEEL_PC_SOURCES
 list(TRANSFORM KEEL_PC_SOURCES REPLACE "(.+)" "devmodel/cell/\\1.c")
 list(APPEND KEEL_PC_SOURCES devmodel/shared/vq_driver.c)
 # The other end of the channel, which their rig has.
-set(KEEL_BOARD_SOURCES devmodel/host/board.c devmodel/host/board_messages.c devmodel/host/board_streams.c devmodel/host/backend/stream.c
+set(KEEL_BOARD_SOURCES devmodel/host/board.c devmodel/host/board_messages.c devmodel/host/board_streams.c
+	devmodel/host/backend/stream.c
 	devmodel/shared/vq_device.c)
 list(APPEND KEEL_PC_SOURCES ${KEEL_BOARD_SOURCES})
 set(KEEL_MANIFEST_SOURCES boot complain drive file image_format manifest network position processor serial syntax want)
