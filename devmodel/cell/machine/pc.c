@@ -10,8 +10,11 @@
 _Static_assert(PC_LAPIC == KEEL_APIC_BASE, "the local APIC's page is where the hypervisor has it");
 _Static_assert(PC_LAPIC_BYTES == LAPIC_PAGE_BYTES, "the size of the local APIC's page");
 _Static_assert(PC_PORT_FW_CFG + PC_FW_CFG_PORTS == PC_PORT_FW_CFG_DMA + FW_CFG_DMA_PORTS, "what ACPI tells of fw_cfg");
-_Static_assert(PC_PIC_PORTS == I8259_PORTS && PC_PIT_PORTS == I8254_PORTS && PC_RTC_PORTS == MC146818_PORTS &&
-	       PC_SERIAL_PORTS == NS16550_PORTS && PC_PCI_PORTS == PCI_PORTS, "what ACPI tells of ports");
+_Static_assert(PC_PIC_PORTS == I8259_PORTS, "what ACPI tells of ports");
+_Static_assert(PC_PIT_PORTS == I8254_PORTS, "what ACPI tells of ports");
+_Static_assert(PC_RTC_PORTS == MC146818_PORTS, "what ACPI tells of ports");
+_Static_assert(PC_SERIAL_PORTS == NS16550_PORTS, "what ACPI tells of ports");
+_Static_assert(PC_PCI_PORTS == PCI_PORTS, "what ACPI tells of ports");
 _Static_assert(PC_PCI_IO_LOW_LAST + 1 == PC_PORT_PCI && PC_PCI_IO_LOW_PORTS == PC_PORT_PCI &&
 	       PC_PCI_IO_HIGH == PC_PORT_PCI + PC_PCI_PORTS && PC_PCI_IO_HIGH + PC_PCI_IO_HIGH_PORTS == BUS_PORTS &&
 	       PC_PORT_LAST == BUS_PORTS - 1, "BARs of ports are around PCI's own");
