@@ -92,6 +92,7 @@ check "bench: -h" ends_with 0 . "$tree/tools/bench" -h
 check "bench: an option that it does not know" ends_with 2 "unknown option --qick, did you mean --quick" "$tree/tools/bench" --qick
 check "bench: a part that is not there" ends_with 2 "unknown part exit, did you mean exits" "$tree/tools/bench" exit
 check "bench: a number that is none" ends_with 2 "repetitions.*'x'" "$tree/tools/bench" --repetitions=x
+check "bench: no rounds at all" ends_with 2 "rounds.*at least 1, not 0" "$tree/tools/bench" --rounds 0
 check "bench: results are kept with date and commit" keeps_results
 check "bench: what is not committed is told" marks_changes
 results old 1.0 1.1 1.2
