@@ -9,16 +9,15 @@ keel_unit_test(acpi ALLOCATES
 
 # Executed by ACPICA's own interpreter.
 find_program(ACPIEXEC acpiexec REQUIRED)
-set_source_files_properties(test_acpi_pci.c PROPERTIES OBJECT_DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.hex)
+set_source_files_properties(test_acpi_pci.c test_acpi_board.c PROPERTIES
+	OBJECT_DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.hex
+	COMPILE_DEFINITIONS "ACPIEXEC=\"${ACPIEXEC}\";DSDT_AML=\"${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.aml\"")
 keel_unit_test(acpi_pci
 	SOURCES tests/unit/test_acpi_pci.c devmodel/cell/pci/msi.c devmodel/cell/pci/pci.c devmodel/cell/pci/piix3.c
-		devmodel/cell/core/bus.c devmodel/cell/core/state.c
-	DEFINES ACPIEXEC="${ACPIEXEC}" DSDT_AML="${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.aml")
+		devmodel/cell/core/bus.c devmodel/cell/core/state.c)
 
-set_source_files_properties(test_acpi_board.c PROPERTIES OBJECT_DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.hex)
 keel_unit_test(acpi_board
-	SOURCES tests/unit/test_acpi_board.c ${KEEL_PC_SOURCES}
-	DEFINES DSDT_AML="${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.aml")
+	SOURCES tests/unit/test_acpi_board.c ${KEEL_PC_SOURCES})
 
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(LIBURING REQUIRED IMPORTED_TARGET liburing)
