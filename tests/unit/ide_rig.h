@@ -386,12 +386,4 @@ static inline bool rig_load(struct ide_channel *ch, const uint8_t *buf, size_t b
 
 #define RIG_STATE_ROOM	(3 * IDE_BUFFER_BYTES)
 
-static inline int rig_run(const char *name, TCase *tc)
-{
-	Suite *suite = suite_create(name);
-
-	suite_add_tcase(suite, tc);
-	return run_suite(suite);
-}
-
 #endif

@@ -528,17 +528,22 @@ START_TEST(random_packets)
 }
 END_TEST
 
-int main(void)
+SUITE("atapi", tests)
 {
-	const TTest *const tests[] = {
-		signature_and_identify, inquiry_and_capacity, read_by_pio, read_in_blocks_across_the_window, read_by_dma,
-		no_medium, medium_taken_out_while_reading, tray, ejected_medium_is_taken, eject_request, table_of_contents,
-		mode_pages_and_features, host_error_and_resets, save_and_load_in_mid_block, random_packets,
-	};
-	TCase *tc = tcase_create("atapi");
-
-	tcase_add_checked_fixture(tc, set_up, rig_end);
-	for (unsigned int i = 0; i < ARRAY_SIZE(tests); i++)
-		tcase_add_test(tc, tests[i]);
-	return rig_run("atapi", tc);
+	tcase_add_checked_fixture(tests, set_up, rig_end);
+	tcase_add_test(tests, signature_and_identify);
+	tcase_add_test(tests, inquiry_and_capacity);
+	tcase_add_test(tests, read_by_pio);
+	tcase_add_test(tests, read_in_blocks_across_the_window);
+	tcase_add_test(tests, read_by_dma);
+	tcase_add_test(tests, no_medium);
+	tcase_add_test(tests, medium_taken_out_while_reading);
+	tcase_add_test(tests, tray);
+	tcase_add_test(tests, ejected_medium_is_taken);
+	tcase_add_test(tests, eject_request);
+	tcase_add_test(tests, table_of_contents);
+	tcase_add_test(tests, mode_pages_and_features);
+	tcase_add_test(tests, host_error_and_resets);
+	tcase_add_test(tests, save_and_load_in_mid_block);
+	tcase_add_test(tests, random_packets);
 }
