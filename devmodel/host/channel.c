@@ -8,9 +8,6 @@
 #include <x86intrin.h>
 
 #include "host/board.h"
-#include "shared/pc_map.h"
-#include "shared/virtio_blk.h"
-#include "shared/virtio_id.h"
 #include "shared/vq.h"
 
 #define ITEM_ALIGN		8u
@@ -44,49 +41,24 @@ static void place_board_queues(struct channel_layout *layout, size_t *end, const
 		place_queue(layout, end, kind->queue[i].entries, kind->queue[i].arena_bytes);
 }
 
-static void plan_ide(struct keel_device *device, unsigned int number, const struct manifest_drive *drive)
+static void plan_ide_drive(struct channel_layout *layout, size_t *end, unsigned int number, const struct manifest_drive *drive)
 {
 	const struct board_kind *kind = drive->kind == MANIFEST_DRIVE_CDROM ? &board_cdrom : &board_disk;
-
-	device->type = kind->type;
-	device->slot = (uint16_t)number;
-	device->config_bytes = sizeof(struct keel_block_config);
-	device->queues = (uint16_t)kind->queues;
-}
-
-static void plan_virtio(struct keel_device *device, unsigned int number)
-{
-	device->type = KEEL_DEVICE_VIRTIO + VIRTIO_ID_BLOCK;
-	device->slot = (uint16_t)(PC_SLOT_DISK + number);
-	device->config_bytes = sizeof(struct virtio_blk_config);
-	device->queues = 1;
-}
-
-static void plan_drive(struct channel_layout *layout, size_t *end, unsigned int number, const struct manifest_drive *drive)
-{
+	struct keel_block_config config = { .sectors = drive->bytes / KEEL_SECTOR };
 	struct keel_device *device = &layout->device[layout->devices];
-	bool virtio = drive->bus == MANIFEST_BUS_VIRTIO;
-	unsigned int place = virtio ? number - MANIFEST_IDE_DRIVES : number;
-	char serial[sizeof(device->id) + 1] = "";
 
 	layout->drive[number] = (int)layout->devices++;
 	*device = (struct keel_device){
-		.flags = drive->mode == MANIFEST_RO ? KEEL_DEVICE_READONLY : 0, .first_queue = (uint16_t)layout->queues,
+		.type = kind->type, .flags = drive->mode == MANIFEST_RO ? KEEL_DEVICE_READONLY : 0, .slot = (uint16_t)number,
+		.first_queue = (uint16_t)layout->queues, .queues = (uint16_t)kind->queues, .config_bytes = sizeof(config),
 	};
-	if (virtio)
-		plan_virtio(device, place);
-	else
-		plan_ide(device, place, drive);
+	memcpy(device->config, &config, sizeof(config));
 	/* Systems tell drives apart by their serial numbers. */
 	if (drive->serial[0])
-		memcpy(serial, drive->serial, sizeof(device->id));
+		memcpy(device->id, drive->serial, sizeof(device->id));
 	else
-		snprintf(serial, sizeof(serial), virtio ? "KEEL-V%u" : "KEEL-%u", place);
-	memcpy(device->id, serial, sizeof(device->id));
-	if (virtio)
-		place_queue(layout, end, KEEL_BLOCK_ENTRIES_MOST, VIRTIO_BLK_ARENA);
-	else
-		place_board_queues(layout, end, board_find_kind(device->type));
+		snprintf(device->id, sizeof(device->id), "KEEL-%u", number);
+	place_board_queues(layout, end, kind);
 }
 
 /* What every machine has. */
@@ -104,8 +76,10 @@ static void plan_board(struct channel_layout *layout, size_t *end)
 	}
 }
 
-static void plan_device(struct channel_layout *layout, size_t *end, struct backend_plan *plan)
+static void plan_device(struct channel_layout *layout, size_t *end, const struct manifest *m, struct backend_plan *plan)
 {
+	if (plan->drive)
+		layout->drive[plan->drive - m->drives] = (int)layout->devices;
 	plan->device.first_queue = (uint16_t)layout->queues;
 	layout->device[layout->devices++] = plan->device;
 	for (unsigned int i = 0; i < plan->device.queues; i++) {
@@ -122,13 +96,13 @@ void channel_plan(struct channel_layout *layout, const struct manifest *m, struc
 	size_t end = sizeof(struct keel_channel), item_bytes = 0;
 
 	layout->devices = layout->queues = 0;
-	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++) {
+	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++)
 		layout->drive[i] = -1;
+	for (unsigned int i = 0; i < MANIFEST_IDE_DRIVES; i++)
 		if (m->drives[i].kind != MANIFEST_DRIVE_NONE)
-			plan_drive(layout, &end, i, &m->drives[i]);
-	}
+			plan_ide_drive(layout, &end, i, &m->drives[i]);
 	for (unsigned int i = 0; i < devices->count; i++)
-		plan_device(layout, &end, &devices->entry[i].plan);
+		plan_device(layout, &end, m, &devices->entry[i].plan);
 	plan_board(layout, &end);
 	layout->firmware = place(&end, firmware->bytes);
 	for (unsigned int i = 0; i < items->count; i++)
@@ -156,48 +130,12 @@ static void read_clocks(struct keel_machine *machine)
 	}
 }
 
-/* What is written to a snapshot is forgotten soon anyway: there is no discard. Pages of the page cache are its blocks. */
-static struct virtio_blk_config virtio_config(const struct manifest_drive *drive)
-{
-	struct virtio_blk_config config = {
-		.capacity = drive->bytes / KEEL_SECTOR, .seg_max = VIRTIO_BLK_SEGMENTS, .blk_size = KEEL_SECTOR,
-		.physical_block_exp = 3, .min_io_size = 8, .num_queues = 1,
-	};
-
-	if (drive->mode == MANIFEST_RW) {
-		config.max_discard_sectors = KEEL_BLOCK_RANGE_MOST;
-		config.max_discard_seg = 1;
-		config.discard_sector_alignment = 8;
-	}
-	if (drive->mode != MANIFEST_RO) {
-		config.max_write_zeroes_sectors = KEEL_BLOCK_RANGE_MOST;
-		config.max_write_zeroes_seg = 1;
-		config.write_zeroes_may_unmap = 1;
-	}
-	return config;
-}
-
-static void fill_config(struct keel_device *device, const struct manifest_drive *drive)
-{
-	struct keel_block_config ide = { .sectors = drive->bytes / KEEL_SECTOR };
-	struct virtio_blk_config virtio = virtio_config(drive);
-
-	if (drive->bus == MANIFEST_BUS_VIRTIO)
-		memcpy(device->config, &virtio, sizeof(virtio));
-	else
-		memcpy(device->config, &ide, sizeof(ide));
-}
-
-/* How long an image is, is known at each start. */
-static void fill_devices(struct keel_machine *machine, const struct channel_layout *layout, const struct manifest *m)
+static void fill_devices(struct keel_machine *machine, const struct channel_layout *layout)
 {
 	machine->devices = layout->devices;
 	machine->queues = layout->queues;
 	memcpy(machine->device, layout->device, sizeof(machine->device));
 	memcpy(machine->queue, layout->queue, sizeof(machine->queue));
-	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++)
-		if (layout->drive[i] >= 0)
-			fill_config(&machine->device[layout->drive[i]], &m->drives[i]);
 }
 
 static void fill_items(struct keel_channel *channel, uint32_t at, const struct items *items)
@@ -235,6 +173,6 @@ void channel_fill(struct keel_channel *channel, const struct channel_layout *lay
 	machine->firmware = layout->firmware;
 	machine->firmware_bytes = (uint32_t)firmware->bytes;
 	memcpy((uint8_t *)channel + layout->firmware, firmware->data, firmware->bytes);
-	fill_devices(machine, layout, m);
+	fill_devices(machine, layout);
 	fill_items(channel, layout->items, items);
 }

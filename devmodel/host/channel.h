@@ -21,7 +21,10 @@ struct channel_layout {
 	uint32_t items;		/* one after the other */
 };
 
-/* Tells the devices, which are open, where their queues are. */
+/*
+ * For a run: as long as the manifest says that its images are now. Tells the devices, which are open and
+ * described, where their queues are. Only configurations differ from one run to the next.
+ */
 void channel_plan(struct channel_layout *layout, const struct manifest *m, struct devices *devices, const struct blob *firmware,
 		  const struct items *items);
 static inline const struct keel_queue *channel_drive_queue(const struct channel_layout *layout, unsigned int drive)

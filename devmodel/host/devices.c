@@ -9,17 +9,18 @@
 #include <keel/macros.h>
 
 static const struct backend_ops *const kinds[] = {
+	&backend_virtio_blk,
 	&backend_net,
 	&backend_rng,
 };
 
 #define KINDS		ARRAY_SIZE(kinds)
 
-/* What the board and as many drives as a guest can have leave for all others. */
+/* What the board and as many IDE drives as a guest can have leave. */
 static void measure_room(unsigned int *devices, unsigned int *queues)
 {
-	*devices = KEEL_DEVICES - MANIFEST_DRIVES;
-	*queues = KEEL_QUEUES - (MANIFEST_DRIVES - MANIFEST_IDE_DRIVES) - MANIFEST_IDE_DRIVES * board_cdrom.queues;
+	*devices = KEEL_DEVICES - MANIFEST_IDE_DRIVES;
+	*queues = KEEL_QUEUES - MANIFEST_IDE_DRIVES * board_cdrom.queues;
 	for (unsigned int i = 0; i < board_kind_count; i++) {
 		*devices -= board_kinds[i]->always;
 		*queues -= board_kinds[i]->always ? board_kinds[i]->queues : 0;
@@ -34,12 +35,14 @@ static bool open_entry(struct devices *devices, const struct backend_ops *ops, c
 
 	measure_room(&devices_most, &queues_most);
 	if (devices->count == devices_most || plan->device.queues > queues_most - devices->queues)
-		return failure_set(failure, EXIT_FAILED, "a guest has at most %u devices beside its drives, with %u queues",
+		return failure_set(failure, EXIT_FAILED, "a guest has at most %u devices beside its IDE drives, with %u queues",
 				   devices_most, queues_most);
-	*entry = (struct devices_entry){ .ops = ops, .plan = *plan, .state = calloc(1, ops->bytes) };
-	if (!entry->state)
+	*entry = (struct devices_entry){
+		.ops = ops, .number = number, .plan = *plan, .state = ops->bytes ? calloc(1, ops->bytes) : NULL,
+	};
+	if (ops->bytes && !entry->state)
 		return failure_set(failure, EXIT_NO_MEMORY, "out of memory");
-	if (!ops->open(entry->state, m, number, failure)) {
+	if (ops->open && !ops->open(entry->state, m, number, failure)) {
 		free(entry->state);
 		return false;
 	}
@@ -67,10 +70,17 @@ bool devices_open(struct devices *devices, const struct manifest *m, struct fail
 void devices_close(struct devices *devices)
 {
 	for (unsigned int i = 0; i < devices->count; i++) {
-		devices->entry[i].ops->close(devices->entry[i].state);
+		if (devices->entry[i].ops->close)
+			devices->entry[i].ops->close(devices->entry[i].state);
 		free(devices->entry[i].state);
 	}
 	devices->count = devices->queues = 0;
+}
+
+void devices_describe(struct devices *devices, const struct manifest *m)
+{
+	for (unsigned int i = 0; i < devices->count; i++)
+		devices->entry[i].ops->describe(m, devices->entry[i].number, &devices->entry[i].plan);
 }
 
 bool devices_watch(const struct devices *devices, struct loop *loop, struct failure *failure)
@@ -89,6 +99,8 @@ void devices_start(struct devices *devices, struct keel_channel *channel, const 
 	for (unsigned int i = 0; i < devices->count; i++) {
 		const struct keel_device *device = &devices->entry[i].plan.device;
 
+		if (!devices->entry[i].ops->serve)
+			continue;
 		for (unsigned int j = device->first_queue; j < device->first_queue + device->queues; j++) {
 			vq_device_init(&devices->queue[j], channel, queues[j].ring, queues[j].entries, queues[j].arena,
 				       queues[j].arena_bytes);
@@ -106,7 +118,8 @@ bool devices_serve(struct devices *devices)
 	for (unsigned int i = 0; i < devices->count; i++) {
 		const struct devices_entry *entry = &devices->entry[i];
 
-		answered |= entry->ops->serve(entry->state, &devices->queue[entry->plan.device.first_queue]);
+		if (entry->ops->serve)
+			answered |= entry->ops->serve(entry->state, &devices->queue[entry->plan.device.first_queue]);
 	}
 	return answered;
 }

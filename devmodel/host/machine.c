@@ -213,8 +213,11 @@ static void stop_watching_vm(struct machine *m)
 
 static bool create_vm(struct machine *m, struct failure *failure)
 {
-	return measure_disks(m, failure) &&
-	       vm_create(&m->vm, m->manifest.vcpus, m->manifest.topology, m->layout.bytes, &m->memory, failure);
+	if (!measure_disks(m, failure))
+		return false;
+	devices_describe(&m->devices, &m->manifest);
+	channel_plan(&m->layout, &m->manifest, &m->devices, &m->firmware, &m->items);
+	return vm_create(&m->vm, m->manifest.vcpus, m->manifest.topology, m->layout.bytes, &m->memory, failure);
 }
 
 static void open_channel(struct machine *m)
@@ -399,8 +402,7 @@ bool machine_start(struct machine *m, struct failure *failure)
 	if (!loop_init(&m->loop))
 		return failure_set(failure, EXIT_FAILED, "cannot make an epoll: %s", strerror(errno));
 	if (open_all(m, failure)) {
-		items_build(&m->items, &m->manifest, m->memory.low, m->memory.high);
-		channel_plan(&m->layout, &m->manifest, &m->devices, &m->firmware, &m->items);
+		items_build(&m->items, &m->manifest, &m->devices, m->memory.low, m->memory.high);
 		if (create_vm(m, failure) && schedule_set(&m->manifest, failure)) {
 			if (confine(m, failure) && start_vm(m, failure))
 				return true;

@@ -72,8 +72,10 @@ order disks 'zeroes 6 0 4194304 1'
 check "within its limit" noted disks 'done 17 1 .*'
 check "which is told by name" \
 	says 'virtio-2 .*write of zeroes of 4194304 bytes at 0: the snapshot has reached its limit' keel info disks
+truncate -s 5M "$WORK/rw.img"
 order disks 'end 2'
 check "it starts again" noted disks start 2
+check "and sees what has grown" noted disks 'drive 4 5242880'
 order disks 'read 4 4096 512'
 check "with its disks" noted disks 'done 18 0 1111111111111111'
 keel destroy disks >/dev/null

@@ -124,7 +124,7 @@ static void describe(char *iso, const char *bios)
 		},
 	};
 	memory = (struct vm_memory){ .low = MEMORY, .firmware = (uint32_t)firmware.bytes };
-	items_build(&items, &manifest, memory.low, memory.high);
+	items_build(&items, &manifest, &no_devices, memory.low, memory.high);
 	channel_plan(&layout, &manifest, &no_devices, &firmware, &items);
 	area = layout.bytes;
 	layout.bytes += KEEL_PAGE_SIZE + RING_BYTES;

@@ -429,12 +429,14 @@ START_TEST(firmware_items)
 	struct manifest m = {
 		.name = (char *)"g", .vcpus = 1, .boot = { MANIFEST_BOOT_CDROM, MANIFEST_BOOT_DISK }, .boots = 2,
 		.drives = { { .kind = MANIFEST_DRIVE_DISK }, { .kind = MANIFEST_DRIVE_NONE }, { .kind = MANIFEST_DRIVE_CDROM },
-			    { .kind = MANIFEST_DRIVE_DISK } },
+			    { .kind = MANIFEST_DRIVE_DISK }, { .kind = MANIFEST_DRIVE_DISK, .bus = MANIFEST_BUS_VIRTIO } },
 	};
+	static struct devices devices = { .count = 2 };
 	const struct items_entry *e;
 	struct items items;
 
-	items_build(&items, &m, 3ull << 30, 1ull << 30);
+	devices.entry[1].plan = (struct backend_plan){ .drive = &m.drives[MANIFEST_IDE_DRIVES], .boot = "scsi@10/disk@0,0" };
+	items_build(&items, &m, &devices, 3ull << 30, 1ull << 30);
 	e = item(&items, "etc/e820");
 	ck_assert_uint_eq(e->data.bytes, 40);
 	ck_assert_uint_eq(get(e->data.data + 8, 8), 3ull << 30);
@@ -442,7 +444,7 @@ START_TEST(firmware_items)
 	ck_assert_uint_eq(get(e->data.data + 36, 4), 1);
 	e = item(&items, "bootorder");
 	ck_assert_str_eq((char *)e->data.data, "/pci@i0cf8/ide@1,1/drive@1/disk@0\n/pci@i0cf8/ide@1,1/drive@0/disk@0\n"
-			 "/pci@i0cf8/ide@1,1/drive@1/disk@1");
+			 "/pci@i0cf8/ide@1,1/drive@1/disk@1\n/pci@i0cf8/scsi@10/disk@0,0");
 	ck_assert_uint_eq(e->data.bytes, strlen((char *)e->data.data) + 1);
 	ck_assert_uint_eq(get(item(&items, "etc/sercon-port")->data.data, 8), 0x3f8);
 	for (unsigned int i = 0; i < items.count; i++)
@@ -450,7 +452,7 @@ START_TEST(firmware_items)
 			ck_assert(items.entry[i].name[0] ? strcmp(items.entry[i].name, items.entry[j].name) :
 				  items.entry[j].name[0] || items.entry[i].key != items.entry[j].key);
 	items_free(&items);
-	items_build(&items, &m, 1ull << 30, 0);
+	items_build(&items, &m, &devices, 1ull << 30, 0);
 	ck_assert_uint_eq(item(&items, "etc/e820")->data.bytes, 20);
 	items_free(&items);
 }

@@ -10,6 +10,7 @@
 #include "host/channel.h"
 #include "machine/link.h"
 #include "shared/pc_map.h"
+#include "shared/virtio_blk.h"
 #include "shared/virtio_id.h"
 #include "shared/vq_driver.h"
 #include "suite.h"
@@ -25,23 +26,31 @@ static struct keel_channel *channel;
 static struct board board;
 static struct vq_driver cell;
 static struct vq_shadow shadow[ENTRIES_MOST];
+static struct vq_shadow disk_shadow[KEEL_BLOCK_ENTRIES_MOST];
 
-/* What machine.c does from a manifest to a channel. */
-static void start(void)
+/* What machine.c does before each run. */
+static void start_run(void)
 {
 	static uint8_t bytes[FIRMWARE_BYTES];
 	static struct items items;
 	struct blob firmware = { .data = bytes, .bytes = sizeof(bytes) };
 	struct vm_memory memory = { .low = 16 << 20, .firmware = FIRMWARE_BYTES };
-	struct failure failure;
 
-	ck_assert(devices_open(&devices, &manifest, &failure));
+	devices_describe(&devices, &manifest);
 	channel_plan(&layout, &manifest, &devices, &firmware, &items);
 	channel = aligned_alloc(KEEL_PAGE_SIZE, layout.bytes);
 	memset(channel, 0, layout.bytes);
 	channel_fill(channel, &layout, &manifest, &memory, &firmware, &items, 2000000);
 	board_init(&board, channel, layout.device, layout.devices, layout.queue);
 	devices_start(&devices, channel, layout.queue, &board);
+}
+
+static void start(void)
+{
+	struct failure failure;
+
+	ck_assert(devices_open(&devices, &manifest, &failure));
+	start_run();
 }
 
 static void start_rng(void)
@@ -107,6 +116,100 @@ START_TEST(all)
 	ck_assert_uint_eq(channel->machine.device[2].slot, PC_SLOT_RNG);
 	ck_assert_uint_eq(channel->machine.device[0].queues, 1);
 	ck_assert_uint_eq(channel->machine.device[1].queues, 3);
+}
+END_TEST
+
+static struct virtio_blk_config disk_config(unsigned int device)
+{
+	struct virtio_blk_config config;
+
+	memcpy(&config, channel->machine.device[device].config, sizeof(config));
+	return config;
+}
+
+/* As many as there can be, in all modes: behind the IDE drives, and before what else has a back end. */
+START_TEST(virtio_disks)
+{
+	manifest = (struct manifest){ .vcpus = 1, .rng = true };
+	for (unsigned int i = 0; i < MANIFEST_IDE_DRIVES; i++)
+		manifest.drives[i] = (struct manifest_drive){ .kind = MANIFEST_DRIVE_CDROM, .mode = MANIFEST_RO };
+	for (unsigned int i = 0; i < MANIFEST_VIRTIO_DISKS; i++)
+		manifest.drives[MANIFEST_IDE_DRIVES + i] = (struct manifest_drive){
+			.kind = MANIFEST_DRIVE_DISK, .bus = MANIFEST_BUS_VIRTIO, .mode = i % 3, .bytes = (i + 1) << 20,
+		};
+	memcpy(manifest.drives[MANIFEST_IDE_DRIVES].serial, "all of its twenty ch", 20);
+	start();
+	expect_taken();
+	ck_assert_uint_eq(layout.devices, 4 + 16 + 1 + 3);
+	ck_assert_uint_eq(layout.queues, 4 * 3 + 16 + 1 + 5);
+	for (unsigned int i = 0; i < MANIFEST_VIRTIO_DISKS; i++) {
+		const struct keel_device *row = &channel->machine.device[4 + i];
+		struct virtio_blk_config config = disk_config(4 + i);
+
+		ck_assert_int_eq(layout.drive[4 + i], (int)(4 + i));
+		ck_assert_ptr_eq(channel_drive_queue(&layout, 4 + i), &layout.queue[12 + i]);
+		ck_assert_uint_eq(layout.queue[12 + i].entries, KEEL_BLOCK_ENTRIES_MOST);
+		ck_assert_uint_eq(layout.queue[12 + i].arena_bytes, VIRTIO_BLK_ARENA);
+		ck_assert_uint_eq(row->type, KEEL_DEVICE_VIRTIO + VIRTIO_ID_BLOCK);
+		ck_assert_uint_eq(row->slot, PC_SLOT_DISK + i);
+		ck_assert_uint_eq(row->first_queue, 12 + i);
+		ck_assert_uint_eq(row->flags, i % 3 == MANIFEST_RO ? KEEL_DEVICE_READONLY : 0);
+		ck_assert_uint_eq(config.capacity, (i + 1) << 20 >> 9);
+		ck_assert_uint_eq(config.max_discard_seg, i % 3 == MANIFEST_RW);
+		ck_assert_uint_eq(config.max_write_zeroes_seg, i % 3 != MANIFEST_RO);
+	}
+	ck_assert_mem_eq(channel->machine.device[4].id, "all of its twenty ch", 20);
+	ck_assert_str_eq(channel->machine.device[19].id, "KEEL-V15");
+	ck_assert_uint_eq(channel->machine.device[20].slot, PC_SLOT_RNG);
+}
+END_TEST
+
+/* A queue of a disk's is neither watched nor served here, whatever is in it. */
+START_TEST(disks_are_not_served)
+{
+	const struct keel_queue *queue;
+	struct vq_piece piece;
+	uint16_t head;
+
+	manifest = (struct manifest){ .vcpus = 1 };
+	manifest.drives[MANIFEST_IDE_DRIVES] = (struct manifest_drive){
+		.kind = MANIFEST_DRIVE_DISK, .bus = MANIFEST_BUS_VIRTIO, .bytes = 1 << 20,
+	};
+	start();
+	queue = channel_drive_queue(&layout, MANIFEST_IDE_DRIVES);
+	ck_assert_uint_eq(queue->entries, KEEL_BLOCK_ENTRIES_MOST);
+	vq_driver_init(&cell, (uint8_t *)channel + queue->ring, queue->entries, disk_shadow);
+	piece = (struct vq_piece){ queue->arena, 64 };
+	ck_assert(vq_driver_send(&cell, &piece, 0, 1, &head));
+	ck_assert(!devices_serve(&devices));
+	ck_assert(board_sleep(&board, false));
+}
+END_TEST
+
+/* Of the next run only what a guest may find changed is another: how long the images are. */
+START_TEST(images_that_grow)
+{
+	struct channel_layout before;
+
+	manifest = (struct manifest){ .vcpus = 1, .rng = true };
+	manifest.drives[0] = (struct manifest_drive){ .kind = MANIFEST_DRIVE_DISK, .bytes = 1 << 20 };
+	manifest.drives[MANIFEST_IDE_DRIVES] = (struct manifest_drive){
+		.kind = MANIFEST_DRIVE_DISK, .bus = MANIFEST_BUS_VIRTIO, .bytes = 1 << 20,
+	};
+	start();
+	before = layout;
+	manifest.drives[0].bytes = 3 << 20;
+	manifest.drives[MANIFEST_IDE_DRIVES].bytes = 5 << 20;
+	free(channel);
+	start_run();
+	expect_taken();
+	ck_assert_uint_eq(link_block_sectors(&channel->machine.device[0]), (3 << 20) / KEEL_SECTOR);
+	ck_assert_uint_eq(disk_config(1).capacity, (5 << 20) / KEEL_SECTOR);
+	for (unsigned int i = 0; i < 2; i++)
+		memcpy(layout.device[i].config, before.device[i].config, KEEL_DEVICE_CONFIG);
+	ck_assert_mem_eq(layout.device, before.device, sizeof(before.device[0]) * before.devices);
+	ck_assert_mem_eq(layout.queue, before.queue, sizeof(before.queue[0]) * before.queues);
+	ck_assert_uint_eq(layout.bytes, before.bytes);
 }
 END_TEST
 
@@ -225,6 +328,9 @@ SUITE_OF_CASES("devices", suite)
 	tcase_add_checked_fixture(planned, NULL, stop);
 	tcase_add_test(planned, nothing);
 	tcase_add_test(planned, all);
+	tcase_add_test(planned, virtio_disks);
+	tcase_add_test(planned, disks_are_not_served);
+	tcase_add_test(planned, images_that_grow);
 	tcase_add_checked_fixture(rng, start_rng, stop);
 	tcase_add_test(rng, entropy);
 	tcase_add_test(rng, no_end);

@@ -55,28 +55,29 @@ static void add_memory(struct items *items, uint64_t low, uint64_t high)
 	add(items, "etc/e820", 0, map, high ? sizeof(map) : sizeof(map[0]));
 }
 
-static void name_drive(char *name, size_t room, unsigned int drive)
+static void name_drive(char *name, size_t room, const struct manifest *m, const struct devices *devices, unsigned int drive)
 {
 	if (drive < MANIFEST_IDE_DRIVES)
 		snprintf(name, room, "/pci@i%04x/ide@%x,%x/drive@%u/disk@%u", PC_PORT_PCI, PC_SLOT_ISA_BRIDGE, PC_FUNCTION_IDE,
 			 drive / 2, drive % 2);
-	else
-		snprintf(name, room, "/pci@i%04x/scsi@%x/disk@0,0", PC_PORT_PCI, PC_SLOT_DISK + drive - MANIFEST_IDE_DRIVES);
+	for (unsigned int i = 0; i < devices->count; i++)
+		if (devices->entry[i].plan.drive == &m->drives[drive])
+			snprintf(name, room, "/pci@i%04x/%s", PC_PORT_PCI, devices->entry[i].plan.boot);
 }
 
 /* Open Firmware names of the drives; SeaBIOS wants lines, the last one without a newline but with a zero. */
-static void add_boot_order(struct items *items, const struct manifest *m)
+static void add_boot_order(struct items *items, const struct manifest *m, const struct devices *devices)
 {
 	static const enum manifest_drive_kind kinds[] = { MANIFEST_DRIVE_DISK, MANIFEST_DRIVE_CDROM };
 	char order[MANIFEST_DRIVES * 64] = "";
 
 	for (unsigned int b = 0; b < m->boots; b++)
 		for (unsigned int i = 0; i < MANIFEST_DRIVES; i++) {
-			char name[64];
+			char name[64] = "";
 
 			if (m->drives[i].kind != kinds[m->boot[b]])
 				continue;
-			name_drive(name, sizeof(name), i);
+			name_drive(name, sizeof(name), m, devices, i);
 			snprintf(order + strlen(order), sizeof(order) - strlen(order), "%s%s", order[0] ? "\n" : "", name);
 		}
 	add(items, "bootorder", 0, order, strlen(order) + 1);
@@ -109,7 +110,8 @@ static void add_tables(struct items *items, const struct manifest *m, const stru
 	add_blob(items, SMBIOS_FILE_TABLES, &smbios.tables);
 }
 
-void items_build(struct items *items, const struct manifest *m, uint64_t low_memory, uint64_t high_memory)
+void items_build(struct items *items, const struct manifest *m, const struct devices *devices, uint64_t low_memory,
+		 uint64_t high_memory)
 {
 	static const uint8_t states[] = { STATE_SUPPORTED, 0, 0, 1, 2, STATE_SUPPORTED };
 	static const uint16_t nographic = 1;
@@ -124,7 +126,7 @@ void items_build(struct items *items, const struct manifest *m, uint64_t low_mem
 	make_uuid(machine.uuid, m->name);
 	add_memory(items, low_memory, high_memory);
 	add_tables(items, m, &machine);
-	add_boot_order(items, m);
+	add_boot_order(items, m, devices);
 	add_number(items, "etc/sercon-port", PC_PORT_SERIAL);
 	add_number(items, "etc/boot-menu-wait", m->boot_menu ? BOOT_MENU_MS : 0);
 	add_number(items, "etc/boot-fail-wait", BOOT_FAIL_STAY);

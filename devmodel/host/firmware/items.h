@@ -5,6 +5,7 @@
 
 #include <keel/channel.h>
 
+#include "host/devices.h"
 #include "host/firmware/blob.h"
 #include "manifest/manifest.h"
 
@@ -19,7 +20,9 @@ struct items {
 	unsigned int count;
 };
 
-void items_build(struct items *items, const struct manifest *m, uint64_t low_memory, uint64_t high_memory);
+/* devices: those of the manifest, open. */
+void items_build(struct items *items, const struct manifest *m, const struct devices *devices, uint64_t low_memory,
+		 uint64_t high_memory);
 void items_free(struct items *items);
 
 #endif
