@@ -28,7 +28,8 @@ struct board_kind {
 	bool always;			/* every machine has one */
 	unsigned int queues;
 	struct {
-		uint32_t entries, arena_bytes;
+		uint32_t entries;
+		uint32_t arena_bytes;
 	} queue[BOARD_QUEUES_MOST];
 	/* The channel is new. May be NULL: it has nothing here. */
 	void (*open)(struct board *board, const struct keel_device *row, const struct keel_queue *queues);
@@ -64,10 +65,12 @@ struct board {
 	} device[KEEL_DEVICES];		/* that are open */
 	const struct vq_device *queue[KEEL_QUEUES];	/* that must be empty before a sleep */
 	unsigned int queues;
-	struct stream_source output, debug;
-	struct stream_sink input;
+	struct stream_source output;	/* of the console, */
+	struct stream_source debug;	/* of the debug port, */
+	struct stream_sink input;	/* and to the console */
 	bool output_wanted;		/* output keeps this half from sleeping */
-	struct board_messages panel, drive[KEEL_DRIVES];
+	struct board_messages panel;
+	struct board_messages drive[KEEL_DRIVES];	/* CD-ROM drives */
 	bool awaited;			/* the cell waits for room that there is */
 };
 

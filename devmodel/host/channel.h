@@ -13,12 +13,13 @@
 
 struct channel_layout {
 	size_t bytes;
-	unsigned int devices, queues;
+	unsigned int devices;		/* in use, as the channel's */
+	unsigned int queues;
 	struct keel_device device[KEEL_DEVICES];
 	struct keel_queue queue[KEEL_QUEUES];
-	int drive[MANIFEST_DRIVES];			/* the device that a drive is; below 0: there is none */
-	uint32_t firmware;
-	uint32_t items;		/* one after the other */
+	int drive[MANIFEST_DRIVES];	/* the device that a drive is; below 0: there is none */
+	uint32_t firmware;		/* offset in the channel, as the next one */
+	uint32_t items;			/* one after the other */
 };
 
 /*

@@ -15,7 +15,12 @@
 #define ENDING_VCPU_FAILED	0x10000u
 
 /* What the owner asked for; else the manifest decides. */
-enum ending_wish { ENDING_WISH_NONE, ENDING_WISH_SHUTDOWN, ENDING_WISH_REBOOT, ENDING_WISH_DESTROY };
+enum ending_wish {
+	ENDING_WISH_NONE,
+	ENDING_WISH_SHUTDOWN,
+	ENDING_WISH_REBOOT,
+	ENDING_WISH_DESTROY,
+};
 
 /* Whether the guest did not end by its own or its owner's will. */
 bool ending_is_crash(const struct keel_vm_status *status);

@@ -32,7 +32,11 @@ enum machine_part {
 	MACHINE_PARTS,
 };
 
-enum machine_state { MACHINE_STOPPED, MACHINE_RUNNING, MACHINE_PRESERVED };
+enum machine_state {
+	MACHINE_STOPPED,
+	MACHINE_RUNNING,
+	MACHINE_PRESERVED,	/* it has ended, and its memory is kept */
+};
 
 /* Of a drive's medium, which waits for the end of what the former one is read for. */
 struct media_change {
@@ -49,7 +53,9 @@ struct machine {
 	struct keeper keeper;
 	uid_t user;		/* whom this process is to run as */
 	struct loop loop;
-	struct loop_source signals, doorbell, ended;
+	struct loop_source signals;
+	struct loop_source doorbell;	/* the VM's, */
+	struct loop_source ended;	/* and that it has ended */
 	struct keel_info info;
 	struct blob firmware;
 	struct items items;
@@ -80,11 +86,14 @@ struct machine {
 	bool unpausing;		/* what was held is under way once more, and somebody waits for it */
 	struct keel_vm_status status;	/* of the last run */
 	time_t started;			/* CLOCK_MONOTONIC */
-	unsigned int restarts, short_failures;
+	unsigned int restarts;
+	unsigned int short_failures;	/* runs, one after the other, that failed at their start (ending.h) */
 	bool failed;			/* by the guest's own doing, or because it could not be restarted */
 	json_t *last_answer;	/* for those who wait, when all is gone; */
 	json_t *last_refusal;	/* for those who waited for something else, or NULL */
-	int starter_console, starter_events;	/* sockets of who starts the guest, joined before it runs; -1: none */
+	/* Sockets of who starts the guest, joined before it runs; -1: none. */
+	int starter_console;
+	int starter_events;
 };
 
 /* In the guest's process, with its folder, keeper and user. Confines the process. On failure the keeper clears away what is left. */

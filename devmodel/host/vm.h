@@ -35,7 +35,8 @@ struct vm {
 };
 
 struct vm_memory {
-	uint64_t low, high;	/* bytes from 0, bytes from 4 GiB */
+	uint64_t low;		/* bytes from 0 */
+	uint64_t high;		/* bytes from 4 GiB */
 	uint32_t firmware;	/* bytes below 4 GiB */
 };
 

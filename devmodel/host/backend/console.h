@@ -23,7 +23,10 @@
 
 struct console_client;
 
-enum console_file { CONSOLE_FILE_SERIAL, CONSOLE_FILE_LOG };
+enum console_file {
+	CONSOLE_FILE_SERIAL,	/* of serial type "file" */
+	CONSOLE_FILE_LOG,
+};
 
 struct console {
 	struct loop *loop;

@@ -34,7 +34,8 @@ struct disk {
 	struct claim claim;
 	int overlay;		/* snapshot mode, else -1 */
 	uint8_t *overlaid;	/* bit n: block n is in the overlay */
-	uint64_t overlay_used, overlay_most;	/* blocks in it; all that there may be */
+	uint64_t overlay_used;	/* blocks in it, */
+	uint64_t overlay_most;	/* and how many there may be */
 };
 
 struct disk_request {
@@ -53,7 +54,8 @@ struct disk_job {
 	bool retried;		/* is under way once more */
 	bool cut;		/* the image ends before the bytes that were asked for */
 	struct disk *disk;
-	uint32_t op, tag;
+	uint32_t op;		/* these and those behind are the request's */
+	uint32_t tag;
 	uint64_t offset;
 	uint32_t count;
 	uint8_t *data;
@@ -68,9 +70,11 @@ struct disk_engine {
 	struct loop_source source;	/* completions */
 	struct io_uring ring;
 	int files[2 * MANIFEST_DRIVES];	/* as they are registered: image and overlay of each drive */
-	struct disk_job jobs[DISK_JOBS], *free;
+	struct disk_job jobs[DISK_JOBS];
+	struct disk_job *free;	/* the first of those that are */
 	unsigned int busy;	/* jobs, those that are held among them */
-	unsigned int held, retried;
+	unsigned int held;
+	unsigned int retried;	/* under way once more */
 	bool waiting;		/* requests have come since disk_start */
 	/* Told once for each request, status 0 or a negative errno. */
 	void (*done)(void *owner, uint32_t tag, int status);

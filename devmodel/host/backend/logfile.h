@@ -10,7 +10,8 @@
 struct logfile {
 	int fd;			/* -1: no log is kept */
 	int old;		/* FILE.1 */
-	size_t bytes, limit;
+	size_t bytes;		/* in it, */
+	size_t limit;		/* and how many there may be */
 };
 
 bool logfile_open(struct logfile *log, const char *path, size_t limit);

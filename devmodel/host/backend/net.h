@@ -18,7 +18,11 @@
 
 struct net;
 
-enum net_sent { NET_SENT, NET_WAITS, NET_GONE };
+enum net_sent {
+	NET_SENT,
+	NET_WAITS,		/* there is no room for it now */
+	NET_GONE,		/* the link is */
+};
 
 struct net_link_ops {
 	uint64_t features;		/* that a guest is offered for it */
@@ -44,12 +48,14 @@ extern const struct net_link_ops net_tap, net_passt;
 /* Of the chains that were taken of a queue and not given back, in their order. */
 struct net_chain {
 	uint16_t head;
-	uint32_t offset, bytes;		/* of its one piece; 0 bytes: it has none that is good */
+	uint32_t offset;		/* of its one piece, in the channel */
+	uint32_t bytes;			/* 0: it has none that is good */
 };
 
 struct net_chains {
 	struct net_chain ring[NET_ENTRIES];
-	unsigned int first, count;
+	unsigned int first;		/* the oldest one's place */
+	unsigned int count;
 };
 
 struct net {
@@ -58,7 +64,8 @@ struct net {
 	struct loop_source source;
 	uint32_t ready;			/* events since it was served */
 	bool gone;			/* the link is; what the guest sends is lost */
-	struct net_chains transmit, receive;
+	struct net_chains transmit;	/* frames of the guest, */
+	struct net_chains receive;	/* and buffers for those to it */
 	struct passt *passt;
 	const char *name;		/* of the guest, for its log */
 };

@@ -30,7 +30,8 @@ struct stream_source {
 /* To it. */
 struct stream_sink {
 	struct vq_device vq;
-	unsigned int first, count;	/* of buffer[], as a ring */
+	unsigned int first;		/* of buffer[], as a ring: the oldest one's place */
+	unsigned int count;
 	size_t room;			/* bytes in all of them */
 	struct {
 		uint16_t head;

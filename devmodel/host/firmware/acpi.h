@@ -15,8 +15,16 @@
 #define ACPI_FILE_LOADER	"etc/table-loader"
 
 /* One command of the script (QEMU's linker/loader interface), little-endian. */
-enum acpi_loader_command { ACPI_LOADER_ALLOCATE = 1, ACPI_LOADER_ADD_POINTER, ACPI_LOADER_ADD_CHECKSUM };
-enum acpi_loader_zone { ACPI_LOADER_HIGH = 1, ACPI_LOADER_FSEG };
+enum acpi_loader_command {
+	ACPI_LOADER_ALLOCATE = 1,
+	ACPI_LOADER_ADD_POINTER,
+	ACPI_LOADER_ADD_CHECKSUM,
+};
+
+enum acpi_loader_zone {
+	ACPI_LOADER_HIGH = 1,
+	ACPI_LOADER_FSEG,	/* 0xf0000 to 1 MiB */
+};
 
 #define ACPI_LOADER_NAME	56
 
@@ -36,14 +44,18 @@ struct acpi_loader_entry {
 		} __attribute__((packed)) pointer;
 		struct {
 			char file[ACPI_LOADER_NAME];
-			uint32_t offset, start, length;
+			uint32_t offset;		/* of the sum, */
+			uint32_t start;			/* and of what it is of */
+			uint32_t length;
 		} __attribute__((packed)) checksum;
 		uint8_t room[124];
 	};
 } __attribute__((packed));
 
 struct acpi_tables {
-	struct blob rsdp, tables, loader;
+	struct blob rsdp;
+	struct blob tables;
+	struct blob loader;
 };
 
 void acpi_build(struct acpi_tables *acpi, unsigned int vcpus, const struct keel_topology *topology);

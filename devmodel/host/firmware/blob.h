@@ -8,7 +8,8 @@
 
 struct blob {
 	uint8_t *data;
-	size_t bytes, room;
+	size_t bytes;
+	size_t room;		/* for so many, before it must grow */
 };
 
 /* Both return the offset of what was added; the process ends where memory does: nothing runs yet. */

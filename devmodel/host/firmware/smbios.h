@@ -15,11 +15,13 @@ struct smbios_machine {
 	const char *name;
 	uint8_t uuid[SMBIOS_UUID_BYTES];	/* as RFC 4122 writes it */
 	struct keel_topology topology;
-	uint64_t low_memory, high_memory;	/* bytes from 0, bytes from 4 GiB */
+	uint64_t low_memory;			/* bytes from 0 */
+	uint64_t high_memory;			/* bytes from 4 GiB */
 };
 
 struct smbios_tables {
-	struct blob anchor, tables;
+	struct blob anchor;
+	struct blob tables;
 };
 
 void smbios_build(struct smbios_tables *smbios, const struct smbios_machine *machine);
