@@ -365,16 +365,27 @@ static void fuzz(void)
 	report(call3(KEEL_HC_COUNT, 0, 0, 0) == -ENOSYS, "a hypercall that is none", 0);
 }
 
+/* Of which Linux knows no name. */
+#define MSR_AMD_IORR_BASE0	0xc0010016
+#define MSR_AMD_SMBASE		0xc0010111
+#ifndef MSR_IA32_TME_ACTIVATE
+#define MSR_IA32_TME_ACTIVATE	0x982
+#endif
+#define MSR_IA32_UINTR_RR	0x985
+
 /* What would show or change what is not the control domain's. The values are what the processor would take. */
 static void touch_msrs(void)
 {
 	static const u32 amd[] = {
-		0xc0010010, 0xc0010016, 0xc001001a, 0xc001001d, 0xc0010058, 0xc0010111, 0xc0010113, 0xc0010117, 0xc0010300,
-		0xc0011030, 0xc0011033, 0xc000010f, 0xc0000104, 0x10,
+		MSR_AMD64_SYSCFG, MSR_AMD_IORR_BASE0, MSR_K8_TOP_MEM1, MSR_K8_TOP_MEM2, MSR_FAM10H_MMIO_CONF_BASE, MSR_AMD_SMBASE,
+		MSR_K8_TSEG_MASK, MSR_VM_HSAVE_PA, MSR_AMD_SAMP_BR_FROM, MSR_AMD64_IBSFETCHCTL, MSR_AMD64_IBSOPCTL,
+		MSR_AMD_DBG_EXTN_CFG, MSR_AMD64_TSC_RATIO, MSR_IA32_TSC,
 	};
 	static const u32 intel[] = {
-		0x10, 0x1c8, 0x3f1, 0x3f2, 0x480, 0x48b, 0x491, 0x560, 0x571, 0x580, 0x587, 0x600, 0x982, 0x985, 0x14ce, 0x17d0,
-		0x17d1,
+		MSR_IA32_TSC, MSR_LBR_SELECT, MSR_IA32_PEBS_ENABLE, MSR_PEBS_DATA_CFG, MSR_IA32_VMX_BASIC,
+		MSR_IA32_VMX_PROCBASED_CTLS2, MSR_IA32_VMX_VMFUNC, MSR_IA32_RTIT_OUTPUT_BASE, MSR_IA32_RTIT_STATUS,
+		MSR_IA32_RTIT_ADDR0_A, MSR_IA32_RTIT_ADDR3_B, MSR_IA32_DS_AREA, MSR_IA32_TME_ACTIVATE, MSR_IA32_UINTR_RR,
+		MSR_ARCH_LBR_CTL, MSR_IA32_HW_FEEDBACK_PTR, MSR_IA32_HW_FEEDBACK_CONFIG,
 	};
 	bool is_amd = boot_cpu_data.x86_vendor == X86_VENDOR_AMD;
 	const u32 *list = is_amd ? amd : intel;
