@@ -28,7 +28,7 @@
 #define PT_ORDER_STEP	9u	/* from one level to the next */
 #define PT_WINDOW	256u	/* pages that pt_take_dirty() looks at */
 
-/* Rights of a mapping. PT_READ is implied always, PT_USER in nested tables. */
+/* Rights of a mapping. PT_READ is implied always, PT_USER in second-level tables. */
 #define PT_READ		(1u << 0)
 #define PT_WRITE	(1u << 1)
 #define PT_EXEC		(1u << 2)

@@ -58,6 +58,7 @@ static void load(struct cpu *cpu, struct vcpu *vcpu)
 	speculation_before_guest();
 }
 
+/* The vendor's put notes what of the guest is in the processor and changes without an exit, before swap_out takes it out. */
 static void put(struct cpu *cpu, struct vcpu *vcpu)
 {
 	speculation_after_guest();

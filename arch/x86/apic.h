@@ -31,6 +31,8 @@ void apic_reset(void);
 /* Sends an IPI; destination is an APIC ID. */
 void apic_send(uint32_t destination, uint32_t icr_low);
 
+/* These at any time, too. */
+
 /* Whether this MSR is the interrupt command register of x2APIC mode. */
 static inline bool apic_is_command(uint32_t msr)
 {

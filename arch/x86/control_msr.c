@@ -29,7 +29,7 @@
  */
 static const struct control_msr common[] = {
 	{ ONE(MSR_TSC), READ, 0 },					/* guests count by it, so it is not set */
-	{ ONE(MSR_APIC_BASE), READ, 0 },				/* writes are control.c's */
+	{ ONE(MSR_APIC_BASE), READ, 0 },				/* writes are control_policy.c's */
 	{ ONE(MSR_TSC_ADJUST), READ | TRIED, 0 },			/* looked at when idle, set when a CPU comes */
 	{ MSR_SPEC_CTRL, MSR_PRED_CMD, BOTH, 0 },
 	{ MSR_MPERF, MSR_APERF, READ, 0 },
@@ -49,7 +49,7 @@ static const struct control_msr common[] = {
 	{ ONE(MSR_S_CET), BOTH, 0 },
 	{ MSR_PL0_SSP, MSR_INTERRUPT_SSP_TABLE, BOTH, 0 },
 	{ ONE(MSR_TSC_DEADLINE), BOTH, 0 },
-	{ MSR_X2APIC_FIRST, MSR_X2APIC_ICR - 1, BOTH, 0 },		/* x2APIC; writes of ICR are control.c's */
+	{ MSR_X2APIC_FIRST, MSR_X2APIC_ICR - 1, BOTH, 0 },		/* x2APIC; writes of ICR are control_cpus.c's */
 	{ ONE(MSR_X2APIC_ICR), READ, 0 },
 	{ MSR_X2APIC_ICR + 1, MSR_X2APIC_SELF_IPI, BOTH, 0 },
 	{ MSR_L3_QOS_CFG, MSR_IO_QOS_CFG, TRIED, 0 },			/* resource allocation: configuration */

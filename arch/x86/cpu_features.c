@@ -9,6 +9,10 @@
 #define SYSCFG_ENCRYPTION	(1u << 23)
 #define TME_ON			3u		/* locked, enabled */
 #define TME_KEY_BITS_SHIFT	32
+#define TME_KEY_BITS		0xfu
+#define ENCRYPTION_SME		(1u << 0)	/* EAX */
+#define ENCRYPTION_REDUCTION_SHIFT 6	/* EBX */
+#define ENCRYPTION_REDUCTION	0x3fu
 
 void cpu_features_init(void)
 {
@@ -34,9 +38,9 @@ unsigned int cpu_features_address_bits(void)
 
 	/* Encrypted aliases of memory are not address space (APM vol. 2, 15.34.6; SDM vol. 4, IA32_TME_ACTIVATE). */
 	if (cpuid(CPUID_FEATURES_7, 0).ecx & ECX7_TME && (rdmsr(MSR_TME_ACTIVATE) & TME_ON) == TME_ON)
-		bits -= rdmsr(MSR_TME_ACTIVATE) >> TME_KEY_BITS_SHIFT & 0xf;
-	if (cpuid(CPUID_EXTENDED, 0).eax >= CPUID_ENCRYPTION && cpuid(CPUID_ENCRYPTION, 0).eax & 1 &&
+		bits -= rdmsr(MSR_TME_ACTIVATE) >> TME_KEY_BITS_SHIFT & TME_KEY_BITS;
+	if (cpuid(CPUID_EXTENDED, 0).eax >= CPUID_ENCRYPTION && cpuid(CPUID_ENCRYPTION, 0).eax & ENCRYPTION_SME &&
 	    rdmsr(MSR_SYSCFG) & SYSCFG_ENCRYPTION)
-		bits -= cpuid(CPUID_ENCRYPTION, 0).ebx >> 6 & 0x3f;
+		bits -= cpuid(CPUID_ENCRYPTION, 0).ebx >> ENCRYPTION_REDUCTION_SHIFT & ENCRYPTION_REDUCTION;
 	return bits;
 }

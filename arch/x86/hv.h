@@ -174,7 +174,10 @@ struct hv_vcpu_ops {
 struct hv_ops {
 	const char *name;
 	const struct pt_format *second_level;
-	/* In Keel all events are held off, and stay pending. Else RFLAGS.IF holds interrupts off, and NMIs come at any time. */
+	/*
+	 * In Keel all events are held off, and stay pending: by STGI and CLGI, which trap_patch() puts in. INIT comes as #SX then.
+	 * Else RFLAGS.IF holds interrupts off, and NMIs come at any time.
+	 */
 	bool holds_nmis;
 	struct hv_cpu_ops cpu;
 	struct hv_control_ops control;

@@ -16,7 +16,10 @@ enum power_write {
 
 /* Before the control domain runs: has them watched. found: what ACPI's tables say. */
 void power_ports_init(const struct acpi_power *found);
-/* exit: an access of 1, 2 or 4 bytes to a port that is watched. */
+/*
+ * exit: an access of 1, 2 or 4 bytes to a port that is watched. Each write is judged once: what it does to the status of waking
+ * up, which power_ports_read tells, is noted then.
+ */
 enum power_write power_ports_judge(const struct keel_exit *exit, uint32_t value);
 void power_ports_write(const struct keel_exit *exit, uint32_t value);
 uint32_t power_ports_read(const struct keel_exit *exit);

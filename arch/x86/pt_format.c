@@ -5,6 +5,7 @@
 
 #include <x86/paging.h>
 
+/* Bits 52 to 58 of a leaf are software's (APM vol. 2, 5.4): PT_SOFTWARE. */
 const struct pt_format pt_format_x86 = {
 	.present = PTE_PRESENT,
 	.address = PTE_ADDRESS,

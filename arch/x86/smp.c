@@ -52,7 +52,7 @@ static bool wait_online(const struct cpu *cpu, unsigned int milliseconds)
 
 static bool can_start(const struct cpu *cpu)
 {
-	/* Which no xAPIC can address, and its broadcast. */
+	/* An xAPIC addresses none above, and takes 255 for all. */
 	return start_page && (cpu->apic_id <= XAPIC_ID_MOST || apic_x2apic());
 }
 

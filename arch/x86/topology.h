@@ -9,7 +9,6 @@
 
 struct vcpu;
 
-
 /* Leaf 1: EBX's identifier and count of logical processors, EDX's HTT. The rest of both is 0. */
 struct cpuid topology_leaf_1(const struct vcpu *vcpu);
 /* Leaf 0x80000001: ECX's bits of AMD's that belong to the topology. */

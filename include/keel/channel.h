@@ -128,7 +128,7 @@ enum keel_transfer_state {
 
 struct keel_transfer {
 	uint32_t head;		/* bytes that the producer has put into the ring, and */
-	uint32_t tail;		/* that the consumer has taken out of it, both since it was empty, modulo 2^32 */
+	uint32_t tail;		/* that the consumer has taken out of it; both from 0 at the step's begin, modulo 2^32 */
 	uint32_t state;		/* enum keel_transfer_state */
 	uint32_t commands;	/* KEEL_TRANSFER_*, set by the resource half, taken (exchanged with 0) by the cell at an event */
 	char error[KEEL_TRANSFER_ERROR_BYTES];	/* ends with a 0 */

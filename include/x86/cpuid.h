@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Leaves of CPUID (SDM vol. 2, CPUID; APM vol. 3, appendix E), and of their bits those that are looked at one by one. */
+/* Leaves of CPUID (SDM vol. 2, CPUID; APM vol. 3, appendix E), and bits of theirs that more than one file may look at. */
 #ifndef X86_CPUID_H
 #define X86_CPUID_H
 

@@ -13,7 +13,10 @@
 #define EPT_DIRTY	UINT64_C(0x200)
 #define EPT_ADDRESS	UINT64_C(0x000ffffffffff000)
 
-/* Write without read is a misconfiguration (29.3.3.1), so each leaf can be read. */
+/*
+ * Write without read is a misconfiguration (29.3.3.1), so each leaf can be read. Its type and IGNORE_PAT overrule the guest's PAT
+ * (29.3.7). Bits 52 to 58 are ignored (29.3.2): PT_SOFTWARE.
+ */
 const struct pt_format pt_format_ept = {
 	.present = EPT_READ | EPT_WRITE | EPT_EXEC,
 	.address = EPT_ADDRESS,

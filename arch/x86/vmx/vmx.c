@@ -15,7 +15,6 @@
 #include "string.h"
 #include "trap.h"
 
-
 #define BITMAP_PART		(MSR_BITMAP_RANGE / 8)		/* bytes for each of two ranges */
 #define BITMAP_WRITES		(2 * BITMAP_PART)
 

@@ -16,13 +16,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <x86/ports.h>
+
 #include "core/bus.h"
 #include "core/device.h"
 #include "core/line.h"
 #include "core/state.h"
 #include "core/time.h"
 
-#define I8254_HZ	1193182u
+#define I8254_HZ	PIT_HZ
 #define I8254_COUNTERS	3u
 #define I8254_PORTS	4u	/* three counters, control word */
 #define I8254_BACKLOG	8u
