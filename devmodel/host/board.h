@@ -22,7 +22,7 @@
 
 struct board;
 
-/* A kind of device of the board's: one file board_*.c, which is a row in the list of board.c. */
+/* A kind of device of the board's: it is in a file board_*.c, and a row in the list of board.c. */
 struct board_kind {
 	uint32_t type;			/* enum keel_device_type */
 	bool always;			/* every machine has one */

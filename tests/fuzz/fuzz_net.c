@@ -377,24 +377,25 @@ static void offer_buffers(struct bytes *b)
 	}
 }
 
+static unsigned int frame_left;	/* buffers of the frame at hand that are still to come */
+
 static void collect_frame(const struct queue *q, uint16_t head, uint32_t bytes)
 {
 	static uint8_t frame[NET_BUFFERS_MOST * NET_BUFFER_BYTES];
 	static uint32_t used;
-	static unsigned int left;
 
-	if (!left) {
+	if (!frame_left) {
 		uint16_t buffers;
 
 		memcpy(&buffers, channel + q->place[head] + offsetof(struct net_header, buffers), sizeof(buffers));
 		require(buffers >= 1 && buffers <= NET_BUFFERS_MOST, "a frame of no buffers, or of too many");
-		left = buffers;
+		frame_left = buffers;
 		used = 0;
 	}
-	require(bytes && bytes <= NET_BUFFER_BYTES && (left == 1 || bytes == NET_BUFFER_BYTES), "a buffer that is not full");
+	require(bytes && bytes <= NET_BUFFER_BYTES && (frame_left == 1 || bytes == NET_BUFFER_BYTES), "a buffer that is not full");
 	memcpy(frame + used, channel + q->place[head], bytes);
 	used += bytes;
-	if (--left)
+	if (--frame_left)
 		return;
 	require(used >= NET_HEADER_BYTES + NET_ETHERNET_BYTES && used <= NET_HEADER_BYTES + NET_FRAME_MOST, "a frame's length");
 	if (honest_peer && exact) {
@@ -479,6 +480,7 @@ static void step(void)
 	backend_net.serve(net, devices);
 	for (unsigned int i = 0; i < NET_QUEUES; i++)
 		take_back(&queues[i]);
+	require(!honest || !frame_left, "a frame that is not whole");
 }
 
 static void start_queues(void)
@@ -494,6 +496,7 @@ static void start_queues(void)
 		vq_device_init(&devices[i], channel, q->ring, entries, q->arena, ARENA_BYTES);
 	}
 	cursor = 0;
+	frame_left = 0;
 	backend_net.start(net);
 }
 

@@ -171,13 +171,18 @@ done
 manifest full
 order full 'say coloured'
 check "create" keel create "$WORK/full.json"
+# One that comes before they are all there would take the place of one of them.
 readers=()
-for _ in $(seq 31); do
-	keel console full </dev/null >/dev/null 2>&1 &
+for i in $(seq 31); do
+	keel console full </dev/null >"$WORK/reader$i" 2>&1 &
 	readers+=($!)
 done
-check "a console has room for 31" soon says 'as many readers as it can have' timeout 1 keel console full </dev/null
-check "the next one is refused" exits 1 timeout 5 keel console full </dev/null
+all_read() {
+	[ "$(grep -l coloured "$WORK"/reader* | wc -l)" -eq 31 ]
+}
+check "a console has room for 31" soon all_read
+check "the next one is refused" says 'as many readers as it can have' timeout 5 keel console full </dev/null
+check "by its status, too" exits 1 timeout 5 keel console full </dev/null
 check "for a replay as well" exits 1 timeout 5 keel console --log full
 kill "${readers[@]}" 2>/dev/null
 check "until one has left" soon keel console --log full

@@ -83,7 +83,7 @@ run() {
 			"$target" "$1" "$(find "$corpus" -type f | wc -l)" "$corpus"
 		return 0
 	fi
-	new=$(find "$findings" -name "$target-*" | sort | grep -vxF -e "$before" | head -n 1)
+	new=$(find "$findings" -name "$target-*" | sort | grep -vxF -e "$before" | head -n 1) || true
 	if [ -n "$new" ]; then
 		tell "$new"
 	else

@@ -153,6 +153,7 @@ includes() {
 		    path = os.path.relpath(path, root)
 		    return path, next((room for room in rooms if path.startswith(room + "/")), path.split("/")[0])
 		deps = subprocess.run(["ninja", "-C", build, "-t", "deps"], check=True, capture_output=True, text=True).stdout
+		made = os.path.relpath(build, root).split(os.sep)[0]
 		seen, bad = set(), set()
 		for entry in deps.split("\n\n"):
 		    read = [place(os.path.join(build, line.strip())) for line in entry.split("\n")[1:]]
@@ -160,7 +161,7 @@ includes() {
 		    seen.add(home)
 		    for path, room in read:
 		        # Neither the system's headers nor what the build makes.
-		        if home in allowed and room != home and room not in allowed[home] + ["..", "build"]:
+		        if home in allowed and room != home and room not in allowed[home] + ["..", made]:
 		            bad.add(f"{source}: reads {path}, which is not for {home}")
 		for line in sorted(bad):
 		    print(line, file=sys.stderr)

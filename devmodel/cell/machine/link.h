@@ -24,7 +24,7 @@ enum link_place {
 	LINK_PLACE_ALONE,		/* 0: there is one of its type */
 };
 
-/* A kind of device that has rows in the channel: one file in this folder, which is a row in the list of pc_host.c. */
+/* A kind of device that has rows in the channel: it is in a file of this folder, and a row in the list of pc_host.c. */
 struct link_kind {
 	uint32_t type;			/* enum keel_device_type; KEEL_DEVICE_VIRTIO stands for all from it on */
 	enum link_place place;

@@ -2,7 +2,7 @@
 /*
  * The machine "pc": i440FX, PIIX3 and what a PC of their time had around them, with local APICs, an IO APIC and an HPET.
  * pc.c wires, pc_irq.c routes interrupts, pc_time.c has the time, pc_memory.c memory and firmware, pc_host.c the kinds of devices
- * that the resource half serves, each of which is a file of its own, pc_boot.c what firmware is told. What is where is in
+ * that the resource half serves, each of which is in a file beside it, pc_boot.c what firmware is told. What is where is in
  * shared/pc_map.h.
  *
  * One struct holds all of it; nothing here locks: one entry at a time (keel/cell.h). An entry starts with pc_set_time, which sets

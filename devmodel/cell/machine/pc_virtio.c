@@ -65,7 +65,7 @@ static bool open_device(struct pc *pc, const struct keel_device *row, const stru
 
 static void event(struct pc *pc, const struct keel_device *row)
 {
-	virtio_work((struct virtio_device *)pc->pci.function[row->slot][0]);
+	virtio_work(container_of(pc->pci.function[row->slot][0], struct virtio_device, pci));
 }
 
 const struct link_kind pc_virtio_kind = {

@@ -58,13 +58,13 @@ struct machine_error {
  */
 bool machine_settle(struct pc *pc);
 
-/* Bytes that machine_save writes at most; and that machine_load needs for itself. */
+/* Bytes that a stream has at most; and that machine_load needs for itself. */
 size_t machine_save_bytes(struct pc *pc);
 size_t machine_load_bytes(struct pc *pc);
 
 /*
- * At the end of an entry, while no vCPU runs, of a machine that is settled. Returns the stream's length, or 0, and why. The
- * machine stays as it is.
+ * At the end of an entry, while no vCPU runs, of a machine that is settled: all pieces, one behind the other. Returns the stream's
+ * length, or 0, and why. The machine stays as it is.
  */
 size_t machine_save(struct pc *pc, uint8_t *stream, size_t room, struct machine_error *error);
 

@@ -7,7 +7,6 @@
 #include "core/string.h"
 #include "vcpu/emulate_internal.h"
 
-
 #define SEGMENT_LONG	(1u << 9)
 
 static enum decode_mode mode_of(const struct keel_sregs *sregs)
