@@ -22,8 +22,6 @@ X2APIC_EOI	equ 0x80b
 X2APIC_SPURIOUS	equ 0x80f
 X2APIC_TIMER	equ 0x832
 X2APIC_SELF	equ 0x83f
-MSR_MTRR_CAP	equ 0xfe
-MSR_DEADLINE	equ 0x6e0
 SOFTWARE_ENABLE	equ 1 << 8
 TIMER_DEADLINE	equ 2 << 17
 PIC_MASK	equ 0x21
@@ -198,7 +196,7 @@ sleep:
 	mov [deadline], rax
 	mov rdx, rax
 	shr rdx, 32
-	mov ecx, MSR_DEADLINE
+	mov ecx, MSR_TSC_DEADLINE
 	wrmsr
 	sti
 	hlt
