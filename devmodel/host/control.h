@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The control socket of a guest: a stream of JSON objects, one a line, each answered by one object on a line, in their order: what
- * comes behind a request that waits is read when that has been answered.
- * A request is {"command": NAME, ...}; an answer has "ok", and "error" where that is false. A descriptor may come with any byte of a
- * request: those that it has no use for are closed when it is answered.
+ * The control socket of a guest: a stream of JSON objects, one a line, each answered by one object on a line, in their order:
+ * what comes behind a request that waits is read when that has been answered.
+ * A request is {"command": NAME, ...}; an answer has "ok", and "error" where that is false. A descriptor may come with any byte
+ * of a request: those that it has no use for are closed when it is answered.
  */
 #ifndef KEEL_CONTROL_H
 #define KEEL_CONTROL_H

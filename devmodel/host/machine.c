@@ -115,7 +115,8 @@ static bool open_serial_file(struct machine *m, struct failure *failure)
 	if (!console_open_file(&m->console, path, failure) || !claim_is_apart(m->console.file, path, failure))
 		return false;
 	if (is_a_log(m, m->console.file))
-		return failure_set(failure, EXIT_FAILED, "%s is a log of this guest, and cannot be the file of its serial port", path);
+		return failure_set(failure, EXIT_FAILED,
+				   "%s is a log of this guest, and cannot be the file of its serial port", path);
 	return true;
 }
 
@@ -137,7 +138,8 @@ static bool open_console(struct machine *m, struct failure *failure)
 		return failure_set(failure, EXIT_FAILED, "cannot create %s: %s", path, strerror(errno));
 	switch (manifest->serial) {
 	case MANIFEST_SERIAL_SOCKET:
-		return console_open_socket(&m->console, manifest->serial_path, failure) && keeper_note_socket(&m->keeper, failure);
+		return console_open_socket(&m->console, manifest->serial_path, failure) &&
+		       keeper_note_socket(&m->keeper, failure);
 	case MANIFEST_SERIAL_FILE:
 		return open_serial_file(m, failure);
 	case MANIFEST_SERIAL_PTY:
@@ -320,8 +322,8 @@ static void close_all(struct machine *m)
 }
 
 /*
- * The disk around a partition, the file under a loop device: open for their locks alone, and more than the guest's. Of what can change the
- * image's own goes with them, so that the keeper knows all that there is to let go of.
+ * The disk around a partition, the file under a loop device: open for their locks alone, and more than the guest's. Of what can
+ * change the image's own goes with them, so that the keeper knows all that there is to let go of.
  */
 static bool hand_claim_over(struct machine *m, unsigned int drive, struct failure *failure)
 {
@@ -396,9 +398,10 @@ bool machine_start(struct machine *m, struct failure *failure)
 	if (!device_open(&m->vm.device, &m->info, failure))
 		return false;
 	if (m->manifest.require_dma_protection && !(m->info.dma & KEEL_DMA_PROTECTED))
-		return failure_set(failure, EXIT_FAILED, "this host has no DMA protection, which the manifest requires: switch on VT-d "
-				   "or AMD-Vi in the firmware setup, or take \"require_dma_protection\" out; keel dmesg says what "
-				   "is missing");
+		return failure_set(failure, EXIT_FAILED,
+				   "this host has no DMA protection, which the manifest requires: "
+				   "switch on VT-d or AMD-Vi in the firmware setup, or take \"require_dma_protection\" out; "
+				   "keel dmesg says what is missing");
 	if (!loop_init(&m->loop))
 		return failure_set(failure, EXIT_FAILED, "cannot make an epoll: %s", strerror(errno));
 	if (open_all(m, failure)) {
@@ -640,7 +643,10 @@ void machine_run(struct machine *m)
 
 enum exit_code machine_stop(struct machine *m)
 {
-	/* Memory takes its time to be scrubbed: who asks meanwhile finds a guest that is about to end, not one that does not answer. */
+	/*
+	 * Memory takes its time to be scrubbed: who asks meanwhile finds a guest that is about to end,
+	 * not one that does not answer.
+	 */
 	if (m->control.loop)
 		control_stop_listening(&m->control);
 	vm_destroy(&m->vm);

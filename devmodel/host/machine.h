@@ -96,7 +96,9 @@ struct machine {
 	int starter_events;
 };
 
-/* In the guest's process, with its folder, keeper and user. Confines the process. On failure the keeper clears away what is left. */
+/*
+ * In the guest's process, with its folder, keeper and user. Confines the process. On failure the keeper clears away what is left.
+ */
 bool machine_start(struct machine *machine, struct failure *failure);
 /* The guest is to be destroyed as soon as machine_run gets to it. */
 void machine_abandon(struct machine *machine);
@@ -133,8 +135,8 @@ json_t *machine_insert_medium(struct machine *machine, struct control_connection
 json_t *machine_eject_medium(struct machine *machine, struct control_connection *connection, const json_t *request);
 json_t *machine_describe_media(const struct machine *machine);
 /*
- * Takes out what the guest has ejected, and carries out the change that is pending once nothing is under way. The other one forgets that
- * change.
+ * Takes out what the guest has ejected, and carries out the change that is pending once nothing is under way. The other one
+ * forgets that change.
  */
 void machine_keep_media(struct machine *machine);
 void machine_drop_change(struct machine *machine);

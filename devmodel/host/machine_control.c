@@ -17,8 +17,9 @@ static const char *const state_names[] = {
 	[MACHINE_STOPPED] = "stopped", [MACHINE_RUNNING] = "running", [MACHINE_PRESERVED] = "preserved",
 };
 
-static const char stands_still[] = "a disk of the guest stands still after an error, so its system could not shut down; keel info "
-				   "tells of it, keel unpause tries it once more, and keel destroy ends the guest";
+static const char stands_still[] =
+	"a disk of the guest stands still after an error, so its system could not shut down; "
+	"keel info tells of it, keel unpause tries it once more, and keel destroy ends the guest";
 
 struct command {
 	const char *name;

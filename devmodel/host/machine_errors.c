@@ -20,8 +20,8 @@ const char *machine_part_name(enum machine_part part)
 void machine_note_error(struct machine *m, enum machine_part part, const char *file, const char *text)
 {
 	m->last_error = part;
-	notice_add(&m->errors[part], clock_seconds(), "%s: %s%s%s%s: %s", m->manifest.name, machine_part_name(part), file ? " (" : "",
-		   file ? file : "", file ? ")" : "", text);
+	notice_add(&m->errors[part], clock_seconds(), "%s: %s%s%s%s: %s", m->manifest.name, machine_part_name(part),
+		   file ? " (" : "", file ? file : "", file ? ")" : "", text);
 }
 
 /* A flush that failed is not tried again: what it was for may be gone, and the next one succeed. */
@@ -44,8 +44,8 @@ void machine_output_failed(void *machine, enum console_file file, int error)
 		machine_note_error(m, MACHINE_PART_CONSOLE_LOG, NULL, strerror(error));
 	else
 		machine_note_error(m, MACHINE_PART_SERIAL, m->manifest.serial_path,
-				   error == EFBIG ? "it has 1 GiB, the most that is kept; output is lost until it is made shorter" :
-				   strerror(error));
+				   error != EFBIG ? strerror(error) :
+				   "it has 1 GiB, the most that is kept; output is lost until it is made shorter");
 }
 
 void machine_tell_errors(struct machine *m)

@@ -19,8 +19,9 @@ static bool find_drive(const struct machine *m, unsigned int *drive, struct fail
 	for (*drive = 0; *drive < KEEL_DRIVES; ++*drive)
 		if (m->manifest.drives[*drive].kind == MANIFEST_DRIVE_CDROM)
 			return true;
-	return failure_set(failure, EXIT_FAILED, "the guest has no CD-ROM drive; \"cdrom\": {} in its manifest declares an empty one, "
-			   "from its next start on");
+	return failure_set(failure, EXIT_FAILED,
+			   "the guest has no CD-ROM drive; "
+			   "\"cdrom\": {} in its manifest declares an empty one, from its next start on");
 }
 
 /* The cell reads the size again, and its guest finds another medium, or none. */
@@ -63,8 +64,10 @@ static bool find_idle_drive(const struct machine *m, unsigned int *drive, struct
 {
 	if (!find_drive(m, drive, failure))
 		return false;
-	return !m->change.pending || failure_set(failure, EXIT_IN_USE, "a read of the former medium has not ended yet, and the change "
-						 "that was asked for before waits for it; try again later");
+	return !m->change.pending ||
+	       failure_set(failure, EXIT_IN_USE,
+			   "a read of the former medium has not ended yet, "
+			   "and the change that was asked for before waits for it; try again later");
 }
 
 /* As of a real drive, the button of one that is locked asks the guest. */
@@ -75,8 +78,9 @@ static bool door_opens(struct machine *m, unsigned int drive, const json_t *requ
 		return true;
 	board_press_eject(&m->board);
 	vm_event(&m->vm);
-	return failure_set(failure, EXIT_FAILED, "the guest keeps the door of its CD-ROM drive locked, as systems do while a disc is "
-			   "mounted; it has been asked to eject it: try again, unmount it there, or use --force");
+	return failure_set(failure, EXIT_FAILED,
+			   "the guest keeps the door of its CD-ROM drive locked, as systems do while a disc is mounted; "
+			   "it has been asked to eject it: try again, unmount it there, or use --force");
 }
 
 /* The claim is the keeper's: what the guest needs of it is a descriptor. */

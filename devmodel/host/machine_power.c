@@ -31,8 +31,10 @@ void machine_leave(struct machine *m, const struct signalfd_siginfo *signal)
 			machine_abandon(m);
 		return;
 	}
-	fprintf(stderr, "%s: signal %u from process %u: pressing the power button; the guest is destroyed in %u s if it is not off by "
-		"then, or at once by another signal\n", m->manifest.name, signal->ssi_signo, signal->ssi_pid, LEAVE_MS / 1000);
+	fprintf(stderr,
+		"%s: signal %u from process %u: pressing the power button; "
+		"the guest is destroyed in %u s if it is not off by then, or at once by another signal\n",
+		m->manifest.name, signal->ssi_signo, signal->ssi_pid, LEAVE_MS / 1000);
 	m->leave_by_ms = clock_ms() + LEAVE_MS;
 	m->wish = ENDING_WISH_DESTROY;
 	if (m->engine.held)

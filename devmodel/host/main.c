@@ -94,7 +94,10 @@ int main(int argc, char **argv)
 	enum exit_code code;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		int *fd = option == 'r' ? &ready : option == 'm' ? &manifest : option == 'c' ? &console : option == 'e' ? &events : NULL;
+		int *fd = option == 'r' ? &ready :
+			  option == 'm' ? &manifest :
+			  option == 'c' ? &console :
+			  option == 'e' ? &events : NULL;
 
 		if (!fd)
 			return usage();

@@ -49,7 +49,8 @@ static bool no_memory(const struct vm_memory *m, unsigned long long available, s
 static bool add_memory(struct vm *vm, const struct vm_memory *m, struct failure *failure)
 {
 	if (add_region(vm, 0, PC_VGA_HOLE, 0) && add_region(vm, PC_VGA_HOLE_END, m->low - PC_VGA_HOLE_END, 0) &&
-	    add_region(vm, PC_HIGH_MEMORY, m->high, 0) && add_region(vm, PC_HIGH_MEMORY - m->firmware, m->firmware, KEEL_MAP_READONLY))
+	    add_region(vm, PC_HIGH_MEMORY, m->high, 0) &&
+	    add_region(vm, PC_HIGH_MEMORY - m->firmware, m->firmware, KEEL_MAP_READONLY))
 		return true;
 	if (errno == ENOMEM)
 		return no_memory(m, memory_available(vm), failure);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Block requests of one disk (keel/channel.h), from its queue to what the disk engine does, and back. Nothing in them is trusted. */
+/*
+ * Block requests of one disk (keel/channel.h), from its queue to what the disk engine does, and back. Nothing in them is trusted.
+ */
 #ifndef KEEL_BLOCK_QUEUE_H
 #define KEEL_BLOCK_QUEUE_H
 

@@ -231,8 +231,9 @@ static bool busy(const struct stat *st, const char *file, struct failure *failur
 		return false;
 	if (find_mount(st->st_rdev, false, where))
 		return failure_set(failure, EXIT_IN_USE, "%s, or a part of it, is mounted on %s; unmount it first", file, where);
-	return failure_set(failure, EXIT_IN_USE, "%s is in use by this host, as swap space, a part of a RAID, of a volume group or of "
-			   "another device, or by another program; lsblk %s may tell", file, file);
+	return failure_set(failure, EXIT_IN_USE,
+			   "%s is in use by this host, as swap space, a part of a RAID, of a volume group or of another device, "
+			   "or by another program; lsblk %s may tell", file, file);
 }
 
 /* -1: errno tells. What is mounted stays so. */
@@ -260,8 +261,9 @@ static bool claim_device(struct claim *claim, const struct stat *st, const char 
 	int fd;
 
 	if (readonly && find_mount(st->st_rdev, true, where))
-		return failure_set(failure, EXIT_IN_USE, "%s, or a part of it, is mounted on %s, which this host writes to; unmount it "
-				   "first, or mount it read-only", file, where);
+		return failure_set(failure, EXIT_IN_USE,
+				   "%s, or a part of it, is mounted on %s, which this host writes to; "
+				   "unmount it first, or mount it read-only", file, where);
 	if (!find_node(st->st_rdev, node, sizeof(node)))
 		snprintf(node, sizeof(node), "%s", path);
 	fd = open_device(node, st->st_rdev, readonly);

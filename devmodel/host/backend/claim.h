@@ -31,8 +31,8 @@ struct claim {
 /* Opens and claims. In use: EXIT_IN_USE, and the text says by what it can. On failure nothing is left. */
 bool claim_image(struct claim *claim, const char *file, bool readonly, struct failure *failure);
 /*
- * The same, for reading, of a file that somebody else has opened for reading and calls by this name: what is claimed is opened anew, so
- * that nothing is shared with whom it came from. The descriptor stays the caller's.
+ * The same, for reading, of a file that somebody else has opened for reading and calls by this name: what is claimed is opened
+ * anew, so that nothing is shared with whom it came from. The descriptor stays the caller's.
  */
 bool claim_medium(struct claim *claim, int fd, const char *file, struct failure *failure);
 /* Takes a descriptor that was claimed already. False: it is none, or one too many, and stays the caller's. */

@@ -351,12 +351,14 @@ bool console_open_file(struct console *console, const char *path, struct failure
 
 	console->file = open_output(path, &fit);
 	if (!fit)
-		return failure_set(failure, EXIT_FAILED, "%s, for what the serial port says, is neither a file nor a terminal", path);
+		return failure_set(failure, EXIT_FAILED,
+				   "%s, for what the serial port says, is neither a file nor a terminal", path);
 	if (console->file < 0)
 		return failure_set(failure, EXIT_FAILED, "cannot open %s: %s", path, strerror(errno));
 	/* Images are locked like this. */
 	if (fcntl(console->file, F_OFD_SETLK, &lock) && (errno == EAGAIN || errno == EACCES))
-		return failure_set(failure, EXIT_IN_USE, "%s, the file of the serial port, is in use by a guest or another program", path);
+		return failure_set(failure, EXIT_IN_USE,
+				   "%s, the file of the serial port, is in use by a guest or another program", path);
 	return true;
 }
 

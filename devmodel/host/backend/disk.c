@@ -81,13 +81,16 @@ static bool check_room(const struct disk *disk, const struct manifest_drive *dri
 		return true;
 	room = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
 	if (room < least)
-		return failure_set(failure, EXIT_FAILED, OVERLAY_FOLDER ", where what the guest writes to the snapshot of %s is kept, has "
-				   "%llu KiB left: make room there", drive->file, (unsigned long long)room >> 10);
+		return failure_set(failure, EXIT_FAILED,
+				   OVERLAY_FOLDER ", where what the guest writes to the snapshot of %s is kept, "
+				   "has %llu KiB left: make room there", drive->file, (unsigned long long)room >> 10);
 	if (room < most)
-		fprintf(stderr, "%s: what the guest writes to this snapshot may be %llu MiB, and " OVERLAY_FOLDER " has %llu MiB left\n",
+		fprintf(stderr,
+			"%s: what the guest writes to this snapshot may be %llu MiB, and " OVERLAY_FOLDER " has %llu MiB left\n",
 			drive->file, (unsigned long long)most >> 20, (unsigned long long)room >> 20);
 	if (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC)
-		fprintf(stderr, "%s: what the guest writes to this snapshot takes the host's memory: " OVERLAY_FOLDER " is there\n",
+		fprintf(stderr,
+			"%s: what the guest writes to this snapshot takes the host's memory: " OVERLAY_FOLDER " is there\n",
 			drive->file);
 	return true;
 }
@@ -97,8 +100,8 @@ static bool make_overlay(struct disk *disk, const struct manifest_drive *drive, 
 	disk->overlay = open_overlay();
 	disk->overlaid = calloc(1, overlay_map_bytes(disk->bytes));
 	if (disk->overlay < 0 || !disk->overlaid)
-		return failure_set(failure, EXIT_FAILED, "cannot make a file in " OVERLAY_FOLDER " for the snapshot of %s: %s", drive->file,
-				   strerror(errno));
+		return failure_set(failure, EXIT_FAILED, "cannot make a file in " OVERLAY_FOLDER " for the snapshot of %s: %s",
+				   drive->file, strerror(errno));
 	disk->overlay_most = overlay_limit(disk, drive);
 	return check_room(disk, drive, failure);
 }
@@ -354,7 +357,8 @@ static void part_answered(struct disk_engine *engine, struct part *part, int res
 	struct disk_job *job = part->job;
 	int status = result < 0 ? result : 0;
 
-	if (has_other_way(part, result) || result == -EINTR || result == -EAGAIN || (result > 0 && (uint32_t)result < part->count)) {
+	if (has_other_way(part, result) || result == -EINTR || result == -EAGAIN ||
+	    (result > 0 && (uint32_t)result < part->count)) {
 		uint32_t moved = result > 0 ? (uint32_t)result : 0;
 
 		if (part->buffer)
@@ -582,8 +586,8 @@ void disk_describe(const struct disk_job *job, char *text, size_t room)
 	if (job->op == KEEL_BLOCK_FLUSH)
 		snprintf(text, room, "flush: %s", why);
 	else
-		snprintf(text, room, "%s of %u bytes at %llu: %s%s", verbs[job->op], job->count, (unsigned long long)job->offset, why,
-			 overlay ? "; what the guest writes is kept in " OVERLAY_FOLDER : "");
+		snprintf(text, room, "%s of %u bytes at %llu: %s%s", verbs[job->op], job->count, (unsigned long long)job->offset,
+			 why, overlay ? "; what the guest writes is kept in " OVERLAY_FOLDER : "");
 }
 
 void disk_drain(struct disk_engine *engine)
@@ -634,7 +638,9 @@ static int restrict_to_disks(struct io_uring *ring)
 	return restrict_ring(ring, restrictions, ARRAY_SIZE(restrictions));
 }
 
-/* To put them away and register others lets go of a file at once; to replace one does so a second later, on kernels before 6.4. */
+/*
+ * To put them away and register others lets go of a file at once; to replace one does so a second later, on kernels before 6.4.
+ */
 static int restrict_to_media(struct io_uring *ring)
 {
 	static const struct io_uring_restriction restrictions[] = {
@@ -686,7 +692,8 @@ bool disk_engine_start(struct disk_engine *engine, const struct disk *disks, uns
 
 	if (!error)
 		error = engine->media ? restrict_to_media(&engine->ring) : restrict_to_disks(&engine->ring);
-	return !error || failure_set(failure, EXIT_FAILED, "cannot restrict io_uring to the guest's images: %s", strerror(-error));
+	return !error ||
+	       failure_set(failure, EXIT_FAILED, "cannot restrict io_uring to the guest's images: %s", strerror(-error));
 }
 
 bool disk_engine_restart(struct disk_engine *engine, const struct disk *disks, unsigned int count, struct failure *failure)

@@ -4,9 +4,9 @@
  * A write is complete when the page cache has it; a flush is complete when the disk has everything completed before.
  *
  * Images are claimed (host/backend/claim.h). How long one is, is looked at when it is opened and at each start of the VM.
- * Media that can change, which are read-only, have an engine of their own: the files of the other one are what they were at the start.
- * Snapshot mode keeps what the guest writes in an unlinked temporary file, which ends with the process. What exceeds its limit
- * fails as on a full file system.
+ * Media that can change, which are read-only, have an engine of their own: the files of the other one are what they were at the
+ * start. Snapshot mode keeps what the guest writes in an unlinked temporary file, which ends with the process. What exceeds its
+ * limit fails as on a full file system.
  */
 #ifndef KEEL_DISK_H
 #define KEEL_DISK_H
@@ -94,11 +94,16 @@ bool disk_measure(struct disk *disk, const struct manifest_drive *drive, struct 
 
 /* What is told of a medium that may come into a removable disk, or the failure. */
 bool disk_examine_medium(int fd, const char *file, uint64_t *bytes, struct failure *failure);
-/* A removable disk gets this medium, whose descriptor is the disk's then; -1: none. Requests under way end with the former one. */
+/*
+ * A removable disk gets this medium, whose descriptor is the disk's then; -1: none. Requests under way end with the former one.
+ */
 void disk_change(struct disk *disk, int fd, uint64_t bytes);
 
 bool disk_engine_init(struct disk_engine *engine, struct loop *loop, struct failure *failure);
-/* The disks, at most MANIFEST_DRIVES, are open: from now on requests are taken, for those that are this engine's and for no other file. */
+/*
+ * The disks, at most MANIFEST_DRIVES, are open: from now on requests are taken, for those that are this engine's
+ * and for no other file.
+ */
 bool disk_engine_start(struct disk_engine *engine, const struct disk *disks, unsigned int count, struct failure *failure);
 /* The same once more, for other media. Takes an engine of media, of which nothing is under way. */
 bool disk_engine_restart(struct disk_engine *engine, const struct disk *disks, unsigned int count, struct failure *failure);

@@ -45,8 +45,9 @@ struct watch {
 	struct stat socket;		/* that the guest's process has made; no inode: none */
 	bool noted, released;
 	bool opened;			/* all that the guest needs: from here on it leaves a record */
-	struct claim held[MANIFEST_DRIVES];	/* what the medium of each drive is and lies in, as far as it is to be held here; */
-	struct claim next[MANIFEST_DRIVES];	/* and the one that is about to take its place */
+	/* What the medium of each drive is and lies in, as far as it is to be held here. */
+	struct claim held[MANIFEST_DRIVES];
+	struct claim next[MANIFEST_DRIVES];	/* the one that is about to take its place */
 	time_t end;			/* CLOCK_MONOTONIC, when the guest's process is ended; 0: it is not */
 };
 
@@ -116,7 +117,8 @@ static enum exit_code reap(struct watch *w)
 			rundir_end_record(w->dir, NULL);
 		return (enum exit_code)WEXITSTATUS(status);
 	}
-	snprintf(reason, sizeof(reason), "its process was ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	snprintf(reason, sizeof(reason), "its process was ended by signal %d (%s)", WTERMSIG(status),
+		 strsignal(WTERMSIG(status)));
 	fprintf(stderr, "%s: %s\n", w->manifest->name, reason);
 	if (records)
 		rundir_end_record(w->dir, reason);
@@ -128,13 +130,16 @@ static void clear(struct watch *w)
 {
 	struct stat st;
 
-	if (w->socket.st_ino && !lstat(w->manifest->serial_path, &st) && st.st_dev == w->socket.st_dev && st.st_ino == w->socket.st_ino)
+	if (w->socket.st_ino && !lstat(w->manifest->serial_path, &st) &&
+	    st.st_dev == w->socket.st_dev && st.st_ino == w->socket.st_ino)
 		unlink(w->manifest->serial_path);
 	w->socket.st_ino = 0;
 	rundir_remove(w->dir);
 }
 
-/* One message, with one descriptor at most, or -1: the kernel drops any more. Its length; 0: there is nobody; below: errno tells. */
+/*
+ * One message, with one descriptor at most, or -1: the kernel drops any more. Its length; 0: there is nobody; below: errno tells.
+ */
 static ssize_t take_message(int link, void *text, size_t room, int *fd)
 {
 	char control[CMSG_SPACE(sizeof(int))] = { 0 };
@@ -146,7 +151,8 @@ static ssize_t take_message(int link, void *text, size_t room, int *fd)
 	struct cmsghdr *header = n < 0 ? NULL : CMSG_FIRSTHDR(&message);
 
 	*fd = -1;
-	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
+	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+	    header->cmsg_len == CMSG_LEN(sizeof(int)))
 		memcpy(fd, CMSG_DATA(header), sizeof(*fd));
 	return n;
 }
@@ -162,7 +168,9 @@ static bool send_message(int link, const void *text, size_t length, int fd, int 
 		message.msg_control = control;
 		message.msg_controllen = sizeof(control);
 		header = CMSG_FIRSTHDR(&message);
-		*header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+		*header = (struct cmsghdr){
+			.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+		};
 		memcpy(CMSG_DATA(header), &fd, sizeof(fd));
 	}
 	return sendmsg(link, &message, MSG_NOSIGNAL | flags) == (ssize_t)length;

@@ -91,5 +91,6 @@ bool sandbox_enter(const struct sandbox *sandbox, struct failure *failure)
 		error = sandbox_landlock();
 	if (!error)
 		error = sandbox_filter(sandbox);
-	return !error || failure_set(failure, EXIT_FAILED, "cannot confine the guest's process: cannot %s: %s", error, strerror(errno));
+	return !error ||
+	       failure_set(failure, EXIT_FAILED, "cannot confine the guest's process: cannot %s: %s", error, strerror(errno));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What keel-dm may do once it serves a guest: use what it has opened, and nothing else. It has a user of its own, no capability, an
- * empty root folder, no network, limits, and a short list of system calls.
+ * What keel-dm may do once it serves a guest: use what it has opened, and nothing else. It has a user of its own, no capability,
+ * an empty root folder, no network, limits, and a short list of system calls.
  */
 #ifndef KEEL_SANDBOX_H
 #define KEEL_SANDBOX_H

@@ -39,7 +39,8 @@ static const unsigned int requests[] = {
 };
 
 #define THREAD_FLAGS	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
-#define APART_FLAGS	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
+#define APART_FLAGS	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | \
+			 CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
 #define EQUALS(argument, value) { argument, SCMP_CMP_EQ, value, 0 }
 #define IS(argument, value) (struct scmp_arg_cmp)EQUALS(argument, (scmp_datum_t)(value))
 #define MASKED(argument, mask, value) { argument, SCMP_CMP_MASKED_EQ, mask, value }
