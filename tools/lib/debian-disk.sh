@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# debian-disk.sh [--mib SIZE] [--add PACKAGE]... [--customize SCRIPT] DISK FOLDER: makes a raw disk with Debian 12: one ext4 partition, the stock kernel, systemd, GRUB in the
-# boot record, a login on the serial port; root's password is "keel". No loop device is needed. FOLDER is for work. More packages
-# can be added, and SCRIPT is called with the tree's path when it is done.
+# debian-disk.sh [--mib SIZE] [--add PACKAGE]... [--customize SCRIPT] DISK FOLDER: makes a raw disk with Debian 12: one ext4
+# partition, the stock kernel, systemd, GRUB in the boot record, a login on the serial port; root's password is "keel". No loop
+# device is needed. FOLDER is for work. More packages can be added, and SCRIPT is called with the tree's path when it is done.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "$0")/common.sh"
@@ -27,8 +27,8 @@ packages=(
 )
 
 # What the initrd needs to reach its disk; the default would be every driver there is, which takes long to pack and to load. The
-# packages would pack it when the kernel is set up, and again for what they bring themselves: it is packed once, when all are there.
-# Nor is each file of a tree that may be thrown away brought to the disk before the next one is unpacked.
+# packages would pack it when the kernel is set up, and again for what they bring themselves: it is packed once, when all are
+# there. Nor is each file of a tree that may be thrown away brought to the disk before the next one is unpacked.
 begin_commands() {
 	cat <<-'COMMANDS'
 		set -e
@@ -38,7 +38,8 @@ begin_commands() {
 		mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/share/initramfs-tools/modules.d"
 		echo MODULES=list >"$1/etc/initramfs-tools/conf.d/keel"
 		echo COMPRESS=gzip >>"$1/etc/initramfs-tools/conf.d/keel"
-		printf '%s\n' ata_piix ata_generic sd_mod ext4 virtio_pci virtio_blk ahci >"$1/usr/share/initramfs-tools/modules.d/keel"
+		printf '%s\n' ata_piix ata_generic sd_mod ext4 virtio_pci virtio_blk ahci \
+			>"$1/usr/share/initramfs-tools/modules.d/keel"
 	COMMANDS
 }
 
@@ -56,7 +57,8 @@ setup_commands() {
 		echo "LABEL=keel-root / ext4 errors=remount-ro 0 1" >"$1/etc/fstab"
 		# On a machine that others use, the serial port's login must not be given up for being late.
 		mkdir -p "$1/etc/systemd/system.conf.d"
-		printf '[Manager]\nDefaultDeviceTimeoutSec=1h\nDefaultTimeoutStartSec=1h\n' >"$1/etc/systemd/system.conf.d/keel.conf"
+		printf '[Manager]\nDefaultDeviceTimeoutSec=1h\nDefaultTimeoutStartSec=1h\n' \
+			>"$1/etc/systemd/system.conf.d/keel.conf"
 		echo root:keel | chroot "$1" chpasswd
 		mkdir -p "$1/boot/grub"
 		cp -r "$1/usr/lib/grub/i386-pc" "$1/boot/grub/"
