@@ -41,8 +41,10 @@ results() {
 	values=$(IFS=,; echo "$*")
 	mkdir -p "$tree/build/bench/results"
 	printf '{"date": "x", "commit": "x", "emulator": "QEMU", "repetitions": %d, "not_measured": [], "results": [
-		{"group": "Loops", "what": "a loop", "unit": "ratio", "value": %s, "values": [%s], "target": null, "met": null, "note": ""},
-		{"group": "Loops", "what": "%s", "unit": "lines", "value": 7, "values": [7], "target": null, "met": null, "note": ""}
+		{"group": "Loops", "what": "a loop", "unit": "ratio", "value": %s, "values": [%s],
+		 "target": null, "met": null, "note": ""},
+		{"group": "Loops", "what": "%s", "unit": "lines", "value": 7, "values": [7],
+		 "target": null, "met": null, "note": ""}
 		]}\n' $# "$2" "$values" "only-$name" >"$tree/build/bench/results/2026-01-01-$name-qemu.json"
 }
 
@@ -89,7 +91,8 @@ image_failed() {
 
 make_tree
 check "bench: -h" ends_with 0 . "$tree/tools/bench" -h
-check "bench: an option that it does not know" ends_with 2 "unknown option --qick, did you mean --quick" "$tree/tools/bench" --qick
+check "bench: an option that it does not know" \
+	ends_with 2 "unknown option --qick, did you mean --quick" "$tree/tools/bench" --qick
 check "bench: a part that is not there" ends_with 2 "unknown part exit, did you mean exits" "$tree/tools/bench" exit
 check "bench: a number that is none" ends_with 2 "repetitions.*'x'" "$tree/tools/bench" --repetitions=x
 check "bench: no rounds at all" ends_with 2 "rounds.*at least 1, not 0" "$tree/tools/bench" --rounds 0
@@ -100,8 +103,8 @@ results near 1.15 1.25 1.3
 results far 2.0 2.2 2.3
 results single 2.2 2.2
 sed -i 's/"values": \[2.2,2.2\]/"values": [2.2]/' "$tree/build/bench/results/"*single*
-check "compare: the ratio, and a mark where the spread covers it" says 'a loop .*1\.100 \[1\.000 to 1\.200\] .*1\.250 .*1\.136 ~$' \
-	bench --compare old near
+check "compare: the ratio, and a mark where the spread covers it" \
+	says 'a loop .*1\.100 \[1\.000 to 1\.200\] .*1\.250 .*1\.136 ~$' bench --compare old near
 check "compare: none where it does not" says 'a loop .* 2\.000$' bench --compare old far
 check "compare: a time without a spread" says 'a loop .* \?$' bench --compare old single
 check "compare: what is in one alone" says 'only in B: Loops: only-near' bench --compare=old near
@@ -127,7 +130,8 @@ unread_table() {
 	[ -s "$tree/build/bench/results.json" ]
 }
 check "bench: a table that cannot be written costs no results" unread_table
-check "bench: and is told" says 'cannot write the table.*No space left' sh -c '"$1" --quick lines >/dev/full' - "$tree/tools/bench"
+check "bench: and is told" says 'cannot write the table.*No space left' \
+	sh -c '"$1" --quick lines >/dev/full' - "$tree/tools/bench"
 check "bench: SIGTERM leaves no emulator" ended_by_signal
 check "bench: meanwhile a second run was refused" \
 	grep -E 'another run has .*pid [0-9]+ since [0-9:]+, bench --quick steady' "$WORK/second.log"

@@ -31,7 +31,8 @@
 #define SEARCH_CHUNK	0x200000u
 #define SAMPLE_BYTES	128u
 #define SAMPLE_EVERY	0x1000u	/* a guest's page has the pattern everywhere */
-#define STRAY_WORDS	64u		/* this program's own registers and stack hold the pattern too; a page of it is 512, or 16 of a sample */
+/* This program's own registers and stack hold the pattern too; a page of it is 512, or 16 of a sample. */
+#define STRAY_WORDS	64u
 /* guests/secret.c: the pattern is the sum. */
 #define SECRET_HALF	0x2b1e5c3a4d6f7091ull
 #define SECRET_OTHER	0x3141592653589793ull
@@ -368,9 +369,11 @@ static void check_ring3(void)
 
 		if (!signal) {
 			if (number % 2)
-				__asm__ volatile("vmmcall" : : "a"(number / 2), "D"(0), "S"(0), "d"(0) : "memory", "rcx", "r8", "r10", "r11");
+				__asm__ volatile("vmmcall" : : "a"(number / 2), "D"(0), "S"(0), "d"(0)
+						 : "memory", "rcx", "r8", "r10", "r11");
 			else
-				__asm__ volatile("vmcall" : : "a"(number / 2), "D"(0), "S"(0), "d"(0) : "memory", "rcx", "r8", "r10", "r11");
+				__asm__ volatile("vmcall" : : "a"(number / 2), "D"(0), "S"(0), "d"(0)
+						 : "memory", "rcx", "r8", "r10", "r11");
 			continue;
 		}
 		signals += signal == SIGILL;

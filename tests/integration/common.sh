@@ -46,7 +46,8 @@ finish() {
 }
 
 # One that is started by hand beside another would write its logs.
-claim "$logs.lock" || die "another run of this test has $logs: $(holder "$logs.lock"). Wait for its end, or name another KEEL_BUILD"
+claim "$logs.lock" ||
+	die "another run of this test has $logs: $(holder "$logs.lock"). Wait for its end, or name another KEEL_BUILD"
 
 # By Bochs' clock time passes with the instructions that it carries out.
 guest_patience=$patience_factor
@@ -113,8 +114,8 @@ machine_shows() {
 	shift 2
 	mkdir -p "$logs"
 	: >"$log"
-	qemu-system-x86_64 -machine pc -accel tcg -m 1G -display none -net none -no-reboot -monitor none -boot d -serial "file:$log" \
-		"$@" </dev/null >/dev/null 2>&1 &
+	qemu-system-x86_64 -machine pc -accel tcg -m 1G -display none -net none -no-reboot -monitor none -boot d \
+		-serial "file:$log" "$@" </dev/null >/dev/null 2>&1 &
 	pid=$!
 	start_patience "$pid"
 	until out_of_patience 100 || ! kill -0 "$pid" 2>/dev/null; do

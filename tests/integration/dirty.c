@@ -31,7 +31,8 @@
 #define FIRMWARE	(0x100000000ull - MIB)	/* the MiB that it is in */
 #define ROM_PAGES	(MACHINE_FIRMWARE_BYTES / KEEL_PAGE_SIZE)
 #define PATIENCE_MS	(20000u * machine_patience())
-#define DONE		"dirty: done\r\n"	/* to its last character: one that came later would look like the next run's end */
+/* To its last character: one that came later would look like the next run's end. */
+#define DONE		"dirty: done\r\n"
 #define EMPTY_CALLS	5u
 #define EMPTY_US	5000u
 #define RUN_CALLS	3u		/* one after the other, and then the guest's turn */
@@ -178,7 +179,8 @@ static void compare(const char *name, const struct bitmap *found, const struct b
 		missing += bad && has(expected, page);
 		extra += bad && !has(expected, page);
 	}
-	snprintf(why, sizeof(why), "of %u, %u are missing, %u too many, the first is %#x", count(expected), missing, extra, first);
+	snprintf(why, sizeof(why), "of %u, %u are missing, %u too many, the first is %#x",
+		 count(expected), missing, extra, first);
 	report(!missing && !extra, name, why);
 }
 

@@ -26,7 +26,8 @@ reads() {
 }
 
 writes() {
-	dd if=/dev/zero bs=1M count=16 2>/dev/null | tr '\0' 'Z' | dd of="$1" bs=1M seek=8 oflag=direct iflag=fullblock 2>/dev/null &&
+	dd if=/dev/zero bs=1M count=16 2>/dev/null | tr '\0' 'Z' |
+		dd of="$1" bs=1M seek=8 oflag=direct iflag=fullblock 2>/dev/null &&
 		[ "$(dd if="$1" bs=1M skip=8 iflag=direct 2>/dev/null | tr -d Z | wc -c)" = 0 ]
 }
 

@@ -35,7 +35,8 @@ machine() {
 		--qemu "-netdev user,id=net -device e1000e,netdev=net" "${files[@]}"
 	judge "$1"
 	for disk in ahci nvme virtio; do
-		check "$1: what was written is on the $disk disk" sh -c 'tail -c 16777216 "$1" | tr -d "\132" | wc -c | grep -x 0' sh "$logs/$disk.img"
+		check "$1: what was written is on the $disk disk" \
+			sh -c 'tail -c 16777216 "$1" | tr -d "\132" | wc -c | grep -x 0' sh "$logs/$disk.img"
 	done
 }
 

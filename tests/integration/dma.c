@@ -34,7 +34,8 @@ static const char usage[] =
 	"usage: dma FOLDER self         FOLDER is the device's in sysfs: own memory is copied by the device, and compared\n"
 	"       dma FOLDER read HEX     prints what is at that physical address\n"
 	"       dma FOLDER write HEX\n"
-	"       dma FOLDER hammer HEX PAGES  reads pages from that address on, until it is ended, and prints the number of pieces read\n";
+	"       dma FOLDER hammer HEX PAGES  reads pages from that address on, until it is ended, "
+	"and prints the number of pieces read\n";
 
 static uint8_t *registers;
 

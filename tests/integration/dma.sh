@@ -21,8 +21,8 @@ machine() {
 		printf 'REGISTERS=%s SILENT=%s ROUNDS=%s\n' "$2" "${4:-}" "${DMA_ROUNDS:-3}"
 		cat "$ROOT/tests/integration/peek-guest.sh" "$ROOT/tests/integration/dma-guest.sh"
 	} >"$TESTS/$name-$1"
-	boot "$1" $((240 + ${DMA_ROUNDS:-3} * 6)) "$TESTS/$name-$1" --smp 2 --memory 1G --machine q35 --append iomem=relaxed --qemu "-device $3" \
-		--qemu "-device edu,dma_mask=0xffffffffff" "${files[@]}"
+	boot "$1" $((240 + ${DMA_ROUNDS:-3} * 6)) "$TESTS/$name-$1" --smp 2 --memory 1G --machine q35 --append iomem=relaxed \
+		--qemu "-device $3" --qemu "-device edu,dma_mask=0xffffffffff" "${files[@]}"
 	judge "$1"
 }
 

@@ -16,7 +16,12 @@ check() {
 # The hypervisor's memory: the largest piece that is reserved above 1 MiB and below the last RAM, as module parameters.
 reserved() {
 	awk -F'[-: ]+' '/System RAM/ { ram = $2 } /[Rr]eserved/ { first[++n] = $1; last[n] = $2 }
-		function number(hex, i, v) { v = 0; for (i = 1; i <= length(hex); i++) v = v * 16 + index("0123456789abcdef", substr(hex, i, 1)) - 1; return v }
+		function number(hex, i, v) {
+			v = 0
+			for (i = 1; i <= length(hex); i++)
+				v = v * 16 + index("0123456789abcdef", substr(hex, i, 1)) - 1
+			return v
+		}
 		END { for (i = 1; i <= n; i++) { a = number(first[i]); b = number(last[i])
 			if (a >= 1048576 && b < number(ram) && b - a > size) { size = b - a; at = a } }
 			printf "first=%d bytes=%d", at, size + 1 }' /proc/iomem

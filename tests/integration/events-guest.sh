@@ -65,7 +65,8 @@ sleeping() {
 	for type in 1 2 3 4 5 6 7; do
 		/keel-test/port "$PM1_CONTROL" $((1 << 13 | type << 10))
 	done
-	check "sleeping states asked for at the port are refused" sh -c 'keel dmesg | grep -c "sleeping state is refused" | grep -x 7'
+	check "sleeping states asked for at the port are refused" \
+		sh -c 'keel dmesg | grep -c "sleeping state is refused" | grep -x 7'
 	check "the status says that it has woken up" sh -c "/keel-test/port $((PM1_CONTROL - 4)) | grep '0x[89a-f]...'"
 	/keel-test/port $((PM1_CONTROL - 4)) 0x8000
 	check "until that is acknowledged" sh -c "/keel-test/port $((PM1_CONTROL - 4)) | grep '0x[0-7]...'"
@@ -86,7 +87,8 @@ initrd() {
 	if [ -n "$BOCHS" ]; then
 		mkdir -p /tmp/next/keel
 		# The folder that the test runs in is wanted, too.
-		(cd / && { find keel keel-test | grep -v 'vmlinuz\|initrd'; echo "${OLDPWD#/}"; } | cpio -o -H newc) >/tmp/next/keel/run.cpio
+		(cd / && { find keel keel-test | grep -v 'vmlinuz\|initrd'; echo "${OLDPWD#/}"; } | cpio -o -H newc) \
+			>/tmp/next/keel/run.cpio
 		(cd /tmp/next && find keel | cpio -o -H newc) >>/keel-test/initrd
 	fi 2>/dev/null
 	echo /keel-test/initrd
@@ -111,7 +113,8 @@ kexec)
 		echo "tests: end"
 	else
 		start_secret
-		check "the next kernel is loaded" /keel-test/kexec next /keel-test/vmlinuz "$(initrd)" "$(cat /proc/cmdline) second"
+		check "the next kernel is loaded" \
+			/keel-test/kexec next /keel-test/vmlinuz "$(initrd)" "$(cat /proc/cmdline) second"
 		sync
 		/keel-test/kexec go
 	fi ;;
@@ -121,7 +124,8 @@ kdump)
 		cp /tmp/check.log /tmp/dump.log
 		check "it has all memory" sh -c '[ "$(sed -n "s/ MiB.*//p" /tmp/dump.log)" -gt 500 ] || ! cat /tmp/dump.log'
 		# A mark each 512 bytes of 4 MiB.
-		check "what the kernel had is found in it" sh -c '[ "$(sed -n "s/.* \([0-9]*\) marks.*/\1/p" /tmp/dump.log)" -ge 8192 ] || ! cat /tmp/dump.log'
+		check "what the kernel had is found in it" \
+			sh -c '[ "$(sed -n "s/.* \([0-9]*\) marks.*/\1/p" /tmp/dump.log)" -ge 8192 ] || ! cat /tmp/dump.log'
 		check "and nothing of a guest" sh -c 'grep ", 0 secrets" /tmp/dump.log || ! cat /tmp/dump.log'
 		check "all processors are on line" sh -c '[ "$(grep -c "^processor" /proc/cpuinfo)" = 2 ]'
 		peek crash-kernel

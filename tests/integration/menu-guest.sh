@@ -3,14 +3,15 @@
 # GRUB and memtest86+ by hand, and what keel create refuses.
 
 guest_of() {
-	printf '{ "version": 1, "name": "%s", "memory": "64M", "vcpus": 1, "boot": ["cdrom"], "cdrom": { "file": "/keel-test/%s.iso" } }\n' \
-		"$1" "$1" >"/tmp/$1.json"
+	printf '{ "version": 1, "name": "%s", "memory": "64M", "vcpus": 1,
+		"boot": ["cdrom"], "cdrom": { "file": "/keel-test/%s.iso" } }\n' "$1" "$1" >"/tmp/$1.json"
 }
 
 # refused WORDS MANIFEST: with a message that says why; nothing is left behind.
 refused() {
 	printf '%s\n' "$2" >/tmp/refused.json
-	! keel create /tmp/refused.json >/tmp/refused.log 2>&1 && grep -Ei "$1" /tmp/refused.log && [ ! -e /run/keel/refused/control ]
+	! keel create /tmp/refused.json >/tmp/refused.log 2>&1 && grep -Ei "$1" /tmp/refused.log &&
+		[ ! -e /run/keel/refused/control ]
 }
 
 guest_of grub
@@ -55,10 +56,12 @@ check "create: an image of a bad size is refused" refused '512|sector|size' \
 check "create: too much memory is refused" refused memory '{ "version": 1, "name": "refused", "memory": "900G", "vcpus": 1 }'
 check "create: DMA protection that is not there is told" refused 'no DMA protection.*VT-d' \
 	'{ "version": 1, "name": "refused", "memory": "16M", "vcpus": 1, "require_dma_protection": true }'
-check "check-host: it is told as well, and guests can run" sh -c 'keel check-host >/tmp/host && grep "note *DMA protection: none" /tmp/host'
+check "check-host: it is told as well, and guests can run" \
+	sh -c 'keel check-host >/tmp/host && grep "note *DMA protection: none" /tmp/host'
 check "create: an unknown key is refused with its place" refused 'refused.json:1:[0-9]+' '{ "version": 1, "nmae": "refused" }'
 check "check: a good manifest" keel check /tmp/owner.json
-check "check: all errors of a bad one" sh -c 'keel check /tmp/refused.json 2>&1 | grep -c "^/tmp/refused.json:1:" | grep -x "[2-9]"'
+check "check: all errors of a bad one" \
+	sh -c 'keel check /tmp/refused.json 2>&1 | grep -c "^/tmp/refused.json:1:" | grep -x "[2-9]"'
 check "create: its owner ends" keel destroy owner
 unloads_at_once() {
 	for round in 1 2 3 4 5 6 7 8; do

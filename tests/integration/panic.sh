@@ -13,8 +13,8 @@ panics() {
 	cp "$KEEL_BUILD/keel.elf" "$image"
 	rm -f "$log"
 	overwrite "$image" "$2" "$3"
-	"$ROOT/tools/run" --no-build --keel noclear --hypervisor "$image" --lz4 --command "keel dmesg" --expect 'The machine has stopped' \
-		--patience 120 --logs "$logs/$1" >"$logs/$1.log" 2>&1
+	"$ROOT/tools/run" --no-build --keel noclear --hypervisor "$image" --lz4 --command "keel dmesg" \
+		--expect 'The machine has stopped' --patience 120 --logs "$logs/$1" >"$logs/$1.log" 2>&1
 	check "$1: it is named" grep -aE "Keel panic: $4" "$log"
 	check "$1: the registers" grep -aE '^rip [0-9a-f]{16} rsp [0-9a-f]{16} rfl' "$log"
 	check "$1: the place" grep -aE "^  [0-9a-f]{16} $2\+" "$log"

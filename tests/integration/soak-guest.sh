@@ -164,7 +164,8 @@ load_cpus() {
 load_linux() {
 	is_there tiny || keel create $work/tiny.json || return 1
 	awaits has_shown tiny 'GUEST-UP' || return 1
-	send tiny 'for i in 1 2 3 4 5 6 7 8; do dd if=/dev/zero of=/dev/null bs=64k count=2000 2>/dev/null; done; echo $((6 * 7))-works'
+	copy='dd if=/dev/zero of=/dev/null bs=64k count=2000 2>/dev/null'
+	send tiny "for i in 1 2 3 4 5 6 7 8; do $copy; done; echo \$((6 * 7))-works"
 	awaits has_shown tiny '^42-works' || return 1
 	if one_in 2; then
 		send tiny 'poweroff -f'

@@ -28,7 +28,8 @@ emulator_of() {
 
 # Processor time of a process, in seconds: user and system time are the 14th and 15th field, behind a name in parentheses.
 cpu_seconds() {
-	awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); printf "%d\n", ($12 + $13) / hz }' "/proc/$1/stat" 2>/dev/null || echo 0
+	awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); printf "%d\n", ($12 + $13) / hz }' "/proc/$1/stat" 2>/dev/null ||
+		echo 0
 }
 
 monitor() {

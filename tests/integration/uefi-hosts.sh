@@ -8,7 +8,10 @@ uefi_host() {
 	local label=$1 gib=$2 nodes=$3 script=$TESTS/uefi-$1 node options=() clear=clear
 	shift 3
 	[ "$gib" -le 6 ] || clear=noclear
-	{ printf 'MIB=%d NODES=%d CLEAR=%s\n' $((gib * 1024)) "$nodes" "$clear"; cat "$ROOT/tests/integration/uefi-memory-guest.sh"; } >"$script"
+	{
+		printf 'MIB=%d NODES=%d CLEAR=%s\n' $((gib * 1024)) "$nodes" "$clear"
+		cat "$ROOT/tests/integration/uefi-memory-guest.sh"
+	} >"$script"
 	if [ "$nodes" -gt 1 ]; then
 		# A processor in another node than its sibling would be a fault of the firmware, at which Linux wonders.
 		options+=(--qemu "-smp $nodes,sockets=$nodes")
@@ -17,7 +20,7 @@ uefi_host() {
 			options+=(--qemu "-numa node,memdev=node$node,cpus=$node")
 		done
 	fi
-	boot "$label" 240 "$script" --uefi --keel "$clear" --smp "$nodes" --memory "${gib}G" --file "$TESTS/blob:/keel-test/blob" \
-		--file "$TESTS/hello.bin:/keel-test/hello.bin" "${options[@]}" "$@"
+	boot "$label" 240 "$script" --uefi --keel "$clear" --smp "$nodes" --memory "${gib}G" \
+		--file "$TESTS/blob:/keel-test/blob" --file "$TESTS/hello.bin:/keel-test/hello.bin" "${options[@]}" "$@"
 	judge "$label"
 }

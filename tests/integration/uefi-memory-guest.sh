@@ -25,12 +25,14 @@ nodes() {
 }
 
 check "$MIB MiB: the kernel was booted by UEFI" [ -d /sys/firmware/efi ]
-check "$MIB MiB: it read the firmware's table of memory attributes" sh -c 'dmesg | grep "efi:.*MEMATTR=" && ! dmesg | grep -i "efi.*memattr.*\(fail\|unexpected\|invalid\|corrupt\)"'
+check "$MIB MiB: it read the firmware's table of memory attributes" sh -c 'dmesg | grep "efi:.*MEMATTR=" &&
+	! dmesg | grep -i "efi.*memattr.*\(fail\|unexpected\|invalid\|corrupt\)"'
 check "$MIB MiB: it has its memory" memory_is_there
 check "$MIB MiB: in $NODES nodes" nodes
 check "$MIB MiB: the driver is there" [ -c /dev/keel ]
 check "$MIB MiB: a guest runs" /keel-test/blob --expect "hello: ok" /keel-test/hello.bin
-[ "$CLEAR" != clear ] || check "$MIB MiB: memory was cleared, but for the firmware's" sh -c 'keel dmesg | grep "clearing .* MiB of memory took .* [1-9][0-9]* MiB are the firmware.s"'
+[ "$CLEAR" != clear ] || check "$MIB MiB: memory was cleared, but for the firmware's" \
+	sh -c 'keel dmesg | grep "clearing .* MiB of memory took .* [1-9][0-9]* MiB are the firmware.s"'
 check "$MIB MiB: no oops" sh -c '! dmesg | grep -E "BUG:|Oops|\[#[0-9]+\]|WARNING:|rcu.*stall|soft lockup"'
 keel dmesg | grep -i clear
 echo "tests: end"

@@ -19,7 +19,8 @@ if [ "$boot" -ne 1 ]; then
 		sleep 1
 		grep hidden /tmp/secret.log && break
 	done
-	grep -q hidden /tmp/secret.log && echo "ok - the guest has hidden its secret" || echo "not ok - the guest has hidden its secret"
+	grep -q hidden /tmp/secret.log && echo "ok - the guest has hidden its secret" ||
+		echo "not ok - the guest has hidden its secret"
 	peek "while the guest runs" refused=2048
 	echo "test: reset me"
 	sleep 120

@@ -13,7 +13,10 @@ files=(--file "$module:/keel-test/peek.ko" --file "$TESTS/blob:/keel-test/blob" 
 # reset_twice LABEL SECRETS [tools/run option...]
 reset_twice() {
 	local label=$1 script=$TESTS/warm-reset-$1
-	{ printf 'SECRETS=%s\n' "$2"; cat "$ROOT/tests/integration/peek-guest.sh" "$ROOT/tests/integration/warm-reset-guest.sh"; } >"$script"
+	{
+		printf 'SECRETS=%s\n' "$2"
+		cat "$ROOT/tests/integration/peek-guest.sh" "$ROOT/tests/integration/warm-reset-guest.sh"
+	} >"$script"
 	shift 2
 	rm -f "$logs/$label/host.log"
 	monitor "$label" 'test: reset me' 0 system_reset &

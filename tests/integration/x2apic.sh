@@ -37,11 +37,11 @@ le32() {
 # An image that switches x2APIC on before all else: mov esi, eax; mov ecx, 1bh; rdmsr; or ah, 4; wrmsr; mov eax, esi; jmp
 # boot_entry.
 early_x2apic() {
-	local image=$1 start entry
+	local image=$1 start entry code
 	cp "$KEEL_BUILD/keel.elf" "$image"
 	start=$(address_of "$image" message_long_mode) entry=$(address_of "$image" boot_entry)
-	overwrite "$image" message_long_mode \
-		"\\x89\\xc6\\xb9\\x1b\\x00\\x00\\x00\\x0f\\x32\\x80\\xcc\\x04\\x0f\\x30\\x89\\xf0\\xe9$(le32 $((entry - start - 21)))"
+	code='\x89\xc6\xb9\x1b\x00\x00\x00\x0f\x32\x80\xcc\x04\x0f\x30\x89\xf0\xe9'
+	overwrite "$image" message_long_mode "$code$(le32 $((entry - start - 21)))"
 	# The header's entry point.
 	# shellcheck disable=SC2059
 	printf "$(le32 "$start")" | dd of="$image" bs=1 seek=24 conv=notrunc status=none
@@ -62,9 +62,11 @@ handed_over() {
 	{
 		printf 'CPUS=2 CYCLES=2\n'
 		grep -v 'tests: end' "$ROOT/tests/integration/control-guest.sh"
-		printf '%s\n' 'cd /keel-test' "$@" 'check "devices are held back" sh -c "keel info | grep \"DMA protection yes\""' \
+		printf '%s\n' 'cd /keel-test' "$@" \
+			'check "devices are held back" sh -c "keel info | grep \"DMA protection yes\""' \
 			'check "guest smp with 4 vCPUs" ./blob --vcpus 4 --timeout 25 --expect "smp: ok" smp.bin' \
-			'check "guest apic" ./blob --timeout 25 --expect "apic: ok" apic.bin' 'echo "tests: end"'
+			'check "guest apic" ./blob --timeout 25 --expect "apic: ok" apic.bin' \
+			'echo "tests: end"'
 	} >"$script-$label"
 	boot "$label" 200 "$script-$label" --hypervisor "$image" --smp 2 --memory 1G "${files[@]}"
 	judge "$label"
@@ -78,9 +80,11 @@ boot x2apic 200 "$script" --keel "noclear noiommu" --smp 2 --memory 1G "${files[
 judge x2apic
 early_x2apic "$TESTS/x2apic-early.elf"
 handed_over early "$TESTS/x2apic-early.elf" \
-	'check "Linux found x2APIC mode and left it" sh -c "dmesg | grep \"x2apic: enabled by BIOS\" && dmesg | grep \"IRQ remapping doesn.t support X2APIC\""'
+	'check "Linux found x2APIC mode and left it" sh -c "dmesg | grep \"x2apic: enabled by BIOS\" &&
+		dmesg | grep \"IRQ remapping doesn.t support X2APIC\""'
 locked_x2apic "$TESTS/x2apic-locked.elf"
 handed_over locked "$TESTS/x2apic-locked.elf" \
-	'check "Linux stays in x2APIC mode" sh -c "dmesg | grep \"x2apic: enabled by BIOS\" && ! dmesg | grep -i \"x2apic disabled\""' \
+	'check "Linux stays in x2APIC mode" sh -c "dmesg | grep \"x2apic: enabled by BIOS\" &&
+		! dmesg | grep -i \"x2apic disabled\""' \
 	'check "with physical destinations" sh -c "dmesg | grep -i \"x2apic.*phys\|physical x2apic\""'
 finish

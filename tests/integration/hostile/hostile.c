@@ -483,7 +483,9 @@ static void touch_registers(void)
 	look_at_leaves();
 }
 
-/* What a device is to look for and not to find: the secret of tests/guests/secret.c, whose sum this module does not hold either. */
+/*
+ * What a device is to look for and not to find: the secret of tests/guests/secret.c, whose sum this module does not hold either.
+ */
 static volatile u64 secret_half = 0x2b1e5c3a4d6f7091;
 #define SECRET_OTHER	0x3141592653589793ull
 static s64 held_vm;
