@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Fuzz target of the reader of ACPI tables: any tables anywhere, over one another too, with right sums or wrong ones. Whatever they
- * say, only names of sleeping states and of tables to hide are changed.
+ * Fuzz target of the reader of ACPI tables: any tables anywhere, over one another too, with right sums or wrong ones. Whatever
+ * they say, only names of sleeping states and of tables to hide are changed.
  */
 #include <keel/macros.h>
 
@@ -173,7 +173,8 @@ static void check_hiding(const struct acpi *acpi)
 	check_changes('D');
 	/* Of several, one may lie over another one's sum. */
 	if (count == 1 && sound)
-		require(!acpi_table(acpi, "DMAR", &length) && acpi_table(acpi, "XMAR", &length), "a table that is not hidden well");
+		require(!acpi_table(acpi, "DMAR", &length) && acpi_table(acpi, "XMAR", &length),
+			"a table that is not hidden well");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -238,8 +238,10 @@ static void check_machine(void)
 	for (const struct control_connection *c = m->control.connections; c; c = c->next)
 		count++;
 	require(count <= CONNECTIONS_MOST, "more connections than are let in");
-	require((m->disks[CDROM].fd >= 0) == (m->manifest.drives[CDROM].file != NULL), "a medium without a name, or a name alone");
-	require(m->change.pending || (held.count > 0) == (m->disks[CDROM].fd >= 0), "a medium that is not claimed, or a claim alone");
+	require((m->disks[CDROM].fd >= 0) == (m->manifest.drives[CDROM].file != NULL),
+		"a medium without a name, or a name alone");
+	require(m->change.pending || (held.count > 0) == (m->disks[CDROM].fd >= 0),
+		"a medium that is not claimed, or a claim alone");
 	require(m->change.pending || !staged.count, "a claim for nothing");
 	require(m->run_over || m->wish == ENDING_WISH_NONE || control_is_awaited(&m->control, m->wish), "a wish of nobody");
 }

@@ -118,7 +118,8 @@ static void check_places(void)
 	uint64_t chosen = bootmem_choose(&boot, CHOSEN, PAGE_SIZE, UINT64_MAX), low = bootmem_low_page(&boot), at = 0;
 	unsigned int steps = 0;
 
-	require(!chosen || (chosen % PAGE_SIZE == 0 && bootmem_is_free(&boot, chosen, chosen + CHOSEN)), "a place that is in use");
+	require(!chosen || (chosen % PAGE_SIZE == 0 && bootmem_is_free(&boot, chosen, chosen + CHOSEN)),
+		"a place that is in use");
 	require(!low || (low < LOW_END && low % PAGE_SIZE == 0 && is_ram(low) && !is_taken(low, low + PAGE_SIZE)),
 		"a low page that is in use");
 	for (; bootmem_next(&boot, at, &next); at = next.end) {
@@ -166,7 +167,9 @@ static uint64_t address(uint64_t *state)
 
 static size_t make_entries(uint8_t *input, size_t at, uint32_t type, uint64_t *state)
 {
-	static const uint8_t efi_types[] = { EFI_CONVENTIONAL, EFI_CONVENTIONAL, EFI_LOADER_DATA, EFI_LOADER_CODE, EFI_SERVICES_DATA };
+	static const uint8_t efi_types[] = {
+		EFI_CONVENTIONAL, EFI_CONVENTIONAL, EFI_LOADER_DATA, EFI_LOADER_CODE, EFI_SERVICES_DATA,
+	};
 	uint32_t step = type == 6 ? 24 : 48;
 
 	at = put(input, at, step, 4);

@@ -64,7 +64,8 @@ static void take(void)
 	require(chain.out + chain.in <= VQ_PIECES_MOST && (chain.good || !(chain.out + chain.in)), "too many pieces");
 	for (unsigned int i = 0; i < chain.out + chain.in; i++)
 		require(chain.piece[i].bytes && chain.piece[i].offset >= ARENA &&
-			(uint64_t)chain.piece[i].offset + chain.piece[i].bytes <= CHANNEL_BYTES, "a piece is outside of the arena");
+			(uint64_t)chain.piece[i].offset + chain.piece[i].bytes <= CHANNEL_BYTES,
+			"a piece is outside of the arena");
 }
 
 static void give(struct bytes *b)

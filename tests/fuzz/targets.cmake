@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-# keel_fuzz_target(NAME ...), with arguments as keel_unit_test has them: tests/fuzz/fuzz_NAME.c and the sources that it tries. Read by
-# tests/unit, which makes a unit test of each, and by tests/fuzz, which makes a program for libFuzzer.
+# keel_fuzz_target(NAME ...), with arguments as keel_unit_test has them: tests/fuzz/fuzz_NAME.c and the sources that it tries.
+# Read by tests/unit, which makes a unit test of each, and by tests/fuzz, which makes a program for libFuzzer.
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(LIBURING REQUIRED IMPORTED_TARGET liburing)
 
@@ -8,8 +8,8 @@ keel_fuzz_target(acpi
 	SOURCES arch/x86/acpi.c
 	INCLUDES vmm arch/x86)
 keel_fuzz_target(channel ALLOCATES
-	SOURCES devmodel/host/backend/block_queue.c devmodel/host/backend/claim.c devmodel/host/backend/disk.c devmodel/host/loop.c
-		${KEEL_BOARD_SOURCES} devmodel/cell/core/stream.c devmodel/shared/vq_driver.c
+	SOURCES devmodel/host/backend/block_queue.c devmodel/host/backend/claim.c devmodel/host/backend/disk.c
+		devmodel/host/loop.c ${KEEL_BOARD_SOURCES} devmodel/cell/core/stream.c devmodel/shared/vq_driver.c
 		tools/common/rundir.c tools/common/exit.c tools/common/text.c tools/manifest/image_format.c
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING)
 keel_fuzz_target(control ALLOCATES

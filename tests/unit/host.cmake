@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 include(${KEEL_ROOT}/bios/dsdt.cmake)
 keel_dsdt(${CMAKE_CURRENT_BINARY_DIR}/host)
-set_source_files_properties(${KEEL_ROOT}/devmodel/host/firmware/acpi.c PROPERTIES OBJECT_DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.hex)
+set_source_files_properties(${KEEL_ROOT}/devmodel/host/firmware/acpi.c
+	PROPERTIES OBJECT_DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/host/dsdt.hex)
 
 keel_unit_test(acpi ALLOCATES
-	SOURCES tests/unit/test_acpi.c devmodel/host/firmware/acpi.c devmodel/host/firmware/blob.c devmodel/host/firmware/items.c devmodel/host/firmware/smbios.c
+	SOURCES tests/unit/test_acpi.c devmodel/host/firmware/acpi.c devmodel/host/firmware/blob.c
+		devmodel/host/firmware/items.c devmodel/host/firmware/smbios.c
 	INCLUDES ${CMAKE_CURRENT_BINARY_DIR}/host)
 
 # Executed by ACPICA's own interpreter.
@@ -25,8 +27,9 @@ keel_unit_test(vq
 	SOURCES tests/unit/test_vq.c devmodel/shared/vq_device.c devmodel/shared/vq_driver.c)
 keel_unit_test(devices ALLOCATES
 	SOURCES tests/unit/test_devices.c devmodel/host/backend/net.c devmodel/host/backend/net_passt.c
-		devmodel/host/backend/net_tap.c devmodel/host/loop.c devmodel/host/backend/rng.c devmodel/host/backend/virtio_blk.c
-		devmodel/host/channel.c devmodel/host/devices.c devmodel/host/firmware/blob.c tools/common/exit.c tools/common/text.c ${KEEL_PC_SOURCES})
+		devmodel/host/backend/net_tap.c devmodel/host/loop.c devmodel/host/backend/rng.c
+		devmodel/host/backend/virtio_blk.c devmodel/host/channel.c devmodel/host/devices.c devmodel/host/firmware/blob.c tools/common/exit.c tools/common/text.c
+		${KEEL_PC_SOURCES})
 keel_unit_test(disk ALLOCATES
 	SOURCES tests/unit/test_disk.c devmodel/host/backend/claim.c devmodel/host/backend/disk.c devmodel/host/loop.c
 		${KEEL_BOARD_SOURCES} devmodel/cell/core/stream.c devmodel/shared/vq_driver.c

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * ACPI tables that lie: a root pointer, root tables, MADT, FADT and byte code that random damage, overlaps and loops have been put
- * into, at the end of memory, where the sanitizer watches. Whatever they say, only names of sleeping states are changed.
+ * ACPI tables that lie: a root pointer, root tables, MADT, FADT and byte code that random damage, overlaps and loops have been
+ * put into, at the end of memory, where the sanitizer watches. Whatever they say, only names of sleeping states are changed.
  */
 #include <check.h>
 #include <stdbool.h>
@@ -154,7 +154,8 @@ static bool only_names_changed(void)
 
 		if (*old == *new)
 			continue;
-		if (*old == '_' && *new == 'X' && old[1] == 'S' && old[2] >= '1' && old[2] <= '4' && old[3] == '_' && old[4] == 0x12) {
+		if (*old == '_' && *new == 'X' && old[1] == 'S' && old[2] >= '1' && old[2] <= '4' &&
+		    old[3] == '_' && old[4] == 0x12) {
 			names++;
 			continue;
 		}

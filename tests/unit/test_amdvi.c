@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * AMD-Vi without a machine: the table that names units, which may say anything, and units that are a model of the manual's registers:
- * they take their commands, walk device table and page tables as hardware does, log what they refuse, and may be dead, or left on by
- * the firmware.
+ * AMD-Vi without a machine: the table that names units, which may say anything, and units that are a model of the manual's
+ * registers: they take their commands, walk device table and page tables as hardware does, log what they refuse, and may be dead,
+ * or left on by the firmware.
  */
 #include "iommu_rig.h"
 
@@ -39,7 +39,8 @@ static bool runs(const struct model *unit, uint64_t ring)
 static void take_commands(struct model *unit)
 {
 	while (!unit->dead && runs(unit, 1u << 12) && unit->command_head != unit->command_tail) {
-		uint64_t at = (unit->commands & 0x000ffffffffff000ull) + unit->command_head, low = memory64(at), high = memory64(at + 8);
+		uint64_t at = (unit->commands & 0x000ffffffffff000ull) + unit->command_head;
+		uint64_t low = memory64(at), high = memory64(at + 8);
 
 		switch (low >> 60) {
 		case 1:
@@ -331,8 +332,8 @@ END_TEST
 START_TEST(unfit)
 {
 	static const char *const words[] = {
-		"names none", "4 GiB", "4 GiB", "too many regions", "nowhere", "does not answer", "does not leave the firmware's rings",
-		"does not carry out",
+		"names none", "4 GiB", "4 GiB", "too many regions", "nowhere", "does not answer",
+		"does not leave the firmware's rings", "does not carry out",
 	};
 
 	if (_i)

@@ -405,7 +405,9 @@ static void tell_with(int fd, const char *text, unsigned int count)
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 	int sent = open("/dev/null", O_RDONLY);
 
-	*header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(count * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+	*header = (struct cmsghdr){
+		.cmsg_len = CMSG_LEN(count * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+	};
 	for (unsigned int i = 0; i < count; i++)
 		memcpy(CMSG_DATA(header) + i * sizeof(int), &sent, sizeof(int));
 	ck_assert_int_eq(sendmsg(fd, &message, 0), (ssize_t)strlen(text));

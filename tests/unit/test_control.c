@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the control domain's processors do to Keel, and Keel to them: messages, exits, MSRs, NMIs. test_control_states.c has their TLBs. */
+/*
+ * What the control domain's processors do to Keel, and Keel to them: messages, exits, MSRs, NMIs.
+ * test_control_states.c has their TLBs.
+ */
 #include "control_rig.h"
 
 #define MODES		8u

@@ -237,7 +237,10 @@ START_TEST(own_leaves)
 }
 END_TEST
 
-/* Linux stays in x2APIC mode without remapping of interrupts only on what it takes for KVM; that is shown only where it must stay there. */
+/*
+ * Linux stays in x2APIC mode without remapping of interrupts only on what it takes for KVM;
+ * that is shown only where it must stay there.
+ */
 START_TEST(locked_in_x2apic)
 {
 	struct cpuid r;
@@ -513,9 +516,11 @@ START_TEST(bits_of_a_register)
 		{ 0, MSR_HWCR, 0, 1, false },				/* SMM's lock */
 		{ 0, MSR_NB_CFG, 0x77, 0x77 | 1ull << 46, true }, { 0, MSR_NB_CFG, 0x77, 0x76, false },
 		{ 0, MSR_XSS, 0, 0x1800, true }, { 1, MSR_XSS, 0, 1 << 8, false }, { 1, MSR_XSS, 0, 1 << 15, false },
-		{ 1, MSR_XSS, 0, 1 << 10, true }, { 1, MSR_TEST_CTRL, 0, 1 << 29, true }, { 1, MSR_TEST_CTRL, 0, 1u << 31, false },
+		{ 1, MSR_XSS, 0, 1 << 10, true },
+		{ 1, MSR_TEST_CTRL, 0, 1 << 29, true }, { 1, MSR_TEST_CTRL, 0, 1u << 31, false },
 		{ 1, MSR_ERROR_CONTROL, 0, 2, true }, { 1, MSR_ERROR_CONTROL, 0, 1, false },
-		{ 1, MSR_MISC_ENABLE, 1, 0, true }, { 1, MSR_MISC_ENABLE, 0, 1ull << 34, false }, { 1, MSR_MISC_ENABLE, 1ull << 22, 1ull << 22 | 1, true },
+		{ 1, MSR_MISC_ENABLE, 1, 0, true }, { 1, MSR_MISC_ENABLE, 0, 1ull << 34, false },
+		{ 1, MSR_MISC_ENABLE, 1ull << 22, 1ull << 22 | 1, true },
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {

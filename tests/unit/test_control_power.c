@@ -223,7 +223,8 @@ START_TEST(sleeping_states)
 			ck_assert_int_eq(write(control - 1, 4, (ENABLE | type << 10) << 8), off);
 			/* Without the enable bit nothing happens but the write. */
 			set_up();
-			ck_assert(write(control, 2, type << 10 | 1) && !seen.ended && seen.value == (type << 10 | 1) && seen.size == 2);
+			ck_assert(write(control, 2, type << 10 | 1) && !seen.ended &&
+				  seen.value == (type << 10 | 1) && seen.size == 2);
 			ck_assert(write(control, 1, 0xff) && !seen.ended);
 		}
 		set_up();
@@ -275,9 +276,11 @@ START_TEST(resets)
 		bool ends;
 	} cases[] = {
 		{ 0xcf9, 0x06, 1, true }, { 0xcf9, 0x0e, 1, true }, { 0xcf9, 0x04, 1, true }, { 0xcf9, 0x02, 1, false },
-		{ 0xcf8, 0x80000600, 4, false }, { 0xcf8, 0x0600, 2, true }, { 0xcf8, 0x0200, 2, false }, { 0x64, 0xfe, 1, true }, { 0x64, 0xf0, 1, true }, { 0x64, 0xff, 1, false },
-		{ 0x64, 0xae, 1, false }, { 0x92, 0x01, 1, true }, { 0x92, 0x02, 1, false }, { RESET_AT, RESET_TO, 1, true },
-		{ RESET_AT, RESET_TO + 1, 1, false }, { RESET_AT - 1, RESET_TO << 8, 2, true },
+		{ 0xcf8, 0x80000600, 4, false }, { 0xcf8, 0x0600, 2, true }, { 0xcf8, 0x0200, 2, false },
+		{ 0x64, 0xfe, 1, true }, { 0x64, 0xf0, 1, true }, { 0x64, 0xff, 1, false }, { 0x64, 0xae, 1, false },
+		{ 0x92, 0x01, 1, true }, { 0x92, 0x02, 1, false },
+		{ RESET_AT, RESET_TO, 1, true }, { RESET_AT, RESET_TO + 1, 1, false },
+		{ RESET_AT - 1, RESET_TO << 8, 2, true },
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The TLB of the control domain's processors: every state is tried that three processors and a page can come to. A frame that is in use
- * has no translation left where the control domain runs.
+ * The TLB of the control domain's processors: every state is tried that three processors and a page can come to. A frame that is
+ * in use has no translation left where the control domain runs.
  */
 #include "control_rig.h"
 

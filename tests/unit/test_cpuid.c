@@ -223,8 +223,8 @@ START_TEST(other_leaves_are_empty)
 		uint32_t first, last;
 	} empty[] = {
 		{ 3, 3 }, { 5, 5 }, { 8, 0xa }, { 0xc, 0xc }, { 0xe, 0x14 }, { 0x16, 0x100 },
-		{ 0x3ffffff0, 0x3fffffff }, { 0x40000002, 0x4000000f }, { 0x40000011, 0x40000200 }, { 0x80000009, 0x80000100 }, { 0xc0000000, 0xc0000010 },
-		{ 0xfffffff0, 0xfffffffe },
+		{ 0x3ffffff0, 0x3fffffff }, { 0x40000002, 0x4000000f }, { 0x40000011, 0x40000200 },
+		{ 0x80000009, 0x80000100 }, { 0xc0000000, 0xc0000010 }, { 0xfffffff0, 0xfffffffe },
 	};
 
 	start(_i, 4, 1);
@@ -293,7 +293,9 @@ START_TEST(essentials)
 }
 END_TEST
 
-/* The hypervisor leaves: KVM's signature, its clock, and ends of interrupts by memory where the processor does not see to them. */
+/*
+ * The hypervisor leaves: KVM's signature, its clock, and ends of interrupts by memory where the processor does not see to them.
+ */
 START_TEST(hypervisor_leaves)
 {
 	char signature[12];
@@ -369,7 +371,9 @@ START_TEST(limited_leaves)
 }
 END_TEST
 
-/* In kHz to the hypervisor's leaf; as a ratio to the crystal, which Linux multiplies in 32 bits, where processors have that leaf. */
+/*
+ * In kHz to the hypervisor's leaf; as a ratio to the crystal, which Linux multiplies in 32 bits, where processors have that leaf.
+ */
 START_TEST(tsc_frequency)
 {
 	/* The last ones have no good fraction. */

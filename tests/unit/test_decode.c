@@ -566,7 +566,8 @@ END_TEST
 /* Outside 64-bit mode the first byte of VEX may be LES or LDS: the next one tells. */
 START_TEST(cut_behind_the_first_byte)
 {
-	static const uint8_t vex[] = { 0xc5, 0xf8, 0x10, 0x07 }, vex3[] = { 0xc4, 0xe1, 0x78, 0x10, 0x07 }, les[] = { 0xc4, 0x07 };
+	static const uint8_t vex[] = { 0xc5, 0xf8, 0x10, 0x07 }, vex3[] = { 0xc4, 0xe1, 0x78, 0x10, 0x07 };
+	static const uint8_t les[] = { 0xc4, 0x07 };
 	struct insn insn;
 
 	for (enum decode_mode mode = DECODE_16; mode <= DECODE_64; mode++) {

@@ -90,7 +90,8 @@ static void setup(void)
 	chip.bus = &bus;
 	for (unsigned int i = 0; i < CPUS; i++) {
 		cpu[i] = (struct lapic){
-			.bus = &bus, .index = i, .id = i, .bsp = i == 0, .address_bits = 40, .tsc_khz = 1000000, .page = &pages[i],
+			.bus = &bus, .index = i, .id = i, .bsp = i == 0,
+			.address_bits = 40, .tsc_khz = 1000000, .page = &pages[i],
 		};
 		bus.cpu[i] = &cpu[i];
 		lapic_init(&cpu[i]);

@@ -527,7 +527,8 @@ static void check_image(const char *drive, const char *says)
 	snprintf(path, sizeof(path), "%s/bad/x.json", folder);
 	f = fopen(path, "w");
 	ck_assert_ptr_nonnull(f);
-	fprintf(f, "{ \"version\": 1, \"name\": \"x\", \"memory\": \"64M\", \"firmware\": \"../good/images/firmware.bin\", %s }", drive);
+	fprintf(f, "{ \"version\": 1, \"name\": \"x\", \"memory\": \"64M\", "
+		"\"firmware\": \"../good/images/firmware.bin\", %s }", drive);
 	fclose(f);
 	ck_assert_uint_eq(manifest_load(path, &m, &report), !says[0]);
 	print_report(&report, text, sizeof(text));
@@ -550,13 +551,16 @@ START_TEST(other_formats)
 		{ "-f qcow2 ", 0, "QFI\xfb\0\0\0\2", 8 }, { "-f qcow ", 0, "QFI\xfb\0\0\0\1", 8 },
 		{ "-f vmdk ", 0, "KDMV", 4 }, { "-f vmdk ", 0, "# Disk DescriptorFile", 21 }, { "-f vhdx ", 0, "vhdxfile", 8 },
 		{ "-f vdi ", 64, "\x7f\x10\xda\xbe", 4 }, { "-f qed ", 0, "QED", 4 },
-		{ "-f parallels ", 0, "WithoutFreeSpace", 16 }, { "-f vpc ", 0, "conectix", 8 }, { "-f vpc ", 4096 - 512, "conectix", 8 },
-		{ "-f dmg ", 4096 - 512, "koly", 4 }, 
-		{ "compressed by gzip, and drives are raw: unpack it first: gunzip <'@/bad/../good/images/x.img' >NEW.raw", 0, "\x1f\x8b\x08", 3 },
+		{ "-f parallels ", 0, "WithoutFreeSpace", 16 },
+		{ "-f vpc ", 0, "conectix", 8 }, { "-f vpc ", 4096 - 512, "conectix", 8 },
+		{ "-f dmg ", 4096 - 512, "koly", 4 },
+		{ "compressed by gzip, and drives are raw: unpack it first: gunzip <'@/bad/../good/images/x.img' >NEW.raw",
+		  0, "\x1f\x8b\x08", 3 },
 		{ "unpack it first: unxz ", 0, "\xfd\x37\x7a\x58\x5a\0", 6 },
 		{ "unpack it first: unzstd ", 0, "\x28\xb5\x2f\xfd", 4 },
 		{ "unpack it first: bunzip2 ", 0, "BZh9", 4 }, { "unpack it first: unzip ", 0, "PK\3\4", 4 },
-		{ "unpack it first: 7z x ", 0, "7z\xbc\xaf\x27\x1c", 6 }, { "", 0, "\x33\xc0\x8e\xd0", 4 }, { "", 8, "QFI\xfb\0\0\0\3", 8 },
+		{ "unpack it first: 7z x ", 0, "7z\xbc\xaf\x27\x1c", 6 },
+		{ "", 0, "\x33\xc0\x8e\xd0", 4 }, { "", 8, "QFI\xfb\0\0\0\3", 8 },
 	};
 	char from[PATH_MAX], to[PATH_MAX];
 
@@ -618,7 +622,8 @@ END_TEST
 
 START_TEST(positions_of_strange_keys)
 {
-	static const char text[] = "{\"a/b~c\": 1, \"\\u00e9\\ud83d\\ude00\": 2,\n\"\\n\\\"\\\\\": 3, \"\": 4, \"aa\": {}, \"a\": 6}";
+	static const char text[] =
+		"{\"a/b~c\": 1, \"\\u00e9\\ud83d\\ude00\": 2,\n\"\\n\\\"\\\\\": 3, \"\": 4, \"aa\": {}, \"a\": 6}";
 
 	check_position(text, "/a~1b~0c", true, 1, 2);
 	check_position(text, "/\xc3\xa9\xf0\x9f\x98\x80", true, 1, 14);

@@ -170,7 +170,8 @@ START_TEST(options)
 {
 	static const struct { const char *line; bool there; } lines[] = {
 		{ NULL, false }, { "", false }, { "noclear", true }, { "keel noclear", true }, { "keel  noclear quiet", true },
-		{ "noclea", false }, { "noclears", false }, { "anoclear", false }, { " noclear", true }, { "keel no clear ", false },
+		{ "noclea", false }, { "noclears", false }, { "anoclear", false },
+		{ " noclear", true }, { "keel no clear ", false },
 	};
 
 	memset(&boot, 0, sizeof(boot));

@@ -131,7 +131,8 @@ static void seen_write_back(const void *start, uint64_t bytes)
 	require(kind == X86, "the caches are written back for devices that see them");
 	for (; line < end; line += 8)
 		if (line % PAGE_SIZE / 8 < PT_ENTRIES)
-			memcpy(&frame_written((unsigned int)(line / PAGE_SIZE))[line % PAGE_SIZE / 8], memory_test_arena + line, 8);
+			memcpy(&frame_written((unsigned int)(line / PAGE_SIZE))[line % PAGE_SIZE / 8],
+			       memory_test_arena + line, 8);
 }
 
 /* A device's walk, for one page. Not present: page is UINT64_MAX. */
@@ -142,7 +143,8 @@ static struct seen io_walk(uint64_t page)
 
 	for (;;) {
 		const uint64_t *entries = kind == X86 ? frame_written(frame) : frame_entries(frame);
-		uint64_t entry = entries[page >> order & (PT_ENTRIES - 1)], target = entry & ADDRESS_BITS, rest = entry & ~ADDRESS_BITS;
+		uint64_t entry = entries[page >> order & (PT_ENTRIES - 1)];
+		uint64_t target = entry & ADDRESS_BITS, rest = entry & ~ADDRESS_BITS;
 		bool points = kind == NPT ? (rest >> 9 & 7) != 0 : (rest & 0x80) == 0 && order > 0;
 
 		if (entry == 0)
@@ -406,8 +408,8 @@ static void check_state(const enum code *codes)
 		require_equal(frame.state, meaning[codes[i / 2]].state);
 		require_equal(frame.order, seen.order);
 		seen = io_walk(page);
-		require(device_finds(seen, page, codes[i / 2]), "%s: page %lu is not for devices what it should be", machine->name,
-			page);
+		require(device_finds(seen, page, codes[i / 2]),
+			"%s: page %lu is not for devices what it should be", machine->name, page);
 		require_equal(seen.order, frame.order);
 	}
 	require_equal(own_query(limit * PAGE_SIZE).state, OWN_NONE);
@@ -812,10 +814,12 @@ static const struct machine machines[] = {
 	  .count = 7, .blocks = { { 0, 2 }, { 0, 1 }, { 2, 1 }, { 0, 0 }, { 1, 0 }, { 2, 0 }, { 3, 0 } } },
 	/* Memory in part of two GiB, and devices. */
 	{ "parts", .limit = 12, .memory = { { 2, 4 }, { 6, 8 } }, .vms = 1, .uses = 3, .spares = 2, .states = 625,
-	  .count = 10, .blocks = { { 2, 1 }, { 2, 0 }, { 3, 0 }, { 6, 1 }, { 6, 0 }, { 7, 0 }, { 4, 2 }, { 4, 1 }, { 1, 0 }, { 11, 0 } } },
+	  .count = 10,
+	  .blocks = { { 2, 1 }, { 2, 0 }, { 3, 0 }, { 6, 1 }, { 6, 0 }, { 7, 0 }, { 4, 2 }, { 4, 1 }, { 1, 0 }, { 11, 0 } } },
 	/* Some of a GiB is not cached. */
 	{ "types", .limit = 8, .memory = { { 0, 8 } }, .uncached = { { 3, 4 } }, .vms = 1, .uses = 2, .spares = 2,
-	  .states = 4096, .count = 9, .blocks = { { 0, 2 }, { 0, 1 }, { 2, 1 }, { 0, 0 }, { 1, 0 }, { 2, 0 }, { 3, 0 }, { 4, 2 }, { 4, 1 } } },
+	  .states = 4096, .count = 9,
+	  .blocks = { { 0, 2 }, { 0, 1 }, { 2, 1 }, { 0, 0 }, { 1, 0 }, { 2, 0 }, { 3, 0 }, { 4, 2 }, { 4, 1 } } },
 	/* The start: Keel takes what it needs, and register pages are trapped. */
 	{ "boot", .limit = 8, .memory = { { 0, 2 } }, .vms = 1, .uses = 1, .spares = 3, .boot = true,
 	  .count = 1, .blocks = { { 0, 1 } } },

@@ -200,7 +200,9 @@ START_TEST(older_versions)
 }
 END_TEST
 
-/* A blob that is longer than its room, in the section and in the state; and a section with one byte more or less than its fields. */
+/*
+ * A blob that is longer than its room, in the section and in the state; and a section with one byte more or less than its fields.
+ */
 START_TEST(wrong_lengths)
 {
 	uint8_t buf[HEADER + RICH_BODY + 8] = { 0 };

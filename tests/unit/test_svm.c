@@ -381,7 +381,10 @@ START_TEST(iret_that_faults)
 }
 END_TEST
 
-/* A single step of the control domain's own over its IRET, and a breakpoint on its stack: the trap first, and the NMI exits again. */
+/*
+ * A single step of the control domain's own over its IRET, and a breakpoint on its stack: the trap first,
+ * and the NMI exits again.
+ */
 START_TEST(traps_behind_an_iret)
 {
 	back_rflags = RFLAGS_FIXED;

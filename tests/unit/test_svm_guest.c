@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A guest on SVM: events whose delivery is broken off, NMIs, single steps, and what a cell may put into its state. VMRUN is a model. */
+/*
+ * A guest on SVM: events whose delivery is broken off, NMIs, single steps, and what a cell may put into its state.
+ * VMRUN is a model.
+ */
 #include <check.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -393,7 +396,10 @@ START_TEST(state_with_an_nmi)
 }
 END_TEST
 
-/* While the guest runs no branches are recorded, and its XSAVES reaches no supervisor state. Then they are the control domain's again. */
+/*
+ * While the guest runs no branches are recorded, and its XSAVES reaches no supervisor state.
+ * Then they are the control domain's again.
+ */
 START_TEST(registers_come_back)
 {
 	svm_features.xsaves = _i;
@@ -409,7 +415,8 @@ START_TEST(registers_come_back)
 END_TEST
 
 /*
- * CPUID, and MSRs that Keel keeps, end nothing while nobody has a use for the CPU; what is the cell's, another ring's or nobody's is told.
+ * CPUID, and MSRs that Keel keeps, end nothing while nobody has a use for the CPU;
+ * what is the cell's, another ring's or nobody's is told.
  */
 static const struct {
 	struct at_once access;

@@ -362,7 +362,8 @@ START_TEST(states_stay_apart)
 		stay();
 		ck_assert_uint_eq(processor.xcr0, masks[i / count]);
 		for (unsigned int j = 0; j < 64; j++)
-			ck_assert_ptr_eq(state_from[j], guest_states >> j & 1 || processor.xcr0 >> j & 1 || j < 2 ? &theirs : NULL);
+			ck_assert_ptr_eq(state_from[j],
+					 guest_states >> j & 1 || processor.xcr0 >> j & 1 || j < 2 ? &theirs : NULL);
 	}
 }
 END_TEST
@@ -459,7 +460,9 @@ END_TEST
 /* It can be interrupted between a jump that goes astray and the fault at the target: the way back would fault in ring 0. */
 START_TEST(cell_that_is_nowhere)
 {
-	static const uint64_t rips[] = { 0x800000000000, 0xffff7fffffffffff, 0x8000000000000000, 0x7fffffffffff, 0xffff800000000000 };
+	static const uint64_t rips[] = {
+		0x800000000000, 0xffff7fffffffffff, 0x8000000000000000, 0x7fffffffffff, 0xffff800000000000,
+	};
 
 	reason = HV_EXIT_IO;
 	interrupted = true;
@@ -483,7 +486,10 @@ START_TEST(step_over_hlt)
 }
 END_TEST
 
-/* Whatever the guest had of registers that the world switch leaves alone, the control domain finds its own, and the guest's are kept. */
+/*
+ * Whatever the guest had of registers that the world switch leaves alone, the control domain finds its own,
+ * and the guest's are kept.
+ */
 START_TEST(registers_come_back)
 {
 	struct registers before = processor;

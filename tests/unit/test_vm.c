@@ -946,8 +946,8 @@ START_TEST(kill_and_reclaim)
 END_TEST
 
 /*
- * A VM whose kernel is gone: its record can be taken back before its other pages, and be somebody else's when the next kernel asks for
- * that.
+ * A VM whose kernel is gone: its record can be taken back before its other pages, and be somebody else's when the next kernel
+ * asks for that.
  */
 START_TEST(record_of_an_orphan)
 {
@@ -1021,9 +1021,9 @@ START_TEST(cell_data_pages)
 {
 	const uint64_t image = KEEL_CELL_IMAGE;
 	const uint64_t others[] = {
-		0, image - PAGE_SIZE, image + IMAGE_PAGES * PAGE_SIZE, stack_of(0), stack_of(KEEL_CONTEXT_EVENT), KEEL_CELL_CONTEXTS,
-		KEEL_CELL_APICS, KEEL_CELL_CHANNEL, KEEL_CELL_GUEST, 0xffff800000000000ull, 0xffffffffc0000000ull,
-		UINT64_MAX & ~(PAGE_SIZE - 1), 1ull << 63 | image,
+		0, image - PAGE_SIZE, image + IMAGE_PAGES * PAGE_SIZE, stack_of(0), stack_of(KEEL_CONTEXT_EVENT),
+		KEEL_CELL_CONTEXTS, KEEL_CELL_APICS, KEEL_CELL_CHANNEL, KEEL_CELL_GUEST,
+		0xffff800000000000ull, 0xffffffffc0000000ull, UINT64_MAX & ~(PAGE_SIZE - 1), 1ull << 63 | image,
 	};
 	struct vm *vm = create_complete(1);
 	struct pt_place place;

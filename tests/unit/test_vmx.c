@@ -192,8 +192,8 @@ void trap_reload(struct cpu *c)
 }
 
 /*
- * INVEPT and INVVPID, which do not exist here: the handler notes them and goes on behind them. Their operand is on the stack, at a
- * place that a base register and a displacement give.
+ * INVEPT and INVVPID, which do not exist here: the handler notes them and goes on behind them. Their operand is on the stack, at
+ * a place that a base register and a displacement give.
  */
 static struct {
 	unsigned int count;
@@ -611,7 +611,9 @@ START_TEST(double_faults)
 }
 END_TEST
 
-/* An instruction that Keel or the cell completes ends its shadow, its RF, and has its trap, before an interrupt or an NMI comes. */
+/*
+ * An instruction that Keel or the cell completes ends its shadow, its RF, and has its trap, before an interrupt or an NMI comes.
+ */
 START_TEST(single_step)
 {
 	bool trap = _i == 1;
@@ -653,7 +655,9 @@ END_TEST
 /* Instructions that are not offered and exit whatever the controls say. */
 START_TEST(exits_without_a_name)
 {
-	static const uint32_t undefined[] = { 11, 19, 27, 50, 53, 59, 60, 63, 64, 65, 67, 68, 69, 70, 72, 73, 76, 77, 78, 79, 84, 85 };
+	static const uint32_t undefined[] = {
+		11, 19, 27, 50, 53, 59, 60, 63, 64, 65, 67, 68, 69, 70, 72, 73, 76, 77, 78, 79, 84, 85,
+	};
 	static const uint32_t unknown[] = { 4, 17, 37, 57, 62, 66, 71, 74, 75, 80, 83, 86, 99 };
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(undefined); i++) {
@@ -1160,7 +1164,10 @@ START_TEST(answers_at_once)
 }
 END_TEST
 
-/* The cell, a deadline or the end of the stay, another CPU that has changed the guest's table, or a threshold that is looked at anew. */
+/*
+ * The cell, a deadline or the end of the stay, another CPU that has changed the guest's table,
+ * or a threshold that is looked at anew.
+ */
 START_TEST(answers_until_asked)
 {
 	block.vcpu.due = _i == 1 ? 0 : UINT64_MAX;

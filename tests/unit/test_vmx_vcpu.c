@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What is dropped before a vCPU enters: no translation is used that is older than it may be. INVEPT and INVVPID are a model. Then what
- * changes hands with the processor, and what a cell may put into the guest's state.
+ * What is dropped before a vCPU enters: no translation is used that is older than it may be. INVEPT and INVVPID are a model. Then
+ * what changes hands with the processor, and what a cell may put into the guest's state.
  */
 #include <check.h>
 #include <stdlib.h>

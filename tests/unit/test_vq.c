@@ -141,7 +141,9 @@ END_TEST
 
 START_TEST(no_room)
 {
-	static const struct vq_piece pieces[VQ_PIECES_MOST] = { { ARENA, 1 }, { ARENA, 1 }, { ARENA, 1 }, { ARENA, 1 }, { ARENA, 1 } };
+	static const struct vq_piece pieces[VQ_PIECES_MOST] = {
+		{ ARENA, 1 }, { ARENA, 1 }, { ARENA, 1 }, { ARENA, 1 }, { ARENA, 1 },
+	};
 	uint16_t head;
 
 	ck_assert(!vq_driver_send(&driver, pieces, 0, 0, &head));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * VT-d without a machine: the table that names units, which may say anything, and units that are a model of the manual's registers:
- * they take their queue, walk root, context and tables as hardware does, and may be dead, or left on by the firmware.
+ * VT-d without a machine: the table that names units, which may say anything, and units that are a model of the manual's
+ * registers: they take their queue, walk root, context and tables as hardware does, and may be dead, or left on by the firmware.
  */
 #include "iommu_rig.h"
 
@@ -67,7 +67,8 @@ static void take_command(struct model *unit, uint32_t command)
 	uint32_t keeps = (unit->status ^ command) & unit->refuses;
 
 	if (command & 1u << 30 && !(unit->refuses & 1u << 30)) {
-		ck_assert_msg(!(unit->status >> 31) || !((unit->root ^ unit->current_root) >> 10 & 3), "another kind of table while translating");
+		ck_assert_msg(!(unit->status >> 31) || !((unit->root ^ unit->current_root) >> 10 & 3),
+			      "another kind of table while translating");
 		unit->current_root = unit->root;
 		unit->current = unit->root;
 		unit->status |= 1u << 30;
@@ -342,7 +343,8 @@ START_TEST(fails)
 		bool dead, left_on;
 		const char *words;
 	} cases[] = {
-		{ 1u << 26, false, false, "does not take a queue" }, { 1u << 26, false, true, "does not leave the firmware's queue" },
+		{ 1u << 26, false, false, "does not take a queue" },
+		{ 1u << 26, false, true, "does not leave the firmware's queue" },
 		{ 1u << 30, false, false, "does not take a table" }, { 0, true, false, "does not carry out" },
 		{ 1u << 31, false, false, "does not begin to translate" }, { 1u << 25, false, true, "remapping of interrupts" },
 		{ 1, false, true, "protected memory" },
