@@ -40,14 +40,21 @@ told() {
 
 # Keel's reserve: the largest piece that is reserved above 1 MiB and below the last RAM.
 reserve=$(awk -F'[-: ]+' '/System RAM/ { ram = $2 } /[Rr]eserved/ { first[++n] = $1; last[n] = $2 }
-	function number(hex, i, v) { v = 0; for (i = 1; i <= length(hex); i++) v = v * 16 + index("0123456789abcdef", substr(hex, i, 1)) - 1; return v }
+	function number(hex, i, v) {
+		v = 0
+		for (i = 1; i <= length(hex); i++)
+			v = v * 16 + index("0123456789abcdef", substr(hex, i, 1)) - 1
+		return v
+	}
 	END { for (i = 1; i <= n; i++) { a = number(first[i]); b = number(last[i])
 		if (a >= 1048576 && b < number(ram) && b - a > size) { size = b - a; at = a } }
 		printf "%x", at }' /proc/iomem)
 
 check "there is DMA protection" sh -c 'keel dmesg | grep "DMA protection by"'
 check "keel check-host says so" sh -c 'keel check-host | grep "good *DMA protection"'
-check "the control domain does not see the IOMMU" sh -c '[ ! -e /sys/firmware/acpi/tables/DMAR ] && [ ! -e /sys/firmware/acpi/tables/IVRS ] && ! dmesg | grep 'DMAR:\|AMD-Vi:' | grep -v 'IOMMUv2 functionality not available''
+check "the control domain does not see the IOMMU" sh -c '
+	[ ! -e /sys/firmware/acpi/tables/DMAR ] && [ ! -e /sys/firmware/acpi/tables/IVRS ] &&
+	! dmesg | grep "DMAR:\|AMD-Vi:" | grep -v "IOMMUv2 functionality not available"'
 check "nor does it reach the IOMMU's registers" sh -c "! devmem 0x$REGISTERS 32"
 check "memory is within a device's reach" dma self
 
