@@ -51,13 +51,13 @@ static volatile uint32_t *reg_address(uint32_t reg)
 
 uint32_t apic_read(uint32_t reg)
 {
-	return apic_x2apic() ? (uint32_t)rdmsr(MSR_X2APIC_FIRST + (reg >> 4)) : *reg_address(reg);
+	return apic_x2apic() ? (uint32_t)rdmsr(MSR_X2APIC(reg)) : *reg_address(reg);
 }
 
 void apic_write(uint32_t reg, uint32_t value)
 {
 	if (apic_x2apic())
-		wrmsr(MSR_X2APIC_FIRST + (reg >> 4), value);
+		wrmsr(MSR_X2APIC(reg), value);
 	else
 		*reg_address(reg) = value;
 }
@@ -67,7 +67,7 @@ uint32_t apic_id(void)
 	uint64_t base = rdmsr(MSR_APIC_BASE);
 	const volatile uint32_t *id = phys_to_virt((base & APIC_BASE_ADDRESS) + APIC_REG_ID);
 
-	return base & APIC_BASE_X2APIC ? (uint32_t)rdmsr(MSR_X2APIC_FIRST + (APIC_REG_ID >> 4)) : *id >> XAPIC_ID_SHIFT;
+	return base & APIC_BASE_X2APIC ? (uint32_t)rdmsr(MSR_X2APIC(APIC_REG_ID)) : *id >> XAPIC_ID_SHIFT;
 }
 
 void apic_send(uint32_t destination, uint32_t icr_low)

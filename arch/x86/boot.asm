@@ -1,26 +1,15 @@
 ; SPDX-License-Identifier: GPL-2.0
 ; From GRUB (multiboot2, 32-bit protected mode) or a SIPI to C in long mode, high half.
 
+%include "names.inc"
 %include "percpu.inc"
 
 KERNEL_BASE	equ 0xffffffff80000000
 DIRECT_SLOT	equ 256			; PML4 slot of the direct map, 0xffff800000000000
 MB2_MAGIC	equ 0xe85250d6
 MB2_LOADER	equ 0x36d76289
-CR0_PE		equ 1 << 0
-CR0_WP		equ 1 << 16
-CR0_PG		equ 1 << 31
-CR4_PAE		equ 1 << 5
-MSR_EFER	equ 0xc0000080
-EFER_LME	equ 1 << 8
-EFER_NXE	equ 1 << 11
-PTE_TABLE	equ 0x3			; present, writable
-PTE_LARGE	equ 0x83		; present, writable, large
-MSR_APIC_BASE	equ 0x1b
-MSR_X2APIC_ID	equ 0x802
-APIC_BASE_X2APIC equ 1 << 10
-APIC_BASE_LOW	equ 0xfffff000
-APIC_REG_ID	equ 0x20
+TABLE		equ PTE_PRESENT | PTE_WRITE
+PAGE		equ PTE_PRESENT | PTE_WRITE | PTE_LARGE
 SEL_CODE32	equ 0x08
 SEL_CODE64	equ 0x10
 SEL_DATA	equ 0x18
@@ -70,11 +59,11 @@ boot_entry:
 	mov ebp, ebx			; the loader's information
 	cmp eax, MB2_LOADER
 	jne .halt
-	mov eax, 0x80000000
+	mov eax, CPUID_EXTENDED
 	cpuid
-	cmp eax, 0x80000001
+	cmp eax, CPUID_EXTENDED_FEATURES
 	jb .no_long_mode
-	mov eax, 0x80000001
+	mov eax, CPUID_EXTENDED_FEATURES
 	cpuid
 	bt edx, 29			; LM
 	jnc .no_long_mode
@@ -177,12 +166,12 @@ ap_long:
 	rdmsr
 	test eax, APIC_BASE_X2APIC
 	jnz .x2apic
-	and eax, APIC_BASE_LOW
+	and eax, APIC_BASE_ADDRESS & 0xffffffff
 	mov edx, [rax + APIC_REG_ID]
 	shr edx, 24
 	jmp .found
 .x2apic:
-	mov ecx, MSR_X2APIC_ID
+	mov ecx, MSR_X2APIC(APIC_REG_ID)
 	rdmsr
 	mov edx, eax
 .found:	xor ecx, ecx
@@ -214,21 +203,21 @@ ap_ids:		times 256 dd 0			; MAX_CPUS
 ; 4 GiB with 2 MiB pages, seen at 0 and at the direct map; the first GiB also at KERNEL_BASE
 align 4096
 boot_pml4:
-	dq boot_pdpt + PTE_TABLE
+	dq boot_pdpt + TABLE
 	times DIRECT_SLOT - 1 dq 0
-	dq boot_pdpt + PTE_TABLE
+	dq boot_pdpt + TABLE
 	times 510 - DIRECT_SLOT dq 0
-	dq boot_pdpt_high + PTE_TABLE
+	dq boot_pdpt_high + TABLE
 boot_pdpt:
-	dq boot_pd + PTE_TABLE, boot_pd + 0x1000 + PTE_TABLE, boot_pd + 0x2000 + PTE_TABLE, boot_pd + 0x3000 + PTE_TABLE
+	dq boot_pd + TABLE, boot_pd + 0x1000 + TABLE, boot_pd + 0x2000 + TABLE, boot_pd + 0x3000 + TABLE
 	times 508 dq 0
 boot_pdpt_high:
 	times 510 dq 0
-	dq boot_pd + PTE_TABLE, 0
+	dq boot_pd + TABLE, 0
 boot_pd:
 %assign page 0
 %rep 2048
-	dq page << 21 | PTE_LARGE
+	dq page << 21 | PAGE
 %assign page page + 1
 %endrep
 boot_stack:	times 16384 db 0

@@ -1,14 +1,12 @@
 ; SPDX-License-Identifier: GPL-2.0
 ; Interrupt entry, and ring 3: cell_switch leaves to it, the entry stubs come back from it.
 
+%include "names.inc"
 %include "percpu.inc"
 %include "registers.inc"
 %include "vendor.inc"
 
 VECTORS		equ 256
-NMI		equ 2
-GP		equ 13
-SECURITY	equ 30
 STUB_BYTES	equ 16
 ANSWER		equ 31			; KEEL_CELL_GATE
 SEL_KERNEL_CODE	equ 0x08
@@ -82,7 +80,8 @@ trap_stubs:
 %assign vector 0
 %rep VECTORS
 align 16
-%if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30
+%if vector == EXC_DF || (vector >= EXC_TS && vector <= EXC_PF) || vector == EXC_AC || vector == EXC_CP || vector == EXC_VC \
+		|| vector == EXC_SX
 	EVENTS_OFF
 %else
 	EVENTS_OFF
@@ -103,7 +102,7 @@ trap_drained_security:
 	lea rax, [rel drain_window]
 	cmp [rsp + 8], rax
 	pop rax
-	jb trap_stubs + SECURITY * STUB_BYTES
+	jb trap_stubs + EXC_SX * STUB_BYTES
 trap_drained:
 	EVENTS_OFF
 	PUSHES rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11
@@ -129,7 +128,7 @@ trap_common:
 	rep movsq
 	mov rsp, rbx
 	mov rdi, [rsp]
-	cmp qword [rdi + FRAME_VECTOR], NMI
+	cmp qword [rdi + FRAME_VECTOR], EXC_NMI
 	jne cell_return
 	; An NMI blocks the next one until an IRET.
 	IRET_TO cell_return
@@ -140,12 +139,12 @@ cell_return:
 
 trap_from_kernel:
 	mov rdi, rsp
-	cmp qword [rsp + FRAME_VECTOR], NMI
+	cmp qword [rsp + FRAME_VECTOR], EXC_NMI
 	je trap_kernel_nmi
-	cmp qword [rsp + FRAME_VECTOR], GP
+	cmp qword [rsp + FRAME_VECTOR], EXC_GP
 	je trap_kernel_gp
 	; On SVM an INIT comes where NMIs do, as a security exception.
-	cmp qword [rsp + FRAME_VECTOR], SECURITY
+	cmp qword [rsp + FRAME_VECTOR], EXC_SX
 	jne trap_kernel_fault
 	mov rdi, rsp
 	call trap_init_signal
@@ -205,7 +204,7 @@ trap_abort:
 	and rax, PERCPU_MASK
 	mov rsp, [rax + PERCPU_DATA + CPU_TSS_RSP0]
 	mov rdi, [rsp]
-	mov qword [rdi + FRAME_VECTOR], NMI
+	mov qword [rdi + FRAME_VECTOR], EXC_NMI
 	IRET_TO cell_return
 
 ; void cpu_open_window(void): takes an NMI that holding events off has kept waiting, through the IDT.

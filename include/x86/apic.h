@@ -3,7 +3,7 @@
 #ifndef X86_APIC_H
 #define X86_APIC_H
 
-/* Offsets in the page of xAPIC mode; in x2APIC mode MSR_X2APIC_FIRST and 1/16 of them. */
+/* Offsets in the page of xAPIC mode; in x2APIC mode MSR_X2APIC() of them. */
 #define APIC_REG_ID		0x20u
 #define APIC_REG_VERSION	0x30u
 #define APIC_REG_TPR		0x80u

@@ -48,6 +48,7 @@
 #define MSR_INTERRUPT_SSP_TABLE		0x6a8u
 #define MSR_TSC_DEADLINE		0x6e0u
 #define MSR_X2APIC_FIRST		0x800u		/* registers of the local APIC: 1/16 of their offsets in its page */
+#define MSR_X2APIC(reg)			(MSR_X2APIC_FIRST + (reg) / 16)
 #define MSR_X2APIC_EOI			0x80bu
 #define MSR_X2APIC_ICR			0x830u
 #define MSR_X2APIC_SELF_IPI		0x83fu

@@ -109,6 +109,7 @@ enum exception {
 	EXC_MC = 18,
 	EXC_XM = 19,
 	EXC_CP = 21,
+	EXC_VC = 29,
 	EXC_SX = 30,
 };
 

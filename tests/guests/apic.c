@@ -133,7 +133,7 @@ static void check_order(void)
 
 static void refuse_write(uint32_t reg, uint32_t value)
 {
-	TRY("wrmsr", : : "c"(MSR_X2APIC_FIRST + reg / 16), "a"(value), "d"(0));
+	TRY("wrmsr", : : "c"(MSR_X2APIC(reg)), "a"(value), "d"(0));
 	require(fault_vector == EXC_GP, "WRMSR of x2APIC register %lx: no #GP", (uint64_t)reg);
 }
 
@@ -141,7 +141,7 @@ static void refuse_read(uint32_t reg)
 {
 	uint32_t low, high;
 
-	TRY("rdmsr", : "=a"(low), "=d"(high) : "c"(MSR_X2APIC_FIRST + reg / 16));
+	TRY("rdmsr", : "=a"(low), "=d"(high) : "c"(MSR_X2APIC(reg)));
 	require(fault_vector == EXC_GP, "RDMSR of x2APIC register %lx: no #GP", (uint64_t)reg);
 }
 
@@ -158,7 +158,7 @@ static void check_x2apic(void)
 	refuse_read(APIC_REG_LVT_ERROR + 0x100);
 	refuse_write(APIC_REG_TPR, 0x100);
 	refuse_write(APIC_REG_SELF_IPI, 0x100);
-	require(rdmsr(MSR_X2APIC_FIRST + APIC_REG_ID / 16) == 0, "x2APIC ID");
+	require(rdmsr(MSR_X2APIC(APIC_REG_ID)) == 0, "x2APIC ID");
 	require(apic_read(APIC_REG_LDR) == 1, "x2APIC logical ID");
 }
 

@@ -334,7 +334,7 @@ static uint8_t fault_of_rdmsr(uint32_t msr)
  */
 static void check_mode_changes(void)
 {
-	const uint32_t bits = APIC_BASE_ENABLE | APIC_BASE_X2APIC, id = MSR_X2APIC_FIRST + APIC_REG_ID / 16;
+	const uint32_t bits = APIC_BASE_ENABLE | APIC_BASE_X2APIC, id = MSR_X2APIC(APIC_REG_ID);
 	uint64_t base = rdmsr(MSR_APIC_BASE) & ~(uint64_t)bits;
 
 	check(fault_of_wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE) == EXC_GP, "from x2APIC to xAPIC mode: no #GP");

@@ -3,20 +3,15 @@
 
 static volatile bool x2apic;
 
-static uint32_t msr_of(uint32_t reg)
-{
-	return MSR_X2APIC_FIRST + reg / 16;
-}
-
 uint32_t apic_read(uint32_t reg)
 {
-	return x2apic ? (uint32_t)rdmsr(msr_of(reg)) : mmio_read(PC_LAPIC + reg);
+	return x2apic ? (uint32_t)rdmsr(MSR_X2APIC(reg)) : mmio_read(PC_LAPIC + reg);
 }
 
 void apic_write(uint32_t reg, uint32_t value)
 {
 	if (x2apic)
-		wrmsr(msr_of(reg), value);
+		wrmsr(MSR_X2APIC(reg), value);
 	else
 		mmio_write(PC_LAPIC + reg, value);
 }

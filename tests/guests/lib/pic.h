@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include <x86/ports.h>
+
 #include "guest.h"
 
 #define PIC_BASE		0x20u		/* vectors */
@@ -13,7 +15,6 @@
 #define PIC_SLAVE		PC_PORT_PIC_SLAVE
 #define PIC_SLAVE_MASK		(PIC_SLAVE + 1)
 #define PIC_END			0x20u		/* OCW2 */
-#define PIT_HZ			1193182u
 #define PIT_DATA		PC_PORT_PIT
 #define PIT_CONTROL		(PC_PORT_PIT + 3)
 #define PIT_ONE_SHOT		0x30u		/* mode 0, counts of 16 bits */
