@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Fuzz target of the emulator: any instruction in any register state on any page tables. */
+#include <x86/registers.h>
+
 #include "fuzz.h"
 #include "vcpu/emulate.h"
 
 #define MEMORY_BYTES	0x10000u
 #define ROM_FIRST	0xe000u
 #define MOST		64u
-#define ARITHMETIC	0x8d5ull
-#define CR0_PG		(1ull << 31)
-#define CR0_NO_VECTORS	0xcull		/* EM, TS */
-#define CR4_VECTORS	0x40200ull	/* OSFXSR, OSXSAVE */
-#define XCR0_VECTORS	6ull
-#define EFER_LMA	(1ull << 10)
+#define CR0_NO_VECTORS	(CR0_EM | CR0_TS)
+#define CR4_VECTORS	(CR4_OSFXSR | CR4_OSXSAVE)
+#define XCR0_VECTORS	(XCR0_SSE | XCR0_AVX)
 #define SEGMENT_LONG	(1u << 9)
 
 struct shape {
@@ -146,7 +145,7 @@ static void check_result(enum emulate_result result, const struct keel_context *
 	require(result == EMULATE_DONE || ctx->vectors.written == 0, "vector registers changed without success");
 	require((ctx->vectors.whole & ~ctx->vectors.written) == 0, "a part of a vector register that was not written");
 	require(result != EMULATE_VECTORS || !(ctx->exit.flags & KEEL_EXIT_F_VECTORS), "vector registers wanted twice");
-	require(((ctx->regs.rflags ^ before->rflags) & ~ARITHMETIC) == 0, "a flag changed that is not arithmetic");
+	require(((ctx->regs.rflags ^ before->rflags) & ~RFLAGS_ARITHMETIC) == 0, "a flag changed that is not arithmetic");
 }
 
 static const struct io_ops mmio_ops = { .read = mmio_read, .write = mmio_write, .widest = 8 };

@@ -6,12 +6,6 @@
 #include "pc_rig.h"
 #include "shared/vq_device.h"
 
-#define MSR_DEADLINE	0x6e0u
-#define MSR_BASE	0x1bu
-#define KVM_WALL	0x4b564d00u
-#define KVM_TIME	0x4b564d01u
-#define KVM_EOI		0x4b564d04u
-
 /* The resource half answers what the first drive has asked for: all is well, and what was read is a pattern. */
 static inline void answer_disk(void)
 {
@@ -135,15 +129,15 @@ static inline void busy_processors(void)
 		flat(i);
 		mmio_write(i, APIC + 0xf0, 0x1ff);
 	}
-	wrmsr(1, MSR_BASE, rdmsr(1, MSR_BASE) | 0xc00);
-	wrmsr(1, 0x832, 0x40051);			/* timer: TSC deadline */
-	wrmsr(1, MSR_DEADLINE, tsc + 3000000);
+	wrmsr(1, MSR_APIC_BASE, rdmsr(1, MSR_APIC_BASE) | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
+	wrmsr(1, MSR_X2APIC(APIC_REG_LVT_TIMER), LVT_TIMER_DEADLINE | 0x51);
+	wrmsr(1, MSR_TSC_DEADLINE, tsc + 3000000);
 	mmio_write(0, APIC + 0x310, 2u << 24);
 	mmio_write(0, APIC + 0x300, 0x4061);
-	wrmsr(0, KVM_WALL, 0x7000);
-	wrmsr(0, KVM_TIME, 0x7041);
-	wrmsr(1, KVM_TIME, 0x7081);
-	wrmsr(0, KVM_EOI, 0x70c1);
+	wrmsr(0, KEEL_MSR_WALL_CLOCK, 0x7000);
+	wrmsr(0, KEEL_MSR_SYSTEM_TIME, 0x7041);
+	wrmsr(1, KEEL_MSR_SYSTEM_TIME, 0x7081);
+	wrmsr(0, KEEL_MSR_PV_EOI, 0x70c1);
 	enter(1, KEEL_EXIT_HLT);
 }
 

@@ -28,7 +28,6 @@
 #define ARITHMETIC	(CF | PF | AF | ZF | SF | OF)
 #define FIXED	0x002u
 
-#define LMA	(1ull << 10)
 #define CODE64	0x29b	/* attributes: long, present, code, readable */
 #define CODE32	0x49b
 #define DATA	0x493	/* present, writable, D/B */
@@ -125,7 +124,7 @@ static inline void set_up(void)
 	ctx.regs.rflags = FIXED;
 	ctx.regs.rip = 0x1000;
 	ctx.sregs.cr0 = CR0_PE;
-	ctx.sregs.efer = LMA;
+	ctx.sregs.efer = EFER_LMA;
 	for (unsigned int i = KEEL_SEG_ES; i <= KEEL_SEG_GS; i++)
 		ctx.sregs.seg[i] = (struct keel_segment_register) { .attributes = DATA, .limit = UINT32_MAX };
 	ctx.sregs.seg[KEEL_SEG_CS].attributes = CODE64;

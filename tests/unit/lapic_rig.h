@@ -22,7 +22,6 @@
 #define ENABLE 0x800u
 #define EXTD 0x400u
 #define BSP 0x100u
-#define X2(offset) (MSR_X2APIC_FIRST + (offset) / 16)
 
 /* Where the guest ends interrupts instead of by a register. */
 #define PV_EOI_PLACE	0x208u

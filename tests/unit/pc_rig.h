@@ -9,7 +9,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <x86/apic.h>
 #include <x86/msr.h>
+#include <x86/registers.h>
 
 #include "host/board.h"
 #include "vcpu/entry.h"
@@ -164,7 +166,7 @@ static inline void flat(unsigned int vcpu)
 	for (unsigned int i = 0; i < KEEL_SEG_COUNT; i++)
 		s->seg[i] = (struct keel_segment_register){ 0x10, 0xc93, UINT32_MAX, 0 };
 	s->seg[KEEL_SEG_CS] = (struct keel_segment_register){ 8, 0xc9b, UINT32_MAX, 0 };
-	s->cr0 = 0x11;
+	s->cr0 = CR0_ET | CR0_PE;
 	ctx[vcpu].regs.rip = 0x100000;
 	ctx[vcpu].regs.rflags = 2;
 }

@@ -18,7 +18,9 @@
 #include <keel/cell.h>
 #include <keel/channel.h>
 #include <keel/macros.h>
+#include <x86/apic.h>
 #include <x86/msr.h>
+#include <x86/registers.h>
 
 #include "machine/link.h"
 #include "suite.h"
@@ -293,17 +295,17 @@ static void read_hpet_given(struct keel_context *ctx)
 
 static void enable_xapic(struct keel_context *ctx)
 {
-	access_memory(ctx, OPCODE_STORE, KEEL_APIC_BASE + 0xf0, 0x1ff, 0);
+	access_memory(ctx, OPCODE_STORE, KEEL_APIC_BASE + APIC_REG_SPURIOUS, SPURIOUS_ENABLE | SPURIOUS_RESET, 0);
 }
 
 static void send_by_xapic(struct keel_context *ctx)
 {
-	access_memory(ctx, OPCODE_STORE, KEEL_APIC_BASE + 0x300, 0x40050, 0);
+	access_memory(ctx, OPCODE_STORE, KEEL_APIC_BASE + APIC_REG_ICR_LOW, ICR_SELF | 0x50, 0);
 }
 
 static void end_by_xapic(struct keel_context *ctx)
 {
-	access_memory(ctx, OPCODE_STORE, KEEL_APIC_BASE + 0xb0, 0, 0);
+	access_memory(ctx, OPCODE_STORE, KEEL_APIC_BASE + APIC_REG_EOI, 0, 0);
 }
 
 static void write_msr(struct keel_context *ctx, uint32_t msr, uint32_t value)
@@ -316,17 +318,17 @@ static void write_msr(struct keel_context *ctx, uint32_t msr, uint32_t value)
 
 static void enter_x2apic(struct keel_context *ctx)
 {
-	write_msr(ctx, MSR_APIC_BASE, 0xfee00d00);
+	write_msr(ctx, MSR_APIC_BASE, KEEL_APIC_BASE | APIC_BASE_BSP | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 }
 
 static void send_by_x2apic(struct keel_context *ctx)
 {
-	write_msr(ctx, 0x83f, 0x50);
+	write_msr(ctx, MSR_X2APIC_SELF_IPI, 0x50);
 }
 
 static void end_by_x2apic(struct keel_context *ctx)
 {
-	write_msr(ctx, 0x80b, 0);
+	write_msr(ctx, MSR_X2APIC_EOI, 0);
 }
 
 /* F3 and the opcode: as many elements as one entry does. */
@@ -401,10 +403,10 @@ static void enter_long_mode(struct keel_context *ctx)
 	for (unsigned int i = 0; i < KEEL_SEG_COUNT; i++)
 		s->seg[i] = (struct keel_segment_register){ 0x10, 0xc93, UINT32_MAX, 0 };
 	s->seg[KEEL_SEG_CS] = (struct keel_segment_register){ 8, 0xa9b, UINT32_MAX, 0 };
-	s->cr0 = 0x80000011;
+	s->cr0 = CR0_PG | CR0_ET | CR0_PE;
 	s->cr3 = TABLES;
-	s->cr4 = 0x20;
-	s->efer = 0xd00;
+	s->cr4 = CR4_PAE;
+	s->efer = EFER_NXE | EFER_LMA | EFER_LME;
 	tables[0] = (TABLES + 0x1000) | PAGE_ENTRY;
 	for (uint64_t i = 0; i < 4; i++)
 		tables[512 + i] = (TABLES + 0x2000 + i * 0x1000) | PAGE_ENTRY;

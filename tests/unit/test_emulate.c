@@ -264,7 +264,7 @@ START_TEST(not_canonical)
 	ctx.regs.gpr[KEEL_RBP] = (1ull << 47) - 2;
 	ck_assert_int_eq(EMULATE(0x8b, 0x45, 0x00), EMULATE_EXCEPTION);	/* mov 0(%rbp), %eax reaches over the edge */
 	ck_assert_uint_eq(fault.vector, 12);
-	ctx.sregs.cr4 = 1ull << 12;
+	ctx.sregs.cr4 = CR4_LA57;
 	ck_assert_int_eq(EMULATE(0x8b, 0x45, 0x00), EMULATE_DONE);
 }
 END_TEST
@@ -642,7 +642,7 @@ START_TEST(system_registers)
 	assert_access(5, true, MMIO, 4, 0xba980fff);
 	assert_access(6, true, MMIO + 4, 2, 0xfedc);
 	/* With UMIP they are the kernel's, and two of them do not exist in real mode. */
-	ctx.sregs.cr4 = 1 << 11;
+	ctx.sregs.cr4 = CR4_UMIP;
 	ctx.sregs.cpl = 3;
 	ck_assert_int_eq(EMULATE(0x0f, 0x01, 0x23), EMULATE_EXCEPTION);
 	ck_assert_uint_eq(fault.vector, 13);

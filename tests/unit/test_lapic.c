@@ -561,55 +561,55 @@ START_TEST(x2apic_registers)
 {
 	enable_x2();
 	ck_assert_uint_eq(lapic_mmio_base(&cpu[0]), UINT64_MAX);
-	ck_assert_uint_eq(rdmsr(3, X2(ID)), 3);
-	ck_assert_uint_eq(rdmsr(3, X2(LDR)), 1u << 3);
-	ck_assert_uint_eq(rdmsr(3, X2(SVR)), 0x1ff);
+	ck_assert_uint_eq(rdmsr(3, MSR_X2APIC(ID)), 3);
+	ck_assert_uint_eq(rdmsr(3, MSR_X2APIC(LDR)), 1u << 3);
+	ck_assert_uint_eq(rdmsr(3, MSR_X2APIC(SVR)), 0x1ff);
 	cpu[3].id = 0x25;
-	ck_assert_uint_eq(rdmsr(3, X2(LDR)), 2u << 16 | 1u << 5);
+	ck_assert_uint_eq(rdmsr(3, MSR_X2APIC(LDR)), 2u << 16 | 1u << 5);
 	/* Gone: DFR, the arbitration priority, the upper half of ICR. Read-only and write-only ones fault. */
-	ck_assert(rdmsr_faults(0, X2(DFR)) && rdmsr_faults(0, X2(0x90)) && rdmsr_faults(0, X2(ICR_HIGH)));
-	ck_assert(rdmsr_faults(0, X2(EOI)) && rdmsr_faults(0, 0x83f) && rdmsr_faults(0, 0x8ff));
-	ck_assert(!wrmsr(0, X2(ID), 0) && !wrmsr(0, X2(VERSION), 0) && !wrmsr(0, X2(LDR), 0));
-	ck_assert(!wrmsr(0, X2(PPR), 0) && !wrmsr(0, X2(IRR), 0) && !wrmsr(0, X2(CURRENT), 0));
+	ck_assert(rdmsr_faults(0, MSR_X2APIC(DFR)) && rdmsr_faults(0, MSR_X2APIC(0x90)) && rdmsr_faults(0, MSR_X2APIC(ICR_HIGH)));
+	ck_assert(rdmsr_faults(0, MSR_X2APIC(EOI)) && rdmsr_faults(0, MSR_X2APIC_SELF_IPI) && rdmsr_faults(0, MSR_X2APIC_LAST));
+	ck_assert(!wrmsr(0, MSR_X2APIC(ID), 0) && !wrmsr(0, MSR_X2APIC(VERSION), 0) && !wrmsr(0, MSR_X2APIC(LDR), 0));
+	ck_assert(!wrmsr(0, MSR_X2APIC(PPR), 0) && !wrmsr(0, MSR_X2APIC(IRR), 0) && !wrmsr(0, MSR_X2APIC(CURRENT), 0));
 	/* Reserved bits fault. */
-	ck_assert(!wrmsr(0, X2(TPR), 0x100) && !wrmsr(0, X2(TPR), 1ull << 32) && wrmsr(0, X2(TPR), 0xff));
-	ck_assert(!wrmsr(0, X2(EOI), 1) && wrmsr(0, X2(EOI), 0));
-	ck_assert(!wrmsr(0, X2(ESR), 1) && wrmsr(0, X2(ESR), 0));
-	ck_assert(!wrmsr(0, X2(TIMER), 0x100) && wrmsr(0, X2(TIMER), TSC_DEADLINE | 0x31));
-	ck_assert(!wrmsr(0, X2(DIVIDE), 4) && !wrmsr(0, X2(ICR), 1u << 20));
-	ck_assert_uint_eq(rdmsr(0, X2(TPR)), 0xff);
+	ck_assert(!wrmsr(0, MSR_X2APIC(TPR), 0x100) && !wrmsr(0, MSR_X2APIC(TPR), 1ull << 32) && wrmsr(0, MSR_X2APIC(TPR), 0xff));
+	ck_assert(!wrmsr(0, MSR_X2APIC(EOI), 1) && wrmsr(0, MSR_X2APIC(EOI), 0));
+	ck_assert(!wrmsr(0, MSR_X2APIC(ESR), 1) && wrmsr(0, MSR_X2APIC(ESR), 0));
+	ck_assert(!wrmsr(0, MSR_X2APIC(TIMER), 0x100) && wrmsr(0, MSR_X2APIC(TIMER), TSC_DEADLINE | 0x31));
+	ck_assert(!wrmsr(0, MSR_X2APIC(DIVIDE), 4) && !wrmsr(0, MSR_X2APIC(ICR), 1u << 20));
+	ck_assert_uint_eq(rdmsr(0, MSR_X2APIC(TPR)), 0xff);
 	/* Without x2APIC mode there are no such MSRs. */
 	power_on();
-	ck_assert(rdmsr_faults(0, X2(ID)) && !wrmsr(0, X2(TPR), 0));
+	ck_assert(rdmsr_faults(0, MSR_X2APIC(ID)) && !wrmsr(0, MSR_X2APIC(TPR), 0));
 }
 END_TEST
 
 START_TEST(x2apic_messages)
 {
 	enable_x2();
-	ck_assert(wrmsr(0, X2(ICR), 2ull << 32 | 0x4040));
+	ck_assert(wrmsr(0, MSR_X2APIC(ICR), 2ull << 32 | 0x4040));
 	ck_assert_uint_eq(requested(0x40), 1u << 2);
-	ck_assert_uint_eq(rdmsr(0, X2(ICR)), 2ull << 32 | 0x4040);
-	ck_assert(wrmsr(0, X2(ICR), 0xaull << 32 | 0x4840));
+	ck_assert_uint_eq(rdmsr(0, MSR_X2APIC(ICR)), 2ull << 32 | 0x4040);
+	ck_assert(wrmsr(0, MSR_X2APIC(ICR), 0xaull << 32 | 0x4840));
 	ck_assert_uint_eq(requested(0x40), 0xa);
-	ck_assert(wrmsr(0, X2(ICR), 0x1000aull << 32 | 0x4840));
+	ck_assert(wrmsr(0, MSR_X2APIC(ICR), 0x1000aull << 32 | 0x4840));
 	ck_assert_uint_eq(requested(0x40), 0);
-	ck_assert(wrmsr(0, X2(ICR), 0xffffffffull << 32 | 0x4040));
+	ck_assert(wrmsr(0, MSR_X2APIC(ICR), 0xffffffffull << 32 | 0x4040));
 	ck_assert_uint_eq(requested(0x40), 0xf);
-	ck_assert(wrmsr(0, X2(ICR), 0xffffffffull << 32 | 0x4840));
+	ck_assert(wrmsr(0, MSR_X2APIC(ICR), 0xffffffffull << 32 | 0x4840));
 	ck_assert_uint_eq(requested(0x40), 0xf);
 	/* 255 is an ID like others. */
-	ck_assert(wrmsr(0, X2(ICR), 0xffull << 32 | 0x4040));
+	ck_assert(wrmsr(0, MSR_X2APIC(ICR), 0xffull << 32 | 0x4040));
 	ck_assert_uint_eq(requested(0x40), 0);
-	ck_assert(wrmsr(1, 0x83f, 0x41));
+	ck_assert(wrmsr(1, MSR_X2APIC_SELF_IPI, 0x41));
 	ck_assert_uint_eq(requested(0x41), 2);
-	ck_assert(wrmsr(1, 0x83f, 0x01));
-	ck_assert(wrmsr(1, X2(ESR), 0));
-	ck_assert_uint_eq(rdmsr(1, X2(ESR)), 1u << 5);
+	ck_assert(wrmsr(1, MSR_X2APIC_SELF_IPI, 0x01));
+	ck_assert(wrmsr(1, MSR_X2APIC(ESR), 0));
+	ck_assert_uint_eq(rdmsr(1, MSR_X2APIC(ESR)), 1u << 5);
 	/* INIT keeps the mode. */
-	ck_assert(wrmsr(0, X2(ICR), 1ull << 32 | 0x4500));
+	ck_assert(wrmsr(0, MSR_X2APIC(ICR), 1ull << 32 | 0x4500));
 	ck_assert_uint_eq(rdmsr(1, MSR_APIC_BASE), LAPIC_BASE_DEFAULT | ENABLE | EXTD);
-	ck_assert_uint_eq(rdmsr(1, X2(SVR)), 0xff);
+	ck_assert_uint_eq(rdmsr(1, MSR_X2APIC(SVR)), 0xff);
 	/* The IO APIC's eight bits reach the first eight processors. */
 	ck_assert(fixed(0x5, LAPIC_LOGICAL, 0x42));
 	ck_assert_uint_eq(requested(0x42), 0x5);
@@ -629,9 +629,9 @@ START_TEST(identifiers_with_gaps)
 	ck_assert_uint_eq(bus.kick, 1u << 2);
 	ck_assert_uint_eq(requested(0x40), 1u << 2);
 	ck_assert(!fixed(2, LAPIC_PHYSICAL, 0x40));
-	ck_assert(wrmsr(0, X2(ICR), (1ull << 16 | 1u << 1 | 1u << 7) << 32 | 0x4841));
+	ck_assert(wrmsr(0, MSR_X2APIC(ICR), (1ull << 16 | 1u << 1 | 1u << 7) << 32 | 0x4841));
 	ck_assert_uint_eq(requested(0x41), 1u << 1 | 1u << 3);
-	ck_assert_uint_eq(rdmsr(3, X2(ID)), 0x17);
+	ck_assert_uint_eq(rdmsr(3, MSR_X2APIC(ID)), 0x17);
 }
 END_TEST
 
@@ -652,13 +652,13 @@ START_TEST(short_end_of_interrupt)
 	cpu[1].s.nmi_pending = 1;
 	ck_assert(!lapic_eoi_alone(at(1), 0, 0));
 	cpu[1].s.nmi_pending = 0;
-	ck_assert_uint_eq(rdmsr(1, X2(ISR + 0x20)), 1u << 5);
+	ck_assert_uint_eq(rdmsr(1, MSR_X2APIC(ISR + 0x20)), 1u << 5);
 	ck_assert(lapic_eoi_alone(at(1), 0, 0));
-	ck_assert_uint_eq(rdmsr(1, X2(ISR + 0x20)), 0);
+	ck_assert_uint_eq(rdmsr(1, MSR_X2APIC(ISR + 0x20)), 0);
 	lapic_deliver(&bus, 1, LAPIC_PHYSICAL, LAPIC_FIXED, 0x71, true, LAPIC_LEVEL);
 	acknowledge(1);
 	ck_assert(!lapic_eoi_alone(at(1), 0, 0));	/* the IO APIC must hear of it */
-	ck_assert(wrmsr(1, X2(EOI), 0));
+	ck_assert(wrmsr(1, MSR_X2APIC(EOI), 0));
 	ck_assert_uint_eq(eois, 1);
 	/* Not for the page of an APIC in the older mode. */
 	enable();
@@ -684,17 +684,17 @@ START_TEST(short_self_ipi)
 	cpu[1].s.nmi_pending = 1;
 	ck_assert(!lapic_self_ipi_alone(at(1), 0x45, 0));
 	cpu[1].s.nmi_pending = 0;
-	ck_assert(wrmsr(1, X2(TPR), 0x40));
+	ck_assert(wrmsr(1, MSR_X2APIC(TPR), 0x40));
 	ck_assert(!lapic_self_ipi_alone(at(1), 0x45, 0));	/* held back */
-	ck_assert(wrmsr(1, X2(TPR), 0));
-	ck_assert_uint_eq(rdmsr(1, X2(ISR + 0x20)), 0);
+	ck_assert(wrmsr(1, MSR_X2APIC(TPR), 0));
+	ck_assert_uint_eq(rdmsr(1, MSR_X2APIC(ISR + 0x20)), 0);
 	ck_assert(lapic_self_ipi_alone(at(1), 0x45, 0));
-	ck_assert_uint_eq(rdmsr(1, X2(ISR + 0x20)), 1u << 5);
+	ck_assert_uint_eq(rdmsr(1, MSR_X2APIC(ISR + 0x20)), 1u << 5);
 	ck_assert_uint_eq(requested(0x45), 0);
 	ck_assert(!lapic_self_ipi_alone(at(1), 0x4f, 0));	/* of the class in service */
 	ck_assert(lapic_self_ipi_alone(at(1), 0x50, 0));
 	ck_assert(lapic_eoi_alone(at(1), 0, 0));
-	ck_assert_uint_eq(rdmsr(1, X2(ISR + 0x20)), 1u << 5);
+	ck_assert_uint_eq(rdmsr(1, MSR_X2APIC(ISR + 0x20)), 1u << 5);
 	ck_assert(lapic_eoi_alone(at(1), 0, 0));
 	fixed(1, LAPIC_PHYSICAL, 0x23);
 	ck_assert(!lapic_self_ipi_alone(at(1), 0x45, 0));	/* another one waits */
@@ -702,12 +702,12 @@ START_TEST(short_self_ipi)
 	/* The trigger mode is to be changed. */
 	lapic_deliver(&bus, 1, LAPIC_PHYSICAL, LAPIC_FIXED, 0x71, true, LAPIC_LEVEL);
 	acknowledge(1);
-	ck_assert(wrmsr(1, X2(EOI), 0));
+	ck_assert(wrmsr(1, MSR_X2APIC(EOI), 0));
 	ck_assert(!lapic_self_ipi_alone(at(1), 0x71, 0));
 	ck_assert(lapic_self_ipi_alone(at(1), 0x72, 0));
 	ck_assert(lapic_eoi_alone(at(1), 0, 0));
 	/* Switched off by software, and in the older mode. */
-	ck_assert(wrmsr(1, X2(SVR), 0xff));
+	ck_assert(wrmsr(1, MSR_X2APIC(SVR), 0xff));
 	ck_assert(!lapic_self_ipi_alone(at(1), 0x72, 0));
 	enable();
 	cpu[1].s.wait_sipi = 0;

@@ -299,10 +299,10 @@ START_TEST(copies_of_x2apic)
 	};
 
 	enable_x2();
-	ck_assert(wrmsr(2, X2(LINT1), 0x400) && wrmsr(2, X2(INITIAL), 77) && wrmsr(2, X2(TPR), 0x21));
-	ck_assert(wrmsr(2, X2(ICR), 0x1234500000000ull | 0x4841));
+	ck_assert(wrmsr(2, MSR_X2APIC(LINT1), 0x400) && wrmsr(2, MSR_X2APIC(INITIAL), 77) && wrmsr(2, MSR_X2APIC(TPR), 0x21));
+	ck_assert(wrmsr(2, MSR_X2APIC(ICR), 0x1234500000000ull | 0x4841));
 	for (unsigned int i = 0; i < ARRAY_SIZE(offsets); i++) {
-		ck_assert_uint_eq(*word(2, offsets[i]), rdmsr(2, X2(offsets[i])));
+		ck_assert_uint_eq(*word(2, offsets[i]), rdmsr(2, MSR_X2APIC(offsets[i])));
 		ck_assert_uint_eq(pages[2].reg[offsets[i] / 16].high, 0);
 	}
 	ck_assert_uint_eq(*word(2, ID), 2);

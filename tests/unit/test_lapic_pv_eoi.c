@@ -65,7 +65,7 @@ START_TEST(end_by_memory)
 	/* The register ends an interrupt that is offered, too: the bit is taken back before. */
 	served(1, 0x46, LAPIC_EDGE);
 	ck_assert(!lapic_eoi_alone(&cpu[1], 0, 0));
-	ck_assert(wrmsr(1, X2(EOI), 0));
+	ck_assert(wrmsr(1, MSR_X2APIC(EOI), 0));
 	ck_assert(!in_service_bit(1, 0x46) && *pv_word() == 0xabcd0000);
 }
 END_TEST
@@ -78,7 +78,7 @@ START_TEST(end_by_memory_of_nested)
 	*pv_word() = 0;
 	at(1);
 	ck_assert(!in_service_bit(1, 0x66) && in_service_bit(1, 0x45));
-	ck_assert(wrmsr(1, X2(EOI), 0));
+	ck_assert(wrmsr(1, MSR_X2APIC(EOI), 0));
 	ck_assert(!in_service_bit(1, 0x45));
 }
 END_TEST
@@ -89,12 +89,12 @@ START_TEST(end_by_memory_not_offered)
 	enable_pv_eoi();
 	served(1, 0x71, LAPIC_LEVEL);
 	ck_assert_uint_eq(*pv_word(), 0);
-	ck_assert(wrmsr(1, X2(EOI), 0));
+	ck_assert(wrmsr(1, MSR_X2APIC(EOI), 0));
 	ck_assert_uint_eq(eois, 1);
 	fixed(1, LAPIC_PHYSICAL, 0x31);
 	served(1, 0x72, LAPIC_EDGE);
 	ck_assert_uint_eq(*pv_word(), 0);
-	ck_assert(wrmsr(1, X2(EOI), 0));
+	ck_assert(wrmsr(1, MSR_X2APIC(EOI), 0));
 	ck_assert_int_eq(acknowledge(1), 0x31);
 	nobody();
 	lapic_deliver(&bus, 1, LAPIC_PHYSICAL, LAPIC_FIXED, 0x22, true, LAPIC_EDGE);
@@ -164,7 +164,7 @@ START_TEST(end_by_memory_at_random)
 				*pv_word() = 0;
 				skipped++;
 			} else if (!lapic_eoi_alone(&cpu[1], 0, cpu[1].s.cr8)) {
-				ck_assert(wrmsr(1, X2(EOI), 0));
+				ck_assert(wrmsr(1, MSR_X2APIC(EOI), 0));
 			}
 			vector = acknowledge(1);
 			depth += vector >= 0;

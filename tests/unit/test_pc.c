@@ -484,12 +484,12 @@ START_TEST(tpr_moves_cr8)
 	ck_assert_uint_eq(mmio_read(0, APIC + 0x80), 0);
 
 	wrmsr(0, MSR_APIC_BASE, 0xfee00d00);
-	answer = wrmsr(0, MSR_X2APIC_FIRST + 8, 0xf0);
+	answer = wrmsr(0, MSR_X2APIC(APIC_REG_TPR), 0xf0);
 	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_RIP | KEEL_ANSWER_TPR);
 	ck_assert_uint_eq(answer->tpr, 15);
 	take_tpr(answer);
 	ck_assert_uint_eq(poll(0)->flags, 0);
-	ck_assert_uint_eq(rdmsr(0, MSR_X2APIC_FIRST + 8), 0xf0);
+	ck_assert_uint_eq(rdmsr(0, MSR_X2APIC(APIC_REG_TPR)), 0xf0);
 }
 END_TEST
 
@@ -746,7 +746,7 @@ END_TEST
 
 START_TEST(msr_refused)
 {
-	struct keel_answer *answer = wrmsr(0, MSR_X2APIC_FIRST + 8, 0);
+	struct keel_answer *answer = wrmsr(0, MSR_X2APIC(APIC_REG_TPR), 0);
 
 	ck_assert_uint_eq(answer->inject, KEEL_INJECT_VALID | KEEL_INJECT_EXCEPTION | KEEL_INJECT_ERROR_CODE | 13);
 	ck_assert_uint_eq(answer->error_code, 0);
@@ -834,7 +834,7 @@ START_TEST(start_of_second_cpu)
 	mmio_write(0, APIC + 0x300, 0xc500);
 	ck_assert_uint_eq(poll(2)->action, KEEL_ACTION_WAIT);
 	wrmsr(0, MSR_APIC_BASE, 0xfee00d00);
-	ck_assert_uint_eq(wrmsr(0, MSR_X2APIC_FIRST + 0x30, 2ull << 32 | 0x4610)->kick, 1 << 2);
+	ck_assert_uint_eq(wrmsr(0, MSR_X2APIC_ICR, 2ull << 32 | 0x4610)->kick, 1 << 2);
 	ck_assert_uint_eq(poll(2)->flags, KEEL_ANSWER_SREGS);
 	ck_assert_uint_eq(ctx[2].sregs.seg[KEEL_SEG_CS].base, 0x10000);
 }
@@ -967,7 +967,7 @@ START_TEST(vector_registers_are_asked_for)
 	struct keel_answer *answer;
 	struct keel_context before;
 
-	ctx[0].sregs.cr4 |= 1 << 9;
+	ctx[0].sregs.cr4 |= CR4_OSFXSR;
 	ctx[0].regs.gpr[KEEL_RAX] = HPET;
 	memcpy(ctx[0].exit.insn, movq, sizeof(movq));
 	ctx[0].exit.insn_length = sizeof(movq);
@@ -1274,7 +1274,7 @@ END_TEST
 START_TEST(string_to_local_apic)
 {
 	flat(0);
-	wrmsr(0, 0x1b, 0xfee00900);
+	wrmsr(0, MSR_APIC_BASE, 0xfee00900);
 	mmio_write(0, 0xfee000f0, 0x1ff);
 	mmio_write(0, 0xfee00320, 0x30);
 	mmio_write(0, 0xfee003e0, 0xb);

@@ -153,16 +153,16 @@ END_TEST
 START_TEST(local_apic_in_front)
 {
 	put_at_window();
-	wrmsr(1, 0x1b, (WINDOW + 0x3000) | 0x800);
+	wrmsr(1, MSR_APIC_BASE, (WINDOW + 0x3000) | APIC_BASE_ENABLE);
 	answers(1, 0, 0, 0);
-	wrmsr(1, 0x1b, (WINDOW + BYTES) | 0x800);
+	wrmsr(1, MSR_APIC_BASE, (WINDOW + BYTES) | APIC_BASE_ENABLE);
 	answers(1, WINDOW, PAGES, 0);
-	wrmsr(1, 0x1b, (WINDOW - 0x1000) | 0x800);
+	wrmsr(1, MSR_APIC_BASE, (WINDOW - 0x1000) | APIC_BASE_ENABLE);
 	ck_assert_uint_eq(ctx[1].answer.apertures, 0);
 	/* Where it was before, nothing can be mapped all the same. */
-	wrmsr(1, 0x1b, WINDOW | 0x800);
+	wrmsr(1, MSR_APIC_BASE, WINDOW | APIC_BASE_ENABLE);
 	answers(1, 0, 0, 0);
-	wrmsr(1, 0x1b, APIC);
+	wrmsr(1, MSR_APIC_BASE, APIC);
 	answers(1, WINDOW, PAGES, 0);
 }
 END_TEST
@@ -253,8 +253,8 @@ START_TEST(page_tables)
 	*shown_word(0x1000 + 4 * (HPET >> PDE_SHIFT)) = (HPET >> PDE_SHIFT << PDE_SHIFT) | PDE_PAGE;
 	memcpy(guest + code, store, sizeof(store));
 	ctx[0].sregs.cr3 = tables;
-	ctx[0].sregs.cr4 = 0x10;
-	ctx[0].sregs.cr0 |= 0x80000000u;
+	ctx[0].sregs.cr4 = CR4_PSE;
+	ctx[0].sregs.cr0 |= CR0_PG;
 	expect_store(code);
 	ck_assert_uint_eq(*shown_word(0x1000) & PDE_ACCESSED, _i ? 0 : PDE_ACCESSED);
 	/* The host may write there, too: what it writes is what a guest could have written. */
@@ -299,13 +299,13 @@ END_TEST
 /* Of the shortest way through the cell the answer before stands, but for what it has moved. */
 START_TEST(end_of_interrupt)
 {
-	wrmsr(0, 0x1b, APIC | 0xd00);
-	wrmsr(0, 0x80f, 0x1ff);
-	wrmsr(0, 0x83f, 0x61);
+	wrmsr(0, MSR_APIC_BASE, APIC | APIC_BASE_BSP | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
+	wrmsr(0, MSR_X2APIC(APIC_REG_SPURIOUS), SPURIOUS_ENABLE | SPURIOUS_RESET);
+	wrmsr(0, MSR_X2APIC_SELF_IPI, 0x61);
 	put_at_window();
 	decode(SLOT, false);
 	ck_assert_uint_eq(ctx[0].answer.apertures, 1u << 2);
-	ck_assert_uint_eq(wrmsr(0, 0x80b, 0)->apertures, 0);
+	ck_assert_uint_eq(wrmsr(0, MSR_X2APIC_EOI, 0)->apertures, 0);
 }
 END_TEST
 

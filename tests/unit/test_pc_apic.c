@@ -3,7 +3,6 @@
 #include "pc_rig.h"
 #include "suite.h"
 
-#define X2(offset)	(MSR_X2APIC_FIRST + (offset) / 16)
 #define IRR		0x200u
 #define ISR		0x100u
 #define TMR		0x180u
@@ -94,7 +93,7 @@ START_TEST(first_answers_tell)
 	ctx[1].exit.flags = 0;
 	wrmsr(1, MSR_APIC_BASE, 0xfee00c00);
 	ck_assert(ctx[1].answer.flags & KEEL_ANSWER_APIC && !(ctx[1].answer.apic & KEEL_APIC_OFF));
-	wrmsr(1, X2(0x3f0), 0x41);
+	wrmsr(1, MSR_X2APIC_SELF_IPI, 0x41);
 	ck_assert(!(ctx[1].answer.flags & KEEL_ANSWER_APIC));
 	wrmsr(1, MSR_APIC_BASE, 0xfee00000);
 	ck_assert(ctx[1].answer.flags & KEEL_ANSWER_APIC && ctx[1].answer.apic & KEEL_APIC_OFF);
@@ -234,12 +233,12 @@ START_TEST(eoi_as_an_exit)
 	struct keel_answer *answer;
 
 	wrmsr(0, MSR_APIC_BASE, 0xfee00d00);
-	wrmsr(0, X2(0x3f0), 0x51);
+	wrmsr(0, MSR_X2APIC_SELF_IPI, 0x51);
 	ck_assert_uint_eq(ctx[0].answer.apic, 0x51 | KEEL_APIC_X2);
 	take(0, 0x51);
 	set(0, ISR, 0x41, true);
 	poll(0);
-	answer = wrmsr(0, X2(0xb0), 0);
+	answer = wrmsr(0, MSR_X2APIC_EOI, 0);
 	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_RIP | KEEL_ANSWER_APIC);
 	ck_assert_uint_eq(answer->apic, 0x41 << KEEL_APIC_IN_SERVICE_SHIFT | KEEL_APIC_X2);
 	ck_assert(!has(0, ISR, 0x51));

@@ -13,23 +13,17 @@
 
 #define STEPS		100000u
 
-#define BASE_BSP	0x100u
-#define BASE_EXTD	0x400u
-#define BASE_ENABLE	0x800u
 #define ELSEWHERE	0xd0000000u	/* another address of the registers */
 #define SVR_ON		0x1ffu
 #define SVR_OFF		0xffu
-#define ICR_SELF	0x40000u
 #define ICR_FIXED_SELF	0xcff00u	/* these bits of ICR ... */
 #define ICR_SHORTHANDS	18
-#define ICR_LOGICAL	11
+#define ICR_LOGICAL_BIT	11
 #define SEND_NMI	0x4400u
 #define SEND_INIT	0x4500u
 #define SEND_SIPI	0x4610u
 #define OTHERS		0xc0000u
 #define LVT_PERIODIC	17
-#define LVT_EXTINT	0x700u
-#define LVT_NMI		0x400u
 #define ENTRY_MASKED	0x10000u
 #define ENTRY_LEVEL	0x8000u
 #define ENTRY_REMOTE_IRR (1u << 14)
@@ -118,12 +112,12 @@ static unsigned int highest(unsigned int v, unsigned int offset)
 
 static bool is_enabled(unsigned int v)
 {
-	return apic_of(v)->base & BASE_ENABLE;
+	return apic_of(v)->base & APIC_BASE_ENABLE;
 }
 
 static bool is_x2apic(unsigned int v)
 {
-	return is_enabled(v) && apic_of(v)->base & BASE_EXTD;
+	return is_enabled(v) && apic_of(v)->base & APIC_BASE_X2APIC;
 }
 
 /* What must hold */
@@ -348,7 +342,7 @@ static void write_apic(unsigned int v, unsigned int offset, uint32_t value, uint
 			*word(v, TPR) = value;
 			return;
 		}
-		wrmsr_record(v, MSR_X2APIC_FIRST + offset / 16, (uint64_t)dest << 32 | value);
+		wrmsr_record(v, MSR_X2APIC(offset), (uint64_t)dest << 32 | value);
 		exit_to_cell(v, KEEL_EXIT_WRMSR);
 	} else if (by_processor && cpu[v].mode & KEEL_APIC_PAGE) {
 		write_page(v, offset, value);
@@ -404,7 +398,7 @@ static void send_interrupt(unsigned int v)
 
 	if (one_in(4))
 		command |= LAPIC_LOWEST << 8;
-	send(v, command | (uint32_t)logical << ICR_LOGICAL, logical && !one_in(4) ? 1u << random_below(4) : random_below(5));
+	send(v, command | (uint32_t)logical << ICR_LOGICAL_BIT, logical && !one_in(4) ? 1u << random_below(4) : random_below(5));
 }
 
 static void change_tpr(unsigned int v)
@@ -450,7 +444,7 @@ static void route_pin(unsigned int v)
 
 	if (!inits && pc->ioapic.s.entry[pin] & ENTRY_REMOTE_IRR)
 		return;
-	low |= (level ? ENTRY_LEVEL : 0) | (one_in(8) ? ENTRY_MASKED : 0) | random_below(2) << ICR_LOGICAL |
+	low |= (level ? ENTRY_LEVEL : 0) | (one_in(8) ? ENTRY_MASKED : 0) | random_below(2) << ICR_LOGICAL_BIT |
 	       (uint32_t)one_in(3) << ENTRY_LOWEST;
 	write_ioapic(v, 0x11 + 2 * pin, random_below(5) << 24);
 	write_ioapic(v, 0x10 + 2 * pin, low);
@@ -473,7 +467,7 @@ static void start_timer(unsigned int v)
 
 static void change_base(unsigned int v)
 {
-	uint32_t bits = random_below(4) * BASE_EXTD | (one_in(8) == !v ? 0 : BASE_BSP);
+	uint32_t bits = random_below(4) * APIC_BASE_X2APIC | (one_in(8) == !v ? 0 : APIC_BASE_BSP);
 
 	if (!inits || !one_in(8))
 		return;
@@ -606,7 +600,8 @@ static void start_machine(bool x2apic)
 		run_entry(v, KEEL_EXIT_POLL);
 		mmio_write(v, APIC + SVR, SVR_ON);
 		mmio_write(v, APIC + LDR, 1u << (24 + v));
-		wrmsr_record(v, MSR_APIC_BASE, APIC | BASE_ENABLE | (x2apic ? BASE_EXTD : 0) | (v ? 0 : BASE_BSP));
+		wrmsr_record(v, MSR_APIC_BASE,
+			     APIC | APIC_BASE_ENABLE | (x2apic ? APIC_BASE_X2APIC : 0) | (v ? 0 : APIC_BASE_BSP));
 		run_entry(v, KEEL_EXIT_WRMSR);
 	}
 	write_apic(0, LINT0, LVT_EXTINT, 0);

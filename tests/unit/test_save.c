@@ -306,8 +306,8 @@ static void note_registers(struct notes *notes)
 
 static void end_interrupt(unsigned int vcpu)
 {
-	if (rdmsr(vcpu, MSR_BASE) & 0x400)
-		wrmsr(vcpu, 0x80b, 0);
+	if (rdmsr(vcpu, MSR_APIC_BASE) & 0x400)
+		wrmsr(vcpu, MSR_X2APIC_EOI, 0);
 	else
 		mmio_write(vcpu, APIC + 0xb0, 0);
 }
@@ -935,7 +935,7 @@ START_TEST(wall_clock_goes_on)
 	ck_assert_uint_eq(pc->rtc.s.ram[4], first.pc->rtc.s.ram[4] + 3);
 	ck_assert_uint_eq(pc->now, first.pc->now);
 	/* Guests that know KVM's clock are told of another start of the machine. */
-	wrmsr(0, KVM_WALL, 0x9000);
+	wrmsr(0, KEEL_MSR_WALL_CLOCK, 0x9000);
 	ck_assert_uint_eq(*(uint32_t *)&guest[0x9004], 86400u * 365 + 3 * 3600);
 }
 END_TEST

@@ -6,6 +6,8 @@
 #include <check.h>
 #include <stdbool.h>
 
+#include <x86/apic.h>
+
 #include "cpu.h"
 #include "suite.h"
 
@@ -130,10 +132,14 @@ END_TEST
 START_TEST(x2apic_msrs)
 {
 	for (uint32_t msr = MSR_X2APIC_FIRST; msr <= MSR_X2APIC_LAST; msr++)
-		ck_assert_int_eq(exits(vmx_x2apic_bitmap, msr, true), msr != 0x808 && msr != 0x80b && msr != 0x83f);
-	ck_assert(!exits(vmx_x2apic_bitmap, 0x802, false) && !exits(vmx_x2apic_bitmap, 0x820, false));
-	ck_assert(exits(vmx_x2apic_bitmap, 0x830, false) && exits(vmx_x2apic_bitmap, 0x839, false));
-	ck_assert(exits(vmx_x2apic_bitmap, 0x80b, false) && exits(vmx_x2apic_bitmap, 0x840, false));
+		ck_assert_int_eq(exits(vmx_x2apic_bitmap, msr, true),
+				 msr != MSR_X2APIC(APIC_REG_TPR) && msr != MSR_X2APIC_EOI && msr != MSR_X2APIC_SELF_IPI);
+	ck_assert(!exits(vmx_x2apic_bitmap, MSR_X2APIC(APIC_REG_ID), false));
+	ck_assert(!exits(vmx_x2apic_bitmap, MSR_X2APIC(APIC_REG_IRR), false));
+	ck_assert(exits(vmx_x2apic_bitmap, MSR_X2APIC_ICR, false));
+	ck_assert(exits(vmx_x2apic_bitmap, MSR_X2APIC(APIC_REG_TIMER_CURRENT), false));
+	ck_assert(exits(vmx_x2apic_bitmap, MSR_X2APIC_EOI, false));
+	ck_assert(exits(vmx_x2apic_bitmap, MSR_X2APIC_EXT_FEATURE, false));
 }
 END_TEST
 
