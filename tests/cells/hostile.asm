@@ -4,6 +4,8 @@
 ; The channel's first page: dword 0: number of the action, dword 1: seed. An action ends by "ret", which answers "wait", or never.
 bits 64
 
+%include "names.inc"
+
 CELL_IMAGE	equ 0x400000
 CELL_CONTEXTS	equ 0x1000000
 CELL_CHANNEL	equ 0x40000000
@@ -82,13 +84,7 @@ END_REFUSED	equ 6
 INJECT_VALID	equ 1 << 31
 INJECT_EXCEPTION equ 3 << 8
 
-RFLAGS_TF	equ 0x100
-RFLAGS_IF	equ 0x200
-RFLAGS_DF	equ 0x400
 RFLAGS_IOPL	equ 0x3000
-RFLAGS_NT	equ 0x4000
-RFLAGS_VM	equ 0x20000
-RFLAGS_AC	equ 0x40000
 
 org CELL_IMAGE
 section .text
@@ -229,10 +225,10 @@ action_rep_outsb:
 	mov edx, 0x3f8
 	rep outsb
 	ret
-action_rdmsr:	mov ecx, 0xc0000080
+action_rdmsr:	mov ecx, MSR_EFER
 	rdmsr
 	ret
-action_wrmsr:	mov ecx, 0xc0000080
+action_wrmsr:	mov ecx, MSR_EFER
 	xor eax, eax
 	xor edx, edx
 	wrmsr
@@ -623,7 +619,7 @@ action_state_moves:
 	pop rdi
 	mov dword [rdi + ANSWER_FLAGS], FLAG_SREGS
 	mov qword [rdi + REGS_RIP], GUEST_CODE
-	mov qword [rdi + REGS_RFLAGS], 2
+	mov qword [rdi + REGS_RFLAGS], RFLAGS_FIXED
 	mov rdx, rdi
 	lea rdi, [rdi + SREGS]
 	mov ecx, SREGS_BYTES
@@ -639,9 +635,9 @@ action_state_moves:
 	mov byte [rdx + SREGS_CS + 2], 0x9b
 	mov byte [rdx + SREGS_LDTR + 2], 0x82
 	mov byte [rdx + SREGS_TR + 2], 0x8b
-	mov dword [rdx + SREGS_CR0], 0x60000010
-	mov dword [rdx + SREGS_DR6], 0xffff0ff0
-	mov dword [rdx + SREGS_DR7], 0x400
+	mov dword [rdx + SREGS_CR0], CR0_RESET
+	mov dword [rdx + SREGS_DR6], DR6_RESET
+	mov dword [rdx + SREGS_DR7], DR7_RESET
 	mov dword [step], STEP_GUEST
 	ret
 
@@ -718,7 +714,7 @@ action_answer_sregs_cpl:
 	ret
 action_answer_sregs_efer:
 	SREGS_FILL 0
-	mov qword [rdx + SREGS_EFER], 0x1000
+	mov qword [rdx + SREGS_EFER], EFER_SVME
 	ret
 action_answer_random:
 	lea rdx, [rdi + ANSWER_APERTURES]
@@ -821,6 +817,8 @@ guest_away:
 	jmp $
 guest_code_end:
 bits 64
+
+%include "names.inc"
 	align 8
 table:	dw 0
 	dq 0

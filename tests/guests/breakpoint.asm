@@ -4,19 +4,15 @@
 %define GUEST_NAME "breakpoint"
 %include "guest.inc"
 
-VECTOR_DB	equ 1
-FLAG_TF		equ 1 << 8
-FLAG_RF		equ 1 << 16
 DR6_BD		equ 1 << 13
-DR7_NONE	equ 0x400
 ; Of breakpoint 0, and of breakpoint 1.
-DR7_CODE0	equ DR7_NONE | 2
-DR7_WRITE1	equ DR7_NONE | 8 | 0xd << 20	; 4 bytes
-DR7_ACCESS1	equ DR7_NONE | 8 | 0xf << 20
-DR7_LOCAL1	equ DR7_NONE | 4 | 0xd << 20
-DR7_WRITE1_1	equ DR7_NONE | 8 | 0x1 << 20
-DR7_WRITE1_2	equ DR7_NONE | 8 | 0x5 << 20
-DR7_WRITE1_8	equ DR7_NONE | 8 | 0x9 << 20
+DR7_CODE0	equ DR7_RESET | 2
+DR7_WRITE1	equ DR7_RESET | 8 | 0xd << 20	; 4 bytes
+DR7_ACCESS1	equ DR7_RESET | 8 | 0xf << 20
+DR7_LOCAL1	equ DR7_RESET | 4 | 0xd << 20
+DR7_WRITE1_1	equ DR7_RESET | 8 | 0x1 << 20
+DR7_WRITE1_2	equ DR7_RESET | 8 | 0x5 << 20
+DR7_WRITE1_8	equ DR7_RESET | 8 | 0x9 << 20
 VGA_HOLE	equ 0xa0000
 HPET_CONFIG	equ HPET + 0x10
 HPET_COUNTER	equ HPET + 0xf0		; storage while the counter stands
@@ -34,7 +30,7 @@ hook_step:
 	inc dword [abs steps]
 	mov rax, dr6
 	mov [abs status], rax
-	mov eax, 0xffff0ff0
+	mov eax, DR6_RESET
 	mov dr6, rax
 	cmp rdx, [abs stop_at]
 	je .stop
@@ -44,7 +40,7 @@ hook_step:
 	je .done
 	inc dword [abs strays]
 .done:	ret
-.stop:	and qword [rsp + HOOK_FLAGS], ~FLAG_TF
+.stop:	and qword [rsp + HOOK_FLAGS], ~RFLAGS_TF
 	ret
 
 ; STEP steps, text, instruction: so many debug exceptions, all but the last at the instruction itself, the last one behind it.
@@ -58,7 +54,7 @@ hook_step:
 	mov [abs stop_at], rax
 	pop rax
 	pushfq
-	or qword [rsp], FLAG_TF
+	or qword [rsp], RFLAGS_TF
 	popfq
 %%at:	%3
 %%after:
@@ -82,11 +78,11 @@ check_stepped:
 	push rax
 	pushfq
 	pop rax
-	test eax, FLAG_TF
+	test eax, RFLAGS_TF
 	jz .off
 	inc dword [abs strays]
 	push rax
-	and qword [rsp], ~FLAG_TF
+	and qword [rsp], ~RFLAGS_TF
 	popfq
 .off:	pop rax
 	ret
@@ -147,9 +143,9 @@ hook_break:
 	mov [abs status], rax
 	mov rax, [rsp + HOOK_RIP]
 	mov [abs stop_at], rax
-	mov eax, 0xffff0ff0
+	mov eax, DR6_RESET
 	mov dr6, rax
-	or qword [rsp + HOOK_FLAGS], FLAG_RF
+	or qword [rsp + HOOK_FLAGS], RFLAGS_RF
 	ret
 
 ; BREAK_ON text, instruction: two rounds over an instruction with a breakpoint, each of which stops there once.
@@ -165,7 +161,7 @@ hook_break:
 %%at:	%2
 	dec ebp
 	jnz %%again
-	mov eax, DR7_NONE
+	mov eax, DR7_RESET
 	mov dr7, rax
 	cmp dword [abs steps], 2
 	VERIFY e, "breakpoint on ", %1
@@ -185,7 +181,7 @@ hook_break:
 	mov dr7, rax
 	mov byte [abs SCRATCH + %2], 1
 	nop
-	mov eax, DR7_NONE
+	mov eax, DR7_RESET
 	mov dr7, rax
 	cmp dword [abs steps], %3
 	VERIFY e, "a write at a breakpoint: ", %4
@@ -211,12 +207,12 @@ check_breakpoints:
 	push qword SEL_DATA
 	push rcx
 	pushfq
-	or qword [rsp], FLAG_RF
+	or qword [rsp], RFLAGS_RF
 	push qword SEL_CODE64
 	push rax
 	iretq
 .there:	nop
-	mov eax, DR7_NONE
+	mov eax, DR7_RESET
 	mov dr7, rax
 	cmp dword [abs steps], 0
 	VERIFY e, "a breakpoint with RF set"
@@ -264,7 +260,7 @@ check_breakpoints:
 	WATCH DR7_WRITE1_2, 2, 0, "beside two bytes"
 	WATCH DR7_WRITE1_8, 7, 1, "eight bytes"
 	WATCH DR7_WRITE1_8, 8, 0, "beside eight bytes"
-	WATCH DR7_NONE, 0, 0, "a breakpoint that is off"
+	WATCH DR7_RESET, 0, 0, "a breakpoint that is off"
 	; A string that runs into it stops behind that iteration.
 	mov dword [abs steps], 0
 	mov eax, DR7_WRITE1_1
@@ -272,7 +268,7 @@ check_breakpoints:
 	mov edi, SCRATCH - 4
 	mov ecx, 10
 	rep stosb
-	mov eax, DR7_NONE
+	mov eax, DR7_RESET
 	mov dr7, rax
 	cmp dword [abs steps], 1
 	VERIFY e, "a string over a breakpoint"
@@ -315,15 +311,15 @@ check_addresses:
 	KEEPS dr2, 0xfedcba98
 	KEEPS dr3, 1
 	KEEPS dr6, 0xffff0ff5
-	KEEPS dr7, DR7_NONE
+	KEEPS dr7, DR7_RESET
 	ret
 
 ; DR6 keeps what was written; DR4 and DR5 are its and DR7's names unless CR4.DE is set. Upper halves must be zero.
 check_registers:
-	mov eax, 0xffff0ff0
+	mov eax, DR6_RESET
 	mov dr6, rax
 	mov rax, dr6
-	mov ecx, 0xffff0ff0
+	mov ecx, DR6_RESET
 	cmp rax, rcx
 	VERIFY e, "DR6 as after reset"
 	mov eax, DR6_BS | 0xf
@@ -336,21 +332,21 @@ check_registers:
 	bts rax, 32
 	mov [abs try_rax], rax
 	TRY mov dr6, rax
-	cmp al, VECTOR_GP
+	cmp al, EXC_GP
 	VERIFY e, "the upper half of DR6: no #GP"
 	TRY mov dr7, rax
-	cmp al, VECTOR_GP
+	cmp al, EXC_GP
 	VERIFY e, "the upper half of DR7: no #GP"
 	mov rax, cr4
 	or eax, 1 << 3				; DE
 	mov cr4, rax
 	TRY {db 0x0f, 0x21, 0xe1}		; mov rcx, dr4
-	cmp al, VECTOR_UD
+	cmp al, EXC_UD
 	VERIFY e, "DR4 with CR4.DE: no #UD"
 	mov rax, cr4
 	and eax, ~(1 << 3)
 	mov cr4, rax
-	mov eax, 0xffff0ff0
+	mov eax, DR6_RESET
 	mov dr6, rax
 	ret
 
@@ -369,7 +365,7 @@ check_general_detect:
 	lea rax, [rel hook_detect]
 	mov [abs interrupt_hook], rax
 	mov dword [abs steps], 0
-	mov eax, DR7_NONE | DR7_GD
+	mov eax, DR7_RESET | DR7_GD
 	mov dr7, rax
 	in al, 0x80
 .at:	mov rax, dr3

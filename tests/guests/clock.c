@@ -5,15 +5,13 @@
  */
 #include "apic.h"
 
+#include <keel/cell.h>
 #include <x86/cpuid.h>
 
 /* The paravirtual interface (Linux: Documentation/virt/kvm/x86/cpuid.rst, msr.rst). */
 #define CPUID_HYPERVISOR	0x40000000u
 #define CPUID_PV_FEATURES	0x40000001u
 #define CPUID_FREQUENCIES	0x40000010u
-#define MSR_PV_WALL_CLOCK	0x4b564d00u
-#define MSR_PV_SYSTEM_TIME	0x4b564d01u
-#define MSR_PV_EOI		0x4b564d04u
 #define FEATURE_CLOCK		(1u << 3)
 #define FEATURE_PV_EOI		(1u << 6)
 #define ENABLED			1u
@@ -79,7 +77,7 @@ static void check_tsc(void)
 	uint64_t first, moved;
 
 	require(rdmsr(MSR_TSC_ADJUST) == 0, "TSC_ADJUST is not 0 at first");
-	wrmsr(MSR_PV_SYSTEM_TIME, SCRATCH | ENABLED);
+	wrmsr(KEEL_MSR_SYSTEM_TIME, SCRATCH | ENABLED);
 	require(clock->version, "the clock was not written");
 	require(!(clock->version & 1), "the clock's version stays odd");
 	require(clock->flags == 1, "the clock is not said to be stable");
@@ -94,11 +92,11 @@ static void check_tsc(void)
 	moved = rdmsr(MSR_TSC_ADJUST);
 	require(moved == clock->tsc - first, "TSC_ADJUST and the clock do not follow the TSC");
 	require((int64_t)moved < 0, "TSC_ADJUST is not negative");
-	wrmsr(MSR_PV_WALL_CLOCK, (uint64_t)wall);
+	wrmsr(KEEL_MSR_WALL_CLOCK, (uint64_t)wall);
 	require(!(wall[0] & 1), "the wall clock's version stays odd");
 	require(wall[1] >= LONG_AGO, "the wall clock is wrong by years");
-	refuse(MSR_PV_SYSTEM_TIME, FAR_AWAY | ENABLED, "a clock where there is no memory");
-	refuse(MSR_PV_WALL_CLOCK, FAR_AWAY, "a wall clock where there is no memory");
+	refuse(KEEL_MSR_SYSTEM_TIME, FAR_AWAY | ENABLED, "a clock where there is no memory");
+	refuse(KEEL_MSR_WALL_CLOCK, FAR_AWAY, "a wall clock where there is no memory");
 }
 
 static void check_ends(void)
@@ -106,14 +104,14 @@ static void check_ends(void)
 	unsigned int round;
 
 	if (!(features & FEATURE_PV_EOI)) {
-		refuse(MSR_PV_EOI, (uint32_t)(uint64_t)eoi_word | ENABLED,
+		refuse(KEEL_MSR_PV_EOI, (uint32_t)(uint64_t)eoi_word | ENABLED,
 			"ends of interrupts by memory are not announced, and there");
 		return;
 	}
-	refuse(MSR_PV_EOI, FAR_AWAY | ENABLED, "ends of interrupts where there is no memory");
+	refuse(KEEL_MSR_PV_EOI, FAR_AWAY | ENABLED, "ends of interrupts where there is no memory");
 	interrupt_hook = hook;
 	apic_write(APIC_REG_SPURIOUS, SPURIOUS_ENABLE | SPURIOUS_RESET);
-	wrmsr(MSR_PV_EOI, (uint64_t)eoi_word | ENABLED);
+	wrmsr(KEEL_MSR_PV_EOI, (uint64_t)eoi_word | ENABLED);
 	for (round = 0; round < ROUNDS; round++) {
 		apic_write(APIC_REG_ICR_LOW, ICR_SELF | ICR_ASSERT | VECTOR_SELF);
 		short_window();

@@ -6,8 +6,6 @@
 %include "pic.inc"
 
 ROUNDS		equ 50
-FLAG_TF		equ 0x100
-VECTOR_DB	equ 1
 
 %ifdef WITH_INT1
 %define NEXT	int1
@@ -17,28 +15,28 @@ VECTOR_DB	equ 1
 
 ; STEP text, instruction: with TF set, which the handler clears. At least one #DB comes of it, at most three.
 %macro STEP 2+
-	mov qword [COUNTS + VECTOR_DB * 8], 0
+	mov qword [COUNTS + EXC_DB * 8], 0
 	mov eax, SEL_DATA
 	pushfq
-	or qword [rsp], FLAG_TF
+	or qword [rsp], RFLAGS_TF
 	popfq
 	%2
 	NEXT
 	nop
 	cli
-	cmp qword [COUNTS + VECTOR_DB * 8], 1
+	cmp qword [COUNTS + EXC_DB * 8], 1
 	CHECK ae, "no debug exception", %1
-	cmp qword [COUNTS + VECTOR_DB * 8], 3
+	cmp qword [COUNTS + EXC_DB * 8], 3
 	CHECK be, "too many debug exceptions", %1
 	pushfq
 	pop rax
-	test eax, FLAG_TF
+	test eax, RFLAGS_TF
 	CHECK z, "TF is still set", %1
 %endmacro
 
 ; The flags are behind the return address, three registers, vector, error code, RIP and CS.
 hook:
-	and qword [rsp + 64], ~FLAG_TF
+	and qword [rsp + 64], ~RFLAGS_TF
 	ret
 
 guest_main:

@@ -4,18 +4,11 @@
 %define GUEST_NAME "delivery"
 %include "guest.inc"
 
-VECTOR_NMI	equ 2
-VECTOR_BP	equ 3
-VECTOR_NP	equ 11
 VECTOR_TEST	equ 0x90
 NO_MSR		equ 0x12345678
 ERROR_EXT	equ 1
 ERROR_IDT	equ 2
 FAULT_WRITE	equ 2
-ICR_NMI		equ 4 << 8			; to processor 0
-REG_EOI		equ 0xb0
-REG_SVR		equ 0xf0
-REG_ICR		equ 0x300
 GATE_PRESENT	equ 0x80
 ; Two MiB that are mapped only now and then, and a stack that ends there.
 WINDOW		equ 0x40000000
@@ -78,7 +71,7 @@ on_bad_stack:
 	int VECTOR_TEST
 .nmi:	mov edx, LAPIC
 	mov rsp, BAD_STACK
-	mov dword [rdx + REG_ICR], ICR_NMI
+	mov dword [rdx + APIC_REG_ICR_LOW], ICR_MODE_NMI
 .nmi_wait:
 	nop
 	jmp .nmi_wait
@@ -92,9 +85,9 @@ on_bad_stack:
 
 check_stacks:
 	; Page faults have a stack of their own.
-	mov byte [abs IDT + VECTOR_PF * 16 + 4], IST1
+	mov byte [abs IDT + EXC_PF * 16 + 4], IST1
 	TRY jmp on_bad_stack.undefined
-	RAISED "#UD on a missing stack", VECTOR_PF, FAULT_WRITE
+	RAISED "#UD on a missing stack", EXC_PF, FAULT_WRITE
 	mov rax, BAD_STACK - 8
 	cmp [abs fault_address], rax
 	VERIFY e, "CR2: #UD on a missing stack"
@@ -102,10 +95,10 @@ check_stacks:
 	cmp [abs fault_rip], rax
 	VERIFY e, "RIP: #UD on a missing stack"
 	TRY jmp on_bad_stack.protection
-	RAISED "#GP on a missing stack", VECTOR_PF, FAULT_WRITE
+	RAISED "#GP on a missing stack", EXC_PF, FAULT_WRITE
 	; One that the hypervisor raises.
 	TRY jmp on_bad_stack.wrmsr
-	RAISED "#GP of WRMSR on a missing stack", VECTOR_PF, FAULT_WRITE
+	RAISED "#GP of WRMSR on a missing stack", EXC_PF, FAULT_WRITE
 	mov rax, BAD_STACK - 8
 	cmp [abs fault_address], rax
 	VERIFY e, "CR2: #GP of WRMSR on a missing stack"
@@ -113,25 +106,25 @@ check_stacks:
 	cmp [abs fault_rip], rax
 	VERIFY e, "RIP: #GP of WRMSR on a missing stack"
 	TRY jmp on_bad_stack.int3
-	RAISED "INT3 on a missing stack", VECTOR_PF, FAULT_WRITE
+	RAISED "INT3 on a missing stack", EXC_PF, FAULT_WRITE
 	lea rax, [rel on_bad_stack.int3_at]
 	cmp [abs fault_rip], rax
 	VERIFY e, "RIP: INT3 on a missing stack"
 	TRY jmp on_bad_stack.int_n
-	RAISED "INT n on a missing stack", VECTOR_PF, FAULT_WRITE
+	RAISED "INT n on a missing stack", EXC_PF, FAULT_WRITE
 	lea rax, [rel on_bad_stack.int_n_at]
 	cmp [abs fault_rip], rax
 	VERIFY e, "RIP: INT n on a missing stack"
 	; An interrupt is in service by then, and does not come a second time.
 	mov edx, LAPIC
-	mov dword [rdx + REG_ICR], VECTOR_TEST | ICR_SELF
+	mov dword [rdx + APIC_REG_ICR_LOW], VECTOR_TEST | ICR_SELF
 	TRY jmp on_bad_stack.interrupt
-	RAISED "an interrupt on a missing stack", VECTOR_PF, FAULT_WRITE
+	RAISED "an interrupt on a missing stack", EXC_PF, FAULT_WRITE
 	lea rax, [rel on_bad_stack.interrupt_at]
 	cmp [abs fault_rip], rax
 	VERIFY ae, "RIP: an interrupt on a missing stack"
 	mov edx, LAPIC
-	mov dword [rdx + REG_EOI], 0
+	mov dword [rdx + APIC_REG_EOI], 0
 	sti
 	in al, 0x80
 	cli
@@ -142,70 +135,70 @@ check_stacks:
 .again:
 	; An NMI has come as well, and the fault's IRET lets the next one in.
 	TRY jmp on_bad_stack.nmi
-	RAISED "an NMI on a missing stack", VECTOR_PF, FAULT_WRITE
-	cmp qword [abs COUNTS + VECTOR_NMI * 8], 0
+	RAISED "an NMI on a missing stack", EXC_PF, FAULT_WRITE
+	cmp qword [abs COUNTS + EXC_NMI * 8], 0
 	VERIFY e, "an NMI whose delivery failed came again"
 	mov edx, LAPIC
-	mov dword [rdx + REG_ICR], ICR_NMI
+	mov dword [rdx + APIC_REG_ICR_LOW], ICR_MODE_NMI
 	mov ecx, 1000
 .nmi:	pause
 	loop .nmi
-	cmp qword [abs COUNTS + VECTOR_NMI * 8], 1
+	cmp qword [abs COUNTS + EXC_NMI * 8], 1
 	VERIFY e, "an NMI after one whose delivery failed"
 	; A second page fault, then a gate that is not there, make it a double fault.
-	mov byte [abs IDT + VECTOR_PF * 16 + 4], 0
+	mov byte [abs IDT + EXC_PF * 16 + 4], 0
 	TRY jmp on_bad_stack.page
-	RAISED "#PF on a missing stack", VECTOR_DF, 0
+	RAISED "#PF on a missing stack", EXC_DF, 0
 	TRY jmp on_bad_stack.insb
-	RAISED "#PF of INSB on a missing stack", VECTOR_DF, 0
+	RAISED "#PF of INSB on a missing stack", EXC_DF, 0
 	mov rax, BAD_STACK - 8
 	cmp [abs fault_address], rax
 	VERIFY e, "CR2: #PF of INSB on a missing stack"
 	ret
 
 check_gates:
-	GATE_OFF VECTOR_PF
+	GATE_OFF EXC_PF
 	TRY mov eax, [abs NOTHING]
-	RAISED "#PF without a gate", VECTOR_DF, 0
+	RAISED "#PF without a gate", EXC_DF, 0
 	; QEMU makes no double fault of a fault that is injected and another.
 	BUT_QEMU .page_fault
 	mov edi, NOTHING
 	mov dx, 0x80
 	TRY insb
-	RAISED "#PF of INSB without a gate", VECTOR_DF, 0
+	RAISED "#PF of INSB without a gate", EXC_DF, 0
 .page_fault:
-	GATE_ON VECTOR_PF
-	GATE_OFF VECTOR_GP
+	GATE_ON EXC_PF
+	GATE_OFF EXC_GP
 	mov rbx, 0x8000000000000000
 	TRY mov eax, [rbx]
-	RAISED "#GP without a gate", VECTOR_DF, 0
+	RAISED "#GP without a gate", EXC_DF, 0
 	BUT_QEMU .protection
 	mov ecx, NO_MSR
 	TRY wrmsr
-	RAISED "#GP of WRMSR without a gate", VECTOR_DF, 0
+	RAISED "#GP of WRMSR without a gate", EXC_DF, 0
 .protection:
-	GATE_ON VECTOR_GP
+	GATE_ON EXC_GP
 	GATE_OFF VECTOR_TEST
 	TRY int VECTOR_TEST
-	RAISED_BY_GATE "INT n without a gate", VECTOR_NP, VECTOR_TEST, 0
+	RAISED_BY_GATE "INT n without a gate", EXC_NP, VECTOR_TEST, 0
 	mov edx, LAPIC
-	mov dword [rdx + REG_ICR], VECTOR_TEST | ICR_SELF
+	mov dword [rdx + APIC_REG_ICR_LOW], VECTOR_TEST | ICR_SELF
 	TRY call interrupts_on
-	RAISED_BY_GATE "an interrupt without a gate", VECTOR_NP, VECTOR_TEST, ERROR_EXT
+	RAISED_BY_GATE "an interrupt without a gate", EXC_NP, VECTOR_TEST, ERROR_EXT
 	cli
 	mov edx, LAPIC
-	mov dword [rdx + REG_EOI], 0
+	mov dword [rdx + APIC_REG_EOI], 0
 	GATE_ON VECTOR_TEST
-	GATE_OFF VECTOR_UD
+	GATE_OFF EXC_UD
 	TRY ud2
-	RAISED_BY_GATE "#UD without a gate", VECTOR_NP, VECTOR_UD, ERROR_EXT
-	GATE_ON VECTOR_UD
+	RAISED_BY_GATE "#UD without a gate", EXC_NP, EXC_UD, ERROR_EXT
+	GATE_ON EXC_UD
 	; A table that ends before the vector.
 	mov word [abs SCRATCH], VECTOR_TEST * 16 + 14
 	mov qword [abs SCRATCH + 2], IDT
 	lidt [abs SCRATCH]
 	TRY int VECTOR_TEST
-	RAISED_BY_GATE "INT n beyond the table", VECTOR_GP, VECTOR_TEST, 0
+	RAISED_BY_GATE "INT n beyond the table", EXC_GP, VECTOR_TEST, 0
 	mov word [abs SCRATCH], VECTOR_TEST * 16 + 15
 	lidt [abs SCRATCH]
 	mov qword [abs COUNTS + VECTOR_TEST * 8], 0
@@ -216,7 +209,7 @@ check_gates:
 	; A gate of a type that there is not in 64-bit mode.
 	mov byte [abs IDT + VECTOR_TEST * 16 + 5], 0x85
 	TRY int VECTOR_TEST
-	RAISED_BY_GATE "INT n through a task gate", VECTOR_GP, VECTOR_TEST, 0
+	RAISED_BY_GATE "INT n through a task gate", EXC_GP, VECTOR_TEST, 0
 	mov byte [abs IDT + VECTOR_TEST * 16 + 5], 0x8e
 	ret
 
@@ -230,13 +223,13 @@ interrupts_on:
 
 ; Each event's delivery faults; the page fault's handler mends the stack; the event is delivered then, once.
 check_again:
-	mov byte [abs IDT + VECTOR_PF * 16 + 4], IST1
+	mov byte [abs IDT + EXC_PF * 16 + 4], IST1
 	mov byte [abs count_faults], 1
 	lea rax, [rel hook]
 	mov [abs interrupt_hook], rax
-	mov qword [abs COUNTS + VECTOR_BP * 8], 0
+	mov qword [abs COUNTS + EXC_BP * 8], 0
 	mov qword [abs COUNTS + VECTOR_TEST * 8], 0
-	mov qword [abs COUNTS + VECTOR_UD * 8], 0
+	mov qword [abs COUNTS + EXC_UD * 8], 0
 	mov r12, rsp
 	mov ebp, 10
 .round:	call unmap
@@ -253,13 +246,13 @@ check_again:
 	mov qword [abs interrupt_hook], 0
 	mov byte [abs count_faults], 0
 	call unmap
-	cmp qword [abs COUNTS + VECTOR_BP * 8], 10
+	cmp qword [abs COUNTS + EXC_BP * 8], 10
 	VERIFY e, "INT3 after its delivery had faulted"
 	cmp qword [abs COUNTS + VECTOR_TEST * 8], 10
 	VERIFY e, "INT n after its delivery had faulted"
-	cmp qword [abs COUNTS + VECTOR_UD * 8], 10
+	cmp qword [abs COUNTS + EXC_UD * 8], 10
 	VERIFY e, "#UD after its delivery had faulted"
-	cmp qword [abs COUNTS + VECTOR_PF * 8], 30
+	cmp qword [abs COUNTS + EXC_PF * 8], 30
 	VERIFY e, "page faults in delivery"
 	lea rax, [rel .behind_int3]
 	cmp [abs int3_rip], rax
@@ -285,11 +278,11 @@ unmap:	mov qword [abs WINDOW_ENTRY], 0
 	ret
 
 ; The stack: return address, RDX, RCX, RAX, vector, error code, RIP.
-hook:	cmp eax, VECTOR_PF
+hook:	cmp eax, EXC_PF
 	je .map
-	cmp eax, VECTOR_UD
+	cmp eax, EXC_UD
 	je .skip
-	cmp eax, VECTOR_BP
+	cmp eax, EXC_BP
 	jne .done
 	mov rax, [rsp + 48]
 	mov [abs int3_rip], rax
@@ -301,7 +294,7 @@ hook:	cmp eax, VECTOR_PF
 
 guest_main:
 	mov edx, LAPIC
-	mov dword [rdx + REG_SVR], 0x1ff
+	mov dword [rdx + APIC_REG_SPURIOUS], SPURIOUS_ENABLE | SPURIOUS_RESET
 	call unmap
 	call check_stacks
 	PUTS "delivery: stacks", 13, 10

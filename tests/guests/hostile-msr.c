@@ -2,6 +2,8 @@
 /* Reads and writes MSRs at random, known ranges and unknown: each gives a value or #GP. */
 #include "apic.h"
 
+#include <keel/cell.h>
+
 #define ROUNDS		6000
 #define ICR_HARMLESS	0x0008f0ffu	/* no INIT, SIPI or NMI: those are other guests' business */
 
@@ -21,7 +23,7 @@ static const struct {
 	{ MSR_X2APIC_FIRST, 0xff },
 	{ MSR_L3_QOS_CFG - 1, 0xff },	/* quality of service */
 	{ 0x40000000, 0x1ff },		/* hypervisors' */
-	{ 0x4b564d00, 0xf },		/* KVM's */
+	{ KEEL_MSR_WALL_CLOCK, 0xf },	/* KVM's */
 	{ MSR_EFER, 0xff },
 	{ MSR_FS_BASE, 7 },
 	{ MSR_AMD_FIRST, 0xfff },

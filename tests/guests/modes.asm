@@ -13,25 +13,12 @@ HPET_COUNTER	equ HPET + 0xf0		; storage of 64 bits while the counter stands
 IOAPIC_WINDOW	equ IOAPIC + 0x10
 VGA_HOLE	equ 0xa0000
 
-ICR_NMI		equ 4 << 8
-TIMER_PERIODIC	equ 1 << 17
-TIMER_DEADLINE	equ 2 << 17
-MSR_DEADLINE	equ 0x6e0
-X2APIC_ID	equ 0x802
-X2APIC_TPR	equ 0x808
-X2APIC_ICR	equ 0x830
-X2APIC_LVT	equ 0x832
-X2APIC_INITIAL	equ 0x838
-X2APIC_DIVIDE	equ 0x83e
-X2APIC_SELF	equ 0x83f
-
 VECTOR_SHOT	equ 0x40
 VECTOR_PERIODIC	equ 0x41
 VECTOR_DEADLINE	equ 0x42
 VECTOR_LOW	equ 0x50
 VECTOR_SELF	equ 0x80
 VECTOR_SOFT	equ 0x90
-VECTOR_DB	equ 1
 
 ; Results of real mode, looked at later.
 real_cpuid:	dd 0
@@ -144,7 +131,8 @@ check_cpuid:
 
 ; MSRs that are storage: the pattern of each must survive exits.
 msr_storage:
-	dd 0xc0000100, 0xc0000101, 0xc0000102, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0x174, 0x175, 0x176
+	dd MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK
+	dd MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP
 msr_count	equ ($ - msr_storage) / 4
 
 ; R8: index. ECX: MSR, EDX:EAX: pattern, a low canonical address.
@@ -152,7 +140,7 @@ msr_pattern:
 	mov ecx, [msr_storage + r8 * 4]
 	lea eax, [rcx * 5 + 0x1230]
 	mov edx, 0x12
-	cmp ecx, 0xc0000000
+	cmp ecx, MSR_EXTENDED_FIRST
 	jae .done
 	xor edx, edx
 .done:	ret
@@ -172,7 +160,7 @@ check_msrs:
 	mov r9d, eax
 	mov r10d, edx
 	rdmsr
-	cmp ecx, 0xc0000084
+	cmp ecx, MSR_SFMASK
 	je .next			; the upper half of SFMASK need not be storage
 	cmp edx, r10d
 	CHECK e, "an MSR lost its upper half"
@@ -183,19 +171,19 @@ check_msrs:
 	jne .read
 	mov ecx, 0xdeadbeef
 	TRY rdmsr
-	cmp al, VECTOR_GP
+	cmp al, EXC_GP
 	CHECK e, "RDMSR of an MSR that is not there"
 	mov ecx, 0xdeadbeef
 	TRY wrmsr
-	cmp al, VECTOR_GP
+	cmp al, EXC_GP
 	CHECK e, "WRMSR of an MSR that is not there"
-	mov ecx, 0x277			; PAT: a type that is not one
+	mov ecx, MSR_PAT		; a type that is not one
 	mov edx, 0x02020202
 	mov dword [try_rax], 0x02020202
 	TRY wrmsr
-	cmp al, VECTOR_GP
+	cmp al, EXC_GP
 	CHECK e, "WRMSR of a bad PAT"
-	mov ecx, 0x277
+	mov ecx, MSR_PAT
 	mov eax, 0x00070106
 	mov edx, 0x00070406
 	wrmsr
@@ -214,9 +202,9 @@ check_msrs:
 	mov edx, 1
 	mov [try_rax], rax
 	TRY wrmsr
-	cmp al, VECTOR_GP
+	cmp al, EXC_GP
 	CHECK e, "WRMSR of EFER with a reserved bit"
-	mov ecx, 0xc0000100		; FS base back
+	mov ecx, MSR_FS_BASE		; FS base back
 	xor eax, eax
 	xor edx, edx
 	wrmsr
@@ -226,12 +214,12 @@ check_msrs:
 check_cr4:
 	mov rbx, cr4
 	mov rcx, rbx
-	xor rcx, 1 << 6				; MCE
+	xor rcx, CR4_MCE
 	mov cr4, rcx
 	mov rdx, cr4
 	cmp rdx, rcx
 	CHECK e, "CR4.MCE does not change"
-	xor rcx, 1 << 6 | 1 << 7		; and PGE
+	xor rcx, CR4_MCE | CR4_PGE
 	mov cr4, rcx
 	mov rdx, cr4
 	cmp rdx, rcx
@@ -273,20 +261,20 @@ check_debug_registers:
 	cmp rax, rdx
 	CHECK e, "DR3"
 	mov rax, dr7
-	cmp eax, 0x400
+	cmp eax, DR7_RESET
 	CHECK e, "DR7"
 	; A single step.
 	mov byte [count_faults], 1
 	lea rax, [rel clear_step]
 	mov [interrupt_hook], rax
 	pushfq
-	or dword [rsp], 0x100
+	or dword [rsp], RFLAGS_TF
 	popfq
 	nop
 	nop
 	mov byte [count_faults], 0
 	mov qword [interrupt_hook], 0
-	cmp qword [COUNTS + VECTOR_DB * 8], 1
+	cmp qword [COUNTS + EXC_DB * 8], 1
 	CHECK e, "single step"
 	mov rax, dr6
 	bt eax, 14
@@ -295,7 +283,7 @@ check_debug_registers:
 
 ; Hook: stack is return address, RDX, RCX, RAX, vector, error code, RIP, CS, RFLAGS.
 clear_step:
-	and dword [rsp + 64], ~0x100
+	and dword [rsp + 64], ~RFLAGS_TF
 	ret
 
 ; The same instruction on memory and on a device's 64-bit register: results and flags must agree.
@@ -408,26 +396,26 @@ check_mmio_instructions:
 ; Forms that read narrow, by moffs, with segment overrides, and string instructions.
 check_mmio_forms:
 	mov ebx, LAPIC
-	mov eax, [rbx + 0x30]
+	mov eax, [rbx + APIC_REG_VERSION]
 	mov r8d, eax
-	movzx eax, byte [rbx + 0x30]
+	movzx eax, byte [rbx + APIC_REG_VERSION]
 	cmp al, r8b
 	CHECK e, "MOVZX byte of the APIC's version"
-	movzx eax, word [rbx + 0x30]
+	movzx eax, word [rbx + APIC_REG_VERSION]
 	cmp ax, r8w
 	CHECK e, "MOVZX word of the APIC's version"
-	mov eax, [qword abs LAPIC + 0x30]
+	mov eax, [qword abs LAPIC + APIC_REG_VERSION]
 	cmp eax, r8d
 	CHECK e, "MOV with a 64-bit offset"
-	mov ecx, 0x30 / 4
+	mov ecx, APIC_REG_VERSION / 4
 	mov eax, [rbx + rcx * 4]
 	cmp eax, r8d
 	CHECK e, "MOV with a scaled index"
-	mov ecx, 0xc0000101
+	mov ecx, MSR_GS_BASE
 	mov eax, LAPIC
 	xor edx, edx
 	wrmsr
-	mov eax, [gs:0x30]
+	mov eax, [gs:APIC_REG_VERSION]
 	cmp eax, r8d
 	CHECK e, "MOV with GS"
 	; IO APIC: the redirection entry of pin 20, upper half, keeps its destination.
@@ -528,7 +516,7 @@ check_port_strings:
 	shl rdi, 32
 	mov ecx, 4
 	TRY rep insb
-	cmp al, VECTOR_PF
+	cmp al, EXC_PF
 	CHECK e, "REP INSB to a page that is not there"
 	mov eax, 1
 	shl rax, 32
@@ -575,32 +563,32 @@ check_pit:
 	cmp rbx, [COUNTS + PIC_BASE * 8]
 	CHECK e, "a masked interrupt came"
 	mov edx, LAPIC
-	mov dword [rdx + 0x350], 0x10700
+	mov dword [rdx + APIC_REG_LVT_LINT0], LVT_MASKED | LVT_EXTINT
 	ret
 
 check_apic_timer:
 	lea rax, [rel hook_eoi_xapic]
 	mov [interrupt_hook], rax
 	mov edx, LAPIC
-	mov dword [rdx + 0xf0], 0x1ff
-	mov dword [rdx + 0x3e0], 0xb
-	mov dword [rdx + 0x320], VECTOR_SHOT
-	mov dword [rdx + 0x380], 100000
+	mov dword [rdx + APIC_REG_SPURIOUS], SPURIOUS_ENABLE | SPURIOUS_RESET
+	mov dword [rdx + APIC_REG_TIMER_DIVIDE], TIMER_DIVIDE_BY_1
+	mov dword [rdx + APIC_REG_LVT_TIMER], VECTOR_SHOT
+	mov dword [rdx + APIC_REG_TIMER_COUNT], 100000
 	AWAIT VECTOR_SHOT, 1
 	mov edx, LAPIC
-	cmp dword [rdx + 0x390], 0
+	cmp dword [rdx + APIC_REG_TIMER_CURRENT], 0
 	CHECK e, "the count after a one-shot"
-	mov dword [rdx + 0x320], VECTOR_PERIODIC | TIMER_PERIODIC
-	mov dword [rdx + 0x380], 1000000
+	mov dword [rdx + APIC_REG_LVT_TIMER], VECTOR_PERIODIC | LVT_TIMER_PERIODIC
+	mov dword [rdx + APIC_REG_TIMER_COUNT], 1000000
 	AWAIT VECTOR_PERIODIC, 5
 	mov edx, LAPIC
-	mov dword [rdx + 0x380], 0
+	mov dword [rdx + APIC_REG_TIMER_COUNT], 0
 	mov eax, 1
 	cpuid
 	bt ecx, 24
 	CHECK c, "CPUID shows no TSC deadline"
 	mov edx, LAPIC
-	mov dword [rdx + 0x320], VECTOR_DEADLINE | TIMER_DEADLINE
+	mov dword [rdx + APIC_REG_LVT_TIMER], VECTOR_DEADLINE | LVT_TIMER_DEADLINE
 	mfence
 	call arm_deadline
 	mov r8, rax
@@ -610,7 +598,7 @@ check_apic_timer:
 	or rax, rdx
 	cmp rax, r8
 	CHECK ae, "the deadline's interrupt came too early"
-	mov ecx, MSR_DEADLINE
+	mov ecx, MSR_TSC_DEADLINE
 	rdmsr
 	or eax, edx
 	CHECK z, "the deadline stays set"
@@ -627,19 +615,19 @@ arm_deadline:
 	push rax
 	mov rdx, rax
 	shr rdx, 32
-	mov ecx, MSR_DEADLINE
+	mov ecx, MSR_TSC_DEADLINE
 	wrmsr
 	pop rax
 	ret
 
 check_self_ipi:
 	mov edx, LAPIC
-	mov dword [rdx + 0x300], VECTOR_SELF | ICR_SELF
+	mov dword [rdx + APIC_REG_ICR_LOW], VECTOR_SELF | ICR_SELF
 	AWAIT VECTOR_SELF, 1
 	; Two priorities at once: both come.
 	mov edx, LAPIC
-	mov dword [rdx + 0x300], VECTOR_LOW | ICR_SELF
-	mov dword [rdx + 0x300], VECTOR_SELF | ICR_SELF
+	mov dword [rdx + APIC_REG_ICR_LOW], VECTOR_LOW | ICR_SELF
+	mov dword [rdx + APIC_REG_ICR_LOW], VECTOR_SELF | ICR_SELF
 	sti
 	in al, 0x80
 	nop
@@ -652,8 +640,8 @@ check_self_ipi:
 
 check_nmi:
 	mov edx, LAPIC
-	mov dword [rdx + 0x310], 0
-	mov dword [rdx + 0x300], ICR_NMI
+	mov dword [rdx + APIC_REG_ICR_HIGH], 0
+	mov dword [rdx + APIC_REG_ICR_LOW], ICR_MODE_NMI
 	in al, 0x80
 	in al, 0x80
 	cmp qword [COUNTS + 2 * 8], 1
@@ -661,7 +649,7 @@ check_nmi:
 	mov ebp, 20
 .again:
 	mov edx, LAPIC
-	mov dword [rdx + 0x300], ICR_NMI
+	mov dword [rdx + APIC_REG_ICR_LOW], ICR_MODE_NMI
 	in al, 0x80
 	in al, 0x80
 	dec ebp
@@ -677,20 +665,20 @@ check_x2apic:
 	CHECK c, "CPUID shows no x2APIC"
 	mov ecx, MSR_APIC_BASE
 	rdmsr
-	or eax, 1 << 10
+	or eax, APIC_BASE_X2APIC
 	wrmsr
 	lea rax, [rel hook_eoi_x2apic]
 	mov [interrupt_hook], rax
-	mov ecx, X2APIC_ID
+	mov ecx, MSR_X2APIC(APIC_REG_ID)
 	rdmsr
 	or eax, edx
 	CHECK z, "the x2APIC's identifier"
-	mov ecx, X2APIC_TPR
+	mov ecx, MSR_X2APIC(APIC_REG_TPR)
 	xor eax, eax
 	xor edx, edx
 	wrmsr
 	mov ebx, 100
-.again:	mov ecx, X2APIC_SELF
+.again:	mov ecx, MSR_X2APIC_SELF_IPI
 	mov eax, VECTOR_SELF
 	xor edx, edx
 	wrmsr
@@ -702,7 +690,7 @@ check_x2apic:
 	jnz .again
 	cmp qword [COUNTS + VECTOR_SELF * 8], 102
 	CHECK e, "self-IPIs by x2APIC"
-	mov ecx, X2APIC_ICR
+	mov ecx, MSR_X2APIC_ICR
 	mov eax, VECTOR_LOW
 	xor edx, edx
 	wrmsr
@@ -712,23 +700,23 @@ check_x2apic:
 	cli
 	cmp qword [COUNTS + VECTOR_LOW * 8], 2
 	CHECK e, "the ICR of x2APIC"
-	mov ecx, X2APIC_DIVIDE
-	mov eax, 0xb
+	mov ecx, MSR_X2APIC(APIC_REG_TIMER_DIVIDE)
+	mov eax, TIMER_DIVIDE_BY_1
 	wrmsr
-	mov ecx, X2APIC_LVT
+	mov ecx, MSR_X2APIC(APIC_REG_LVT_TIMER)
 	mov eax, VECTOR_SHOT
 	wrmsr
-	mov ecx, X2APIC_INITIAL
+	mov ecx, MSR_X2APIC(APIC_REG_TIMER_COUNT)
 	mov eax, 200000
 	wrmsr
 	AWAIT VECTOR_SHOT, 2
-	mov ecx, X2APIC_ID
+	mov ecx, MSR_X2APIC(APIC_REG_ID)
 	TRY wrmsr
-	cmp al, VECTOR_GP
+	cmp al, EXC_GP
 	CHECK e, "the x2APIC's identifier can be written"
-	mov ecx, 0x8ff
+	mov ecx, MSR_X2APIC_LAST
 	TRY rdmsr
-	cmp al, VECTOR_GP
+	cmp al, EXC_GP
 	CHECK e, "an x2APIC register that is not there"
 	ret
 
@@ -746,7 +734,7 @@ check_fault_in_delivery:
 	mov qword [DIRECTORY + 2 * 8], 0
 	invlpg [abs 0x400000]
 	xor edx, edx
-	mov ecx, X2APIC_SELF
+	mov ecx, MSR_X2APIC_SELF_IPI
 	mov qword [try_rax], VECTOR_SOFT
 	TRY call .ipi
 	mov r9b, al
@@ -754,9 +742,9 @@ check_fault_in_delivery:
 	mov r10b, al
 	mov [DIRECTORY + 2 * 8], r8
 	lidt [rel idt_pointer]
-	cmp r9b, VECTOR_PF
+	cmp r9b, EXC_PF
 	CHECK e, "a page fault in the delivery of an interrupt"
-	cmp r10b, VECTOR_PF
+	cmp r10b, EXC_PF
 	CHECK e, "a page fault in the delivery of INT n"
 	mov eax, SPLIT_IDT + VECTOR_SOFT * 16
 	sub rax, [fault_address]
@@ -764,7 +752,7 @@ check_fault_in_delivery:
 	cmp rax, 16
 	CHECK b, "CR2 of a fault in delivery"
 	; Accepted and in service, but not delivered: it must be ended.
-	mov ecx, 0x80b
+	mov ecx, MSR_X2APIC_EOI
 	xor eax, eax
 	xor edx, edx
 	wrmsr

@@ -4,17 +4,11 @@
 %define GUEST_NAME "nmi"
 %include "guest.inc"
 
-VECTOR_DB	equ 1
-VECTOR_NMI	equ 2
 VECTOR_IPI	equ 0x51
-ICR		equ LAPIC + 0x300
-ICR_NMI		equ 0x400
-APIC_SVR	equ LAPIC + 0xf0
-APIC_EOI	equ LAPIC + 0xb0
+ICR		equ LAPIC + APIC_REG_ICR_LOW
+APIC_SVR	equ LAPIC + APIC_REG_SPURIOUS
+APIC_EOI	equ LAPIC + APIC_REG_EOI
 FLAG_CF		equ 1
-FLAG_TF		equ 0x100
-FLAG_IF		equ 0x200
-FLAG_DF		equ 0x400
 FLAGS		equ 0x244ed7			; what IRET may bring back at CPL 0 and is looked at, without IF and TF
 BAD_SELECTOR	equ 0x1230
 MANY		equ 1000000
@@ -30,7 +24,7 @@ MANY		equ 1000000
 %macro SEND_NMI 0
 	mov edx, ICR
 	mov dword [rdx + 0x10], 0
-	mov dword [rdx], ICR_NMI
+	mov dword [rdx], ICR_MODE_NMI
 %endmacro
 
 ; LOG character: what came, in its order.
@@ -75,7 +69,7 @@ nmi:	push rax
 .stepped:
 	mov byte [abs step], 0
 	pushfq
-	or qword [rsp], FLAG_TF
+	or qword [rsp], RFLAGS_TF
 	popfq
 	iretq
 ; With a stack segment that is not there.
@@ -113,7 +107,7 @@ debug:	LOG 'D'
 	mov rax, dr6
 	mov [abs trap_dr6], rax
 	pop rax
-	and qword [rsp + 16], ~FLAG_TF
+	and qword [rsp + 16], ~RFLAGS_TF
 	iretq
 
 ipi:	LOG 'I'
@@ -127,7 +121,7 @@ nothing:
 	ret
 
 ; The flags of the first NMI's frame, above this return address and three registers.
-set_tf:	or qword [rsp + 48], FLAG_TF
+set_tf:	or qword [rsp + 48], RFLAGS_TF
 	ret
 
 send_ipi:
@@ -159,7 +153,7 @@ round:	mov dword [abs logged], 0
 	mov byte [abs nested], 0
 	mov edx, ICR
 	mov dword [rdx + 0x10], 0
-	mov r9d, ICR_NMI
+	mov r9d, ICR_MODE_NMI
 	push r8
 	popfq
 	mov [rdx], r9d
@@ -192,27 +186,27 @@ check_same:
 	CHECK e, "a blocked NMI did not come right behind the IRET"
 	mov rax, [abs flags]
 	xor rax, [abs flags + 8]
-	test eax, FLAGS | FLAG_IF | FLAG_TF
+	test eax, FLAGS | RFLAGS_IF | RFLAGS_TF
 	CHECK z, "the IRET brought other flags back"
 	xor r9, r8
-	test r9d, FLAGS | FLAG_IF | FLAG_TF
+	test r9d, FLAGS | RFLAGS_IF | RFLAGS_TF
 	CHECK z, "the flags are others behind two NMIs"
 	ret
 
 guest_main:
-	GATE VECTOR_NMI, nmi
-	GATE VECTOR_GP, general_protection
-	GATE VECTOR_DB, debug
+	GATE EXC_NMI, nmi
+	GATE EXC_GP, general_protection
+	GATE EXC_DB, debug
 	GATE VECTOR_IPI, ipi
 	mov edx, APIC_SVR
-	mov dword [rdx], 0x1ff
+	mov dword [rdx], SPURIOUS_ENABLE | SPURIOUS_RESET
 	lea rax, [rel nothing]
 	mov [abs action], rax
 	mov r8d, 2
 	call round
 	call check_same
 	EXPECT "NnNn", "NMIs with interrupts off"
-	mov r8d, 2 | FLAG_IF | FLAG_CF | FLAG_DF
+	mov r8d, 2 | RFLAGS_IF | FLAG_CF | RFLAGS_DF
 	call round
 	call check_same
 	EXPECT "NnNn", "NMIs with interrupts on"
@@ -220,7 +214,7 @@ guest_main:
 	; An interrupt that waits comes behind the second one.
 	lea rax, [rel send_ipi]
 	mov [abs action], rax
-	mov r8d, 2 | FLAG_IF
+	mov r8d, 2 | RFLAGS_IF
 	call round
 	call check_same
 	EXPECT "NnNnI", "an NMI and an interrupt behind an IRET"
@@ -263,7 +257,7 @@ guest_main:
 	inc rax
 	cmp [abs trap_at], rax
 	CHECK e, "the trap behind an IRET that brings TF is elsewhere"
-	test r9d, FLAG_TF
+	test r9d, RFLAGS_TF
 	CHECK nz, "TF is lost"
 
 	; An IRET that faults has the flags of before in the fault's frame. Intel's has unblocked NMIs by then (SDM vol. 3,
@@ -276,7 +270,7 @@ guest_main:
 	cmp [abs fault_at], rax
 	CHECK e, "the fault of an IRET is elsewhere"
 	mov rax, [abs fault_flags]
-	test eax, FLAG_TF | FLAG_IF
+	test eax, RFLAGS_TF | RFLAGS_IF
 	CHECK z, "the fault of an IRET has other flags"
 	cmp dword [abs log], 'NnGN'
 	je .faulted

@@ -72,7 +72,7 @@ real_mode:
 	mov bx, REAL(gdt32_pointer)
 	o32 lgdt [bx]
 	mov eax, cr0
-	and eax, 0x9fffffff
+	and eax, ~(CR0_CD | CR0_NW)
 	or al, CR0_PE
 	mov cr0, eax
 	jmp dword SEL_CODE32:protected
@@ -270,11 +270,11 @@ protected:
 	xor eax, eax
 	rep stosd
 	mov eax, page_fault32
-	mov [IDT32 + VECTOR_PF * 8], ax
-	mov word [IDT32 + VECTOR_PF * 8 + 2], SEL_CODE32
-	mov word [IDT32 + VECTOR_PF * 8 + 4], 0x8e00
+	mov [IDT32 + EXC_PF * 8], ax
+	mov word [IDT32 + EXC_PF * 8 + 2], SEL_CODE32
+	mov word [IDT32 + EXC_PF * 8 + 4], 0x8e00
 	shr eax, 16
-	mov [IDT32 + VECTOR_PF * 8 + 6], ax
+	mov [IDT32 + EXC_PF * 8 + 6], ax
 	lidt [idt32_pointer]
 	mov dword [HPET_CONFIG], 0
 
@@ -360,7 +360,7 @@ gdt64_pointer:
 
 ; FAULTS text, code, address
 %macro FAULTS 3
-	cmp al, VECTOR_PF
+	cmp al, EXC_PF
 	VERIFY e, "no page fault: ", %1
 	mov rax, [abs fault_code]
 	or al, [abs forgotten]
@@ -389,12 +389,12 @@ gdt64_pointer:
 %endmacro
 
 %macro USER_UD 1
-	cmp al, VECTOR_UD
+	cmp al, EXC_UD
 	VERIFY e, %1
 %endmacro
 
 %macro USER_WORKS 1
-	cmp al, VECTOR_GP
+	cmp al, EXC_GP
 	VERIFY e, "a fault: ", %1
 %endmacro
 
@@ -568,7 +568,7 @@ check_rights:
 	USER movsd
 	FAULTS "a user's read of a supervisor's device", CODE_PRESENT | CODE_USER, HOLE
 	; The stack of an event that comes from the user is the supervisor's.
-	mov byte [abs IDT + VECTOR_PF * 16 + 4], 1
+	mov byte [abs IDT + EXC_PF * 16 + 4], 1
 	mov qword [abs TSS + 4], PAGE_MISSING + 0x800
 	USER ud2
 	FAULTS "#UD of the user's on a missing stack", CODE_WRITE, PAGE_MISSING + 0x7f8
@@ -576,7 +576,7 @@ check_rights:
 	USER ud2
 	USER_UD "#UD of the user's on a stack that he can reach"
 	mov qword [abs TSS + 4], FAULT_STACK_TOP - 0x2000
-	mov byte [abs IDT + VECTOR_PF * 16 + 4], 0
+	mov byte [abs IDT + EXC_PF * 16 + 4], 0
 	; Both levels have a say.
 	and dword [abs DIRECTORY + 0x1000], ~PAGE_USER
 	call drop_all
@@ -711,7 +711,7 @@ check_pcid:
 	mov eax, 4
 	mov [abs try_rax], rax
 	TRY invpcid rax, [abs SCRATCH]
-	cmp al, VECTOR_GP
+	cmp al, EXC_GP
 	VERIFY e, "INVPCID of a type that there is not: no #GP"
 .no_invpcid:
 	mov cr3, rbp

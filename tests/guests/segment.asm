@@ -5,8 +5,6 @@
 %define GUEST_NAME "segment"
 %include "guest.inc"
 
-VECTOR_NP	equ 11
-VECTOR_SS	equ 12
 DEBUG_READS	equ 0xe9
 HPET_COUNTER	equ HPET + 0xf0
 MEMORY		equ 0x400000
@@ -119,17 +117,17 @@ check_loads:
 	LOADS "null, ring 3", 3, NO_FAULT, 0
 	LOADS "a data segment", SEL_SMALL, NO_FAULT, 0
 	LOADS "a data segment of ring 3", SEL_DATA3 | 3, NO_FAULT, 0
-	LOADS "a data segment of ring 0 as ring 3", SEL_SMALL | 3, VECTOR_GP, SEL_SMALL
+	LOADS "a data segment of ring 0 as ring 3", SEL_SMALL | 3, EXC_GP, SEL_SMALL
 	LOADS "a code segment", SEL_CODE, NO_FAULT, 0
-	LOADS "code that can only be executed", SEL_EXECUTE, VECTOR_GP, SEL_EXECUTE
+	LOADS "code that can only be executed", SEL_EXECUTE, EXC_GP, SEL_EXECUTE
 	LOADS "conforming code", SEL_CONFORMING | 3, NO_FAULT, 0
-	LOADS "a system segment", SEL_SYSTEM, VECTOR_GP, SEL_SYSTEM
-	LOADS "one that is not present", SEL_ABSENT, VECTOR_NP, SEL_ABSENT
-	LOADS "one beyond the table", SEL_BEYOND, VECTOR_GP, SEL_BEYOND
-	LOADS "one of a table that is not there", SEL_SMALL | 4, VECTOR_GP, SEL_SMALL | 4
-	LOADS_STACK "one that cannot be written", SEL_READ, VECTOR_GP, SEL_READ
-	LOADS_STACK "code", SEL_CODE, VECTOR_GP, SEL_CODE
-	LOADS_STACK "one of ring 3", SEL_DATA3 | 3, VECTOR_GP, SEL_DATA3
+	LOADS "a system segment", SEL_SYSTEM, EXC_GP, SEL_SYSTEM
+	LOADS "one that is not present", SEL_ABSENT, EXC_NP, SEL_ABSENT
+	LOADS "one beyond the table", SEL_BEYOND, EXC_GP, SEL_BEYOND
+	LOADS "one of a table that is not there", SEL_SMALL | 4, EXC_GP, SEL_SMALL | 4
+	LOADS_STACK "one that cannot be written", SEL_READ, EXC_GP, SEL_READ
+	LOADS_STACK "code", SEL_CODE, EXC_GP, SEL_CODE
+	LOADS_STACK "one of ring 3", SEL_DATA3 | 3, EXC_GP, SEL_DATA3
 	ret
 
 ; What LAR, LSL, VERR and VERW tell, and what an exit must leave alone.
@@ -190,7 +188,7 @@ check_left_to_others:
 	mov dword [abs MEMORY + LIMIT - 1], 0
 	mov edi, LIMIT - 1
 	mov ecx, 5
-	FAULT32 "REP INSB beyond the limit", VECTOR_GP, rep insb
+	FAULT32 "REP INSB beyond the limit", EXC_GP, rep insb
 	cmp edi, LIMIT + 1
 	VERIFY e, "EDI: REP INSB beyond the limit"
 	cmp ecx, 3
@@ -199,34 +197,34 @@ check_left_to_others:
 	VERIFY e, "REP INSB wrote beyond the limit, or not up to it"
 	mov dx, PCI_ADDRESS
 	mov edi, LIMIT - 2
-	FAULT32 "INSD over the limit", VECTOR_GP, insd
+	FAULT32 "INSD over the limit", EXC_GP, insd
 	USE SEL_READ
 	mov dx, DEBUG_PORT
 	xor edi, edi
-	FAULT32 "INSB to a segment that cannot be written", VECTOR_GP, insb
+	FAULT32 "INSB to a segment that cannot be written", EXC_GP, insb
 	mov dx, 0x80
 	mov esi, LIMIT
 	OK32 "OUTSB from a segment that cannot be written", es outsb
 	USE SEL_DOWN
 	mov esi, LIMIT
-	FAULT32 "OUTSB below an expand-down segment", VECTOR_GP, es outsb
+	FAULT32 "OUTSB below an expand-down segment", EXC_GP, es outsb
 	mov esi, LIMIT + 1
 	OK32 "OUTSB at the bottom of an expand-down segment", es outsb
 	mov dx, DEBUG_PORT
 	mov edi, LIMIT + 1
 	mov ecx, 2
 	std
-	FAULT32 "REP INSB down out of an expand-down segment", VECTOR_GP, rep insb
+	FAULT32 "REP INSB down out of an expand-down segment", EXC_GP, rep insb
 	cmp ecx, 1
 	VERIFY e, "ECX: REP INSB down out of an expand-down segment"
 	USE SEL_PAGES
 	mov edi, 0x1fff
 	OK32 "INSB at the end of a limit in pages", insb
 	mov edi, 0x2000
-	FAULT32 "INSB beyond a limit in pages", VECTOR_GP, insb
+	FAULT32 "INSB beyond a limit in pages", EXC_GP, insb
 	USE 0
 	xor edi, edi
-	FAULT32 "INSB to a null segment", VECTOR_GP, insb
+	FAULT32 "INSB to a null segment", EXC_GP, insb
 	USE SEL_DEVICE
 	mov edi, HPET_COUNTER - HPET
 	OK32 "device memory by a segment with a base", {mov eax, [es:edi]}
@@ -234,7 +232,7 @@ check_left_to_others:
 	mov esi, MEMORY
 	mov ecx, 4
 	; The limit ends the device's part in the middle.
-	FAULT32 "REP MOVSD to device memory beyond the limit", VECTOR_GP, rep movsd
+	FAULT32 "REP MOVSD to device memory beyond the limit", EXC_GP, rep movsd
 	cmp ecx, 2
 	VERIFY e, "ECX: REP MOVSD to device memory beyond the limit"
 	ret
@@ -246,25 +244,25 @@ check_limits:
 	xor eax, eax
 	cpuid
 	OK32 "a byte at the limit", mov al, [es:LIMIT]
-	FAULT32 "a byte beyond the limit", VECTOR_GP, mov al, [es:LIMIT + 1]
-	FAULT32 "a word over the limit", VECTOR_GP, mov ax, [es:LIMIT]
-	FAULT32 "a write beyond the limit", VECTOR_GP, mov [es:LIMIT + 1], al
-	FAULT32 "an access at the end of all", VECTOR_GP, mov eax, [es:0xfffffffe]
+	FAULT32 "a byte beyond the limit", EXC_GP, mov al, [es:LIMIT + 1]
+	FAULT32 "a word over the limit", EXC_GP, mov ax, [es:LIMIT]
+	FAULT32 "a write beyond the limit", EXC_GP, mov [es:LIMIT + 1], al
+	FAULT32 "an access at the end of all", EXC_GP, mov eax, [es:0xfffffffe]
 	USE SEL_READ
-	FAULT32 "a write that the segment forbids", VECTOR_GP, mov [es:0], al
+	FAULT32 "a write that the segment forbids", EXC_GP, mov [es:0], al
 	USE SEL_DOWN
-	FAULT32 "a read below an expand-down segment", VECTOR_GP, mov al, [es:LIMIT]
+	FAULT32 "a read below an expand-down segment", EXC_GP, mov al, [es:LIMIT]
 	OK32 "a read at the bottom of an expand-down segment", mov al, [es:LIMIT + 1]
 	USE SEL_PAGES
 	OK32 "the end of a limit in pages", mov al, [es:0x1fff]
-	FAULT32 "beyond a limit in pages", VECTOR_GP, mov al, [es:0x2000]
+	FAULT32 "beyond a limit in pages", EXC_GP, mov al, [es:0x2000]
 	USE 0
-	FAULT32 "a null segment", VECTOR_GP, mov al, [es:0]
+	FAULT32 "a null segment", EXC_GP, mov al, [es:0]
 	USE SEL_CODE
-	FAULT32 "a write of code", VECTOR_GP, mov [es:MEMORY], al
+	FAULT32 "a write of code", EXC_GP, mov [es:MEMORY], al
 	; A stack that ends, before and after exits.
-	FAULT32 "a push below a stack", VECTOR_SS, jmp push_below
-	FAULT32 "a pop above a stack", VECTOR_SS, jmp pop_above
+	FAULT32 "a push below a stack", EXC_SS, jmp push_below
+	FAULT32 "a pop above a stack", EXC_SS, jmp pop_above
 	ret
 
 bits 32

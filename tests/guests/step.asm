@@ -4,41 +4,38 @@
 %define GUEST_NAME "step"
 %include "guest.inc"
 
-FLAG_TF		equ 0x100
-VECTOR_DB	equ 1
-DR6_STEP	equ 1 << 14
 HPET_ID		equ HPET
-APIC_VERSION	equ LAPIC + 0x30
-APIC_TPR	equ LAPIC + 0x80
+APIC_VERSION	equ LAPIC + APIC_REG_VERSION
+APIC_TPR	equ LAPIC + APIC_REG_TPR
 
 ; STEP text, instruction: TF is set before it, and cleared by the handler.
 %macro STEP 2+
 	xor eax, eax
 	mov dr6, rax
-	mov qword [COUNTS + VECTOR_DB * 8], 0
+	mov qword [COUNTS + EXC_DB * 8], 0
 	pushfq
-	or qword [rsp], FLAG_TF
+	or qword [rsp], RFLAGS_TF
 	mov rax, [abs value]
 	popfq
 	%2
 %%next:	pushfq
 	pop rax
-	test eax, FLAG_TF
+	test eax, RFLAGS_TF
 	CHECK z, "no trap: ", %1
-	cmp qword [COUNTS + VECTOR_DB * 8], 1
+	cmp qword [COUNTS + EXC_DB * 8], 1
 	CHECK e, "not one trap: ", %1
 	lea rax, [rel %%next]
 	cmp rax, [abs trap_rip]
 	CHECK e, "the trap is elsewhere: ", %1
 	mov rax, dr6
-	test eax, DR6_STEP
+	test eax, DR6_BS
 	CHECK nz, "DR6.BS is not set: ", %1
 %endmacro
 
 ; Stack: return address, three registers, vector, error code, RIP, CS, flags.
 hook:	mov rax, [rsp + 48]
 	mov [abs trap_rip], rax
-	and qword [rsp + 64], ~FLAG_TF
+	and qword [rsp + 64], ~RFLAGS_TF
 	ret
 
 guest_main:
@@ -93,12 +90,12 @@ check_string:
 	mov edi, SCRATCH
 	mov edx, 0x80
 	mov ecx, 3
-	mov qword [COUNTS + VECTOR_DB * 8], 0
+	mov qword [COUNTS + EXC_DB * 8], 0
 	pushfq
-	or qword [rsp], FLAG_TF
+	or qword [rsp], RFLAGS_TF
 	popfq
 .ins:	rep insb
-.next:	cmp qword [COUNTS + VECTOR_DB * 8], 1
+.next:	cmp qword [COUNTS + EXC_DB * 8], 1
 	CHECK e, "not one trap: REP INS"
 	lea rax, [rel .ins]
 	cmp rax, [abs trap_rip]

@@ -22,10 +22,6 @@ WINDOW_B	equ 0x800000
 NOWHERE		equ 0x40000000			; mapped in neither
 ROUNDS		equ 2
 
-FLAG_IF		equ 1 << 9
-FLAG_NT		equ 1 << 14
-FLAG_VM		equ 1 << 17
-
 SEL_CODE16	equ 0x20			; based at ORIGIN
 SEL_USER_CODE	equ 0x28 | 3
 SEL_USER_DATA	equ 0x30 | 3
@@ -38,17 +34,11 @@ TASK_BUSY	equ 0x8b
 GATE_INTERRUPT	equ 0x8e
 GATE_TASK	equ 0x85
 
-VECTOR_DB	equ 1
-VECTOR_NMI	equ 2
-VECTOR_TS	equ 10
-VECTOR_NP	equ 11
 VECTOR_SOFT	equ 0x40
 VECTOR_IRQ	equ 0x50
 
-ICR		equ LAPIC + 0x300
-ICR_DESTINATION	equ LAPIC + 0x310
-ICR_NMI		equ 0x4400
-ICR_FIXED	equ 0x4000
+ICR		equ LAPIC + APIC_REG_ICR_LOW
+ICR_DESTINATION	equ LAPIC + APIC_REG_ICR_HIGH
 
 ; Fields of a 32-bit TSS.
 LINK		equ 0
@@ -101,7 +91,7 @@ task_table:
 	TASK BAD_CS, 0, 2, SEL_DATA, SEL_DATA
 	TASK FAULT, task_fault
 	TASK USER, task_user, 2, SEL_USER_CODE, SEL_USER_DATA
-	TASK VM86, REAL(task_vm86), FLAG_VM | 2, ORIGIN >> 4, 0x1000
+	TASK VM86, REAL(task_vm86), RFLAGS_VM | 2, ORIGIN >> 4, 0x1000
 	TASK NMI, task_nmi
 	TASK IRQ, task_irq
 	TASK TRAP, task_trap
@@ -235,7 +225,7 @@ leave32:
 	push dword 2
 	popfd
 	mov eax, cr0
-	and eax, 0x7fffffff
+	and eax, ~CR0_PG
 	mov cr0, eax
 	call long_mode_registers
 	lgdt [gdt_pointer]
@@ -270,7 +260,7 @@ stubs32:
 %endrep
 
 exception32:
-	cmp dword [esp], VECTOR_DB
+	cmp dword [esp], EXC_DB
 	je .debug
 	cmp dword [recover_eip32], 0
 	je .unexpected
@@ -418,7 +408,7 @@ build_tasks:
 	cmp ecx, 32
 	jne .gate
 	SET_GATE VECTOR_SOFT, GATE_TASK, T_SOFT, 0
-	SET_GATE VECTOR_NMI, GATE_TASK, T_NMI, 0
+	SET_GATE EXC_NMI, GATE_TASK, T_NMI, 0
 	SET_GATE VECTOR_IRQ, GATE_TASK, T_IRQ, 0
 	ret
 
@@ -468,7 +458,7 @@ task_b:	pushfd
 	jmp T_MAIN:0
 .call:	pushfd
 	pop eax
-	test eax, FLAG_NT
+	test eax, RFLAGS_NT
 	CHECK32 nz, "NT after CALL"
 	cmp word [TSS_B + LINK], T_MAIN
 	CHECK32 e, "link after CALL"
@@ -569,7 +559,7 @@ task_nmi:
 	inc dword [visits]
 	cmp dword [visits], 1
 	jne .second
-	mov dword [ICR], ICR_NMI
+	mov dword [ICR], ICR_ASSERT | ICR_MODE_NMI
 	mov ecx, 10
 .wait:	in al, 0x80
 	loop .wait
@@ -582,12 +572,12 @@ task_nmi:
 task_irq:
 	pushfd
 	pop eax
-	test eax, FLAG_IF
+	test eax, RFLAGS_IF
 	CHECK32 z, "IF of an interrupt's task"
-	test dword [TSS_MAIN + TSS_FLAGS], FLAG_IF
+	test dword [TSS_MAIN + TSS_FLAGS], RFLAGS_IF
 	CHECK32 nz, "IF of the interrupted task"
 	inc dword [visits]
-	mov dword [LAPIC + 0xb0], 0
+	mov dword [LAPIC + APIC_REG_EOI], 0
 	iretd
 	jmp task_irq
 
@@ -646,9 +636,9 @@ main:	mov ax, T_MAIN
 	CHECK32 e, "CALL did not switch"
 	pushfd
 	pop eax
-	test eax, FLAG_NT
+	test eax, RFLAGS_NT
 	CHECK32 z, "NT after IRET"
-	test dword [TSS_B + TSS_FLAGS], FLAG_NT
+	test dword [TSS_B + TSS_FLAGS], RFLAGS_NT
 	CHECK32 z, "NT saved by IRET"
 	IS MAIN, TASK_BUSY
 	IS B, TASK_FREE
@@ -666,27 +656,27 @@ main:	mov ax, T_MAIN
 	CHECK32 e, "INT did not switch"
 	DONE "INT"
 
-	SET_GATE VECTOR_PF, GATE_TASK, T_PF, 0
+	SET_GATE EXC_PF, GATE_TASK, T_PF, 0
 	mov dword [visits], 0
 .fault:	mov dword [NOWHERE + 0x123], eax
 .after_fault:
 	cmp dword [visits], 1
 	CHECK32 e, "page fault"
-	PLAIN_GATE VECTOR_PF
+	PLAIN_GATE EXC_PF
 	DONE "page fault"
 
 	; A general protection whose gate is not present.
-	SET_GATE VECTOR_DF, GATE_TASK, T_DF, 0
-	mov dword [IDT32 + VECTOR_GP * 8 + 4], 0
-	SET_GATE VECTOR_NP, 0, 0, 0
+	SET_GATE EXC_DF, GATE_TASK, T_DF, 0
+	mov dword [IDT32 + EXC_GP * 8 + 4], 0
+	SET_GATE EXC_NP, 0, 0, 0
 	xor eax, eax
 	mov ss, ax
 .after_df:
 	cmp dword [visits], 2
 	CHECK32 e, "double fault"
-	PLAIN_GATE VECTOR_DF
-	PLAIN_GATE VECTOR_NP
-	PLAIN_GATE VECTOR_GP
+	PLAIN_GATE EXC_DF
+	PLAIN_GATE EXC_NP
+	PLAIN_GATE EXC_GP
 	DONE "double fault"
 
 	mov ebx, 0x12345678
@@ -701,25 +691,25 @@ main:	mov ax, T_MAIN
 	CHECK32 e, "EBX after a TSS of 16 bits"
 	DONE "16 bits"
 
-	FAULTS VECTOR_NP, T_ABSENT, jmp T_ABSENT:0
-	FAULTS VECTOR_NP, T_ABSENT, call T_ABSENT:0
-	FAULTS VECTOR_TS, T_SHORT, jmp T_SHORT:0
-	FAULTS VECTOR_GP, T_MAIN, call T_MAIN:0
-	FAULTS VECTOR_GP, SEL_TASKS + TASKS * 8, jmp SEL_TASKS + TASKS * 8:0
+	FAULTS EXC_NP, T_ABSENT, jmp T_ABSENT:0
+	FAULTS EXC_NP, T_ABSENT, call T_ABSENT:0
+	FAULTS EXC_TS, T_SHORT, jmp T_SHORT:0
+	FAULTS EXC_GP, T_MAIN, call T_MAIN:0
+	FAULTS EXC_GP, SEL_TASKS + TASKS * 8, jmp SEL_TASKS + TASKS * 8:0
 	pushfd
-	or dword [esp], FLAG_NT
+	or dword [esp], RFLAGS_NT
 	popfd
-	FAULTS VECTOR_TS, 0, iretd
+	FAULTS EXC_TS, 0, iretd
 	mov word [TSS_MAIN + LINK], T_B
 	pushfd
-	or dword [esp], FLAG_NT
+	or dword [esp], RFLAGS_NT
 	popfd
-	FAULTS VECTOR_TS, T_B, iretd
+	FAULTS EXC_TS, T_B, iretd
 	DONE "faults of the old task"
 
-	SET_GATE VECTOR_NP, GATE_TASK, T_FAULT, 0
-	SET_GATE VECTOR_TS, GATE_TASK, T_FAULT, 0
-	SET_GATE VECTOR_GP, GATE_TASK, T_FAULT, 0
+	SET_GATE EXC_NP, GATE_TASK, T_FAULT, 0
+	SET_GATE EXC_TS, GATE_TASK, T_FAULT, 0
+	SET_GATE EXC_GP, GATE_TASK, T_FAULT, 0
 	mov dword [visits], 0
 	mov dword [expect_code], SEL_USER_DATA & ~3
 	mov dword [expect_link], T_BAD_SS
@@ -744,15 +734,15 @@ main:	mov ax, T_MAIN
 	jmp T_VM86:0
 	cmp dword [visits], 5
 	CHECK32 e, "virtual-8086 mode"
-	test dword [TSS_VM86 + TSS_FLAGS], FLAG_VM
+	test dword [TSS_VM86 + TSS_FLAGS], RFLAGS_VM
 	CHECK32 nz, "VM saved"
 	cmp word [TSS_VM86 + TSS_CS], ORIGIN >> 4
 	CHECK32 e, "CS of virtual-8086 mode saved"
 	cmp dword [TSS_VM86 + TSS_EIP], REAL(task_vm86.fault)
 	CHECK32 e, "EIP of virtual-8086 mode saved"
-	PLAIN_GATE VECTOR_NP
-	PLAIN_GATE VECTOR_TS
-	PLAIN_GATE VECTOR_GP
+	PLAIN_GATE EXC_NP
+	PLAIN_GATE EXC_TS
+	PLAIN_GATE EXC_GP
 	DONE "virtual-8086 mode"
 
 	call T_USER:0
@@ -782,7 +772,7 @@ main:	mov ax, T_MAIN
 
 	mov dword [visits], 0
 	mov dword [ICR_DESTINATION], 0
-	mov dword [ICR], ICR_NMI
+	mov dword [ICR], ICR_ASSERT | ICR_MODE_NMI
 	mov ecx, 10000
 .nmi:	in al, 0x80
 	cmp dword [visits], 2
@@ -791,8 +781,8 @@ main:	mov ax, T_MAIN
 	DONE "NMI"
 
 	mov dword [visits], 0
-	mov dword [LAPIC + 0xf0], 0x1ff
-	mov dword [ICR], ICR_FIXED | VECTOR_IRQ
+	mov dword [LAPIC + APIC_REG_SPURIOUS], SPURIOUS_ENABLE | SPURIOUS_RESET
+	mov dword [ICR], ICR_ASSERT | VECTOR_IRQ
 	sti
 	mov ecx, 10000
 .irq:	in al, 0x80
@@ -802,9 +792,9 @@ main:	mov ax, T_MAIN
 	CHECK32 e, "an interrupt"
 	DONE "interrupt"
 %ifdef END_TRIPLE
-	SET_GATE VECTOR_DF, GATE_TASK, T_BAD_CS, 0
+	SET_GATE EXC_DF, GATE_TASK, T_BAD_CS, 0
 	and byte [GDT32 + T_BAD_CS + 5], ~2
-	mov dword [IDT32 + VECTOR_GP * 8 + 4], 0
+	mov dword [IDT32 + EXC_GP * 8 + 4], 0
 	xor eax, eax
 	mov ss, ax
 %endif
@@ -817,17 +807,17 @@ start_rounds:
 	mov ss, ax
 	mov esp, STACK_MAIN
 	mov eax, cr0
-	and eax, 0x7fffffff
+	and eax, ~CR0_PG
 	mov cr0, eax
 	mov ecx, MSR_EFER
 	rdmsr
-	and eax, ~0x100
+	and eax, ~EFER_LME
 	wrmsr
 	call build_tables
 	lgdt [gdt32_pointer]
 	lidt [idt32_pointer]
 .round:	mov eax, cr0
-	and eax, 0x7fffffff
+	and eax, ~CR0_PG
 	mov cr0, eax
 	mov eax, CR4_PSE
 	mov dword [cr3_main], PD
@@ -843,7 +833,7 @@ start_rounds:
 	mov cr3, eax
 	call build_tasks
 	mov eax, cr0
-	or eax, 0x80010000			; PG, WP
+	or eax, CR0_PG | CR0_WP
 	mov cr0, eax
 	call main
 	inc dword [round]

@@ -69,7 +69,7 @@ sse:	mov rbx, HPET_TIMER
 	SAME rcx, 0x77665544, "MOVD from a device"
 	mov qword [try_rax], 0
 	TRY movaps xmm3, [rbx + COMPARATOR]
-	cmp al, VECTOR_GP
+	cmp al, EXC_GP
 	CHECK e, "MOVAPS that is not aligned"
 	movdqu xmm3, [rbx + 0x18]		; the FSB route of a device, and the next one's configuration
 	ret
@@ -80,7 +80,7 @@ avx:	mov eax, 1
 	cmp ecx, 0x14000000
 	jne .none
 	mov rax, cr4
-	or eax, 1 << 18
+	or eax, CR4_OSXSAVE
 	mov cr4, rax
 	mov eax, 7
 	xor ecx, ecx
@@ -139,7 +139,7 @@ others:	mov rbx, HPET_TIMER
 	SAME rcx, 0x1000, "CMPXCHG16B to a device"
 	mov qword [try_rax], 0
 	TRY cmpxchg16b [rdi + COMPARATOR]
-	cmp al, VECTOR_GP
+	cmp al, EXC_GP
 	CHECK e, "CMPXCHG16B that is not aligned"
 .no_cmpxchg16b:
 	mov rdi, HPET_TIMER
