@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <keel/macros.h>
+
 #include "core/stream.h"
 #include "fuzz.h"
 #include "host/backend/block_queue.h"
@@ -47,16 +49,22 @@ struct drive {
 	uint8_t *memory;
 	struct block_queue queue;
 	struct vq_driver driver;
-	struct vq_shadow shadow[KEEL_BLOCK_ENTRIES];
-	struct flight flight[KEEL_BLOCK_ENTRIES];
+	struct vq_shadow shadow[KEEL_BLOCK_ENTRIES_MOST];
+	struct flight flight[KEEL_BLOCK_ENTRIES_MOST];
 };
 
 #define ARENA			KEEL_PAGE_SIZE
 #define DRIVE_BYTES		(ARENA + KEEL_BLOCK_ARENA)
-#define HEADERS			(ARENA + KEEL_BOUNCE_BYTES)	/* one for each place, and then the status bytes */
-#define STATUSES		(HEADERS + KEEL_BLOCK_ENTRIES * sizeof(struct keel_block_header))
+/* Behind the data, for each place: its header, its range, its status byte. */
+#define HEADERS			(ARENA + KEEL_BOUNCE_BYTES)
+#define RANGES			(HEADERS + KEEL_BLOCK_ENTRIES_MOST * sizeof(struct keel_block_header))
+#define STATUSES		(RANGES + KEEL_BLOCK_ENTRIES_MOST * sizeof(struct keel_block_range))
 
 static const enum manifest_mode modes[IMAGES] = { MANIFEST_RW, MANIFEST_RO, MANIFEST_SNAPSHOT };
+/* The first drive is virtio's, the others are IDE's. */
+static const unsigned int entries[KEEL_DRIVES] = {
+	KEEL_BLOCK_ENTRIES_MOST, KEEL_BLOCK_ENTRIES, KEEL_BLOCK_ENTRIES, KEEL_BLOCK_ENTRIES,
+};
 
 static char paths[IMAGES + 1][64];
 static struct disk disks[KEEL_DRIVES];
@@ -83,10 +91,17 @@ static unsigned int flying;
 static bool cut, holds;
 static bool racing;
 
+static enum keel_block_status status_for(int status)
+{
+	if (!status)
+		return KEEL_BLOCK_OK;
+	return status == -EOPNOTSUPP ? KEEL_BLOCK_UNSUPPORTED : KEEL_BLOCK_FAILED;
+}
+
 static void done(void *owner, uint32_t tag, int status)
 {
-	struct drive *drive = &drives[tag / KEEL_BLOCK_ENTRIES];
-	struct flight *flight = &drive->flight[tag % KEEL_BLOCK_ENTRIES];
+	struct drive *drive = &drives[tag / KEEL_BLOCK_ENTRIES_MOST];
+	struct flight *flight = &drive->flight[tag % KEEL_BLOCK_ENTRIES_MOST];
 
 	(void)owner;
 	require(flight->count > 0, "an answer to no request");
@@ -95,9 +110,9 @@ static void done(void *owner, uint32_t tag, int status)
 		require(flight->good == !status, status ? "a good request failed" : "a bad request succeeded");
 	flight->count--;
 	flying--;
-	block_queue_done(&drive->queue, tag % KEEL_BLOCK_ENTRIES, status);
+	block_queue_done(&drive->queue, tag % KEEL_BLOCK_ENTRIES_MOST, status);
 	if (cell == CELL_HONEST)
-		require(drive->memory[flight->status] == (status ? KEEL_BLOCK_FAILED : KEEL_BLOCK_OK), "another status");
+		require(drive->memory[flight->status] == status_for(status), "another status");
 }
 
 static bool failed(void *owner, const struct disk_job *job)
@@ -116,26 +131,49 @@ static bool is_readonly(uint32_t drive)
 	return drive == MEDIUM || modes[drive] == MANIFEST_RO;
 }
 
-/* The rules of keel/channel.h, once more. */
+static bool is_range(uint32_t op)
+{
+	return op == KEEL_BLOCK_DISCARD || op == KEEL_BLOCK_WRITE_ZEROES;
+}
+
+/* The rules of keel/channel.h, once more. What a snapshot keeps cannot be discarded. */
 static bool is_good(unsigned int drive, const struct disk_request *r)
 {
 	if (drive > MEDIUM || (drive == MEDIUM && disks[MEDIUM].fd < 0))
 		return false;
 	if (r->op == KEEL_BLOCK_FLUSH)
 		return true;
-	if (r->op == KEEL_BLOCK_WRITE && is_readonly(drive))
+	if (r->op != KEEL_BLOCK_READ && is_readonly(drive))
 		return false;
-	return r->count && r->count <= KEEL_BOUNCE_BYTES && r->count % SECTOR == 0 && r->offset % SECTOR == 0 &&
-	       r->offset < IMAGE_BYTES && IMAGE_BYTES - r->offset >= r->count;
+	if (r->op == KEEL_BLOCK_DISCARD && modes[drive] == MANIFEST_SNAPSHOT)
+		return false;
+	if (!is_range(r->op) && r->count > KEEL_BOUNCE_BYTES)
+		return false;
+	return r->count && r->count % SECTOR == 0 && r->offset % SECTOR == 0 && r->offset < IMAGE_BYTES &&
+	       IMAGE_BYTES - r->offset >= r->count;
 }
 
-static void check_request(const struct drive *drive, const struct disk_request *r)
+/* Of a range nothing is moved: the engine gets no memory for it. */
+static void check_request(unsigned int number, const struct disk_request *r)
 {
-	require(r->op == KEEL_BLOCK_READ || r->op == KEEL_BLOCK_WRITE || r->op == KEEL_BLOCK_FLUSH, "an operation that is none");
-	require(r->tag < KEEL_BLOCK_ENTRIES, "a tag that is none");
-	if (r->op != KEEL_BLOCK_FLUSH)
-		require(r->data >= drive->memory + ARENA && r->count <= KEEL_BLOCK_ARENA &&
-			r->data + r->count <= drive->memory + DRIVE_BYTES, "data outside of the arena");
+	const uint8_t *memory = drives[number].memory;
+
+	require(r->tag < entries[number], "a tag that is none");
+	switch (r->op) {
+	case KEEL_BLOCK_READ:
+	case KEEL_BLOCK_WRITE:
+		require(r->data >= memory + ARENA && r->count <= KEEL_BLOCK_ARENA && r->data + r->count <= memory + DRIVE_BYTES,
+			"data outside of the arena");
+		return;
+	case KEEL_BLOCK_DISCARD:
+	case KEEL_BLOCK_WRITE_ZEROES:
+		require(!r->data && r->count <= KEEL_BLOCK_RANGE_MOST * SECTOR && r->count % SECTOR == 0, "a range that is none");
+		return;
+	case KEEL_BLOCK_FLUSH:
+		require(!r->data && !r->count, "a flush with data");
+		return;
+	}
+	require(false, "an operation that is none");
 }
 
 /* Of requests with the same tag nobody can tell which has been answered. */
@@ -145,7 +183,8 @@ static void note_flight(unsigned int number, const struct disk_request *request)
 	bool good = is_good(number, request);
 
 	require(cell != CELL_HONEST || !flight->count, "a request that was taken twice");
-	flight->sure = !flight->count && (!cut || !good);
+	/* Not every file can have holes. */
+	flight->sure = !flight->count && (!good || (!cut && request->op != KEEL_BLOCK_DISCARD));
 	flight->good = good;
 	flight->count++;
 	flying++;
@@ -157,10 +196,10 @@ static void take_requests(void)
 	struct disk_request request;
 
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		for (unsigned int k = 0; k < KEEL_BLOCK_ENTRIES && block_queue_next(&drives[i].queue, &request); k++) {
-			check_request(&drives[i], &request);
+		for (unsigned int k = 0; k < entries[i] && block_queue_next(&drives[i].queue, &request); k++) {
+			check_request(i, &request);
 			note_flight(i, &request);
-			request.tag += i * KEEL_BLOCK_ENTRIES;
+			request.tag += i * KEEL_BLOCK_ENTRIES_MOST;
 			disk_submit(i == MEDIUM ? &media : &engine, &disks[i], &request);
 		}
 	disk_start(&engine);
@@ -241,13 +280,14 @@ static void open_disks(void)
 		"an engine does not start");
 }
 
-static void start_drive(struct drive *drive)
+static void start_drive(unsigned int number)
 {
-	static const struct keel_queue where = { 0, KEEL_BLOCK_ENTRIES, ARENA, KEEL_BLOCK_ARENA };
+	const struct keel_queue where = { 0, entries[number], ARENA, KEEL_BLOCK_ARENA };
+	struct drive *drive = &drives[number];
 
 	memset(drive->memory, 0, ARENA);
 	memset(drive->flight, 0, sizeof(drive->flight));
-	vq_driver_init(&drive->driver, drive->memory, KEEL_BLOCK_ENTRIES, drive->shadow);
+	vq_driver_init(&drive->driver, drive->memory, where.entries, drive->shadow);
 	block_queue_init(&drive->queue, (struct keel_channel *)drive->memory, &where);
 	board_watch(&board, &drive->queue.vq);
 }
@@ -290,13 +330,13 @@ static void start(void)
 	require(!engine.busy && !media.busy && !flying, "requests without an answer");
 	start_streams();
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
-		start_drive(&drives[i]);
+		start_drive(i);
 }
 
 static void cut_images(bool short_now)
 {
-	for (unsigned int i = 0; i < KEEL_DRIVES * KEEL_BLOCK_ENTRIES; i++) {
-		struct flight *flight = &drives[i / KEEL_BLOCK_ENTRIES].flight[i % KEEL_BLOCK_ENTRIES];
+	for (unsigned int i = 0; i < KEEL_DRIVES * KEEL_BLOCK_ENTRIES_MOST; i++) {
+		struct flight *flight = &drives[i / KEEL_BLOCK_ENTRIES_MOST].flight[i % KEEL_BLOCK_ENTRIES_MOST];
 
 		flight->sure &= !flight->good;
 	}
@@ -342,6 +382,68 @@ static void place_request(struct keel_block_header *header, struct vq_piece *dat
 	}
 }
 
+/* Within the image mostly; else over its end, longer than one may be, anywhere, or with a flag that is none. */
+static struct keel_block_range place_range(uint8_t odd, struct bytes *b)
+{
+	struct keel_block_range range = {
+		.sector = take32(b) % (SECTORS + 8), .sectors = take8(b) % 24, .flags = odd / 16 % 2 ? KEEL_BLOCK_UNMAP : 0,
+	};
+
+	switch (odd % 16) {
+	case 0:
+		range.sector = take64(b);
+		break;
+	case 1:
+		range.sectors = take32(b);
+		break;
+	case 2:
+		range.flags = take32(b);
+		break;
+	case 3:
+		range.sector = take8(b) % 4;
+		range.sectors = SECTORS - 3 + take8(b) % 6;
+		break;
+	case 4:
+		range.sectors = KEEL_BLOCK_RANGE_MOST + take8(b) % 3 - 1;
+		break;
+	case 5:
+		range.sector = -(uint64_t)take8(b);
+		break;
+	default:
+		break;
+	}
+	return range;
+}
+
+static uint32_t take_op(uint8_t kind, struct bytes *b)
+{
+	static const uint32_t ops[] = {
+		KEEL_BLOCK_READ, KEEL_BLOCK_READ, KEEL_BLOCK_READ, KEEL_BLOCK_WRITE, KEEL_BLOCK_WRITE, KEEL_BLOCK_DISCARD,
+		KEEL_BLOCK_FLUSH,
+	};
+
+	if (kind % 8 == ARRAY_SIZE(ops))
+		return take32(b);
+	return ops[kind % 8] == KEEL_BLOCK_DISCARD && kind & 0x40 ? KEEL_BLOCK_WRITE_ZEROES : ops[kind % 8];
+}
+
+/* What is between header and status. Returns how many pieces. */
+static unsigned int place_data(struct drive *drive, struct keel_block_header *header, struct vq_piece *data, uint8_t odd,
+			       struct bytes *b)
+{
+	uint32_t range_at = RANGES + drive->driver.free * (uint32_t)sizeof(struct keel_block_range);
+	struct keel_block_range range;
+
+	if (!is_range(header->op)) {
+		place_request(header, data, odd, b);
+		return header->op != KEEL_BLOCK_FLUSH;
+	}
+	range = place_range(odd, b);
+	memcpy(drive->memory + range_at, &range, sizeof(range));
+	*data = (struct vq_piece){ range_at, sizeof(range) };
+	return 1;
+}
+
 /* As the cell would, or with pieces of other sizes, or one too many or too few. */
 static void send_request(struct bytes *b)
 {
@@ -349,14 +451,14 @@ static void send_request(struct bytes *b)
 	struct drive *drive = &drives[kind / 8 % KEEL_DRIVES];
 	uint16_t place = drive->driver.free, head;
 	uint32_t header_at = HEADERS + place * (uint32_t)sizeof(struct keel_block_header), status_at = STATUSES + place;
-	struct keel_block_header header = {
-		.op = kind % 8 < 3 ? KEEL_BLOCK_READ : kind % 8 < 6 ? KEEL_BLOCK_WRITE : kind % 8 == 6 ? KEEL_BLOCK_FLUSH : take32(b),
-	};
+	struct keel_block_header header = { .op = take_op(kind, b) };
 	struct vq_piece pieces[4] = { { header_at, sizeof(header) } };
-	unsigned int count = 1, out = header.op == KEEL_BLOCK_WRITE ? 2 : 1;
+	unsigned int count = 1, out = header.op == KEEL_BLOCK_WRITE || is_range(header.op) ? 2 : 1;
 
-	place_request(&header, &pieces[1], odd, b);
-	count += header.op != KEEL_BLOCK_FLUSH;
+	/* None is free: the places are those that requests under way have. */
+	if (!drive->driver.free_count)
+		return;
+	count += place_data(drive, &header, &pieces[1], odd, b);
 	pieces[count++] = (struct vq_piece){ status_at, 1 };
 	if (cell != CELL_HONEST && shape % 8 == 0)
 		count -= shape / 8 % 2;
@@ -394,7 +496,7 @@ static void look_at_answers(void)
 static void scribble(struct bytes *b)
 {
 	uint8_t where = take8(b), *base = where % 2 ? (uint8_t *)channel : drives[where / 2 % KEEL_DRIVES].memory;
-	size_t bytes = where % 2 ? sizeof(*channel) : where / 8 % 4 ? vq_bytes(KEEL_BLOCK_ENTRIES) : DRIVE_BYTES;
+	size_t bytes = where % 2 ? sizeof(*channel) : where / 8 % 4 ? vq_bytes(entries[where / 2 % KEEL_DRIVES]) : DRIVE_BYTES;
 	size_t at = take32(b) % bytes, count = take8(b) % 16;
 
 	for (size_t i = 0; cell != CELL_HONEST && i < count && at + i < bytes; i++)
@@ -598,7 +700,7 @@ static void *race(void *unused)
 		uint32_t value = (uint32_t)next(&state);
 		struct drive *drive = &drives[value % KEEL_DRIVES];
 		struct vq_desc *desc = &vq_descs(drive->memory)[value >> 2 & (KEEL_BLOCK_ENTRIES - 1)];
-		struct vq_head *avail = vq_avail_head(drive->memory, KEEL_BLOCK_ENTRIES);
+		struct vq_head *avail = vq_avail_head(drive->memory, entries[value % KEEL_DRIVES]);
 		uint32_t at = HEADERS + (value >> 6 & 3) * (uint32_t)sizeof(struct keel_block_header);
 		struct keel_block_header *header = (struct keel_block_header *)(drive->memory + at);
 
@@ -607,7 +709,7 @@ static void *race(void *unused)
 		__atomic_store_n(&desc->length, value >> 13 & 1 ? SECTOR : value >> 9 & 1 ? 16 : value, __ATOMIC_RELAXED);
 		__atomic_store_n(&desc->flags, value >> 10 & 3, __ATOMIC_RELAXED);
 		__atomic_store_n(&desc->next, value >> 17 & 31, __ATOMIC_RELAXED);
-		__atomic_store_n(&header->op, value >> 18 & 7, __ATOMIC_RELAXED);
+		__atomic_store_n(&header->op, value >> 18 & 15, __ATOMIC_RELAXED);
 		__atomic_store_n(&header->sector, value >> 14 & 1 ? 1 : (uint64_t)value << 20, __ATOMIC_RELAXED);
 		race_stream(value);
 	}
