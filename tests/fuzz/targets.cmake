@@ -31,6 +31,8 @@ keel_fuzz_target(ide
 keel_fuzz_target(iommu
 	SOURCES arch/x86/amdvi.c arch/x86/vtd.c
 	INCLUDES vmm arch/x86)
+keel_fuzz_target(link
+	SOURCES ${KEEL_PC_SOURCES})
 keel_fuzz_target(machine
 	SOURCES ${KEEL_PC_SOURCES})
 keel_fuzz_target(manifest ALLOCATES

@@ -27,6 +27,10 @@
 #define EVENT		KEEL_CONTEXT_EVENT
 #define NEVER		UINT64_MAX
 #define IF		0x200u
+/* Pages for APICs: a test may have more vCPUs. */
+#ifndef RIG_APICS
+#define RIG_APICS	(2 * VCPUS)
+#endif
 
 struct test_channel {
 	struct keel_channel c;
@@ -71,7 +75,7 @@ static struct board host;		/* the resource half's end of it */
 static uint8_t *guest;
 static struct pc *pc;
 static struct keel_context ctx[EVENT + 1];
-static struct lapic_page apics[2 * VCPUS];
+static struct lapic_page apics[RIG_APICS];
 static uint64_t tsc;
 
 /* Driving it */
