@@ -13,10 +13,10 @@ unset KEEL_BUILD KEEL_INVOKED
 tree="$WORK/a tree"
 make_tree() {
 	local script
-	mkdir -p "$tree/tests" "$tree/build/image" "$tree/build/bench" "$tree/build/guests"
+	mkdir -p "$tree/tests" "$tree/devmodel" "$tree/build/image" "$tree/build/bench" "$tree/build/guests"
 	cp -a "$ROOT/tools" "$ROOT/include" "$tree/"
 	cp -a "$ROOT/tests/guests" "$tree/tests/"
-	cp -a "$ROOT/include" "$tree/"
+	cp -a "$ROOT/devmodel/shared" "$tree/devmodel/"
 	for script in build guests; do
 		printf '#!/bin/sh\n' >"$tree/tools/lib/$script.sh"
 	done
