@@ -175,8 +175,8 @@ struct hv_ops {
 	const char *name;
 	const struct pt_format *second_level;
 	/*
-	 * In Keel all events are held off, and stay pending: by STGI and CLGI, which trap_patch() puts in. INIT comes as #SX then.
-	 * Else RFLAGS.IF holds interrupts off, and NMIs come at any time.
+	 * In Keel all events are held off, and stay pending: by STGI and CLGI, which trap_patch() puts in. INIT comes as #SX
+	 * then. Else RFLAGS.IF holds interrupts off, and NMIs come at any time.
 	 */
 	bool holds_nmis;
 	struct hv_cpu_ops cpu;

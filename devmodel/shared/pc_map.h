@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The facts of machine "pc": where what answers, and by which interrupt. Both halves of the device model read them here, and so do the
- * manifest's reader and, through the C preprocessor, the ACPI description of the board: so numbers have no suffix.
+ * The facts of machine "pc": where what answers, and by which interrupt. Both halves of the device model read them here, and so
+ * do the manifest's reader and, through the C preprocessor, the ACPI description of the board: so numbers have no suffix.
  * Places are those of QEMU's and SeaBIOS's i440FX machine; sizes of blocks, where a chip's own header has them, are there.
  */
 #ifndef KEEL_PC_MAP_H

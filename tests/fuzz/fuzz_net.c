@@ -392,7 +392,8 @@ static void collect_frame(const struct queue *q, uint16_t head, uint32_t bytes)
 		frame_left = buffers;
 		used = 0;
 	}
-	require(bytes && bytes <= NET_BUFFER_BYTES && (frame_left == 1 || bytes == NET_BUFFER_BYTES), "a buffer that is not full");
+	require(bytes && bytes <= NET_BUFFER_BYTES && (frame_left == 1 || bytes == NET_BUFFER_BYTES),
+		"a buffer that is not full");
 	memcpy(frame + used, channel + q->place[head], bytes);
 	used += bytes;
 	if (--frame_left)

@@ -63,8 +63,8 @@ size_t machine_save_bytes(struct pc *pc);
 size_t machine_load_bytes(struct pc *pc);
 
 /*
- * At the end of an entry, while no vCPU runs, of a machine that is settled: all pieces, one behind the other. Returns the stream's
- * length, or 0, and why. The machine stays as it is.
+ * At the end of an entry, while no vCPU runs, of a machine that is settled: all pieces, one behind the other. Returns the
+ * stream's length, or 0, and why. The machine stays as it is.
  */
 size_t machine_save(struct pc *pc, uint8_t *stream, size_t room, struct machine_error *error);
 
