@@ -959,6 +959,40 @@ START_TEST(medium_was_changed)
 }
 END_TEST
 
+/* A read waits for the bus master; in the other machine's drive there is no medium, a smaller one, a larger one. */
+START_TEST(medium_was_changed_in_a_read)
+{
+	static const uint64_t sectors[] = { 0, 4 * 10, 4 * 60 };
+	static const uint8_t read[12] = { 0x28, [5] = 20, [8] = 8 };
+	const struct ide_drive_state *s;
+	struct keel_machine machine;
+	size_t bytes;
+
+	make();
+	add_virtio();
+	set_sectors(1, 4 * 30);
+	event();
+	out(0x176, 0xa0);
+	out(0x171, 1);
+	out(0x177, 0xa0);
+	for (unsigned int i = 0; i < sizeof(read); i += 2)
+		out_by(0, 0x170, 2, read[i] | (uint32_t)read[i + 1] << 8);
+	ck_assert_uint_eq(pc->ide.channel[1].drive[0].s.flow, IDE_READ_DMA);
+	bytes = save(stream);
+	set_sectors(1, sectors[_i]);
+	machine = channel->c.machine;
+	leave(&first);
+	make_second(&first, &machine, 0);
+	ck_assert(load(stream, bytes));
+	s = &pc->ide.channel[1].drive[0].s;
+	ck_assert_uint_eq(s->flow, IDE_IDLE);
+	ck_assert_uint_eq(s->status & IDE_STATUS_ERR, IDE_STATUS_ERR);
+	ck_assert_uint_eq(s->attention, sectors[_i] != 0);
+	/* What was loaded can be saved and loaded again. */
+	ck_assert(load(stream, save(stream)));
+}
+END_TEST
+
 START_TEST(door_is_told)
 {
 	struct keel_machine machine;
@@ -997,5 +1031,6 @@ SUITE("save", tests)
 	tcase_add_test(tests, changed_anywhere);
 	tcase_add_test(tests, wall_clock_goes_on);
 	tcase_add_test(tests, medium_was_changed);
+	tcase_add_loop_test(tests, medium_was_changed_in_a_read, 0, 3);
 	tcase_add_test(tests, door_is_told);
 }

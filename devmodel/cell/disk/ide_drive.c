@@ -542,12 +542,21 @@ void ide_drive_flush(struct ide_drive *d)
 	ide_drive_step(d);
 }
 
+/* A read of a CD-ROM may be of another medium than the one that is there now: the change ends it, or the host, behind its end. */
+static uint64_t end_most(const struct ide_drive *d, const struct ide_drive_state *s)
+{
+	bool read = s->flow == IDE_READ || s->flow == IDE_READ_DMA;
+
+	return read && d->kind == KEEL_DEVICE_IDE_CDROM ? INT64_MAX : d->bytes;
+}
+
 /* A transfer between guest and medium is in whole sectors, but for what IDE_READ has already put into the buffer. */
 static bool transfer_valid(const struct ide_drive *d, const struct ide_drive_state *s)
 {
 	uint32_t sector = unit(d);
+	uint64_t most = end_most(d, s);
 
-	if (s->left > d->bytes || s->position > d->bytes - s->left || (s->position + s->left) % sector)
+	if (s->left > most || s->position > most - s->left || (s->position + s->left) % sector)
 		return false;
 	if (s->flow == IDE_READ)
 		return true;
