@@ -92,7 +92,8 @@ emulator_prepare() {
 		display_library: rfb, options="timeout=0"
 		speaker: enabled=0
 		sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
-		cpu: model=$cpu, count=$smp, quantum=32, ips=120000000, reset_on_triple_fault=$reset, ignore_bad_msrs=1, mwait_is_nop=1
+		cpu: model=$cpu, count=$smp, quantum=32, ips=120000000
+		cpu: reset_on_triple_fault=$reset, ignore_bad_msrs=1, mwait_is_nop=1
 		memory: guest=$memory, host=$((memory < bochs_resident ? memory : bochs_resident))
 		vga: extension=none
 		pci: enabled=1, chipset=i440fx
