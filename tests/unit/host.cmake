@@ -27,9 +27,9 @@ keel_unit_test(vq
 	SOURCES tests/unit/test_vq.c devmodel/shared/vq_device.c devmodel/shared/vq_driver.c)
 keel_unit_test(devices ALLOCATES
 	SOURCES tests/unit/test_devices.c devmodel/host/backend/net.c devmodel/host/backend/net_passt.c
-		devmodel/host/backend/net_tap.c devmodel/host/loop.c devmodel/host/backend/rng.c
-		devmodel/host/backend/virtio_blk.c devmodel/host/channel.c devmodel/host/devices.c devmodel/host/firmware/blob.c tools/common/exit.c tools/common/text.c
-		${KEEL_PC_SOURCES})
+		devmodel/host/backend/net_tap.c devmodel/host/backend/rng.c devmodel/host/backend/virtio_blk.c
+		devmodel/host/loop.c devmodel/host/channel.c devmodel/host/devices.c devmodel/host/firmware/blob.c
+		tools/common/exit.c tools/common/text.c ${KEEL_PC_SOURCES})
 keel_unit_test(disk ALLOCATES
 	SOURCES tests/unit/test_disk.c devmodel/host/backend/claim.c devmodel/host/backend/disk.c devmodel/host/loop.c
 		${KEEL_BOARD_SOURCES} devmodel/cell/core/stream.c devmodel/shared/vq_driver.c

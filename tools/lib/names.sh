@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# names.sh HEADER...: the names of C headers that include no other, for NASM: macros, and the numbers of exceptions. CC preprocesses.
+# names.sh HEADER...: the names of C headers that include no other, for NASM: macros, and the numbers of exceptions.
+# CC preprocesses.
 set -eu
 for header; do
 	printf '#include "%s"\n' "$header"
