@@ -2,6 +2,9 @@
 /*
  * Fuzz target of the saved machine, with a virtio device of each kind: a busy one is used for a while, saved, and loaded as it
  * is, which must work, or with changes, which must leave the other machine alone or make it one that runs.
+ *
+ * The resource half keeps to the rules of the drives' and the virtio devices' queues; or it keeps to none, for all of a use. A
+ * guest may wait for ever then, but a machine that comes to rest is one that can be saved and loaded as any other.
  */
 #include "fuzz_check.h"
 
@@ -15,19 +18,25 @@
 #define LOW_BYTES	0x10000u	/* of guest memory, that an input may find as another one has left it */
 #define DRAIN_MOST	400u
 #define ACTIONS_MOST	64u
+#define HOSTILE		0xc0u		/* these bits of the byte that says how many: the resource half is hostile */
+#define ANSWERS_MOST	4u		/* of a hostile one at once */
+#define WRITTEN_MOST	8u		/* bytes that it writes anywhere at once */
+#define SHARED_QUEUES	(VIRTIO_QUEUES + 2)	/* the virtio devices', and the drives' */
 
 /* All that a machine is of, but for its guest's memory. */
 struct snapshot {
 	struct pc pc;
 	struct test_channel channel;
 	struct board host;
-	uint8_t virtio_ring[VIRTIO_QUEUES][KEEL_PAGE_SIZE];
+	uint8_t virtio[VIRTIO_QUEUES * VIRTIO_BYTES];
 	struct lapic_page apics[2 * VCPUS];
 	struct keel_context ctx[EVENT + 1];
 	uint64_t tsc;
 };
 
 static struct snapshot *fresh, *busy;
+static bool hostile;			/* the resource half, in the use at hand; */
+static struct vq_device ends[SHARED_QUEUES];	/* its ends of the queues that it breaks */
 static uint8_t stream[STREAM_ROOM], before[STREAM_ROOM], after[STREAM_ROOM];
 static uint64_t memory[STREAM_ROOM / 8];
 
@@ -38,8 +47,7 @@ static struct snapshot *keep(void)
 	require(s != NULL, "no memory");
 	s->pc = *pc;
 	s->channel = *channel;
-	for (unsigned int q = 0; q < VIRTIO_QUEUES; q++)
-		memcpy(s->virtio_ring[q], (uint8_t *)channel + VIRTIO_RING(q), KEEL_PAGE_SIZE);
+	memcpy(s->virtio, (uint8_t *)channel + VIRTIO_RING(0), sizeof(s->virtio));
 	s->host = host;
 	memcpy(s->apics, apics, sizeof(apics));
 	memcpy(s->ctx, ctx, sizeof(ctx));
@@ -51,8 +59,7 @@ static void bring_back(const struct snapshot *s)
 {
 	*pc = s->pc;
 	*channel = s->channel;
-	for (unsigned int q = 0; q < VIRTIO_QUEUES; q++)
-		memcpy((uint8_t *)channel + VIRTIO_RING(q), s->virtio_ring[q], KEEL_PAGE_SIZE);
+	memcpy((uint8_t *)channel + VIRTIO_RING(0), s->virtio, sizeof(s->virtio));
 	host = s->host;
 	memcpy(apics, s->apics, sizeof(apics));
 	memcpy(ctx, s->ctx, sizeof(ctx));
@@ -101,10 +108,101 @@ static void access_virtio(struct bytes *b)
 		virtio_put(d, pages[at % 6] + (take8(b) & (0x3fu & ~(bytes - 1))), bytes, what & 0x40 ? take8(b) : take32(b));
 }
 
+/* A resource half that keeps to no rule */
+
+static uint32_t ring_entries(unsigned int number)
+{
+	return number < VIRTIO_QUEUES ? VIRTIO_ENTRIES : KEEL_BLOCK_ENTRIES;
+}
+
+/* It begins where the honest one has stopped. */
+static void open_end(unsigned int number)
+{
+	const struct keel_queue drive[2] = { TEST_QUEUE(0), TEST_QUEUE(1) };
+	const struct keel_queue virtio = {
+		.ring = VIRTIO_RING(number), .arena = VIRTIO_RING(number) + (uint32_t)KEEL_PAGE_SIZE, .arena_bytes = VIRTIO_ARENA,
+	};
+	const struct keel_queue *where = number < VIRTIO_QUEUES ? &virtio : &drive[number - VIRTIO_QUEUES];
+	struct vq_device *end = &ends[number];
+	uint32_t entries = ring_entries(number);
+
+	vq_device_init(end, channel, where->ring, entries, where->arena, where->arena_bytes);
+	end->avail_index = end->used_index = vq_used_head((uint8_t *)channel + where->ring, entries)->index;
+}
+
+/* Bytes of the answers, of any other part of the ring, or near the front of the arena. */
+static void write_anywhere(struct bytes *b, const struct vq_device *end)
+{
+	uint8_t *ring = (uint8_t *)channel + end->ring;
+	size_t used = vq_used_offset(end->entries), bytes = vq_bytes(end->entries), at = take16(b);
+	uint8_t how = take8(b);
+	uint8_t *to = (uint8_t *)channel + end->arena + at;
+	unsigned int count = how / 4 % WRITTEN_MOST + 1;
+
+	if (how & 1)
+		to = ring + used + at % (bytes - used);
+	else if (how & 2)
+		to = ring + at % bytes;
+	/* An arena is longer than what 'at' counts, and behind a ring its page goes on. */
+	for (unsigned int i = 0; i < count; i++)
+		to[i] = take8(b);
+}
+
+/* What a device is to read: a value again and again, as a status all is well mostly; and in front anything, as a header. */
+static void fill_piece(struct bytes *b, const struct vq_piece *piece, uint8_t how)
+{
+	uint8_t *to = (uint8_t *)channel + piece->offset;
+	uint32_t bytes = how & 0x10 ? take8(b) % 13 : 0;
+
+	memset(to, how & 0x20 ? take8(b) : 0, piece->bytes);
+	for (uint32_t i = 0; i < bytes && i < piece->bytes; i++)
+		to[i] = take8(b);
+}
+
+/* A chain that is there, or was; of it, or of any, an answer, or none. Any length. */
+static void answer_wildly(struct bytes *b, struct vq_device *end)
+{
+	static const uint32_t lengths[] = { 0, 1, 12, 64, 512, 0x10000, UINT32_MAX };
+	uint8_t how = take8(b), length = take8(b);
+	struct vq_chain chain = { .head = take8(b) };
+	uint32_t bytes = 0;
+
+	if (!(how & 0x40) && !vq_device_take(end, &chain))
+		return;
+	for (unsigned int i = chain.out; i < chain.out + chain.in; i++) {
+		fill_piece(b, &chain.piece[i], how);
+		bytes += chain.piece[i].bytes;
+	}
+	if (length % 16 < ARRAY_SIZE(lengths))
+		bytes = lengths[length % 16];
+	/* What it does not give back now it may by another answer. */
+	if (how % 8)
+		vq_device_give(end, how % 8 == 1 ? take16(b) : how % 8 == 2 ? take8(b) % end->entries : chain.head, bytes);
+	end->outstanding = 0;
+}
+
+static void be_hostile(struct bytes *b)
+{
+	unsigned int what = take8(b), count = what / 8 % ANSWERS_MOST + 1;
+	struct vq_device *end = &ends[what % 8 % SHARED_QUEUES];
+
+	for (unsigned int i = 0; i < count; i++)
+		if (what >= 0xc0)
+			write_anywhere(b, end);
+		else
+			answer_wildly(b, end);
+	event();
+}
+
 static void be_virtio_host(struct bytes *b)
 {
-	uint8_t what = take8(b);
+	uint8_t what;
 
+	if (hostile) {
+		be_hostile(b);
+		return;
+	}
+	what = take8(b);
 	answer_virtio(what % VIRTIO_QUEUES, what & 0x80);
 	event();
 }
@@ -181,6 +279,36 @@ static void access_msr(struct bytes *b, unsigned int vcpu)
 		wrmsr(vcpu, msr, what & 0x40 ? take64(b) : take32(b));
 }
 
+/* A command to the first drive, of some sectors; to the other one a packet, which has a medium only if one was put in. */
+static void use_drive(struct bytes *b)
+{
+	static const uint8_t commands[] = { 0x20, 0x24, 0x29, 0x30, 0x34, 0x39, 0xc4, 0xc5, 0xc8, 0xca, 0xe7, 0xec };
+	static const uint8_t packets[] = { 0x00, 0x12, 0x25, 0x28, 0x43, 0x46, 0x4a, 0xa8, 0xbe };
+	unsigned int what = take8(b);
+
+	/* Nobody answers the other one but a hostile half. */
+	if (what & 0x80 && hostile) {
+		uint8_t packet[12] = { packets[what % ARRAY_SIZE(packets)] };
+
+		packet[5] = take8(b);
+		packet[8] = take8(b) % 16;
+		packet[9] = take8(b) % 4;
+		out(0x176, 0xa0);
+		out(0x171, what & 0x40 ? 1 : 0);
+		out(0x175, 8);
+		out(0x177, 0xa0);
+		for (unsigned int i = 0; i < sizeof(packet); i += 2)
+			out_by(0, 0x170, 2, packet[i] | packet[i + 1] << 8);
+		return;
+	}
+	out(0x1f6, 0xe0);
+	out(0x1f2, take8(b));
+	out(0x1f3, take8(b));
+	out(0x1f4, 0);
+	out(0x1f5, 0);
+	out(0x1f7, commands[what % ARRAY_SIZE(commands)]);
+}
+
 static void let_time_pass(struct bytes *b)
 {
 	unsigned int what = take8(b);
@@ -253,17 +381,23 @@ static void act(struct bytes *b)
 	case 8:
 		talk(b);
 		break;
+	case 13:
+		use_drive(b);
+		break;
 	default:
 		access_port(b, vcpu);
 		break;
 	}
 }
 
-/* All that is asked for is answered, so that the machine can be saved. False: the guest has ended it. */
+/* All that is asked for is answered, so that the machine can be saved. False: it has ended, or never comes to rest. */
 static bool come_to_rest(void)
 {
-	bool answered = answer_all_virtio();
+	bool answered;
 
+	if (hostile)
+		return !pc->end && machine_settle(pc);
+	answered = answer_all_virtio();
 	if (pc->end)
 		return false;
 	require(answered, "a virtio device asks for ever");
@@ -274,6 +408,8 @@ static bool come_to_rest(void)
 /* The resource half keeps up. False: the guest has ended the machine. */
 static bool drain(void)
 {
+	if (hostile)
+		return !pc->end;
 	for (unsigned int i = 0; i < DRAIN_MOST && !pc->end; i++) {
 		if (!pc->ide.channel[0].drive[0].requests)
 			return true;
@@ -285,10 +421,16 @@ static bool drain(void)
 
 static bool use(struct bytes *b)
 {
-	unsigned int actions = take8(b) % ACTIONS_MOST;
+	uint8_t how = take8(b);
+	unsigned int actions = how % ACTIONS_MOST;
 
+	hostile = (how & HOSTILE) == HOSTILE;
+	for (unsigned int q = 0; hostile && q < SHARED_QUEUES; q++)
+		open_end(q);
 	for (unsigned int i = 0; i < actions && b->left; i++) {
 		act(b);
+		if (hostile)
+			be_hostile(b);
 		if (!drain())
 			return false;
 	}
@@ -373,12 +515,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-/* Mostly actions that are what they seem; a short use, so that changes come before the input ends. */
+/* A short use, so that changes come before the input ends; or one of a hostile half, which may take all of it. */
 static size_t make_input(uint8_t *input, uint64_t *state)
 {
 	for (unsigned int i = 0; i < INPUT_BYTES; i++)
 		input[i] = (uint8_t)(next(state) >> 24);
 	input[0] = (uint8_t)(next(state) % 32);
+	if (next(state) % 4 == 0)
+		input[0] = (uint8_t)(HOSTILE | next(state) % ACTIONS_MOST);
 	return INPUT_BYTES;
 }
 
