@@ -68,13 +68,51 @@ static void bring_back(const struct snapshot *s)
 
 /* Virtio devices */
 
+/* Of a disk's request, or of what the other queues take. */
+static bool is_for_device(unsigned int d, unsigned int q, unsigned int piece, uint8_t op)
+{
+	if (d == VIRTIO_DISK)
+		return piece == 0 || (piece == 1 && op != KEEL_BLOCK_READ);
+	return q == VIRTIO_TRANSMIT || (q == VIRTIO_CONTROL && piece == 0);
+}
+
+/* As a driver would that means well: of a disk header, data or a range, and status. */
+static void add_good_chain(struct bytes *b, unsigned int d, unsigned int q)
+{
+	static const uint8_t ops[] = {
+		KEEL_BLOCK_READ, KEEL_BLOCK_WRITE, KEEL_BLOCK_READ, KEEL_BLOCK_WRITE, KEEL_BLOCK_FLUSH, KEEL_BLOCK_DISCARD,
+	};
+	unsigned int kind = take8(b), head = take8(b) % GUEST_ENTRIES, count = d == VIRTIO_DISK ? 3 : 1 + kind / 8 % 3;
+	struct keel_block_header header = { .op = ops[kind % ARRAY_SIZE(ops)], .sector = take8(b) % 66 };
+	struct keel_block_range range = { .sectors = kind / 8 % 4 };
+	bool ranges = header.op == KEEL_BLOCK_DISCARD;
+
+	memcpy(guest + GUEST_DATA, &header, sizeof(header));
+	if (ranges)
+		memcpy(guest + GUEST_DATA + 0x400, &range, sizeof(range));
+	for (unsigned int i = 0; i < count; i++)
+		set_virtio_desc(q, head + i, &(struct vq_desc){
+			.address = GUEST_DATA + i * 0x400u,
+			.length = i == 0 ? 16 : i == 2 ? 1 : ranges ? sizeof(range) : KEEL_SECTOR * (1u + kind / 128),
+			.flags = (uint16_t)((is_for_device(d, q, i, (uint8_t)header.op) ? 0 : VQ_DESC_WRITE) |
+					    (i + 1 < count ? VQ_DESC_NEXT : 0)),
+			.next = (uint16_t)((head + i + 1) % GUEST_ENTRIES),
+		});
+	make_available(d, q, (uint16_t)head);
+}
+
 /* A chain of up to three buffers, which may be what the device takes, and a notification. */
 static void add_chain(struct bytes *b)
 {
-	unsigned int what = take8(b), d = what % VIRTIO_DEVICES;
+	unsigned int what = take8(b), d = what % VIRTIO_DEVICES, count, head;
 	unsigned int q = virtio_rows[d].first_queue + what / 4 % virtio_rows[d].queues;
-	unsigned int count = 1 + take8(b) % 3, head = take8(b) % GUEST_ENTRIES;
 
+	if (what & 0x80) {
+		add_good_chain(b, d, q);
+		return;
+	}
+	count = 1 + take8(b) % 3;
+	head = take8(b) % GUEST_ENTRIES;
 	for (unsigned int i = 0; i < count; i++) {
 		uint8_t how = take8(b);
 		struct vq_desc desc = {
@@ -286,6 +324,12 @@ static void use_drive(struct bytes *b)
 	static const uint8_t packets[] = { 0x00, 0x12, 0x25, 0x28, 0x43, 0x46, 0x4a, 0xa8, 0xbe };
 	unsigned int what = take8(b);
 
+	/* They are in the middle of something, and take no command but these. */
+	if (what & 0x40) {
+		out(0x3f6, 4);
+		out(0x3f6, 0);
+		out(0x177, 0x08);
+	}
 	/* Nobody answers the other one but a hostile half. */
 	if (what & 0x80 && hostile) {
 		uint8_t packet[12] = { packets[what % ARRAY_SIZE(packets)] };
@@ -294,7 +338,7 @@ static void use_drive(struct bytes *b)
 		packet[8] = take8(b) % 16;
 		packet[9] = take8(b) % 4;
 		out(0x176, 0xa0);
-		out(0x171, what & 0x40 ? 1 : 0);
+		out(0x171, packet[5] & 1);
 		out(0x175, 8);
 		out(0x177, 0xa0);
 		for (unsigned int i = 0; i < sizeof(packet); i += 2)
