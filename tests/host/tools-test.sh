@@ -218,7 +218,7 @@ test_fuzz() {
 	make_target 'size > 8 && data[0]'
 	check "fuzz: where it is mended it passes" ends_with 0 '^1 passed, 0 failed' "${fuzz[@]}" small
 	check "fuzz: the input is an input among others then" compgen -G "$tree/build/corpus/small/small-crash-*"
-	make_target '(_exit(3), 0)'
+	make_target '(_exit(3), !data && size)'
 	check "fuzz: one that ends, and leaves no input" ends_with 1 '^0 passed, 1 failed' "${fuzz[@]}" small
 	check "fuzz: it is told" grep -E '^not ok - small: ended with status 3 and left no input' "$WORK/output"
 	check "fuzz: a target that is not there" ends_with 2 'fuzz-smal: no such test, did you mean fuzz-small' "${fuzz[@]}" smal
