@@ -228,7 +228,7 @@ START_TEST(in_pieces)
 }
 END_TEST
 
-/* What the guest's drivers had asked for before, and what they ask for now. */
+/* The loaded devices go on where the saved ones were: a second request of each driver gets the second place of its used ring. */
 START_TEST(virtio_goes_on)
 {
 	size_t bytes = save_and_make();
