@@ -222,7 +222,7 @@ action_out:	out 0x80, al
 action_rep_outsb:
 	mov esi, entry
 	mov ecx, 16
-	mov edx, 0x3f8
+	mov edx, PC_PORT_SERIAL
 	rep outsb
 	ret
 action_rdmsr:	mov ecx, MSR_EFER
@@ -759,7 +759,7 @@ action_answer_aperture_memory:
 	APERTURE 0, 0x8000, 1, 1
 	ret
 action_answer_aperture_apic:
-	APERTURE 0, 0xfee00000, 1, 1
+	APERTURE 0, PC_LAPIC, 1, 1
 	ret
 action_answer_aperture_address:
 	APERTURE 0, 0x10000000000, 1, 1
@@ -817,8 +817,6 @@ guest_away:
 	jmp $
 guest_code_end:
 bits 64
-
-%include "names.inc"
 	align 8
 table:	dw 0
 	dq 0

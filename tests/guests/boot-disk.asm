@@ -1,11 +1,12 @@
 ; SPDX-License-Identifier: GPL-2.0
 ; The smallest disk that boots: one sector. It says so on the serial port, then does what one character asks for: t, a triple
 ; fault; p, power-off by the PIIX4 that SeaBIOS has set up.
-COM1		equ 0x3f8
-COM1_STATUS	equ COM1 + 5
+%include "names.inc"
+
+SERIAL_STATUS	equ PC_PORT_SERIAL + 5
 RECEIVED	equ 0x01
 EMPTY		equ 0x20
-PM_CONTROL	equ 0x604
+PM_CONTROL	equ PC_PORT_PM + PC_PM_CONTROL
 SLEEP_OFF	equ 0x2000
 SIGNATURE	equ 0xaa55
 
@@ -21,19 +22,19 @@ start:	cli
 	test al, al
 	jz .ask
 	mov ah, al
-	mov dx, COM1_STATUS
+	mov dx, SERIAL_STATUS
 .wait:	in al, dx
 	test al, EMPTY
 	jz .wait
 	mov al, ah
-	mov dx, COM1
+	mov dx, PC_PORT_SERIAL
 	out dx, al
 	jmp .next
-.ask:	mov dx, COM1_STATUS
+.ask:	mov dx, SERIAL_STATUS
 	in al, dx
 	test al, RECEIVED
 	jz .ask
-	mov dx, COM1
+	mov dx, PC_PORT_SERIAL
 	in al, dx
 	cmp al, 't'
 	je .triple

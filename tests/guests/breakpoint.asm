@@ -13,9 +13,8 @@ DR7_LOCAL1	equ DR7_RESET | 4 | 0xd << 20
 DR7_WRITE1_1	equ DR7_RESET | 8 | 0x1 << 20
 DR7_WRITE1_2	equ DR7_RESET | 8 | 0x5 << 20
 DR7_WRITE1_8	equ DR7_RESET | 8 | 0x9 << 20
-VGA_HOLE	equ 0xa0000
-HPET_CONFIG	equ HPET + 0x10
-HPET_COUNTER	equ HPET + 0xf0		; storage while the counter stands
+HPET_CONFIG	equ PC_HPET + 0x10
+HPET_COUNTER	equ PC_HPET + 0xf0		; storage while the counter stands
 NO_PORT		equ 0x5658
 MANY		equ 16
 
@@ -105,20 +104,20 @@ check_steps:
 	mov eax, HPET_CONFIG
 	mov dword [rax], 0
 	mov r14d, HPET_COUNTER
-	mov r15d, VGA_HOLE
+	mov r15d, PC_VGA_HOLE
 	; The debug exception comes after each iteration (SDM vol. 3, 18.3.1.4).
 	mov ecx, 3
 	mov esi, SCRATCH
 	mov edi, SCRATCH + 64
 	STEP 3, "REP MOVSB", rep movsb
 	mov ecx, 3
-	mov esi, VGA_HOLE
+	mov esi, PC_VGA_HOLE
 	mov edi, SCRATCH
 	STEP 3, "REP MOVSB from device memory", rep movsb
 	test ecx, ecx
 	VERIFY z, "RCX after steps over REP MOVSB"
 	mov ecx, 3
-	mov edi, VGA_HOLE
+	mov edi, PC_VGA_HOLE
 	STEP 3, "REP STOSD to device memory", rep stosd
 	mov ecx, 3
 	mov dx, 0x80

@@ -17,7 +17,7 @@
 #define ENABLED			1u
 #define TSC_ADJUST		1		/* bit of EBX, leaf 7 */
 
-#define FAR_AWAY		0xfec00000u	/* no memory */
+#define FAR_AWAY		PC_IOAPIC	/* no memory */
 #define LONG_AGO		1600000000u
 #define VECTOR_SELF		0x51u
 #define ROUNDS			100

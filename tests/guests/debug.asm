@@ -42,7 +42,7 @@ hook:
 guest_main:
 	call pic_init
 	mov al, 0xff
-	out PIC_MASTER + 1, al
+	out PC_PORT_PIC_MASTER + 1, al
 	lea rax, [rel hook]
 	mov [interrupt_hook], rax
 	mov byte [count_faults], 1

@@ -69,7 +69,7 @@ on_bad_stack:
 .int_n:	mov rsp, BAD_STACK
 .int_n_at:
 	int VECTOR_TEST
-.nmi:	mov edx, LAPIC
+.nmi:	mov edx, PC_LAPIC
 	mov rsp, BAD_STACK
 	mov dword [rdx + APIC_REG_ICR_LOW], ICR_MODE_NMI
 .nmi_wait:
@@ -116,14 +116,14 @@ check_stacks:
 	cmp [abs fault_rip], rax
 	VERIFY e, "RIP: INT n on a missing stack"
 	; An interrupt is in service by then, and does not come a second time.
-	mov edx, LAPIC
+	mov edx, PC_LAPIC
 	mov dword [rdx + APIC_REG_ICR_LOW], VECTOR_TEST | ICR_SELF
 	TRY jmp on_bad_stack.interrupt
 	RAISED "an interrupt on a missing stack", EXC_PF, FAULT_WRITE
 	lea rax, [rel on_bad_stack.interrupt_at]
 	cmp [abs fault_rip], rax
 	VERIFY ae, "RIP: an interrupt on a missing stack"
-	mov edx, LAPIC
+	mov edx, PC_LAPIC
 	mov dword [rdx + APIC_REG_EOI], 0
 	sti
 	in al, 0x80
@@ -138,7 +138,7 @@ check_stacks:
 	RAISED "an NMI on a missing stack", EXC_PF, FAULT_WRITE
 	cmp qword [abs COUNTS + EXC_NMI * 8], 0
 	VERIFY e, "an NMI whose delivery failed came again"
-	mov edx, LAPIC
+	mov edx, PC_LAPIC
 	mov dword [rdx + APIC_REG_ICR_LOW], ICR_MODE_NMI
 	mov ecx, 1000
 .nmi:	pause
@@ -181,12 +181,12 @@ check_gates:
 	GATE_OFF VECTOR_TEST
 	TRY int VECTOR_TEST
 	RAISED_BY_GATE "INT n without a gate", EXC_NP, VECTOR_TEST, 0
-	mov edx, LAPIC
+	mov edx, PC_LAPIC
 	mov dword [rdx + APIC_REG_ICR_LOW], VECTOR_TEST | ICR_SELF
 	TRY call interrupts_on
 	RAISED_BY_GATE "an interrupt without a gate", EXC_NP, VECTOR_TEST, ERROR_EXT
 	cli
-	mov edx, LAPIC
+	mov edx, PC_LAPIC
 	mov dword [rdx + APIC_REG_EOI], 0
 	GATE_ON VECTOR_TEST
 	GATE_OFF EXC_UD
@@ -293,7 +293,7 @@ hook:	cmp eax, EXC_PF
 	ret
 
 guest_main:
-	mov edx, LAPIC
+	mov edx, PC_LAPIC
 	mov dword [rdx + APIC_REG_SPURIOUS], SPURIOUS_ENABLE | SPURIOUS_RESET
 	call unmap
 	call check_stacks

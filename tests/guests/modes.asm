@@ -5,13 +5,11 @@
 %include "guest.inc"
 %include "pic.inc"
 
-FW_CFG_SELECT	equ 0x510
-FW_CFG_DATA	equ 0x511
+FW_CFG_DATA	equ PC_PORT_FW_CFG + 1
 DEBUG_READS	equ 0xe9
-HPET_CONFIG	equ HPET + 0x10
-HPET_COUNTER	equ HPET + 0xf0		; storage of 64 bits while the counter stands
-IOAPIC_WINDOW	equ IOAPIC + 0x10
-VGA_HOLE	equ 0xa0000
+HPET_CONFIG	equ PC_HPET + 0x10
+HPET_COUNTER	equ PC_HPET + 0xf0		; storage of 64 bits while the counter stands
+IOAPIC_WINDOW	equ PC_IOAPIC + 0x10
 
 VECTOR_SHOT	equ 0x40
 VECTOR_PERIODIC	equ 0x41
@@ -40,7 +38,7 @@ real_mode:
 .again:	int 0x80
 	loop .again
 	; String input with 16-bit addresses.
-	mov dx, FW_CFG_SELECT
+	mov dx, PC_PORT_FW_CFG
 	xor ax, ax
 	out dx, ax
 	mov ax, 0xf000
@@ -54,12 +52,12 @@ real_mode:
 	xor ax, ax
 	mov ds, ax
 	mov si, REAL(.text)
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	mov cx, .text_end - .text
 	cs rep outsb
 	pop ds
 	; The display's hole: nobody answers.
-	mov ax, VGA_HOLE >> 4
+	mov ax, PC_VGA_HOLE >> 4
 	mov es, ax
 	mov dword [es:0x1234], 0
 	mov eax, [es:0x1234]
@@ -395,7 +393,7 @@ check_mmio_instructions:
 
 ; Forms that read narrow, by moffs, with segment overrides, and string instructions.
 check_mmio_forms:
-	mov ebx, LAPIC
+	mov ebx, PC_LAPIC
 	mov eax, [rbx + APIC_REG_VERSION]
 	mov r8d, eax
 	movzx eax, byte [rbx + APIC_REG_VERSION]
@@ -404,7 +402,7 @@ check_mmio_forms:
 	movzx eax, word [rbx + APIC_REG_VERSION]
 	cmp ax, r8w
 	CHECK e, "MOVZX word of the APIC's version"
-	mov eax, [qword abs LAPIC + APIC_REG_VERSION]
+	mov eax, [qword abs PC_LAPIC + APIC_REG_VERSION]
 	cmp eax, r8d
 	CHECK e, "MOV with a 64-bit offset"
 	mov ecx, APIC_REG_VERSION / 4
@@ -412,14 +410,14 @@ check_mmio_forms:
 	cmp eax, r8d
 	CHECK e, "MOV with a scaled index"
 	mov ecx, MSR_GS_BASE
-	mov eax, LAPIC
+	mov eax, PC_LAPIC
 	xor edx, edx
 	wrmsr
 	mov eax, [gs:APIC_REG_VERSION]
 	cmp eax, r8d
 	CHECK e, "MOV with GS"
 	; IO APIC: the redirection entry of pin 20, upper half, keeps its destination.
-	mov edx, IOAPIC
+	mov edx, PC_IOAPIC
 	mov dword [rdx], 0x10 + 20 * 2 + 1
 	mov dword [rdx + 0x10], 0x5a000000
 	mov dword [rdx], 0
@@ -448,16 +446,16 @@ check_mmio_forms:
 	mov edi, HPET_COUNTER
 	scasq
 	CHECK e, "SCASQ of a device"
-	mov edi, VGA_HOLE
+	mov edi, PC_VGA_HOLE
 	mov ecx, 3000
 	xor eax, eax
 	rep stosd
 	test rcx, rcx
 	CHECK z, "RCX after REP STOSD"
-	cmp edi, VGA_HOLE + 12000
+	cmp edi, PC_VGA_HOLE + 12000
 	CHECK e, "RDI after REP STOSD"
 	std
-	mov esi, VGA_HOLE + 100
+	mov esi, PC_VGA_HOLE + 100
 	mov edi, SCRATCH + 100
 	mov ecx, 26
 	rep movsd
@@ -476,7 +474,7 @@ check_mmio_forms:
 check_port_strings:
 	mov esi, .text
 	mov ecx, .text_end - .text
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	rep outsb
 	cmp esi, .text_end
 	CHECK e, "RSI after REP OUTSB"
@@ -492,7 +490,7 @@ check_port_strings:
 	CHECK e, "REP INSB from the debug port"
 	cmp byte [abs SCRATCH + 10], 0
 	CHECK e, "REP INSB wrote too far"
-	mov dx, FW_CFG_SELECT
+	mov dx, PC_PORT_FW_CFG
 	xor eax, eax
 	out dx, ax
 	mov edi, SCRATCH
@@ -504,14 +502,14 @@ check_port_strings:
 	; More elements than one exit handles.
 	mov edi, SCRATCH
 	mov ecx, 5000
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	rep insb
 	cmp edi, SCRATCH + 5000
 	CHECK e, "a long REP INSB"
 	cmp byte [abs SCRATCH + 4999], DEBUG_READS
 	CHECK e, "the end of a long REP INSB"
 	; A fault in the middle: the page after 4 GiB is not mapped.
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	mov edi, 1
 	shl rdi, 32
 	mov ecx, 4
@@ -562,32 +560,32 @@ check_pit:
 	jnz .quiet
 	cmp rbx, [COUNTS + PIC_BASE * 8]
 	CHECK e, "a masked interrupt came"
-	mov edx, LAPIC
+	mov edx, PC_LAPIC
 	mov dword [rdx + APIC_REG_LVT_LINT0], LVT_MASKED | LVT_EXTINT
 	ret
 
 check_apic_timer:
 	lea rax, [rel hook_eoi_xapic]
 	mov [interrupt_hook], rax
-	mov edx, LAPIC
+	mov edx, PC_LAPIC
 	mov dword [rdx + APIC_REG_SPURIOUS], SPURIOUS_ENABLE | SPURIOUS_RESET
 	mov dword [rdx + APIC_REG_TIMER_DIVIDE], TIMER_DIVIDE_BY_1
 	mov dword [rdx + APIC_REG_LVT_TIMER], VECTOR_SHOT
 	mov dword [rdx + APIC_REG_TIMER_COUNT], 100000
 	AWAIT VECTOR_SHOT, 1
-	mov edx, LAPIC
+	mov edx, PC_LAPIC
 	cmp dword [rdx + APIC_REG_TIMER_CURRENT], 0
 	CHECK e, "the count after a one-shot"
 	mov dword [rdx + APIC_REG_LVT_TIMER], VECTOR_PERIODIC | LVT_TIMER_PERIODIC
 	mov dword [rdx + APIC_REG_TIMER_COUNT], 1000000
 	AWAIT VECTOR_PERIODIC, 5
-	mov edx, LAPIC
+	mov edx, PC_LAPIC
 	mov dword [rdx + APIC_REG_TIMER_COUNT], 0
 	mov eax, 1
 	cpuid
 	bt ecx, 24
 	CHECK c, "CPUID shows no TSC deadline"
-	mov edx, LAPIC
+	mov edx, PC_LAPIC
 	mov dword [rdx + APIC_REG_LVT_TIMER], VECTOR_DEADLINE | LVT_TIMER_DEADLINE
 	mfence
 	call arm_deadline
@@ -621,11 +619,11 @@ arm_deadline:
 	ret
 
 check_self_ipi:
-	mov edx, LAPIC
+	mov edx, PC_LAPIC
 	mov dword [rdx + APIC_REG_ICR_LOW], VECTOR_SELF | ICR_SELF
 	AWAIT VECTOR_SELF, 1
 	; Two priorities at once: both come.
-	mov edx, LAPIC
+	mov edx, PC_LAPIC
 	mov dword [rdx + APIC_REG_ICR_LOW], VECTOR_LOW | ICR_SELF
 	mov dword [rdx + APIC_REG_ICR_LOW], VECTOR_SELF | ICR_SELF
 	sti
@@ -639,7 +637,7 @@ check_self_ipi:
 	ret
 
 check_nmi:
-	mov edx, LAPIC
+	mov edx, PC_LAPIC
 	mov dword [rdx + APIC_REG_ICR_HIGH], 0
 	mov dword [rdx + APIC_REG_ICR_LOW], ICR_MODE_NMI
 	in al, 0x80
@@ -648,7 +646,7 @@ check_nmi:
 	CHECK e, "an NMI to self"
 	mov ebp, 20
 .again:
-	mov edx, LAPIC
+	mov edx, PC_LAPIC
 	mov dword [rdx + APIC_REG_ICR_LOW], ICR_MODE_NMI
 	in al, 0x80
 	in al, 0x80

@@ -5,9 +5,9 @@
 %include "guest.inc"
 
 VECTOR_IPI	equ 0x51
-ICR		equ LAPIC + APIC_REG_ICR_LOW
-APIC_SVR	equ LAPIC + APIC_REG_SPURIOUS
-APIC_EOI	equ LAPIC + APIC_REG_EOI
+ICR		equ PC_LAPIC + APIC_REG_ICR_LOW
+APIC_SVR	equ PC_LAPIC + APIC_REG_SPURIOUS
+APIC_EOI	equ PC_LAPIC + APIC_REG_EOI
 FLAG_CF		equ 1
 FLAGS		equ 0x244ed7			; what IRET may bring back at CPL 0 and is looked at, without IF and TF
 BAD_SELECTOR	equ 0x1230

@@ -6,13 +6,12 @@
 %define GUEST_REAL_MODE
 %include "guest.inc"
 
-HPET_COUNTER	equ HPET + 0xf0
-HPET_CONFIG	equ HPET + 0x10
+HPET_COUNTER	equ PC_HPET + 0xf0
+HPET_CONFIG	equ PC_HPET + 0x10
 DEBUG_READS	equ 0xe9
 HIGH_PORT	equ 0x5658
-HOLE		equ 0xa0000
 MEMORY		equ 0x400000
-DEVICES		equ 0xfec00000			; 4 MiB with the IO APIC, the HPET and the local APIC
+DEVICES		equ PC_IOAPIC			; 4 MiB with the IO APIC, the HPET and the local APIC
 ; Linear addresses: small pages, and two large ones.
 WINDOW		equ 0x40000000
 PAGE_MISSING	equ WINDOW + 0x1000
@@ -138,7 +137,7 @@ page_fault32:
 ; One that no test expects: nothing can be told from here.
 bad_fault32:
 	mov al, '!'
-	mov dx, COM1
+	mov dx, PC_PORT_SERIAL
 	out dx, al
 	cli
 	hlt
@@ -182,7 +181,7 @@ bad_fault32:
 	BITS32 "MOV to a page", TABLE, PAGE_USED
 	mov al, [WINDOW]
 	BITS32 "MOV from a page", TABLE, PAGE_ACCESSED
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	mov edi, WINDOW
 	TRY32 insb
 	WORKS32 "INSB"
@@ -194,7 +193,7 @@ bad_fault32:
 	TRY32 outsb
 	WORKS32 "OUTSB"
 	BITS32 "OUTSB from a page", TABLE, PAGE_ACCESSED
-	mov esi, HOLE
+	mov esi, PC_VGA_HOLE
 	mov edi, WINDOW
 	TRY32 movsd
 	WORKS32 "MOVSD from a device"
@@ -206,7 +205,7 @@ bad_fault32:
 	mov esi, LARGE
 	outsb
 	BITS32 "OUTSB from a large page", LARGE_ENTRY, PAGE_ACCESSED
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	mov edi, LARGE + 0x1234
 	insb
 	cmp byte [MEMORY + 0x1234], DEBUG_READS
@@ -216,7 +215,7 @@ bad_fault32:
 	FAULTS32 "a read of a missing page", 0, PAGE_MISSING
 	TRY32 mov [PAGE_READ], al
 	FAULTS32 "a write that is forbidden", CODE_PRESENT | CODE_WRITE, PAGE_READ
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	mov edi, PAGE_MISSING - 2
 	mov ecx, 4
 	TRY32 rep insb
@@ -227,7 +226,7 @@ bad_fault32:
 	TRY32 insb
 	FAULTS32 "INSB that is forbidden", CODE_PRESENT | CODE_WRITE, PAGE_READ
 	BITS32 "INSB that is forbidden", TABLE + 2 * ENTRY, 0
-	mov esi, HOLE
+	mov esi, PC_VGA_HOLE
 	mov edi, PAGE_READ
 	TRY32 movsd
 	FAULTS32 "MOVSD from a device that is forbidden", CODE_PRESENT | CODE_WRITE, PAGE_READ
@@ -244,7 +243,7 @@ bad_fault32:
 	rep stosd
 	SMALL32 0, MEMORY | PAGE_PRESENT | PAGE_WRITE
 	SMALL32 2, MEMORY + 0x2000 + PAGE_PRESENT
-	SMALL32 3, HPET + (PAGE_PRESENT | PAGE_WRITE)
+	SMALL32 3, PC_HPET + (PAGE_PRESENT | PAGE_WRITE)
 %endmacro
 
 paging_on:
@@ -283,7 +282,7 @@ protected:
 	cmp dword [HPET_COUNTER], 0x12345678
 	EXPECT32 e, MODE, "a device"
 	mov byte [MEMORY], 0
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	mov edi, MEMORY
 	insb
 	cmp byte [MEMORY], DEBUG_READS
@@ -424,7 +423,7 @@ make_tables:
 	rep stosq
 	mov qword [abs TABLE], MEMORY | PAGE_PRESENT | PAGE_WRITE
 	mov qword [abs TABLE + 2 * 8], MEMORY + 0x2000 + PAGE_PRESENT
-	mov eax, HPET + (PAGE_PRESENT | PAGE_WRITE)
+	mov eax, PC_HPET + (PAGE_PRESENT | PAGE_WRITE)
 	mov [abs TABLE + 3 * 8], rax
 	mov qword [abs TABLE + 5 * 8], PROGRAM | PAGE_PRESENT | PAGE_USER
 	lgdt [rel gdt64_pointer]
@@ -456,7 +455,7 @@ check_bits:
 	mov al, [abs LARGE]
 	mov [abs LARGE], al
 	BITS_ARE "MOV from and to a large page", DIRECTORY + 0x1000 + 4 * 8, PAGE_USED
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	mov edi, WINDOW
 	TRY insb
 	WORKS "INSB"
@@ -467,7 +466,7 @@ check_bits:
 	TRY outsb
 	WORKS "OUTSB"
 	BITS_ARE "OUTSB", TABLE, PAGE_ACCESSED
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	mov edi, PAGE_MISSING - 2
 	mov ecx, 4
 	TRY rep insb
@@ -475,13 +474,13 @@ check_bits:
 	mov edi, PAGE_READ
 	TRY insb
 	FAULTS "INSB that is forbidden", CODE_PRESENT | CODE_WRITE, PAGE_READ
-	mov esi, HOLE
+	mov esi, PC_VGA_HOLE
 	mov edi, WINDOW
 	movsd
 	BITS_ARE "MOVSD from a device", TABLE, PAGE_USED
 	cmp byte [abs gib], 0
 	je .done
-	mov rsi, GIB_DEVICES + HPET - 0xc0000000 + 0xf0
+	mov rsi, GIB_DEVICES + PC_HPET - 0xc0000000 + 0xf0
 	mov edi, HPET_COUNTER
 	mov dword [rdi], 0x600d600d
 	lodsd
@@ -495,7 +494,7 @@ check_bits:
 	outsb
 	BITS_ARE "OUTSB from a page of 1 GiB", PDPT + 4 * 8, PAGE_ACCESSED
 	mov rdi, GIB_ALIAS + MEMORY + 0x345
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	insb
 	cmp byte [abs MEMORY + 0x345], DEBUG_READS
 	VERIFY e, "INSB to a page of 1 GiB"
@@ -509,7 +508,7 @@ load_program:
 	movsq
 	movsq
 	pop rdi
-	mov esi, HOLE
+	mov esi, PC_VGA_HOLE
 	ret
 
 run_program:
@@ -521,7 +520,7 @@ run_program:
 	iretq
 
 check_rights:
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	FREE_PAGE MEMORY + 0x1000 + (PAGE_PRESENT | PAGE_WRITE)
 	USER mov al, [abs PAGE_FREE]
 	FAULTS "a user's read of a supervisor's page", CODE_PRESENT | CODE_USER, PAGE_FREE
@@ -566,7 +565,7 @@ check_rights:
 	USER_WORKS "a user's INSB to his page"
 	mov edi, PAGE_FREE
 	USER movsd
-	FAULTS "a user's read of a supervisor's device", CODE_PRESENT | CODE_USER, HOLE
+	FAULTS "a user's read of a supervisor's device", CODE_PRESENT | CODE_USER, PC_VGA_HOLE
 	; The stack of an event that comes from the user is the supervisor's.
 	mov byte [abs IDT + EXC_PF * 16 + 4], 1
 	mov qword [abs TSS + 4], PAGE_MISSING + 0x800
@@ -614,7 +613,7 @@ check_borders:
 	mov rsi, r15
 	TRY outsd
 	FAULTS "OUTSD from two pages", 0, WINDOW + 0x7000
-	mov esi, HOLE
+	mov esi, PC_VGA_HOLE
 	mov rdi, r15
 	TRY movsd
 	FAULTS "MOVSD from a device to two pages", CODE_WRITE, WINDOW + 0x7000
@@ -649,7 +648,7 @@ check_tables:
 	mov rax, cr3
 	mov cr3, rax
 	mov edi, WINDOW
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	insb
 	BITS_ARE "INSB: the directory", PDPT + 8, PAGE_ACCESSED
 	BITS_ARE "INSB: the table", DIRECTORY + 0x1000, PAGE_ACCESSED
@@ -671,7 +670,7 @@ check_pcid:
 	cmp byte [abs PAGE_FREE], 6
 	VERIFY e, "PCID: a page"
 	mov edi, WINDOW
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	TRY insb
 	WORKS "PCID: INSB"
 	lea rax, [rbp + 2]
@@ -680,7 +679,7 @@ check_pcid:
 	cmp byte [abs PAGE_FREE], 6
 	VERIFY e, "PCID: a page of another address space"
 	mov edi, WINDOW
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	TRY insb
 	WORKS "PCID: INSB in another address space"
 	mov rax, cr3
@@ -776,14 +775,14 @@ check_reserved:
 	mov dword [abs DIRECTORY + 0x1000 + 4 * 8], MEMORY | 1 << 13 | PAGE_PRESENT | PAGE_WRITE | PAGE_LARGE
 	TRY mov al, [abs LARGE]
 	FAULTS "a reserved bit of a large page", CODE_PRESENT | CODE_RESERVED, LARGE
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	mov edi, LARGE
 	TRY insb
 	FAULTS "INSB, a reserved bit of a large page", CODE_PRESENT | CODE_WRITE | CODE_RESERVED, LARGE
 	FREE_PAGE 1 << 63 | MEMORY + 0x1000 + (PAGE_PRESENT | PAGE_WRITE)
 	TRY mov al, [abs PAGE_FREE]
 	FAULTS "NX without EFER.NXE", CODE_PRESENT | CODE_RESERVED, PAGE_FREE
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	mov edi, PAGE_FREE
 	TRY insb
 	FAULTS "INSB, NX without EFER.NXE", CODE_PRESENT | CODE_WRITE | CODE_RESERVED, PAGE_FREE
@@ -804,7 +803,7 @@ check_nx:
 	mov ebx, PAGE_FREE
 	TRY call rbx
 	FAULTS "a call to a page of data", CODE_PRESENT | CODE_FETCH, PAGE_FREE
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	mov edi, PAGE_FREE + 1
 	TRY insb
 	WORKS "INSB to a page of data"
@@ -857,7 +856,7 @@ check_smap:
 	clac
 	TRY mov al, [abs PAGE_FREE]
 	FAULTS "SMAP: a read", CODE_PRESENT, PAGE_FREE
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	mov edi, PAGE_FREE
 	TRY insb
 	FAULTS "SMAP: INSB", CODE_PRESENT | CODE_WRITE, PAGE_FREE
@@ -865,20 +864,20 @@ check_smap:
 	mov esi, PAGE_FREE
 	TRY outsb
 	FAULTS "SMAP: OUTSB", CODE_PRESENT, PAGE_FREE
-	mov esi, HOLE
+	mov esi, PC_VGA_HOLE
 	mov edi, PAGE_FREE
 	TRY movsd
 	FAULTS "SMAP: MOVSD from a device", CODE_PRESENT | CODE_WRITE, PAGE_FREE
 	stac
 	TRY mov al, [abs PAGE_FREE]
 	WORKS "SMAP with AC: a read"
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	mov edi, PAGE_FREE
 	stac
 	TRY insb
 	WORKS "SMAP with AC: INSB"
 	stac
-	mov esi, HOLE
+	mov esi, PC_VGA_HOLE
 	mov edi, PAGE_FREE
 	TRY movsd
 	WORKS "SMAP with AC: MOVSD from a device"

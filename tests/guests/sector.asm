@@ -2,13 +2,14 @@
 ; A boot sector that goes round and round as boot loaders do: polls the serial port's line status, reads sectors of the first hard
 ; disk by the BIOS, writes them and compares, and prints a dot. What was typed is printed too. The disk has 1 MiB at least.
 
+%include "names.inc"
+
 bits 16
 org 0x7c00
 
-COM1		equ 0x3f8
-COM1_STATUS	equ COM1 + 5
-COM1_FULL	equ 1
-COM1_EMPTY	equ 0x20
+SERIAL_STATUS	equ PC_PORT_SERIAL + 5
+SERIAL_FULL	equ 1
+SERIAL_EMPTY	equ 0x20
 DISK		equ 0x80
 FIRST		equ 64			; the sectors that are written: 64 to 1023
 LAST		equ 1024
@@ -32,11 +33,11 @@ round:
 	jz .poll
 	cli
 .poll:	mov cx, POLLS
-.again:	mov dx, COM1_STATUS
+.again:	mov dx, SERIAL_STATUS
 	in al, dx
-	test al, COM1_FULL
+	test al, SERIAL_FULL
 	jz .next
-	mov dx, COM1
+	mov dx, PC_PORT_SERIAL
 	in al, dx
 	call putc
 .next:	loop .again
@@ -107,12 +108,12 @@ fail:	lodsb
 	jmp .stay
 
 putc:	push ax
-	mov dx, COM1_STATUS
+	mov dx, SERIAL_STATUS
 .wait:	in al, dx
-	test al, COM1_EMPTY
+	test al, SERIAL_EMPTY
 	jz .wait
 	pop ax
-	mov dx, COM1
+	mov dx, PC_PORT_SERIAL
 	out dx, al
 	ret
 

@@ -6,7 +6,7 @@
 %include "guest.inc"
 
 DEBUG_READS	equ 0xe9
-HPET_COUNTER	equ HPET + 0xf0
+HPET_COUNTER	equ PC_HPET + 0xf0
 MEMORY		equ 0x400000
 LIMIT		equ 0x1ff
 
@@ -54,7 +54,7 @@ SEL_CONFORMING	equ $ - table
 SEL_DATA3	equ $ - table
 	DESCRIPTOR MEMORY, LIMIT, DATA | RING3, FLAG_32
 SEL_DEVICE	equ $ - table
-	DESCRIPTOR HPET, 0xff, DATA, FLAG_32
+	DESCRIPTOR PC_HPET, 0xff, DATA, FLAG_32
 SEL_SYSTEM	equ $ - table
 	DESCRIPTOR MEMORY, LIMIT, 0x89, 0
 table_end:
@@ -175,7 +175,7 @@ check_queries:
 
 ; String I/O and device memory: an element beyond the limit is not done, those before it are.
 check_left_to_others:
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	USE SEL_SMALL
 	mov edi, LIMIT - 2
 	mov ecx, 3
@@ -195,11 +195,11 @@ check_left_to_others:
 	VERIFY e, "ECX: REP INSB beyond the limit"
 	cmp dword [abs MEMORY + LIMIT - 1], DEBUG_READS << 8 | DEBUG_READS
 	VERIFY e, "REP INSB wrote beyond the limit, or not up to it"
-	mov dx, PCI_ADDRESS
+	mov dx, PC_PORT_PCI
 	mov edi, LIMIT - 2
 	FAULT32 "INSD over the limit", EXC_GP, insd
 	USE SEL_READ
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	xor edi, edi
 	FAULT32 "INSB to a segment that cannot be written", EXC_GP, insb
 	mov dx, 0x80
@@ -210,7 +210,7 @@ check_left_to_others:
 	FAULT32 "OUTSB below an expand-down segment", EXC_GP, es outsb
 	mov esi, LIMIT + 1
 	OK32 "OUTSB at the bottom of an expand-down segment", es outsb
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	mov edi, LIMIT + 1
 	mov ecx, 2
 	std
@@ -226,7 +226,7 @@ check_left_to_others:
 	xor edi, edi
 	FAULT32 "INSB to a null segment", EXC_GP, insb
 	USE SEL_DEVICE
-	mov edi, HPET_COUNTER - HPET
+	mov edi, HPET_COUNTER - PC_HPET
 	OK32 "device memory by a segment with a base", {mov eax, [es:edi]}
 	mov edi, 0xf8
 	mov esi, MEMORY

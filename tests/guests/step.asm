@@ -4,9 +4,9 @@
 %define GUEST_NAME "step"
 %include "guest.inc"
 
-HPET_ID		equ HPET
-APIC_VERSION	equ LAPIC + APIC_REG_VERSION
-APIC_TPR	equ LAPIC + APIC_REG_TPR
+HPET_ID		equ PC_HPET
+APIC_VERSION	equ PC_LAPIC + APIC_REG_VERSION
+APIC_TPR	equ PC_LAPIC + APIC_REG_TPR
 
 ; STEP text, instruction: TF is set before it, and cleared by the handler.
 %macro STEP 2+

@@ -37,8 +37,8 @@ GATE_TASK	equ 0x85
 VECTOR_SOFT	equ 0x40
 VECTOR_IRQ	equ 0x50
 
-ICR		equ LAPIC + APIC_REG_ICR_LOW
-ICR_DESTINATION	equ LAPIC + APIC_REG_ICR_HIGH
+ICR		equ PC_LAPIC + APIC_REG_ICR_LOW
+ICR_DESTINATION	equ PC_LAPIC + APIC_REG_ICR_HIGH
 
 ; Fields of a 32-bit TSS.
 LINK		equ 0
@@ -197,14 +197,14 @@ puts32:	lodsb
 	jz .done
 	mov ah, al
 	mov ecx, 1000000
-	mov dx, COM1_STATUS
+	mov dx, SERIAL_STATUS
 .wait:	in al, dx
-	test al, COM1_EMPTY
+	test al, SERIAL_EMPTY
 	loopz .wait
 	mov al, ah
-	mov dx, COM1
+	mov dx, PC_PORT_SERIAL
 	out dx, al
-	mov dx, DEBUG_PORT
+	mov dx, PC_PORT_DEBUG
 	out dx, al
 	jmp puts32
 .done:	ret
@@ -577,7 +577,7 @@ task_irq:
 	test dword [TSS_MAIN + TSS_FLAGS], RFLAGS_IF
 	CHECK32 nz, "IF of the interrupted task"
 	inc dword [visits]
-	mov dword [LAPIC + APIC_REG_EOI], 0
+	mov dword [PC_LAPIC + APIC_REG_EOI], 0
 	iretd
 	jmp task_irq
 
@@ -781,7 +781,7 @@ main:	mov ax, T_MAIN
 	DONE "NMI"
 
 	mov dword [visits], 0
-	mov dword [LAPIC + APIC_REG_SPURIOUS], SPURIOUS_ENABLE | SPURIOUS_RESET
+	mov dword [PC_LAPIC + APIC_REG_SPURIOUS], SPURIOUS_ENABLE | SPURIOUS_RESET
 	mov dword [ICR], ICR_ASSERT | VECTOR_IRQ
 	sti
 	mov ecx, 10000

@@ -4,9 +4,9 @@
 %define GUEST_NAME "vector"
 %include "guest.inc"
 
-HPET_CONFIG	equ HPET + 0x10
-HPET_COUNTER	equ HPET + 0xf0
-HPET_TIMER	equ HPET + 0x100		; configuration, then the comparator
+HPET_CONFIG	equ PC_HPET + 0x10
+HPET_COUNTER	equ PC_HPET + 0xf0
+HPET_TIMER	equ PC_HPET + 0x100		; configuration, then the comparator
 COMPARATOR	equ 8
 ROUNDS		equ 200
 PATTERN		equ 0x1122334455667788
@@ -99,10 +99,10 @@ avx:	mov eax, 1
 	vmovq xmm6, rax
 	vpunpcklqdq xmm6, xmm6, xmm6
 	vinsertf128 ymm6, ymm6, xmm6, 1
-	vmovntdq [r12 + HPET_COUNTER - HPET - 0x10], ymm6	; the counter is the third word of the four
-	mov rcx, [r12 + HPET_COUNTER - HPET]
+	vmovntdq [r12 + HPET_COUNTER - PC_HPET - 0x10], ymm6	; the counter is the third word of the four
+	mov rcx, [r12 + HPET_COUNTER - PC_HPET]
 	SAME rcx, 0xfedcba9876543210, "VMOVNTDQ of 32 bytes to a device"
-	vmovq xmm6, [r12 + HPET_COUNTER - HPET]		; and zeros above
+	vmovq xmm6, [r12 + HPET_COUNTER - PC_HPET]		; and zeros above
 	vextractf128 xmm7, ymm6, 1
 	vptest xmm7, xmm7
 	CHECK z, "VMOVQ left the upper half of its register"
@@ -162,24 +162,24 @@ others:	mov rbx, HPET_TIMER
 	TRY div dword [rdi + COMPARATOR + 4]
 	cmp al, 0
 	CHECK e, "DIV by 0 in a device"
-	smsw [r12 + HPET_COUNTER - HPET]			; two bytes, which the HPET passes over
-	sldt [r12 + HPET_COUNTER - HPET]
-	str [r12 + HPET_COUNTER - HPET]
-	sgdt [r12 + HPET_COUNTER - HPET]
-	mov rax, [r12 + HPET_COUNTER - HPET]
+	smsw [r12 + HPET_COUNTER - PC_HPET]			; two bytes, which the HPET passes over
+	sldt [r12 + HPET_COUNTER - PC_HPET]
+	str [r12 + HPET_COUNTER - PC_HPET]
+	sgdt [r12 + HPET_COUNTER - PC_HPET]
+	mov rax, [r12 + HPET_COUNTER - PC_HPET]
 	sgdt [SCRATCH]
 	cmp rax, [SCRATCH]
 	CHECK e, "SGDT to a device"
-	sidt [r12 + HPET_COUNTER - HPET]
-	mov rax, [r12 + HPET_COUNTER - HPET]
+	sidt [r12 + HPET_COUNTER - PC_HPET]
+	mov rax, [r12 + HPET_COUNTER - PC_HPET]
 	sidt [SCRATCH]
 	cmp rax, [SCRATCH]
 	CHECK e, "SIDT to a device"
 	ret
 
 guest_main:
-	mov r12d, HPET				; an address by itself would be one that is extended by its sign
-	mov dword [r12 + HPET_CONFIG - HPET], 0
+	mov r12d, PC_HPET				; an address by itself would be one that is extended by its sign
+	mov dword [r12 + HPET_CONFIG - PC_HPET], 0
 	call guard
 	mov r14d, ROUNDS
 .round:	call sse
