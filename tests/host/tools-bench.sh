@@ -13,13 +13,14 @@ unset KEEL_BUILD KEEL_INVOKED
 tree="$WORK/a tree"
 make_tree() {
 	local script
-	mkdir -p "$tree/tests" "$tree/devmodel" "$tree/build/image" "$tree/build/bench" "$tree/build/guests"
-	cp -a "$ROOT/tools" "$ROOT/include" "$tree/"
-	cp -a "$ROOT/tests/guests" "$tree/tests/"
-	cp -a "$ROOT/devmodel/shared" "$tree/devmodel/"
+	mkdir -p "$tree/tests" "$tree/build/image" "$tree/build/bench" "$tree/build/guests"
+	cp -a "$ROOT/tools" "$ROOT/include" "$ROOT/devmodel" "$tree/"
+	cp -a "$ROOT/tests/guests" "$ROOT/tests/integration" "$tree/tests/"
 	for script in build guests; do
 		printf '#!/bin/sh\n' >"$tree/tools/lib/$script.sh"
 	done
+	# It prints where the image is.
+	printf '#!/bin/sh\necho "${0%%/tools/*}/build/image/host.iso"\n' >"$tree/tools/lib/image.sh"
 	cat >"$tree/CMakeLists.txt" <<-'TEXT'
 		cmake_minimum_required(VERSION 3.18)
 		project(small NONE)

@@ -8,7 +8,7 @@ set -uo pipefail
 
 build_tests
 module=$(build_module "$ROOT/tests/integration/peek") || exit 1
-kernel=${EVENTS_KERNEL:-$("$ROOT/tools/lib/kernel.sh")/vmlinuz}
+kernel=${EVENTS_KERNEL:-$("$ROOT/tools/lib/lz4-kernel.sh")}
 cat "$KEEL_BUILD/image/system.cpio" "$KEEL_BUILD/image/keel.cpio" >"$TESTS/$name-initrd"
 tools=(--file "$module:/keel-test/peek.ko")
 for file in blob kexec port seek secret.bin hello.bin; do

@@ -8,7 +8,7 @@ cd /keel-test || exit 1
 (while :; do dd if=/dev/vda of=/dev/null bs=4k count=16 iflag=direct 2>/dev/null; done) &
 reader=$!
 round=1
-while [ $round -le 15 ]; do
+while [ $round -le 10 ]; do
 	./blob --timeout 30 --expect "hostile-port: ok" hostile-port.bin && ./blob --timeout 30 --expect "modes: ok" modes.bin ||
 		echo "not ok - storm: the guests' round $round"
 	round=$((round + 1))

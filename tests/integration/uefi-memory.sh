@@ -8,6 +8,5 @@ set -uo pipefail
 . "$ROOT/tests/integration/uefi-hosts.sh"
 
 build_tests
-packing=()
 uefi_host pc-3 3 1
 finish

@@ -1,7 +1,8 @@
 ; SPDX-License-Identifier: GPL-2.0
 ; What an exit costs, in ticks of the time-stamp counter: "EXIT name ticks rounds" for each kind, where ticks is the median
 ; over the samples of what all rounds of a sample took. Under an emulator that counts instructions a tick is an instruction.
-; Then long runs of some kinds, for those who look at the machine from outside: "RATE name start", "RATE name end exits".
+; With RATES then long runs of some kinds, for those who look at the machine from outside: "RATE name start", "RATE name end
+; exits".
 ; With TRIPS nothing but writes to the serial port, with and without a character for the control domain; then it halts for good.
 %define GUEST_NAME "exits"
 %include "guest.inc"
@@ -13,19 +14,12 @@ TICKS		equ SCRATCH			; of the samples, 8 bytes each
 
 VECTOR_SELF	equ 0x50
 VECTOR_TIMER	equ 0x51
-XAPIC_SPURIOUS	equ LAPIC + 0xf0
-XAPIC_EOI	equ LAPIC + 0xb0
-XAPIC_COMMAND	equ LAPIC + 0x300
-COMMAND_SELF	equ 1 << 18			; of the latter: fixed, to the sender
-X2APIC_ENABLE	equ 3 << 10			; of MSR_APIC_BASE
-X2APIC_EOI	equ 0x80b
-X2APIC_SPURIOUS	equ 0x80f
-X2APIC_TIMER	equ 0x832
-X2APIC_SELF	equ 0x83f
-SOFTWARE_ENABLE	equ 1 << 8
-TIMER_DEADLINE	equ 2 << 17
-PIC_MASK	equ 0x21
-COM1_SCRATCH	equ COM1 + 7
+XAPIC_SPURIOUS	equ PC_LAPIC + APIC_REG_SPURIOUS
+XAPIC_EOI	equ PC_LAPIC + APIC_REG_EOI
+XAPIC_COMMAND	equ PC_LAPIC + APIC_REG_ICR_LOW
+X2APIC_ENABLE	equ APIC_BASE_ENABLE | APIC_BASE_X2APIC
+PIC_MASK	equ PC_PORT_PIC_MASTER + 1
+SERIAL_SCRATCH	equ PC_PORT_SERIAL + 7
 PCI_PAM0	equ 0x80000058			; of the i440FX, with PAM0 in its second byte
 PAM0_MEMORY	equ 0x30			; reads and writes from 0xf0000 on are memory's
 ROM		equ 0xffff0000
@@ -163,13 +157,13 @@ body_port:
 	ret
 
 body_mmio:
-	mov edx, HPET
+	mov edx, PC_HPET
 	mov eax, [rdx]
 	ret
 
 ; Sent, taken and ended.
 body_self:
-	mov ecx, X2APIC_SELF
+	mov ecx, MSR_X2APIC_SELF_IPI
 	mov eax, VECTOR_SELF
 	xor edx, edx
 	wrmsr
@@ -179,7 +173,7 @@ body_self:
 ; The same by the page.
 body_self_xapic:
 	mov edx, XAPIC_COMMAND
-	mov dword [rdx], COMMAND_SELF | VECTOR_SELF
+	mov dword [rdx], ICR_SELF | VECTOR_SELF
 	nop
 	ret
 
@@ -204,7 +198,7 @@ sleep:
 
 ; The end of an interrupt that is in service. RAX: vector, which has no further use.
 hook_end:
-	mov ecx, X2APIC_EOI
+	mov ecx, MSR_X2APIC_EOI
 	xor eax, eax
 	xor edx, edx
 	wrmsr
@@ -213,7 +207,7 @@ hook_end:
 hook_timed_end:
 	rdtsc
 	mov r8d, eax
-	mov ecx, X2APIC_EOI
+	mov ecx, MSR_X2APIC_EOI
 	xor eax, eax
 	xor edx, edx
 	wrmsr
@@ -251,7 +245,7 @@ write_msr:
 
 xapic_init:
 	mov edx, XAPIC_SPURIOUS
-	mov dword [rdx], SOFTWARE_ENABLE | 0xff
+	mov dword [rdx], SPURIOUS_ENABLE | SPURIOUS_RESET
 	ret
 
 x2apic_init:
@@ -259,11 +253,11 @@ x2apic_init:
 	rdmsr
 	or eax, X2APIC_ENABLE
 	wrmsr
-	mov ecx, X2APIC_SPURIOUS
-	mov eax, SOFTWARE_ENABLE | 0xff
+	mov ecx, MSR_X2APIC(APIC_REG_SPURIOUS)
+	mov eax, SPURIOUS_ENABLE | SPURIOUS_RESET
 	call write_msr
-	mov ecx, X2APIC_TIMER
-	mov eax, TIMER_DEADLINE | VECTOR_TIMER
+	mov ecx, MSR_X2APIC(APIC_REG_LVT_TIMER)
+	mov eax, LVT_TIMER_DEADLINE | VECTOR_TIMER
 	jmp write_msr
 
 %macro HOOK 1
@@ -288,7 +282,7 @@ make_writable:
 ; At another place than its own.
 show_memory:
 	mov eax, PCI_PAM0
-	mov edx, PCI_ADDRESS
+	mov edx, PC_PORT_PCI
 	out dx, eax
 	mov edx, PCI_DATA + 1
 	mov al, PAM0_MEMORY
@@ -302,14 +296,14 @@ show_memory_end:
 
 %ifdef TRIPS
 body_write:
-	mov edx, COM1_SCRATCH
+	mov edx, SERIAL_SCRATCH
 	xor eax, eax
 	out dx, al
 	ret
 
 ; A character that was put out is told to the control domain.
 body_doorbell:
-	mov edx, COM1
+	mov edx, PC_PORT_SERIAL
 	xor eax, eax
 	out dx, al
 	ret
@@ -350,8 +344,10 @@ guest_main:
 	MEASURE "sleep", body_sleep
 	cmp qword [COUNTS + VECTOR_TIMER * 8], SAMPLES * ROUNDS
 	CHECK e, "timer interrupts were lost"
+%ifdef RATES
 	RATE "cpuid", body_cpuid
 	RATE "port", body_port
+%endif
 	cli
 	ret
 %endif

@@ -136,7 +136,7 @@ make_current() {
 }
 
 programs=()
-for file in "$BUILD/tools/keel/keel" "$BUILD/devmodel/host/keel-dm"; do
+for file in "$BUILD/tools/keel/keel" "$BUILD/devmodel/host/keel-dm" "$BUILD/devmodel/host/keel-seed"; do
 	[ ! -e "$file" ] || programs+=("$file")
 done
 make_current "$driver/keel.ko" build_driver "$kernel/vmlinuz" "$ROOT"/linux/* "$ROOT"/include/keel/*.h
