@@ -50,6 +50,7 @@ enum cell_result cell_leave(struct cpu *cpu, struct cell_context *context)
 	if (frame->vector == KEEL_CELL_GATE)
 		return answered(cpu, context);
 	context->inside = true;
+	context->page->counters.count[KEEL_COUNT_SUSPENDED]++;
 	switch (frame->vector) {
 	case EXC_NMI:
 		cpu->nmi_seen = 1;

@@ -29,6 +29,7 @@ struct cell_context {
 	bool inside;			/* the cell was entered and has not answered yet */
 	bool pending;			/* the page holds an exit for the cell */
 	bool moving;			/* the cell has answered, and is taken until its apertures are where it wants them */
+	bool measured;			/* the time of this stay is */
 	struct cell_frame frame;	/* while it is not inside: of an entry that starts afresh */
 };
 
@@ -50,6 +51,25 @@ static inline void cell_rewind(struct cell_context *context)
 	frame->rsp = KEEL_CELL_STACKS + (context->number + 1) * KEEL_CELL_STACK_STRIDE;
 	frame->rdi = KEEL_CELL_CONTEXTS + context->number * KEEL_PAGE_SIZE;
 	frame->rflags = RFLAGS_FIXED | RFLAGS_IF;
+}
+
+/* At the begin and the end of each stay. The cell may write the counters and its wish at any time: the wish holds for a stay. */
+static inline uint64_t cell_begin_stay(struct cell_context *context)
+{
+	struct keel_counters *counters = &context->page->counters;
+
+	counters->count[KEEL_COUNT_RUN]++;
+	context->measured = counters->measure;
+	return context->measured ? rdtsc() : 0;
+}
+
+static inline void cell_end_stay(struct cell_context *context, uint64_t began, unsigned int flags)
+{
+	struct keel_counters *counters = &context->page->counters;
+
+	counters->count[KEEL_COUNT_BUSY] += flags == KEEL_RUN_BUSY;
+	if (context->measured)
+		counters->stays += rdtsc() - began;
 }
 
 /* cell_call.h has the way in. Its parts for a context that has the cell: it goes on; it was left, if not by a plain answer. */

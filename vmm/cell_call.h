@@ -25,9 +25,17 @@ static inline enum cell_result cell_release(struct cell_context *context)
 
 static inline void cell_enter(struct cpu *cpu, struct cell_context *context)
 {
+	uint64_t began;
+
 	if (hv->cpu.cell_prepare)
 		hv->cpu.cell_prepare(cpu);
+	if (!context->measured) {
+		cell_run(&context->frame);
+		return;
+	}
+	began = rdtsc();
 	cell_run(&context->frame);
+	context->page->counters.cell += rdtsc() - began;
 }
 
 /* What it was left by. Most often that is an answer that moves no aperture. */

@@ -158,9 +158,23 @@ static void exit_to_cell(struct vcpu *vcpu, const struct hv_exit *exit)
 	report(vcpu, reports[exit->reason].kind, reports[exit->reason].flags, reports[exit->reason].completes);
 }
 
+/* The cell counts those that come to it: they have no place here, as 0 is no exit's. */
+static void count_exit(struct vcpu *vcpu, enum hv_exit_reason reason)
+{
+	static const uint8_t counted[HV_EXIT_UNKNOWN + 1] = {
+		[HV_EXIT_INTERRUPT] = KEEL_COUNT_INTERRUPT, [HV_EXIT_NMI] = KEEL_COUNT_INTERRUPT,
+		[HV_EXIT_INIT] = KEEL_COUNT_INTERRUPT, [HV_EXIT_RDMSR] = KEEL_COUNT_RDMSR, [HV_EXIT_WRMSR] = KEEL_COUNT_WRMSR,
+		[HV_EXIT_XSETBV] = KEEL_COUNT_XSETBV, [HV_EXIT_PAUSE] = KEEL_COUNT_PAUSE,
+	};
+
+	if (counted[reason])
+		vcpu->cell.page->counters.count[counted[reason]]++;
+}
+
 /* What the exit needs the control domain for; 0: nothing. */
 static unsigned int handle_exit(struct cpu *cpu, struct vcpu *vcpu, const struct hv_exit *exit)
 {
+	count_exit(vcpu, exit->reason);
 	if (exit->cpl && is_privileged(exit->reason)) {
 		inject_fault(vcpu, EXC_GP, true);
 		return 0;
@@ -393,6 +407,17 @@ static unsigned int take_result(struct cpu *cpu, struct vcpu *vcpu, enum cell_re
 	return result == CELL_ANSWERED ? apply_answer(cpu, vcpu, run) : result;
 }
 
+/* Each exit comes back here, so that what the cell has taken of the time is the only other part of it. */
+static void enter_measured(struct cpu *cpu, struct vcpu *vcpu, struct hv_exit *exit)
+{
+	struct keel_counters *counters = &vcpu->cell.page->counters;
+	uint64_t cell = counters->cell, began = rdtsc();
+
+	vcpu->due = 0;
+	hv->vcpu.enter(cpu, vcpu, exit);
+	counters->guest += rdtsc() - began - (counters->cell - cell);
+}
+
 static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 {
 	struct vm *vm = vcpu->vm;
@@ -419,7 +444,10 @@ static unsigned int loop(struct cpu *cpu, struct vcpu *vcpu, struct vm_run *run)
 			report_poll(vcpu, 0);
 			continue;
 		}
-		hv->vcpu.enter(cpu, vcpu, &exit);
+		if (vcpu->cell.measured)
+			enter_measured(cpu, vcpu, &exit);
+		else
+			hv->vcpu.enter(cpu, vcpu, &exit);
 		if (exit.reason == HV_EXIT_CELL)
 			flags = take_result(cpu, vcpu, cell_left(cpu, &vcpu->cell), run);
 		else
@@ -466,10 +494,12 @@ int vcpu_run(struct cpu *cpu, struct vm *vm, uint64_t index, uint64_t armed, str
 {
 	struct cell_context *context;
 	struct vcpu *vcpu;
+	uint64_t began;
 	int flags = index < KEEL_MAX_VCPUS ? enter_context(vm, index, &context) : -EINVAL;
 
 	if (flags)
 		return flags;
+	began = cell_begin_stay(context);
 	vcpu = vm->vcpu[index];
 	vcpu->armed = armed;
 	load(cpu, vcpu);
@@ -485,6 +515,7 @@ int vcpu_run(struct cpu *cpu, struct vm *vm, uint64_t index, uint64_t armed, str
 	if (!vcpu->cell.pending && vcpu->deadline != vcpu->armed)
 		flags |= KEEL_RUN_DEADLINE;
 	aperture_left(&vm->apertures, vcpu->index);
+	cell_end_stay(context, began, (unsigned int)flags);
 	leave_context(vm, context);
 	return flags;
 }
@@ -493,10 +524,12 @@ int vcpu_run_event(struct cpu *cpu, struct vm *vm, struct vm_run *run)
 {
 	struct cell_context *context;
 	enum cell_result result;
+	uint64_t began;
 	int flags = enter_context(vm, KEEL_CONTEXT_EVENT, &context);
 
 	if (flags)
 		return flags;
+	began = cell_begin_stay(context);
 	mask_low_vectors(cpu);
 	write_cr3(vm->cell_table.root);
 	speculation_before_guest();
@@ -511,6 +544,7 @@ int vcpu_run_event(struct cpu *cpu, struct vm *vm, struct vm_run *run)
 	speculation_after_guest();
 	write_cr3(cpu->main_cr3);
 	unmask_low_vectors(cpu);
+	cell_end_stay(context, began, (unsigned int)flags);
 	leave_context(vm, context);
 	return flags;
 }

@@ -7,6 +7,8 @@
 #ifndef ARCH_ANSWER_H
 #define ARCH_ANSWER_H
 
+#include <keel/macros.h>
+
 #include "cell_call.h"
 #include "cpuid.h"
 #include "hv.h"
@@ -14,10 +16,17 @@
 #include "report.h"
 #include "vcpu.h"
 
+/* regs: of the vCPU's context. */
+static inline void answer_count(struct keel_regs *regs, enum keel_count what)
+{
+	container_of(regs, struct keel_context, regs)->counters.count[what]++;
+}
+
 static inline void answer_cpuid(struct vcpu *vcpu, struct keel_regs *regs)
 {
 	struct cpuid r = cpuid_guest(vcpu, (uint32_t)regs->gpr[KEEL_RAX], (uint32_t)regs->gpr[KEEL_RCX]);
 
+	answer_count(regs, KEEL_COUNT_CPUID);
 	regs->gpr[KEEL_RAX] = r.eax;
 	regs->gpr[KEEL_RBX] = r.ebx;
 	regs->gpr[KEEL_RCX] = r.ecx;
@@ -32,6 +41,7 @@ static inline bool answer_rdmsr(struct vcpu *vcpu, struct keel_regs *regs)
 
 	if (msr_is_cells(msr) || !msr_guest_read(vcpu, msr, &value))
 		return false;
+	answer_count(regs, KEEL_COUNT_RDMSR);
 	regs->gpr[KEEL_RAX] = (uint32_t)value;
 	regs->gpr[KEEL_RDX] = value >> 32;
 	return true;

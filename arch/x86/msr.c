@@ -195,13 +195,13 @@ bool msr_guest_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 		*value = vcpu->tsc_adjust;
 		return true;
 	}
+	rule = find(msr);
+	if (rule)
+		return read_rule(vcpu, rule, msr, value);
 	if (msr == MSR_TSC_AUX && cpuid_guest_tsc_aux()) {
 		*value = vcpu->tsc_aux;
 		return true;
 	}
-	rule = find(msr);
-	if (rule)
-		return read_rule(vcpu, rule, msr, value);
 	return hv->vcpu.rdmsr && hv->vcpu.rdmsr(vcpu, msr, value);
 }
 

@@ -15,6 +15,7 @@
 #include <keel/channel.h>
 
 #include "host/backend/stream.h"
+#include "shared/pc_map.h"
 #include "shared/vq_device.h"
 
 #define BOARD_QUEUES_MOST	3u		/* of a device of the board */
@@ -70,6 +71,8 @@ struct board {
 	struct stream_sink input;	/* and to the console */
 	bool output_wanted;		/* output keeps this half from sleeping */
 	struct board_messages panel;
+	uint32_t resized;		/* bits by PCI slot: of these virtio disks the size is still to be told: */
+	uint64_t capacity[PC_SLOT_LAST + 1];	/* in sectors */
 	struct board_messages drive[KEEL_DRIVES];	/* CD-ROM drives */
 	bool awaited;			/* the cell waits for room that there is */
 };
@@ -98,6 +101,8 @@ void board_put_input(struct board *board, const uint8_t *from, size_t count);
 void board_press(struct board *board, enum keel_message_kind button);
 /* A CD-ROM drive, by its number, has another medium of so many bytes, or none (0). */
 void board_set_medium(struct board *board, unsigned int drive, uint64_t bytes);
+/* The virtio disk in this PCI slot has so many bytes, whole sectors. */
+void board_set_capacity(struct board *board, unsigned int slot, uint64_t bytes);
 /* The eject buttons of CD-ROM drives. */
 void board_press_eject(struct board *board);
 

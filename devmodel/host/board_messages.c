@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The machine's buttons, and the media and doors of CD-ROM drives: what is told by messages. */
+/* The machine's buttons, the sizes of its virtio disks, the media and doors of CD-ROM drives: what is told by messages. */
 #include "host/board.h"
 
 #define QUEUE_BLOCK	{ KEEL_BLOCK_ENTRIES, KEEL_BLOCK_ARENA }
@@ -21,6 +21,21 @@ static void open_panel(struct board *board, const struct keel_device *row, const
 static void open_cdrom(struct board *board, const struct keel_device *row, const struct keel_queue *queues)
 {
 	open_messages(board, &board->drive[row->slot], queues + 1);
+}
+
+static void send_capacities(struct board *board)
+{
+	for (uint32_t slot = 0; board->resized && slot <= PC_SLOT_LAST; slot++) {
+		struct keel_message message = {
+			.kind = KEEL_MESSAGE_CAPACITY, .flags = slot, .number = board->capacity[slot],
+		};
+
+		if (!(board->resized >> slot & 1))
+			continue;
+		if (!stream_sink_put_message(&board->panel.to, &message))
+			return;
+		board->resized &= ~(1u << slot);
+	}
 }
 
 static void send_pending(struct board_messages *messages)
@@ -53,6 +68,13 @@ void board_set_medium(struct board *board, unsigned int drive, uint64_t bytes)
 {
 	board->drive[drive].sectors = bytes / KEEL_SECTOR;
 	send(&board->drive[drive], KEEL_MESSAGE_MEDIUM);
+}
+
+void board_set_capacity(struct board *board, unsigned int slot, uint64_t bytes)
+{
+	board->capacity[slot] = bytes / KEEL_SECTOR;
+	board->resized |= 1u << slot;
+	send_capacities(board);
 }
 
 void board_press_eject(struct board *board)
@@ -93,6 +115,7 @@ static void serve_panel(struct board *board, const struct keel_device *row)
 	(void)row;
 	board_buttons_taken(board);
 	send_pending(&board->panel);
+	send_capacities(board);
 }
 
 static void serve_cdrom(struct board *board, const struct keel_device *row)

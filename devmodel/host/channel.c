@@ -104,6 +104,7 @@ void channel_plan(struct channel_layout *layout, const struct manifest *m, struc
 	for (unsigned int i = 0; i < devices->count; i++)
 		plan_device(layout, &end, m, &devices->entry[i].plan);
 	plan_board(layout, &end);
+	layout->statistics = place(&end, sizeof(struct keel_statistics));
 	layout->firmware = place(&end, firmware->bytes);
 	for (unsigned int i = 0; i < items->count; i++)
 		item_bytes += padded(items->entry[i].data.bytes);
@@ -170,6 +171,7 @@ void channel_fill(struct keel_channel *channel, const struct channel_layout *lay
 	machine->high_memory = memory->high;
 	machine->tsc_khz = tsc_khz;
 	read_clocks(machine);
+	machine->statistics = layout->statistics;
 	machine->firmware = layout->firmware;
 	machine->firmware_bytes = (uint32_t)firmware->bytes;
 	memcpy((uint8_t *)channel + layout->firmware, firmware->data, firmware->bytes);

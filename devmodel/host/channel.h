@@ -18,7 +18,8 @@ struct channel_layout {
 	struct keel_device device[KEEL_DEVICES];
 	struct keel_queue queue[KEEL_QUEUES];
 	int drive[MANIFEST_DRIVES];	/* the device that a drive is; below 0: there is none */
-	uint32_t firmware;		/* offset in the channel, as the next one */
+	uint32_t firmware;		/* offset in the channel, as the next ones */
+	uint32_t statistics;
 	uint32_t items;			/* one after the other */
 };
 

@@ -77,6 +77,14 @@ void devices_close(struct devices *devices)
 	devices->count = devices->queues = 0;
 }
 
+void *devices_state(const struct devices *devices, const struct backend_ops *ops, unsigned int number)
+{
+	for (unsigned int i = 0; i < devices->count; i++)
+		if (devices->entry[i].ops == ops && devices->entry[i].number == number)
+			return devices->entry[i].state;
+	return NULL;
+}
+
 void devices_describe(struct devices *devices, const struct manifest *m)
 {
 	for (unsigned int i = 0; i < devices->count; i++)

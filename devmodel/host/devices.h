@@ -30,6 +30,8 @@ struct devices {
 /* Those that the manifest asks for. On failure none is open. */
 bool devices_open(struct devices *devices, const struct manifest *m, struct failure *failure);
 void devices_close(struct devices *devices);
+/* What such a kind keeps for its device of this number; NULL: there is none. */
+void *devices_state(const struct devices *devices, const struct backend_ops *ops, unsigned int number);
 /* For the next run, when images may have grown. Planned once more (host/channel.h), they have their queues again. */
 void devices_describe(struct devices *devices, const struct manifest *m);
 /* Those that wait for something of the host's do it in this loop. */

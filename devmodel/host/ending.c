@@ -39,6 +39,7 @@ static const char *const refusals[] = {
 	[CELL_REFUSED_INSTRUCTION] = "an instruction on device memory that it does not know; see firmware.log",
 	[CELL_REFUSED_APERTURE] = "a part of the channel that it cannot show the guest",
 	[CELL_REFUSED_TRANSFER] = "a part of the channel that a saved machine cannot go through",
+	[CELL_REFUSED_STATISTICS] = "a part of the channel that statistics cannot be in",
 };
 
 void ending_describe(const struct keel_vm_status *status, char *text, size_t room)

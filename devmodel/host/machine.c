@@ -19,6 +19,7 @@
 #include "common/text.h"
 #include "host/confine/sandbox.h"
 #include "host/schedule.h"
+#include "host/seed/seed.h"
 #include "shared/pc_map.h"
 
 #define CHUNK			BOARD_STREAM_BYTES
@@ -50,9 +51,26 @@ static bool load_firmware(struct machine *m, struct failure *failure)
 	return true;
 }
 
+/* What it is made of is not needed any more. */
+static bool open_seed(struct machine *m, unsigned int drive, struct failure *failure)
+{
+	int fd = seed_make(&m->manifest, failure);
+
+	manifest_free_cloud_init(&m->manifest);
+	if (fd < 0 || !disk_take(&m->disks[drive], fd, failure))
+		return false;
+	m->manifest.drives[drive].bytes = m->disks[drive].bytes;
+	return true;
+}
+
 static bool open_disks(struct machine *m, struct failure *failure)
 {
 	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++) {
+		if (m->manifest.drives[i].seed) {
+			if (!open_seed(m, i, failure))
+				return false;
+			continue;
+		}
 		if (!disk_open(&m->disks[i], &m->manifest.drives[i], failure))
 			return false;
 		for (unsigned int j = 0; j < m->disks[i].claim.count; j++)
@@ -248,6 +266,8 @@ static bool start_vm(struct machine *m, struct failure *failure)
 	else if (vm_start(&m->vm, failure)) {
 		m->state = MACHINE_RUNNING;
 		m->started = clock_seconds();
+		m->started_at = time(NULL);
+		m->measured_until_ms = 0;
 		m->run_over = false;
 		m->wish = ENDING_WISH_NONE;
 		m->button.taken = 0;
@@ -298,7 +318,7 @@ static bool open_all(struct machine *m, struct failure *failure)
 	m->media.owner = m;
 	rundir_path(path, sizeof(path), m->manifest.name, "control");
 	return rundir_note_pid(&m->rundir, getpid(), failure) && watch_signals(m, failure) && load_firmware(m, failure) &&
-	       open_disks(m, failure) && start_engine(m, &m->engine, failure) &&
+	       open_disks(m, failure) && machine_open_limits(m, failure) && start_engine(m, &m->engine, failure) &&
 	       (!has_cdrom(m) || start_engine(m, &m->media, failure)) && devices_open(&m->devices, &m->manifest, failure) &&
 	       devices_watch(&m->devices, &m->loop, failure) &&
 	       open_console(m, failure) && control_open(&m->control, &m->loop, path, failure) && join_starter(m, failure);
@@ -353,6 +373,8 @@ static bool confine(struct machine *m, struct failure *failure)
 	};
 
 	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++) {
+		if (m->disks[i].fd >= 0 && !m->disks[i].readonly)
+			sandbox.image[sandbox.images++] = m->disks[i].fd;
 		if (m->disks[i].overlay >= 0)
 			sandbox.data += m->disks[i].bytes / (8 * DISK_BLOCK);
 		if (!hand_claim_over(m, i, failure))
@@ -420,13 +442,14 @@ bool machine_start(struct machine *m, struct failure *failure)
 	return false;
 }
 
-static void take_requests_of(struct machine *m, unsigned int drive)
+static void take_requests_of(struct machine *m, unsigned int drive, uint64_t now_ns, uint64_t *wait_ns)
 {
 	struct block_queue *queue = &m->queues[drive];
 	uint16_t answered = queue->vq.used_index;
 	struct disk_request request;
 
-	for (unsigned int i = 0; i < queue->vq.entries && block_queue_next(queue, &request); i++) {
+	for (unsigned int i = 0; i < queue->vq.entries &&
+			     block_queue_next_within(queue, &m->throttles[drive], now_ns, &request, wait_ns); i++) {
 		request.tag |= drive << TAG_DRIVE_SHIFT;
 		disk_submit(m->disks[drive].removable ? &m->media : &m->engine, &m->disks[drive], &request);
 	}
@@ -439,11 +462,14 @@ static void take_requests_of(struct machine *m, unsigned int drive)
  */
 static void take_requests(struct machine *m)
 {
+	uint64_t now_ns = clock_ns(), wait_ns = UINT64_MAX;
+
 	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++)
 		if (channel_drive_queue(&m->layout, i))
-			take_requests_of(m, i);
+			take_requests_of(m, i, now_ns, &wait_ns);
 	disk_start(&m->engine);
 	disk_start(&m->media);
+	machine_set_pace(m, wait_ns == UINT64_MAX ? 0 : now_ns + wait_ns);
 }
 
 static void keep_debug(struct machine *m, const uint8_t *bytes, size_t count)
@@ -557,6 +583,7 @@ static void end_run(struct machine *m)
 		/* All that the guest has put out; a reader who does not read has had his time. */
 		take_characters(m, CHUNK);
 		machine_keep_media(m);
+		machine_keep_disks(m);
 		m->state = MACHINE_STOPPED;
 	}
 	m->run_over = m->unpausing = false;
@@ -602,18 +629,25 @@ static void keep_time(struct machine *m)
 	machine_tell_errors(m);
 	notice_flush(&m->restart_notice, clock_seconds());
 	machine_keep_power(m);
+	machine_keep_statistics(m);
+}
+
+/* Of two times, -1 being never. */
+static int sooner(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
 /* How long nothing is due by the clock; -1: for ever. */
 static int patience(struct machine *m, bool output_wanted)
 {
-	int power = machine_power_due(m), poll = -1;
+	int poll = -1;
 
 	if (m->console.input_blocked)
 		poll = INPUT_POLL_MS;
 	else if (m->state == MACHINE_RUNNING && !output_wanted)
 		poll = OUTPUT_POLL_MS;
-	return power < 0 || (poll >= 0 && poll < power) ? poll : power;
+	return sooner(sooner(poll, machine_power_due(m)), machine_statistics_due(m));
 }
 
 void machine_run(struct machine *m)
@@ -626,6 +660,7 @@ void machine_run(struct machine *m)
 
 		keep_time(m);
 		machine_keep_media(m);
+		machine_keep_disks(m);
 		if (running)
 			serve(m);
 		answer_unpause(m);

@@ -47,6 +47,14 @@ struct media_change {
 	uint64_t bytes;
 };
 
+/* Of a disk's size, which waits for the end of what reaches behind the new one. */
+struct disk_resize {
+	bool pending;
+	bool cut;		/* the image is to be made so long; else it is already */
+	unsigned int drive;
+	uint64_t bytes, former;
+};
+
 struct machine {
 	struct manifest manifest;
 	struct rundir rundir;
@@ -65,9 +73,13 @@ struct machine {
 	struct board board;
 	struct disk disks[MANIFEST_DRIVES];
 	struct block_queue queues[MANIFEST_DRIVES];	/* of drives that there are */
+	struct throttle throttles[MANIFEST_DRIVES];
+	struct loop_source pace;	/* a timer for what a limit holds up; -1: nothing has one */
+	uint64_t pace_due_ns;		/* when it fires: CLOCK_MONOTONIC; 0: it does not */
 	struct disk_engine engine;
 	struct disk_engine media;	/* the CD-ROM drives' */
 	struct media_change change;
+	struct disk_resize resize;
 	struct devices devices;		/* all others */
 	uint64_t ejected[KEEL_DRIVES];	/* by the guest in this run, as far as it was acted on */
 	struct console console;
@@ -85,7 +97,12 @@ struct machine {
 	bool event_needed;	/* the cell must look at the channel */
 	bool unpausing;		/* what was held is under way once more, and somebody waits for it */
 	struct keel_vm_status status;	/* of the last run */
-	time_t started;			/* CLOCK_MONOTONIC */
+	time_t started;			/* CLOCK_MONOTONIC, */
+	time_t started_at;		/* and CLOCK_REALTIME */
+	/* Devices that cells have told accesses of: a cell that makes names up does so no more than this often. */
+	struct keel_device_statistics counted[KEEL_STATISTICS_DEVICES];
+	unsigned int counted_devices;
+	uint64_t measured_until_ms;	/* the cell has its time measured until then: CLOCK_MONOTONIC; 0: it has not */
 	unsigned int restarts;
 	unsigned int short_failures;	/* runs, one after the other, that failed at their start (ending.h) */
 	bool failed;			/* by the guest's own doing, or because it could not be restarted */
@@ -110,6 +127,7 @@ enum exit_code machine_stop(struct machine *machine);
 /* The purpose of those who wait, beside the numbers of enum ending_wish. */
 #define MACHINE_AWAITS_DISKS	8u
 #define MACHINE_AWAITS_MEDIUM	9u
+#define MACHINE_AWAITS_RESIZE	10u
 
 /* machine_power.c: presses the power button, unless that was done just now; it is pressed again as long as somebody waits. */
 void machine_press_button(struct machine *machine);
@@ -141,7 +159,27 @@ json_t *machine_describe_media(const struct machine *machine);
 void machine_keep_media(struct machine *machine);
 void machine_drop_change(struct machine *machine);
 
-/* machine_control.c: answers one request. */
+/* machine_networks.c: what networks there are, and requests for the link of one. */
+json_t *machine_list_networks(const struct machine *machine);
+json_t *machine_set_link(struct machine *machine, const json_t *request);
+
+/* machine_disks.c: requests for what the disks are, and for another size of one. */
+json_t *machine_list_disks(const struct machine *machine);
+json_t *machine_resize_disk(struct machine *machine, struct control_connection *connection, const json_t *request);
+/* Limits of rates, which last over resets; and the time that the first request is to wait until, or 0. */
+bool machine_open_limits(struct machine *machine, struct failure *failure);
+void machine_set_pace(struct machine *machine, uint64_t due_ns);
+/* Makes an image shorter once nothing behind its new end is under way. */
+void machine_keep_disks(struct machine *machine);
+
+/* machine_statistics.c: what the guest, its devices and its process have done. */
+json_t *machine_describe_statistics(struct machine *machine, struct control_connection *connection, const json_t *request);
+/* Does what is due by the clock; the other: in how many milliseconds something will be, or -1. */
+void machine_keep_statistics(struct machine *machine);
+int machine_statistics_due(const struct machine *machine);
+
+/* machine_control.c: what the guest is about; answers one request. */
+const char *machine_state_name(const struct machine *machine);
 json_t *machine_handle(void *machine, struct control_connection *connection, const json_t *request);
 /* A command that waited was given up; its wish goes with it. */
 void machine_waiter_gone(void *machine);

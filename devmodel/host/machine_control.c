@@ -21,6 +21,11 @@ static const char stands_still[] =
 	"a disk of the guest stands still after an error, so its system could not shut down; "
 	"keel info tells of it, keel unpause tries it once more, and keel destroy ends the guest";
 
+const char *machine_state_name(const struct machine *m)
+{
+	return m->engine.held ? "io-error" : state_names[m->state];
+}
+
 struct command {
 	const char *name;
 	bool waits;		/* and takes up a connection meanwhile, for something else than the end of the guest */
@@ -66,8 +71,7 @@ static json_t *handle_status(struct machine *m, struct control_connection *conne
 		ioctl(m->vm.fd, KEEL_VM_STATUS, &now);
 	describe(m, &now, reason, sizeof(reason));
 	answer = json_pack("{s:b, s:s, s:i, s:s, s:s, s:s, s:I, s:i, s:I, s:i, s:s, s:b, s:I, s:{s:I, s:I, s:I}}", "ok", 1,
-			 "name", m->manifest.name, "pid", (int)getpid(), "state",
-			 m->engine.held ? "io-error" : state_names[m->state],
+			 "name", m->manifest.name, "pid", (int)getpid(), "state", machine_state_name(m),
 			 "manifest", path, "machine", manifest_machines[m->manifest.machine],
 			 "memory_mib", (json_int_t)(m->manifest.memory >> MIB_SHIFT),
 			 "vcpus", (int)m->manifest.vcpus, "uptime_s", (json_int_t)(t.tv_sec - m->started),
@@ -165,6 +169,35 @@ static json_t *handle_cd_eject(struct machine *m, struct control_connection *con
 	return machine_eject_medium(m, connection, request);
 }
 
+static json_t *handle_network_list(struct machine *m, struct control_connection *connection, const json_t *request)
+{
+	(void)connection;
+	(void)request;
+	return machine_list_networks(m);
+}
+
+/* {"network": NAME, "up": BOOLEAN} */
+static json_t *handle_network_link(struct machine *m, struct control_connection *connection, const json_t *request)
+{
+	(void)connection;
+	return machine_set_link(m, request);
+}
+
+static json_t *handle_disk_list(struct machine *m, struct control_connection *connection, const json_t *request)
+{
+	json_t *answer = machine_list_disks(m);
+
+	(void)connection;
+	(void)request;
+	return answer ? answer : refuse("its process is out of memory");
+}
+
+/* {"disk": ID, "bytes": NUMBER, "shrink": true}; without a number as many as its image has. */
+static json_t *handle_disk_resize(struct machine *m, struct control_connection *connection, const json_t *request)
+{
+	return machine_resize_disk(m, connection, request);
+}
+
 /* The connection becomes the console; {"replay": true}: it gets what is kept and then ends. */
 static json_t *handle_console(struct machine *m, struct control_connection *connection, const json_t *request)
 {
@@ -181,6 +214,7 @@ static json_t *handle_console(struct machine *m, struct control_connection *conn
 
 static const struct command commands[] = {
 	{ "status", false, handle_status },
+	{ "statistics", false, machine_describe_statistics },
 	{ "shutdown", true, handle_shutdown },
 	{ "reboot", true, handle_reboot },
 	{ "destroy", false, handle_destroy },
@@ -190,6 +224,10 @@ static const struct command commands[] = {
 	{ "console", false, handle_console },
 	{ "cd-insert", true, handle_cd_insert },
 	{ "cd-eject", true, handle_cd_eject },
+	{ "network-list", false, handle_network_list },
+	{ "network-link", false, handle_network_link },
+	{ "disk-list", false, handle_disk_list },
+	{ "disk-resize", true, handle_disk_resize },
 };
 
 /* What is decided is not undone: a run that is over, or one that ends because its process has to. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <keel/hypercall.h>
@@ -18,6 +19,7 @@
 
 #define KICK_SIGNAL		SIGUSR1
 #define MIB_SHIFT		20
+#define NS_PER_SECOND		1000000000u
 #define MEMORY_MARGIN		(32ull << MIB_SHIFT)	/* that the control domain keeps */
 
 static unsigned long long memory_available(const struct vm *vm)
@@ -116,6 +118,27 @@ bool vm_create(struct vm *vm, unsigned int vcpus, uint32_t topology, size_t chan
 	return false;
 }
 
+static uint64_t read_clock(clockid_t clock)
+{
+	struct timespec now = { 0 };
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+/* One that ends has told its time before its clock goes. */
+uint64_t vm_cpu_ns(const struct vm *vm, unsigned int vcpu)
+{
+	const struct vm_vcpu *v = &vm->vcpu[vcpu];
+	uint64_t now = 0, ended;
+	clockid_t clock;
+
+	if (vcpu < vm->threads && !pthread_getcpuclockid(v->thread, &clock))
+		now = read_clock(clock);
+	ended = __atomic_load_n(&v->cpu_ns, __ATOMIC_ACQUIRE);
+	return vm->cpu_ns[vcpu] + (ended ? ended : now);
+}
+
 static void on_kick(int signal)
 {
 	(void)signal;
@@ -139,6 +162,7 @@ static void *run_vcpu(void *argument)
 			__atomic_store_n(&vcpu->error, errno, __ATOMIC_RELAXED);
 			break;
 		}
+	__atomic_store_n(&vcpu->cpu_ns, read_clock(CLOCK_THREAD_CPUTIME_ID), __ATOMIC_RELEASE);
 	if (write(vm->ended, &one, sizeof(one)) < 0)
 		perror("eventfd");
 	return NULL;
@@ -222,6 +246,8 @@ void vm_stop(struct vm *vm, struct keel_vm_status *status)
 	for (unsigned int i = 0; i < vm->threads; i++) {
 		pthread_kill(vm->vcpu[i].thread, KICK_SIGNAL);
 		pthread_join(vm->vcpu[i].thread, NULL);
+		vm->cpu_ns[i] += vm->vcpu[i].cpu_ns;
+		vm->vcpu[i].cpu_ns = 0;
 	}
 	vm->threads = 0;
 	/* The first reason stays: that of the guest, if it ended before the kill. */

@@ -19,6 +19,7 @@ struct vm_vcpu {
 	unsigned int index;
 	int fd;
 	int error;		/* why its thread gave up; 0: the VM ended */
+	uint64_t cpu_ns;	/* processor time of its thread, which has ended; 0: it has not */
 };
 
 struct vm {
@@ -32,6 +33,7 @@ struct vm {
 	struct vm_vcpu vcpu[KEEL_MAX_VCPUS];
 	unsigned int vcpus;	/* with a descriptor */
 	unsigned int threads;	/* running, or not yet joined */
+	uint64_t cpu_ns[KEEL_MAX_VCPUS];	/* processor time of the threads of VMs before this one */
 };
 
 struct vm_memory {
@@ -56,5 +58,10 @@ void vm_event(struct vm *vm);
  */
 void vm_stop(struct vm *vm, struct keel_vm_status *status);
 void vm_destroy(struct vm *vm);
+/*
+ * Processor time of a vCPU's threads, those of VMs before included: of the guest, its cell and Keel, and of the driver's work for
+ * them. It never falls.
+ */
+uint64_t vm_cpu_ns(const struct vm *vm, unsigned int vcpu);
 
 #endif

@@ -7,7 +7,8 @@
  *   0  buffers of NET_BUFFER_BYTES for frames to the guest, each of them a chain. A frame takes as many as it needs, the header
  *      at the start of the first one; header.buffers says how many these are, and they come back one behind the other
  *   1  frames of the guest, each of one piece with its header
- *   2  control (5.1.6.5): class and command, what belongs to it, and a byte for the answer. There is NET_CONTROL_OFFLOADS alone
+ *   2  control (5.1.6.5): class and command, what belongs to it, and a byte for the answer. There are NET_CONTROL_OFFLOADS, and
+ *      NET_CONTROL_LINK, by which the host tells of a change
  */
 #ifndef KEEL_NET_H
 #define KEEL_NET_H
@@ -43,6 +44,7 @@ enum net_queue {
 #define NET_F_STATUS		(1ull << 16)
 #define NET_F_CTRL_VQ		(1ull << 17)
 #define NET_F_CTRL_RX		(1ull << 18)
+#define NET_F_GUEST_ANNOUNCE	(1ull << 21)
 
 #define NET_OFFLOADS		(NET_F_CSUM | NET_F_HOST_TSO4 | NET_F_HOST_TSO6)	/* what the guest may leave out, */
 #define NET_GUEST_OFFLOADS	(NET_F_GUEST_CSUM | NET_F_GUEST_TSO4 | NET_F_GUEST_TSO6)	/* and what the host may */
@@ -55,9 +57,18 @@ enum net_queue {
 #define NET_GSO_LEAST		48u		/* bytes of a segment: fewer no TCP sends, and each is work for the host */
 
 #define NET_STATUS_LINK_UP	1u
+#define NET_STATUS_ANNOUNCE	2u
 
-#define NET_CONTROL_RX		0u		/* class: which frames the guest wants */
+#define NET_CONTROL_RX		0u		/* class: which frames the guest wants; NET_F_CTRL_RX has two commands of it, */
+#define NET_CONTROL_RX_COMMANDS	2u
+#define NET_CONTROL_MAC		1u		/* class: addresses; of it NET_F_CTRL_RX has command 0, a table of them */
+#define NET_CONTROL_ANNOUNCE	3u		/* class; its one command, 0: the guest has seen NET_STATUS_ANNOUNCE */
 #define NET_CONTROL_OFFLOADS	5u		/* class; its one command, 0, has 8 bytes, of NET_GUEST_OFFLOADS */
+/*
+ * class, of the channel alone; command: whether the link is up, as the cell knows it, 0 or 1. Answered as soon as it is not so:
+ * then the cell asks for the next change. One waits at a time.
+ */
+#define NET_CONTROL_LINK	0x80u
 #define NET_CONTROL_OK		0u
 #define NET_CONTROL_ERROR	1u
 
@@ -83,6 +94,11 @@ struct net_control_offloads {
 	uint8_t class;
 	uint8_t command;
 	uint8_t offloads[8];		/* little-endian */
+};
+
+struct net_control_link {
+	uint8_t class;
+	uint8_t up;
 };
 
 /* What of a header's requests is agreed on. */

@@ -406,6 +406,37 @@ struct keel_answer {
 #define KEEL_EVENT_INT_N	(4u << 8)
 #define KEEL_EVENT_INT3		(6u << 8)	/* and INTO */
 
+/*
+ * What has come to a context since its VM was created, for people to look at. Nothing is decided by it, and the cell can write
+ * there what it likes: the figures are the guest's own. The hypervisor counts what does not come to the cell, the cell the rest.
+ */
+enum keel_count {
+	KEEL_COUNT_RUN,		/* stays: calls of RUN or EVENT that got to the guest or its cell, or were to */
+	KEEL_COUNT_BUSY,	/* of these, those that ended because another context was in the cell */
+	KEEL_COUNT_SUSPENDED,	/* that ended by an interrupt while the cell was at work */
+	/* Exits of the guest. */
+	KEEL_COUNT_INTERRUPT,	/* for the control domain */
+	KEEL_COUNT_CPUID,
+	KEEL_COUNT_RDMSR,	/* of what the hypervisor keeps, or refuses; likewise: */
+	KEEL_COUNT_WRMSR,
+	KEEL_COUNT_XSETBV,
+	KEEL_COUNT_PAUSE,
+	KEEL_COUNTS,
+};
+
+#define KEEL_EXIT_KINDS		16u		/* room for those of enum keel_exit_kind; a power of two */
+
+struct keel_counters {
+	uint64_t count[KEEL_COUNTS];		/* the hypervisor's */
+	uint64_t exits[KEEL_EXIT_KINDS];	/* the cell's: what it was entered for, polls and events among it */
+	/* Ticks of the TSC, the hypervisor's, of stays that began while the cell wanted time to be measured: */
+	uint64_t stays;				/* from begin to end, */
+	uint64_t guest;				/* in the guest, with the switch to it and back, */
+	uint64_t cell;				/* and in the cell */
+	uint32_t measure;			/* the cell's: 1 as long as it wants that */
+	uint32_t reserved;
+};
+
 /* One page for each context. The hypervisor writes exit, regs (and sregs) before entry and reads answer after it. */
 struct keel_context {
 	struct keel_exit exit;
@@ -414,6 +445,7 @@ struct keel_context {
 	struct keel_sregs sregs;
 	struct keel_vectors vectors;
 	struct keel_aperture aperture[KEEL_APERTURES];	/* the cell's to fill in */
+	struct keel_counters counters;
 };
 
 #endif

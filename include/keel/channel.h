@@ -12,9 +12,10 @@
 #define KEEL_CHANNEL_H
 
 #include "abi.h"
+#include "cell.h"
 
 #define KEEL_CHANNEL_MAGIC	0x4e41484cu
-#define KEEL_CHANNEL_VERSION	7u
+#define KEEL_CHANNEL_VERSION	8u
 
 #define KEEL_DEVICES		32u
 #define KEEL_DEVICE_CONFIG	64u		/* bytes */
@@ -91,7 +92,7 @@ struct keel_machine {
 	uint32_t queues;		/* of KEEL_QUEUES */
 	uint32_t transfer;		/* offset of a struct keel_transfer and its ring, on a page; */
 	uint32_t transfer_bytes;	/* of both; 0: there is none, and the machine cannot be saved */
-	uint32_t reserved;
+	uint32_t statistics;		/* offset of a struct keel_statistics, on a page; 0: there is none */
 	struct keel_device device[KEEL_DEVICES];
 	struct keel_queue queue[KEEL_QUEUES];
 	struct keel_aperture_bound aperture[KEEL_APERTURES];
@@ -132,6 +133,35 @@ struct keel_transfer {
 	uint32_t state;		/* enum keel_transfer_state */
 	uint32_t commands;	/* KEEL_TRANSFER_*, set by the resource half, taken (exchanged with 0) by the cell at an event */
 	char error[KEEL_TRANSFER_ERROR_BYTES];	/* ends with a 0 */
+};
+
+/*
+ * What has happened in a machine, as its cell tells it: the word of a program that its guest may have taken over. All counts
+ * begin with the VM and wrap at 2^64. At an event the cell takes what it is told to do; what is to be told is there when the
+ * event ends.
+ */
+#define KEEL_STATISTICS_TELL		(1u << 0)	/* fill in what follows */
+#define KEEL_STATISTICS_MEASURE		(1u << 1)	/* have time measured from now on, which costs the guest some: */
+#define KEEL_STATISTICS_CEASE		(1u << 2)	/* have it measured no more */
+
+#define KEEL_STATISTICS_DEVICES		64u
+#define KEEL_STATISTICS_NAME		16u
+
+struct keel_device_statistics {
+	char name[KEEL_STATISTICS_NAME];	/* ends with a 0 */
+	uint32_t instance;			/* devices of one name differ in it */
+	uint32_t reserved;
+	uint64_t accesses;			/* to its registers; what a string instruction does at once is one */
+};
+
+struct keel_statistics {
+	uint32_t commands;		/* KEEL_STATISTICS_*, set by the resource half, taken (exchanged with 0) by the cell */
+	uint32_t devices;		/* in use, of KEEL_STATISTICS_DEVICES */
+	/* Sums over all contexts; as struct keel_counters (cell.h) has them. */
+	uint64_t count[KEEL_COUNTS];
+	uint64_t exits[KEEL_EXIT_KINDS];
+	uint64_t stays, guest, cell;
+	struct keel_device_statistics device[KEEL_STATISTICS_DEVICES];
 };
 
 /* What VIRTIO 1.2, 5.2.4, begins with: 0 is no medium; whole sectors of 2048 bytes for a CD-ROM. */
@@ -194,6 +224,7 @@ enum cell_refusal {
 	CELL_REFUSED_INSTRUCTION,
 	CELL_REFUSED_APERTURE,
 	CELL_REFUSED_TRANSFER,
+	CELL_REFUSED_STATISTICS,
 };
 
 /*
@@ -203,8 +234,8 @@ enum cell_refusal {
 #define KEEL_STREAM_ENTRIES_MOST	1024u
 
 /*
- * A message is one buffer of its own. What one says holds until the next of its kind, so that its sender may leave out what is
- * out of date when the queue is full.
+ * A message is one buffer of its own. What one says holds until the next of its kind (and disk), so that its sender may leave
+ * out what is out of date when the queue is full.
  */
 #define KEEL_MESSAGE_ENTRIES		16u
 
@@ -219,11 +250,13 @@ enum keel_message_kind {
 	KEEL_MESSAGE_EJECT_BUTTON = 4,	/* the drive asks its guest to eject */
 	/* Of a CD-ROM drive. number: how often the guest has opened its door with a medium in it. */
 	KEEL_MESSAGE_DOOR = 5,
+	/* To the panel. flags: the PCI slot of a virtio disk; number: its sectors, as in its configuration, from now on. */
+	KEEL_MESSAGE_CAPACITY = 6,
 };
 
 struct keel_message {
 	uint32_t kind;
-	uint32_t flags;			/* KEEL_MESSAGE_LOCKED, of a door: the guest keeps it shut */
+	uint32_t flags;			/* KEEL_MESSAGE_LOCKED, of a door: the guest keeps it shut; of CAPACITY: which disk */
 	uint64_t number;
 };
 #define KEEL_MESSAGE_LOCKED		1u

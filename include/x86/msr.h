@@ -240,6 +240,7 @@
 #define APIC_BASE_X2APIC		(1u << 10)
 #define APIC_BASE_ENABLE		(1u << 11)
 #define APIC_BASE_ADDRESS		0x000ffffffffff000ull
+#define APIC_BASE_RESET			0xfee00000u	/* of it, the address (11.4.1) */
 
 #define DEBUGCTL_BTF			(1u << 1)	/* SDM vol. 3, 18.4.1 */
 

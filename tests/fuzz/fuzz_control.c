@@ -15,8 +15,12 @@
 #include <keel/macros.h>
 
 #include "fuzz.h"
+#include "host/backend/net.h"
 #include "host/machine.h"
 
+#define DISK			1u
+#define DISK_SLOT		16u
+#define DISK_BYTES		(1u << 20)
 #define CDROM			2u
 #define SENT_MOST		6u	/* descriptors at once */
 #define CLIENTS			80u	/* more than are let in */
@@ -44,10 +48,15 @@ static char path[128];
 static struct machine *m;
 static struct client clients[CLIENTS];
 static struct claim held, staged;	/* the keeper's */
-static bool restart_fails;
+static bool restart_fails, resize_fails;
+static uint64_t disk_bytes;		/* of the disk's image */
+static uint64_t told;			/* by the cell, again and again */
 static char image[] = "/tmp/keel-fuzz-medium-XXXXXX";
 const char *const manifest_slots[MANIFEST_DRIVES] = { "first", "second", "third", "fourth" };
 const char *const manifest_machines[MANIFEST_MACHINES] = { "machine" };
+const char *const manifest_buses[MANIFEST_BUSES] = { "ide", "virtio" };
+const char *const manifest_caches[MANIFEST_CACHES] = { "writeback", "none" };
+const char *const manifest_modes[MANIFEST_MODES] = { "rw", "ro", "snapshot" };
 
 /* machine.c, disk.c and machine_errors.c, as far as commands go. */
 void machine_press_button(struct machine *machine)
@@ -85,6 +94,38 @@ bool disk_examine_medium(int fd, const char *file, uint64_t *bytes, struct failu
 	return *bytes || failure_set(failure, EXIT_FAILED, "%s is empty", file);
 }
 
+bool disk_image_bytes(const struct disk *disk, const struct manifest_drive *drive, uint64_t *bytes, struct failure *failure)
+{
+	require(disk == &m->disks[DISK] && drive == &m->manifest.drives[DISK], "the size of what is no disk");
+	*bytes = disk_bytes;
+	return !resize_fails || failure_set(failure, EXIT_FAILED, "it is gone");
+}
+
+bool disk_set_image_bytes(const struct disk *disk, const struct manifest_drive *drive, uint64_t bytes, struct failure *failure)
+{
+	require(disk == &m->disks[DISK] && drive->mode == MANIFEST_RW, "a size for what is not written to");
+	require(bytes && bytes % KEEL_SECTOR == 0, "a size that no disk has");
+	require(!m->engine.busy || bytes >= disk_bytes, "a disk becomes shorter under a request");
+	if (resize_fails)
+		return failure_set(failure, EXIT_FAILED, "no room");
+	disk_bytes = bytes;
+	return true;
+}
+
+bool disk_measure(struct disk *disk, const struct manifest_drive *drive, struct failure *failure)
+{
+	if (!disk_image_bytes(disk, drive, &disk->bytes, failure))
+		return false;
+	disk->bytes -= disk->bytes % KEEL_SECTOR;
+	return true;
+}
+
+bool disk_is_used_behind(const struct disk_engine *engine, const struct disk *disk, uint64_t bytes)
+{
+	require(disk == &m->disks[DISK] && bytes, "what is no disk is used");
+	return engine->busy;
+}
+
 bool disk_engine_restart(struct disk_engine *engine, const struct disk *disks, unsigned int count, struct failure *failure)
 {
 	(void)disks;
@@ -117,9 +158,20 @@ void keeper_change(const struct keeper *keeper, unsigned int drive)
 	staged.count = 0;
 }
 
+/* Its cell tells anything. */
 void vm_event(struct vm *vm)
 {
+	struct keel_statistics *area = (void *)((uint8_t *)vm->channel + m->layout.statistics);
+
+	for (size_t i = 0; i < sizeof(*area); i += sizeof(told))
+		memcpy((uint8_t *)area + i, &told, sizeof(told));
+	told = told * 6364136223846793005u + 1442695040888963407u;
+}
+
+uint64_t vm_cpu_ns(const struct vm *vm, unsigned int vcpu)
+{
 	(void)vm;
+	return vcpu;
 }
 
 const char *machine_part_name(enum machine_part part)
@@ -130,6 +182,28 @@ const char *machine_part_name(enum machine_part part)
 uint64_t machine_count_errors(const struct machine *machine)
 {
 	return machine->errors[0].count;
+}
+
+/* Two networks, of which one is gone. */
+static struct net networks[] = { { .up = true }, { .up = true, .gone = true } };
+const struct backend_ops backend_net;
+
+void *devices_state(const struct devices *devices, const struct backend_ops *ops, unsigned int number)
+{
+	(void)devices;
+	require(ops == &backend_net && number < ARRAY_SIZE(networks), "a network that there is not");
+	return &networks[number];
+}
+
+void net_set_link(struct net *net, bool up)
+{
+	require(!net->gone, "a link to nowhere");
+	net->up = up;
+}
+
+void net_tap_name(char name[NET_NAME_ROOM], const char *guest, unsigned int number)
+{
+	snprintf(name, NET_NAME_ROOM, "t%u-%.4s", number, guest);
 }
 
 static size_t input_room(void *owner)
@@ -243,6 +317,8 @@ static void check_machine(void)
 	require(m->change.pending || (held.count > 0) == (m->disks[CDROM].fd >= 0),
 		"a medium that is not claimed, or a claim alone");
 	require(m->change.pending || !staged.count, "a claim for nothing");
+	require(m->disks[DISK].bytes == m->manifest.drives[DISK].bytes, "a size that its guest does not see");
+	require(m->disks[DISK].bytes && m->disks[DISK].bytes % KEEL_SECTOR == 0, "a size that no disk has");
 	require(m->run_over || m->wish == ENDING_WISH_NONE || control_is_awaited(&m->control, m->wish), "a wish of nobody");
 }
 
@@ -266,6 +342,8 @@ static void settle(void)
 			require(steps < STEPS_MOST, "it does not come to rest");
 			loop_step(&m->loop, 0);
 			machine_keep_media(m);
+			machine_keep_disks(m);
+			machine_keep_statistics(m);
 			check_machine();
 			if (steps % HEAR_STEPS == 0)
 				hear_all();
@@ -380,8 +458,9 @@ static void flood(struct client *client, const char *text, size_t length)
 static void end_run(bool preserved)
 {
 	m->run_over = m->unpausing = false;
-	m->media.busy = 0;
+	m->media.busy = m->engine.busy = 0;
 	machine_keep_media(m);
+	machine_keep_disks(m);
 	m->engine.held = m->engine.retried = 0;
 	m->leave_by_ms = 0;
 	m->wish = ENDING_WISH_NONE;
@@ -416,7 +495,16 @@ static const char *const commands[] = {
 	"{\"command\":\"console\"}\n", "{\"command\":\"console\",\"replay\":true}\n", "{}\n", "[]\n", "\n",
 	"{\"command\":17}\n", "{\"command\":\"cd-insert\",\"file\":\"a\"}\n", "{\"command\":\"cd-insert\",\"file\":\"b\"}\n",
 	"{\"command\":\"cd-eject\"}\n", "{\"command\":\"cd-insert\"}\n",
+	"{\"command\":\"disk-list\"}\n", "{\"command\":\"disk-resize\",\"disk\":\"second\"}\n",
+	"{\"command\":\"disk-resize\",\"disk\":\"second\",\"bytes\":2097152}\n",
+	"{\"command\":\"disk-resize\",\"disk\":\"second\",\"bytes\":4096,\"shrink\":true}\n",
+	"{\"command\":\"disk-resize\",\"disk\":\"second\",\"bytes\":-512}\n",
+	"{\"command\":\"disk-resize\",\"disk\":\"third\",\"bytes\":512}\n",
+	"{\"command\":\"statistics\"}\n", "{\"command\":\"statistics\",\"measure\":true}\n",
 	"{\"command\":\"status\"\n", "{\"command\":\"sta\\u0074us\", \"command\":null}\n", "\xff\n",
+	"{\"command\":\"network-list\"}\n", "{\"command\":\"network-link\",\"network\":\"0\",\"up\":false}\n",
+	"{\"command\":\"network-link\",\"network\":\"02:00:00:00:00:01\",\"up\":true}\n",
+	"{\"command\":\"network-link\",\"network\":\"t1-f\",\"up\":true}\n", "{\"command\":\"network-link\",\"network\":7}\n",
 };
 #define COMMANDS ARRAY_SIZE(commands)
 #define COMMANDS_INSERT		14u
@@ -546,6 +634,8 @@ static void act_machine(struct bytes *b)
 	case 6:
 		m->media.busy = take8(b) % 2;
 		restart_fails = take8(b) % 8 == 0;
+		m->engine.busy = m->media.busy;
+		resize_fails = restart_fails;
 		break;
 	default:
 		break;
@@ -575,7 +665,7 @@ static void remove_folder(void)
 static void set_up(void)
 {
 	static char name[] = "fuzz", manifest[] = "/\xff.json";
-	static struct keel_channel channel;
+	static struct { struct keel_channel c; struct keel_statistics s; } channel;
 	struct failure failure;
 
 	if (!path[0]) {
@@ -591,14 +681,29 @@ static void set_up(void)
 	m = calloc(1, sizeof(*m));
 	require(m && loop_init(&m->loop), "no loop");
 	m->manifest.name = name;
+	m->manifest.networks = ARRAY_SIZE(networks);
+	for (unsigned int i = 0; i < ARRAY_SIZE(networks); i++)
+		m->manifest.network[i] = (struct manifest_network){ .kind = i ? MANIFEST_NETWORK_BRIDGE : MANIFEST_NETWORK_USER,
+								     .name = "br", .mac = { 2, 0, 0, 0, 0, (uint8_t)(i + 1) } };
 	m->manifest.path = manifest;
 	m->state = MACHINE_RUNNING;
 	m->vm.fd = -1;
 	m->change.fd = -1;
 	m->manifest.drives[CDROM].kind = MANIFEST_DRIVE_CDROM;
 	m->disks[CDROM] = (struct disk){ .fd = -1, .overlay = -1, .readonly = true, .removable = true };
-	restart_fails = false;
-	board_init(&m->board, &channel, NULL, 0, NULL);
+	m->manifest.drives[DISK] = (struct manifest_drive){
+		.kind = MANIFEST_DRIVE_DISK, .bus = MANIFEST_BUS_VIRTIO, .file = image, .bytes = DISK_BYTES,
+	};
+	m->disks[DISK] = (struct disk){ .fd = -1, .overlay = -1, .bytes = DISK_BYTES };
+	m->layout.device[0].slot = DISK_SLOT;
+	disk_bytes = DISK_BYTES;
+	restart_fails = resize_fails = false;
+	m->manifest.vcpus = 2;
+	m->info.tsc_khz = 1000000;
+	m->vm.channel = &channel.c;
+	m->layout.statistics = (uint32_t)((uint8_t *)&channel.s - (uint8_t *)&channel);
+	told = 0x0000006164636262u;	/* as many rows as there are, of one name */
+	board_init(&m->board, &channel.c, NULL, 0, NULL);
 	console_init(&m->console, &m->loop);
 	m->console.room = input_room;
 	m->console.put = put_input;

@@ -313,7 +313,7 @@ static void use(struct bytes *b)
 		break;
 	case 6:
 		vcpu = take8(b) % pc->machine.vcpus;
-		mmio(vcpu, 0xa1, APIC + (take8(b) & 0x3fu) * 0x10u);
+		mmio(vcpu, 0xa1, PC_LAPIC + (take8(b) & 0x3fu) * 0x10u);
 		poll(vcpu);
 		break;
 	default:
@@ -338,7 +338,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	first = event();
 	if (first->action == KEEL_ACTION_END) {
 		require(changes, "a good machine is refused");
-		require(first->end == KEEL_END_CELL_REFUSED && first->detail && first->detail <= CELL_REFUSED_TRANSFER,
+		require(first->end == KEEL_END_CELL_REFUSED && first->detail && first->detail <= CELL_REFUSED_STATISTICS,
 			"a machine is refused without a reason");
 		require(poll(0)->action == KEEL_ACTION_END, "a machine runs that was refused");
 		return 0;

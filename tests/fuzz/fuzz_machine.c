@@ -298,7 +298,7 @@ static void access_port(struct bytes *b, unsigned int vcpu)
 
 static void access_memory(struct bytes *b, unsigned int vcpu)
 {
-	static const uint32_t places[] = { APIC, IOAPIC, HPET, HPET + 0x100 };
+	static const uint32_t places[] = { PC_LAPIC, PC_IOAPIC, PC_HPET, PC_HPET + 0x100 };
 	unsigned int what = take8(b);
 	uint32_t offset = take8(b) * 4u;
 

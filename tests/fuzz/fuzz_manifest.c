@@ -22,15 +22,19 @@
 #define NS_PER_BYTE		20000ull	/* fifty times of what it takes */
 #define NS_AT_ALL		500000000ull
 
+#define SSH_KEY			"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGIJORl8tWKBJLqUOh769FTDXoNV15oCUUmyyggcGdwt"
+
 static char folder[] = "/tmp/keel-fuzz-manifest-XXXXXX";
 static char manifest_path[PATH_MAX];
 
 static const struct {
 	const char *name;
 	off_t bytes;
+	const char *text;	/* that it begins with */
 } images[] = {
-	{ "firmware.bin", 65536 }, { "disk.img", 1536 }, { "disk2.img", 2560 }, { "cd.iso", 4096 },
-	{ "odd.img", 513 }, { "empty.img", 0 },
+	{ "firmware.bin", 65536, "" }, { "disk.img", 1536, "" }, { "disk2.img", 2560, "" }, { "cd.iso", 4096, "" },
+	{ "odd.img", 513, "" }, { "empty.img", 0, "" },
+	{ "keys.pub", 0, "# keys\n\n" SSH_KEY "\n" SSH_KEY " name" }, { "bad.pub", 0, SSH_KEY "\nssh-rsa AAAA\n\xff\x1b\n" },
 };
 #define IMAGES ARRAY_SIZE(images)
 
@@ -59,6 +63,7 @@ static void make_all(void)
 		snprintf(path, sizeof(path), "%s/%s", folder, images[i].name);
 		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 		require(fd >= 0 && !ftruncate(fd, images[i].bytes), "no image");
+		require(write(fd, images[i].text, strlen(images[i].text)) >= 0, "no text");
 		close(fd);
 	}
 }
@@ -152,6 +157,11 @@ static void check_drive(const struct manifest_drive *drive)
 		return;
 	}
 	require(drive->kind <= MANIFEST_DRIVE_CDROM && drive->mode <= MANIFEST_SNAPSHOT, "a drive's kind");
+	if (drive->seed) {
+		require(drive->kind == MANIFEST_DRIVE_DISK && drive->mode == MANIFEST_RO && !drive->file && !drive->bytes,
+			"cloud-init's disk");
+		return;
+	}
 	require(drive->kind == MANIFEST_DRIVE_CDROM ? drive->mode == MANIFEST_RO : drive->file != NULL, "a drive's mode or file");
 	require(!drive->file == !drive->bytes && drive->bytes % unit == 0, "a drive's size");
 	require(strlen(drive->serial) <= MANIFEST_SERIAL_MAX, "a drive's serial number");
@@ -164,7 +174,7 @@ static void check_boot(const struct manifest *m)
 	bool present[MANIFEST_BOOTS] = { false };
 
 	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++)
-		if (m->drives[i].kind)
+		if (m->drives[i].kind && !m->drives[i].seed)
 			present[m->drives[i].kind == MANIFEST_DRIVE_CDROM ? MANIFEST_BOOT_CDROM : MANIFEST_BOOT_DISK] = true;
 	require(m->boots <= MANIFEST_BOOTS, "more to boot from than there is");
 	for (unsigned int i = 0; i < m->boots; i++) {
@@ -224,6 +234,30 @@ static void check_networks(const struct manifest *m)
 	}
 }
 
+/* All that is written beside other text has to be text. */
+static void check_cloud_init(const struct manifest *m)
+{
+	const struct manifest_cloud_init *c = &m->cloud_init;
+	unsigned int seeds = 0;
+
+	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++)
+		seeds += m->drives[i].seed;
+	require(seeds == c->wanted, "cloud-init's disk");
+	require(!c->wanted || m->drives[c->bus == MANIFEST_BUS_IDE ? MANIFEST_SEED_IDE : MANIFEST_SEED_VIRTIO].seed,
+		"the place of cloud-init's disk");
+	require(!c->wanted || c->bus == MANIFEST_BUS_IDE || m->networks <= 8, "a card in the slot of cloud-init's disk");
+	require(c->ssh_keys <= MANIFEST_SSH_KEYS, "more keys than there is room for");
+	for (unsigned int i = 0; i < c->ssh_keys; i++)
+		check_text(c->ssh_key[i]);
+	if (c->hostname)
+		check_text(c->hostname);
+	if (c->user)
+		check_text(c->user);
+	require(!c->user_data.bytes == !c->user_data.count && c->user_data.count <= MANIFEST_TEXT_MOST, "user-data");
+	require(!c->network_config.bytes == !c->network_config.count && c->network_config.count <= MANIFEST_TEXT_MOST,
+		"network-config");
+}
+
 static void check_accepted(const struct manifest *m)
 {
 	bool pinned = false;
@@ -243,6 +277,7 @@ static void check_accepted(const struct manifest *m)
 		check_drive(&m->drives[i]);
 	check_boot(m);
 	check_networks(m);
+	check_cloud_init(m);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -348,6 +383,7 @@ static void put_key(struct writer *w)
 		"\"sockets\"", "\"cores\"", "\"threads\"", "\"disk\"", "\"vcpu\"", "\"\\u006eame\"",
 		"\"bus\"", "\"rng\"", "\"networks\"", "\"tap\"", "\"bridge\"", "\"user\"", "\"forward\"", "\"mac\"",
 		"\"model\"", "\"mtu\"", "\"host\"", "\"guest\"", "\"protocol\"", "\"address\"",
+		"\"cloud_init\"", "\"hostname\"", "\"ssh_keys\"", "\"user_data\"", "\"network_config\"",
 		"\"on_error\"", "\"a/b\"", "\"a~1b\"", "\"\"",
 	};
 
@@ -435,6 +471,11 @@ static const char *const members[] = {
 	"\"serial\": { \"type\": \"file\", \"path\": \"disk.img\" }",
 	"\"serial\": { \"type\": \"pty\", \"path\": \"s\" }", "\"on_poweroff\": \"destroy\"",
 	"\"on_reboot\": \"restart\"",
+	"\"cloud_init\": {}", "\"cloud_init\": { \"bus\": \"ide\", \"hostname\": \"a.b\", \"user\": \"u\" }",
+	"\"cloud_init\": { \"ssh_keys\": [\"keys.pub\", \"" SSH_KEY " \\u00e4 \\\"\"], \"user_data\": \"keys.pub\" }",
+	"\"cloud_init\": { \"ssh_keys\": [\"" SSH_KEY " a\\n\", \"bad.pub\", \"cd.iso\"], \"network_config\": \"bad.pub\" }",
+	"\"cloud_init\": { \"user_data\": \"empty.img\", \"network_config\": \".\", \"hostname\": \"a..b\" }",
+	"\"cloud_init\": { \"hostname\": \"1.2.3.4\", \"user\": \"root\", \"ssh_keys\": [[], \"\"] }",
 	"\"on_crash\": \"preserve\"", "\"description\": \"\\u00e4\xc3\xa4\"",
 };
 static const char *const topologies[] = {

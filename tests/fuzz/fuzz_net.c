@@ -4,6 +4,7 @@
  * anything anywhere, and behind the device passt, which keeps to its protocol or does not, or a stand-in for a tap interface.
  */
 /* What net_passt.c finds under these names is here (targets.cmake). */
+#undef clock_gettime
 #undef fprintf
 #undef posix_spawnp
 #undef socketpair
@@ -15,6 +16,7 @@
 #include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <arpa/inet.h>
@@ -34,6 +36,9 @@
 #define LENGTH_BYTES	sizeof(uint32_t)
 #define ROUNDS_MOST	4000u		/* in which all that is on its way comes through */
 #define NOBODYS		0x5a
+#define TICK_NS		100000u
+#define RATE		(64ull << 20)
+#define BURST		(1ull << 14)
 #define TAP_FEATURES	(NET_OFFLOADS | NET_GUEST_OFFLOADS)
 
 /* Frames behind their lengths, as passt has them. */
@@ -63,14 +68,26 @@ static uint32_t cursor;		/* in the arena of frames */
 static int peer;		/* passt's end; -1: it is closed */
 static bool honest, exact;	/* the cell; and nothing was lost by a reset or an end */
 static bool honest_peer;
+static uint64_t now, start_time;
+static bool watching, watched_up;	/* a command waits for the link to be otherwise */
 
 /* Behind names of the C library */
 
+int fuzz_clock_gettime(clockid_t clock, struct timespec *time);
 int fuzz_fprintf(FILE *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int fuzz_spawnp(pid_t *pid, const char *program, const posix_spawn_file_actions_t *files, const posix_spawnattr_t *attributes,
 		char *const words[], char *const environment[]);
 int fuzz_socketpair(int domain, int type, int protocol, int ends[2]);
 pid_t fuzz_waitpid(pid_t pid, int *status, int options);
+
+/* Goes on by each look. */
+int fuzz_clock_gettime(clockid_t clock, struct timespec *time)
+{
+	require(clock == CLOCK_MONOTONIC, "another clock");
+	now += TICK_NS;
+	*time = (struct timespec){ (time_t)(now / 1000000000), (long)(now % 1000000000) };
+	return 0;
+}
 
 int fuzz_fprintf(FILE *file, const char *format, ...)
 {
@@ -428,6 +445,53 @@ static void take_back(struct queue *q)
 	}
 }
 
+/* Where the answer to a command of the link's is to be. */
+static uint8_t *link_answer(void)
+{
+	return &channel[queues[NET_QUEUE_CONTROL].arena + 130];
+}
+
+/* Nothing goes faster than it may, but for the burst and the last frame. */
+static void check_rates(void)
+{
+	uint64_t most = BURST + NET_FRAME_MOST + RATE * ((now - start_time) / 1000 + 1) / 1000000;
+
+	require(net->timer.fd < 0 || (net->sent.bytes <= most && net->received.bytes <= most), "a limit that is none");
+}
+
+/* The answer comes when the link is not as the command says, and not before. */
+static void check_watch(void)
+{
+	if (!honest || !watching)
+		return;
+	if (watched_up == net_link_is_up(net)) {
+		require(*link_answer() == NOBODYS, "a change that is none");
+		return;
+	}
+	require(*link_answer() == NET_CONTROL_OK, "a change that is not told");
+	watching = false;
+}
+
+/* One waits at a time. */
+static void watch(unsigned int what)
+{
+	struct queue *q = &queues[NET_QUEUE_CONTROL];
+	const struct net_control_link control = { NET_CONTROL_LINK, what >> 7 };
+	bool waited = watching;
+	struct vq_piece pieces[2] = { { q->arena + 128, sizeof(control) }, { q->arena + (waited ? 131u : 130u), 1 } };
+	uint16_t head;
+
+	memcpy(channel + pieces[0].offset, &control, sizeof(control));
+	channel[pieces[1].offset] = NOBODYS;
+	if (!send_chain(q, pieces, 1, 1, &head) || !honest)
+		return;
+	watching = true;
+	watched_up = waited ? watched_up : control.up;
+	backend_net.serve(net, devices);
+	require(!waited || channel[pieces[1].offset] == NET_CONTROL_ERROR, "two that wait");
+	check_watch();
+}
+
 /* A time of its own for each: the answer is there at once. */
 static void command(struct bytes *b)
 {
@@ -439,16 +503,24 @@ static void command(struct bytes *b)
 	bool good;
 	uint16_t head;
 
+	if (what % 64 >= 48) {
+		watch(what);
+		return;
+	}
 	memcpy(control.offloads, &offloads, sizeof(offloads));
 	memcpy(channel + q->arena, &control, sizeof(control));
 	if (what & 8)
 		pieces[0].bytes = take8(b) + 1u;
 	if (!honest && what & 16)
 		pieces[what >> 7] = (struct vq_piece){ anywhere(q, b), take16(b) };
+	/* That one would be watch()'s. */
+	if (control.class == NET_CONTROL_LINK && pieces[0].bytes == sizeof(struct net_control_link))
+		pieces[0].bytes++;
 	channel[q->arena + 64] = NOBODYS;
 	if (!send_chain(q, pieces, 1, 1, &head) || !honest)
 		return;
 	backend_net.serve(net, devices);
+	check_watch();
 	good = pieces[0].bytes == sizeof(control) && control.class == 5 && !control.command && !net->gone &&
 	       !(offloads & ~(is_tap() ? (uint64_t)NET_GUEST_OFFLOADS : 0));
 	/* A link may have been lost in the same call. */
@@ -479,6 +551,8 @@ static void step(void)
 {
 	loop_step(&loop, 0);
 	backend_net.serve(net, devices);
+	check_watch();
+	check_rates();
 	for (unsigned int i = 0; i < NET_QUEUES; i++)
 		take_back(&queues[i]);
 	require(!honest || !frame_left, "a frame that is not whole");
@@ -498,7 +572,15 @@ static void start_queues(void)
 	}
 	cursor = 0;
 	frame_left = 0;
+	watching = false;
 	backend_net.start(net);
+}
+
+/* The cable out, and in again: what is sent meanwhile is lost. */
+static void pull(void)
+{
+	net_set_link(net, !net->up);
+	exact = false;
 }
 
 /* The guest starts once more: what was on its way is gone. */
@@ -559,6 +641,9 @@ static void set_up(uint8_t kind)
 	manifest.networks = 1;
 	manifest.name = "fuzz";
 	manifest.network[0].kind = kind & 1 ? MANIFEST_NETWORK_TAP : MANIFEST_NETWORK_USER;
+	manifest.network[0].rate = kind & 4 ? (struct manifest_rate){ RATE, RATE, BURST } : (struct manifest_rate){ 0 };
+	now += 10000000000u;
+	start_time = now;
 	require(backend_net.describe(&manifest, 0, &plan) && !backend_net.describe(&manifest, 1, &plan), "one network");
 	net = calloc(1, backend_net.bytes);
 	require(net && backend_net.open(net, &manifest, 0, &failure) && backend_net.watch(net, &loop), "no network");
@@ -580,6 +665,8 @@ static void act(struct bytes *b)
 			restart();
 		else if (what >= 0x90)
 			hang_up();
+		else if (what >= 0x80)
+			pull();
 		else
 			tap_waits = what >> 4;
 		break;

@@ -9,12 +9,15 @@ keel_fuzz_target(acpi
 	INCLUDES vmm arch/x86)
 keel_fuzz_target(channel ALLOCATES
 	SOURCES devmodel/host/backend/block_queue.c devmodel/host/backend/claim.c devmodel/host/backend/disk.c
+		devmodel/host/backend/bucket.c devmodel/host/backend/direct.c devmodel/host/backend/throttle.c
 		devmodel/host/loop.c ${KEEL_BOARD_SOURCES} devmodel/cell/core/stream.c devmodel/shared/vq_driver.c
 		tools/common/rundir.c tools/common/exit.c tools/common/text.c tools/manifest/image_format.c
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING)
 keel_fuzz_target(control ALLOCATES
 	SOURCES devmodel/host/backend/console.c devmodel/host/control.c devmodel/host/ending.c devmodel/host/backend/logfile.c
-		devmodel/host/loop.c devmodel/host/machine_control.c devmodel/host/machine_media.c ${KEEL_BOARD_SOURCES}
+		devmodel/host/backend/bucket.c devmodel/host/backend/throttle.c
+		devmodel/host/loop.c devmodel/host/machine_control.c devmodel/host/machine_disks.c devmodel/host/machine_media.c
+		devmodel/host/machine_networks.c devmodel/host/machine_statistics.c ${KEEL_BOARD_SOURCES}
 		devmodel/host/backend/claim.c tools/common/rundir.c tools/common/exit.c tools/common/text.c
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING util)
 keel_fuzz_target(emulate
@@ -40,9 +43,10 @@ keel_fuzz_target(manifest ALLOCATES
 	LIBS PkgConfig::JANSSON)
 # No program is started.
 keel_fuzz_target(net
-	SOURCES devmodel/host/backend/net.c devmodel/host/backend/net_passt.c devmodel/host/loop.c
+	SOURCES devmodel/host/backend/bucket.c devmodel/host/backend/net.c devmodel/host/backend/net_passt.c devmodel/host/loop.c
 		devmodel/shared/vq_device.c devmodel/shared/vq_driver.c tools/common/exit.c tools/common/text.c
 	DEFINES fprintf=fuzz_fprintf posix_spawnp=fuzz_spawnp socketpair=fuzz_socketpair waitpid=fuzz_waitpid
+		clock_gettime=fuzz_clock_gettime
 	LIBS PkgConfig::JANSSON)
 keel_fuzz_target(rng
 	SOURCES devmodel/host/backend/rng.c devmodel/shared/vq_device.c devmodel/shared/vq_driver.c
@@ -53,6 +57,12 @@ keel_fuzz_target(transfer
 keel_fuzz_target(virtio
 	SOURCES tests/unit/virtio_rig.c
 		devmodel/cell/virtio/rng.c devmodel/cell/virtio/virtio.c devmodel/cell/virtio/virtio_pci.c
+		devmodel/cell/virtio/virtio_queue.c devmodel/cell/pci/msi.c devmodel/cell/pci/pci.c
+		devmodel/cell/core/bus.c devmodel/cell/core/gmem.c devmodel/cell/core/state.c
+		devmodel/shared/vq_device.c devmodel/shared/vq_driver.c)
+keel_fuzz_target(virtio_net
+	SOURCES tests/unit/virtio_rig.c
+		devmodel/cell/virtio/net.c devmodel/cell/virtio/virtio.c devmodel/cell/virtio/virtio_pci.c
 		devmodel/cell/virtio/virtio_queue.c devmodel/cell/pci/msi.c devmodel/cell/pci/pci.c
 		devmodel/cell/core/bus.c devmodel/cell/core/gmem.c devmodel/cell/core/state.c
 		devmodel/shared/vq_device.c devmodel/shared/vq_driver.c)

@@ -80,6 +80,14 @@ manifest() {
 	mkdir -p "$WORK/guests/$guest"
 }
 
+# fake_passt: networks in user mode have passt.py behind them, which tells of its files: $WORK/passt-*. A guest's process has an
+# environment of its own.
+fake_passt() {
+	mkdir -p "$WORK/fake"
+	cp "$ROOT/tests/host/passt.py" "$WORK/fake/passt"
+	sed -i "2i export PATH=$WORK/fake:\$PATH PASST_FOLDER=$WORK" "$WORK/bin/keel-dm"
+}
+
 # order NAME ORDER: what the guest does next.
 order() {
 	printf '%s\n' "$2" >>"$WORK/guests/$1/orders"

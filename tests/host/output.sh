@@ -55,6 +55,7 @@ manifest crash '"on_crash": "preserve"'
 manifest dead
 truncate -s 1M "$WORK/held.img"
 manifest held '"disks": [ { "file": "held.img", "on_error": "stop" } ]'
+manifest seeded '"cloud_init": {}'
 manifest off
 echo '{ "version": 2, "nam": 1 }' >"$WORK/bad.json"
 order dead 'say last words\n'
@@ -84,6 +85,9 @@ check "it names the machine" says '^machine +pc-1$' keel info one
 check "so do objects" says '"machine":"pc-1"' keel list --json
 check "info of no guest" prints 4 info none
 check "dmesg" prints 0 dmesg
+check "top" prints 0 top
+check "top of one" prints 0 top --once one one
+check "top of some" prints 4 top one none
 check "nmi" prints 0 nmi one
 check "nmi of several" prints 0 nmi one two
 check "nmi of some" prints 4 nmi one none
@@ -99,6 +103,19 @@ check "cd-eject, of some" prints 1 cd-eject one two
 check "cd-eject in vain" prints 1 cd-eject one
 check "cd-insert once more" prints 0 cd-insert one "$WORK/cd.iso"
 check "cd-eject" prints 0 cd-eject one
+fake_passt
+manifest net '"networks": [ { "user": true, "mtu": 1400 }, { "user": true } ]'
+check "network-list of one without networks" prints 0 network-list one
+check "network-link of one without networks" prints 1 network-link one 0 up
+check "create of one with networks" prints 0 create "$WORK/net.json"
+check "network-list" prints 0 network-list net
+check "network-link" prints 0 network-link net 1 down
+check "network-link that is wrong" prints 2 network-link net 1 sideways
+check "network-list of one that is down" prints 0 network-list net
+check "destroy of one with networks" prints 0 destroy net
+check "disk-list of none" prints 0 disk-list one
+check "disk-list of no guest" prints 4 disk-list none
+check "disk-resize of none" prints 1 disk-resize one virtio-0
 check "unpause of one that does not stand still" prints 1 unpause one
 check "resume of several" prints 4 resume one none
 check "create of one whose disk stands still at errors" prints 0 create "$WORK/held.json"
@@ -107,9 +124,17 @@ order held 'read 0 524288 512'
 check "the error comes" soon sh -c 'keel list | grep "^held *io-error"'
 check "list of one that stands still" prints 0 list
 check "info of one that stands still" prints 0 info held
+check "disk-list of one that stands still" prints 0 disk-list held
 check "unpause in vain" prints 1 unpause held
 truncate -s 1M "$WORK/held.img"
 check "unpause" prints 0 unpause held
+check "disk-resize" prints 0 disk-resize held primary-master 2M
+check "disk-resize to no size" prints 2 disk-resize held primary-master 2X
+check "disk-list of another size" prints 0 disk-list held
+check "create of one with a disk without a file" prints 0 create "$WORK/seeded.json"
+check "disk-list of that one" prints 0 disk-list seeded
+check "disk-resize of that disk" prints 1 disk-resize seeded virtio-15 1G
+check "destroy of that one" prints 0 destroy seeded
 check "destroy" prints 0 destroy held
 check "reboot --force" prints 0 reboot --force one
 check "reboot in vain" prints 6 reboot --timeout 1 one
@@ -136,6 +161,6 @@ check "help of none" prints 2 help lits
 check "wrong usage" prints 2 list operand
 check "all objects are as the schema has them" valid "$WORK"/objects/*
 check "every verb was looked at" \
-	[ "$( (keel help; echo "  help x") | sed -nE 's/^  ([a-z-]+) .*/\1/p' | grep -vx console | sort)" = \
+	[ "$( (keel help; echo "  help x") | sed -nE 's/^  ([a-z-]+) .*/\1/p' | grep -vxE "console|metrics" | sort)" = \
 	"$(tr ' ' '\n' <<<"$seen" | grep . | sort -u)" ]
 finish

@@ -18,12 +18,20 @@
  *             take			its ACPI handler takes a press of the power button
  *             lock DRIVE, unlock DRIVE, open DRIVE	the door of a CD-ROM drive, which is opened with a medium in it
  *             flood			its cell gives the other end no rest any more, whatever that does
+ *             exits KIND DEVICE INSTANCE COUNT	so many exits (enum keel_exit_kind), each with an access to this device
+ *             lie			its cell tells rubbish when it is asked for statistics
  *             random COUNT		it asks its entropy device, which it must have, for so many bytes
+ *             frames COUNT BYTES VALUE	its first network card, which it must have, sends as many, each of such bytes
  *             read DRIVE OFFSET COUNT, write DRIVE OFFSET COUNT BYTE, flush DRIVE
+ *             keep DRIVE OFFSET COUNT	it reads, and keeps what it has read
  *   notes   out: what reaches the guest, a line each:
  *             random COUNT DIFFERENT	an answer of so many bytes, and how many values there are among them
+ *             frame BYTES VALUE, sent COUNT	a frame for the guest, and its first byte; all to be sent have been taken
+ *             link up, link down
+ *             capacity NUMBER BYTES	a virtio disk has another size
  *             start, drive NUMBER BYTES, power button, nmi, medium NUMBER BYTES, eject button, input TEXT, kill
  *             done NUMBER STATUS DATA	requests are counted from 0; STATUS: enum keel_block_status; DATA: the drive's first bytes
+ *   kept    out: what the guest has kept of drives, where it was on them
  */
 #include "standin.h"
 
@@ -68,7 +76,7 @@ static struct keel_info info;
 static size_t channel_bytes;
 static int doorbell = -1, vm_fd = -1, vcpu_fd[KEEL_MAX_VCPUS];	/* confined, the process can make no descriptors but of events */
 
-int orders = -1;
+int orders = -1, kept = -1;
 unsigned int scrub_seconds;
 struct keel_vm_status status;
 struct keel_channel *channel;
@@ -163,9 +171,10 @@ static int open_device(const char *folder)
 	process_find();
 	orders = open_file(folder, "orders", O_RDONLY | O_CREAT);
 	notes = open_file(folder, "notes", O_WRONLY | O_CREAT | O_APPEND);
+	kept = open_file(folder, "kept", O_WRONLY | O_CREAT);
 	hypervisor_log = open_file(folder, "log", O_RDONLY);
 	memory = memfd_create("stand-in", MFD_CLOEXEC);
-	if (orders < 0 || notes < 0 || memory < 0 || ftruncate(memory, CHANNEL_MOST)) {
+	if (orders < 0 || notes < 0 || kept < 0 || memory < 0 || ftruncate(memory, CHANNEL_MOST)) {
 		perror("stand-in");
 		errno = EIO;
 		return -1;
@@ -249,6 +258,8 @@ static int take_event(void)
 	streams_take();
 	drives_take();
 	entropy_take();
+	network_take();
+	statistics_take();
 	pthread_mutex_unlock(&lock);
 	return 0;
 }
@@ -367,6 +378,7 @@ static int answer(int fd, unsigned long request, void *argument)
 		drives_open();
 		streams_open();
 		entropy_open();
+		network_open();
 		note("start");
 		drives_note();
 		return 0;

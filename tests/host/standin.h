@@ -17,6 +17,7 @@
 
 /* standin.c */
 extern int orders;			/* the file that they are in */
+extern int kept;			/* what was read to be kept */
 extern unsigned int scrub_seconds;	/* that the end of the VM takes */
 extern struct keel_vm_status status;	/* end: the run is over */
 extern struct keel_channel *channel;	/* of the VM */
@@ -32,7 +33,10 @@ void nap(void);
 /* standin_orders.c: what there is to do, if there is something. */
 void orders_obey(void);
 
-/* standin_drives.c. byte: that a write writes; of a range its flags. flood: a bad request. take: the answers. */
+/*
+ * standin_drives.c. byte: that a write writes; of a range its flags; of a read whether it is kept. flood: a bad request.
+ * take: the answers.
+ */
 void drives_open(void);
 void drives_note(void);
 void drives_request(unsigned int drive, enum keel_block_op op, uint64_t offset, uint32_t count, unsigned int byte);
@@ -52,6 +56,16 @@ void streams_take(void);
 void entropy_open(void);
 void entropy_ask(uint32_t count);
 void entropy_take(void);
+
+/* standin_network.c. send: frames of so many bytes, all of them this. take: frames, and whether the link is up. */
+void network_open(void);
+void network_send(unsigned int count, unsigned int size, unsigned int byte);
+void network_take(void);
+
+/* standin_statistics.c. take: what is to be told; count: an exit of the guest. */
+void statistics_take(void);
+void statistics_count(unsigned int kind, const char *device, uint32_t instance, uint64_t count);
+void statistics_lie(void);
 
 /* standin_process.c. find: while its descriptors may still be asked for. */
 void process_find(void);

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "shared/pc_map.h"
 #include "shared/virtio_id.h"
@@ -18,6 +19,10 @@ static struct {
 	struct vq_driver driver;
 	struct vq_shadow shadow[KEEL_BLOCK_ENTRIES_MOST];
 	uint32_t number[KEEL_BLOCK_ENTRIES_MOST];	/* of requests, by their heads */
+	struct {
+		uint64_t offset;
+		uint32_t count;	/* 0: not to be kept */
+	} keep[KEEL_BLOCK_ENTRIES_MOST];		/* the same */
 } drives[DRIVES];
 static uint32_t requests_made;
 
@@ -70,7 +75,7 @@ void drives_note(void)
 			note("drive %u %llu", i, bytes_of(i));
 }
 
-/* byte: that a write writes; of a range its flags. */
+/* byte: that a write writes; of a range its flags; of a read whether it is kept. */
 void drives_request(unsigned int drive, enum keel_block_op op, uint64_t offset, uint32_t count, unsigned int byte)
 {
 	bool range = op == KEEL_BLOCK_DISCARD || op == KEEL_BLOCK_WRITE_ZEROES, writes = op == KEEL_BLOCK_WRITE || range;
@@ -101,6 +106,8 @@ void drives_request(unsigned int drive, enum keel_block_op op, uint64_t offset, 
 		return;
 	}
 	drives[drive].number[head] = requests_made++;
+	drives[drive].keep[head].offset = offset;
+	drives[drive].keep[head].count = op == KEEL_BLOCK_READ && byte ? count : 0;
 	ring();
 }
 
@@ -120,6 +127,9 @@ static void take_answers(unsigned int drive)
 	uint32_t bytes;
 
 	while (vq_driver_receive(&drives[drive].driver, &head, &bytes)) {
+		if (drives[drive].keep[head].count && pwrite(kept, arena_of(drive), drives[drive].keep[head].count,
+							     (off_t)drives[drive].keep[head].offset) < 0)
+			perror("stand-in: kept");
 		for (unsigned int i = 0; i < DATA_SHOWN; i++)
 			sprintf(data + 2 * i, "%02x", arena_of(drive)[i]);
 		note("done %u %u %s", drives[drive].number[head], arena_of(drive)[STATUSES_AT + head], data);

@@ -45,12 +45,17 @@ static void obey(char *line)
 	char *text = strchr(line, ' ');
 	unsigned long long offset = 0;
 	unsigned int byte = 0, drive = 0, count = 0;
+	char name[KEEL_STATISTICS_NAME];
 
 	text = text ? text + 1 : line + strlen(line);
 	if (!strncmp(line, "say ", 4)) {
 		streams_say(text, unescape(text));
 	} else if (!strcmp(line, "flood")) {
 		flood();
+	} else if (!strcmp(line, "lie")) {
+		statistics_lie();
+	} else if (sscanf(line, "exits %u %15s %u %llu", &byte, name, &drive, &offset) == 4) {
+		statistics_count(byte, name, drive, offset);
 	} else if (!strcmp(line, "babble")) {
 		process_babble();
 	} else if (!strcmp(line, "scribble")) {
@@ -75,6 +80,8 @@ static void obey(char *line)
 		status.address = address;
 	} else if (sscanf(line, "read %u %llu %u", &drive, &offset, &count) == 3) {
 		drives_request(drive, KEEL_BLOCK_READ, offset, count, 0);
+	} else if (sscanf(line, "keep %u %llu %u", &drive, &offset, &count) == 3) {
+		drives_request(drive, KEEL_BLOCK_READ, offset, count, true);
 	} else if (sscanf(line, "write %u %llu %u %u", &drive, &offset, &count, &byte) == 4) {
 		drives_request(drive, KEEL_BLOCK_WRITE, offset, count, byte);
 	} else if (sscanf(line, "discard %u %llu %u", &drive, &offset, &count) == 3) {
@@ -83,6 +90,8 @@ static void obey(char *line)
 		drives_request(drive, KEEL_BLOCK_WRITE_ZEROES, offset, count, byte);
 	} else if (sscanf(line, "random %u", &count) == 1) {
 		entropy_ask(count);
+	} else if (sscanf(line, "frames %u %llu %u", &count, &offset, &byte) == 3) {
+		network_send(count, (unsigned int)offset, byte);
 	} else if (sscanf(line, "flush %u", &drive) == 1) {
 		drives_request(drive, KEEL_BLOCK_FLUSH, 0, 0, 0);
 	} else {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/stream.h"
+#include "shared/pc_map.h"
 
 #define INPUT_ROOM		4096	/* at a time */
 
@@ -120,7 +121,11 @@ static void take_messages(void)
 	struct keel_message message;
 
 	while (stream_receive(&streams.panel_in, &message))
-		note("%s", message.kind == KEEL_MESSAGE_POWER_BUTTON ? "power button" : "nmi");
+		if (message.kind == KEEL_MESSAGE_CAPACITY)
+			note("capacity %u %llu", KEEL_DRIVES + message.flags - PC_SLOT_DISK,
+			     (unsigned long long)message.number * KEEL_SECTOR);
+		else
+			note("%s", message.kind == KEEL_MESSAGE_POWER_BUTTON ? "power button" : "nmi");
 	for (unsigned int i = 0; i < KEEL_DRIVES; i++)
 		while (stream_receive(&streams.drive_in[i], &message))
 			if (message.kind == KEEL_MESSAGE_MEDIUM)

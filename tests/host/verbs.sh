@@ -228,6 +228,10 @@ for verb in console info log; do
 	check "completion of the name of $verb" [ "$(complete keel $verb '')" = shown ]
 	check "but no second one" [ -z "$(complete keel $verb other '')" ]
 done
+for verb in top metrics; do
+	check "completion of the names of $verb" [ "$(complete keel $verb other sh)" = shown ]
+done
+check "completion of top's options" [ "$(complete keel top --o)" = --once ]
 check "completion of the operands of list, which has none" [ -z "$(complete keel list '')" ]
 check "verbs are no folders" [ "$(bash -c '. "$1/tools/keel/completion.bash"; complete -p keel' - "$ROOT")" = \
 	"complete -F _keel keel" ]

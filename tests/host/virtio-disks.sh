@@ -82,6 +82,17 @@ keel destroy disks >/dev/null
 check "what is read-only is as it was" cmp "$WORK/ro.img" "$WORK/snapshot.img"
 check "and so is the snapshot's" test "$(tr -d x <"$WORK/snapshot.img" | wc -c)" = 0
 
+head -c 4M /dev/zero | tr '\0' 'x' >"$WORK/whole.img"
+manifest whole '"disks": [ { "bus": "virtio", "file": "whole.img", "discard": false } ]'
+check "one that gives nothing back" keel create "$WORK/whole.json"
+order whole 'discard 4 0 4194304'
+check "has no discard" noted whole 'done 0 2 .*'
+order whole 'zeroes 4 0 4194304 1'
+check "but zeroes" noted whole 'done 1 0 .*'
+check "that are there" zeroes "$WORK/whole.img" 0 4194304
+check "and take as much room" never holes "$WORK/whole.img" 4095
+keel destroy whole >/dev/null
+
 manifest held '"disks": [ { "bus": "virtio", "file": "rw.img", "on_error": "stop" } ]'
 check "one that stops at errors" keel create "$WORK/held.json"
 truncate -s 64K "$WORK/rw.img"

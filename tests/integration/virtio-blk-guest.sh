@@ -34,6 +34,10 @@ JSON
 image=$(sum <$system)
 check "created" keel create /tmp/disks.json
 check "it starts from a virtio disk" shows disks 'GUEST-UP' 1 200
+check "it waits for a larger disk" shows disks 'GUEST-GROWS' 1 300
+check "which it gets" keel disk-resize disks virtio-1 8M
+check "it waits for a smaller one" shows disks 'GUEST-SHRINKS' 1 120
+check "which it gets as well" keel disk-resize --shrink disks virtio-1 4M
 check "it comes to its end" shows disks 'GUEST-END' 1 400
 keel console --log disks | tr -d '\r' | grep -aE '^(not )?ok - '
 send disks done

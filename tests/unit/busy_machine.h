@@ -84,11 +84,11 @@ static inline void busy_timers(void)
 	out(0x71, 0x2a);
 	out(0x70, 0x0b);
 	out(0x71, 0x52);
-	mmio_write(0, HPET + 0x100, 0x14c | 20 << 9);	/* periodic by edges, pin 20 */
-	mmio_write(0, HPET + 0x108, 100000);
-	mmio_write(0, HPET + 0x120, 0x106 | 21 << 9);	/* once, level-triggered */
-	mmio_write(0, HPET + 0x128, 3000);
-	mmio_write(0, HPET + 0x010, 1);
+	mmio_write(0, PC_HPET + 0x100, 0x14c | 20 << 9);	/* periodic by edges, pin 20 */
+	mmio_write(0, PC_HPET + 0x108, 100000);
+	mmio_write(0, PC_HPET + 0x120, 0x106 | 21 << 9);	/* once, level-triggered */
+	mmio_write(0, PC_HPET + 0x128, 3000);
+	mmio_write(0, PC_HPET + 0x010, 1);
 	out(0xb2, 0xf1);
 }
 
@@ -118,22 +118,22 @@ static inline void busy_consoles(void)
 /* The second processor runs and sleeps, the third has an interrupt posted that it has not seen, the fourth was never started. */
 static inline void busy_processors(void)
 {
-	mmio_write(0, APIC + 0x320, 0x20045);		/* timer: periodic */
-	mmio_write(0, APIC + 0x3e0, 0x3);
-	mmio_write(0, APIC + 0x380, 50000);
+	mmio_write(0, PC_LAPIC + 0x320, 0x20045);		/* timer: periodic */
+	mmio_write(0, PC_LAPIC + 0x3e0, 0x3);
+	mmio_write(0, PC_LAPIC + 0x380, 50000);
 	for (unsigned int i = 1; i < 3; i++) {
-		mmio_write(0, APIC + 0x310, i << 24);
-		mmio_write(0, APIC + 0x300, 0x4500);
-		mmio_write(0, APIC + 0x300, 0x4609);
+		mmio_write(0, PC_LAPIC + 0x310, i << 24);
+		mmio_write(0, PC_LAPIC + 0x300, 0x4500);
+		mmio_write(0, PC_LAPIC + 0x300, 0x4609);
 		poll(i);
 		flat(i);
-		mmio_write(i, APIC + 0xf0, 0x1ff);
+		mmio_write(i, PC_LAPIC + 0xf0, 0x1ff);
 	}
 	wrmsr(1, MSR_APIC_BASE, rdmsr(1, MSR_APIC_BASE) | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 	wrmsr(1, MSR_X2APIC(APIC_REG_LVT_TIMER), LVT_TIMER_DEADLINE | 0x51);
 	wrmsr(1, MSR_TSC_DEADLINE, tsc + 3000000);
-	mmio_write(0, APIC + 0x310, 2u << 24);
-	mmio_write(0, APIC + 0x300, 0x4061);
+	mmio_write(0, PC_LAPIC + 0x310, 2u << 24);
+	mmio_write(0, PC_LAPIC + 0x300, 0x4061);
 	wrmsr(0, KEEL_MSR_WALL_CLOCK, 0x7000);
 	wrmsr(0, KEEL_MSR_SYSTEM_TIME, 0x7041);
 	wrmsr(1, KEEL_MSR_SYSTEM_TIME, 0x7081);
@@ -148,7 +148,7 @@ static inline void busy_interrupts(void)
 	out(0x4d1, 0x0c);
 	redirect(21, 0x8055, 0);
 	redirect(1, 0x10033, 1u << 24);
-	mmio_write(0, IOAPIC, 0x2a);
+	mmio_write(0, PC_IOAPIC, 0x2a);
 	tsc += 70000000;
 	ctx[0].regs.rflags |= IF;
 	poll(0);

@@ -178,6 +178,12 @@ static inline uint16_t virtio_used(unsigned int q)
 
 /* The resource half */
 
+/* This resource half knows no links that change. */
+static inline bool tells_link(unsigned int q, const struct vq_chain *chain)
+{
+	return q == VIRTIO_CONTROL && chain->out && chain->piece[0].bytes == sizeof(struct net_control_link);
+}
+
 /* It has done all that a queue asks for; of a network's reception nothing, or a frame, each fourth rubbish. True: it had to. */
 static inline bool answer_virtio(unsigned int q, bool frame)
 {
@@ -194,7 +200,8 @@ static inline bool answer_virtio(unsigned int q, bool frame)
 	while (vq_device_has(&device) && (q != VIRTIO_RECEIVE || (frame && !any)) && vq_device_take(&device, &chain)) {
 		ck_assert(chain.good);
 		for (unsigned int i = chain.out; i < chain.out + chain.in; i++)
-			memset((uint8_t *)channel + chain.piece[i].offset, written[q], chain.piece[i].bytes);
+			memset((uint8_t *)channel + chain.piece[i].offset, tells_link(q, &chain) ? NET_CONTROL_ERROR : written[q],
+			       chain.piece[i].bytes);
 		if (q == VIRTIO_RECEIVE && used->index % 4 != 3)
 			memcpy((uint8_t *)channel + chain.piece[0].offset, &header, sizeof(header));
 		vq_device_give(&device, chain.head, 64);

@@ -58,7 +58,6 @@ static __attribute__((noreturn)) void control_stopped(void);
 #define CPUS		3u
 #define SPARE		2u	/* not there at the start */
 #define VECTOR		0x9au
-#define APIC		0xfee00000ull
 #define STORE_RIP	0x1000u
 #define INSN		0x2000u
 #define RAX_JUNK	0xabcdef0100000000ull
@@ -228,7 +227,7 @@ static inline void control_stopped(void)
 
 int own_trap_writes(uint64_t hpa)
 {
-	ck_assert_uint_eq(hpa, APIC);
+	ck_assert_uint_eq(hpa, APIC_BASE_RESET);
 	return 0;
 }
 
@@ -447,7 +446,7 @@ static inline void set_up(void)
 	hv = &ops;
 	ops.holds_nmis = false;
 	state = (struct hv_control_state){ .efer = EFER_LMA };
-	apic_base_msr = APIC | APIC_BASE_ENABLE;
+	apic_base_msr = APIC_BASE_RESET | APIC_BASE_ENABLE;
 	mapped = true;
 	in_use = violated = false;
 	donations = donated = 0;
@@ -488,7 +487,7 @@ static inline void send(struct cpu *cpu, const struct command *command)
 	} else {
 		apic_base_msr &= ~(uint64_t)APIC_BASE_X2APIC;
 		exit.reason = HV_EXIT_MEMORY;
-		record.gpa = APIC + APIC_REG_ICR_LOW;
+		record.gpa = APIC_BASE_RESET + APIC_REG_ICR_LOW;
 		record.access = KEEL_ACCESS_WRITE;
 		icr_high = command->destination << 24;
 		store = (struct control_store){ icr, STORE_RIP };

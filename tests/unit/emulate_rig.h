@@ -9,6 +9,7 @@
 
 #include <x86/registers.h>
 
+#include "shared/pc_map.h"
 #include "suite.h"
 #include "vcpu/emulate.h"
 
@@ -16,7 +17,7 @@
 #define ARENA		0x10000000ull	/* guest-physical, linear, and where the native twin is mapped */
 #define ARENA_BYTES	(3 * PAGE)
 #define ROM		0x10010000ull
-#define MMIO		0xfee00000ull
+#define MMIO		((uint64_t)PC_LAPIC)
 
 #define CF	0x001u
 #define PF	0x004u

@@ -46,7 +46,7 @@ set(KEEL_PC_SOURCES
 	vcpu/emulate vcpu/emulate_integer vcpu/emulate_place vcpu/emulate_run vcpu/emulate_string vcpu/emulate_vector
 	vcpu/entry vcpu/lapic vcpu/lapic_bus vcpu/lapic_pv_eoi vcpu/lapic_timer vcpu/reset vcpu/task_switch vcpu/walk
 	machine/link machine/pc machine/pc_boot machine/pc_console machine/pc_debug machine/pc_drive machine/pc_host
-	machine/pc_irq machine/pc_memory machine/pc_panel machine/pc_time machine/pc_virtio
+	machine/pc_irq machine/pc_memory machine/pc_panel machine/pc_statistics machine/pc_time machine/pc_virtio
 	machine/save machine/save_text machine/transfer)
 list(TRANSFORM KEEL_PC_SOURCES REPLACE "(.+)" "devmodel/cell/\\1.c")
 list(APPEND KEEL_PC_SOURCES devmodel/shared/vq_driver.c)
@@ -55,5 +55,6 @@ set(KEEL_BOARD_SOURCES devmodel/host/board.c devmodel/host/board_messages.c devm
 	devmodel/host/backend/stream.c
 	devmodel/shared/vq_device.c)
 list(APPEND KEEL_PC_SOURCES ${KEEL_BOARD_SOURCES})
-set(KEEL_MANIFEST_SOURCES boot complain drive file image_format manifest network position processor serial syntax want)
+set(KEEL_MANIFEST_SOURCES boot cloud_init complain drive file image_format manifest network position processor serial ssh_key
+	syntax want)
 list(TRANSFORM KEEL_MANIFEST_SOURCES REPLACE "(.+)" "tools/manifest/\\1.c")

@@ -26,15 +26,27 @@ pkg_check_modules(LIBURING REQUIRED IMPORTED_TARGET liburing)
 keel_unit_test(vq
 	SOURCES tests/unit/test_vq.c devmodel/shared/vq_device.c devmodel/shared/vq_driver.c)
 keel_unit_test(devices ALLOCATES
-	SOURCES tests/unit/test_devices.c devmodel/host/backend/net.c devmodel/host/backend/net_passt.c
-		devmodel/host/backend/net_tap.c devmodel/host/backend/rng.c devmodel/host/backend/virtio_blk.c
+	SOURCES tests/unit/test_devices.c devmodel/host/backend/bucket.c devmodel/host/backend/net.c
+		devmodel/host/backend/net_passt.c devmodel/host/backend/net_tap.c devmodel/host/backend/net_vlan.c
+		devmodel/host/backend/rng.c devmodel/host/backend/virtio_blk.c
 		devmodel/host/loop.c devmodel/host/channel.c devmodel/host/devices.c devmodel/host/firmware/blob.c
 		tools/common/exit.c tools/common/text.c ${KEEL_PC_SOURCES})
 keel_unit_test(disk ALLOCATES
-	SOURCES tests/unit/test_disk.c devmodel/host/backend/claim.c devmodel/host/backend/disk.c devmodel/host/loop.c
+	SOURCES tests/unit/test_disk.c devmodel/host/backend/claim.c devmodel/host/backend/direct.c
+		devmodel/host/backend/disk.c devmodel/host/loop.c
 		${KEEL_BOARD_SOURCES} devmodel/cell/core/stream.c devmodel/shared/vq_driver.c
 		tools/common/rundir.c tools/common/exit.c tools/common/text.c tools/manifest/image_format.c
 	LIBS PkgConfig::JANSSON PkgConfig::LIBURING)
+
+keel_unit_test(throttle
+	SOURCES tests/unit/test_throttle.c devmodel/host/backend/block_queue.c devmodel/host/backend/bucket.c
+		devmodel/host/backend/throttle.c
+		devmodel/shared/vq_device.c devmodel/shared/vq_driver.c
+	LIBS PkgConfig::LIBURING)
+
+keel_unit_test(seed ALLOCATES
+	SOURCES tests/unit/test_seed.c devmodel/host/seed/seed_files.c
+	LIBS PkgConfig::JANSSON)
 
 keel_unit_test(hostcheck
 	SOURCES tests/unit/test_hostcheck.c tools/keel/hostcheck.c
@@ -45,6 +57,9 @@ keel_unit_test(ending ALLOCATES
 
 keel_unit_test(button
 	SOURCES tests/unit/test_button.c devmodel/host/button.c)
+
+keel_unit_test(bucket
+	SOURCES tests/unit/test_bucket.c devmodel/host/backend/bucket.c)
 
 keel_unit_test(notice
 	SOURCES tests/unit/test_notice.c devmodel/host/backend/notice.c tools/common/text.c)

@@ -14,6 +14,7 @@
 #include <x86/registers.h>
 
 #include "host/board.h"
+#include "shared/pc_map.h"
 #include "vcpu/entry.h"
 
 #define TSC_KHZ		2000000ull	/* two ticks a nanosecond */
@@ -55,6 +56,7 @@ struct test_channel {
 		_Alignas(KEEL_PAGE_SIZE) uint8_t ring[KEEL_PAGE_SIZE];
 		uint8_t arena[KEEL_PAGE_SIZE];
 	} message[4];
+	_Alignas(KEEL_PAGE_SIZE) struct keel_statistics statistics;
 };
 
 #define RIG_DEVICES	5u
@@ -83,7 +85,9 @@ static uint64_t tsc;
 static inline struct keel_answer *enter(unsigned int context, unsigned int kind)
 {
 	struct keel_exit *exit = &ctx[context].exit;
-	struct entry_place place = { .channel = channel, .guest = guest, .apics = apics };
+	struct entry_place place = {
+		.channel = channel, .guest = guest, .apics = apics, .contexts = { (uint8_t *)ctx, sizeof(ctx[0]) },
+	};
 
 	exit->kind = kind;
 	exit->context = context;
@@ -223,9 +227,6 @@ static inline uint32_t pci_get(unsigned int slot, unsigned int function, unsigne
 	return in(0xcfc, 4);
 }
 
-#define APIC		0xfee00000u
-#define IOAPIC		0xfec00000u
-#define HPET		0xfed00000u
 #define INJECTED(v)	(KEEL_INJECT_VALID | KEEL_INJECT_INTERRUPT | (v))
 
 /* What firmware does: 8259 pair at 0x20 and 0x28, all masked but for 'mask'; LINT0 lets them through. */
@@ -241,16 +242,16 @@ static inline void pics(uint16_t open)
 			out(port + 1, icw[i][n]);
 		out(port + 1, (uint8_t)~(open >> (8 * i)));
 	}
-	mmio_write(0, APIC + 0xf0, 0x1ff);
-	mmio_write(0, APIC + 0x350, 0x8700);
+	mmio_write(0, PC_LAPIC + 0xf0, 0x1ff);
+	mmio_write(0, PC_LAPIC + 0x350, 0x8700);
 }
 
 static inline void redirect(unsigned int pin, uint32_t low, uint32_t high)
 {
-	mmio_write(0, IOAPIC, 0x11 + 2 * pin);
-	mmio_write(0, IOAPIC + 0x10, high);
-	mmio_write(0, IOAPIC, 0x10 + 2 * pin);
-	mmio_write(0, IOAPIC + 0x10, low);
+	mmio_write(0, PC_IOAPIC, 0x11 + 2 * pin);
+	mmio_write(0, PC_IOAPIC + 0x10, high);
+	mmio_write(0, PC_IOAPIC, 0x10 + 2 * pin);
+	mmio_write(0, PC_IOAPIC + 0x10, low);
 }
 
 /* Counter 0, rate generator. */
@@ -296,6 +297,7 @@ static inline void fill_machine(struct keel_machine *m)
 	m->device[4] = (struct keel_device){ .type = KEEL_DEVICE_PANEL, .first_queue = 7, .queues = 2 };
 	m->queue[7] = TEST_QUEUE_OF(message[2], KEEL_MESSAGE_ENTRIES);
 	m->queue[8] = TEST_QUEUE_OF(message[3], KEEL_MESSAGE_ENTRIES);
+	m->statistics = offsetof(struct test_channel, statistics);
 	m->items = 2;
 	m->item[0] = (struct keel_item){ .name = "etc/e820", .size = 20, .offset = offsetof(struct test_channel, item) };
 	m->item[1] = (struct keel_item){ .key = 0x8003, .size = 4, .offset = offsetof(struct test_channel, item) };

@@ -429,7 +429,8 @@ START_TEST(firmware_items)
 	struct manifest m = {
 		.name = (char *)"g", .vcpus = 1, .boot = { MANIFEST_BOOT_CDROM, MANIFEST_BOOT_DISK }, .boots = 2,
 		.drives = { { .kind = MANIFEST_DRIVE_DISK }, { .kind = MANIFEST_DRIVE_NONE }, { .kind = MANIFEST_DRIVE_CDROM },
-			    { .kind = MANIFEST_DRIVE_DISK }, { .kind = MANIFEST_DRIVE_DISK, .bus = MANIFEST_BUS_VIRTIO } },
+			    { .kind = MANIFEST_DRIVE_DISK }, { .kind = MANIFEST_DRIVE_DISK, .bus = MANIFEST_BUS_VIRTIO },
+			    [MANIFEST_SEED_VIRTIO] = { .kind = MANIFEST_DRIVE_DISK, .bus = MANIFEST_BUS_VIRTIO, .seed = true } },
 	};
 	static struct devices devices = { .count = 2 };
 	const struct items_entry *e;

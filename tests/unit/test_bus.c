@@ -578,6 +578,36 @@ START_TEST(as_the_reference_does)
 }
 END_TEST
 
+/* Each by the range that it gets to; what is split counts by its parts, what is done at once is one. */
+START_TEST(accesses_are_counted)
+{
+	uint8_t data[16];
+
+	begin();
+	set_card(&card[0], 0, 0x100, 8, 0);
+	ck_assert(map(&card[0], BUS_PORT_SPACE));
+	bus_port_read(&bus, 0x100, 4);
+	bus_port_write(&bus, 0x104, 1, 0);
+	ck_assert_uint_eq(card[0].range.accesses, 2);
+	/* Its last port, and one of nobody's. */
+	bus_port_read(&bus, 0x107, 2);
+	ck_assert_uint_eq(card[0].range.accesses, 3);
+	ck_assert_uint_eq(bus.nothing.accesses, 1);
+	bus_port_read_many(&bus, 0x100, 2, 4, data);
+	ck_assert_uint_eq(card[0].range.accesses, 7);
+	set_card(&card[1], 1, 0x1000, 0x100, 0);
+	ck_assert(map(&card[1], BUS_MEMORY_SPACE));
+	bus_read(&bus, 0x1000, 8);
+	ck_assert_uint_eq(card[1].range.accesses, 2);
+	bus_write(&bus, 0x1010, 4, 0);
+	ck_assert_uint_eq(card[1].range.accesses, 3);
+	unmap(&card[1]);
+	bus_fill(&bus, 0x1000, 1, 100, 0);
+	ck_assert_uint_eq(card[1].range.accesses, 3);
+	ck_assert_uint_eq(bus.nothing.accesses, 2);
+}
+END_TEST
+
 SUITE("bus", cases)
 {
 	tcase_add_test(cases, nobody_reads_as_ones);
@@ -588,5 +618,6 @@ SUITE("bus", cases)
 	tcase_add_test(cases, the_last_port_is_followed_by_the_first);
 	tcase_add_test(cases, the_processors_own_range_is_in_front);
 	tcase_add_test(cases, timed_ranges_are_told);
+	tcase_add_test(cases, accesses_are_counted);
 	tcase_add_loop_test(cases, as_the_reference_does, 0, 4);
 }

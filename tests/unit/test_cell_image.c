@@ -23,6 +23,7 @@
 #include <x86/registers.h>
 
 #include "machine/link.h"
+#include "shared/pc_map.h"
 #include "suite.h"
 
 #define FIRMWARE_BYTES	0x10000u
@@ -285,12 +286,12 @@ static void access_memory(struct keel_context *ctx, uint8_t opcode, uint64_t add
 
 static void read_hpet(struct keel_context *ctx)
 {
-	access_memory(ctx, OPCODE_LOAD, 0xfed00000, 0, 0);
+	access_memory(ctx, OPCODE_LOAD, PC_HPET, 0, 0);
 }
 
 static void read_hpet_given(struct keel_context *ctx)
 {
-	access_memory(ctx, OPCODE_LOAD, 0xfed00000, 0, 15);
+	access_memory(ctx, OPCODE_LOAD, PC_HPET, 0, 15);
 }
 
 static void enable_xapic(struct keel_context *ctx)

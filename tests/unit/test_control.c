@@ -101,7 +101,7 @@ END_TEST
 /* Stores to the page in xAPIC mode: passed on; in the other mode, or by instructions that are not known, refused. */
 START_TEST(stores)
 {
-	struct keel_exit record = { .gpa = APIC + APIC_REG_EOI, .access = KEEL_ACCESS_WRITE };
+	struct keel_exit record = { .gpa = APIC_BASE_RESET + APIC_REG_EOI, .access = KEEL_ACCESS_WRITE };
 	struct hv_exit exit = { .reason = HV_EXIT_MEMORY, .record = &record };
 
 	store = (struct control_store){ 0x55, STORE_RIP };

@@ -22,7 +22,6 @@ static struct cpuid processor_cpuid(uint32_t leaf, uint32_t subleaf);
 #define READ_EXITS	1u
 #define WRITE_EXITS	2u
 #define MSR_VALUE	0x5a5au
-#define APIC		0xfee00000ull
 
 const struct hv_ops *hv;
 
@@ -117,7 +116,7 @@ static void set_up(void)
 	faults = false;
 	reads = writes = lines = loud = 0;
 	written = 0;
-	apic_base_there = APIC | APIC_BASE_BSP | APIC_BASE_ENABLE;
+	apic_base_there = APIC_BASE_RESET | APIC_BASE_BSP | APIC_BASE_ENABLE;
 	apic_locked = false;
 	memset(&told_msrs, 0, sizeof(told_msrs));
 	memset(&told_exits, 0, sizeof(told_exits));
@@ -470,20 +469,20 @@ START_TEST(apic_modes)
 
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		full = bad[i].x2apic;
-		apic_base_there = APIC | APIC_BASE_BSP | bad[i].from;
-		ck_assert_msg(!control_wrmsr(&cpu, MSR_APIC_BASE, APIC | APIC_BASE_BSP | bad[i].to), "case %u", i);
+		apic_base_there = APIC_BASE_RESET | APIC_BASE_BSP | bad[i].from;
+		ck_assert_msg(!control_wrmsr(&cpu, MSR_APIC_BASE, APIC_BASE_RESET | APIC_BASE_BSP | bad[i].to), "case %u", i);
 	}
 	ck_assert_uint_eq(writes, 0);
 	for (i = 0; i < ARRAY_SIZE(good); i++) {
 		full = good[i].x2apic;
-		apic_base_there = APIC | APIC_BASE_BSP | good[i].from;
-		ck_assert_msg(control_wrmsr(&cpu, MSR_APIC_BASE, APIC | APIC_BASE_BSP | good[i].to), "case %u", i);
-		ck_assert_uint_eq(written, APIC | APIC_BASE_BSP | good[i].to);
+		apic_base_there = APIC_BASE_RESET | APIC_BASE_BSP | good[i].from;
+		ck_assert_msg(control_wrmsr(&cpu, MSR_APIC_BASE, APIC_BASE_RESET | APIC_BASE_BSP | good[i].to), "case %u", i);
+		ck_assert_uint_eq(written, APIC_BASE_RESET | APIC_BASE_BSP | good[i].to);
 	}
 	ck_assert_uint_eq(writes, i);
 	/* On some processors it is locked in x2APIC mode, and the write that would leave it faults. */
 	apic_locked = true;
-	ck_assert(!control_wrmsr(&cpu, MSR_APIC_BASE, APIC | APIC_BASE_BSP));
+	ck_assert(!control_wrmsr(&cpu, MSR_APIC_BASE, APIC_BASE_RESET | APIC_BASE_BSP));
 	ck_assert_uint_eq(writes, i);
 	ck_assert_uint_eq(lines, 0);
 }

@@ -136,6 +136,7 @@ START_TEST(virtio_disks)
 	for (unsigned int i = 0; i < MANIFEST_VIRTIO_DISKS; i++)
 		manifest.drives[MANIFEST_IDE_DRIVES + i] = (struct manifest_drive){
 			.kind = MANIFEST_DRIVE_DISK, .bus = MANIFEST_BUS_VIRTIO, .mode = i % 3, .bytes = (i + 1) << 20,
+			.no_discard = i == 3,
 		};
 	memcpy(manifest.drives[MANIFEST_IDE_DRIVES].serial, "all of its twenty ch", 20);
 	start();
@@ -155,12 +156,39 @@ START_TEST(virtio_disks)
 		ck_assert_uint_eq(row->first_queue, 12 + i);
 		ck_assert_uint_eq(row->flags, i % 3 == MANIFEST_RO ? KEEL_DEVICE_READONLY : 0);
 		ck_assert_uint_eq(config.capacity, (i + 1) << 20 >> 9);
-		ck_assert_uint_eq(config.max_discard_seg, i % 3 == MANIFEST_RW);
+		ck_assert_uint_eq(config.max_discard_seg, i % 3 == MANIFEST_RW && i != 3);
+		ck_assert_uint_eq(config.write_zeroes_may_unmap, i % 3 != MANIFEST_RO && i != 3);
 		ck_assert_uint_eq(config.max_write_zeroes_seg, i % 3 != MANIFEST_RO);
 	}
 	ck_assert_mem_eq(channel->machine.device[4].id, "all of its twenty ch", 20);
 	ck_assert_str_eq(channel->machine.device[19].id, "KEEL-V15");
 	ck_assert_uint_eq(channel->machine.device[20].slot, PC_SLOT_RNG);
+}
+END_TEST
+
+/* One that is alone in the last place: the seed of cloud-init, which is read-only and behind all that come later. */
+START_TEST(virtio_disks_apart)
+{
+	manifest = (struct manifest){ .vcpus = 1 };
+	manifest.drives[MANIFEST_IDE_DRIVES] = (struct manifest_drive){
+		.kind = MANIFEST_DRIVE_DISK, .bus = MANIFEST_BUS_VIRTIO, .bytes = 1 << 20,
+	};
+	manifest.drives[MANIFEST_SEED_VIRTIO] = (struct manifest_drive){
+		.kind = MANIFEST_DRIVE_DISK, .bus = MANIFEST_BUS_VIRTIO, .mode = MANIFEST_RO, .bytes = 4096, .serial = "cidata",
+		.seed = true,
+	};
+	start();
+	expect_taken();
+	ck_assert_uint_eq(layout.devices, 2 + 3);
+	ck_assert_uint_eq(channel->machine.device[0].slot, PC_SLOT_DISK);
+	ck_assert_str_eq(channel->machine.device[0].id, "KEEL-V0");
+	ck_assert_uint_eq(channel->machine.device[1].slot, PC_SLOT_LAST);
+	ck_assert_uint_eq(channel->machine.device[1].flags, KEEL_DEVICE_READONLY);
+	ck_assert_str_eq(channel->machine.device[1].id, "cidata");
+	ck_assert_uint_eq(disk_config(1).capacity, 8);
+	ck_assert_int_eq(layout.drive[MANIFEST_IDE_DRIVES], 0);
+	ck_assert_int_eq(layout.drive[MANIFEST_SEED_VIRTIO], 1);
+	ck_assert_int_eq(layout.drive[MANIFEST_IDE_DRIVES + 1], -1);
 }
 END_TEST
 
@@ -329,6 +357,7 @@ SUITE_OF_CASES("devices", suite)
 	tcase_add_test(planned, nothing);
 	tcase_add_test(planned, all);
 	tcase_add_test(planned, virtio_disks);
+	tcase_add_test(planned, virtio_disks_apart);
 	tcase_add_test(planned, disks_are_not_served);
 	tcase_add_test(planned, images_that_grow);
 	tcase_add_checked_fixture(rng, start_rng, stop);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "host/backend/disk.h"
@@ -17,9 +18,11 @@
 #define SECTORS			700u	/* not whole blocks of the overlay */
 #define ROUNDS			600
 #define LOST			(-9999)
+#define HOLES			(4u << 20)	/* bytes of an image of which some are given back */
 
 static char path[] = "/tmp/keel-disk-XXXXXX";
-static uint8_t model[SECTORS * SECTOR], bounce[KEEL_BOUNCE_BYTES];
+static uint8_t model[SECTORS * SECTOR];
+static _Alignas(KEEL_PAGE_SIZE) uint8_t bounce[KEEL_BOUNCE_BYTES];
 static struct loop loop;
 static struct disk_engine engine;
 static bool started;
@@ -28,6 +31,7 @@ static int last_status;
 static unsigned int answers;
 static uint32_t last_tag;
 static bool unmap;
+static enum manifest_cache cache;
 
 static void done(void *owner, uint32_t tag, int status)
 {
@@ -65,7 +69,9 @@ static void tear_down(void)
 
 static void open_disk(struct disk *d, enum manifest_mode mode)
 {
-	struct manifest_drive drive = { .kind = MANIFEST_DRIVE_DISK, .mode = mode, .file = path, .bytes = sizeof(model) };
+	struct manifest_drive drive = {
+		.kind = MANIFEST_DRIVE_DISK, .mode = mode, .file = path, .bytes = sizeof(model), .cache = cache,
+	};
 	struct failure failure;
 
 	ck_assert_msg(disk_open(d, &drive, &failure), "%s", failure.text);
@@ -171,6 +177,221 @@ START_TEST(without_zero_range)
 }
 END_TEST
 
+/* False: there is none where this test has its file. align: of what goes past the page cache; 0: as it is there. */
+static bool open_direct(uint32_t align)
+{
+	struct failure failure;
+	struct direct direct = { 0 };
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	bool there = direct_open(&direct, fd, false, path, &failure);
+
+	close(fd);
+	direct_close(&direct);
+	if (!there)
+		return false;
+	cache = MANIFEST_CACHE_NONE;
+	open_disk(&disk, MANIFEST_RW);
+	cache = MANIFEST_CACHE_WRITEBACK;
+	ck_assert(direct_is_open(&disk.direct));
+	if (align > disk.direct.offset_align)
+		disk.direct.offset_align = align;
+	return true;
+}
+
+START_TEST(direct_io)
+{
+	if (!open_direct(_i ? KEEL_PAGE_SIZE : 0))
+		return;
+	srand(4);
+	for (int i = 0; i < ROUNDS; i++)
+		random_round();
+	check_file(model);
+}
+END_TEST
+
+START_TEST(no_direct_io)
+{
+	struct direct direct = { 0 };
+	struct failure failure;
+	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+
+	open_disk(&disk, MANIFEST_RW);
+	ck_assert(!direct_open(&direct, fd, true, "maps", &failure));
+	ck_assert(!direct_is_open(&direct));
+	ck_assert_ptr_nonnull(strstr(failure.text, "no direct I/O is possible"));
+	close(fd);
+}
+END_TEST
+
+#define AT_ONCE		48u
+#define PAGE_SECTORS	(KEEL_PAGE_SIZE / SECTOR)
+
+static _Alignas(KEEL_PAGE_SIZE) uint8_t writes[AT_ONCE][2 * KEEL_PAGE_SIZE];
+static struct disk_request asked[AT_ONCE];
+
+/*
+ * Writes of whole pages and of parts of them, one behind the other on the disk, in any order; from memory that no device reads
+ * half of the time.
+ */
+static unsigned int make_writes(void)
+{
+	unsigned int count = 0;
+
+	for (uint32_t at = 0; at < SECTORS && count < AT_ONCE; count++) {
+		uint32_t sectors = (uint32_t)rand() % 2 ? PAGE_SECTORS : (uint32_t)rand() % PAGE_SECTORS + 1;
+		unsigned int other = (unsigned int)rand() % (count + 1);
+		uint8_t *data = writes[count] + rand() % 2;
+
+		sectors = sectors < SECTORS - at ? sectors : SECTORS - at;
+		memset(data, rand(), sectors * SECTOR);
+		memcpy(model + at * SECTOR, data, sectors * SECTOR);
+		asked[count] = asked[other];
+		asked[other] = (struct disk_request){
+			.op = KEEL_BLOCK_WRITE, .offset = at * SECTOR, .count = sectors * SECTOR, .data = data,
+		};
+		at += sectors;
+	}
+	return count;
+}
+
+static unsigned int count_waiting(void)
+{
+	unsigned int count = 0;
+
+	for (const struct disk_job *job = disk.jobs; job; job = job->next)
+		count += job->waits;
+	return count;
+}
+
+static void wait_for_all(void)
+{
+	disk_start(&engine);
+	for (int i = 0; i < 1000 && engine.busy; i++)
+		loop_step(&loop, 1000);
+	ck_assert_uint_eq(engine.busy, 0);
+	ck_assert_ptr_null(disk.jobs);
+	ck_assert_int_eq(last_status, 0);
+}
+
+/* What the page cache holds of a page does not come to the disk behind what went past it. */
+START_TEST(direct_neighbours)
+{
+	unsigned int waited = 0;
+
+	if (!open_direct(0))
+		return;
+	srand(5);
+	for (int i = 0; i < 200; i++) {
+		unsigned int count = make_writes();
+
+		for (unsigned int j = 0; j < count; j++)
+			disk_submit(&engine, &disk, &asked[j]);
+		waited += count_waiting();
+		if (i % 10)
+			wait_for_all();
+		else
+			disk_drain(&engine);
+		ck_assert_uint_eq(engine.busy, 0);
+		if (i % 5 == 0)
+			ck_assert_int_eq(ask(KEEL_BLOCK_FLUSH, 0, 0), 0);
+	}
+	ck_assert(waited || disk.direct.offset_align >= KEEL_PAGE_SIZE || disk.direct.memory_align == 1);
+	check_file(model);
+}
+END_TEST
+
+/* Of requests for the same place the later ones wait, and are what stays; a flush and reads do not wait. */
+START_TEST(direct_in_order)
+{
+	if (!open_direct(KEEL_PAGE_SIZE))
+		return;
+	for (int i = 0; i < 100; i++) {
+		memset(writes[0], 'a', KEEL_PAGE_SIZE);
+		memset(writes[1], 'b' + i % 20, SECTOR);
+		memset(writes[2], 'B' + i % 20, KEEL_PAGE_SIZE);
+		disk_submit(&engine, &disk, &(struct disk_request){
+			.op = KEEL_BLOCK_WRITE, .count = KEEL_PAGE_SIZE, .data = writes[0],
+		});
+		disk_submit(&engine, &disk, &(struct disk_request){
+			.op = KEEL_BLOCK_WRITE, .offset = SECTOR, .count = SECTOR, .data = writes[1],
+		});
+		disk_submit(&engine, &disk, &(struct disk_request){ .op = KEEL_BLOCK_FLUSH });
+		disk_submit(&engine, &disk, &(struct disk_request){
+			.op = KEEL_BLOCK_WRITE_ZEROES, .offset = 2 * SECTOR, .count = SECTOR, .unmap = i % 2,
+		});
+		if (i % 2)
+			disk_submit(&engine, &disk, &(struct disk_request){
+				.op = KEEL_BLOCK_WRITE, .count = KEEL_PAGE_SIZE, .data = writes[2],
+			});
+		disk_submit(&engine, &disk, &(struct disk_request){ .op = KEEL_BLOCK_READ, .count = SECTOR, .data = bounce });
+		ck_assert_uint_eq(count_waiting(), 2u + (i % 2));
+		wait_for_all();
+		memcpy(model, writes[0], KEEL_PAGE_SIZE);
+		memcpy(model + SECTOR, writes[1], SECTOR);
+		memset(model + 2 * SECTOR, 0, SECTOR);
+		if (i % 2)
+			memcpy(model, writes[2], KEEL_PAGE_SIZE);
+		check_file(model);
+	}
+}
+END_TEST
+
+/* In units of 512 bytes. */
+static uint64_t allocated(void)
+{
+	struct stat st;
+
+	ck_assert_int_eq(stat(path, &st), 0);
+	return (uint64_t)st.st_blocks;
+}
+
+static void fill_image(void)
+{
+	memset(bounce, 0x5a, sizeof(bounce));
+	for (uint32_t at = 0; at < HOLES; at += KEEL_BOUNCE_BYTES)
+		ck_assert_int_eq(ask(KEEL_BLOCK_WRITE, at, KEEL_BOUNCE_BYTES), 0);
+	ck_assert_int_eq(ask(KEEL_BLOCK_FLUSH, 0, 0), 0);
+}
+
+static void expect_zeroes(uint32_t at, uint32_t count)
+{
+	memset(bounce, 0xee, count);
+	ck_assert_int_eq(ask(KEEL_BLOCK_READ, at, count), 0);
+	for (uint32_t i = 0; i < count; i++)
+		ck_assert_uint_eq(bounce[i], 0);
+}
+
+/* What is discarded takes no room any more, nor do zeroes that need none; others do, and all if the manifest says so. */
+START_TEST(holes)
+{
+	uint64_t whole;
+
+	open_disk(&disk, MANIFEST_RW);
+	ck_assert_int_eq(truncate(path, HOLES), 0);
+	disk.bytes = HOLES;
+	disk.no_discard = _i;
+	fill_image();
+	whole = allocated();
+	ck_assert_uint_ge(whole, HOLES / 512);
+	ck_assert_int_eq(ask(KEEL_BLOCK_DISCARD, 0, HOLES / 2), _i ? -EOPNOTSUPP : 0);
+	ck_assert_uint_le(allocated(), _i ? whole : whole - HOLES / 2 / 512);
+	ck_assert_uint_ge(allocated(), _i ? whole : whole - HOLES / 512);
+	unmap = true;
+	ck_assert_int_eq(ask(KEEL_BLOCK_WRITE_ZEROES, HOLES / 2, HOLES / 4), 0);
+	unmap = false;
+	ck_assert_uint_le(allocated(), _i ? whole : whole - 3 * HOLES / 4 / 512);
+	expect_zeroes(HOLES / 2, KEEL_BOUNCE_BYTES);
+	whole = allocated();
+	ck_assert_int_eq(ask(KEEL_BLOCK_WRITE_ZEROES, 3 * HOLES / 4, HOLES / 4), 0);
+	ck_assert_uint_ge(allocated(), whole);
+	expect_zeroes(3 * HOLES / 4, KEEL_BOUNCE_BYTES);
+	/* Neither makes the image longer or shorter. */
+	ck_assert_int_eq(ask(KEEL_BLOCK_DISCARD, HOLES - SECTOR, SECTOR), _i ? -EOPNOTSUPP : 0);
+	ck_assert(disk_measure(&disk, &(struct manifest_drive){ .file = path }, &(struct failure){ 0 }));
+	ck_assert_uint_eq(disk.bytes, HOLES);
+}
+END_TEST
+
 START_TEST(snapshot)
 {
 	static uint8_t before[sizeof(model)];
@@ -203,6 +424,37 @@ START_TEST(hostile_requests)
 	ck_assert_int_eq(ask(KEEL_BLOCK_WRITE_ZEROES, 0, (KEEL_BLOCK_RANGE_MOST + 1) * SECTOR), -EINVAL);
 	ck_assert_int_eq(ask(KEEL_BLOCK_WRITE_ZEROES, 1, SECTOR), -EINVAL);
 	check_file(model);
+}
+END_TEST
+
+START_TEST(requests_are_counted)
+{
+	const struct disk_statistics *s = disk.statistics;
+
+	open_disk(&disk, MANIFEST_RW);
+	for (unsigned int i = 0; i < DISK_OPERATIONS; i++)
+		ck_assert_uint_eq(s[i].done | s[i].bytes | s[i].failed | s[i].ns, 0);
+	ck_assert_int_eq(ask(KEEL_BLOCK_READ, 0, 3 * SECTOR), 0);
+	ck_assert_int_eq(ask(KEEL_BLOCK_READ, SECTOR, SECTOR), 0);
+	ck_assert_int_eq(ask(KEEL_BLOCK_WRITE, 0, SECTOR), 0);
+	ck_assert_int_eq(ask(KEEL_BLOCK_FLUSH, 0, 0), 0);
+	ck_assert_uint_eq(s[DISK_READ].done, 2);
+	ck_assert_uint_eq(s[DISK_READ].bytes, 4 * SECTOR);
+	ck_assert_uint_eq(s[DISK_WRITE].done, 1);
+	ck_assert_uint_eq(s[DISK_WRITE].bytes, SECTOR);
+	ck_assert_uint_eq(s[DISK_FLUSH].done, 1);
+	ck_assert_uint_eq(s[DISK_FLUSH].bytes, 0);
+	ck_assert(s[DISK_READ].ns && s[DISK_WRITE].ns && s[DISK_FLUSH].ns);
+	ck_assert_int_eq(ask(KEEL_BLOCK_READ, sizeof(model), SECTOR), -EINVAL);
+	ck_assert_int_eq(ask(KEEL_BLOCK_WRITE, 1, SECTOR), -EINVAL);
+	/* What is no operation is none's. */
+	ck_assert_int_eq(ask(2, 0, SECTOR), -EINVAL);
+	ck_assert_int_eq(ask(UINT32_MAX, 0, SECTOR), -EINVAL);
+	ck_assert_uint_eq(s[DISK_READ].failed, 1);
+	ck_assert_uint_eq(s[DISK_WRITE].failed, 1);
+	ck_assert_uint_eq(s[DISK_READ].done, 2);
+	ck_assert_uint_eq(s[DISK_READ].bytes, 4 * SECTOR);
+	ck_assert_uint_eq(s[DISK_DISCARD].failed | s[DISK_WRITE_ZEROES].failed | s[DISK_FLUSH].failed, 0);
 }
 END_TEST
 
@@ -427,6 +679,34 @@ START_TEST(started_together)
 }
 END_TEST
 
+/* An image becomes longer under a disk, and shorter once nothing of it is read or written there. */
+START_TEST(resized)
+{
+	struct manifest_drive drive = { .kind = MANIFEST_DRIVE_DISK, .file = path, .bytes = sizeof(model) };
+	struct disk_request request = { .op = KEEL_BLOCK_READ, .offset = 8 * SECTOR, .count = SECTOR, .data = bounce };
+	struct failure failure;
+	uint64_t bytes;
+
+	open_disk(&disk, MANIFEST_RW);
+	ck_assert_int_eq(ask(KEEL_BLOCK_WRITE, sizeof(model), SECTOR), -EINVAL);
+	ck_assert(disk_set_image_bytes(&disk, &drive, 2 * sizeof(model), &failure));
+	ck_assert(disk_image_bytes(&disk, &drive, &bytes, &failure));
+	ck_assert_uint_eq(bytes, 2 * sizeof(model));
+	ck_assert(disk_measure(&disk, &drive, &failure));
+	ck_assert_uint_eq(disk.bytes, 2 * sizeof(model));
+	ck_assert_int_eq(ask(KEEL_BLOCK_WRITE, 2 * sizeof(model) - SECTOR, SECTOR), 0);
+	disk_submit(&engine, &disk, &request);
+	ck_assert(disk_is_used_behind(&engine, &disk, 9 * SECTOR - 1));
+	ck_assert(!disk_is_used_behind(&engine, &disk, 9 * SECTOR));
+	disk_drain(&engine);
+	ck_assert(!disk_is_used_behind(&engine, &disk, 0));
+	ck_assert(disk_set_image_bytes(&disk, &drive, sizeof(model), &failure));
+	ck_assert(!disk_set_image_bytes(&disk, &drive, 1ull << 62, &failure));
+	ck_assert_ptr_nonnull(strstr(failure.text, "4611686018427387904 bytes long: File too large"));
+	check_file(model);
+}
+END_TEST
+
 /* The board */
 
 #define CONSOLE_ENTRIES	16u
@@ -535,6 +815,27 @@ START_TEST(messages_wait)
 }
 END_TEST
 
+/* The last size of each disk, whatever it was before. */
+START_TEST(capacities_wait)
+{
+	struct keel_message message;
+	struct stream_in in;
+
+	open_board();
+	board_set_capacity(&board, PC_SLOT_LAST, 7 * SECTOR);
+	board_set_capacity(&board, PC_SLOT_DISK, 8 * SECTOR);
+	board_set_capacity(&board, PC_SLOT_LAST, 9 * SECTOR);
+	stream_in_init(&in, (uint8_t *)&peer, &queues[2], shadows[2]);
+	board_serve(&board);
+	ck_assert(stream_receive(&in, &message));
+	ck_assert(message.kind == KEEL_MESSAGE_CAPACITY && message.flags == PC_SLOT_DISK && message.number == 8);
+	ck_assert(stream_receive(&in, &message));
+	ck_assert(message.kind == KEEL_MESSAGE_CAPACITY && message.flags == PC_SLOT_LAST && message.number == 9);
+	board_serve(&board);
+	ck_assert(!stream_receive(&in, &message));
+}
+END_TEST
+
 START_TEST(sleeping)
 {
 	struct stream_out out;
@@ -568,16 +869,24 @@ SUITE_OF_CASES("disk", suite)
 	tcase_add_checked_fixture(disks, set_up, tear_down);
 	tcase_add_test(disks, read_write);
 	tcase_add_test(disks, without_zero_range);
+	tcase_add_loop_test(disks, direct_io, 0, 2);
+	tcase_add_test(disks, no_direct_io);
+	tcase_add_test(disks, direct_neighbours);
+	tcase_add_test(disks, direct_in_order);
+	tcase_add_loop_test(disks, holes, 0, 2);
 	tcase_add_test(disks, snapshot);
 	tcase_add_test(disks, hostile_requests);
+	tcase_add_test(disks, requests_are_counted);
 	tcase_add_test(disks, read_only);
 	tcase_add_test(disks, shrunken_image);
 	tcase_add_test(disks, held_requests);
+	tcase_add_test(disks, resized);
 	tcase_add_test(disks, started_together);
 	tcase_add_test(disks, media);
 	tcase_add_test(disks, sent_media);
 	tcase_add_test(disks, locks);
 	tcase_add_test(queued, board_and_a_hostile_cell);
 	tcase_add_test(queued, messages_wait);
+	tcase_add_test(queued, capacities_wait);
 	tcase_add_test(queued, sleeping);
 }

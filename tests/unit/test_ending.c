@@ -153,7 +153,7 @@ START_TEST(descriptions)
 	ck_assert_str_eq(text_of(KEEL_END_TRIPLE_FAULT, 3, 0x7c10),
 			 "triple fault: a processor of the guest shut down, which resets the machine (vCPU 3 at 0x7c10)");
 	ck_assert(strstr(text_of(KEEL_END_CELL_FAULT, 14ull << 32 | 6, 0x1234), "vector 14, error code 0x6, address 0x1234"));
-	for (unsigned int why = CELL_REFUSED_CHANNEL; why <= CELL_REFUSED_TRANSFER; why++)
+	for (unsigned int why = CELL_REFUSED_CHANNEL; why <= CELL_REFUSED_STATISTICS; why++)
 		ck_assert(strstr(text_of(KEEL_END_CELL_REFUSED, why, 0), "gave up: "));
 	ck_assert(strstr(text_of(KEEL_END_CELL_REFUSED, 0xabc, 0), "code 0xabc"));
 	ck_assert_str_eq(text_of(99, 0, 0), "unknown reason 99");

@@ -21,6 +21,7 @@
 #include <keel/topology.h>
 
 #include "manifest/manifest.h"
+#include "manifest/ssh_key.h"
 #include "suite.h"
 #include "manifest/syntax.h"
 #include "common/text.h"
@@ -30,6 +31,14 @@
 #define BAD_LEAST		50
 #define GOOD_LEAST		3
 #define MIB			(1ull << 20)
+#define USER_DATA		"#!/bin/sh\r\n\t\xff: \x1b"
+/* Keys of ssh-keygen's; the first is a small one. */
+#define RSA			RSA_KEY " rsa key"
+#define RSA_KEY			"ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAQQC3K5qfxZwC3bxQOCFwH8wIZb6tpnFzgR1tcHlfrXiiCokL1S" \
+				"Vrj+7ZB7nJOEHLNj3mZU1HZzb1ICsggsifmFiR"
+#define ED25519			"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGIJORl8tWKBJLqUOh769FTDXoNV15oCUUmyyggcGdwt"
+#define ECDSA			"ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBIhzu+ZW7CTs" \
+				"h+fN48zyZkbxQLLEjv0KpPdTgDhHRj9tMJ42ElAp576Iqvy3TQugtV/UNtxu+ayZmHBjYFbKom0="
 #define LARGE_SECONDS		60	/* the sanitizers' heap is slow; with time that grows by the square it is an hour */
 
 static char folder[] = "/tmp/keel-manifest-XXXXXX";
@@ -48,6 +57,18 @@ static char *slurp(const char *path)
 	ck_assert_uint_lt(fread(text, 1, 65535, f), 65535);
 	fclose(f);
 	return text;
+}
+
+static void make_text(const char *name, const char *text)
+{
+	char path[PATH_MAX];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/good/images/%s", folder, name);
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	fputs(text, f);
+	fclose(f);
 }
 
 static void make_file(const char *name, off_t bytes)
@@ -106,6 +127,13 @@ static void set_up(void)
 	make_file("empty.img", 0);
 	make_file("cd.iso", 4096);
 	make_file("firmware.bin", 65536);
+	make_file("large.txt", MIB + 1);
+	make_text("user-data", USER_DATA);
+	make_text("network-config", "version: 2\n");
+	make_text("keys.pub", "# mine\n\n" RSA " \r\n  " ECDSA);
+	make_text("no-keys.pub", "\n# none\n");
+	make_text("bad-keys.pub", RSA "\n\nssh-ed25519 no key\n");
+	make_text("id_ed25519", "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n");
 	copy_manifests("good");
 	copy_manifests("bad");
 }
@@ -330,6 +358,19 @@ static unsigned int each(const char *kind, void (*check)(const char *name))
 	return count;
 }
 
+/* A mebibyte of copies of unit, one after the other. */
+static char *mebibyte(const char *start, const char *unit, const char *end)
+{
+	char *text = malloc(MIB + 1), *to = text;
+	size_t length = strlen(unit), room = MIB - strlen(end);
+
+	ck_assert_ptr_nonnull(text);
+	for (to += sprintf(to, "%s", start); (size_t)(to - text) + length < room; to += length)
+		memcpy(to, unit, length);
+	strcpy(to, end);
+	return text;
+}
+
 START_TEST(bad_manifests)
 {
 	ck_assert_uint_ge(each("bad", check_bad), BAD_LEAST);
@@ -398,6 +439,15 @@ START_TEST(networks)
 		memcpy(first, m.network[0].mac, 6);
 		ck_assert_mem_eq(m.network[1].mac, ((uint8_t[]){ 2, 0, 0, 0, 0, 10 }), 6);
 		ck_assert_uint_eq(m.network[1].mtu, 9000);
+		ck_assert_uint_eq(m.network[0].rate.receive, 10 << 20);
+		ck_assert_uint_eq(m.network[0].rate.transmit, 10 << 20);
+		ck_assert_uint_eq(m.network[0].rate.burst, 0);
+		ck_assert_uint_eq(m.network[0].vlan, 4094);
+		ck_assert_uint_eq(m.network[1].vlan, 0);
+		ck_assert_uint_eq(m.network[1].rate.receive, 1 << 30);
+		ck_assert_uint_eq(m.network[1].rate.transmit, 512 << 10);
+		ck_assert_uint_eq(m.network[1].rate.burst, 64 << 10);
+		ck_assert_uint_eq(m.network[2].rate.receive | m.network[2].rate.transmit, 0);
 		ck_assert_int_eq(m.network[2].kind, MANIFEST_NETWORK_USER);
 		ck_assert_uint_eq(m.network[2].forwards, 2);
 		ck_assert_uint_eq(m.network[2].forward[0].guest, 80);
@@ -457,8 +507,98 @@ START_TEST(virtio_disks)
 	}
 	ck_assert_str_eq(m.drives[MANIFEST_IDE_DRIVES].serial, "FIRST");
 	ck_assert_str_eq(manifest_slots[MANIFEST_DRIVES - 1], "virtio-15");
+	ck_assert_uint_eq(m.drives[MANIFEST_IDE_DRIVES].rate.bytes, 50 << 20);
+	ck_assert_uint_eq(m.drives[MANIFEST_IDE_DRIVES].rate.bytes_burst, 50 << 20);
+	ck_assert_uint_eq(m.drives[MANIFEST_IDE_DRIVES].rate.operations, 0);
+	ck_assert(m.drives[MANIFEST_IDE_DRIVES].no_discard && !m.drives[MANIFEST_IDE_DRIVES + 1].no_discard);
+	ck_assert_uint_eq(m.drives[0].rate.bytes_burst, 512 << 10);
+	ck_assert_uint_eq(m.drives[0].rate.operations, 1000);
+	ck_assert_uint_eq(m.drives[0].rate.operations_burst, 5000);
+	ck_assert_uint_eq(m.drives[MANIFEST_IDE_DRIVES + 1].rate.bytes, 0);
 	manifest_report_free(&report);
 	manifest_free(&m);
+}
+END_TEST
+
+/* Texts arrive as they are; the disk has the last place, and nothing can be started from it. */
+START_TEST(cloud_init)
+{
+	struct manifest_report report;
+	struct manifest m;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/good/cloud-init.json", folder);
+	ck_assert(manifest_load(path, &m, &report));
+	ck_assert(m.cloud_init.wanted && m.cloud_init.bus == MANIFEST_BUS_VIRTIO);
+	ck_assert_str_eq(m.cloud_init.hostname, "web.example.org");
+	ck_assert_str_eq(m.cloud_init.user, "anna");
+	ck_assert_uint_eq(m.cloud_init.ssh_keys, 3);
+	ck_assert_str_eq(m.cloud_init.ssh_key[0], ED25519 " it's \"a\": {b} # \xc3\xa4");
+	ck_assert_str_eq(m.cloud_init.ssh_key[1], RSA);
+	ck_assert_str_eq(m.cloud_init.ssh_key[2], ECDSA);
+	ck_assert_uint_eq(m.cloud_init.user_data.count, strlen(USER_DATA));
+	ck_assert_mem_eq(m.cloud_init.user_data.bytes, USER_DATA, strlen(USER_DATA));
+	ck_assert_uint_eq(m.cloud_init.network_config.count, strlen("version: 2\n"));
+	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++)
+		ck_assert(m.drives[i].seed == (i == MANIFEST_SEED_VIRTIO));
+	ck_assert_int_eq(m.drives[MANIFEST_SEED_VIRTIO].mode, MANIFEST_RO);
+	ck_assert_int_eq(m.drives[MANIFEST_SEED_VIRTIO].bus, MANIFEST_BUS_VIRTIO);
+	ck_assert_ptr_null(m.drives[MANIFEST_SEED_VIRTIO].file);
+	ck_assert_uint_eq(m.boots, 1);
+	manifest_free_cloud_init(&m);
+	ck_assert(!m.cloud_init.wanted && !m.cloud_init.user_data.bytes);
+	manifest_report_free(&report);
+	manifest_free(&m);
+
+	snprintf(path, sizeof(path), "%s/good/cloud-init-ide.json", folder);
+	ck_assert(manifest_load(path, &m, &report));
+	ck_assert_str_eq(m.cloud_init.hostname, "web-1");
+	ck_assert(!m.cloud_init.user && !m.cloud_init.ssh_keys && !m.cloud_init.user_data.bytes);
+	ck_assert(m.drives[MANIFEST_SEED_IDE].seed && !m.drives[MANIFEST_SEED_VIRTIO].seed);
+	ck_assert_int_eq(m.drives[MANIFEST_SEED_IDE].bus, MANIFEST_BUS_IDE);
+	ck_assert_int_eq(m.drives[2].kind, MANIFEST_DRIVE_CDROM);
+	manifest_report_free(&report);
+	manifest_free(&m);
+}
+END_TEST
+
+START_TEST(ssh_keys)
+{
+	static const struct {
+		const char *line, *says;
+	} lines[] = {
+		{ RSA, NULL }, { ED25519, NULL }, { ECDSA " ", NULL }, { ED25519 "  \"name", NULL },
+		{ "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAAAAAAARzc2g6 key", NULL },
+		{ "restrict,command=\"echo \\\"a b\\\"\" " ED25519, NULL },
+		{ "", "no public key" }, { "a", "no public key" }, { "a b c d", "no public key" },
+		{ "ssh-ed25519", "not whole" }, { "ssh-ed25519 ", "not whole" }, { "ssh-ed25519 AAAA", "not whole" },
+		{ "ssh-ed25519 ====", "not whole" }, { "ssh-ed25519 AAA", "not whole" },
+		{ "ssh-ed25519 \xff\xff\xff\xff", "not whole" },
+		{ "ssh-ed25519 //////////8=", "not whole" }, { "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "not whole" },
+		{ "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGIJORl8tWKBJLqUOh769FTDXoNV15oCUUmyyggcGdwtAAAA", "not whole" },
+		{ "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGIJORl8tWKBJLqUOh769FTDXoNV15oCUUmyyggc", "not whole" },
+		{ "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIGIJORl8tWKBJLqUOh769FTDXoNV15oCUUmyyggcGdwt", "not whole" },
+		{ "ssh-ed25519-cert-v01@openssh.com AAAA", "certificate" },
+		{ ED25519 "\ta", "not fit to be shown" },
+		{ ED25519 " a\nb", "not fit to be shown" }, { ED25519 " \xc2\x85", "not fit to be shown" },
+		{ ED25519 " \xff", "not fit to be shown" }, { ED25519 " \xef\xbf\xbe", "not fit to be shown" },
+		{ ED25519 " \xe2\x80\xa8", "not fit to be shown" },
+		{ "-----BEGIN RSA PRIVATE KEY-----", "private" }, { "PuTTY-User-Key-File-3: ssh-ed25519", "private" },
+		{ "---- BEGIN SSH2 PUBLIC KEY ----", "ssh-keygen -i" },
+	};
+	char *line = mebibyte(ED25519 " ", "x", "");
+
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		const char *fault = ssh_key_fault(lines[i].line, strlen(lines[i].line));
+
+		ck_assert_msg(!fault == !lines[i].says && (!fault || strstr(fault, lines[i].says)), "%s: %s", lines[i].line,
+			      fault ? fault : "good");
+	}
+	/* A zero, and what is behind it, is part of the line. */
+	ck_assert_ptr_nonnull(ssh_key_fault(ED25519 " a\0b", strlen(ED25519) + 4));
+	ck_assert_ptr_null(ssh_key_fault(line, 16384));
+	ck_assert_ptr_nonnull(ssh_key_fault(line, 16385));
+	free(line);
 }
 END_TEST
 
@@ -474,7 +614,7 @@ START_TEST(defaults)
 	ck_assert_uint_eq(m.vcpus, 1);
 	ck_assert_uint_eq(m.topology, 0);
 	ck_assert_uint_eq(m.weight, 100);
-	ck_assert(!m.pinned && !m.boot_menu && !m.serial_log && !m.require_dma_protection && !m.rng);
+	ck_assert(!m.pinned && !m.boot_menu && !m.serial_log && !m.require_dma_protection && !m.rng && !m.cloud_init.wanted);
 	ck_assert_int_eq(m.boot[0], MANIFEST_BOOT_DISK);
 	ck_assert_int_eq(m.boot[1], MANIFEST_BOOT_CDROM);
 	ck_assert_int_eq(m.serial, MANIFEST_SERIAL_PTY);
@@ -711,19 +851,6 @@ static void load_text(const char *text, size_t bytes, struct manifest *m, struct
 	fclose(f);
 }
 
-/* A mebibyte of copies of unit, one after the other. */
-static char *mebibyte(const char *start, const char *unit, const char *end)
-{
-	char *text = malloc(MIB + 1), *to = text;
-	size_t length = strlen(unit), room = MIB - strlen(end);
-
-	ck_assert_ptr_nonnull(text);
-	for (to += sprintf(to, "%s", start); (size_t)(to - text) + length < room; to += length)
-		memcpy(to, unit, length);
-	strcpy(to, end);
-	return text;
-}
-
 START_TEST(large_texts)
 {
 	static const struct {
@@ -843,6 +970,8 @@ SUITE_OF_CASES("manifest", suite)
 	tcase_add_test(tests, topologies);
 	tcase_add_test(tests, virtio_disks);
 	tcase_add_test(tests, networks);
+	tcase_add_test(tests, cloud_init);
+	tcase_add_test(tests, ssh_keys);
 	tcase_add_test(tests, defaults);
 	tcase_add_test(tests, missing_file);
 	tcase_add_test(tests, other_formats);

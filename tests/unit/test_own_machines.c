@@ -375,6 +375,15 @@ static uint64_t pages_of(const enum code *codes, unsigned int first, unsigned in
 	return pages;
 }
 
+/* None of these pages is a VM's. */
+static void check_none(const enum code *codes, uint64_t start, uint64_t end)
+{
+	if (start >= end)
+		return;
+	for (unsigned int i = atom_of(start); i < atom_count && atoms[i].start < end; i++)
+		require(codes[i] < DONATED_1, "%s: pages from %lu on are left out", machine->name, atoms[i].start);
+}
+
 /* Going through what is not the control domain's alone finds all that VMs have, and nothing else. */
 static void check_next(const enum code *codes)
 {
@@ -383,10 +392,11 @@ static void check_next(const enum code *codes)
 
 	do {
 		hpa = own_next(page * PAGE_SIZE, &frame);
-		for (; page < (hpa == OWN_NOWHERE ? limit : hpa / PAGE_SIZE); page++)
-			require(code_at(codes, page) < DONATED_1, "%s: page %lu is left out", machine->name, page);
+		check_none(codes, page, hpa == OWN_NOWHERE ? limit : hpa / PAGE_SIZE);
 		if (hpa == OWN_NOWHERE)
 			return;
+		require(hpa / PAGE_SIZE >= page, "%s: page %lu comes again", machine->name, hpa / PAGE_SIZE);
+		page = hpa / PAGE_SIZE;
 		require(frame.owner == meaning[code_at(codes, page)].owner && frame.owner <= OWN_VMS && frame.owner > 0,
 			"%s: page %lu is no VM's", machine->name, page);
 		page += UINT64_C(1) << frame.order;

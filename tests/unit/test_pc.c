@@ -95,6 +95,10 @@ static const struct {
 	BAD(machine.aperture[0].bytes, KEEL_PAGE_SIZE, CELL_REFUSED_APERTURE),		/* the channel's header */
 	BAD(machine.aperture[7].bytes, UINT32_MAX & ~4095u, CELL_REFUSED_APERTURE),
 	BAD(machine.aperture[3].bytes, 1, CELL_REFUSED_APERTURE),
+	BAD(machine.statistics, offsetof(struct test_channel, statistics) + 8, CELL_REFUSED_STATISTICS),
+	BAD(machine.statistics, KEEL_PAGE_SIZE, CELL_REFUSED_STATISTICS),		/* the channel's header */
+	BAD(machine.statistics, UINT32_MAX & ~4095u, CELL_REFUSED_STATISTICS),
+	BAD(machine.statistics, sizeof(struct test_channel), CELL_REFUSED_STATISTICS),
 	BAD(machine.items, KEEL_ITEMS + 1, CELL_REFUSED_ITEM),
 	BAD(machine.item[0].size, sizeof(struct test_channel), CELL_REFUSED_ITEM),
 	BAD(machine.item[0].offset, UINT32_MAX, CELL_REFUSED_ITEM),
@@ -154,18 +158,18 @@ START_TEST(sockets)
 	ck_assert_uint_eq(in(0x511, 1), 7);
 	for (unsigned int i = 0; i < 6; i++)
 		ck_assert_uint_eq(pc->vcpu[i].lapic.id, ids[i]);
-	ck_assert_uint_eq(mmio_read(0, APIC + 0x20), 0);
-	mmio_write(0, APIC + 0xf0, 0x1ff);
+	ck_assert_uint_eq(mmio_read(0, PC_LAPIC + 0x20), 0);
+	mmio_write(0, PC_LAPIC + 0xf0, 0x1ff);
 	for (unsigned int i = 1; i < 6; i++) {
-		mmio_write(0, APIC + 0x310, ids[i] << 24);
-		ck_assert_uint_eq(mmio_write(0, APIC + 0x300, 0x4610)->kick, 1u << i);
+		mmio_write(0, PC_LAPIC + 0x310, ids[i] << 24);
+		ck_assert_uint_eq(mmio_write(0, PC_LAPIC + 0x300, 0x4610)->kick, 1u << i);
 		ck_assert_uint_eq(poll(i)->action, KEEL_ACTION_RESUME);
 		flat(i);
-		ck_assert_uint_eq(mmio_read(i, APIC + 0x20), ids[i] << 24);
+		ck_assert_uint_eq(mmio_read(i, PC_LAPIC + 0x20), ids[i] << 24);
 	}
 	/* Nobody has 3. */
-	mmio_write(0, APIC + 0x310, 3u << 24);
-	ck_assert_uint_eq(mmio_write(0, APIC + 0x300, 0x4400)->kick, 0);
+	mmio_write(0, PC_LAPIC + 0x310, 3u << 24);
+	ck_assert_uint_eq(mmio_write(0, PC_LAPIC + 0x300, 0x4400)->kick, 0);
 }
 END_TEST
 
@@ -407,7 +411,7 @@ END_TEST
 
 START_TEST(pit_through_ioapic)
 {
-	mmio_write(0, APIC + 0xf0, 0x1ff);
+	mmio_write(0, PC_LAPIC + 0xf0, 0x1ff);
 	pit_rate(1193);		/* the control word may raise OUT already: to a masked pin */
 	redirect(2, 0x30, 0);
 	ctx[0].regs.rflags |= IF;
@@ -417,7 +421,7 @@ START_TEST(pit_through_ioapic)
 	/* In service until its EOI. */
 	tsc += 2100000;
 	ck_assert_uint_eq(poll(0)->inject, 0);
-	ck_assert_uint_eq(mmio_write(0, APIC + 0xb0, 0)->inject, INJECTED(0x30));
+	ck_assert_uint_eq(mmio_write(0, PC_LAPIC + 0xb0, 0)->inject, INJECTED(0x30));
 }
 END_TEST
 
@@ -439,10 +443,10 @@ START_TEST(tpr_holds_back)
 {
 	struct keel_answer *answer;
 
-	mmio_write(0, APIC + 0xf0, 0x1ff);
+	mmio_write(0, PC_LAPIC + 0xf0, 0x1ff);
 	ctx[0].regs.rflags |= IF;
 	ctx[0].exit.tpr = 5;
-	mmio_write(0, APIC + 0x300, 0x00040051);	/* to itself */
+	mmio_write(0, PC_LAPIC + 0x300, 0x00040051);	/* to itself */
 	answer = poll(0);
 	ck_assert_uint_eq(answer->inject, 0);
 	ck_assert_uint_eq(answer->flags, 0);
@@ -465,25 +469,25 @@ START_TEST(tpr_moves_cr8)
 {
 	struct keel_answer *answer;
 
-	mmio_write(0, APIC + 0xf0, 0x1ff);
+	mmio_write(0, PC_LAPIC + 0xf0, 0x1ff);
 	ctx[0].regs.rflags |= IF;
-	answer = mmio_write(0, APIC + 0x80, 0x53);
+	answer = mmio_write(0, PC_LAPIC + 0x80, 0x53);
 	ck_assert(answer->flags & KEEL_ANSWER_TPR);
 	ck_assert_uint_eq(answer->tpr, 5);
 	take_tpr(answer);
 	/* Not taken for a write of CR8, which would clear the lower half. */
-	ck_assert_uint_eq(mmio_read(0, APIC + 0x80), 0x53);
+	ck_assert_uint_eq(mmio_read(0, PC_LAPIC + 0x80), 0x53);
 	ck_assert(!(answer->flags & KEEL_ANSWER_TPR));
-	ck_assert(!(mmio_write(0, APIC + 0x80, 0x5f)->flags & KEEL_ANSWER_TPR));
+	ck_assert(!(mmio_write(0, PC_LAPIC + 0x80, 0x5f)->flags & KEEL_ANSWER_TPR));
 	/* A fall by CR8 is noticed though it was the register that held the interrupt back. */
-	ck_assert_uint_eq(mmio_write(0, APIC + 0x300, 0x00040051)->tpr_threshold, 5);
+	ck_assert_uint_eq(mmio_write(0, PC_LAPIC + 0x300, 0x00040051)->tpr_threshold, 5);
 	ctx[0].exit.tpr = 0;
 	answer = enter(0, KEEL_EXIT_TPR);
 	ck_assert_uint_eq(answer->inject, INJECTED(0x51));
 	ck_assert_uint_eq(answer->flags, 0);
-	ck_assert_uint_eq(mmio_read(0, APIC + 0x80), 0);
+	ck_assert_uint_eq(mmio_read(0, PC_LAPIC + 0x80), 0);
 
-	wrmsr(0, MSR_APIC_BASE, 0xfee00d00);
+	wrmsr(0, MSR_APIC_BASE, PC_LAPIC | APIC_BASE_BSP | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 	answer = wrmsr(0, MSR_X2APIC(APIC_REG_TPR), 0xf0);
 	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_RIP | KEEL_ANSWER_TPR);
 	ck_assert_uint_eq(answer->tpr, 15);
@@ -496,9 +500,9 @@ END_TEST
 /* vCPU 0's interprocessor interrupts go to vCPU 1 then. */
 static void start_second(void)
 {
-	mmio_write(0, APIC + 0xf0, 0x1ff);
-	mmio_write(0, APIC + 0x310, 1u << 24);
-	mmio_write(0, APIC + 0x300, 0x4610);
+	mmio_write(0, PC_LAPIC + 0xf0, 0x1ff);
+	mmio_write(0, PC_LAPIC + 0x310, 1u << 24);
+	mmio_write(0, PC_LAPIC + 0x300, 0x4610);
 	ck_assert_uint_eq(poll(1)->flags, KEEL_ANSWER_SREGS);
 	flat(1);
 }
@@ -509,7 +513,7 @@ START_TEST(init_clears_cr8)
 	start_second();
 	ctx[1].exit.tpr = 7;
 	poll(1);
-	mmio_write(0, APIC + 0x300, 0x4500);
+	mmio_write(0, PC_LAPIC + 0x300, 0x4500);
 	ck_assert_uint_eq(poll(1)->flags, KEEL_ANSWER_TPR);
 	ck_assert_uint_eq(ctx[1].answer.tpr, 0);
 	ck_assert_uint_eq(ctx[1].answer.action, KEEL_ACTION_WAIT);
@@ -522,16 +526,16 @@ START_TEST(start_clears_cr8)
 	start_second();
 	ctx[1].exit.tpr = 7;
 	poll(1);
-	mmio_write(0, APIC + 0x300, 0x4500);
-	mmio_write(0, APIC + 0x300, 0x4610);
+	mmio_write(0, PC_LAPIC + 0x300, 0x4500);
+	mmio_write(0, PC_LAPIC + 0x300, 0x4610);
 	ck_assert_uint_eq(poll(1)->flags, KEEL_ANSWER_SREGS | KEEL_ANSWER_TPR);
 	ck_assert_uint_eq(ctx[1].answer.tpr, 0);
 
 	ctx[0].exit.tpr = 5;
 	poll(0);
-	mmio_write(0, APIC + 0x310, 0);
+	mmio_write(0, PC_LAPIC + 0x310, 0);
 	ctx[0].regs.gpr[KEEL_RAX] = 0x4500;
-	ck_assert_uint_eq(mmio(0, 0xa3, APIC + 0x300)->flags, KEEL_ANSWER_SREGS | KEEL_ANSWER_TPR);
+	ck_assert_uint_eq(mmio(0, 0xa3, PC_LAPIC + 0x300)->flags, KEEL_ANSWER_SREGS | KEEL_ANSWER_TPR);
 	ck_assert_uint_eq(ctx[0].answer.tpr, 0);
 }
 END_TEST
@@ -554,15 +558,15 @@ START_TEST(cr8_written_by_the_cell)
 {
 	struct keel_answer *answer;
 
-	mmio_write(0, APIC + 0xf0, 0x1ff);
+	mmio_write(0, PC_LAPIC + 0xf0, 0x1ff);
 	ctx[0].regs.rflags |= IF;
 	answer = move_to_cr8(6);
 	ck_assert(answer->flags & KEEL_ANSWER_TPR && answer->flags & KEEL_ANSWER_RIP);
 	ck_assert_uint_eq(answer->tpr, 6);
 	ck_assert_uint_eq(ctx[0].regs.rip, 0x100004);
 	take_tpr(answer);
-	ck_assert_uint_eq(mmio_read(0, APIC + 0x80), 0x60);
-	ck_assert_uint_eq(mmio_write(0, APIC + 0x300, 0x00040051)->inject, 0);
+	ck_assert_uint_eq(mmio_read(0, PC_LAPIC + 0x80), 0x60);
+	ck_assert_uint_eq(mmio_write(0, PC_LAPIC + 0x300, 0x00040051)->inject, 0);
 
 	/* Still held back: the notice is asked for again. */
 	answer = move_to_cr8(5);
@@ -606,8 +610,8 @@ START_TEST(task_switch_of_the_cell)
 	s->gdt_base = 0x1000;
 	s->gdt_limit = sizeof(gdt) - 1;
 	s->seg[KEEL_SEG_TR] = (struct keel_segment_register){ 0x18, 0x8b, 0x67, 0x200000 };
-	mmio_write(0, APIC + 0xf0, 0x1ff);
-	mmio_write(0, APIC + 0x300, 0x00040051);	/* to itself */
+	mmio_write(0, PC_LAPIC + 0xf0, 0x1ff);
+	mmio_write(0, PC_LAPIC + 0x300, 0x00040051);	/* to itself */
 	ctx[0].regs.rflags |= IF;
 	ctx[0].exit.task_source = KEEL_TASK_JMP;
 	ctx[0].exit.tss = 0x18;
@@ -638,8 +642,8 @@ START_TEST(tsc_deadline)
 
 	ctx[0].regs.rflags |= IF;
 	ctx[0].exit.tsc_offset = offset;
-	mmio_write(0, APIC + 0xf0, 0x1ff);
-	mmio_write(0, APIC + 0x320, 0x40061);
+	mmio_write(0, PC_LAPIC + 0xf0, 0x1ff);
+	mmio_write(0, PC_LAPIC + 0x320, 0x40061);
 	wrmsr(0, MSR_TSC_DEADLINE, tsc + offset + 500000);
 	ck_assert_uint_ge(ctx[0].answer.deadline, tsc + 499000);
 	ck_assert_uint_le(ctx[0].answer.deadline, tsc + 500100);
@@ -655,8 +659,8 @@ START_TEST(tsc_moved_under_deadline)
 {
 	ctx[0].regs.rflags |= IF;
 	ctx[0].exit.tsc_offset = 5000;
-	mmio_write(0, APIC + 0xf0, 0x1ff);
-	mmio_write(0, APIC + 0x320, 0x40061);
+	mmio_write(0, PC_LAPIC + 0xf0, 0x1ff);
+	mmio_write(0, PC_LAPIC + 0x320, 0x40061);
 	wrmsr(0, MSR_TSC_DEADLINE, tsc + 5000 + 500000);
 	ctx[0].exit.tsc_offset = 5000 + 400000;
 	ck_assert_uint_le(poll(0)->deadline, tsc + 100100);
@@ -699,10 +703,10 @@ START_TEST(guest_clock)
 	poll(0);
 	ck_assert_uint_eq(guest_u64(CLOCK_PLACE + 8), pc->clock.start + offset + 7);
 	/* INIT takes the place away. */
-	mmio_write(0, APIC + 0xf0, 0x1ff);
+	mmio_write(0, PC_LAPIC + 0xf0, 0x1ff);
 	ck_assert_uint_eq(wrmsr(1, KEEL_MSR_SYSTEM_TIME, (CLOCK_PLACE + 0x200) | 1)->inject, 0);
-	mmio_write(0, APIC + 0x310, 1u << 24);
-	mmio_write(0, APIC + 0x300, 0xc500);
+	mmio_write(0, PC_LAPIC + 0x310, 1u << 24);
+	mmio_write(0, PC_LAPIC + 0x300, 0xc500);
 	poll(1);
 	ck_assert_uint_eq(rdmsr(1, KEEL_MSR_SYSTEM_TIME), 0);
 	ck_assert_uint_eq(wrmsr(0, KEEL_MSR_SYSTEM_TIME, LOW_MEMORY | 1)->inject, REFUSED);
@@ -714,27 +718,27 @@ END_TEST
 START_TEST(end_of_interrupt_by_memory)
 {
 	ctx[0].regs.rflags |= IF;
-	mmio_write(0, APIC + 0xf0, 0x1ff);
+	mmio_write(0, PC_LAPIC + 0xf0, 0x1ff);
 	ck_assert_uint_eq(wrmsr(0, KEEL_MSR_PV_EOI, EOI_PLACE | 1)->inject, 0);
 	ck_assert_uint_eq(rdmsr(0, KEEL_MSR_PV_EOI), EOI_PLACE | 1);
 	for (unsigned int round = 0; round < 3; round++) {
-		ck_assert_uint_eq(mmio_write(0, APIC + 0x300, 0x00040051)->inject, INJECTED(0x51));
+		ck_assert_uint_eq(mmio_write(0, PC_LAPIC + 0x300, 0x00040051)->inject, INJECTED(0x51));
 		ck_assert_uint_eq(guest[EOI_PLACE], 1);
 		guest[EOI_PLACE] = 0;
 	}
 	/* Two at a time: the first one's end is the register's to take. */
 	ctx[0].regs.rflags &= ~(uint64_t)IF;
-	mmio_write(0, APIC + 0x300, 0x00040051);
+	mmio_write(0, PC_LAPIC + 0x300, 0x00040051);
 	ctx[0].regs.rflags |= IF;
-	ck_assert_uint_eq(mmio_write(0, APIC + 0x300, 0x00040061)->inject, INJECTED(0x61));
+	ck_assert_uint_eq(mmio_write(0, PC_LAPIC + 0x300, 0x00040061)->inject, INJECTED(0x61));
 	ck_assert_uint_eq(guest[EOI_PLACE], 0);
-	ck_assert_uint_eq(mmio_write(0, APIC + 0xb0, 0)->inject, INJECTED(0x51));
+	ck_assert_uint_eq(mmio_write(0, PC_LAPIC + 0xb0, 0)->inject, INJECTED(0x51));
 	ck_assert_uint_eq(guest[EOI_PLACE], 1);
 	/* A vCPU that goes to sleep is offered nothing, and has ended what it was offered. */
 	guest[EOI_PLACE] = 0;
 	ck_assert_uint_eq(enter(0, KEEL_EXIT_HLT)->action, KEEL_ACTION_WAIT);
 	ck_assert_uint_eq(guest[EOI_PLACE], 0);
-	ck_assert_uint_eq(mmio_read(0, APIC + 0x120), 0);
+	ck_assert_uint_eq(mmio_read(0, PC_LAPIC + 0x120), 0);
 	ck_assert_uint_eq(wrmsr(0, KEEL_MSR_PV_EOI, EOI_PLACE | 3)->inject, REFUSED);
 	/* Where the processor ends interrupts there is no such thing. */
 	ctx[0].exit.flags = KEEL_EXIT_F_APIC;
@@ -753,7 +757,7 @@ START_TEST(msr_refused)
 	ck_assert_uint_eq(answer->flags, 0);
 	rdmsr(0, MSR_X2APIC_LAST);
 	ck_assert_uint_ne(answer->inject, 0);
-	ck_assert_uint_eq(rdmsr(0, MSR_APIC_BASE), 0xfee00900);
+	ck_assert_uint_eq(rdmsr(0, MSR_APIC_BASE), PC_LAPIC | APIC_BASE_BSP | APIC_BASE_ENABLE);
 	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_REGS | KEEL_ANSWER_RIP);
 }
 END_TEST
@@ -766,22 +770,22 @@ START_TEST(self_ipi)
 	struct keel_answer *answer = &ctx[0].answer;
 
 	flat(0);
-	mmio_write(0, APIC + 0xf0, 0x1ff);
+	mmio_write(0, PC_LAPIC + 0xf0, 0x1ff);
 	ctx[0].regs.rflags = 2 | IF;
 	out(0x80, 0);
 	ck_assert(pc->vcpu[0].quiet);
-	mmio_write(0, APIC + 0x300, 0x40051);
+	mmio_write(0, PC_LAPIC + 0x300, 0x40051);
 	ck_assert_uint_eq(answer->inject, INTERRUPT(0x51));
 	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_REGS | KEEL_ANSWER_RFLAGS | KEEL_ANSWER_RIP);
 	ck_assert(pc->vcpu[0].quiet);
-	mmio_write(0, APIC + 0x300, 0x40052);			/* of the class in service */
+	mmio_write(0, PC_LAPIC + 0x300, 0x40052);			/* of the class in service */
 	ck_assert_uint_eq(answer->inject, 0);
-	mmio_write(0, APIC + 0xb0, 0);
+	mmio_write(0, PC_LAPIC + 0xb0, 0);
 	ck_assert_uint_eq(answer->inject, INTERRUPT(0x52));
-	mmio_write(0, APIC + 0xb0, 0);
+	mmio_write(0, PC_LAPIC + 0xb0, 0);
 	ck_assert_uint_eq(answer->inject, 0);
 
-	wrmsr(0, MSR_APIC_BASE, 0xfee00d00);
+	wrmsr(0, MSR_APIC_BASE, PC_LAPIC | APIC_BASE_BSP | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 	ck_assert_uint_eq(wrmsr(0, MSR_X2APIC_SELF_IPI, 0x51)->inject, INTERRUPT(0x51));
 	ck_assert_uint_eq(answer->flags, KEEL_ANSWER_RIP);
 	ck_assert_uint_eq(wrmsr(0, MSR_X2APIC_SELF_IPI, 0x62)->inject, INTERRUPT(0x62));
@@ -803,37 +807,37 @@ END_TEST
 
 START_TEST(start_of_second_cpu)
 {
-	mmio_write(0, APIC + 0xf0, 0x1ff);
-	mmio_write(0, APIC + 0x310, 2u << 24);
-	mmio_write(0, APIC + 0x300, 0xc500);
-	mmio_write(0, APIC + 0x300, 0x8500);
+	mmio_write(0, PC_LAPIC + 0xf0, 0x1ff);
+	mmio_write(0, PC_LAPIC + 0x310, 2u << 24);
+	mmio_write(0, PC_LAPIC + 0x300, 0xc500);
+	mmio_write(0, PC_LAPIC + 0x300, 0x8500);
 	ck_assert_uint_eq(poll(2)->action, KEEL_ACTION_WAIT);
-	ck_assert_uint_eq(mmio_write(0, APIC + 0x300, 0x469a)->kick, 1 << 2);
+	ck_assert_uint_eq(mmio_write(0, PC_LAPIC + 0x300, 0x469a)->kick, 1 << 2);
 	ck_assert_uint_eq(poll(2)->flags, KEEL_ANSWER_SREGS);
 	ck_assert_uint_eq(ctx[2].answer.action, KEEL_ACTION_RESUME);
 	ck_assert_uint_eq(ctx[2].sregs.seg[KEEL_SEG_CS].selector, 0x9a00);
 	ck_assert_uint_eq(ctx[2].sregs.seg[KEEL_SEG_CS].base, 0x9a000);
 	ck_assert_uint_eq(ctx[2].regs.rip, 0);
 	/* The second SIPI finds it running; the others still wait. */
-	ck_assert_uint_eq(mmio_write(0, APIC + 0x300, 0x469a)->kick, 0);
+	ck_assert_uint_eq(mmio_write(0, PC_LAPIC + 0x300, 0x469a)->kick, 0);
 	ck_assert_uint_eq(poll(2)->flags, 0);
 	ck_assert_uint_eq(poll(1)->action, KEEL_ACTION_WAIT);
 	ck_assert_uint_eq(poll(3)->action, KEEL_ACTION_WAIT);
 
 	/* Interprocessor interrupts, woken from HLT. */
 	flat(2);
-	mmio_write(2, APIC + 0xf0, 0x1ff);
+	mmio_write(2, PC_LAPIC + 0xf0, 0x1ff);
 	ctx[2].regs.rflags |= IF;
 	ck_assert_uint_eq(enter(2, KEEL_EXIT_HLT)->action, KEEL_ACTION_WAIT);
-	ck_assert_uint_eq(mmio_write(0, APIC + 0x300, 0x40fd)->kick, 1 << 2);
+	ck_assert_uint_eq(mmio_write(0, PC_LAPIC + 0x300, 0x40fd)->kick, 1 << 2);
 	ck_assert_uint_eq(poll(2)->inject, INJECTED(0xfd));
 	ck_assert_uint_eq(ctx[2].answer.action, KEEL_ACTION_RESUME);
-	ck_assert_uint_eq(mmio_read(2, APIC + 0x20), 2u << 24);
+	ck_assert_uint_eq(mmio_read(2, PC_LAPIC + 0x20), 2u << 24);
 
 	/* INIT stops it; x2APIC starts it again. */
-	mmio_write(0, APIC + 0x300, 0xc500);
+	mmio_write(0, PC_LAPIC + 0x300, 0xc500);
 	ck_assert_uint_eq(poll(2)->action, KEEL_ACTION_WAIT);
-	wrmsr(0, MSR_APIC_BASE, 0xfee00d00);
+	wrmsr(0, MSR_APIC_BASE, PC_LAPIC | APIC_BASE_BSP | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 	ck_assert_uint_eq(wrmsr(0, MSR_X2APIC_ICR, 2ull << 32 | 0x4610)->kick, 1 << 2);
 	ck_assert_uint_eq(poll(2)->flags, KEEL_ANSWER_SREGS);
 	ck_assert_uint_eq(ctx[2].sregs.seg[KEEL_SEG_CS].base, 0x10000);
@@ -844,17 +848,17 @@ END_TEST
 START_TEST(start_with_interrupts)
 {
 	start_second();
-	mmio_write(0, APIC + 0x300, 0x4500);
-	mmio_write(0, APIC + 0x300, 0x4610);
-	mmio_write(0, APIC + 0x300, 0x4400);
+	mmio_write(0, PC_LAPIC + 0x300, 0x4500);
+	mmio_write(0, PC_LAPIC + 0x300, 0x4610);
+	mmio_write(0, PC_LAPIC + 0x300, 0x4400);
 	ctx[1].regs.rflags |= IF;
 	ck_assert_uint_eq(poll(1)->flags, KEEL_ANSWER_SREGS | KEEL_ANSWER_NMI);
 	ck_assert_uint_eq(ctx[1].answer.action, KEEL_ACTION_RESUME);
 	ck_assert_uint_eq(poll(1)->flags, 0);
 	/* An NMI for one that waits is no NMI. */
-	mmio_write(0, APIC + 0x300, 0x4500);
-	mmio_write(0, APIC + 0x300, 0x4400);
-	mmio_write(0, APIC + 0x300, 0x4610);
+	mmio_write(0, PC_LAPIC + 0x300, 0x4500);
+	mmio_write(0, PC_LAPIC + 0x300, 0x4400);
+	mmio_write(0, PC_LAPIC + 0x300, 0x4610);
 	ck_assert_uint_eq(poll(1)->flags, KEEL_ANSWER_SREGS);
 
 	/* The old state could have taken this one. */
@@ -875,19 +879,19 @@ END_TEST
 START_TEST(init_on_the_way)
 {
 	start_second();
-	mmio_write(0, APIC + 0x300, 0x4500);
+	mmio_write(0, PC_LAPIC + 0x300, 0x4500);
 	ctx[1].regs.gpr[KEEL_RAX] = 0x1ff;
-	ck_assert_uint_eq(mmio(1, 0xa3, APIC + 0xf0)->flags, 0);
+	ck_assert_uint_eq(mmio(1, 0xa3, PC_LAPIC + 0xf0)->flags, 0);
 	ck_assert_uint_eq(ctx[1].answer.action, KEEL_ACTION_WAIT);
 	ck_assert_uint_eq(apics[1].reg[0xf].value, 0xff);
-	ck_assert_uint_eq(mmio_write(0, APIC + 0x300, 0x4041)->kick, 0);
+	ck_assert_uint_eq(mmio_write(0, PC_LAPIC + 0x300, 0x4041)->kick, 0);
 	ck_assert_uint_eq(pc->vcpu[1].lapic.s.posted, 0);
 
 	/* With the SIPI there as well it is not done in the new state either. */
-	mmio_write(0, APIC + 0x300, 0x4610);
+	mmio_write(0, PC_LAPIC + 0x300, 0x4610);
 	poll(1);
-	mmio_write(0, APIC + 0x300, 0x4500);
-	mmio_write(0, APIC + 0x300, 0x4610);
+	mmio_write(0, PC_LAPIC + 0x300, 0x4500);
+	mmio_write(0, PC_LAPIC + 0x300, 0x4610);
 	ck_assert_uint_eq(out_by(1, 0x80, 1, 0x77)->flags, KEEL_ANSWER_SREGS);
 	ck_assert_uint_ne(in(0x80, 1), 0x77);
 }
@@ -895,8 +899,8 @@ END_TEST
 
 START_TEST(nmi_button)
 {
-	mmio_write(0, APIC + 0xf0, 0x1ff);
-	mmio_write(0, APIC + 0x360, 0x400);
+	mmio_write(0, PC_LAPIC + 0xf0, 0x1ff);
+	mmio_write(0, PC_LAPIC + 0x360, 0x400);
 	ck_assert_uint_eq(enter(0, KEEL_EXIT_HLT)->action, KEEL_ACTION_WAIT);
 	board_press(&host, KEEL_MESSAGE_NMI);
 	ck_assert_uint_eq(event()->kick, 1);
@@ -908,14 +912,14 @@ END_TEST
 
 START_TEST(hpet_replaces_pit)
 {
-	mmio_write(0, APIC + 0xf0, 0x1ff);
+	mmio_write(0, PC_LAPIC + 0xf0, 0x1ff);
 	pit_rate(1193);		/* the control word may raise OUT already: to a masked pin */
 	redirect(2, 0x30, 0);
 	/* Timer 0 periodic, 32 bits, 5 ms in ticks of 10 ns. */
-	ck_assert_uint_eq(mmio_read(0, HPET + 4), 10000000);
-	mmio_write(0, HPET + 0x100, 0x14c);
-	mmio_write(0, HPET + 0x108, 500000);
-	mmio_write(0, HPET + 0x10, 3);
+	ck_assert_uint_eq(mmio_read(0, PC_HPET + 4), 10000000);
+	mmio_write(0, PC_HPET + 0x100, 0x14c);
+	mmio_write(0, PC_HPET + 0x108, 500000);
+	mmio_write(0, PC_HPET + 0x10, 3);
 	ctx[0].regs.rflags |= IF;
 	poll(0);
 	tsc += 4 * 2000000;
@@ -924,8 +928,8 @@ START_TEST(hpet_replaces_pit)
 	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x30));
 	/* The PIT's turn again. */
 	ctx[0].regs.rflags &= ~(uint64_t)IF;
-	mmio_write(0, HPET + 0x10, 0);
-	mmio_write(0, APIC + 0xb0, 0);
+	mmio_write(0, PC_HPET + 0x10, 0);
+	mmio_write(0, PC_LAPIC + 0xb0, 0);
 	ctx[0].regs.rflags |= IF;
 	tsc += 2 * 2000000;
 	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x30));
@@ -968,7 +972,7 @@ START_TEST(vector_registers_are_asked_for)
 	struct keel_context before;
 
 	ctx[0].sregs.cr4 |= CR4_OSFXSR;
-	ctx[0].regs.gpr[KEEL_RAX] = HPET;
+	ctx[0].regs.gpr[KEEL_RAX] = PC_HPET;
 	memcpy(ctx[0].exit.insn, movq, sizeof(movq));
 	ctx[0].exit.insn_length = sizeof(movq);
 	before = ctx[0];
@@ -989,7 +993,7 @@ START_TEST(vector_registers_are_asked_for)
 	ck_assert_uint_eq(ctx[0].vectors.written, 1 << 2);
 	ck_assert_uint_eq(ctx[0].vectors.reg[2][0], 1);
 	ctx[0].exit.flags &= ~KEEL_EXIT_F_VECTORS;
-	ck_assert_uint_eq(mmio_read(0, HPET + 0x10), 1);
+	ck_assert_uint_eq(mmio_read(0, PC_HPET + 0x10), 1);
 }
 END_TEST
 
@@ -1274,10 +1278,10 @@ END_TEST
 START_TEST(string_to_local_apic)
 {
 	flat(0);
-	wrmsr(0, MSR_APIC_BASE, 0xfee00900);
-	mmio_write(0, 0xfee000f0, 0x1ff);
-	mmio_write(0, 0xfee00320, 0x30);
-	mmio_write(0, 0xfee003e0, 0xb);
+	wrmsr(0, MSR_APIC_BASE, PC_LAPIC | APIC_BASE_BSP | APIC_BASE_ENABLE);
+	mmio_write(0, PC_LAPIC + APIC_REG_SPURIOUS, SPURIOUS_ENABLE | SPURIOUS_RESET);
+	mmio_write(0, PC_LAPIC + APIC_REG_LVT_TIMER, 0x30);
+	mmio_write(0, PC_LAPIC + APIC_REG_TIMER_DIVIDE, TIMER_DIVIDE_BY_1);
 	out(0x80, 0xff);
 	ck_assert(pc->vcpu[0].quiet);
 	ctx[0].exit.port = 0x80;
@@ -1285,11 +1289,11 @@ START_TEST(string_to_local_apic)
 	ctx[0].exit.io = KEEL_IO_IN | KEEL_IO_STRING;
 	ctx[0].exit.segment = KEEL_SEG_ES;
 	ctx[0].exit.address_size = 4;
-	ctx[0].regs.gpr[KEEL_RDI] = 0xfee00380;
+	ctx[0].regs.gpr[KEEL_RDI] = PC_LAPIC + APIC_REG_TIMER_COUNT;
 	ck_assert_uint_eq(enter(0, KEEL_EXIT_IO)->action, KEEL_ACTION_RESUME);
 	ck_assert_uint_ne(lapic_deadline(&pc->vcpu[0].lapic), NEVER);
 	ck_assert_uint_eq(pc->vcpu[0].deadline, lapic_deadline(&pc->vcpu[0].lapic));
-	ctx[0].regs.gpr[KEEL_RDI] = 0xfee00080;
+	ctx[0].regs.gpr[KEEL_RDI] = PC_LAPIC + APIC_REG_TPR;
 	enter(0, KEEL_EXIT_IO);
 	ck_assert_uint_ne(ctx[0].answer.flags & KEEL_ANSWER_TPR, 0);
 	ck_assert_uint_eq(ctx[0].answer.tpr, 15);
@@ -1410,7 +1414,9 @@ static uint64_t random_bits(void)
 
 static uint64_t random_address(void)
 {
-	static const uint64_t bases[] = { APIC, IOAPIC, HPET, 0xfffff000, 0xa0000, 0x1000, 0x9f000, LOW_MEMORY - 16, 0 };
+	static const uint64_t bases[] = {
+		PC_LAPIC, PC_IOAPIC, PC_HPET, 0xfffff000, PC_VGA_HOLE, 0x1000, 0x9f000, LOW_MEMORY - 16, 0,
+	};
 	uint64_t base = bases[random_bits() % ARRAY_SIZE(bases)];
 
 	return base ? base + random_bits() % 0x400 : random_bits();
@@ -1580,6 +1586,92 @@ START_TEST(random_exits)
 }
 END_TEST
 
+/* Statistics */
+
+static uint64_t accesses_of(const char *name, unsigned int instance)
+{
+	const struct keel_statistics *s = &channel->statistics;
+
+	ck_assert_uint_le(s->devices, KEEL_STATISTICS_DEVICES);
+	for (unsigned int i = 0; i < s->devices; i++)
+		if (!strcmp(s->device[i].name, name) && s->device[i].instance == instance)
+			return s->device[i].accesses;
+	return 0;
+}
+
+static void tell(uint32_t commands)
+{
+	channel->statistics.commands = commands;
+	event();
+	ck_assert_uint_eq(channel->statistics.commands, 0);
+}
+
+/* By kind what the cell was entered for, by device what that led to; the hypervisor's counts are passed on. */
+START_TEST(statistics_are_told)
+{
+	const struct keel_statistics *s = &channel->statistics;
+	uint64_t ios, mmios, clock, pic, apics_before;
+
+	tell(KEEL_STATISTICS_TELL);
+	ios = s->exits[KEEL_EXIT_IO];
+	mmios = s->exits[KEEL_EXIT_MMIO];
+	clock = accesses_of("mc146818", 0);
+	pic = accesses_of("i8259", 1);
+	apics_before = accesses_of("lapic", 0);
+	for (unsigned int i = 0; i < 5; i++)
+		in(0x71, 1);
+	out(0xa1, 0xff);
+	in(0x1234, 1);
+	mmio_read(0, PC_LAPIC + 0x20);
+	mmio_read(0, PC_HPET);
+	ctx[0].counters.count[KEEL_COUNT_CPUID] = 7;
+	ctx[VCPUS - 1].counters.count[KEEL_COUNT_CPUID] = 5;
+	ctx[EVENT].counters.cell = 11;
+	ctx[1].counters.guest = 13;
+	event();
+	ck_assert_uint_eq(s->exits[KEEL_EXIT_IO], ios);
+	tell(KEEL_STATISTICS_TELL);
+	ck_assert_uint_eq(s->exits[KEEL_EXIT_IO], ios + 7);
+	ck_assert_uint_eq(s->exits[KEEL_EXIT_MMIO], mmios + 2);
+	ck_assert_uint_ge(s->exits[KEEL_EXIT_EVENT], 3);
+	ck_assert_uint_eq(s->count[KEEL_COUNT_CPUID], 12);
+	ck_assert_uint_eq(s->cell, 11);
+	ck_assert_uint_eq(s->guest, 13);
+	ck_assert_uint_eq(accesses_of("mc146818", 0), clock + 5);
+	ck_assert_uint_eq(accesses_of("i8259", 1), pic + 1);
+	ck_assert_uint_eq(accesses_of("lapic", 0), apics_before + 1);
+	ck_assert_uint_eq(accesses_of("hpet", 0), 1);
+	ck_assert_uint_eq(accesses_of("nobody", 0), 1);
+}
+END_TEST
+
+/* What is behind a BAR is its device's, wherever that answers, or does no more. */
+START_TEST(statistics_of_a_function)
+{
+	pci_put(1, 1, 0x20, 4, 0xc000);
+	pci_put(1, 1, 0x04, 2, 0x01);
+	in(0xc002, 1);
+	in(0x1f7, 1);
+	pci_put(1, 1, 0x04, 2, 0);
+	tell(KEEL_STATISTICS_TELL);
+	ck_assert_uint_eq(accesses_of("piix3_ide", 0), 2);
+	ck_assert_uint_gt(accesses_of("pci", 0), 3);
+}
+END_TEST
+
+START_TEST(time_is_measured_when_wanted)
+{
+	tell(KEEL_STATISTICS_MEASURE | KEEL_STATISTICS_TELL);
+	for (unsigned int i = 0; i < VCPUS; i++)
+		ck_assert_uint_eq(ctx[i].counters.measure, 1);
+	ck_assert_uint_eq(ctx[EVENT].counters.measure, 1);
+	tell(KEEL_STATISTICS_TELL);
+	ck_assert_uint_eq(ctx[0].counters.measure, 1);
+	tell(KEEL_STATISTICS_CEASE);
+	ck_assert_uint_eq(ctx[0].counters.measure | ctx[EVENT].counters.measure, 0);
+}
+END_TEST
+
 SUITE_OF_CASES("pc", suite)
 {
 	TCase *made = add_case(suite, "made"), *started = add_case(suite, "started");
@@ -1635,4 +1727,7 @@ SUITE_OF_CASES("pc", suite)
 	tcase_add_loop_test(started, disk_error, 0, 2);
 	tcase_add_test(started, clock_both_ways);
 	tcase_add_loop_test(started, random_exits, 0, 4);
+	tcase_add_test(started, statistics_are_told);
+	tcase_add_test(started, statistics_of_a_function);
+	tcase_add_test(started, time_is_measured_when_wanted);
 }

@@ -111,7 +111,7 @@ END_TEST
 START_TEST(covered)
 {
 	static const uint32_t places[] = {
-		IOAPIC, HPET, APIC, (uint32_t)LOW_MEMORY - BYTES, 0xfffc0000, 0x90000, 0xf0000,
+		PC_IOAPIC, PC_HPET, PC_LAPIC, (uint32_t)LOW_MEMORY - BYTES, 0xfffc0000, 0x90000, 0xf0000,
 	};
 
 	put_at_window();
@@ -128,8 +128,8 @@ START_TEST(covered)
 	told(LOW_MEMORY, PAGES);
 	address(0xa0000);
 	told(0xa0000, PAGES);
-	address(APIC + BYTES);
-	told(APIC + BYTES, PAGES);
+	address(PC_LAPIC + BYTES);
+	told(PC_LAPIC + BYTES, PAGES);
 }
 END_TEST
 
@@ -162,7 +162,7 @@ START_TEST(local_apic_in_front)
 	/* Where it was before, nothing can be mapped all the same. */
 	wrmsr(1, MSR_APIC_BASE, WINDOW | APIC_BASE_ENABLE);
 	answers(1, 0, 0, 0);
-	wrmsr(1, MSR_APIC_BASE, APIC);
+	wrmsr(1, MSR_APIC_BASE, PC_LAPIC);
 	answers(1, WINDOW, PAGES, 0);
 }
 END_TEST
@@ -186,8 +186,8 @@ START_TEST(served_by_the_bus)
 	bus_read_many(&pc->io, WINDOW + 0x2000, 1, 8, shown() + 0x3000);
 	ck_assert_mem_eq(shown() + 0x3000, shown() + 0x2000, 8);
 	/* Beside what it can be mapped by, likewise. */
-	address(IOAPIC);
-	ck_assert_uint_eq(mmio_read(0, IOAPIC + 0x3000), *(uint32_t *)(void *)(shown() + 0x3000));
+	address(PC_IOAPIC);
+	ck_assert_uint_eq(mmio_read(0, PC_IOAPIC + 0x3000), *(uint32_t *)(void *)(shown() + 0x3000));
 }
 END_TEST
 
@@ -207,21 +207,21 @@ static struct keel_answer *store_from(uint32_t rip, uint32_t value)
 {
 	ctx[0].regs.gpr[KEEL_RAX] = value;
 	ctx[0].regs.rip = rip;
-	mmio_record(0, 0xa3, HPET + 0x10);
+	mmio_record(0, 0xa3, PC_HPET + 0x10);
 	memset(ctx[0].exit.insn, 0, sizeof(ctx[0].exit.insn));
 	ctx[0].exit.insn_length = 0;
 	return enter(0, KEEL_EXIT_MMIO);
 }
 
-static const uint8_t store[OPCODE_BYTES] = { 0xa3, (HPET + 0x10) & 0xff, (HPET + 0x10) >> 8 & 0xff, 0xd0, 0xfe };
+static const uint8_t store[OPCODE_BYTES] = { 0xa3, (PC_HPET + 0x10) & 0xff, (PC_HPET + 0x10) >> 8 & 0xff, 0xd0, 0xfe };
 
 static void expect_store(uint32_t rip)
 {
 	ck_assert_uint_eq(store_from(rip, 1)->action, KEEL_ACTION_RESUME);
 	ck_assert_uint_eq(ctx[0].regs.rip, rip + OPCODE_BYTES);
-	ck_assert_uint_eq(mmio_read(0, HPET + 0x10) & 1, 1);
+	ck_assert_uint_eq(mmio_read(0, PC_HPET + 0x10) & 1, 1);
 	ctx[0].regs.rip = 0x100000;
-	mmio_write(0, HPET + 0x10, 0);
+	mmio_write(0, PC_HPET + 0x10, 0);
 }
 
 /* In the middle of a page, at its end, and over the end of it. */
@@ -250,7 +250,7 @@ START_TEST(page_tables)
 		poll(0);
 	}
 	*shown_word(0x1000) = PDE_PAGE;
-	*shown_word(0x1000 + 4 * (HPET >> PDE_SHIFT)) = (HPET >> PDE_SHIFT << PDE_SHIFT) | PDE_PAGE;
+	*shown_word(0x1000 + 4 * (PC_HPET >> PDE_SHIFT)) = (PC_HPET >> PDE_SHIFT << PDE_SHIFT) | PDE_PAGE;
 	memcpy(guest + code, store, sizeof(store));
 	ctx[0].sregs.cr3 = tables;
 	ctx[0].sregs.cr4 = CR4_PSE;
@@ -299,7 +299,7 @@ END_TEST
 /* Of the shortest way through the cell the answer before stands, but for what it has moved. */
 START_TEST(end_of_interrupt)
 {
-	wrmsr(0, MSR_APIC_BASE, APIC | APIC_BASE_BSP | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
+	wrmsr(0, MSR_APIC_BASE, PC_LAPIC | APIC_BASE_BSP | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 	wrmsr(0, MSR_X2APIC(APIC_REG_SPURIOUS), SPURIOUS_ENABLE | SPURIOUS_RESET);
 	wrmsr(0, MSR_X2APIC_SELF_IPI, 0x61);
 	put_at_window();

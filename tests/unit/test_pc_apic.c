@@ -86,19 +86,19 @@ START_TEST(first_answers_tell)
 		ck_assert_uint_eq(*word(i, 0xf0), 0xff);
 	}
 	ck_assert_uint_eq(poll(0)->flags, 0);
-	wrmsr(0, MSR_APIC_BASE, 0xfee00d00);
+	wrmsr(0, MSR_APIC_BASE, PC_LAPIC | APIC_BASE_BSP | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 	ck_assert_uint_eq(ctx[0].answer.flags, KEEL_ANSWER_RIP | KEEL_ANSWER_APIC);
 	ck_assert_uint_eq(ctx[0].answer.apic, KEEL_APIC_X2);
 	/* For a vCPU of a processor that cannot do this the mode is told alone. */
 	ctx[1].exit.flags = 0;
-	wrmsr(1, MSR_APIC_BASE, 0xfee00c00);
+	wrmsr(1, MSR_APIC_BASE, PC_LAPIC | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 	ck_assert(ctx[1].answer.flags & KEEL_ANSWER_APIC && !(ctx[1].answer.apic & KEEL_APIC_OFF));
 	wrmsr(1, MSR_X2APIC_SELF_IPI, 0x41);
 	ck_assert(!(ctx[1].answer.flags & KEEL_ANSWER_APIC));
-	wrmsr(1, MSR_APIC_BASE, 0xfee00000);
+	wrmsr(1, MSR_APIC_BASE, PC_LAPIC);
 	ck_assert(ctx[1].answer.flags & KEEL_ANSWER_APIC && ctx[1].answer.apic & KEEL_APIC_OFF);
 	ck_assert(!(poll(1)->flags & KEEL_ANSWER_APIC));
-	wrmsr(1, MSR_APIC_BASE, 0xfee00800);
+	wrmsr(1, MSR_APIC_BASE, PC_LAPIC | APIC_BASE_ENABLE);
 	ck_assert(ctx[1].answer.flags & KEEL_ANSWER_APIC && !(ctx[1].answer.apic & KEEL_APIC_OFF));
 }
 END_TEST
@@ -124,11 +124,11 @@ START_TEST(requested_not_injected)
 	ctx[2].regs.rflags &= ~(uint64_t)IF;
 	ck_assert_uint_eq(poll(2)->flags, 0);
 	ck_assert_uint_eq(ctx[2].answer.tpr_threshold, 0);
-	ck_assert_uint_eq(mmio_read(2, APIC + 0x80), 0x63);
+	ck_assert_uint_eq(mmio_read(2, PC_LAPIC + 0x80), 0x63);
 	ck_assert(!(ctx[2].answer.flags & NOT_INJECTED));
 	/* The lower half of TPR stays whatever CR8 is said to be. */
 	ctx[2].exit.tpr = 0;
-	ck_assert_uint_eq(mmio_read(2, APIC + 0x80), 0x63);
+	ck_assert_uint_eq(mmio_read(2, PC_LAPIC + 0x80), 0x63);
 }
 END_TEST
 
@@ -179,8 +179,8 @@ START_TEST(level_through_ioapic)
 	ioapic_set_pin(&pc->ioapic, 11, false);
 	ck_assert_uint_eq(ended(0, 0x45)->flags, 0);
 	ck_assert(!has(0, IRR, 0x45));
-	mmio_write(0, IOAPIC, 0x10 + 2 * 11);
-	ck_assert_uint_eq(mmio_read(0, IOAPIC + 0x10), 0x8045);
+	mmio_write(0, PC_IOAPIC, 0x10 + 2 * 11);
+	ck_assert_uint_eq(mmio_read(0, PC_IOAPIC + 0x10), 0x8045);
 	/* More than a vector in the record is not looked at. */
 	ctx[0].exit.apic = 0xffffff45;
 	enter(0, KEEL_EXIT_EOI);
@@ -232,7 +232,7 @@ START_TEST(eoi_as_an_exit)
 {
 	struct keel_answer *answer;
 
-	wrmsr(0, MSR_APIC_BASE, 0xfee00d00);
+	wrmsr(0, MSR_APIC_BASE, PC_LAPIC | APIC_BASE_BSP | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 	wrmsr(0, MSR_X2APIC_SELF_IPI, 0x51);
 	ck_assert_uint_eq(ctx[0].answer.apic, 0x51 | KEEL_APIC_X2);
 	take(0, 0x51);
@@ -277,13 +277,13 @@ END_TEST
 START_TEST(disabled_delivers_nothing)
 {
 	written(0, 0x300, 0x00040051);
-	wrmsr(0, MSR_APIC_BASE, 0xfee00100);
+	wrmsr(0, MSR_APIC_BASE, PC_LAPIC | APIC_BASE_BSP);
 	ck_assert_uint_eq(ctx[0].answer.flags, KEEL_ANSWER_RIP | KEEL_ANSWER_APIC);
 	ck_assert_uint_eq(ctx[0].answer.apic, KEEL_APIC_EOI_EXITS | KEEL_APIC_OFF);
 	set(0, IRR, 0x52, true);
 	ctx[0].regs.rflags |= IF;
 	ck_assert_uint_eq(enter(0, KEEL_EXIT_HLT)->action, KEEL_ACTION_WAIT);
-	wrmsr(0, MSR_APIC_BASE, 0xfee00900);
+	wrmsr(0, MSR_APIC_BASE, PC_LAPIC | APIC_BASE_BSP | APIC_BASE_ENABLE);
 	ck_assert_uint_eq(ctx[0].answer.apic & (KEEL_APIC_PAGE | KEEL_APIC_X2), KEEL_APIC_PAGE);
 }
 END_TEST
@@ -345,8 +345,8 @@ START_TEST(init_after_the_end)
 	*word(0, 0x310) = 1u << 24;
 	written(0, 0x300, 0x4500);
 	ck_assert_uint_eq(ended(1, 0x45)->action, KEEL_ACTION_WAIT);
-	mmio_write(0, IOAPIC, 0x10 + 2 * 11);
-	ck_assert_uint_eq(mmio_read(0, IOAPIC + 0x10), 0x8045);
+	mmio_write(0, PC_IOAPIC, 0x10 + 2 * 11);
+	ck_assert_uint_eq(mmio_read(0, PC_IOAPIC + 0x10), 0x8045);
 }
 END_TEST
 
@@ -359,7 +359,7 @@ START_TEST(instruction_is_done)
 	ck_assert_uint_eq(ctx[0].regs.rip, rip);
 	ck_assert_uint_eq(written(0, 0x330, 0xffffffff)->flags, 0);
 	ck_assert_uint_eq(*word(0, 0x330), 0x107ff);
-	ck_assert_uint_eq(mmio_read(0, APIC + 0x330), 0x107ff);
+	ck_assert_uint_eq(mmio_read(0, PC_LAPIC + 0x330), 0x107ff);
 }
 END_TEST
 

@@ -427,11 +427,11 @@ static void halt(unsigned int v)
 static void write_ioapic(unsigned int v, uint8_t reg, uint32_t value)
 {
 	if (runs(v)) {
-		store(v, IOAPIC, reg);
+		store(v, PC_IOAPIC, reg);
 		run_entry(v, KEEL_EXIT_MMIO);
 	}
 	if (runs(v)) {
-		store(v, IOAPIC + 0x10, value);
+		store(v, PC_IOAPIC + 0x10, value);
 		run_entry(v, KEEL_EXIT_MMIO);
 	}
 }
@@ -471,7 +471,7 @@ static void change_base(unsigned int v)
 
 	if (!inits || !one_in(8))
 		return;
-	wrmsr_record(v, MSR_APIC_BASE, (one_in(8) ? ELSEWHERE : APIC) | bits);
+	wrmsr_record(v, MSR_APIC_BASE, (one_in(8) ? ELSEWHERE : PC_LAPIC) | bits);
 	exit_to_cell(v, KEEL_EXIT_WRMSR);
 }
 
@@ -594,14 +594,14 @@ static void start_machine(bool x2apic)
 		run_entry(v, KEEL_EXIT_POLL);
 	pics(PIC_OPEN);
 	pit_rate(1193);
-	mmio_write(0, APIC + ICR, OTHERS | SEND_SIPI);
+	mmio_write(0, PC_LAPIC + ICR, OTHERS | SEND_SIPI);
 	kick(ctx[0].answer.kick);
 	for (unsigned int v = 0; v < VCPUS; v++) {
 		run_entry(v, KEEL_EXIT_POLL);
-		mmio_write(v, APIC + SVR, SVR_ON);
-		mmio_write(v, APIC + LDR, 1u << (24 + v));
+		mmio_write(v, PC_LAPIC + SVR, SVR_ON);
+		mmio_write(v, PC_LAPIC + LDR, 1u << (24 + v));
 		wrmsr_record(v, MSR_APIC_BASE,
-			     APIC | APIC_BASE_ENABLE | (x2apic ? APIC_BASE_X2APIC : 0) | (v ? 0 : APIC_BASE_BSP));
+			     PC_LAPIC | APIC_BASE_ENABLE | (x2apic ? APIC_BASE_X2APIC : 0) | (v ? 0 : APIC_BASE_BSP));
 		run_entry(v, KEEL_EXIT_WRMSR);
 	}
 	write_apic(0, LINT0, LVT_EXTINT, 0);

@@ -61,12 +61,12 @@ START_TEST(bars)
 	ck_assert_uint_eq(in(0xc104, 4), 0xd0000004);
 	ck_assert_uint_eq(mmio_read(0, WINDOW + 0x200000), UINT32_MAX);
 	/* Fixed registers are in front. */
-	pci_put(SLOT, 0, 0x10, 4, IOAPIC);
-	mmio_write(0, IOAPIC, 1);
-	ck_assert_uint_eq(mmio_read(0, IOAPIC + 0x10) & 0xff, 0x20);
-	ck_assert_uint_eq(mmio_read(0, IOAPIC + 0x2000), 0xd0002000);
-	pci_put(SLOT, 0, 0x10, 4, APIC);
-	ck_assert_uint_ne(mmio_read(0, APIC + 0x30), 0xd0000030);
+	pci_put(SLOT, 0, 0x10, 4, PC_IOAPIC);
+	mmio_write(0, PC_IOAPIC, 1);
+	ck_assert_uint_eq(mmio_read(0, PC_IOAPIC + 0x10) & 0xff, 0x20);
+	ck_assert_uint_eq(mmio_read(0, PC_IOAPIC + 0x2000), 0xd0002000);
+	pci_put(SLOT, 0, 0x10, 4, PC_LAPIC);
+	ck_assert_uint_ne(mmio_read(0, PC_LAPIC + 0x30), 0xd0000030);
 	pci_put(SLOT, 0, 0x18, 4, 0xcc0);
 	ck_assert_uint_eq(in(0xcfc, 4), pci_get(SLOT, 0, 0x18));
 	ck_assert_uint_eq(in(0xcf0, 4), 0xd0000030);
@@ -113,9 +113,9 @@ START_TEST(messages)
 {
 	uint32_t entry = WINDOW + 0x100000;
 
-	mmio_write(0, APIC + 0xf0, 0x1ff);
+	mmio_write(0, PC_LAPIC + 0xf0, 0x1ff);
 	pci_put(SLOT, 0, card.msix_capability, 4, 0x80000000);
-	mmio_write(0, entry, APIC);
+	mmio_write(0, entry, PC_LAPIC);
 	mmio_write(0, entry + 8, 0x61);
 	ctx[0].regs.rflags |= IF;
 	nobody();
@@ -129,10 +129,10 @@ START_TEST(messages_of_an_event)
 {
 	uint32_t entry = WINDOW + 0x100000, value = 0;
 
-	mmio_write(0, APIC + 0xf0, 0x1ff);
+	mmio_write(0, PC_LAPIC + 0xf0, 0x1ff);
 	pci_put(SLOT, 0, card.msix_capability, 4, 0x80000000);
 	for (unsigned int i = 0; i < 2; i++) {
-		mmio_write(0, entry + 16 * i, i ? 0x3000 : APIC);
+		mmio_write(0, entry + 16 * i, i ? 0x3000 : PC_LAPIC);
 		mmio_write(0, entry + 16 * i + 8, i ? 0xabcd1234 : 0x61);
 		mmio_write(0, entry + 16 * i + 12, 0);
 	}
@@ -169,7 +169,7 @@ END_TEST
 
 START_TEST(line_by_ioapic)
 {
-	mmio_write(0, APIC + 0xf0, 0x1ff);
+	mmio_write(0, PC_LAPIC + 0xf0, 0x1ff);
 	pci_put(1, 0, 0x60, 4, 0x80800b80);
 	redirect(11, 0x8071, 0);
 	ctx[0].regs.rflags |= IF;
@@ -177,9 +177,9 @@ START_TEST(line_by_ioapic)
 	pci_signal(&card, 0);
 	event();
 	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x71));
-	ck_assert_uint_eq(mmio_write(0, APIC + 0xb0, 0)->inject, INJECTED(0x71));
+	ck_assert_uint_eq(mmio_write(0, PC_LAPIC + 0xb0, 0)->inject, INJECTED(0x71));
 	pci_set_intx(&card, false);
-	ck_assert_uint_eq(mmio_write(0, APIC + 0xb0, 0)->inject, 0);
+	ck_assert_uint_eq(mmio_write(0, PC_LAPIC + 0xb0, 0)->inject, 0);
 }
 END_TEST
 

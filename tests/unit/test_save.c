@@ -192,7 +192,7 @@ START_TEST(round_trip)
 	busy_pci();
 	out(0x21, 0x12);
 	in(0x60, 1);
-	mmio_write(0, HPET + 0x10, 0);
+	mmio_write(0, PC_HPET + 0x10, 0);
 	tsc = YOUNG_TSC + ENTRY;
 	ck_assert(load(stream, bytes));
 	assert_same(bytes);
@@ -292,12 +292,12 @@ static void note_registers(struct notes *notes)
 		note(notes, in(0x71, 1));
 	}
 	for (unsigned int i = 0; i < 24; i++) {
-		mmio_write(0, IOAPIC, 0x10 + 2 * i);
-		note(notes, mmio_read(0, IOAPIC + 0x10));
+		mmio_write(0, PC_IOAPIC, 0x10 + 2 * i);
+		note(notes, mmio_read(0, PC_IOAPIC + 0x10));
 	}
-	note(notes, mmio_read(0, HPET + 0xf0));
-	note(notes, mmio_read(0, HPET + 0x20));
-	note(notes, mmio_read(0, APIC + 0x390));
+	note(notes, mmio_read(0, PC_HPET + 0xf0));
+	note(notes, mmio_read(0, PC_HPET + 0x20));
+	note(notes, mmio_read(0, PC_LAPIC + 0x390));
 	for (unsigned int d = 0; d < VIRTIO_DEVICES; d++) {
 		note(notes, virtio_get(d, 0x14, 1));
 		note(notes, virtio_get(d, 0x1000, 1));
@@ -309,7 +309,7 @@ static void end_interrupt(unsigned int vcpu)
 	if (rdmsr(vcpu, MSR_APIC_BASE) & 0x400)
 		wrmsr(vcpu, MSR_X2APIC_EOI, 0);
 	else
-		mmio_write(vcpu, APIC + 0xb0, 0);
+		mmio_write(vcpu, PC_LAPIC + 0xb0, 0);
 }
 
 /* Time goes on, interrupts are taken and ended, and the guest looks at its devices. */
@@ -327,7 +327,7 @@ static void live(struct notes *notes)
 		ctx[0].regs.rflags &= ~(uint64_t)IF;
 		out(0x20, 0x20);
 		out(0xa0, 0x20);
-		mmio_write(0, HPET + 0x20, 2);
+		mmio_write(0, PC_HPET + 0x20, 2);
 		if (turn % 3 == 0)
 			note_registers(notes);
 	}
@@ -993,6 +993,69 @@ START_TEST(medium_was_changed_in_a_read)
 }
 END_TEST
 
+static uint64_t shown_capacity(void)
+{
+	uint64_t sectors;
+
+	memcpy(&sectors, pc->virtio[VIRTIO_DISK]->config, sizeof(sectors));
+	return sectors;
+}
+
+/* The channel's row of the virtio disk says so; returns its number. */
+static unsigned int set_capacity(uint64_t sectors)
+{
+	unsigned int row = RIG_DEVICES + VIRTIO_DISK;
+
+	ck_assert_uint_eq(channel->c.machine.device[row].slot, PC_SLOT_DISK);
+	set_sectors(row, sectors);
+	return row;
+}
+
+/* By the panel, and it is part of what is saved; a disk that is larger elsewhere grows there, a smaller one is another disk. */
+START_TEST(disk_has_grown)
+{
+	struct keel_machine machine;
+	size_t bytes;
+
+	start_busy();
+	board_set_capacity(&host, PC_SLOT_DISK + 1, 7 * KEEL_SECTOR);
+	board_set_capacity(&host, PC_SLOT_DISK, 128 * KEEL_SECTOR);
+	event();
+	ck_assert_uint_eq(shown_capacity(), 128);
+	ck_assert_uint_eq(pc->virtio[VIRTIO_DISK]->s.generation, 1);
+	ck_assert_uint_eq(pc->virtio[VIRTIO_DISK]->s.isr, VIRTIO_ISR_QUEUE | VIRTIO_ISR_CONFIG);
+	bytes = save(stream);
+	set_capacity(200 + 56 * (uint64_t)_i);
+	machine = channel->c.machine;
+	leave(&first);
+	make_second(&first, &machine, 0);
+	ck_assert(load(stream, bytes));
+	ck_assert_uint_eq(shown_capacity(), 128);
+	event();
+	ck_assert_uint_eq(shown_capacity(), 200 + 56 * (unsigned int)_i);
+	ck_assert_uint_eq(pc->virtio[VIRTIO_DISK]->s.generation, 2);
+	ck_assert(answer_all_virtio());
+	ck_assert(load(stream, save(stream)));
+}
+END_TEST
+
+START_TEST(disk_is_smaller)
+{
+	struct keel_machine machine;
+	size_t bytes;
+
+	start_busy();
+	bytes = save(stream);
+	set_capacity(63);
+	machine = channel->c.machine;
+	leave(&first);
+	make_second(&first, &machine, 0);
+	ck_assert(!load(stream, bytes));
+	ck_assert_str_eq(error.field, "config");
+	ck_assert_uint_eq(shown_capacity(), 63);
+}
+END_TEST
+
 START_TEST(door_is_told)
 {
 	struct keel_machine machine;
@@ -1032,5 +1095,7 @@ SUITE("save", tests)
 	tcase_add_test(tests, wall_clock_goes_on);
 	tcase_add_test(tests, medium_was_changed);
 	tcase_add_loop_test(tests, medium_was_changed_in_a_read, 0, 3);
+	tcase_add_loop_test(tests, disk_has_grown, 0, 2);
+	tcase_add_test(tests, disk_is_smaller);
 	tcase_add_test(tests, door_is_told);
 }

@@ -594,6 +594,69 @@ START_TEST(registers_of_an_answer)
 }
 END_TEST
 
+/* By what the control domain or Keel sees to; the cell counts the others. */
+START_TEST(exits_are_counted)
+{
+	static const struct { enum hv_exit_reason reason; enum keel_count count; } counted[] = {
+		{ HV_EXIT_INTERRUPT, KEEL_COUNT_INTERRUPT }, { HV_EXIT_NMI, KEEL_COUNT_INTERRUPT },
+		{ HV_EXIT_RDMSR, KEEL_COUNT_RDMSR }, { HV_EXIT_WRMSR, KEEL_COUNT_WRMSR },
+		{ HV_EXIT_XSETBV, KEEL_COUNT_XSETBV }, { HV_EXIT_PAUSE, KEEL_COUNT_PAUSE },
+	};
+	uint64_t sum = 0;
+
+	reason = _i < (int)ARRAY_SIZE(counted) ? counted[_i].reason : HV_EXIT_HLT;
+	stay();
+	for (unsigned int i = KEEL_COUNT_INTERRUPT; i < KEEL_COUNTS; i++)
+		sum += page.counters.count[i];
+	ck_assert_uint_eq(page.counters.count[KEEL_COUNT_RUN], 1);
+	ck_assert_uint_eq(sum, _i < (int)ARRAY_SIZE(counted) ? entries : 0);
+	if (_i < (int)ARRAY_SIZE(counted))
+		ck_assert_uint_eq(page.counters.count[counted[_i].count], entries);
+	ck_assert_uint_eq(page.counters.stays | page.counters.guest | page.counters.cell, 0);
+}
+END_TEST
+
+START_TEST(ends_of_stays_are_counted)
+{
+	reason = HV_EXIT_IO;
+	vm.cell_owner = 9;
+	ck_assert_int_eq(stay(), KEEL_RUN_BUSY);
+	ck_assert_uint_eq(page.counters.count[KEEL_COUNT_BUSY], 1);
+	ck_assert_uint_eq(page.counters.count[KEEL_COUNT_SUSPENDED], 0);
+	vm.cell_owner = 0;
+	interrupted = true;
+	stay();
+	ck_assert_uint_eq(page.counters.count[KEEL_COUNT_BUSY], 1);
+	ck_assert_uint_eq(page.counters.count[KEEL_COUNT_SUSPENDED], 1);
+	ck_assert_uint_eq(page.counters.count[KEEL_COUNT_RUN], 2);
+}
+END_TEST
+
+/* All parts of the time are there, and none twice. The wish holds for whole stays: the cell's changes during one do not count. */
+START_TEST(time_is_measured)
+{
+	struct keel_counters *c = &page.counters;
+	uint64_t stays;
+
+	reason = _i ? HV_EXIT_IO : HV_EXIT_HLT;
+	stay();
+	ck_assert_uint_eq(c->stays | c->guest | c->cell, 0);
+	c->measure = 0xffffff00;
+	tsc = 0;
+	calls = 0;
+	stay();
+	ck_assert_uint_gt(c->guest, 0);
+	ck_assert_uint_ge(c->cell, calls * (uint64_t)STEP);
+	ck_assert_uint_gt(c->stays, c->guest + c->cell);
+	ck_assert_uint_le(c->stays, tsc);
+	stays = c->stays;
+	c->measure = 0;
+	tsc = 0;
+	stay();
+	ck_assert_uint_eq(c->stays, stays);
+}
+END_TEST
+
 SUITE("vcpu", tests)
 {
 	tcase_add_checked_fixture(tests, set_up, NULL);
@@ -610,4 +673,7 @@ SUITE("vcpu", tests)
 	tcase_add_loop_test(tests, state_without_a_place, 0, 2);
 	tcase_add_loop_test(tests, state_of_an_answer, 0, 2);
 	tcase_add_loop_test(tests, registers_of_an_answer, 0, 3);
+	tcase_add_loop_test(tests, exits_are_counted, 0, 7);
+	tcase_add_test(tests, ends_of_stays_are_counted);
+	tcase_add_loop_test(tests, time_is_measured, 0, 2);
 }

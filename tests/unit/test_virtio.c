@@ -79,7 +79,7 @@ static void plug(void)
 	pci_put(SLOT, 0, 0x14, 4, VECTORS);
 	pci_put(SLOT, 0, 0x20, 4, MODERN);
 	pci_put(SLOT, 0, 0x04, 2, 7);
-	mmio_write(0, APIC + 0xf0, 0x1ff);
+	mmio_write(0, PC_LAPIC + 0xf0, 0x1ff);
 	added = 0;
 	channel->c.host_asleep = 1;
 }
@@ -524,7 +524,7 @@ START_TEST(legacy_by_line)
 	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x71));
 	ck_assert_uint_eq(in(PORTS + 0x13, 1), VIRTIO_ISR_QUEUE);
 	ck_assert_uint_eq(in(PORTS + 0x13, 1), 0);
-	ck_assert_uint_eq(mmio_write(0, APIC + 0xb0, 0)->inject, 0);
+	ck_assert_uint_eq(mmio_write(0, PC_LAPIC + 0xb0, 0)->inject, 0);
 	/* The queue is taken away, and comes back as a new one. */
 	out_by(0, PORTS + 8, 4, 0);
 	ck_assert_uint_eq(in(PORTS + 8, 4), 0);
@@ -555,7 +555,7 @@ static void enable_messages(void)
 {
 	pci_put(SLOT, 0, rng()->pci.msix_capability, 4, 0x80000000);
 	for (unsigned int i = 0; i < 2; i++) {
-		mmio_write(0, VECTORS + 16 * i, APIC);
+		mmio_write(0, VECTORS + 16 * i, PC_LAPIC);
 		mmio_write(0, VECTORS + 16 * i + 8, 0x61 + i);
 		mmio_write(0, VECTORS + 16 * i + 12, 0);
 	}
@@ -574,7 +574,7 @@ START_TEST(messages)
 	ck_assert_uint_eq(event()->kick, 1);
 	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x62));
 	ck_assert_uint_eq(get(ISR, 1), 0);
-	mmio_write(0, APIC + 0xb0, 0);
+	mmio_write(0, PC_LAPIC + 0xb0, 0);
 	/* One interrupt for several, none if the guest wants none, and none without a vector. */
 	for (uint16_t i = 0; i < 4; i++)
 		add_buffer(i, BUFFER, 64);
@@ -584,7 +584,7 @@ START_TEST(messages)
 	ck_assert_uint_eq(event()->kick, 1);
 	ck_assert_uint_eq(used_count(), 5);
 	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x62));
-	ck_assert_uint_eq(mmio_write(0, APIC + 0xb0, 0)->inject, 0);
+	ck_assert_uint_eq(mmio_write(0, PC_LAPIC + 0xb0, 0)->inject, 0);
 	set16(avail_at, 1);
 	add_buffer(0, BUFFER, 64);
 	kick();
@@ -652,7 +652,7 @@ START_TEST(event_indices)
 	add_buffer(0, BUFFER, 64);
 	kick();
 	answer(0x10);
-	mmio_write(0, APIC + 0xb0, 0);
+	mmio_write(0, PC_LAPIC + 0xb0, 0);
 	event();
 	ck_assert_uint_eq(poll(0)->inject, INJECTED(0x61));
 	ck_assert_uint_eq(used_count(), 0);
@@ -846,7 +846,7 @@ static void expect_break(void)
 	ck_assert_uint_eq(answer->flags & KEEL_ANSWER_DOORBELL, 0);
 	ck_assert(needs_reset());
 	ck_assert_uint_eq(used_count(), 0);
-	mmio_write(0, APIC + 0xb0, 0);
+	mmio_write(0, PC_LAPIC + 0xb0, 0);
 	ck_assert_uint_eq(kick()->inject, 0);
 }
 

@@ -871,6 +871,106 @@ START_TEST(saved)
 }
 END_TEST
 
+static void tell_capacity(uint64_t sectors)
+{
+	virtio_blk.message(device, &(struct keel_message){ .kind = KEEL_MESSAGE_CAPACITY, .flags = SLOT, .number = sectors });
+}
+
+static uint64_t shown_capacity(void)
+{
+	return get(0x2000, 4) | (uint64_t)get(0x2004, 4) << 32;
+}
+
+/* 5.2.4 and 4.1.4.3.1: a driver is told, once for each size, and has what is new. */
+START_TEST(grows)
+{
+	const uint64_t sectors = SECTORS + (1ull << 32);
+	unsigned int number;
+
+	start_driver(F_FLUSH);
+	number = add_read(SECTORS, DATA, 512);
+	kick();
+	ck_assert_uint_eq(status_of(number), KEEL_BLOCK_FAILED);
+	get(0x1000, 1);
+	interrupts = 0;
+	tell_capacity(sectors);
+	ck_assert_uint_eq(interrupts, 1);
+	ck_assert_uint_eq(get(0x1000, 1), VIRTIO_ISR_CONFIG);
+	ck_assert_uint_eq(get(0x15, 1), 1);
+	ck_assert_uint_eq(shown_capacity(), sectors);
+	number = add_read(SECTORS, DATA, 512);
+	kick();
+	ck_assert(vq_device_has(host));
+	ck_assert_uint_eq(status_of(number), UNTOUCHED);
+	tell_capacity(sectors);
+	ck_assert_uint_eq(interrupts, 1);
+	ck_assert_uint_eq(get(0x15, 1), 1);
+	/* What says nothing of this kind changes nothing, and neither does a reset. */
+	tell_capacity(INT64_MAX / 512 + 1ull);
+	virtio_blk.message(device, &(struct keel_message){ .kind = KEEL_MESSAGE_MEDIUM, .number = 1 });
+	ck_assert_uint_eq(get(0x15, 1), 1);
+	put(0x14, 1, 0);
+	ck_assert_uint_eq(shown_capacity(), sectors);
+}
+END_TEST
+
+/* What is behind the new end is refused, whether it was asked for before or not; and a driver that is not ready is not told. */
+START_TEST(shrinks)
+{
+	unsigned int before, behind;
+	struct vq_chain chain;
+
+	tell_capacity(SECTORS / 2);
+	ck_assert_uint_eq(interrupts, 0);
+	ck_assert_uint_eq(shown_capacity(), SECTORS / 2);
+	tell_capacity(SECTORS);
+	start_driver(F_FLUSH);
+	before = add_read(SECTORS / 2, DATA, 512);
+	kick();
+	ck_assert(take_chain(&chain));
+	tell_capacity(SECTORS / 2);
+	behind = add_write(SECTORS / 2 - 1, DATA, 1024);
+	kick();
+	ck_assert_uint_eq(status_of(behind), KEEL_BLOCK_FAILED);
+	ck_assert_uint_eq(status_of(before), UNTOUCHED);
+	carry_out(&chain, KEEL_BLOCK_FAILED);
+	virtio_work(device);
+	ck_assert_uint_eq(status_of(before), KEEL_BLOCK_FAILED);
+	tell_capacity(0);
+	behind = add_read(0, DATA, 512);
+	kick();
+	ck_assert_uint_eq(status_of(behind), KEEL_BLOCK_FAILED);
+	ck_assert(!needs_reset());
+}
+END_TEST
+
+/* A machine that was loaded shows what it knew, until the next event. */
+START_TEST(grown_while_it_was_saved)
+{
+	struct virtio_blk_config config = make_config(), shown;
+
+	start_driver(F_FLUSH);
+	config.capacity = SECTORS / 2;
+	ck_assert(virtio_blk.takes_config(device, (uint8_t *)&config));
+	config.capacity = SECTORS + 1;
+	ck_assert(!virtio_blk.takes_config(device, (uint8_t *)&config));
+	config.capacity = SECTORS / 2;
+	config.blk_size = 4096;
+	ck_assert(!virtio_blk.takes_config(device, (uint8_t *)&config));
+	config.blk_size = KEEL_SECTOR;
+	memcpy(device->config, &config, sizeof(config));
+	ck_assert(virtio_restored(device));
+	interrupts = 0;
+	ck_assert_uint_eq(shown_capacity(), SECTORS / 2);
+	virtio_blk.event(device);
+	virtio_blk.event(device);
+	memcpy(&shown, device->config, sizeof(shown));
+	ck_assert_uint_eq(shown.capacity, SECTORS);
+	ck_assert_uint_eq(interrupts, 1);
+	ck_assert_uint_eq(get(0x15, 1), 1);
+}
+END_TEST
+
 SUITE("virtio_blk", tests)
 {
 	tcase_set_timeout(tests, 60);
@@ -899,4 +999,7 @@ SUITE("virtio_blk", tests)
 	tcase_add_test(tests, reset_under_load);
 	tcase_add_test(tests, resets);
 	tcase_add_test(tests, saved);
+	tcase_add_test(tests, grows);
+	tcase_add_test(tests, shrinks);
+	tcase_add_test(tests, grown_while_it_was_saved);
 }

@@ -57,7 +57,7 @@ static void plug(void)
 		.ops = &virtio_net, .slot = SLOT, .memory_bytes = MEMORY, .channel_bytes = CHANNEL,
 		.queue = queues, .queues = NET_QUEUES, .config = &config, .config_bytes = sizeof(config),
 		.features = NET_OFFLOADS | NET_GUEST_OFFLOADS | NET_F_MAC | NET_F_STATUS | NET_F_MRG_RXBUF | NET_F_CTRL_VQ |
-			NET_F_CTRL_RX,
+			NET_F_CTRL_RX | NET_F_GUEST_ANNOUNCE,
 		.set_intx = take_level, .message = take_message,
 	});
 	place_bars();
@@ -75,10 +75,37 @@ static void start_driver(uint32_t features)
 	modern_ready();
 }
 
+static struct vq_chain watch;
+
+/* By which the host is to tell that the link is otherwise. */
+static void take_watch(bool up)
+{
+	struct net_control_link command;
+
+	ck_assert(vq_device_take(&host[2], &watch) && watch.good && watch.out == 1 && watch.in == 1);
+	ck_assert_uint_eq(watch.piece[0].bytes, sizeof(command));
+	memcpy(&command, channel + watch.piece[0].offset, sizeof(command));
+	ck_assert_uint_eq(command.class, NET_CONTROL_LINK);
+	ck_assert_uint_eq(command.up, up);
+}
+
+static void answer_watch(uint8_t answer)
+{
+	channel[watch.piece[1].offset] = answer;
+	vq_device_give(&host[2], watch.head, 1);
+	virtio_event(device);
+}
+
 static void start_all(void)
 {
 	plug();
+	take_watch(true);
 	start_driver((uint32_t)device->features);
+}
+
+static unsigned int status(void)
+{
+	return (unsigned int)bus_read(&bus, MODERN + 0x2006, 2);
 }
 
 static bool is_broken(void)
@@ -475,20 +502,205 @@ START_TEST(offloads)
 }
 END_TEST
 
+/* The guest's command, of so many bytes; its answer. */
+static uint8_t command(const uint8_t *bytes, uint32_t count)
+{
+	uint16_t before = used_count(2);
+
+	memcpy(memory + DATA, bytes, count);
+	memory[DATA + 64] = 0xff;
+	add(2, 0, DATA, count, VQ_DESC_NEXT, 1);
+	add(2, 1, DATA + 64, 1, VQ_DESC_WRITE, 0);
+	make_available(2, 0);
+	kick();
+	ck_assert_uint_eq(used_count(2), before + 1u);
+	return memory[DATA + 64];
+}
+
+/* Promiscuous and multicast frames, and tables of addresses (5.1.6.5.2), which are good ones of their length. */
+static const struct {
+	uint8_t bytes[32];
+	uint32_t count;
+	bool good;
+} asked_for[] = {
+	{ { 0, 0, 1 }, 3, true },
+	{ { 0, 1, 0 }, 3, true },
+	{ { 0, 2, 1 }, 3, false },
+	{ { 0, 5, 1 }, 3, false },
+	{ { 1, 0 }, 10, true },
+	{ { 1, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0 }, 16, true },
+	{ { 1, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0x33, 0x33, 0, 0, 0, 1 }, 22, true },
+	{ { 1, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0x33, 0x33, 0, 0, 0, 1 }, 21, false },
+	{ { 1, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0 }, 17, false },
+	{ { 1, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0 }, 10, false },
+	{ { 1, 0, 0x56, 0x55, 0x55, 0x55, 0, 0, 0, 0, 0, 0 }, 12, false },
+	{ { 1, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff }, 10, false },
+	{ { 1, 0, 1, 0, 0, 0 }, 6, false },
+	{ { 1, 0, 1, 0, 0 }, 5, false },
+	{ { 1, 0 }, 2, false },
+	{ { 1, 1, 2, 0, 0, 0, 0, 1 }, 8, false },
+	{ { 2, 0, 1, 0 }, 4, false },
+	{ { 3, 0 }, 2, false },
+	{ { 4, 0, 1, 0 }, 4, false },
+	{ { 5, 0, 0, 0, 0, 0, 0, 0, 0, 0 }, 10, false },
+	{ { 0x80, 0 }, 2, false },
+};
+
 START_TEST(commands)
 {
-	static const uint8_t classes[] = { NET_CONTROL_RX, 1, NET_CONTROL_OFFLOADS };
+	ck_assert_uint_eq(command(asked_for[_i].bytes, asked_for[_i].count),
+			  asked_for[_i].good ? NET_CONTROL_OK : NET_CONTROL_ERROR);
+	ck_assert(!is_broken());
+	/* Without the feature there is none of them. */
+	start_driver((uint32_t)device->features & ~(uint32_t)NET_F_CTRL_RX);
+	ck_assert_uint_eq(command(asked_for[_i].bytes, asked_for[_i].count), NET_CONTROL_ERROR);
+}
+END_TEST
 
-	for (uint16_t i = 0; i < 3; i++) {
-		memory[DATA] = classes[i];
-		memory[DATA + 64] = 0xff;
-		add(2, 0, DATA, 3, VQ_DESC_NEXT, 1);
-		add(2, 1, DATA + 64, 1, VQ_DESC_WRITE, 0);
-		make_available(2, 0);
-		kick();
-		ck_assert_uint_eq(used_count(2), i + 1u);
-		ck_assert_uint_eq(memory[DATA + 64], i ? NET_CONTROL_ERROR : NET_CONTROL_OK);
+/* The driver is told of it, and of its other way. */
+START_TEST(link_changes)
+{
+	for (unsigned int i = 1; i <= 4; i++) {
+		ck_assert(!line);
+		ck_assert(virtio_is_quiet(device) || i == 1);
+		asked = false;
+		answer_watch(NET_CONTROL_OK);
+		ck_assert_uint_eq(status(), i % 2 ? 0 : NET_STATUS_LINK_UP);
+		ck_assert_uint_eq(bus_read(&bus, MODERN + 0x15, 1), i);
+		ck_assert(line);
+		ck_assert_uint_eq(bus_read(&bus, MODERN + 0x1000, 1), VIRTIO_ISR_CONFIG);
+		ck_assert(asked);
+		if (i == 1)
+			told();
+		take_watch(i % 2 == 0);
 	}
+	virtio_event(device);
+	ck_assert(!line && !vq_device_has(&host[2]));
+}
+END_TEST
+
+/* Whoever looks finds the link as it is, without having been told. */
+START_TEST(link_without_driver)
+{
+	put(0x14, 1, 0);
+	answer_watch(NET_CONTROL_OK);
+	ck_assert(!line);
+	ck_assert_uint_eq(status(), 0);
+	start_driver((uint32_t)device->features);
+	ck_assert(!line);
+	ck_assert_uint_eq(status(), 0);
+}
+END_TEST
+
+/* One that does not understand the question is not asked again; one that answers what nobody asked changes nothing. */
+START_TEST(link_of_a_bad_host)
+{
+	told();
+	answer_watch(NET_CONTROL_ERROR);
+	ck_assert_uint_eq(status(), NET_STATUS_LINK_UP);
+	ck_assert(!vq_device_has(&host[2]) && !line);
+	for (unsigned int i = 0; i < 3 * ENTRIES; i++)
+		vq_device_give(&host[2], watch.head, 1);
+	channel[watch.piece[1].offset] = NET_CONTROL_OK;
+	virtio_event(device);
+	ck_assert_uint_eq(status(), NET_STATUS_LINK_UP);
+	ck_assert(!line && !is_broken());
+}
+END_TEST
+
+static const char *invalid_with(const uint8_t *config)
+{
+	const void *const states[] = { &device->pci.s, &device->msix.s, &device->s, config };
+
+	return virtio_device_ops.valid(device, states, 0);
+}
+
+/* A saved machine knows another link; this one tells its guest how it is here. */
+START_TEST(link_of_a_loaded_machine)
+{
+	uint8_t config[KEEL_DEVICE_CONFIG];
+
+	told();
+	memcpy(config, device->config, sizeof(config));
+	ck_assert_ptr_null(invalid_with(config));
+	config[0] ^= 4;
+	ck_assert_str_eq(invalid_with(config), "config");
+	config[0] ^= 4;
+	config[7] = 0x80;
+	ck_assert_str_eq(invalid_with(config), "config");
+	config[7] = 0;
+	config[6] = 0;
+	ck_assert_ptr_null(invalid_with(config));
+	memcpy(device->config, config, sizeof(config));
+	ck_assert(virtio_restored(device));
+	ck_assert_uint_eq(status(), 0);
+	ck_assert(!line);
+	virtio_event(device);
+	ck_assert_uint_eq(status(), NET_STATUS_LINK_UP | NET_STATUS_ANNOUNCE);
+	ck_assert(line);
+}
+END_TEST
+
+static const uint8_t announced[2] = { NET_CONTROL_ANNOUNCE, 0 };
+
+/* A guest that was loaded is to make itself known, once and as soon as it can. */
+START_TEST(announce)
+{
+	ck_assert_uint_eq(command(announced, 2), NET_CONTROL_ERROR);
+	ck_assert_uint_eq(bus_read(&bus, MODERN + 0x1000, 1), VIRTIO_ISR_QUEUE);
+	ck_assert(virtio_restored(device));
+	ck_assert_uint_eq(status(), NET_STATUS_LINK_UP);
+	ck_assert(!line);
+	virtio_event(device);
+	ck_assert_uint_eq(status(), NET_STATUS_LINK_UP | NET_STATUS_ANNOUNCE);
+	ck_assert_uint_eq(bus_read(&bus, MODERN + 0x1000, 1), VIRTIO_ISR_CONFIG);
+	/* Loaded once more before it has done so: it is asked again. */
+	ck_assert_ptr_null(invalid_with(device->config));
+	ck_assert(virtio_restored(device));
+	ck_assert(!line);
+	virtio_event(device);
+	ck_assert_uint_eq(status(), NET_STATUS_LINK_UP | NET_STATUS_ANNOUNCE);
+	ck_assert(bus_read(&bus, MODERN + 0x1000, 1) & VIRTIO_ISR_CONFIG);
+	ck_assert_uint_eq(command((const uint8_t[]){ NET_CONTROL_ANNOUNCE, 1 }, 2), NET_CONTROL_ERROR);
+	ck_assert_uint_eq(command(announced, 2), NET_CONTROL_OK);
+	ck_assert_uint_eq(status(), NET_STATUS_LINK_UP);
+	ck_assert_uint_eq(command(announced, 2), NET_CONTROL_ERROR);
+	virtio_event(device);
+	ck_assert_uint_eq(status(), NET_STATUS_LINK_UP);
+}
+END_TEST
+
+/* Not while the cable is out. */
+START_TEST(announce_later)
+{
+	told();
+	answer_watch(NET_CONTROL_OK);
+	take_watch(false);
+	ck_assert(virtio_restored(device));
+	virtio_event(device);
+	ck_assert_uint_eq(status(), 0);
+	answer_watch(NET_CONTROL_OK);
+	ck_assert_uint_eq(status(), NET_STATUS_LINK_UP | NET_STATUS_ANNOUNCE);
+}
+END_TEST
+
+/* Nor a driver that does not know how, or is none; and one's word is not another's. */
+START_TEST(announce_never)
+{
+	ck_assert(virtio_restored(device));
+	virtio_event(device);
+	ck_assert_uint_eq(status(), NET_STATUS_LINK_UP | NET_STATUS_ANNOUNCE);
+	start_driver((uint32_t)device->features & ~(uint32_t)NET_F_GUEST_ANNOUNCE);
+	virtio_event(device);
+	ck_assert_uint_eq(status(), NET_STATUS_LINK_UP);
+	ck_assert_uint_eq(command(announced, 2), NET_CONTROL_ERROR);
+	ck_assert(virtio_restored(device));
+	virtio_event(device);
+	ck_assert_uint_eq(status(), NET_STATUS_LINK_UP);
+	put(0x14, 1, 0);
+	ck_assert(virtio_restored(device));
+	virtio_event(device);
+	ck_assert_uint_eq(status(), NET_STATUS_LINK_UP);
 }
 END_TEST
 
@@ -564,7 +776,14 @@ SUITE("virtio_net", running)
 	tcase_add_loop_test(running, malformed, 0, 7);
 	tcase_add_test(running, reset_under_load);
 	tcase_add_test(running, offloads);
-	tcase_add_test(running, commands);
+	tcase_add_loop_test(running, commands, 0, (int)ARRAY_SIZE(asked_for));
+	tcase_add_test(running, link_changes);
+	tcase_add_test(running, link_without_driver);
+	tcase_add_test(running, link_of_a_bad_host);
+	tcase_add_test(running, link_of_a_loaded_machine);
+	tcase_add_test(running, announce);
+	tcase_add_test(running, announce_later);
+	tcase_add_test(running, announce_never);
 	tcase_add_test(running, save_load_save);
 	tcase_add_test(running, legacy);
 }

@@ -8,7 +8,7 @@
 #include "common/exit.h"
 
 struct options {
-	bool json, console, log, force, all;
+	bool json, console, log, force, all, shrink, once;
 	int timeout;		/* seconds; 0: none was given */
 	const char *unit;	/* the guest whose service starts it; NULL: none does */
 };
@@ -28,7 +28,13 @@ enum exit_code command_unpause(const struct options *options, int count, char **
 enum exit_code command_destroy(const struct options *options, int count, char **operands);
 enum exit_code command_cd_insert(const struct options *options, int count, char **operands);
 enum exit_code command_cd_eject(const struct options *options, int count, char **operands);
+enum exit_code command_network_list(const struct options *options, int count, char **operands);
+enum exit_code command_network_link(const struct options *options, int count, char **operands);
+enum exit_code command_disk_list(const struct options *options, int count, char **operands);
+enum exit_code command_disk_resize(const struct options *options, int count, char **operands);
 enum exit_code command_info(const struct options *options, int count, char **operands);
+enum exit_code command_top(const struct options *options, int count, char **operands);
+enum exit_code command_metrics(const struct options *options, int count, char **operands);
 enum exit_code command_dmesg(const struct options *options, int count, char **operands);
 enum exit_code command_version(const struct options *options, int count, char **operands);
 

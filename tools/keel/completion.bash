@@ -28,6 +28,12 @@ _keel() {
 		mapfile -t COMPREPLY < <(compgen -W "$(_keel_verbs)" -- "$word") ;;
 	*:-*)
 		mapfile -t COMPREPLY < <(compgen -W "--help $(keel help "$verb" 2>/dev/null | sed -n 1p | grep -oE -- '--[a-z]+')" -- "$word") ;;
+	disk-resize:*)
+		case $operands in
+		0)	_keel_guests "$verb" "$operands" "$word" ;;
+		1)	mapfile -t COMPREPLY < <(compgen -W "$(keel disk-list "${COMP_WORDS[COMP_CWORD - 1]}" 2>/dev/null |
+				sed -nE '2,$s/^([^ ]+) .*/\1/p')" -- "$word") ;;
+		esac ;;
 	check-host:* | dmesg:* | list:* | version:*)	;;
 	check:* | create:* | cd-insert:*)
 		if [ "$verb:$operands" = cd-insert:0 ]; then
@@ -50,8 +56,15 @@ _keel_verbs() {
 
 _keel_guests() {
 	case $1:$2 in
-	console:0 | info:0 | log:0)	;;
-	console:* | info:* | log:*)	return ;;
+	console:0 | disk-list:0 | info:0 | log:0 | network-list:0 | network-link:0)	;;
+	network-link:1)
+		mapfile -t COMPREPLY < <(compgen -W "$(keel network-list "${COMP_WORDS[COMP_CWORD - 1]}" 2>/dev/null |
+			sed -nE '2,$s/^([0-9]+) .*/\1/p')" -- "$3")
+		return ;;
+	network-link:2)
+		mapfile -t COMPREPLY < <(compgen -W "up down" -- "$3")
+		return ;;
+	console:* | disk-list:* | info:* | log:* | network-list:* | network-link:*)	return ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$(keel list 2>/dev/null | sed -nE '2,$s/^([^ ]+) .*/\1/p')" -- "$3")
 }

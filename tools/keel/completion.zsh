@@ -15,6 +15,12 @@ _keel_guests() {
 	_describe -t guests 'guest' guests
 }
 
+_keel_disks() {
+	local -a disks
+	disks=("${(@f)$(keel disk-list "$1" 2>/dev/null | sed -nE '2,$s/^([^ ]+) .*/\1/p')}")
+	_describe -t disks 'disk' disks
+}
+
 _keel() {
 	local verb=${words[2]}
 	if (( CURRENT == 2 )); then
@@ -32,7 +38,14 @@ _keel() {
 	check-host|dmesg|list|version)	;;
 	help)		_keel_verbs ;;
 	check|create)	_files ;;
+	disk-resize)	if (( CURRENT == 3 )); then _keel_guests; elif (( CURRENT == 4 )); then _keel_disks "${words[3]}"; fi ;;
 	cd-insert)	if (( CURRENT == 3 )); then _keel_guests; else _files; fi ;;
+	network-list)	(( CURRENT == 3 )) && _keel_guests ;;
+	network-link)	case $CURRENT in
+			3)	_keel_guests ;;
+			4)	compadd -- ${(f)"$(keel network-list "${words[3]}" 2>/dev/null | sed -nE '2,$s/^([0-9]+) .*/\1/p')"} ;;
+			5)	compadd -- up down ;;
+			esac ;;
 	*)		_keel_guests ;;
 	esac
 }

@@ -17,7 +17,7 @@
 #define FOLDER_MASK		022	/* of log folders: not the caller's */
 
 enum { OPTION_JSON = 1, OPTION_CONSOLE = 2, OPTION_LOG = 4, OPTION_FORCE = 8, OPTION_TIMEOUT = 16, OPTION_ALL = 32,
-       OPTION_UNIT = 64 };
+       OPTION_UNIT = 64, OPTION_SHRINK = 128, OPTION_ONCE = 256 };
 
 struct command {
 	const char *name;
@@ -56,7 +56,17 @@ static const struct command commands[] = {
 	  "put a medium into a guest's CD-ROM drive; --force: though it is locked" },
 	{ "cd-eject", command_cd_eject, 1, NAMES_MOST, OPTION_JSON | OPTION_FORCE, "[--force] NAME...",
 	  "take the medium out of a guest's CD-ROM drive; --force: though it is locked" },
+	{ "network-list", command_network_list, 1, 1, OPTION_JSON, "NAME",
+	  "show a guest's networks, and what went through them" },
+	{ "network-link", command_network_link, 3, 3, OPTION_JSON, "NAME ID up|down",
+	  "plug in the cable of a guest's network, or pull it out" },
+	{ "disk-list", command_disk_list, 1, 1, OPTION_JSON, "NAME", "show the disks of a guest" },
+	{ "disk-resize", command_disk_resize, 2, 3, OPTION_JSON | OPTION_SHRINK, "[--shrink] NAME ID [SIZE]",
+	  "give a disk another size, or the one that its image has now; --shrink: a smaller one, too" },
 	{ "info", command_info, 0, 1, OPTION_JSON, "[NAME]", "describe the hypervisor, or a guest" },
+	{ "top", command_top, 0, NAMES_MOST, OPTION_JSON | OPTION_ONCE, "[--once] [NAME...]",
+	  "show what guests do a second, and where their time goes" },
+	{ "metrics", command_metrics, 0, NAMES_MOST, 0, "[NAME...]", "print counts of guests as Prometheus reads them" },
 	{ "dmesg", command_dmesg, 0, 0, OPTION_JSON, "", "print the hypervisor's log" },
 	{ "version", command_version, 0, 0, OPTION_JSON, "", "print the version of this program" },
 };
@@ -71,6 +81,7 @@ static const struct command help_command = {
 static const char *const synonyms[][2] = {
 	{ "start", "create" }, { "run", "create" }, { "stop", "shutdown" }, { "kill", "destroy" }, { "ls", "list" },
 	{ "ps", "list" }, { "status", "info" }, { "restart", "reboot" }, { "eject", "cd-eject" }, { "insert", "cd-insert" },
+	{ "domif-setlink", "network-link" }, { "set_link", "network-link" }, { "domiflist", "network-list" },
 };
 
 #define COMMANDS ARRAY_SIZE(commands)
@@ -79,7 +90,8 @@ static const struct option known_options[] = {
 	{ "json", no_argument, NULL, OPTION_JSON }, { "console", no_argument, NULL, OPTION_CONSOLE },
 	{ "log", no_argument, NULL, OPTION_LOG }, { "force", no_argument, NULL, OPTION_FORCE },
 	{ "timeout", required_argument, NULL, OPTION_TIMEOUT }, { "all", no_argument, NULL, OPTION_ALL },
-	{ "unit", required_argument, NULL, OPTION_UNIT },
+	{ "unit", required_argument, NULL, OPTION_UNIT }, { "shrink", no_argument, NULL, OPTION_SHRINK },
+	{ "once", no_argument, NULL, OPTION_ONCE },
 	{ "help", no_argument, NULL, 'h' }, { 0 },
 };
 
@@ -91,7 +103,7 @@ static enum exit_code help(FILE *to)
 {
 	fprintf(to, "usage: keel COMMAND [--json] ...\n\n");
 	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(to, "  %-10s %-39s %s\n", commands[i].name, commands[i].usage, commands[i].help);
+		fprintf(to, "  %-12s %-39s %s\n", commands[i].name, commands[i].usage, commands[i].help);
 	fprintf(to, "\nkeel help COMMAND, or keel COMMAND --help, tells of one.\n%s", exit_codes);
 	return to == stdout ? EXIT_DONE : EXIT_USAGE;
 }
@@ -108,6 +120,8 @@ static enum exit_code help_of(const struct command *command, FILE *to)
 	if (command->options & OPTION_UNIT)
 		fprintf(to, "--unit: for keel@NAME.service: the manifest must be that guest's, and systemd is told that it "
 			"runs\n");
+	if (command->options & OPTION_ONCE)
+		fprintf(to, "--once: once, as where standard output is no terminal, and not again and again\n");
 	if (command->options & OPTION_TIMEOUT)
 		fprintf(to, "--timeout: how long to wait, at most %d seconds\n", TIMEOUT_MOST);
 	fputs(exit_codes, to);
@@ -204,6 +218,8 @@ static void set_option(struct options *options, int option)
 	options->log |= option == OPTION_LOG;
 	options->force |= option == OPTION_FORCE;
 	options->all |= option == OPTION_ALL;
+	options->shrink |= option == OPTION_SHRINK;
+	options->once |= option == OPTION_ONCE;
 }
 
 static bool is_allowed(const struct command *command, int option)

@@ -11,6 +11,8 @@
 
 #include "common/text.h"
 
+#define DIGITS		9	/* of numbers that are not whole */
+
 void output_begin(void)
 {
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
@@ -34,7 +36,7 @@ enum exit_code output_end(enum exit_code code)
 enum exit_code output_json(json_t *object)
 {
 	/* Escapes for all that is not ASCII: no terminal sees anybody's control characters. */
-	char *text = object ? json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+	char *text = object ? json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(DIGITS)) : NULL;
 
 	json_decref(object);
 	puts(text ? text : "{\"ok\":false,\"code\":1,\"error\":\"out of memory\"}");

@@ -16,6 +16,8 @@
 
 #define TEXT_ROOM		4096u
 #define CDROMS_MOST		4u
+#define NETWORKS_MOST		64u
+#define DISKS_MOST		20u
 #define CHANGE_SECONDS		600	/* in which the memory of a large guest is taken or cleared */
 
 enum kind { KIND_TEXT, KIND_FILLED_TEXT, KIND_NUMBER, KIND_TRUTH };
@@ -30,6 +32,8 @@ struct member {
 
 static const char *const states[] = { "stopped", "running", "preserved", "io-error", NULL };
 static const char *const events[] = { "ended", "restarted", "preserved", NULL };
+static const char *const network_kinds[] = { "tap", "bridge", "user", NULL };
+static const char *const network_links[] = { "up", "down", "unplugged", "lost", NULL };
 static const char *const record_states[] = { "starting", "running", "restarting", "ended", "lost", NULL };
 
 static const struct member guest_members[] = {
@@ -67,6 +71,60 @@ static const struct member cdrom_members[] = {
 
 static const struct member medium_members[] = {
 	{ "file", .kind = KIND_FILLED_TEXT },
+	{ .key = NULL },
+};
+
+static const struct member network_members[] = {
+	{ "id", .kind = KIND_NUMBER, .most = NETWORKS_MOST - 1 },
+	{ "mac", .kind = KIND_FILLED_TEXT },
+	{ "kind", .kind = KIND_TEXT, .words = network_kinds },
+	{ "model", .kind = KIND_FILLED_TEXT },
+	{ "bridge", .kind = KIND_FILLED_TEXT, .may_lack = true },
+	{ "interface", .kind = KIND_FILLED_TEXT, .may_lack = true },
+	{ "mtu", .kind = KIND_NUMBER, .least = 1, .most = UINT16_MAX, .may_lack = true },
+	{ "link", .kind = KIND_TEXT, .words = network_links },
+	{ .key = NULL },
+};
+
+static const struct member count_members[] = {
+	{ "frames", .kind = KIND_NUMBER, .most = LLONG_MAX },
+	{ "bytes", .kind = KIND_NUMBER, .most = LLONG_MAX },
+	{ "dropped", .kind = KIND_NUMBER, .most = LLONG_MAX },
+	{ .key = NULL },
+};
+
+static const char *const formats[] = { "raw", NULL };
+static const char *const buses[] = { "ide", "virtio", NULL };
+static const char *const modes[] = { "rw", "ro", "snapshot", NULL };
+static const char *const caches[] = { "writeback", "none", NULL };
+static const char *const disk_states[] = { "good", "io-error", NULL };
+
+static const struct member disk_members[] = {
+	{ "id", .kind = KIND_FILLED_TEXT },
+	{ "format", .kind = KIND_TEXT, .words = formats },
+	{ "bus", .kind = KIND_TEXT, .words = buses },
+	{ "bytes", .kind = KIND_NUMBER, .most = LLONG_MAX },
+	{ "image_bytes", .kind = KIND_NUMBER, .most = LLONG_MAX },
+	{ "mode", .kind = KIND_TEXT, .words = modes },
+	{ "cache", .kind = KIND_TEXT, .words = caches },
+	{ "serial", .kind = KIND_TEXT },
+	{ "state", .kind = KIND_TEXT, .words = disk_states },
+	{ .key = NULL },
+};
+
+static const struct member rate_members[] = {
+	{ "bytes", .kind = KIND_NUMBER, .may_lack = true, .least = 1, .most = LLONG_MAX },
+	{ "bytes_burst", .kind = KIND_NUMBER, .may_lack = true, .least = 1, .most = LLONG_MAX },
+	{ "operations", .kind = KIND_NUMBER, .may_lack = true, .least = 1, .most = LLONG_MAX },
+	{ "operations_burst", .kind = KIND_NUMBER, .may_lack = true, .least = 1, .most = LLONG_MAX },
+	{ .key = NULL },
+};
+
+static const struct member resize_members[] = {
+	{ "id", .kind = KIND_FILLED_TEXT },
+	{ "bytes", .kind = KIND_NUMBER, .most = LLONG_MAX },
+	{ "former_bytes", .kind = KIND_NUMBER, .most = LLONG_MAX },
+	{ "seen", .kind = KIND_TRUTH },
 	{ .key = NULL },
 };
 
@@ -143,10 +201,10 @@ static bool copy_object(json_t *to, const json_t *from, const char *key, const s
 	return !json_object_set_new(to, key, copy_members(json_object(), json_object_get(from, key), members));
 }
 
-/* Without a file, or with null, the drive is empty. */
-static json_t *copy_cdrom(const json_t *from)
+/* These members and "file", which may be null: a drive that is empty, or an image that is no file. */
+static json_t *copy_drive(const json_t *from, const struct member *members)
 {
-	json_t *to = copy_members(json_object(), from, cdrom_members);
+	json_t *to = copy_members(json_object(), from, members);
 
 	if (!to || (json_object_get(from, "file") && !json_is_null(json_object_get(from, "file"))))
 		return to ? copy_members(to, from, medium_members) : NULL;
@@ -165,7 +223,7 @@ static bool copy_cdroms(json_t *guest, const json_t *answer)
 	size_t i = 0;
 
 	json_array_foreach(from, i, cdrom)
-		good = good && !json_array_append_new(list, copy_cdrom(cdrom));
+		good = good && !json_array_append_new(list, copy_drive(cdrom, cdrom_members));
 	return !json_object_set_new(guest, "cdroms", list) && good && i <= CDROMS_MOST;
 }
 
@@ -218,6 +276,31 @@ json_t *status_of_empty(const char *name, const json_t *answer)
 	return json_pack("{s:b, s:o, s:n}", "ok", 1, "name", output_string(name), "file");
 }
 
+static json_t *copy_network(const json_t *from)
+{
+	json_t *to = copy_members(json_object(), from, network_members);
+
+	if (!to || (copy_object(to, from, "sent", count_members) && copy_object(to, from, "received", count_members)))
+		return to;
+	json_decref(to);
+	return NULL;
+}
+
+json_t *status_of_networks(const char *name, const json_t *answer)
+{
+	const json_t *from = json_object_get(answer, "networks"), *network;
+	json_t *to = new_result(name), *list = json_array();
+	bool good = json_is_array(from) && json_array_size(from) <= NETWORKS_MOST;
+	size_t i;
+
+	json_array_foreach(from, i, network)
+		good = good && !json_array_append_new(list, copy_network(network));
+	if (!json_object_set_new(to, "networks", list) && good)
+		return to;
+	json_decref(to);
+	return NULL;
+}
+
 json_t *status_of_done_or_end(const char *name, const json_t *answer)
 {
 	return json_object_get(answer, "event") ? status_of_end(name, answer) : status_of_done(name, answer);
@@ -226,6 +309,36 @@ json_t *status_of_done_or_end(const char *name, const json_t *answer)
 json_t *status_of_start(const char *name, const json_t *answer)
 {
 	return copy_members(new_result(name), answer, start_members);
+}
+
+static json_t *copy_disk(const json_t *from)
+{
+	json_t *to = copy_drive(from, disk_members);
+
+	if (!to || !json_object_get(from, "rate") || copy_object(to, from, "rate", rate_members))
+		return to;
+	json_decref(to);
+	return NULL;
+}
+
+json_t *status_of_disks(const char *name, const json_t *answer)
+{
+	const json_t *from = json_object_get(answer, "disks"), *disk;
+	json_t *list = json_array();
+	bool good = json_is_array(from);
+	size_t i = 0;
+
+	json_array_foreach(from, i, disk)
+		good = good && !json_array_append_new(list, copy_disk(disk));
+	if (good && i <= DISKS_MOST)
+		return json_pack("{s:b, s:o, s:o}", "ok", 1, "name", output_string(name), "disks", list);
+	json_decref(list);
+	return NULL;
+}
+
+json_t *status_of_resize(const char *name, const json_t *answer)
+{
+	return copy_members(new_result(name), answer, resize_members);
 }
 
 json_t *status_take(json_t *(*form)(const char *name, const json_t *answer), const char *name, json_t *answer,

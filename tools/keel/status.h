@@ -21,6 +21,11 @@ json_t *status_of_done(const char *name, const json_t *answer);
 json_t *status_of_done_or_end(const char *name, const json_t *answer);
 json_t *status_of_start(const char *name, const json_t *answer);
 json_t *status_of_empty(const char *name, const json_t *answer);
+/* A guest's networks. */
+json_t *status_of_networks(const char *name, const json_t *answer);
+/* The disks of a guest; the size that one has now. */
+json_t *status_of_disks(const char *name, const json_t *answer);
+json_t *status_of_resize(const char *name, const json_t *answer);
 /* Puts the answer in the form of one of these, and takes the reference to it. NULL, and the failure tells: it does not fit. */
 json_t *status_take(json_t *(*form)(const char *name, const json_t *answer), const char *name, json_t *answer,
 		    struct failure *failure);

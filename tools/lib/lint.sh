@@ -44,7 +44,8 @@ columns() {
 	PROGRAM
 }
 
-# alone HEADER: compiles it by itself, with the folders of the program that it belongs to.
+# alone HEADER: compiles it by itself, with the folders of the program that it belongs to; by GCC, which begins in a third of the
+# time that clang needs, and clang has all headers where they are included.
 alone() {
 	local flags=(-I"$root/include" -I"$root")
 	case $1 in
@@ -60,7 +61,7 @@ alone() {
 		flags+=(-I"$root/devmodel/cell" -I"$root/tests/unit" -D_GNU_SOURCE -DKEEL_HOST_TEST -Wno-unused-function)
 		;;
 	esac
-	printf '#include "%s"\n' "$1" | clang -x c -std=gnu11 -fsyntax-only -Wall -Wextra -Werror "${flags[@]}" - || {
+	printf '#include "%s"\n' "$1" | gcc -x c -std=gnu11 -fsyntax-only -Wall -Wextra -Werror "${flags[@]}" - || {
 		echo "$1: does not compile alone" >&2
 		return 1
 	}
@@ -223,7 +224,7 @@ compile_tests() {
 	local log=$build/lint/clang-tests.log
 	is_configured "$build/clang/unit-tests" "$root/tests/unit" || true
 	CC=clang cmake -S "$root/tests/unit" -B "$build/clang/unit-tests" -G Ninja \
-		-DCMAKE_EXPORT_COMPILE_COMMANDS=ON >"$log" 2>&1 || {
+		-DKEEL_CELL_BIN="$build/devmodel/cell/cell.bin" -DCMAKE_EXPORT_COMPILE_COMMANDS=ON >"$log" 2>&1 || {
 		cat "$log" >&2
 		return 1
 	}
@@ -253,19 +254,22 @@ newest_header() {
 		sort -n | tail -n 1 | cut -d' ' -f2-
 }
 
-# tidy STAMPS BUILD FILE
+# tidy STAMPS BUILD FILE...
 tidy() {
-	local stamp=$1/${3//\//_} output
-	output=$(clang-tidy --quiet ${checks:+--checks="$checks"} -p "$2" "$3" 2>/dev/null) || {
+	local output file files=("${@:3}")
+	output=$(clang-tidy --quiet ${checks:+--checks="$checks"} -p "$2" "${files[@]}" 2>/dev/null) || {
 		printf '%s\n' "$output" >&2
 		return 1
 	}
-	touch "$stamp"
+	for file in "${files[@]}"; do
+		touch "$1/${file//\//_}"
+	done
 }
 export -f tidy
 
+# A few files at a time: it takes as long to begin as with two of them.
 tidy_pending() {
-	printf '%s\0' "${pending[@]}" | xargs -0 -n 1 -P "$(nproc)" bash -c 'tidy "$@"' tidy "$stamps" "$build"
+	printf '%s\0' "${pending[@]}" | xargs -0 -n 5 -P "$(nproc)" bash -c 'tidy "$@"' tidy "$stamps" "$build"
 }
 
 # patiently TEXT COMMAND...: tells how long it takes.

@@ -8,7 +8,8 @@ set -euo pipefail
 
 build_packages=(
 	gcc g++ make cmake ninja-build nasm binutils pkg-config acpica-tools clang libclang-rt-dev clang-format clang-tidy
-	shellcheck check libjansson-dev liburing-dev libzydis-dev libseccomp-dev
+	shellcheck check libburn-dev libisofs-dev libjansson-dev liburing-dev
+	libzydis-dev libseccomp-dev
 )
 image_packages=(
 	linux-headers-amd64 dkms busybox-static seabios grub-common grub-pc-bin grub-efi-amd64-bin
@@ -18,7 +19,7 @@ emulator_packages=(
 	qemu-system-x86 qemu-utils ovmf bochs bochsbios vgabios socat
 )
 guest_packages=(
-	mmdebstrap memtest86+ ipxe passt pciutils python3 python3-jsonschema procps mount
+	mmdebstrap memtest86+ ipxe passt pciutils python3 python3-jsonschema python3-prometheus-client python3-yaml procps mount
 )
 
 # One dpkg-query for all: it names what it does not know on standard error only.

@@ -10,6 +10,10 @@
 #include <unistd.h>
 
 #define SNAPSHOT_MAX		(1ull << 60)
+#define RATE_LEAST		1024ull		/* bytes a second, or at once */
+#define RATE_MOST		(1ull << 40)
+#define BURST_MOST		(1ull << 30)
+#define OPERATIONS_MOST		10000000	/* a second, or at once */
 #define NO_SLOT			(-1)
 
 const char *const manifest_slots[MANIFEST_DRIVES] = {
@@ -17,9 +21,10 @@ const char *const manifest_slots[MANIFEST_DRIVES] = {
 	"virtio-0", "virtio-1", "virtio-2", "virtio-3", "virtio-4", "virtio-5", "virtio-6", "virtio-7",
 	"virtio-8", "virtio-9", "virtio-10", "virtio-11", "virtio-12", "virtio-13", "virtio-14", "virtio-15",
 };
-static const char *const bus_names[MANIFEST_BUSES] = { "ide", "virtio" };
+const char *const manifest_buses[MANIFEST_BUSES] = { "ide", "virtio" };
+const char *const manifest_modes[MANIFEST_MODES] = { "rw", "ro", "snapshot" };
+const char *const manifest_caches[MANIFEST_CACHES] = { "writeback", "none" };
 static const unsigned int bus_room[MANIFEST_BUSES] = { MANIFEST_IDE_DRIVES, MANIFEST_VIRTIO_DISKS };
-static const char *const mode_names[] = { "rw", "ro", "snapshot" };
 static const char *const on_error_names[] = { "report", "stop" };
 
 static struct drive_source *source(struct loader *l)
@@ -37,12 +42,12 @@ static void parse_drive_file(struct loader *l, const char *path, json_t *value)
 
 static void parse_drive_bus(struct loader *l, const char *path, json_t *value)
 {
-	source(l)->drive.bus = want_word(l, path, value, bus_names, ARRAY_SIZE(bus_names));
+	source(l)->drive.bus = want_word(l, path, value, manifest_buses, MANIFEST_BUSES);
 }
 
 static void parse_drive_mode(struct loader *l, const char *path, json_t *value)
 {
-	source(l)->drive.mode = want_word(l, path, value, mode_names, ARRAY_SIZE(mode_names));
+	source(l)->drive.mode = want_word(l, path, value, manifest_modes, MANIFEST_MODES);
 }
 
 static void parse_drive_slot(struct loader *l, const char *path, json_t *value)
@@ -71,16 +76,75 @@ static void parse_drive_on_error(struct loader *l, const char *path, json_t *val
 	source(l)->drive.stop_on_error = want_word(l, path, value, on_error_names, ARRAY_SIZE(on_error_names)) == 1;
 }
 
+static void parse_drive_cache(struct loader *l, const char *path, json_t *value)
+{
+	source(l)->drive.cache = want_word(l, path, value, manifest_caches, MANIFEST_CACHES);
+}
+
+static void parse_drive_discard(struct loader *l, const char *path, json_t *value)
+{
+	source(l)->drive.no_discard = !want_bool(l, path, value);
+}
+
 static void parse_drive_limit(struct loader *l, const char *path, json_t *value)
 {
 	want_size(l, path, value, MIB, SNAPSHOT_MAX, &source(l)->drive.snapshot_limit);
 }
 
+static void parse_rate_bytes(struct loader *l, const char *path, json_t *value)
+{
+	want_bytes(l, path, value, RATE_LEAST, RATE_MOST, &source(l)->drive.rate.bytes);
+}
+
+static void parse_rate_bytes_burst(struct loader *l, const char *path, json_t *value)
+{
+	want_bytes(l, path, value, RATE_LEAST, BURST_MOST, &source(l)->drive.rate.bytes_burst);
+}
+
+static void parse_rate_operations(struct loader *l, const char *path, json_t *value)
+{
+	want_integer(l, path, value, 1, OPERATIONS_MOST, &source(l)->drive.rate.operations);
+}
+
+static void parse_rate_operations_burst(struct loader *l, const char *path, json_t *value)
+{
+	want_integer(l, path, value, 1, OPERATIONS_MOST, &source(l)->drive.rate.operations_burst);
+}
+
+static const struct key rate_keys[] = {
+	{ "bytes", false, parse_rate_bytes },
+	{ "bytes_burst", false, parse_rate_bytes_burst },
+	{ "operations", false, parse_rate_operations },
+	{ "operations_burst", false, parse_rate_operations_burst },
+};
+
+/* As much as in a second comes at once, if nothing else is said, or 1 GiB. */
+static void parse_drive_rate(struct loader *l, const char *path, json_t *value)
+{
+	struct manifest_disk_rate *rate = &source(l)->drive.rate;
+	size_t before = complaints(l);
+
+	if (!want_object(l, path, value, rate_keys, ARRAY_SIZE(rate_keys)) || complaints(l) != before)
+		return;
+	if ((rate->bytes_burst && !rate->bytes) || (rate->operations_burst && !rate->operations))
+		complain(l, path, "%s: \"%s_burst\" needs \"%s\"", path + 1, rate->bytes ? "operations" : "bytes",
+			 rate->bytes ? "operations" : "bytes");
+	else if (!rate->bytes && !rate->operations)
+		complain(l, path, "%s: expected \"bytes\" or \"operations\", a second", path + 1);
+	if (!rate->bytes_burst)
+		rate->bytes_burst = rate->bytes < BURST_MOST ? rate->bytes : BURST_MOST;
+	if (!rate->operations_burst)
+		rate->operations_burst = rate->operations;
+}
+
 static const struct key disk_keys[] = {
 	{ "bus", false, parse_drive_bus },
+	{ "cache", false, parse_drive_cache },
+	{ "discard", false, parse_drive_discard },
 	{ "file", true, parse_drive_file },
 	{ "mode", false, parse_drive_mode },
 	{ "on_error", false, parse_drive_on_error },
+	{ "rate", false, parse_drive_rate },
 	{ "serial", false, parse_drive_serial },
 	{ "slot", false, parse_drive_slot },
 	{ "snapshot_limit", false, parse_drive_limit },
@@ -115,6 +179,9 @@ static bool parse_drive(struct loader *l, const char *path, json_t *value, enum 
 	want_object(l, path, value, cdrom ? cdrom_keys : disk_keys, cdrom ? ARRAY_SIZE(cdrom_keys) : ARRAY_SIZE(disk_keys));
 	if (s->drive.snapshot_limit && s->drive.mode != MANIFEST_SNAPSHOT)
 		complain(l, path, "%s: \"snapshot_limit\" needs \"mode\": \"snapshot\"", path + 1);
+	if (s->drive.cache == MANIFEST_CACHE_NONE && s->drive.mode == MANIFEST_SNAPSHOT)
+		complain(l, path, "%s: \"cache\": \"none\" is not for \"mode\": \"snapshot\", of which nothing has to stay",
+			 path + 1);
 	if (s->drive.bus == MANIFEST_BUS_VIRTIO && s->slot != NO_SLOT)
 		complain(l, path, "%s: \"slot\" is a place on IDE's cables, where a disk with \"bus\": \"virtio\" is not",
 			 path + 1);
@@ -226,11 +293,23 @@ static void place_virtio(struct loader *l)
 			place(l, &l->sources[i], next++);
 }
 
+/* Behind all others, so that these are called the same with it and without; and in the same place, however many there are. */
+static void place_seed(struct loader *l)
+{
+	enum manifest_bus bus = l->m->cloud_init.bus;
+
+	if (l->m->cloud_init.wanted)
+		l->m->drives[bus == MANIFEST_BUS_IDE ? MANIFEST_SEED_IDE : MANIFEST_SEED_VIRTIO] = (struct manifest_drive){
+			.kind = MANIFEST_DRIVE_DISK, .bus = bus, .mode = MANIFEST_RO, .serial = "cidata", .seed = true,
+		};
+}
+
 /* A CD-ROM that asks for no place is secondary master if that is free, as on most boards; disks take what is left in order. */
 void drive_place_all(struct loader *l)
 {
 	static const unsigned int disk_order[] = { 0, 1, 2, 3 }, cdrom_order[] = { 2, 3, 1, 0 };
 
+	place_seed(l);
 	place_asked(l);
 	place_rest(l, MANIFEST_DRIVE_CDROM, cdrom_order);
 	place_rest(l, MANIFEST_DRIVE_DISK, disk_order);

@@ -59,6 +59,28 @@ int file_open(struct loader *l, const char *path, const char *file, int flags, s
 	return -1;
 }
 
+char *file_read(int fd, size_t most, size_t *bytes, const char **why)
+{
+	char *text = malloc(most + 1), *less;
+	ssize_t n = 1;
+
+	*why = NULL;
+	for (*bytes = 0; text && n && *bytes <= most; *bytes += n > 0 ? (size_t)n : 0) {
+		n = read(fd, text + *bytes, most + 1 - *bytes);
+		if (n < 0 && errno != EINTR)
+			break;
+	}
+	if (text && n >= 0 && *bytes <= most) {
+		text[*bytes] = '\0';
+		less = realloc(text, *bytes + 1);
+		return less ? less : text;
+	}
+	if (!text || n < 0)
+		*why = strerror(errno);
+	free(text);
+	return NULL;
+}
+
 bool file_is_same(const char *a, const char *b)
 {
 	struct stat x, y;
@@ -72,6 +94,9 @@ bool file_is_same(const char *a, const char *b)
 
 const char *file_other_use(const struct loader *l, const char *file)
 {
+	for (unsigned int i = 0; i < l->read_files; i++)
+		if (file_is_same(file, l->read_file[i]))
+			return "a file of cloud_init";
 	return file_is_same(file, l->m->path) ? "this manifest" : file_is_same(file, l->m->firmware) ? "the firmware" : NULL;
 }
 

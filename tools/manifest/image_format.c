@@ -12,7 +12,6 @@
 #include <keel/macros.h>
 
 #define MARK_MOST		24
-#define SECTORS_MOST		(1ull << 48)	/* as ATA counts them */
 
 struct mark {
 	struct image_format format;
@@ -114,7 +113,7 @@ bool image_is_good(int fd, const char *file, uint64_t bytes, unsigned int sector
 	*fault = NULL;
 	if (format)
 		length = explain_format(fault, file, format);
-	else if (bytes / IMAGE_SECTOR > SECTORS_MOST)
+	else if (bytes / IMAGE_SECTOR > IMAGE_SECTORS_MOST)
 		length = asprintf(fault, "%s has %llu bytes; a drive has room for numbers of 2^48 sectors, which are "
 				  "128 PiB", file, count);
 	else if (!bytes)

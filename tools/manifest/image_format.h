@@ -7,6 +7,7 @@
 
 #define IMAGE_SECTOR		512u
 #define IMAGE_CD_SECTOR		2048u
+#define IMAGE_SECTORS_MOST	(1ull << 48)	/* as ATA counts them */
 
 struct image_format {
 	const char *name;	/* as people say it */

@@ -19,6 +19,7 @@
 
 #define MIB			(1ull << 20)
 #define PATH_ROOM		256
+#define READ_FILES		(MANIFEST_SSH_KEYS + 2u)	/* of cloud_init: with user_data and network_config */
 
 struct stat;
 
@@ -41,6 +42,8 @@ struct loader {
 	/* Of the network at hand. */
 	unsigned int network_kinds;
 	bool mac_given, forward_given;
+	char *read_file[READ_FILES];	/* that cloud_init was read from */
+	unsigned int read_files;
 };
 
 struct key {
@@ -71,6 +74,8 @@ bool want_bool(struct loader *l, const char *path, const json_t *value);
 unsigned int want_word(struct loader *l, const char *path, const json_t *value, const char *const *words, unsigned int count);
 /* Leaves *bytes as it is where an error is noted. */
 void want_size(struct loader *l, const char *path, const json_t *value, uint64_t least, uint64_t most, uint64_t *bytes);
+/* The same of a number of bytes in K, M or G. */
+void want_bytes(struct loader *l, const char *path, const json_t *value, uint64_t least, uint64_t most, uint64_t *bytes);
 /* Has each member parsed by its key. False: this is no object. */
 bool want_object(struct loader *l, const char *path, json_t *object, const struct key *keys, size_t count);
 
@@ -86,6 +91,10 @@ void drive_parse_disks(struct loader *l, const char *path, json_t *value);
 void drive_parse_cdrom(struct loader *l, const char *path, json_t *value);
 void drive_check(struct loader *l, struct drive_source *s);
 void drive_place_all(struct loader *l);
+
+/* cloud_init.c; what takes other keys, whatever their order, is checked at the end. */
+void cloud_init_parse(struct loader *l, const char *path, json_t *value);
+void cloud_init_check(struct loader *l);
 
 /* network.c; what is made of the guest's name is made at the end. */
 void network_parse(struct loader *l, const char *path, json_t *value);
@@ -103,6 +112,8 @@ void serial_check(struct loader *l);
 char *file_resolve(const struct loader *l, const char *file);
 /* Opens a file that the manifest names, to see what it is. Below 0: an error is noted at path. */
 int file_open(struct loader *l, const char *path, const char *file, int flags, struct stat *st, uint64_t *bytes);
+/* All of an open file, with a zero behind it; the caller's to free. NULL: *why tells, or is NULL: it has more than most bytes. */
+char *file_read(int fd, size_t most, size_t *bytes, const char **why);
 bool file_is_same(const char *a, const char *b);
 /* What the manifest needs this file for, but for drives; NULL: for nothing. */
 const char *file_other_use(const struct loader *l, const char *file);

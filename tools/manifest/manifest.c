@@ -127,6 +127,7 @@ static const struct key root_keys[] = {
 	{ "require_dma_protection", false, parse_require_dma_protection },
 	{ "disks", false, drive_parse_disks },
 	{ "cdrom", false, drive_parse_cdrom },
+	{ "cloud_init", false, cloud_init_parse },
 	{ "networks", false, network_parse },
 	{ "rng", false, parse_rng },
 	{ "serial", false, serial_parse },
@@ -156,30 +157,11 @@ static void check_text(struct loader *l, const char *text, size_t bytes)
 			drive_check(l, &l->sources[i]);
 		serial_check(l);
 		network_check(l);
+		cloud_init_check(l);
 		boot_check(l);
 		drive_place_all(l);
 	}
 	json_decref(root);
-}
-
-/* NULL: *why tells. */
-static char *read_text(int fd, size_t *bytes, const char **why)
-{
-	char *text = malloc(FILE_MAX + 1), *less;
-	ssize_t n = 1;
-
-	for (*bytes = 0; text && n && *bytes <= FILE_MAX; *bytes += n > 0 ? (size_t)n : 0) {
-		n = read(fd, text + *bytes, FILE_MAX + 1 - *bytes);
-		if (n < 0 && errno != EINTR)
-			break;
-	}
-	if (text && n >= 0 && *bytes <= FILE_MAX) {
-		less = realloc(text, *bytes + 1);
-		return less ? less : text;
-	}
-	*why = !text || n < 0 ? strerror(errno) : "this is larger than 1 MiB, which no manifest is";
-	free(text);
-	return NULL;
 }
 
 static bool load(int fd, const char *why, struct manifest *m, struct manifest_report *report)
@@ -188,13 +170,17 @@ static bool load(int fd, const char *why, struct manifest *m, struct manifest_re
 
 	*report = (struct manifest_report){ 0 };
 	if (fd >= 0 && m->path)
-		m->text = read_text(fd, &m->text_bytes, &why);
+		m->text = file_read(fd, FILE_MAX, &m->text_bytes, &why);
+	if (!why)
+		why = "this is larger than 1 MiB, which no manifest is";
 	if (m->text)
 		check_text(&l, m->text, m->text_bytes);
 	else
 		complain_report(report, (struct position){ 0, 0 }, why);
 	for (unsigned int i = 0; i < l.source_count; i++)
 		free(l.sources[i].drive.file);
+	for (unsigned int i = 0; i < l.read_files; i++)
+		free(l.read_file[i]);
 	complain_finish(report);
 	return !report->count;
 }
@@ -239,8 +225,22 @@ bool manifest_load(const char *path, struct manifest *m, struct manifest_report 
 	return good;
 }
 
+void manifest_free_cloud_init(struct manifest *m)
+{
+	struct manifest_cloud_init *c = &m->cloud_init;
+
+	for (unsigned int i = 0; i < c->ssh_keys; i++)
+		free(c->ssh_key[i]);
+	free(c->hostname);
+	free(c->user);
+	free(c->user_data.bytes);
+	free(c->network_config.bytes);
+	*c = (struct manifest_cloud_init){ 0 };
+}
+
 void manifest_free(struct manifest *m)
 {
+	manifest_free_cloud_init(m);
 	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++)
 		free(m->drives[i].file);
 	free(m->serial_path);

@@ -6,9 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MTU_LEAST		576
+#define MTU_LEAST		68		/* RFC 791; with less than 1280 there is no IPv6 */
 #define MTU_MOST		65520		/* with its Ethernet header it is the longest frame that a card carries */
 #define PORT_MOST		65535
+#define VLAN_MOST		4094
+#define RATE_LEAST		1024ull		/* bytes a second, or at once */
+#define RATE_MOST		(1ull << 40)
+#define BURST_MOST		(1ull << 30)
 
 static const char *const protocol_names[] = { "tcp", "udp" };
 
@@ -114,6 +118,54 @@ static void parse_mtu(struct loader *l, const char *path, json_t *value)
 	want_integer(l, path, value, MTU_LEAST, MTU_MOST, &network(l)->mtu);
 }
 
+static void parse_vlan(struct loader *l, const char *path, json_t *value)
+{
+	want_integer(l, path, value, 1, VLAN_MOST, &network(l)->vlan);
+}
+
+static struct manifest_rate *rate(struct loader *l)
+{
+	return &network(l)->rate;
+}
+
+static void parse_rate_receive(struct loader *l, const char *path, json_t *value)
+{
+	want_bytes(l, path, value, RATE_LEAST, RATE_MOST, &rate(l)->receive);
+}
+
+static void parse_rate_transmit(struct loader *l, const char *path, json_t *value)
+{
+	want_bytes(l, path, value, RATE_LEAST, RATE_MOST, &rate(l)->transmit);
+}
+
+static void parse_rate_burst(struct loader *l, const char *path, json_t *value)
+{
+	want_bytes(l, path, value, RATE_LEAST, BURST_MOST, &rate(l)->burst);
+}
+
+static const struct key rate_keys[] = {
+	{ "receive", false, parse_rate_receive },
+	{ "transmit", false, parse_rate_transmit },
+	{ "burst", false, parse_rate_burst },
+};
+
+/* A string is the rate of either way. */
+static void parse_rate(struct loader *l, const char *path, json_t *value)
+{
+	size_t before = complaints(l);
+
+	if (json_is_string(value)) {
+		parse_rate_receive(l, path, value);
+		rate(l)->transmit = rate(l)->receive;
+	} else if (!json_is_object(value)) {
+		complain(l, path, "%s: expected a number of bytes a second such as \"10M\", or an object, found %s", path + 1,
+			 want_found(value));
+	} else if (want_object(l, path, value, rate_keys, ARRAY_SIZE(rate_keys)) && complaints(l) == before &&
+		   !rate(l)->receive && !rate(l)->transmit) {
+		complain(l, path, "%s: expected \"receive\", \"transmit\" or both", path + 1);
+	}
+}
+
 static void parse_port(struct loader *l, const char *path, json_t *value, uint16_t *port)
 {
 	unsigned int number;
@@ -207,6 +259,8 @@ static const struct key network_keys[] = {
 	{ "mac", false, parse_mac },
 	{ "model", false, parse_model },
 	{ "mtu", false, parse_mtu },
+	{ "rate", false, parse_rate },
+	{ "vlan", false, parse_vlan },
 };
 
 static void parse_network(struct loader *l, const char *path, json_t *value)
@@ -222,6 +276,8 @@ static void parse_network(struct loader *l, const char *path, json_t *value)
 		complain(l, path, "%s: expected one of \"bridge\", \"tap\" and \"user\"", path + 1);
 	else if (complaints(l) == before && l->forward_given && network(l)->kind != MANIFEST_NETWORK_USER)
 		complain(l, path, "%s: \"forward\" goes with \"user\" alone", path + 1);
+	else if (complaints(l) == before && network(l)->vlan && network(l)->kind != MANIFEST_NETWORK_BRIDGE)
+		complain(l, path, "%s: \"vlan\" goes with \"bridge\" alone", path + 1);
 	network(l)->mac_given = l->mac_given;
 	l->m->networks++;
 }

@@ -10,6 +10,7 @@
 #include "common/text.h"
 
 #define LIST_ROOM		256
+#define BYTES_ROOM		24
 
 const char *want_found(const json_t *value)
 {
@@ -110,6 +111,44 @@ void want_size(struct loader *l, const char *path, const json_t *value, uint64_t
 		*bytes = n * unit;
 }
 
+/* In the largest unit that is whole. */
+static const char *show_bytes(char text[BYTES_ROOM], uint64_t bytes)
+{
+	static const char units[] = "KMG";
+	unsigned int unit = 0;
+
+	for (bytes >>= 10; unit < 2 && bytes && bytes % 1024 == 0; unit++)
+		bytes >>= 10;
+	snprintf(text, BYTES_ROOM, "%llu%c", (unsigned long long)bytes, units[unit]);
+	return text;
+}
+
+void want_bytes(struct loader *l, const char *path, const json_t *value, uint64_t least, uint64_t most, uint64_t *bytes)
+{
+	static const char expected[] = "a number of bytes in KiB, MiB or GiB such as \"512K\" or \"10M\"";
+	static const char units[] = "KMG";
+	const char *text = want_string(l, path, value, expected), *unit;
+	char quoted[TEXT_QUOTED], low[BYTES_ROOM], high[BYTES_ROOM], *end;
+	unsigned long long n;
+	unsigned int shift;
+
+	if (!text)
+		return;
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	unit = *end && !end[1] ? strchr(units, *end) : NULL;
+	if (text[0] < '1' || text[0] > '9' || !unit) {
+		complain(l, path, "%s: expected %s, found \"%s\"", path + 1, expected, text_quote(quoted, text));
+		return;
+	}
+	shift = 10 * (unsigned int)(unit - units + 1);
+	if (errno || n > most >> shift || n << shift < least)
+		complain(l, path, "%s: expected %s to %s, found \"%s\"", path + 1, show_bytes(low, least), show_bytes(high, most),
+			 text_quote(quoted, text));
+	else
+		*bytes = n << shift;
+}
+
 static const char *nearest_key(const char *name, const struct key *keys, size_t count)
 {
 	const char *nearest = NULL;
@@ -147,10 +186,10 @@ static char *member_path(const char *path, const char *name)
 static bool is_planned(const char *path, const char *name)
 {
 	static const char *const root[] = {
-		"allow", "cap", "clock", "cloud_init", "cpu", "graphics", "os", "secure_boot", "tpm", NULL,
+		"allow", "cap", "clock", "cpu", "graphics", "os", "secure_boot", "tpm", NULL,
 	};
-	static const char *const drive[] = { "cache", "discard", "format", "rate", NULL };
-	static const char *const network[] = { "queues", "rate", "vlan", NULL };
+	static const char *const drive[] = { "format", NULL };
+	static const char *const network[] = { "queues", NULL };
 	bool is_drive = !strncmp(path, "/disks/", 7) || !strncmp(path, "/cdrom", 6);
 	bool is_network = !strncmp(path, "/networks/", 10) && !strstr(path, "/forward");
 	const char *const *word = is_network ? network : path[0] ? drive : root;

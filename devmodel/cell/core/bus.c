@@ -56,7 +56,6 @@ static const struct io_ops nothing_ops = {
 	.read = nothing_read, .write = nothing_write,
 	.read_many = nothing_read_many, .write_many = nothing_write_many, .fill = nothing_fill, .widest = 1,
 };
-static const struct io_range nothing = { .bytes = UINT64_MAX, .ops = &nothing_ops };
 
 static uint64_t mask_of(unsigned int bytes)
 {
@@ -103,12 +102,12 @@ static void hide_ports(struct bus *bus, const struct io_range *range)
 
 /* The windows of memory */
 
-static const struct io_range *uppermost(const struct bus *bus, uint64_t gpa)
+static struct io_range *uppermost(const struct bus *bus, uint64_t gpa)
 {
-	const struct io_range *found = NULL;
+	struct io_range *found = NULL;
 
 	for (unsigned int i = NOBODY + 1; i < BUS_RANGES; i++) {
-		const struct io_range *range = bus->memory[i];
+		struct io_range *range = bus->memory[i];
 
 		if (range && gpa - range->base < range->bytes && (!found || covers(range, found)))
 			found = range;
@@ -136,7 +135,7 @@ static void find_windows(struct bus *bus)
 	bus->hit = 0;
 	bus->moved = true;
 	while (at != UINT64_MAX) {
-		const struct io_range *range = uppermost(bus, at);
+		struct io_range *range = uppermost(bus, at);
 		uint64_t end = range ? next_base(bus, range, at, last_of(range) + 1) : next_base(bus, NULL, at, UINT64_MAX);
 
 		if (range)
@@ -179,14 +178,14 @@ static bool is_local(const struct bus *bus, uint64_t gpa)
 	return bus->local && gpa - bus->local->base < bus->local->bytes;
 }
 
-static const struct io_range *range_at(struct bus *bus, uint64_t gpa)
+static struct io_range *range_at(struct bus *bus, uint64_t gpa)
 {
 	unsigned int number;
 
 	if (is_local(bus, gpa))
 		return bus->local;
 	number = window_at(bus, gpa);
-	return number < bus->windows && is_in(&bus->window[number], gpa) ? bus->window[number].range : &nothing;
+	return number < bus->windows && is_in(&bus->window[number], gpa) ? bus->window[number].range : &bus->nothing;
 }
 
 /* Bytes from gpa on, at most room, that bus->local is not in front of. */
@@ -198,14 +197,14 @@ static uint64_t before_local(const struct bus *bus, uint64_t gpa, uint64_t room)
 }
 
 /* The range at an address, and how many elements from there on are its own, at most *count. */
-static const struct io_range *run_at(struct bus *bus, uint64_t gpa, unsigned int bytes, unsigned int *count)
+static struct io_range *run_at(struct bus *bus, uint64_t gpa, unsigned int bytes, unsigned int *count)
 {
-	const struct io_range *range = range_at(bus, gpa);
+	struct io_range *range = range_at(bus, gpa);
 	uint64_t room;
 
 	if (range == bus->local)
 		room = last_of(range) - gpa + 1;
-	else if (range != &nothing)
+	else if (range != &bus->nothing)
 		room = before_local(bus, gpa, bus->window[bus->hit].last - gpa + 1);
 	else
 		room = before_local(bus, gpa, (bus->hit < bus->windows ? bus->window[bus->hit].first : UINT64_MAX) - gpa);
@@ -219,7 +218,8 @@ static const struct io_range *run_at(struct bus *bus, uint64_t gpa, unsigned int
 void bus_init(struct bus *bus)
 {
 	memset(bus, 0, sizeof(*bus));
-	bus->port[NOBODY] = &nothing;
+	bus->nothing = (struct io_range){ .bytes = UINT64_MAX, .ops = &nothing_ops };
+	bus->port[NOBODY] = &bus->nothing;
 }
 
 static bool is_good(enum bus_space space, const struct io_range *range)
@@ -298,11 +298,12 @@ static __attribute__((noinline)) uint32_t port_read_bytes(struct bus *bus, uint1
 
 uint32_t bus_port_read(struct bus *bus, uint16_t port, unsigned int bytes)
 {
-	const struct io_range *range = bus->port[bus->port_range[port]];
+	struct io_range *range = bus->port[bus->port_range[port]];
 	uint64_t offset = port - range->base;
 
 	if (bytes > 1 && !fits(range, offset, bytes))
 		return port_read_bytes(bus, port, bytes);
+	range->accesses++;
 	bus->timed |= range->ops->timed_reads;
 	return (uint32_t)(range->ops->read(range->device, offset, bytes) & mask_of(bytes));
 }
@@ -315,13 +316,14 @@ static __attribute__((noinline)) void port_write_bytes(struct bus *bus, uint16_t
 
 void bus_port_write(struct bus *bus, uint16_t port, unsigned int bytes, uint32_t value)
 {
-	const struct io_range *range = bus->port[bus->port_range[port]];
+	struct io_range *range = bus->port[bus->port_range[port]];
 	uint64_t offset = port - range->base;
 
 	if (bytes > 1 && !fits(range, offset, bytes)) {
 		port_write_bytes(bus, port, bytes, value);
 		return;
 	}
+	range->accesses++;
 	bus->timed |= range->ops->timed;
 	range->ops->write(range->device, offset, bytes, value & mask_of(bytes));
 }
@@ -329,13 +331,16 @@ void bus_port_write(struct bus *bus, uint16_t port, unsigned int bytes, uint32_t
 /* A write may unmap the range, so that it is looked for again after each call. */
 static unsigned int port_read_some(struct bus *bus, uint16_t port, unsigned int bytes, unsigned int count, uint8_t *data)
 {
-	const struct io_range *range = bus->port[bus->port_range[port]];
+	struct io_range *range = bus->port[bus->port_range[port]];
 	uint64_t offset = port - range->base;
+	unsigned int done;
 
 	if (!range->ops->read_many || !fits(range, offset, bytes))
 		return 0;
 	bus->timed |= range->ops->timed_reads;
-	return range->ops->read_many(range->device, offset, bytes, count, data);
+	done = range->ops->read_many(range->device, offset, bytes, count, data);
+	range->accesses += done > 0;
+	return done;
 }
 
 void bus_port_read_many(struct bus *bus, uint16_t port, unsigned int bytes, unsigned int count, uint8_t *data)
@@ -357,13 +362,16 @@ void bus_port_read_many(struct bus *bus, uint16_t port, unsigned int bytes, unsi
 static unsigned int port_write_some(struct bus *bus, uint16_t port, unsigned int bytes, unsigned int count,
 				    const uint8_t *data)
 {
-	const struct io_range *range = bus->port[bus->port_range[port]];
+	struct io_range *range = bus->port[bus->port_range[port]];
 	uint64_t offset = port - range->base;
+	unsigned int done;
 
 	if (!range->ops->write_many || !fits(range, offset, bytes))
 		return 0;
 	bus->timed |= range->ops->timed;
-	return range->ops->write_many(range->device, offset, bytes, count, data);
+	done = range->ops->write_many(range->device, offset, bytes, count, data);
+	range->accesses += done > 0;
+	return done;
 }
 
 void bus_port_write_many(struct bus *bus, uint16_t port, unsigned int bytes, unsigned int count, const uint8_t *data)
@@ -401,12 +409,13 @@ static __attribute__((noinline)) uint64_t read_parts(struct bus *bus, uint64_t g
 	unsigned int part;
 
 	for (unsigned int done = 0; done < bytes; done += part) {
-		const struct io_range *range = range_at(bus, gpa + done);
+		struct io_range *range = range_at(bus, gpa + done);
 		uint64_t offset = gpa + done - range->base;
 
 		part = bytes - done;
 		if (!fits(range, offset, part))
 			part = part_of(range, offset, part);
+		range->accesses++;
 		bus->timed |= range->ops->timed_reads;
 		value |= (range->ops->read(range->device, offset, part) & mask_of(part)) << (8 * done);
 	}
@@ -415,11 +424,12 @@ static __attribute__((noinline)) uint64_t read_parts(struct bus *bus, uint64_t g
 
 uint64_t bus_read(struct bus *bus, uint64_t gpa, unsigned int bytes)
 {
-	const struct io_range *range = range_at(bus, gpa);
+	struct io_range *range = range_at(bus, gpa);
 	uint64_t offset = gpa - range->base;
 
 	if (!fits(range, offset, bytes))
 		return read_parts(bus, gpa, bytes);
+	range->accesses++;
 	bus->timed |= range->ops->timed_reads;
 	return range->ops->read(range->device, offset, bytes) & mask_of(bytes);
 }
@@ -429,12 +439,13 @@ static __attribute__((noinline)) void write_parts(struct bus *bus, uint64_t gpa,
 	unsigned int part;
 
 	for (unsigned int done = 0; done < bytes; done += part) {
-		const struct io_range *range = range_at(bus, gpa + done);
+		struct io_range *range = range_at(bus, gpa + done);
 		uint64_t offset = gpa + done - range->base;
 
 		part = bytes - done;
 		if (!fits(range, offset, part))
 			part = part_of(range, offset, part);
+		range->accesses++;
 		bus->timed |= range->ops->timed;
 		range->ops->write(range->device, offset, part, value >> (8 * done) & mask_of(part));
 	}
@@ -442,32 +453,34 @@ static __attribute__((noinline)) void write_parts(struct bus *bus, uint64_t gpa,
 
 void bus_write(struct bus *bus, uint64_t gpa, unsigned int bytes, uint64_t value)
 {
-	const struct io_range *range = range_at(bus, gpa);
+	struct io_range *range = range_at(bus, gpa);
 	uint64_t offset = gpa - range->base;
 
 	if (!fits(range, offset, bytes)) {
 		write_parts(bus, gpa, bytes, value);
 		return;
 	}
+	range->accesses++;
 	bus->timed |= range->ops->timed;
 	range->ops->write(range->device, offset, bytes, value & mask_of(bytes));
 }
 
 /* Nobody has no registers that a wide access could be split over. */
-static bool takes(const struct io_range *range, unsigned int bytes)
+static bool takes(const struct bus *bus, const struct io_range *range, unsigned int bytes)
 {
-	return range == &nothing || bytes <= range->ops->widest;
+	return range == &bus->nothing || bytes <= range->ops->widest;
 }
 
 void bus_read_many(struct bus *bus, uint64_t gpa, unsigned int bytes, unsigned int count, uint8_t *data)
 {
 	while (count > 0) {
 		unsigned int run = count, done = 0;
-		const struct io_range *range = run_at(bus, gpa, bytes, &run);
+		struct io_range *range = run_at(bus, gpa, bytes, &run);
 
-		if (run > 0 && range->ops->read_many && takes(range, bytes)) {
+		if (run > 0 && range->ops->read_many && takes(bus, range, bytes)) {
 			bus->timed |= range->ops->timed_reads;
 			done = range->ops->read_many(range->device, gpa - range->base, bytes, run, data);
+			range->accesses += done > 0;
 		}
 		if (done == 0) {
 			uint64_t value = bus_read(bus, gpa, bytes);
@@ -485,11 +498,12 @@ void bus_write_many(struct bus *bus, uint64_t gpa, unsigned int bytes, unsigned 
 {
 	while (count > 0) {
 		unsigned int run = count, done = 0;
-		const struct io_range *range = run_at(bus, gpa, bytes, &run);
+		struct io_range *range = run_at(bus, gpa, bytes, &run);
 
-		if (run > 0 && range->ops->write_many && takes(range, bytes)) {
+		if (run > 0 && range->ops->write_many && takes(bus, range, bytes)) {
 			bus->timed |= range->ops->timed;
 			done = range->ops->write_many(range->device, gpa - range->base, bytes, run, data);
+			range->accesses += done > 0;
 		}
 		if (done == 0) {
 			uint64_t value = 0;
@@ -509,11 +523,12 @@ void bus_fill(struct bus *bus, uint64_t gpa, unsigned int bytes, unsigned int co
 	value &= mask_of(bytes);
 	while (count > 0) {
 		unsigned int run = count, done = 0;
-		const struct io_range *range = run_at(bus, gpa, bytes, &run);
+		struct io_range *range = run_at(bus, gpa, bytes, &run);
 
-		if (run > 0 && range->ops->fill && takes(range, bytes)) {
+		if (run > 0 && range->ops->fill && takes(bus, range, bytes)) {
 			bus->timed |= range->ops->timed;
 			done = range->ops->fill(range->device, gpa - range->base, bytes, run, value);
+			range->accesses += done > 0;
 		}
 		if (done == 0) {
 			bus_write(bus, gpa, bytes, value);

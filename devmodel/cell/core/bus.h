@@ -44,6 +44,7 @@ struct io_range {
 	uint64_t bytes;
 	const struct io_ops *ops;
 	void *device;
+	uint64_t accesses;		/* that got here over the bus, for people to look at: one that does many at once is one */
 	uint16_t rank;
 	/* The bus's own; zeros while the range is not mapped. */
 	uint8_t number;
@@ -59,7 +60,7 @@ enum bus_space {
 struct bus_window {
 	uint64_t first;
 	uint64_t last;
-	const struct io_range *range;
+	struct io_range *range;
 };
 
 struct bus {
@@ -67,12 +68,13 @@ struct bus {
 	 * The processor's own range, which is in front of all others in memory: the page of the local APIC of the vCPU
 	 * whose access it is. Not to be mapped; it may move, and has no bytes when it does not answer. NULL: none.
 	 */
-	const struct io_range *local;
+	struct io_range *local;
 	bool timed;			/* a deadline may have changed; for the machine, which clears it */
 	bool moved;			/* where memory answers may have changed; for core/aperture.c, which clears it */
 	/* Private. */
 	uint64_t maps;
-	const struct io_range *port[BUS_RANGES];	/* [0] answers where nobody else does */
+	struct io_range nothing;	/* answers where nobody else does */
+	struct io_range *port[BUS_RANGES];	/* [0]: that one */
 	struct io_range *memory[BUS_RANGES];
 	unsigned int windows;		/* of window[] in use */
 	unsigned int hit;		/* where the last access was found */

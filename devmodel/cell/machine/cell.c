@@ -31,6 +31,7 @@ void cell_main(struct keel_context *ctx)
 		.guest = (uint8_t *)KEEL_CELL_GUEST,
 		.apics = (struct lapic_page *)KEEL_CELL_APICS,
 		.transfer = &transfer_memory,
+		.contexts = { (uint8_t *)KEEL_CELL_CONTEXTS, KEEL_PAGE_SIZE },
 	};
 
 	entry_run(&pc, &place, ctx, host_tsc());

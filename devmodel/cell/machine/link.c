@@ -143,6 +143,12 @@ static bool transfer_is_good(const struct keel_machine *machine, uint64_t channe
 		inside(channel_bytes, machine->transfer, machine->transfer_bytes));
 }
 
+static bool statistics_are_good(const struct keel_machine *machine, uint64_t channel_bytes)
+{
+	return machine->statistics == 0 || (machine->statistics % KEEL_PAGE_SIZE == 0 &&
+					    inside(channel_bytes, machine->statistics, sizeof(struct keel_statistics)));
+}
+
 static unsigned int check_machine(const struct keel_machine *machine, uint64_t channel_bytes)
 {
 	if (keel_topology(machine->topology, machine->vcpus).sockets == 0)
@@ -160,6 +166,8 @@ static unsigned int check_machine(const struct keel_machine *machine, uint64_t c
 			return CELL_REFUSED_APERTURE;
 	if (!transfer_is_good(machine, channel_bytes))
 		return CELL_REFUSED_TRANSFER;
+	if (!statistics_are_good(machine, channel_bytes))
+		return CELL_REFUSED_STATISTICS;
 	if (machine->items > KEEL_ITEMS)
 		return CELL_REFUSED_ITEM;
 	for (unsigned int i = 0; i < machine->items; i++)

@@ -51,6 +51,8 @@ const struct device pc_devices[] = {
 
 const unsigned int pc_device_count = ARRAY_SIZE(pc_devices);
 
+_Static_assert(ARRAY_SIZE(pc_devices) <= PC_DEVICES_MOST, "statistics have room for each");
+
 /* Where they answer, if the guest cannot move them. What comes later covers what is before. */
 #define PORTS(base, bytes, ops, member)		{ BUS_PORT_SPACE, base, bytes, &(ops), offsetof(struct pc, member) }
 #define MEMORY(base, bytes, ops, member)	{ BUS_MEMORY_SPACE, base, bytes, &(ops), offsetof(struct pc, member) }

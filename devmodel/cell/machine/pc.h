@@ -2,8 +2,8 @@
 /*
  * The machine "pc": i440FX, PIIX3 and what a PC of their time had around them, with local APICs, an IO APIC and an HPET.
  * pc.c wires, pc_irq.c routes interrupts, pc_time.c has the time, pc_memory.c memory and firmware, pc_host.c the kinds of devices
- * that the resource half serves, each of which is in a file beside it, pc_boot.c what firmware is told. What is where is in
- * shared/pc_map.h.
+ * that the resource half serves, each of which is in a file beside it, pc_boot.c what firmware is told, pc_statistics.c what has
+ * happened. What is where is in shared/pc_map.h.
  *
  * One struct holds all of it; nothing here locks: one entry at a time (keel/cell.h). An entry starts with pc_set_time, which sets
  * the time and the vCPU that accesses are made by. What gets to the bus is no memory, or a write to read-only memory.
@@ -51,6 +51,7 @@
 #define PC_ISA_IRQS	16u
 #define PC_RANGES	24u		/* that the guest cannot move */
 #define PC_CDROM_SECTOR	2048u
+#define PC_DEVICES_MOST	24u		/* in pc_devices */
 #define PC_VIRTIO_BYTES	0x2e000u	/* for all virtio devices: 16 network cards with 8 disks take most */
 
 /* Who pulls an ISA interrupt line; its level is the OR. */
@@ -75,6 +76,12 @@ struct pc_console {
 struct pc_log {
 	struct stream_out out;
 	struct vq_shadow shadow[KEEL_STREAM_ENTRIES_MOST];
+};
+
+/* The pages of all contexts, by their numbers. */
+struct pc_contexts {
+	uint8_t *first;			/* NULL: there is no way to them, and no statistics */
+	size_t bytes;			/* from one to the next */
 };
 
 /* Of a row: struct link_kind. */
@@ -190,6 +197,8 @@ unsigned int pc_open_rows(struct pc *pc);
 void pc_event(struct pc *pc);
 typedef void pc_message_fn(struct pc *pc, const struct keel_device *row, const struct keel_message *message);
 void pc_take_messages(struct pc *pc, struct link_messages *messages, const struct keel_device *row, pc_message_fn *take);
+/* pc_virtio.c. A message for the virtio device in this slot, if there is one. */
+void pc_virtio_message(struct pc *pc, uint32_t slot, const struct keel_message *message);
 /* The kinds; and what the chips ask of the resource half, where owner is a struct pc. */
 extern const struct link_kind pc_disk_kind, pc_cdrom_kind, pc_console_kind, pc_debug_kind, pc_panel_kind, pc_virtio_kind;
 void pc_debug_character(void *pc, uint8_t character);
@@ -199,6 +208,9 @@ void pc_serial_receive(void *pc);
 void pc_button_taken(void *pc, unsigned int pin, bool level);
 bool pc_submit(void *pc, unsigned int drive, unsigned int chunk, enum keel_block_op op, uint64_t offset, uint32_t count);
 void pc_door(void *pc, unsigned int drive, bool locked, bool ejected);
+
+/* pc_statistics.c: what the resource half wants to know, at an event. */
+void pc_statistics(struct pc *pc, const struct pc_contexts *contexts);
 
 /* pc_boot.c: CMOS and fw_cfg. 0, or an enum cell_refusal. */
 unsigned int pc_boot_init(struct pc *pc);

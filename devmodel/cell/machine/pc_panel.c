@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The buttons of the machine. */
+/* The buttons of the machine, and messages for its virtio devices, which have no queue for these. */
 #include "machine/pc.h"
 
 #include "shared/pc_map.h"
@@ -27,6 +27,8 @@ static void take_message(struct pc *pc, const struct keel_device *row, const str
 		piix4_pm_power_button(&pc->pm);
 	else if (message->kind == KEEL_MESSAGE_NMI)
 		nmi_button(pc);
+	else if (message->kind == KEEL_MESSAGE_CAPACITY)
+		pc_virtio_message(pc, message->flags, message);
 }
 
 static void event(struct pc *pc, const struct keel_device *row)

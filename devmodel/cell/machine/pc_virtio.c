@@ -65,7 +65,14 @@ static bool open_device(struct pc *pc, const struct keel_device *row, const stru
 
 static void event(struct pc *pc, const struct keel_device *row)
 {
-	virtio_work(container_of(pc->pci.function[row->slot][0], struct virtio_device, pci));
+	virtio_event(container_of(pc->pci.function[row->slot][0], struct virtio_device, pci));
+}
+
+void pc_virtio_message(struct pc *pc, uint32_t slot, const struct keel_message *message)
+{
+	for (unsigned int i = 0; i < pc->virtio_devices; i++)
+		if (pc->virtio[i]->row->slot == slot && pc->virtio[i]->ops->message)
+			pc->virtio[i]->ops->message(pc->virtio[i], message);
 }
 
 const struct link_kind pc_virtio_kind = {

@@ -80,6 +80,8 @@ static void emulated(struct pc *pc, struct keel_context *ctx, enum emulate_resul
 		break;
 	case EMULATE_VECTORS:
 		ctx->answer.flags = KEEL_ANSWER_WANT_VECTORS;
+		/* It comes once more. */
+		ctx->counters.exits[ctx->exit.kind % KEEL_EXIT_KINDS]--;
 		break;
 	case EMULATE_EXCEPTION:
 		inject_exception(ctx, fault);
@@ -616,6 +618,7 @@ static void run_event(struct pc *pc, const struct entry_place *place, struct kee
 		pc_event(pc);
 	}
 	transfer_event(pc, tsc);
+	pc_statistics(pc, &place->contexts);
 	finish(pc, ctx);
 }
 
@@ -665,6 +668,7 @@ void entry_run(struct pc *pc, const struct entry_place *place, struct keel_conte
 {
 	uint32_t context = ctx->exit.context;
 
+	ctx->counters.exits[ctx->exit.kind % KEEL_EXIT_KINDS]++;
 	if (context >= pc->running)
 		run_other(pc, place, ctx, tsc);
 	else if (writes_x2apic(&ctx->exit, MSR_X2APIC_SELF_IPI))

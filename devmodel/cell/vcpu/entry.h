@@ -15,6 +15,7 @@ struct entry_place {
 	uint8_t *guest;		/* where guest-physical address 0 is mapped */
 	struct lapic_page *apics;	/* by vCPU */
 	struct transfer_memory *transfer;	/* NULL: the machine cannot be saved */
+	struct pc_contexts contexts;
 };
 
 /* pc is all zeros before the first entry, which must be an event. */

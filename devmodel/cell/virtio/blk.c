@@ -478,6 +478,35 @@ static void work(struct virtio_device *device)
 	virtio_queue_tell(device, 0);
 }
 
+/* Requests go by what the host has said last; a machine that was loaded shows its guest what it was when it was saved. */
+static void event(struct virtio_device *device)
+{
+	const struct blk *blk = (const struct blk *)device;
+
+	virtio_configure(device, 0, &blk->config, sizeof(blk->config));
+}
+
+/* A capacity that has changed (5.2.4). Requests that were taken before may be behind the end then, which the host finds. */
+static void take_message(struct virtio_device *device, const struct keel_message *message)
+{
+	if (message->kind != KEEL_MESSAGE_CAPACITY || message->number > INT64_MAX / KEEL_SECTOR)
+		return;
+	((struct blk *)device)->config.capacity = message->number;
+	event(device);
+}
+
+/* A disk that has grown meanwhile is one that grows as soon as its machine goes on. */
+static bool takes_config(const struct virtio_device *device, const uint8_t *config)
+{
+	struct virtio_blk_config saved;
+	uint8_t rest[KEEL_DEVICE_CONFIG];
+
+	memcpy(&saved, config, sizeof(saved));
+	memcpy(rest, config, sizeof(rest));
+	memcpy(rest, device->config, sizeof(saved.capacity));
+	return saved.capacity <= ((const struct blk *)device)->config.capacity && !memcmp(rest, device->config, sizeof(rest));
+}
+
 static bool awaited(const struct virtio_device *device)
 {
 	const struct blk *blk = (const struct blk *)device;
@@ -500,5 +529,6 @@ const struct virtio_ops virtio_blk = {
 	.name = "virtio-blk",
 	.id = VIRTIO_ID_BLOCK, .pci_device = 0x1001, .class = 0x01, .queues = 1, .entries = VIRTIO_BLK_ENTRIES,
 	.features = F_SEG_MAX | F_BLK_SIZE | F_FLUSH | F_TOPOLOGY, .bytes = sizeof(struct blk),
-	.accepts = accepts, .start = start, .reset = reset, .work = work, .quiet = quiet, .awaited = awaited,
+	.accepts = accepts, .start = start, .reset = reset, .work = work, .message = take_message, .event = event,
+	.takes_config = takes_config, .quiet = quiet, .awaited = awaited,
 };

@@ -19,9 +19,13 @@
 #define CONTROL_ENTRIES		16u	/* of the channel's */
 #define CHAINS_MOST		64u	/* of the guest's for one frame */
 #define TRANSMIT_ALIGN		64u
+#define MAC_BYTES		6u
 #define LEGACY_HEADER_BYTES	10u	/* without the last field (5.1.6.1) */
 #define ROW_FEATURES		(NET_OFFLOADS | NET_GUEST_OFFLOADS | NET_F_MTU | NET_F_MAC | NET_F_MRG_RXBUF | NET_F_STATUS | \
-				 NET_F_CTRL_VQ | NET_F_CTRL_RX)
+				 NET_F_CTRL_VQ | NET_F_CTRL_RX | NET_F_GUEST_ANNOUNCE)
+
+/* Where commands for the host are in the arena, each with its answer behind it. */
+enum { AT_OFFLOADS = 0, AT_LINK = 64 };
 
 /* A buffer that has come back from the host. */
 struct received {
@@ -66,7 +70,34 @@ struct net {
 	uint32_t control_arena;
 	uint64_t told;				/* NET_GUEST_OFFLOADS, as the host knows them */
 	bool telling;
+	bool up;				/* the link, by the host's word; */
+	bool watching;				/* the host tells of a change by the chain with this head */
+	uint16_t watch;
+	bool announce;				/* the guest is to make itself known where it is now, once the link is up */
 };
+
+static uint16_t shown_status(const struct net *net)
+{
+	uint16_t status;
+
+	memcpy(&status, &net->virtio.config[offsetof(struct net_config, status)], sizeof(status));
+	return status;
+}
+
+static void show_status(struct net *net, uint32_t bits)
+{
+	uint16_t status = (uint16_t)bits;
+
+	virtio_configure(&net->virtio, offsetof(struct net_config, status), &status, sizeof(status));
+}
+
+/* One driver's word to announce is no other's. */
+static void show_link(struct net *net)
+{
+	uint32_t announce = virtio_has(&net->virtio, NET_F_GUEST_ANNOUNCE) ? NET_STATUS_ANNOUNCE : 0;
+
+	show_status(net, (shown_status(net) & announce) | (net->up ? NET_STATUS_LINK_UP : 0));
+}
 
 static bool accepts(const struct keel_device *row, const struct keel_queue *queues)
 {
@@ -76,6 +107,17 @@ static bool accepts(const struct keel_device *row, const struct keel_queue *queu
 	       queues[NET_QUEUE_TRANSMIT].entries <= NET_ENTRIES &&
 	       queues[NET_QUEUE_TRANSMIT].arena_bytes >= NET_HEADER_BYTES + NET_FRAME_MOST + TRANSMIT_ALIGN &&
 	       queues[NET_QUEUE_CONTROL].entries <= CONTROL_ENTRIES;
+}
+
+static void watch_link(struct net *net)
+{
+	const struct net_control_link command = { NET_CONTROL_LINK, net->up };
+	const uint32_t at = net->control_arena + AT_LINK;
+	const struct vq_piece pieces[2] = { { at, sizeof(command) }, { at + sizeof(command), 1 } };
+
+	memcpy(net->virtio.channel + at, &command, sizeof(command));
+	net->watching = vq_driver_send(&net->control, pieces, 1, 1, &net->watch);
+	*net->virtio.asked = true;
 }
 
 static void start(struct virtio_device *device, const struct keel_queue *queues)
@@ -92,6 +134,8 @@ static void start(struct virtio_device *device, const struct keel_queue *queues)
 		       net->tx.shadow);
 	vq_driver_init(&net->control, device->channel + queues[NET_QUEUE_CONTROL].ring, queues[NET_QUEUE_CONTROL].entries,
 		       net->control_shadow);
+	net->up = shown_status(net) & NET_STATUS_LINK_UP;
+	watch_link(net);
 }
 
 /* Of what was asked of the host only frames go to the guest's memory, and these are forgotten before it runs again. */
@@ -402,42 +446,108 @@ static void receive(struct net *net)
 
 /* Control */
 
+/* A host that does not understand it tells of no change. */
+static void take_change(struct net *net)
+{
+	net->watching = false;
+	if (net->virtio.channel[net->control_arena + AT_LINK + sizeof(struct net_control_link)] != NET_CONTROL_OK)
+		return;
+	net->up = !net->up;
+	watch_link(net);
+	show_link(net);
+}
+
+/* A host that answers all the time cannot keep this from ending. */
+static void take_answers(struct net *net)
+{
+	uint32_t bytes;
+	uint16_t head;
+
+	for (unsigned int i = 0; i < CONTROL_ENTRIES && vq_driver_receive(&net->control, &head, &bytes); i++) {
+		if (net->watching && head == net->watch)
+			take_change(net);
+		else
+			net->telling = false;
+	}
+}
+
 /* What the guest has agreed to, as long as it is not what the host knows. */
 static void tell_offloads(struct net *net)
 {
 	uint64_t offloads = net->virtio.s.driver_features & NET_GUEST_OFFLOADS;
 	struct net_control_offloads command = { .class = NET_CONTROL_OFFLOADS };
-	const struct vq_piece pieces[2] = {
-		{ net->control_arena, sizeof(command) }, { net->control_arena + sizeof(command), 1 },
-	};
-	uint32_t bytes;
+	const uint32_t at = net->control_arena + AT_OFFLOADS;
+	const struct vq_piece pieces[2] = { { at, sizeof(command) }, { at + sizeof(command), 1 } };
 	uint16_t head;
 
-	if (vq_driver_receive(&net->control, &head, &bytes))
-		net->telling = false;
 	if (net->telling || offloads == net->told)
 		return;
 	memcpy(command.offloads, &offloads, sizeof(command.offloads));
-	memcpy(net->virtio.channel + net->control_arena, &command, sizeof(command));
+	memcpy(net->virtio.channel + at, &command, sizeof(command));
 	vq_driver_send(&net->control, pieces, 1, 1, &head);
 	net->told = offloads;
 	net->telling = true;
 	*net->virtio.asked = true;
 }
 
-/* A guest gets all frames that the host has for it, so that any choice of them is honoured (5.1.6.5.1). */
+/* Of a driver's commands. */
+struct command {
+	uint8_t class, number;
+};
+
+/* Two lists, each of a number of addresses and as many of them (5.1.6.5.2). */
+static bool has_table(struct net *net, const struct virtio_chain *chain)
+{
+	uint32_t at = sizeof(struct command), count;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		if (chain->out - at < sizeof(count) ||
+		    !virtio_queue_read_at(&net->virtio, NET_QUEUE_CONTROL, chain->head, at, &count, sizeof(count)))
+			return false;
+		at += sizeof(count);
+		if (count > (chain->out - at) / MAC_BYTES)
+			return false;
+		at += count * MAC_BYTES;
+	}
+	return at == chain->out;
+}
+
+static bool acknowledge(struct net *net, uint8_t number)
+{
+	if (number || !(shown_status(net) & NET_STATUS_ANNOUNCE))
+		return false;
+	show_status(net, shown_status(net) & ~NET_STATUS_ANNOUNCE);
+	return true;
+}
+
+/* A guest gets all frames that the host has for it, so that any choice of them is honoured (5.1.6.5.1, 5.1.6.5.2). */
+static bool honours(struct net *net, const struct virtio_chain *chain, const struct command *command)
+{
+	switch (command->class) {
+	case NET_CONTROL_RX:
+		return virtio_has(&net->virtio, NET_F_CTRL_RX) && command->number < NET_CONTROL_RX_COMMANDS;
+	case NET_CONTROL_MAC:
+		return virtio_has(&net->virtio, NET_F_CTRL_RX) && !command->number && has_table(net, chain);
+	case NET_CONTROL_ANNOUNCE:
+		return virtio_has(&net->virtio, NET_F_GUEST_ANNOUNCE) && acknowledge(net, command->number);
+	}
+	return false;
+}
+
 static bool obey(struct net *net, const struct virtio_chain *chain)
 {
-	uint8_t command[2], ack;
+	struct command command;
+	uint8_t ack;
 
 	if (chain->out < sizeof(command) || !chain->in) {
 		virtio_break(&net->virtio);
 		return false;
 	}
-	if (!virtio_queue_read_at(&net->virtio, NET_QUEUE_CONTROL, chain->head, 0, command, sizeof(command)))
+	if (!virtio_queue_read_at(&net->virtio, NET_QUEUE_CONTROL, chain->head, 0, &command, sizeof(command)))
 		return false;
-	ack = command[0] == NET_CONTROL_RX ? NET_CONTROL_OK : NET_CONTROL_ERROR;
-	return virtio_queue_write(&net->virtio, NET_QUEUE_CONTROL, chain->head, &ack, sizeof(ack));
+	ack = honours(net, chain, &command) ? NET_CONTROL_OK : NET_CONTROL_ERROR;
+	return virtio_runs(&net->virtio) &&
+	       virtio_queue_write(&net->virtio, NET_QUEUE_CONTROL, chain->head, &ack, sizeof(ack));
 }
 
 static void control(struct net *net)
@@ -453,10 +563,37 @@ static void control(struct net *net)
 	virtio_queue_tell(&net->virtio, NET_QUEUE_CONTROL);
 }
 
+/* Anew, though it may have been asked before: what it has sent until now was elsewhere. */
+static void ask_to_announce(struct net *net)
+{
+	if (!net->announce || !net->up)
+		return;
+	net->announce = false;
+	show_status(net, shown_status(net) & ~NET_STATUS_ANNOUNCE);
+	show_status(net, shown_status(net) | NET_STATUS_ANNOUNCE);
+}
+
+/* The link goes up and down whether a driver looks or not. What a machine that was loaded shows may be another one's. */
+static void event(struct virtio_device *device)
+{
+	struct net *net = (struct net *)device;
+
+	take_answers(net);
+	show_link(net);
+	ask_to_announce(net);
+}
+
+/* 5.1.6.5.4: switches where it is now do not know the guest's address. */
+static void loaded(struct virtio_device *device)
+{
+	((struct net *)device)->announce = device->s.status & VIRTIO_STATUS_DRIVER_OK && virtio_has(device, NET_F_GUEST_ANNOUNCE);
+}
+
 static void work(struct virtio_device *device)
 {
 	struct net *net = (struct net *)device;
 
+	take_answers(net);
 	tell_offloads(net);
 	take_sent(net);
 	take_received(&net->rx);
@@ -471,12 +608,26 @@ static bool quiet(const struct virtio_device *device)
 {
 	const struct net *net = (const struct net *)device;
 
-	return !virtio_runs(device) || !net->rx.started || (!net->tx.count && net->control.free_count == net->control.entries);
+	return !virtio_runs(device) || !net->rx.started || (!net->tx.count && !net->telling);
+}
+
+/* What the saved machine was told of the link; how it is here is told later. */
+static bool takes_config(const struct virtio_device *device, const uint8_t *config)
+{
+	const unsigned int at = offsetof(struct net_config, status);
+	uint8_t own[KEEL_DEVICE_CONFIG];
+	uint16_t status;
+
+	memcpy(own, device->config, sizeof(own));
+	memcpy(&status, &config[at], sizeof(status));
+	memcpy(&own[at], &status, sizeof(status));
+	return !(status & ~(NET_STATUS_LINK_UP | NET_STATUS_ANNOUNCE)) && !memcmp(own, config, sizeof(own));
 }
 
 const struct virtio_ops virtio_net = {
 	.name = "virtio-net",
 	.id = VIRTIO_ID_NET, .pci_device = 0x1000, .class = 0x02, .queues = NET_QUEUES, .entries = GUEST_ENTRIES,
 	.bytes = sizeof(struct net),
-	.accepts = accepts, .start = start, .reset = reset, .work = work, .quiet = quiet,
+	.accepts = accepts, .start = start, .reset = reset, .work = work, .event = event, .quiet = quiet,
+	.takes_config = takes_config, .loaded = loaded,
 };

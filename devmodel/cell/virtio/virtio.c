@@ -29,9 +29,10 @@ static const struct state_field fields[] = {
 	STATE_FIELD(struct virtio_state, status),
 	STATE_FIELD_MOST(struct virtio_state, isr, VIRTIO_ISR_QUEUE | VIRTIO_ISR_CONFIG),
 	STATE_STRUCTS(struct virtio_state, queue, queue_fields),
+	STATE_FIELD_SINCE(2, struct virtio_state, generation),
 };
 
-const struct state_table virtio_state_table = { "virtio", 1, fields, ARRAY_SIZE(fields) };
+const struct state_table virtio_state_table = { "virtio", 2, fields, ARRAY_SIZE(fields) };
 
 uint64_t virtio_offered(const struct virtio_device *device)
 {
@@ -57,6 +58,13 @@ void virtio_work(struct virtio_device *device)
 		device->ops->work(device);
 }
 
+void virtio_event(struct virtio_device *device)
+{
+	if (device->ops->event)
+		device->ops->event(device);
+	virtio_work(device);
+}
+
 void virtio_interrupt(struct virtio_device *device, unsigned int isr, uint16_t vector)
 {
 	if (msix_enabled(&device->pci)) {
@@ -74,6 +82,16 @@ void virtio_break(struct virtio_device *device)
 
 	device->s.status |= VIRTIO_STATUS_NEEDS_RESET;
 	if (tell)
+		virtio_interrupt(device, VIRTIO_ISR_CONFIG, device->s.config_vector);
+}
+
+void virtio_configure(struct virtio_device *device, unsigned int at, const void *from, unsigned int bytes)
+{
+	if (!memcmp(&device->config[at], from, bytes))
+		return;
+	memcpy(&device->config[at], from, bytes);
+	device->s.generation++;
+	if (device->s.status & VIRTIO_STATUS_DRIVER_OK)
 		virtio_interrupt(device, VIRTIO_ISR_CONFIG, device->s.config_vector);
 }
 
@@ -177,6 +195,8 @@ bool virtio_restored(struct virtio_device *device)
 		return false;
 	device->ops->reset(device);
 	pci_function_restored(&device->pci);
+	if (device->ops->loaded)
+		device->ops->loaded(device);
 	return true;
 }
 
@@ -197,6 +217,12 @@ static const struct device_part parts[] = {
 	DEVICE_PART(config_table, 0, struct virtio_device, config),
 };
 
+static bool takes_config(const struct virtio_device *device, const uint8_t *config)
+{
+	return device->ops->takes_config ? device->ops->takes_config(device, config) :
+					   !memcmp(config, device->config, sizeof(device->config));
+}
+
 static const char *valid(const void *owner, const void *const *states, uint64_t now)
 {
 	const struct virtio_device *device = owner;
@@ -207,7 +233,7 @@ static const char *valid(const void *owner, const void *const *states, uint64_t 
 		field = msix_invalid(&device->msix, states[1]);
 	if (!field)
 		field = invalid_state(device, states[2]);
-	return !field && memcmp(states[3], device->config, sizeof(device->config)) ? "config" : field;
+	return !field && !takes_config(device, states[3]) ? "config" : field;
 }
 
 static void restored(void *device)

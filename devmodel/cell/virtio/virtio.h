@@ -77,6 +77,17 @@ struct virtio_ops {
 	bool (*quiet)(const struct virtio_device *device);
 	/* The guest waits for something that was asked of the host. May be NULL: it never does. */
 	bool (*awaited)(const struct virtio_device *device);
+	/* A message of the host's for it, which may be anything. May be NULL: there are none. */
+	void (*message)(struct virtio_device *device, const struct keel_message *message);
+	/* The host may have something for it that does not wait until it runs. May be NULL: there is no such thing. */
+	void (*event)(struct virtio_device *device);
+	/*
+	 * Whether a machine that is loaded may have this configuration, of KEEL_DEVICE_CONFIG bytes, in place of its own. NULL:
+	 * it must be the same.
+	 */
+	bool (*takes_config)(const struct virtio_device *device, const uint8_t *config);
+	/* Its states have been loaded, and it was reset: what follows for the guest comes with the next event. May be NULL. */
+	void (*loaded)(struct virtio_device *device);
 };
 
 struct virtio_queue_state {
@@ -96,6 +107,7 @@ struct virtio_state {
 	uint16_t config_vector;
 	uint8_t status;
 	uint8_t isr;
+	uint8_t generation;		/* of the configuration */
 	struct virtio_queue_state queue[VIRTIO_QUEUES_MOST];
 };
 
@@ -118,8 +130,9 @@ struct virtio_device {
 
 /* Power-on. pci_add has been done, and the wiring above. */
 void virtio_init(struct virtio_device *device, const struct keel_queue *queues);
-/* Does what is to be done. */
+/* Does what is to be done. The other one: the host may have something for it, whether it runs or not. */
 void virtio_work(struct virtio_device *device);
+void virtio_event(struct virtio_device *device);
 /* Whether it may touch its queues. */
 bool virtio_runs(const struct virtio_device *device);
 static inline bool virtio_has(const struct virtio_device *device, uint64_t feature)
@@ -133,6 +146,8 @@ static inline bool virtio_has(const struct virtio_device *device, uint64_t featu
 void virtio_break(struct virtio_device *device);
 /* A used buffer, or VIRTIO_ISR_CONFIG; vector may be VIRTIO_NO_VECTOR. */
 void virtio_interrupt(struct virtio_device *device, unsigned int isr, uint16_t vector);
+/* These bytes of its configuration are others now: the driver is told, if there is one (4.1.4.3, 4.1.4.5.1). */
+void virtio_configure(struct virtio_device *device, unsigned int at, const void *from, unsigned int bytes);
 /*
  * The host has nothing more to do for it, as far as that matters. This comes about by the host's part alone: a device that does
  * not run, because its guest does not let it reach memory, say, does not wait until it may give what the host is done with.

@@ -228,7 +228,7 @@ static uint32_t common_register(struct virtio_device *device, unsigned int reg)
 	case COMMON_STATUS:
 		return device->s.status;
 	case COMMON_GENERATION:
-		return 0;
+		return device->s.generation;
 	case COMMON_QUEUE_SELECT:
 		return device->s.queue_select;
 	}

@@ -109,6 +109,33 @@ bool block_queue_next(struct block_queue *queue, struct disk_request *request)
 	return false;
 }
 
+/* A flush moves nothing, and neither does a discard; zeroes are written where a file system or a device has nothing better. */
+static uint32_t bytes_of(const struct disk_request *request)
+{
+	return request->op == KEEL_BLOCK_FLUSH || request->op == KEEL_BLOCK_DISCARD ? 0 : request->count;
+}
+
+bool block_queue_next_within(struct block_queue *queue, struct throttle *throttle, uint64_t now_ns, struct disk_request *request,
+			     uint64_t *wait_ns)
+{
+	uint64_t wait;
+
+	/* All that there are, so that a queue in which something waits is no work. */
+	while (queue->count < KEEL_BLOCK_ENTRIES_MOST && block_queue_next(queue, request))
+		queue->waiting[(queue->first + queue->count++) % KEEL_BLOCK_ENTRIES_MOST] = *request;
+	if (!queue->count)
+		return false;
+	*request = queue->waiting[queue->first];
+	wait = throttle_take(throttle, now_ns, bytes_of(request));
+	if (wait) {
+		*wait_ns = wait < *wait_ns ? wait : *wait_ns;
+		return false;
+	}
+	queue->first = (queue->first + 1) % KEEL_BLOCK_ENTRIES_MOST;
+	queue->count--;
+	return true;
+}
+
 static enum keel_block_status status_of(int status)
 {
 	if (!status)

@@ -11,6 +11,7 @@
 #include <keel/channel.h>
 
 #include "host/backend/disk.h"
+#include "host/backend/throttle.h"
 #include "shared/vq_device.h"
 
 struct block_queue {
@@ -20,6 +21,9 @@ struct block_queue {
 		uint32_t status;	/* where it goes, in the channel */
 		uint32_t bytes;		/* that are written when it succeeds */
 	} out[KEEL_BLOCK_ENTRIES_MOST];
+	/* Those that a limit holds up: a ring, in their order. More than a queue has entries never come. */
+	struct disk_request waiting[KEEL_BLOCK_ENTRIES_MOST];
+	unsigned int first, count;
 };
 
 void block_queue_init(struct block_queue *queue, struct keel_channel *channel, const struct keel_queue *where);
@@ -28,6 +32,12 @@ void block_queue_init(struct block_queue *queue, struct keel_channel *channel, c
  * there is none now; after a ring full of what is none the rest waits for the next call.
  */
 bool block_queue_next(struct block_queue *queue, struct disk_request *request);
+/*
+ * The same within a limit. What must wait is kept here, and what comes later behind it; *wait_ns, which others may have set,
+ * becomes no more than the time that the first of these waits.
+ */
+bool block_queue_next_within(struct block_queue *queue, struct throttle *throttle, uint64_t now_ns, struct disk_request *request,
+			     uint64_t *wait_ns);
 /* status: 0 or a negative errno. */
 void block_queue_done(struct block_queue *queue, uint16_t tag, int status);
 

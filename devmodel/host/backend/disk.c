@@ -17,11 +17,12 @@
 
 #include <keel/macros.h>
 
+#include "common/clock.h"
 #include "host/confine/sandbox.h"
 #include "manifest/image_format.h"
 
 #define RING_ENTRIES		256
-#define ENGINE_FILES		(2 * (int)MANIFEST_DRIVES)
+#define ENGINE_FILES		((int)(DISK_FILES * MANIFEST_DRIVES))
 #define OVERLAY_FOLDER		"/var/tmp"
 #define OVERLAY_LEAST		(16ull << 20)	/* free in it, or the snapshot is refused */
 
@@ -145,6 +146,7 @@ bool disk_open(struct disk *disk, const struct manifest_drive *drive, struct fai
 {
 	*disk = (struct disk){
 		.fd = -1, .overlay = -1, .readonly = drive->mode != MANIFEST_RW, .removable = drive->kind == MANIFEST_DRIVE_CDROM,
+		.no_discard = drive->no_discard,
 	};
 	if (!drive->file)
 		return true;
@@ -152,15 +154,25 @@ bool disk_open(struct disk *disk, const struct manifest_drive *drive, struct fai
 		return false;
 	disk->fd = disk->claim.part[0].fd;
 	if (examine(disk->fd, drive->file, &disk->bytes, failure) && has_checked_size(disk, drive, failure) &&
-	    (drive->mode != MANIFEST_SNAPSHOT || make_overlay(disk, drive, failure)))
+	    (drive->mode != MANIFEST_SNAPSHOT || make_overlay(disk, drive, failure)) &&
+	    (drive->cache != MANIFEST_CACHE_NONE ||
+	     direct_open(&disk->direct, disk->fd, disk->readonly, drive->file, failure)))
 		return true;
 	disk_close(disk);
 	return false;
 }
 
+bool disk_take(struct disk *disk, int fd, struct failure *failure)
+{
+	*disk = (struct disk){ .fd = fd, .overlay = -1, .readonly = true };
+	claim_add(&disk->claim, fd);
+	return examine(fd, "a disk's image", &disk->bytes, failure);
+}
+
 void disk_close(struct disk *disk)
 {
 	claim_release(&disk->claim);
+	direct_close(&disk->direct);
 	if (disk->overlay >= 0)
 		close(disk->overlay);
 	free(disk->overlaid);
@@ -233,19 +245,45 @@ bool disk_measure(struct disk *disk, const struct manifest_drive *drive, struct 
 	return true;
 }
 
+bool disk_image_bytes(const struct disk *disk, const struct manifest_drive *drive, uint64_t *bytes, struct failure *failure)
+{
+	return examine(disk->fd, drive->file, bytes, failure);
+}
+
+bool disk_set_image_bytes(const struct disk *disk, const struct manifest_drive *drive, uint64_t bytes, struct failure *failure)
+{
+	return !ftruncate(disk->fd, (off_t)bytes) ||
+	       failure_set(failure, EXIT_FAILED, "cannot make %s %llu bytes long: %s", drive->file, (unsigned long long)bytes,
+			   strerror(errno));
+}
+
 static void mark_overlaid(struct disk *disk, uint64_t offset)
 {
 	disk->overlay_used += !is_overlaid(disk, offset);
 	disk->overlaid[offset / DISK_BLOCK / 8] |= (uint8_t)(1u << offset / DISK_BLOCK % 8);
 }
 
-static void complete(struct disk_engine *engine, struct disk_job *job)
+/* NULL: it is no operation. */
+static struct disk_statistics *statistics_of(struct disk *disk, uint32_t op)
 {
-	job->busy = false;
-	job->next = engine->free;
-	engine->free = job;
-	engine->busy--;
-	engine->done(engine->owner, job->tag, job->status);
+	static const uint8_t operations[] = {
+		[KEEL_BLOCK_READ] = DISK_READ + 1, [KEEL_BLOCK_WRITE] = DISK_WRITE + 1, [KEEL_BLOCK_FLUSH] = DISK_FLUSH + 1,
+		[KEEL_BLOCK_DISCARD] = DISK_DISCARD + 1, [KEEL_BLOCK_WRITE_ZEROES] = DISK_WRITE_ZEROES + 1,
+	};
+
+	return op < ARRAY_SIZE(operations) && operations[op] ? &disk->statistics[operations[op] - 1] : NULL;
+}
+
+static void count(struct disk *disk, uint32_t op, uint32_t bytes, int status, uint64_t ns)
+{
+	struct disk_statistics *statistics = statistics_of(disk, op);
+
+	if (!statistics)
+		return;
+	statistics->done += !status;
+	statistics->failed += status != 0;
+	statistics->bytes += status ? 0 : bytes;
+	statistics->ns += ns;
 }
 
 static bool is_range(const struct disk_job *job)
@@ -256,6 +294,77 @@ static bool is_range(const struct disk_job *job)
 static bool is_write(const struct disk_job *job)
 {
 	return job->op == KEEL_BLOCK_WRITE || job->op == KEEL_BLOCK_WRITE_ZEROES;
+}
+
+/* One of them writes by the page cache and the other one past it. */
+static bool conflict(const struct disk_job *a, const struct disk_job *b)
+{
+	return a->cached != b->cached && a->op != KEEL_BLOCK_READ && b->op != KEEL_BLOCK_READ && a->count && b->count &&
+	       direct_overlaps(&a->disk->direct, a->offset, a->count, b->offset, b->count);
+}
+
+static bool must_wait(const struct disk_job *job)
+{
+	for (const struct disk_job *earlier = job->disk->jobs; earlier != job; earlier = earlier->next)
+		if (conflict(earlier, job))
+			return true;
+	return false;
+}
+
+static void enlist(struct disk_job *job)
+{
+	struct disk_job **link = &job->disk->jobs;
+
+	while (*link)
+		link = &(*link)->next;
+	*link = job;
+	job->next = NULL;
+	job->cached = is_range(job) || !direct_fits(&job->disk->direct, job->data, job->offset, job->count);
+	job->waits = must_wait(job);
+}
+
+static void delist(struct disk_job *job)
+{
+	struct disk_job **link = &job->disk->jobs;
+
+	while (*link != job)
+		link = &(*link)->next;
+	*link = job->next;
+}
+
+static void start_job(struct disk_engine *engine, struct disk_job *job);
+
+/* Of those that waited, the ones that need not any more. To start one may end it, and others may be ready then. */
+static void start_waiting(struct disk_engine *engine, const struct disk *disk)
+{
+	struct disk_job *job = disk->jobs;
+
+	while (job) {
+		if (!job->waits || must_wait(job)) {
+			job = job->next;
+			continue;
+		}
+		job->waits = false;
+		engine->waiting = true;
+		start_job(engine, job);
+		job = disk->jobs;
+	}
+}
+
+static void complete(struct disk_engine *engine, struct disk_job *job)
+{
+	const struct disk *disk = job->disk;
+
+	count(job->disk, job->op, job->count, job->status, clock_ns() - job->began_ns);
+	if (direct_is_open(&disk->direct))
+		delist(job);
+	job->busy = false;
+	job->next = engine->free;
+	engine->free = job;
+	engine->busy--;
+	engine->done(engine->owner, job->tag, job->status);
+	if (direct_is_open(&disk->direct))
+		start_waiting(engine, disk);
 }
 
 /* A file that has no holes is no failure. */
@@ -351,6 +460,18 @@ static bool has_other_way(struct part *part, int result)
 	return true;
 }
 
+/* The rest of a direct one is there for the page cache alone. There is none but where an image ends, where nothing is written. */
+static bool has_rest(struct part *part)
+{
+	const struct disk *disk = part->job->disk;
+
+	if (!direct_is_open(&disk->direct) || part->fd != disk->direct.fd ||
+	    direct_fits(&disk->direct, part->buffer, part->offset, part->count))
+		return true;
+	part->fd = disk->fd;
+	return !part->write;
+}
+
 /* Fewer bytes than asked for: the rest again, but none at all means that the file has become shorter. */
 static void part_answered(struct disk_engine *engine, struct part *part, int result)
 {
@@ -365,7 +486,7 @@ static void part_answered(struct disk_engine *engine, struct part *part, int res
 			part->buffer += moved;
 		part->offset += moved;
 		part->count -= moved;
-		status = queue(engine, part);
+		status = has_rest(part) ? queue(engine, part) : -EIO;
 		if (!status)
 			return;
 	} else if (part->allocation && (result == -EINVAL || result == -ENODEV)) {
@@ -455,6 +576,11 @@ static void start_overlay_read(struct disk_engine *engine, struct disk_job *job)
 	}
 }
 
+static bool may_unmap(const struct disk_job *job)
+{
+	return job->unmap && !job->disk->no_discard;
+}
+
 static void start_parts(struct disk_engine *engine, struct disk_job *job)
 {
 	struct disk *disk = job->disk;
@@ -469,9 +595,12 @@ static void start_parts(struct disk_engine *engine, struct disk_job *job)
 		start_overlay_read(engine, job);
 	} else if (is_range(job)) {
 		start_part(engine, &(struct part){ job, disk->fd, NULL, job->offset, job->count, true,
-						   job->op == KEEL_BLOCK_DISCARD || job->unmap ? PUNCH : ZERO });
+						   job->op == KEEL_BLOCK_DISCARD || may_unmap(job) ? PUNCH : ZERO });
 	} else {
-		start_part(engine, &(struct part){ job, disk->fd, job->data, job->offset, job->count, is_write(job), 0 });
+		bool direct = direct_is_open(&disk->direct) && !job->cached;
+
+		start_part(engine, &(struct part){ job, direct ? disk->direct.fd : disk->fd, job->data, job->offset, job->count,
+						   is_write(job), 0 });
 	}
 }
 
@@ -498,7 +627,7 @@ static int check(const struct disk *disk, const struct disk_request *request)
 	if (!request->count || request->count > most || request->count % IMAGE_SECTOR || request->offset % IMAGE_SECTOR ||
 	    request->offset > disk->bytes || request->count > disk->bytes - request->offset)
 		return -EINVAL;
-	if (request->op == KEEL_BLOCK_DISCARD && disk->overlaid)
+	if (request->op == KEEL_BLOCK_DISCARD && (disk->overlaid || disk->no_discard))
 		return -EOPNOTSUPP;
 	return request->op != KEEL_BLOCK_READ && disk->readonly && !disk->overlaid ? -EROFS : 0;
 }
@@ -511,6 +640,7 @@ void disk_submit(struct disk_engine *engine, struct disk *disk, const struct dis
 	if (!status && !job)
 		status = -EBUSY;
 	if (status) {
+		count(disk, request->op, 0, status, 0);
 		engine->done(engine->owner, request->tag, status);
 		return;
 	}
@@ -518,12 +648,16 @@ void disk_submit(struct disk_engine *engine, struct disk *disk, const struct dis
 	*job = (struct disk_job){
 		.busy = true, .disk = disk, .op = request->op, .tag = request->tag, .offset = request->offset,
 		.count = request->op == KEEL_BLOCK_FLUSH ? 0 : request->count, .unmap = request->unmap,
+		.began_ns = clock_ns(),
 	};
 	if (!is_range(job))
 		job->data = request->data;
 	engine->busy++;
 	engine->waiting = true;
-	start_job(engine, job);
+	if (direct_is_open(&disk->direct))
+		enlist(job);
+	if (!job->waits)
+		start_job(engine, job);
 }
 
 void disk_start(struct disk_engine *engine)
@@ -590,15 +724,28 @@ void disk_describe(const struct disk_job *job, char *text, size_t room)
 			 why, overlay ? "; what the guest writes is kept in " OVERLAY_FOLDER : "");
 }
 
+bool disk_is_used_behind(const struct disk_engine *engine, const struct disk *disk, uint64_t bytes)
+{
+	for (unsigned int i = 0; i < DISK_JOBS; i++) {
+		const struct disk_job *job = &engine->jobs[i];
+
+		if (job->busy && job->disk == disk && job->offset + job->count > bytes)
+			return true;
+	}
+	return false;
+}
+
 void disk_drain(struct disk_engine *engine)
 {
 	struct io_uring_cqe *cqe;
 
 	disk_start(engine);
 	give_up(engine);
+	disk_start(engine);
 	while (engine->busy && !io_uring_wait_cqe(&engine->ring, &cqe)) {
 		reap(engine);
 		give_up(engine);
+		disk_start(engine);
 	}
 }
 
@@ -680,8 +827,9 @@ static int register_files(struct disk_engine *engine, const struct disk *disks, 
 	for (unsigned int i = 0; i < MANIFEST_DRIVES; i++) {
 		bool own = i < count && disks[i].removable == engine->media;
 
-		engine->files[2 * i] = own ? disks[i].fd : -1;
-		engine->files[2 * i + 1] = own ? disks[i].overlay : -1;
+		engine->files[DISK_FILES * i] = own ? disks[i].fd : -1;
+		engine->files[DISK_FILES * i + 1] = own && direct_is_open(&disks[i].direct) ? disks[i].direct.fd : -1;
+		engine->files[DISK_FILES * i + 2] = own ? disks[i].overlay : -1;
 	}
 	return io_uring_register_files(&engine->ring, engine->files, ENGINE_FILES);
 }

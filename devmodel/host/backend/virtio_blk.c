@@ -16,7 +16,7 @@ static struct virtio_blk_config make_config(const struct manifest_drive *drive)
 		.physical_block_exp = 3, .min_io_size = 8, .num_queues = 1,
 	};
 
-	if (drive->mode == MANIFEST_RW) {
+	if (drive->mode == MANIFEST_RW && !drive->no_discard) {
 		config.max_discard_sectors = KEEL_BLOCK_RANGE_MOST;
 		config.max_discard_seg = 1;
 		config.discard_sector_alignment = 8;
@@ -24,37 +24,49 @@ static struct virtio_blk_config make_config(const struct manifest_drive *drive)
 	if (drive->mode != MANIFEST_RO) {
 		config.max_write_zeroes_sectors = KEEL_BLOCK_RANGE_MOST;
 		config.max_write_zeroes_seg = 1;
-		config.write_zeroes_may_unmap = 1;
+		config.write_zeroes_may_unmap = !drive->no_discard;
 	}
 	return config;
 }
 
 /* Systems tell disks apart by their serial numbers. */
-static void make_serial(struct keel_device *device, const struct manifest_drive *drive, unsigned int number)
+static void make_serial(struct keel_device *device, const struct manifest_drive *drive, unsigned int place)
 {
 	if (drive->serial[0])
 		memcpy(device->id, drive->serial, sizeof(device->id));
 	else
-		snprintf(device->id, sizeof(device->id), "KEEL-V%u", number);
+		snprintf(device->id, sizeof(device->id), "KEEL-V%u", place);
+}
+
+/* The place of one of them, in their order: not all places before it need be taken. */
+static unsigned int find_place(const struct manifest *m, unsigned int number)
+{
+	unsigned int place;
+
+	for (place = 0; place < MANIFEST_VIRTIO_DISKS; place++)
+		if (m->drives[MANIFEST_IDE_DRIVES + place].kind != MANIFEST_DRIVE_NONE && !number--)
+			break;
+	return place;
 }
 
 static bool describe(const struct manifest *m, unsigned int number, struct backend_plan *plan)
 {
-	const struct manifest_drive *drive = &m->drives[MANIFEST_IDE_DRIVES + number];
+	unsigned int place = find_place(m, number);
+	const struct manifest_drive *drive = &m->drives[MANIFEST_IDE_DRIVES + place];
 	struct virtio_blk_config config;
 
-	if (number >= MANIFEST_VIRTIO_DISKS || drive->kind == MANIFEST_DRIVE_NONE)
+	if (place == MANIFEST_VIRTIO_DISKS)
 		return false;
 	config = make_config(drive);
 	*plan = (struct backend_plan){
 		.device = {
-			.type = KEEL_DEVICE_VIRTIO + VIRTIO_ID_BLOCK, .slot = (uint16_t)(PC_SLOT_DISK + number), .queues = 1,
+			.type = KEEL_DEVICE_VIRTIO + VIRTIO_ID_BLOCK, .slot = (uint16_t)(PC_SLOT_DISK + place), .queues = 1,
 			.flags = drive->mode == MANIFEST_RO ? KEEL_DEVICE_READONLY : 0, .config_bytes = sizeof(config),
 		},
 		.entries = KEEL_BLOCK_ENTRIES_MOST, .arena_bytes = VIRTIO_BLK_ARENA, .drive = drive,
 	};
 	memcpy(plan->device.config, &config, sizeof(config));
-	make_serial(&plan->device, drive, number);
+	make_serial(&plan->device, drive, place);
 	snprintf(plan->boot, sizeof(plan->boot), "scsi@%x/disk@0,0", plan->device.slot);
 	return true;
 }

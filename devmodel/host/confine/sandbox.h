@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "common/exit.h"
+#include "manifest/manifest.h"
 
 #define SANDBOX_LOGS		4u
 
@@ -22,6 +23,8 @@ struct sandbox {
 	uint64_t data;		/* bytes of memory that it has or takes later */
 	uint64_t space;		/* bytes of its address space, which grows by no more than data */
 	int logs[SANDBOX_LOGS];	/* descriptors that it may cut off; -1: none */
+	unsigned int images;	/* that it may make longer or shorter, */
+	int image[MANIFEST_DRIVES];	/* and their descriptors */
 	int link;		/* over which it sends descriptors to its keeper; -1: none */
 	int media;		/* the io_uring whose files it may replace; -1: none */
 };

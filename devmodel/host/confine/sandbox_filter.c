@@ -28,6 +28,7 @@ static const int allowed[] = {
 	SCMP_SYS(rseq), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(eventfd2),
 	SCMP_SYS(gettid), SCMP_SYS(getpid), SCMP_SYS(getrandom), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction),
 	SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall), SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(timerfd_settime),
 	SCMP_SYS(time), SCMP_SYS(gettimeofday),
 	SCMP_SYS(sched_yield),
 };
@@ -35,7 +36,7 @@ static const int allowed[] = {
 static const unsigned int requests[] = {
 	KEEL_GET_INFO, KEEL_VM_CREATE, KEEL_VM_MEMORY, KEEL_VM_VCPU, KEEL_VM_DOORBELL, KEEL_VM_START, KEEL_VM_EVENT, KEEL_VM_KILL,
 	KEEL_VM_STATUS, KEEL_VM_APERTURE, KEEL_RUN, BLKGETSIZE64,
-	TUNSETOFFLOAD,
+	TUNSETOFFLOAD, TUNSETCARRIER,
 };
 
 #define THREAD_FLAGS	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
@@ -83,6 +84,9 @@ static bool allow_for(scmp_filter_ctx filter, const struct sandbox *sandbox)
 {
 	for (unsigned int i = 0; i < SANDBOX_LOGS; i++)
 		if (!allow_where(filter, SCMP_SYS(ftruncate), IS(0, sandbox->logs[i])))
+			return false;
+	for (unsigned int i = 0; i < sandbox->images; i++)
+		if (!allow_where(filter, SCMP_SYS(ftruncate), IS(0, sandbox->image[i])))
 			return false;
 	return allow_two(filter, SCMP_SYS(sendmsg), IS(0, sandbox->link), IS(2, MSG_NOSIGNAL)) &&
 	       allow_two(filter, SCMP_SYS(recvmsg), IS(0, sandbox->link), IS(2, MSG_CMSG_CLOEXEC)) &&

@@ -65,7 +65,7 @@ static void name_drive(char *name, size_t room, const struct manifest *m, const 
 			snprintf(name, room, "/pci@i%04x/%s", PC_PORT_PCI, devices->entry[i].plan.boot);
 }
 
-/* Open Firmware names of the drives; SeaBIOS wants lines, the last one without a newline but with a zero. */
+/* Open Firmware names of the drives to start from; SeaBIOS wants lines, the last one without a newline but with a zero. */
 static void add_boot_order(struct items *items, const struct manifest *m, const struct devices *devices)
 {
 	static const enum manifest_drive_kind kinds[] = { MANIFEST_DRIVE_DISK, MANIFEST_DRIVE_CDROM };
@@ -75,7 +75,7 @@ static void add_boot_order(struct items *items, const struct manifest *m, const 
 		for (unsigned int i = 0; i < MANIFEST_DRIVES; i++) {
 			char name[64] = "";
 
-			if (m->drives[i].kind != kinds[m->boot[b]])
+			if (m->drives[i].kind != kinds[m->boot[b]] || m->drives[i].seed)
 				continue;
 			name_drive(name, sizeof(name), m, devices, i);
 			snprintf(order + strlen(order), sizeof(order) - strlen(order), "%s%s", order[0] ? "\n" : "", name);
